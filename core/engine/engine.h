@@ -1,0 +1,107 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/compile/executable.h"
+#include "core/model/model.h"
+#include "core/vflow/policy.h"
+
+namespace vortex::engine {
+
+struct SamplingParams {
+  double temperature = 0.0;  // 0 is greedy
+  double top_p = 1.0;
+  int top_k = 0;  // 0: no limit
+};
+
+// The KV of a prompt after dense prefill, independent of any policy's selection; shared by all candidates.
+// Opaque; tied to one model (by hash) and block size. Files are memory-mapped.
+struct Prefix;
+using PrefixPtr = std::shared_ptr<const Prefix>;
+
+struct Request {
+  std::vector<int32_t> prompt;
+  PrefixPtr prefix;   // optional: the prompt's KV; null means prefill
+  uint64_t seed = 0;  // sampling depends on (seed, position) alone, never on the batch
+  int max_new_tokens = 1;
+  bool ignore_eos = false;  // decode exactly max_new_tokens: fixed work
+  SamplingParams sampling;
+};
+
+struct Output {
+  std::vector<int32_t> tokens;  // without the prompt; includes the stop token if one ended it
+  bool stopped = false;         // ended by a stop token
+};
+
+// Counters of one run; evidence that the sparse path ran.
+struct RunStats {
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+  int64_t prefill_tokens = 0;
+  int64_t decode_tokens = 0;
+  int64_t decode_steps = 0;
+  int64_t sparse_layer_calls = 0;  // (request, layer, step) triples that went through the policy
+  int64_t dense_layer_calls = 0;
+  std::vector<int64_t> pages_visible;   // per layer: pages of all rows, summed over decode steps
+  std::vector<int64_t> pages_attended;  // per layer: pages attended
+  int64_t kv_bytes_read = 0;            // K, V and fields, as the limit model counts them
+  int64_t weight_bytes_read = 0;
+};
+
+struct EngineOptions {
+  int threads = 1;
+  int max_batch = 16;           // requests decoded together
+  int64_t kv_memory_bytes = 0;  // pool size; 0: enough for max_batch requests of max_context tokens
+  int max_context = 4608;
+};
+
+// Sees every sparse-or-dense attention call of a decode step (recall probes). Pointers live for the call.
+struct AttentionView {
+  int layer;
+  int requests;
+  const float* q;  // [request][kv head][group][head_dim]
+  const compile::LayerCache* cache;
+  const int32_t* block_table;  // [request][max_blocks]
+  int max_blocks;
+  const int32_t* seq_lens;              // [request]
+  const compile::Selection* selection;  // null when the layer is dense
+};
+using AttentionObserver = std::function<void(const AttentionView&)>;
+
+// One model on one device with one paged KV pool. Runs requests with continuous batching: dense prefill, then sparse
+// decode through the policy (dense without one). Not thread-safe; threads are used inside. The schedule depends on
+// nothing but the inputs, so the same inputs and build give the same tokens.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  // Replaces the policy; nullopt is dense attention in every layer. Compiles it. The block size may change.
+  virtual Status set_policy(const std::optional<vflow::Policy>& policy) = 0;
+
+  // Runs all requests to the end; outputs in request order. When the pool runs dry requests wait with their KV kept.
+  virtual Result<std::vector<Output>> generate(const std::vector<Request>& requests, RunStats* stats) = 0;
+
+  // Teacher forcing: feeds `continuation` after the prompt, one decode step a token, through the current policy.
+  // Gives log-probabilities [continuation size][vocab] of the next token at each of these positions (before feeding
+  // continuation[i]); `observer` may be empty.
+  virtual Result<std::vector<float>> teacher_force(const Request& request, std::span<const int32_t> continuation,
+                                                   const AttentionObserver& observer, RunStats* stats) = 0;
+
+  // Dense prefill of a prompt, kept in `folder` under a name derived from model hash, block-independent layout and
+  // prompt; loads it when it is there. A damaged file is recomputed.
+  virtual Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) = 0;
+
+  virtual const model::Model& model() const = 0;
+};
+
+Result<std::unique_ptr<Engine>> make_cpu_engine(model::Model model, const EngineOptions& options);
+
+}  // namespace vortex::engine

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "core/base/rng.h"
+#include "core/vflow/policy.h"
+
+namespace vortex::vflow {
+
+struct GenerateOptions {
+  int max_indexer_ops = 10;
+  int max_cache_ops = 5;
+  bool save_load = true;  // programs with state carried over steps
+  bool mla = false;
+};
+
+// A random well-typed policy: it always checks. Reaches every operation of both sides. Same rng state, same policy.
+Policy random_policy(Rng& rng, const ModelGeometry& model, const GenerateOptions& options = {});
+
+}  // namespace vortex::vflow

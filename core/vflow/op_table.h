@@ -1,0 +1,77 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/vflow/program.h"
+
+namespace vortex::vflow {
+
+// The one table of operations. Checking, documentation, the proposer's prompt, the mutator, the printer and the
+// structural distance all read it. Adding an operation: one Op, one row here, its meaning in the oracle, one emit
+// function a backend, and its cases.
+
+// Does an operation stay inside one page ("W" in vortex_torch's schedule) or need all pages of a row ("S")?
+enum class Reach : uint8_t { kLeaf, kPage, kRow, kRoot };
+
+// Constructor arguments by the Attrs member they set, in positional order.
+enum class Arg : uint8_t {
+  kDim,
+  kAlpha,
+  kBeta,
+  kScale,
+  kTolerance,
+  kInterleave,  // attrs.k
+  kCount,       // attrs.k of TopK(k)
+  kStart,
+  kEnd,
+  kKronAxes,
+  kLeading,  // Reshape's first argument, always -1
+  kRows,     // Reshape
+  kCols,     // Reshape
+  kWeight,   // Conv1d: nested list [K][D0][D1]
+  kValue,    // Parameter
+  kLayerLookup,
+  kDtype,   // accepted and ignored: arithmetic is float32
+  kDevice,  // accepted and ignored
+};
+
+struct ArgInfo {
+  Arg arg;
+  std::string_view name;                // keyword in source
+  std::optional<double> default_value;  // absent: required (lists and axes have their own defaults)
+};
+
+struct OpInfo {
+  Op op;
+  std::string_view name;  // class name in source, e.g. "GeMM"; empty for leaves and kStore
+  bool on_cache;
+  bool on_indexer;
+  Reach reach;
+  int arity;         // tensor operands, without `o`, `output`, `loc` and `ctx`
+  bool commutative;  // operands may be exchanged (with alpha and beta exchanged too for Add)
+  bool uses_alpha_beta;
+  std::vector<ArgInfo> args;    // of the constructor
+  std::string_view formula;     // one line, plain text: what it computes
+  std::string_view shape_rule;  // one line: what it takes and gives
+};
+
+const OpInfo& op_info(Op op);
+std::span<const OpInfo> op_table();
+// The operation that a source name means on one side.
+const OpInfo* find_op(std::string_view name, Side side);
+
+// Shape and format of a node's result from its operands. A refusal (kCandidate) names both shapes and the rule.
+// The single source of truth for shapes: tracer, generator and mutator all call it.
+struct TypedValue {
+  Shape shape;
+  Format format = Format::kRagged;
+};
+Result<TypedValue> infer(Side side, Op op, const Attrs& attrs, const std::vector<TypedValue>& operands,
+                         const Program& program, Shape reshape_to = {});
+
+}  // namespace vortex::vflow

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/vflow/diagnostics.h"
+
+namespace vortex::vflow {
+
+// The inputs that a `vortex_schedule_policy` snippet may name.
+struct ScheduleInputs {
+  int cached_block_len = 0;
+  int topk_val = 0;
+  double topk_ratio = 0.0;
+  int block_reserved_bos = 0;
+  int block_reserved_eos = 0;
+};
+
+// A budget rule: a safe expression subset of C++ (const locals, + - * / %, comparisons, && || !, ?:, min, max, sqrt,
+// int/float casts, if/else, return), compiled by us and never pasted into a kernel. int arithmetic is 32-bit,
+// floating point is float32, as in the original device code.
+struct ScheduleCode;
+class Schedule {
+ public:
+  Schedule() = default;  // the default rule
+
+  // Compiles a snippet; on an error diagnostics say where and the default rule is returned.
+  static Schedule compile(std::string_view source, std::string_view name, std::vector<Diagnostic>& diagnostics);
+
+  // The budget, before it is cut to the number of blocks. Total: division by zero and overflow give 0 or saturate.
+  int budget(const ScheduleInputs& inputs) const;
+
+  bool is_default() const { return code_ == nullptr; }
+
+  // A text that is equal for schedules that are equal up to white space, comments and names of locals.
+  std::string canonical() const;
+
+ private:
+  std::shared_ptr<const ScheduleCode> code_;
+};
+
+}  // namespace vortex::vflow

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/result.h"
+
+namespace vortex::db {
+
+// Rows as plain structs; JSON columns travel as text. Ids are SQLite rowids. Times are seconds since the epoch.
+
+struct Run {
+  int64_t id = 0;
+  std::string name;    // short and unique, e.g. "brisk-otter": what users type
+  std::string config;  // JSON: everything the search was started with; resume reads it back
+  std::string state;   // running, finished, interrupted, failed
+  double started = 0;
+  double ended = 0;         // 0 while running
+  double seconds_used = 0;  // wall clock over all sittings, kept up by heartbeat: budgets survive a resume
+};
+
+struct Candidate {
+  int64_t id = 0;
+  int64_t run = 0;
+  int64_t batch = 0;  // generation of proposals
+  int64_t slot = 0;   // place in the batch; (run, batch, slot) is unique
+  std::string key;    // policy_key: identity up to names
+  std::string program_hash;
+  std::string module_object;  // object names (SHA-256) of the sources
+  std::string config_object;
+  std::string origin;  // dense, seed, mutate, crossover, random, llm, ...
+  std::string rationale;
+  std::string state;    // proposed, running, done
+  std::string verdict;  // of the last stage; empty while not done
+};
+
+struct LineageEdge {
+  int64_t child = 0;
+  int64_t parent = 0;
+  std::string operation;  // in words, e.g. "topk_val 29 -> 21"
+};
+
+// One attempt at one stage. A resumed candidate starts a new attempt; rows are never rewritten.
+struct StageRow {
+  int64_t id = 0;
+  int64_t candidate = 0;
+  int64_t attempt = 0;
+  std::string stage;
+  std::string verdict;
+  std::string blame;  // empty on a pass
+  std::string message;
+  std::string metrics;   // JSON array of evals::Metric
+  std::string evidence;  // JSON object
+  std::string log_tail;
+  double seconds = 0;
+  double created = 0;
+};
+
+struct OutcomeRow {
+  int64_t candidate = 0;
+  int64_t attempt = 0;
+  std::string stage;  // race or confirm
+  std::string problem;
+  int64_t trial = 0;
+  bool correct = false;
+  int64_t tokens = 0;
+  std::string extracted;
+  std::string rule;
+  std::string tokens_hash;
+};
+
+struct Event {
+  int64_t id = 0;
+  int64_t run = 0;
+  double created = 0;
+  std::string kind;    // started, resumed, batch, stop-requested, budget, interrupted, finished, worker-lost, ...
+  std::string detail;  // JSON
+};
+
+// The workspace's database (SQLite, WAL, foreign keys) and its content-addressed objects. One writer process a run
+// (guarded by a lock file), any number of readers. Every call is one transaction: after it returns, kill -9 loses
+// nothing. Errors: environment (disk full, locked, not writable), with the file named.
+class Store {
+ public:
+  // Opens or creates <workspace>/vortex.db and migrates it. A database from a newer program is refused.
+  static Result<std::unique_ptr<Store>> open(const std::filesystem::path& workspace);
+  // Opens for reading only; a missing workspace is the candidate's error.
+  static Result<std::unique_ptr<Store>> open_read_only(const std::filesystem::path& workspace);
+  virtual ~Store() = default;
+
+  virtual Result<int64_t> add_run(const Run& run) = 0;
+  virtual Status set_run_state(int64_t run, const std::string& state) = 0;
+  virtual Status add_run_seconds(int64_t run, double seconds) = 0;
+  virtual Result<std::vector<Run>> runs() = 0;  // newest first
+  virtual Result<std::optional<Run>> find_run(const std::string& name_or_id) = 0;
+
+  // One transaction: the candidate and its lineage. Adding a (run, batch, slot) that exists returns its id unchanged.
+  virtual Result<int64_t> add_candidate(const Candidate& candidate, const std::vector<LineageEdge>& parents) = 0;
+  virtual Status set_candidate_state(int64_t candidate, const std::string& state, const std::string& verdict) = 0;
+  virtual Result<std::vector<Candidate>> candidates(int64_t run) = 0;  // in (batch, slot) order
+  virtual Result<std::optional<Candidate>> find_candidate(int64_t id) = 0;
+  virtual Result<std::vector<LineageEdge>> lineage(int64_t run) = 0;
+
+  // One transaction: the stage row and its outcomes.
+  virtual Status add_stage(const StageRow& row, const std::vector<OutcomeRow>& outcomes) = 0;
+  virtual Result<std::vector<StageRow>> stages(int64_t candidate) = 0;
+  virtual Result<std::vector<StageRow>> stages_of_run(int64_t run) = 0;
+  virtual Result<std::vector<OutcomeRow>> outcomes(int64_t candidate, int64_t attempt, const std::string& stage) = 0;
+
+  virtual Status add_event(int64_t run, const std::string& kind, const std::string& detail_json) = 0;
+  virtual Result<std::vector<Event>> events(int64_t run) = 0;
+
+  // Content-addressed text: returns the SHA-256 name. Objects are written once, atomically.
+  virtual Result<std::string> put_object(const std::string& bytes) = 0;
+  virtual Result<std::string> get_object(const std::string& name) = 0;
+};
+
+}  // namespace vortex::db

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "core/base/result.h"
+#include "evals/stage.h"
+
+namespace vortex::evals {
+
+// The problems that candidates are scored on. Everything that changes a score is in here, nothing is hidden in code.
+struct TaskSpec {
+  std::string kind = "chain";
+  int definitions = 780;  // chain: N, sets the context length (5 N + 4 tokens)
+  int chain = 16;         // chain: C, sets the length of the solution (10 C + 5 tokens)
+  int problems = 32;
+  int trials = 1;
+  uint64_t seed = 1;  // of the problems; held-out problems use another
+  int max_new_tokens = 192;
+  double temperature = 0.0;
+  double top_p = 1.0;
+  int top_k = 0;
+};
+
+// One candidate for a worker. The dense baseline is a Job with `dense` set and no policy.
+struct Job {
+  std::string id;
+  bool dense = false;
+  std::string module_text;
+  std::string config_text;
+  std::string model_path;
+  TaskSpec task;
+  std::vector<Stage> stages;       // in climbing order; the first that does not pass ends the climb
+  uint64_t seed = 0;               // of sampling, validation inputs and bootstraps
+  std::string prefix_folder;       // shared dense prefills; empty: none kept
+  std::vector<Outcome> incumbent;  // outcomes of the dense baseline: race pairs with these
+  double race_margin = 0.25;       // pruned once the interval of the paired difference lies below -race_margin
+  int threads = 1;
+  int batch = 16;
+  double speed_seconds = 3.0;  // wall time that the speed stage may take
+  int64_t kv_memory_bytes = 0;
+};
+
+nlohmann::json to_json(const Job& job);
+Result<Job> job_from_json(const nlohmann::json& json);
+nlohmann::json to_json(const TaskSpec& task);
+Result<TaskSpec> task_from_json(const nlohmann::json& json);
+
+}  // namespace vortex::evals
