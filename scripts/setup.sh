@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Installs what building and running vortex needs on Debian 12 or Ubuntu 24.04, skipping what is there already.
+# CUDA is used when a toolkit is found; it is never installed and never needed.
+set -euo pipefail
+
+packages=(
+  cmake ninja-build g++ ccache mold clang-format git
+  libtorch-dev libopenblas0-pthread
+  nlohmann-json3-dev libcli11-dev libboost-dev libboost-filesystem-dev
+  libsqlite3-dev libcurl4-openssl-dev libssl-dev
+  libgtest-dev libgmock-dev libbenchmark-dev
+)
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  exit 0
+fi
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "error: need root (or sudo) to install: ${missing[*]}" >&2; exit 3; }
+  as_root=(sudo)
+fi
+echo "installing: ${missing[*]}" >&2
+"${as_root[@]}" apt-get update -qq
+DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
