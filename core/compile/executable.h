@@ -9,6 +9,10 @@
 #include "core/base/result.h"
 #include "core/vflow/policy.h"
 
+namespace vortex::cpu {
+class ThreadPool;
+}
+
 namespace vortex::compile {
 
 // One paged tensor of one layer, physical layout [page][kv head][rows][cols], contiguous. Not owned.
@@ -35,6 +39,7 @@ struct IndexerBatch {
   const int32_t* block_table = nullptr;  // [request][max_blocks] physical page of each logical block
   int max_blocks = 0;
   const int32_t* seq_lens = nullptr;  // [request] tokens in the cache, the current one included
+  cpu::ThreadPool* pool = nullptr;    // CPU only: spreads rows over its threads; null runs on the calling thread
 };
 
 // Chosen pages of every row: logical block positions in ascending order; the true last block always comes last.
