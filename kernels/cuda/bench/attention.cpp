@@ -1,0 +1,166 @@
+#include "kernels/cuda/attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cuda/bench/bench.h"
+
+namespace vortex::cuda {
+namespace {
+
+struct Shape {
+  int requests;
+  int length;
+  int pages = 0;  // selected per row; 0 is dense
+  KvType type = KvType::bf16;
+  int group = 2;
+  int dim = 128;
+  int block = 16;
+  bool mixed = false;  // lengths spread evenly from 1/8 to 15/8 of `length`
+};
+
+constexpr int kHeads = 8;
+constexpr int kSets = 4;
+const char* const kTypeNames[] = {"bf16", "e4m3", "e5m2"};
+
+std::string describe(const Shape& s) {
+  std::string text = std::to_string(s.requests) + "x" + std::to_string(s.length);
+  if (s.mixed) text += " mixed";
+  text += s.pages > 0 ? " sel " + std::to_string(s.pages) : " dense";
+  text += " " + std::string(kTypeNames[static_cast<int>(s.type)]);
+  if (s.group != 2) text += " G" + std::to_string(s.group);
+  if (s.dim != 128) text += " D" + std::to_string(s.dim);
+  if (s.block != 16) text += " block " + std::to_string(s.block);
+  return text;
+}
+
+// The device's side of one shape: a pool with every page in use, shuffled, and kSets random selections.
+struct Problem {
+  Shape shape;
+  int max_blocks = 0;
+  double bytes = 0.0;
+  DeviceArray<unsigned char> k, v, q;
+  DeviceArray<Bf16> out;
+  DeviceArray<std::int32_t> pages, lengths, counts;
+  std::vector<DeviceArray<std::int32_t>> selected;
+
+  explicit Problem(const Shape& s) : shape(s) {
+    std::mt19937 random(11);
+    std::vector<std::int32_t> host_lengths;
+    int total = 0;
+    for (int b = 0; b < s.requests; ++b) {
+      const int length = s.mixed ? s.length / 8 + s.length * 14 / 8 * b / std::max(1, s.requests - 1) : s.length;
+      host_lengths.push_back(length);
+      total += (length + s.block - 1) / s.block;
+      max_blocks = std::max(max_blocks, (length + s.block - 1) / s.block);
+    }
+    const std::vector<std::int32_t> order = random_distinct(total, total, random);
+    std::vector<std::int32_t> table(static_cast<std::size_t>(s.requests * max_blocks));
+    std::size_t next = 0;
+    for (int b = 0; b < s.requests; ++b) {
+      const int blocks = (host_lengths[static_cast<std::size_t>(b)] + s.block - 1) / s.block;
+      for (int i = 0; i < blocks; ++i) table[static_cast<std::size_t>(b * max_blocks + i)] = order[next++];
+    }
+    const double token_bytes = 2.0 * s.dim * kv_type_size(s.type);
+    const std::size_t pool = static_cast<std::size_t>(total) * static_cast<std::size_t>(kHeads * s.block * s.dim) *
+                             static_cast<std::size_t>(kv_type_size(s.type));
+    k = random_bytes(pool);
+    v = random_bytes(pool);
+    q = random_bytes(static_cast<std::size_t>(s.requests * kHeads * s.group * s.dim) * 2);
+    out = DeviceArray<Bf16>(q.size() / 2);
+    pages = DeviceArray<std::int32_t>(table);
+    lengths = DeviceArray<std::int32_t>(host_lengths);
+    const double rows = s.requests * kHeads;
+    const double visited = s.pages > 0 ? rows * s.pages : static_cast<double>(total) * kHeads;
+    bytes =
+        visited * (s.block * token_bytes + 4.0 * (s.pages > 0 ? 2.0 : 1.0 / kHeads)) + 2.0 * rows * s.group * s.dim * 2;
+    if (s.pages > 0) select(random);
+  }
+
+  void select(std::mt19937& random) {
+    const auto rows = static_cast<std::size_t>(shape.requests * kHeads);
+    counts = DeviceArray<std::int32_t>(std::vector<std::int32_t>(rows, shape.pages));
+    for (int set = 0; set < kSets; ++set) {
+      std::vector<std::int32_t> blocks;
+      for (std::size_t row = 0; row < rows; ++row) {
+        std::vector<std::int32_t> chosen = random_distinct(shape.pages - 1, max_blocks - 1, random);
+        std::sort(chosen.begin(), chosen.end());
+        chosen.push_back(max_blocks - 1);
+        blocks.insert(blocks.end(), chosen.begin(), chosen.end());
+      }
+      selected.emplace_back(blocks);
+    }
+  }
+
+  DecodeAttention args(int set) const {
+    DecodeAttention a;
+    a.q = reinterpret_cast<const Bf16*>(q.data());
+    a.out = out.data();
+    a.kv = {k.data(), v.data(), shape.type, kHeads, shape.block, shape.dim, 1.0F, 1.0F};
+    a.table = {pages.data(), lengths.data(), max_blocks};
+    if (shape.pages > 0) a.selection = {selected[static_cast<std::size_t>(set)].data(), counts.data(), shape.pages};
+    a.num_requests = shape.requests;
+    a.num_q_heads = kHeads * shape.group;
+    a.scale = 1.0F / std::sqrt(static_cast<float>(shape.dim));
+    return a;
+  }
+};
+
+void measure(Bench& bench, const Problem& p, const DecodeSchedule& s, bool planned) {
+  Measurement m;
+  m.kernel = "attention";
+  m.shape = describe(p.shape);
+  m.variant = std::string(planned ? "plan " : "") + "w" + std::to_string(s.warps) + " s" + std::to_string(s.slots) +
+              " c" + std::to_string(s.cluster);
+  m.bytes = p.bytes;
+  bench.measure(m, p.shape.pages > 0 ? kSets : 1,
+                [&](int set, cudaStream_t stream) { return decode_attention(p.args(set), s, stream); });
+}
+
+void sweep(Bench& bench, const Problem& p) {
+  const int tile_bytes = 16 * p.shape.dim * kv_type_size(p.shape.type);
+  for (const int cluster : {1, 2, 4, 8}) {
+    if (p.shape.requests * cluster > 256) continue;
+    for (const int warps : {2, 4, 8}) {
+      for (const int slots : {3, 4, 6, 8, 12}) {
+        const int bytes = warps * slots * tile_bytes;
+        if (bytes < 24 * 1024 || bytes > 128 * 1024) continue;
+        measure(bench, p, {warps, slots, cluster}, false);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void bench_attention(Bench& bench) {
+  if (!bench.wants("attention")) return;
+  const std::vector<Shape> swept = {{64, 8192},      {32, 8192},     {64, 16384, 32}, {64, 16384, 64},
+                                    {32, 16384, 32}, {8, 16384, 64}, {1, 32768},      {64, 8192, 0, KvType::fp8_e4m3}};
+  const std::vector<Shape> rest = {{128, 4096},
+                                   {32, 16384},
+                                   {8, 16384},
+                                   {64, 8192, 0, KvType::bf16, 2, 128, 16, true},
+                                   {128, 16384, 32},
+                                   {128, 16384, 64},
+                                   {32, 16384, 64},
+                                   {64, 16384, 128},
+                                   {1, 16384, 64},
+                                   {64, 16384, 64, KvType::fp8_e4m3},
+                                   {64, 8192, 0, KvType::fp8_e5m2},
+                                   {64, 8192, 0, KvType::bf16, 1},
+                                   {64, 8192, 0, KvType::bf16, 4},
+                                   {64, 8192, 0, KvType::bf16, 8},
+                                   {64, 8192, 0, KvType::bf16, 2, 64},
+                                   {64, 8192, 0, KvType::bf16, 2, 128, 32}};
+  for (const auto* shapes : {&swept, &rest}) {
+    for (const Shape& shape : *shapes) {
+      const Problem problem(shape);
+      const int visited = shape.pages > 0 ? shape.pages : problem.max_blocks;
+      measure(bench, problem, plan_decode_attention(shape.requests * kHeads, visited, bench.num_sms()), true);
+      if (bench.sweep() && shapes == &swept) sweep(bench, problem);
+    }
+  }
+}
+
+}  // namespace vortex::cuda

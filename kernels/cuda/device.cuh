@@ -1,0 +1,166 @@
+// Device helpers shared by the kernels: element conversion, warp reductions, and the few PTX instructions that CUDA C++
+// has no name for (bulk copies completing on an mbarrier, distributed shared memory).
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp8.h>
+
+#include <cstdint>
+
+#include "kernels/cuda/types.h"
+
+namespace vortex::cuda {
+
+inline constexpr unsigned kFullWarp = 0xffffffffU;
+inline constexpr float kLog2e = 1.4426950408889634F;
+inline constexpr float kLn2 = 0.6931471805599453F;
+
+__host__ __device__ constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+__device__ __forceinline__ float negative_infinity() { return __int_as_float(static_cast<int>(0xff800000U)); }
+
+// 2^x in one instruction; 2^-inf = 0.
+__device__ __forceinline__ float exp2_approx(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// Loads 8 consecutive elements, aligned to their size, as float.
+__device__ __forceinline__ void load8(const Bf16* p, float (&x)[8]) {
+  const uint4 bits = *reinterpret_cast<const uint4*>(p);
+  const std::uint32_t words[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    x[2 * i] = __uint_as_float(words[i] << 16);
+    x[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000U);
+  }
+}
+
+template <__nv_fp8_interpretation_t kKind>
+__device__ __forceinline__ void load8_fp8(const void* p, float (&x)[8]) {
+  const uint2 bits = *static_cast<const uint2*>(p);
+  const std::uint32_t words[2] = {bits.x, bits.y};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const auto pair = static_cast<__nv_fp8x2_storage_t>(words[i / 2] >> (16 * (i % 2)));
+    const float2 f = __half22float2(__half2(__nv_cvt_fp8x2_to_halfraw2(pair, kKind)));
+    x[2 * i] = f.x;
+    x[2 * i + 1] = f.y;
+  }
+}
+__device__ __forceinline__ void load8(const __nv_fp8_e4m3* p, float (&x)[8]) { load8_fp8<__NV_E4M3>(p, x); }
+__device__ __forceinline__ void load8(const __nv_fp8_e5m2* p, float (&x)[8]) { load8_fp8<__NV_E5M2>(p, x); }
+
+__device__ __forceinline__ float warp_sum(float x) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(kFullWarp, x, offset);
+  return x;
+}
+
+__device__ __forceinline__ float warp_max(float x) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) x = fmaxf(x, __shfl_xor_sync(kFullWarp, x, offset));
+  return x;
+}
+
+// Sums kCount values over groups of kLanes consecutive lanes with kCount - 1 shuffles instead of kCount * log2(kLanes):
+// each step halves the values that a lane is responsible for. Afterwards, with r = lane % kLanes, lane r holds in
+// x[i] the sum of value r * (kCount / kLanes) + i; where kCount < kLanes, kLanes / kCount lanes hold the same sum.
+template <int kCount, int kLanes>
+__device__ __forceinline__ void reduce_scatter(float (&x)[kCount], int lane) {
+  int count = kCount;
+#pragma unroll
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    if (count > 1) {
+      count /= 2;
+      const bool upper = (lane & width) != 0;
+#pragma unroll
+      for (int i = 0; i < kCount / 2; ++i) {
+        if (i < count) {
+          const float send = upper ? x[i] : x[i + count];
+          const float keep = upper ? x[i + count] : x[i];
+          x[i] = keep + __shfl_xor_sync(kFullWarp, send, width);
+        }
+      }
+    } else {
+      x[0] += __shfl_xor_sync(kFullWarp, x[0], width);
+    }
+  }
+}
+
+__device__ __forceinline__ std::uint32_t shared_address(const void* p) {
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
+}
+
+__device__ __forceinline__ void barrier_init(std::uint64_t* barrier, unsigned arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
+}
+
+// Makes barrier_init visible to the copy engine.
+__device__ __forceinline__ void barrier_init_fence() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+// Arrives once and expects `bytes` more to land before the phase completes.
+__device__ __forceinline__ void barrier_expect(std::uint64_t* barrier, unsigned bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
+               : "memory");
+}
+
+__device__ __forceinline__ void barrier_wait(std::uint64_t* barrier, unsigned parity) {
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@!done bra again;\n"
+      "}\n" ::"r"(shared_address(barrier)),
+      "r"(parity)
+      : "memory");
+}
+
+// Starts copying `bytes` (a multiple of 16) of global memory to shared memory; `barrier` counts them as they land.
+// The data are read once, so they are first to leave L2.
+__device__ __forceinline__ void bulk_load(void* shared, const void* global, unsigned bytes, std::uint64_t* barrier,
+                                          std::uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::
+          "r"(shared_address(shared)),
+      "l"(global), "r"(bytes), "r"(shared_address(barrier)), "l"(policy)
+      : "memory");
+}
+
+__device__ __forceinline__ std::uint64_t evict_first_policy() {
+  std::uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+
+__device__ __forceinline__ unsigned cluster_rank() {
+  unsigned rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+
+__device__ __forceinline__ unsigned cluster_size() {
+  unsigned size;
+  asm("mov.u32 %0, %%cluster_nctarank;" : "=r"(size));
+  return size;
+}
+
+// Waits for every thread of the cluster; what they wrote to shared memory before is visible after.
+__device__ __forceinline__ void cluster_barrier() {
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
+// Reads `p`, an address of the own shared memory, in the shared memory of the cluster's block `rank`.
+__device__ __forceinline__ float load_from_rank(const float* p, unsigned rank) {
+  std::uint32_t remote;
+  float value;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(shared_address(p)), "r"(rank));
+  asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value) : "r"(remote) : "memory");
+  return value;
+}
+
+}  // namespace vortex::cuda
