@@ -1,0 +1,34 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string_view>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/model/model.h"
+#include "core/model/safetensors.h"
+
+namespace vortex::model {
+
+// What distinguishes one decoder architecture from another. A new one is one file and one line in architecture.cpp.
+struct Architecture {
+  std::string_view name;  // as config.json's "architectures" spells it
+
+  // Fills the members of `config` that are particular to the architecture and refuses variants it does not cover.
+  Status (*read_config)(const nlohmann::json& json, ModelConfig& config);
+
+  // Finds every tensor that `config` asks for and checks its shape.
+  Result<Weights> (*collect)(const ModelConfig& config, const std::map<std::string, Tensor>& tensors);
+};
+
+// The architecture of that name, or null.
+const Architecture* find_architecture(std::string_view name);
+std::vector<std::string> architecture_names();
+
+// The tensor `name` of the given shape. Absent or differently shaped ones are refused.
+Result<Tensor> find_tensor(const std::map<std::string, Tensor>& tensors, const std::string& name,
+                           const std::vector<int64_t>& shape);
+
+extern const Architecture kQwen3;
+
+}  // namespace vortex::model

@@ -1,0 +1,134 @@
+#include <nlohmann/json.hpp>
+
+#include "core/base/files.h"
+#include "core/base/text.h"
+#include "core/model/architecture.h"
+#include "core/model/model.h"
+
+namespace vortex::model {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kMaxSize = 1 << 24;  // bounds every size, so that products of two stay within 64 bits
+
+Result<int> read_size(const json& object, const char* key) {
+  if (!object.contains(key)) return candidate_error(std::string("config.json lacks ") + key);
+  const json& value = object[key];
+  if (!value.is_number_integer() || value < 1 || value > kMaxSize) {
+    return candidate_error(std::string("config.json: ") + key + " must be a whole number from 1 to " +
+                           std::to_string(kMaxSize) + ", not " + value.dump());
+  }
+  return value.get<int>();
+}
+
+Result<double> read_positive(const json& object, const char* key, double fallback) {
+  if (!object.contains(key)) return fallback;
+  const json& value = object[key];
+  if (!value.is_number() || !(value.get<double>() > 0)) {
+    return candidate_error(std::string("config.json: ") + key + " must be a positive number, not " + value.dump());
+  }
+  return value.get<double>();
+}
+
+Status read_sizes(const json& object, ModelConfig& config) {
+  VORTEX_ASSIGN(config.hidden_size, read_size(object, "hidden_size"));
+  VORTEX_ASSIGN(config.num_layers, read_size(object, "num_hidden_layers"));
+  VORTEX_ASSIGN(config.num_q_heads, read_size(object, "num_attention_heads"));
+  config.num_kv_heads = config.num_q_heads;
+  if (object.contains("num_key_value_heads")) {
+    VORTEX_ASSIGN(config.num_kv_heads, read_size(object, "num_key_value_heads"));
+  }
+  config.head_dim = config.hidden_size / config.num_q_heads;
+  if (object.contains("head_dim")) {
+    VORTEX_ASSIGN(config.head_dim, read_size(object, "head_dim"));
+  }
+  VORTEX_ASSIGN(config.intermediate_size, read_size(object, "intermediate_size"));
+  VORTEX_ASSIGN(config.vocab_size, read_size(object, "vocab_size"));
+  VORTEX_ASSIGN(config.max_position_embeddings, read_size(object, "max_position_embeddings"));
+  if (config.num_q_heads % config.num_kv_heads != 0) {
+    return candidate_error("config.json: num_attention_heads must be a multiple of num_key_value_heads");
+  }
+  if (config.head_dim < 1 || config.head_dim % 2 != 0) {
+    return candidate_error("config.json: head_dim must be even, not " + std::to_string(config.head_dim));
+  }
+  return ok_status();
+}
+
+// Newer configs keep the rotary settings in one object, older ones beside the rest.
+Status read_rope(const json& object, ModelConfig& config) {
+  VORTEX_ASSIGN(config.rope_theta, read_positive(object, "rope_theta", config.rope_theta));
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    if (!object.contains(key) || object[key].is_null()) continue;
+    const json& rope = object[key];
+    if (!rope.is_object()) return candidate_error(std::string("config.json: ") + key + " must be an object");
+    const json type = rope.value("rope_type", rope.value("type", json("default")));
+    if (type != "default") {
+      return candidate_error("config.json: rope scaling " + type.dump() + " is not supported");
+    }
+    VORTEX_ASSIGN(config.rope_theta, read_positive(rope, "rope_theta", config.rope_theta));
+  }
+  return ok_status();
+}
+
+Status read_flags(const json& object, ModelConfig& config) {
+  const json tied = object.value("tie_word_embeddings", json(false));
+  if (!tied.is_boolean()) return candidate_error("config.json: tie_word_embeddings must be true or false");
+  config.tie_word_embeddings = tied.get<bool>();
+  const json activation = object.value("hidden_act", json("silu"));
+  if (activation != "silu")
+    return candidate_error("config.json: hidden_act " + activation.dump() + " is not supported");
+  if (object.contains("quantization_config"))
+    return candidate_error("config.json: quantised checkpoints are not supported");
+  const json eos = object.value("eos_token_id", json());
+  for (const json& id : eos.is_array() ? eos : json::array({eos})) {
+    if (id.is_null()) continue;
+    if (!id.is_number_integer() || id < 0 || id >= config.vocab_size) {
+      return candidate_error("config.json: eos_token_id " + id.dump() + " is not in the vocabulary");
+    }
+    config.eos_token_ids.push_back(id.get<int>());
+  }
+  return ok_status();
+}
+
+Result<std::string> read_architecture(const json& object) {
+  const json names = object.value("architectures", json());
+  if (!names.is_array() || names.size() != 1 || !names[0].is_string()) {
+    return candidate_error("config.json: \"architectures\" must name one architecture");
+  }
+  return names[0].get<std::string>();
+}
+
+}  // namespace
+
+Result<ModelConfig> read_model_config(const std::filesystem::path& folder) {
+  VORTEX_ASSIGN(const std::string text, read_file(folder / "config.json"));
+  const json object = json::parse(text, nullptr, false);
+  if (!object.is_object()) return candidate_error((folder / "config.json").string() + " is not a JSON object");
+  ModelConfig config;
+  VORTEX_ASSIGN(config.architecture, read_architecture(object));
+  const Architecture* architecture = find_architecture(config.architecture);
+  if (architecture == nullptr) {
+    return candidate_error("architecture " + config.architecture + " is not supported",
+                           "supported: " + join(architecture_names(), ", "));
+  }
+  VORTEX_TRY(read_sizes(object, config));
+  VORTEX_TRY(read_rope(object, config));
+  VORTEX_ASSIGN(config.rms_norm_eps, read_positive(object, "rms_norm_eps", config.rms_norm_eps));
+  VORTEX_TRY(read_flags(object, config));
+  VORTEX_TRY(architecture->read_config(object, config));
+  return config;
+}
+
+vflow::ModelGeometry geometry_of(const ModelConfig& config, int max_context, int64_t kv_memory_bytes) {
+  vflow::ModelGeometry geometry;
+  geometry.layers = config.num_layers;
+  geometry.num_q_heads = config.num_q_heads;
+  geometry.num_kv_heads = config.num_kv_heads;
+  geometry.head_dim = config.head_dim;
+  geometry.max_context = max_context;
+  geometry.kv_memory_bytes = kv_memory_bytes;
+  return geometry;
+}
+
+}  // namespace vortex::model

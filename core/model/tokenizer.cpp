@@ -1,0 +1,41 @@
+#include "core/model/tokenizer.h"
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/files.h"
+#include "core/base/text.h"
+#include "core/model/tokenizer_models.h"
+
+namespace vortex::model {
+namespace {
+
+struct TokenizerModel {
+  const char* type;
+  Result<std::unique_ptr<Tokenizer>> (*make)(const nlohmann::json& json);
+};
+
+constexpr TokenizerModel kTokenizerModels[] = {
+    {"WordLevel", make_word_level},
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "tokenizer.json";
+  VORTEX_ASSIGN(const std::string text, read_file(path));
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object() || !json.contains("model") || !json["model"].is_object() || !json["model"].contains("type") ||
+      !json["model"]["type"].is_string()) {
+    return candidate_error(path.string() + " is not a tokenizer: it lacks the object \"model\" with a \"type\"");
+  }
+  const auto type = json["model"]["type"].get<std::string>();
+  std::vector<std::string> known;
+  for (const TokenizerModel& model : kTokenizerModels) {
+    if (type == model.type) return model.make(json);
+    known.emplace_back(model.type);
+  }
+  return candidate_error(path.string() + ": tokenizer model " + type + " is not supported",
+                         "supported: " + join(known, ", "));
+}
+
+}  // namespace vortex::model

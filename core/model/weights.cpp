@@ -1,0 +1,49 @@
+#include "core/model/weights.h"
+
+#include <bit>
+#include <cstring>
+
+namespace vortex::model {
+namespace {
+
+float widen_bf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+
+// IEEE half to float; subnormal halves are scaled, not flushed.
+float widen_fp16(uint16_t bits) {
+  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
+  const uint32_t exponent = (bits >> 10) & 0x1f;
+  const uint32_t mantissa = bits & 0x3ff;
+  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000 | (mantissa << 13));
+  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
+  return sign != 0 ? -magnitude : magnitude;
+}
+
+template <typename T>
+T load(const char* data, int64_t index) {
+  T value;
+  std::memcpy(&value, data + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  return value;
+}
+
+}  // namespace
+
+int64_t rows_of(const Tensor& tensor) { return tensor.shape.size() < 2 ? 1 : tensor.shape[0]; }
+int64_t cols_of(const Tensor& tensor) { return tensor.shape.empty() ? 1 : tensor.shape.back(); }
+
+void read_row(const Tensor& tensor, int64_t row, float* out) {
+  const int64_t cols = cols_of(tensor);
+  const char* data = tensor.data + row * cols * vflow::dtype_bytes(tensor.dtype);
+  switch (tensor.dtype) {
+    case vflow::Dtype::kFp32:
+      std::memcpy(out, data, static_cast<size_t>(cols) * sizeof(float));
+      return;
+    case vflow::Dtype::kFp16:
+      for (int64_t i = 0; i < cols; ++i) out[i] = widen_fp16(load<uint16_t>(data, i));
+      return;
+    default:
+      for (int64_t i = 0; i < cols; ++i) out[i] = widen_bf16(load<uint16_t>(data, i));
+  }
+}
+
+}  // namespace vortex::model
