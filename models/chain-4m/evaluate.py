@@ -1,0 +1,90 @@
+"""Measures a trained model: `python3 evaluate.py --model DIR --out evaluation.json`.
+
+Exact match is teacher-forced: every solution token is the most probable one given the right ones before it, which is
+the case exactly when greedy decoding yields the whole solution. The answers are measured by greedy decoding.
+"""
+import argparse
+import json
+import time
+
+import torch
+
+import chain
+import model as qwen3
+
+SIZES = [(96, 10), (300, 12), (780, 16)]
+BUDGETS = [4, 8, 16, 32, 48, 64, 96, 128]
+KINDS = ["block", "quest", "random"]
+SEED = 20011
+
+
+def settings():
+    yield qwen3.PagePolicy("dense")
+    for first_layer in (0, 1):
+        for kind in KINDS:
+            for pages in BUDGETS:
+                yield qwen3.PagePolicy(kind, pages, first_layer)
+
+
+@torch.no_grad()
+def exact_match(model, tokens, prompt, policy, dtype):
+    right = 0
+    for part in tokens.split(max(1, 131072 // tokens.shape[1])):
+        logits, _ = model(part[:, :-1], prompt - 1, policy, dtype)
+        right += (logits.argmax(-1) == part[:, prompt:]).all(1).sum().item()
+    return right / len(tokens)
+
+
+@torch.no_grad()
+def decode(model, tokens, prompt, policies, dtype):
+    """Greedy decoding after one dense prefill; yields for each policy (exact, answer right) shares."""
+    batch, length = tokens.shape
+    c = model.config
+    shape = (batch, c["num_key_value_heads"], length, c["head_dim"])
+    cache = [tuple(torch.zeros(shape, dtype=dtype, device=tokens.device) for _ in range(2))
+             for _ in range(c["num_hidden_layers"])]
+    model(tokens[:, :prompt - 1], prompt - 2, None, dtype, cache)
+    for policy in policies:
+        written, last = [], tokens[:, prompt - 1:prompt]
+        for position in range(prompt - 1, length - 1):
+            last = model(last, 0, policy, dtype, cache, position)[0].argmax(-1)
+            written.append(last)
+        right = torch.cat(written, 1) == tokens[:, prompt:]
+        yield right.all(1).float().mean().item(), right[:, -5:].all(1).float().mean().item()
+
+
+def report(folder, device, problems, out, decode_problems=128):
+    model = qwen3.load(folder).to(device)
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    torch.manual_seed(SEED)
+    rows, started = [], time.time()
+    for definitions, length in reversed(SIZES):
+        rng = torch.Generator(device).manual_seed(SEED)
+        tokens = chain.sample(problems, definitions, length, rng)
+        prompt = chain.prompt_length(definitions)
+        for policy in settings():
+            rows.append({"N": definitions, "C": length, "policy": policy.kind, "pages": policy.pages,
+                         "dense_layers": policy.first_layer,
+                         "exact": exact_match(model, tokens, prompt, policy, dtype)})
+        if definitions == SIZES[-1][0]:
+            policies = list(settings())[:1 + len(KINDS) * len(BUDGETS)]
+            results = decode(model, tokens[:decode_problems], prompt, policies, dtype)
+            for row, (exact, answer) in zip(rows, results):
+                row.update(decoded_exact=exact, decoded_answer=answer)
+                print(row, flush=True)
+        with open(out, "w") as file:
+            json.dump({"problems": problems, "decode_problems": decode_problems, "rows": rows}, file, indent=1)
+        print(f"N={definitions} evaluated, {time.time() - started:.0f} s", flush=True)
+    for row in rows:
+        if row["dense_layers"] == 0:
+            print(row["N"], row["policy"], row["pages"], round(row["exact"], 3))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default=".")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--problems", type=int, default=256)
+    parser.add_argument("--out", required=True)
+    args = parser.parse_args()
+    report(args.model, args.device, args.problems, args.out)
