@@ -31,17 +31,24 @@ struct Job {
   std::string config_text;
   std::string model_path;
   TaskSpec task;
-  std::vector<Stage> stages;       // in climbing order; the first that does not pass ends the climb
-  uint64_t seed = 0;               // of sampling, validation inputs and bootstraps
-  std::string prefix_folder;       // shared dense prefills; empty: none kept
-  std::vector<Outcome> incumbent;  // outcomes of the dense baseline: race pairs with these
-  double race_margin = 0.25;       // pruned once the interval of the paired difference lies below -race_margin
+  std::vector<Stage> stages;  // in climbing order; the first that does not pass ends the climb
+  uint64_t seed = 0;          // of sampling, validation inputs and bootstraps
+  std::string prefix_folder;  // shared dense prefills; empty: none kept
+  std::vector<Outcome>
+      incumbent;              // outcomes of the dense baseline, search and held-out: race and confirm pair with these
+  double race_margin = 0.25;  // pruned once the interval of the paired difference lies below -race_margin
   int threads = 1;
   int batch = 16;
-  double speed_seconds = 3.0;  // wall time that the speed stage may take
+  int recall_problems = 4;     // of the task's first ones
+  int speed_tokens = 48;       // tokens that every request of the speed stage decodes: fixed work
+  double speed_seconds = 3.0;  // wall time that the speed stage may take; three pairs are always measured
+  uint64_t confirm_seed = 0;   // of the held-out problems; must differ from task.seed where confirm is a stage
+  int confirm_problems = 0;    // 0: as many as the task has
   int64_t kv_memory_bytes = 0;
 };
 
+// JSON both ways. Reading is strict: unknown keys, wrong types and values out of range are refused by name. Members
+// that are absent keep their defaults, except id, model_path and stages, which must be there.
 nlohmann::json to_json(const Job& job);
 Result<Job> job_from_json(const nlohmann::json& json);
 nlohmann::json to_json(const TaskSpec& task);

@@ -53,8 +53,14 @@ struct StageResult {
   std::string log_tail;
 };
 
+// JSON both ways. Reading is strict: unknown keys, wrong types, unknown names and a blame that does not fit the verdict
+// are refused (as the candidate's fault; callers that read what we wrote ourselves know better).
 nlohmann::json to_json(const StageResult& result);
 Result<StageResult> stage_result_from_json(const nlohmann::json& json);
+nlohmann::json to_json(const Metric& metric);
+Result<std::vector<Metric>> metrics_from_json(const nlohmann::json& json);  // an array of metrics
+nlohmann::json to_json(const Outcome& outcome);
+Result<Outcome> outcome_from_json(const nlohmann::json& json, const std::string& path);  // `path` is for messages
 
 const Metric* find_metric(const std::vector<Metric>& metrics, std::string_view name);
 

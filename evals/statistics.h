@@ -13,14 +13,26 @@ struct Interval {
   double hi = 0;
 };
 
-// Mean accuracy with a cluster-bootstrap 95 % interval: problems are resampled, all trials of a problem together
-// (Cameron, Gelbach, Miller 2008), widened to the Wilson interval when every outcome is alike. Deterministic in `seed`.
+// All intervals are two-sided 95 % ones. Bootstraps are percentile bootstraps of 2000 resamples, deterministic in
+// `seed` and the order of first appearance of the problems.
+
+// Mean accuracy. The interval is a cluster bootstrap (problems are resampled, all trials of a problem together;
+// Cameron, Gelbach, Miller 2008) joined with the Wilson interval at the effective sample size, since the bootstrap is
+// too narrow for few problems and empty when all outcomes are alike. The effective size is p(1-p) over the
+// cluster-robust variance of the mean, kept between the numbers of problems and of outcomes. No outcomes: 0 in [0, 1].
 Interval accuracy_interval(const std::vector<Outcome>& outcomes, uint64_t seed);
 
-// Mean paired difference (a - b) over the (problem, trial) pairs that both have, with a cluster-bootstrap interval.
+// Mean paired difference (a - b) over the (problem, trial) pairs that both have. The interval is a cluster bootstrap
+// joined with one from the Wilson intervals of the shares won and lost (combined after Zou and Donner 2008), so ties
+// alone never give an empty one. No common pairs: 0 in [-1, 1].
 Interval paired_difference(const std::vector<Outcome>& a, const std::vector<Outcome>& b, uint64_t seed);
 
-// Median with a percentile-bootstrap 95 % interval of repeated measurements.
-Interval median_interval(const std::vector<double>& samples, uint64_t seed);
+// Median of repeated measurements with the narrowest interval of order statistics that holds the true median with at
+// least 95 % probability whatever the distribution. Below six samples there is none: the interval is their whole range,
+// whose coverage is 1 - 2^(1-n), e.g. 75 % for three. No samples: all zero.
+Interval median_interval(std::vector<double> samples);
+
+// Wilson's score interval of a share `p` observed in `n` > 0 independent trials; n need not be whole.
+Interval wilson_interval(double p, double n);
 
 }  // namespace vortex::evals

@@ -1,0 +1,213 @@
+#include "evals/statistics.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "core/base/rng.h"
+
+namespace vortex::evals {
+namespace {
+
+Outcome outcome(int problem, int trial, bool correct) {
+  Outcome made;
+  made.problem = "p" + std::to_string(problem);
+  made.trial = trial;
+  made.correct = correct;
+  return made;
+}
+
+std::vector<Outcome> outcomes(const std::string& marks) {
+  std::vector<Outcome> made;
+  for (size_t i = 0; i < marks.size(); ++i) made.push_back(outcome(static_cast<int>(i), 0, marks[i] == '1'));
+  return made;
+}
+
+bool covers(const Interval& interval, double truth) { return interval.lo <= truth && truth <= interval.hi; }
+
+TEST(Wilson, HandWorkedValues) {
+  // 5 of 10: centre 1/2, half width z / (1 + z^2/10) sqrt(1/40 + z^2/400).
+  EXPECT_NEAR(wilson_interval(0.5, 10).lo, 0.236593, 1e-6);
+  EXPECT_NEAR(wilson_interval(0.5, 10).hi, 0.763407, 1e-6);
+  // n of n: [n / (n + z^2), 1].
+  EXPECT_NEAR(wilson_interval(1, 8).lo, 8 / (8 + 3.841459), 1e-6);
+  EXPECT_EQ(wilson_interval(1, 8).hi, 1.0);
+  EXPECT_EQ(wilson_interval(0, 8).lo, 0.0);
+}
+
+TEST(AccuracyInterval, NeverEmptyWhenAllOutcomesAreAlike) {
+  const Interval all = accuracy_interval(outcomes("11111111"), 1);
+  EXPECT_EQ(all.value, 1.0);
+  EXPECT_NEAR(all.lo, 0.675592, 1e-6);
+  EXPECT_EQ(all.hi, 1.0);
+  const Interval none = accuracy_interval(outcomes("0000"), 1);
+  EXPECT_EQ(none.lo, 0.0);
+  EXPECT_NEAR(none.hi, 3.841459 / (4 + 3.841459), 1e-6);
+  const Interval nothing = accuracy_interval({}, 1);
+  EXPECT_EQ(nothing.lo, 0.0);
+  EXPECT_EQ(nothing.hi, 1.0);
+}
+
+TEST(AccuracyInterval, TrialsOfOneProblemAreNotIndependent) {
+  // Eight problems, four trials each, all trials of a problem alike: no better known than from one trial each.
+  std::vector<Outcome> repeated;
+  for (int problem = 0; problem < 8; ++problem) {
+    for (int trial = 0; trial < 4; ++trial) repeated.push_back(outcome(problem, trial, problem % 2 == 0));
+  }
+  const Interval once = accuracy_interval(outcomes("10101010"), 3);
+  const Interval four = accuracy_interval(repeated, 3);
+  EXPECT_EQ(once.value, four.value);
+  EXPECT_NEAR(once.lo, four.lo, 1e-12);
+  EXPECT_NEAR(once.hi, four.hi, 1e-12);
+  // The same number right, but every problem half right: four trials a problem do tell more.
+  std::vector<Outcome> mixed;
+  for (int problem = 0; problem < 8; ++problem) {
+    for (int trial = 0; trial < 4; ++trial) mixed.push_back(outcome(problem, trial, trial % 2 == 0));
+  }
+  EXPECT_LT(accuracy_interval(mixed, 3).hi, four.hi);
+}
+
+TEST(AccuracyInterval, IsDeterministicInTheSeed) {
+  const std::vector<Outcome> some = outcomes("110100110111010101101110");
+  EXPECT_EQ(accuracy_interval(some, 5).lo, accuracy_interval(some, 5).lo);
+  EXPECT_EQ(accuracy_interval(some, 5).hi, accuracy_interval(some, 5).hi);
+}
+
+TEST(PairedDifference, HandWorkedValues) {
+  // All tied: Wilson's bound of none won (or lost) of n, z^2 / (n + z^2).
+  const std::vector<Outcome> all(outcomes(std::string(32, '1')));
+  const Interval tied = paired_difference(all, all, 1);
+  EXPECT_EQ(tied.value, 0.0);
+  EXPECT_NEAR(tied.hi, 3.841459 / 35.841459, 1e-6);
+  EXPECT_NEAR(tied.lo, -tied.hi, 1e-12);
+  // Eight lost of eight: both shares are known to within z^2 / (8 + z^2).
+  const Interval lost = paired_difference(outcomes("00000000"), outcomes("11111111"), 1);
+  EXPECT_EQ(lost.value, -1.0);
+  EXPECT_EQ(lost.lo, -1.0);
+  EXPECT_NEAR(lost.hi, -1.0 + std::sqrt(2.0) * 3.841459 / 11.841459, 1e-6);
+}
+
+TEST(PairedDifference, UsesCommonPairsOnly) {
+  std::vector<Outcome> a = outcomes("1100");
+  a.push_back(outcome(0, 1, true));  // b has no trial 1
+  std::vector<Outcome> b = outcomes("0101");
+  b.push_back(outcome(9, 0, true));  // a has no problem 9
+  EXPECT_EQ(paired_difference(a, b, 1).value, (1.0 + 0.0 + 0.0 - 1.0) / 4);
+  const Interval nothing = paired_difference(a, {outcome(77, 0, true)}, 1);
+  EXPECT_EQ(nothing.lo, -1.0);
+  EXPECT_EQ(nothing.hi, 1.0);
+}
+
+TEST(PairedDifference, IsAntisymmetricInItsValue) {
+  const auto a = outcomes("1101011101");
+  const auto b = outcomes("1001110001");
+  EXPECT_EQ(paired_difference(a, b, 1).value, -paired_difference(b, a, 1).value);
+  EXPECT_EQ(paired_difference(a, b, 1).value, 0.2);
+}
+
+TEST(MedianInterval, SmallSamples) {
+  const Interval three = median_interval({3.0, 1.0, 2.0});
+  EXPECT_EQ(three.value, 2.0);
+  EXPECT_EQ(three.lo, 1.0);
+  EXPECT_EQ(three.hi, 3.0);
+  EXPECT_EQ(median_interval({4.0, 1.0, 2.0, 3.0}).value, 2.5);
+  EXPECT_EQ(median_interval({7.0}).hi, 7.0);
+  EXPECT_EQ(median_interval({}).value, 0.0);
+  // Six samples: missed with probability 2/64; nine: from the second to the last but one, 2 (1 + 9)/512.
+  EXPECT_EQ(median_interval({6, 5, 4, 3, 2, 1}).lo, 1.0);
+  EXPECT_EQ(median_interval({9, 8, 7, 6, 5, 4, 3, 2, 1}).lo, 2.0);
+  EXPECT_EQ(median_interval({9, 8, 7, 6, 5, 4, 3, 2, 1}).hi, 8.0);
+  // Many: about 1.96 sqrt(n) / 2 places to each side of the middle.
+  std::vector<double> many(5000);
+  for (size_t i = 0; i < many.size(); ++i) many[i] = static_cast<double>(i);
+  EXPECT_NEAR(median_interval(many).lo, 2499.5 - 69.3, 1.5);
+  EXPECT_NEAR(median_interval(many).hi, 2499.5 + 69.3, 1.5);
+  // One outlier does not move it far.
+  EXPECT_EQ(median_interval({1, 1.1, 1.2, 1.1, 1, 1.2, 1.1, 50}).value, 1.1);
+}
+
+// Share of simulated experiments whose interval holds the truth.
+template <typename Experiment>
+double coverage(int experiments, Experiment experiment) {
+  int held = 0;
+  for (int i = 0; i < experiments; ++i) {
+    Rng rng(stream_key(2026, static_cast<uint64_t>(i)));
+    held += experiment(rng, static_cast<uint64_t>(i)) ? 1 : 0;
+  }
+  return static_cast<double>(held) / experiments;
+}
+
+TEST(Coverage, AccuracyOfIndependentProblems) {
+  for (const int problems : {8, 16, 32}) {
+    for (const double truth : {0.5, 0.8, 0.95}) {
+      const double held = coverage(300, [&](Rng& rng, uint64_t seed) {
+        std::vector<Outcome> drawn;
+        for (int i = 0; i < problems; ++i) drawn.push_back(outcome(i, 0, rng.uniform() < truth));
+        return covers(accuracy_interval(drawn, seed), truth);
+      });
+      EXPECT_GE(held, 0.93) << problems << " problems, accuracy " << truth;
+    }
+  }
+}
+
+TEST(Coverage, AccuracyOfProblemsThatDifferInDifficulty) {
+  for (const int problems : {8, 24}) {
+    // Half the problems are nearly always solved, half seldom: 4 trials each.
+    const double held = coverage(300, [&](Rng& rng, uint64_t seed) {
+      std::vector<Outcome> drawn;
+      for (int i = 0; i < problems; ++i) {
+        const double difficulty = rng.uniform() < 0.5 ? 0.95 : 0.25;
+        for (int trial = 0; trial < 4; ++trial) drawn.push_back(outcome(i, trial, rng.uniform() < difficulty));
+      }
+      return covers(accuracy_interval(drawn, seed), 0.6);
+    });
+    EXPECT_GE(held, 0.92) << problems << " problems";
+  }
+}
+
+TEST(Coverage, PairedDifference) {
+  for (const int problems : {8, 16, 32}) {
+    // a solves 70 % of what b solves and 10 % of what b does not: the true difference is 0.8 * 0.7 + 0.2 * 0.1 - 0.8.
+    const double held = coverage(300, [&](Rng& rng, uint64_t seed) {
+      std::vector<Outcome> a;
+      std::vector<Outcome> b;
+      for (int i = 0; i < problems; ++i) {
+        const bool solved = rng.uniform() < 0.8;
+        b.push_back(outcome(i, 0, solved));
+        a.push_back(outcome(i, 0, rng.uniform() < (solved ? 0.7 : 0.1)));
+      }
+      return covers(paired_difference(a, b, seed), -0.22);
+    });
+    EXPECT_GE(held, 0.93) << problems << " problems";
+  }
+}
+
+TEST(Coverage, EqualArmsAreSeldomTakenForDifferent) {
+  const double held = coverage(300, [&](Rng& rng, uint64_t seed) {
+    std::vector<Outcome> a;
+    std::vector<Outcome> b;
+    for (int i = 0; i < 16; ++i) {
+      const bool same = rng.uniform() < 0.9;
+      const bool first = rng.uniform() < 0.7;
+      a.push_back(outcome(i, 0, first));
+      b.push_back(outcome(i, 0, same ? first : rng.uniform() < 0.7));
+    }
+    return covers(paired_difference(a, b, seed), 0.0);
+  });
+  EXPECT_GE(held, 0.94);
+}
+
+TEST(Coverage, Median) {
+  for (const int samples : {7, 15, 40}) {
+    const double held = coverage(300, [&](Rng& rng, uint64_t) {
+      std::vector<double> drawn;
+      for (int i = 0; i < samples; ++i) drawn.push_back(-std::log(1 - rng.uniform()));  // exponential
+      return covers(median_interval(drawn), std::log(2.0));
+    });
+    EXPECT_GE(held, 0.94) << samples << " samples";
+  }
+}
+
+}  // namespace
+}  // namespace vortex::evals
