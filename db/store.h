@@ -27,7 +27,8 @@ struct Candidate {
   int64_t id = 0;
   int64_t run = 0;
   int64_t batch = 0;  // generation of proposals
-  int64_t slot = 0;   // place in the batch; (run, batch, slot) is unique
+  int64_t slot = 0;   // place in the batch
+  int64_t draw = 0;   // refused proposals are kept and drawn again: (run, batch, slot, draw) is unique
   std::string key;    // policy_key: identity up to names
   std::string program_hash;
   std::string module_object;  // object names (SHA-256) of the sources
@@ -81,9 +82,10 @@ struct Event {
   std::string detail;  // JSON
 };
 
-// The workspace's database (SQLite, WAL, foreign keys) and its content-addressed objects. One writer process a run
-// (guarded by a lock file), any number of readers. Every call is one transaction: after it returns, kill -9 loses
-// nothing. Errors: environment (disk full, locked, not writable), with the file named.
+// The workspace's database (SQLite, WAL, foreign keys) and its content-addressed objects. A search holds the
+// workspace's lock (lock.h); readers and short writes of other processes (a stop request) go beside it. Thread-safe.
+// Every call is one transaction: after it returns, kill -9 and power loss lose nothing. Errors: environment (disk full,
+// locked, not writable), with the file named.
 class Store {
  public:
   // Opens or creates <workspace>/vortex.db and migrates it. A database from a newer program is refused.
@@ -93,15 +95,18 @@ class Store {
   virtual ~Store() = default;
 
   virtual Result<int64_t> add_run(const Run& run) = 0;
+  // Any state but "running" sets `ended` too.
   virtual Status set_run_state(int64_t run, const std::string& state) = 0;
+  virtual Status set_run_config(int64_t run, const std::string& config) = 0;
   virtual Status add_run_seconds(int64_t run, double seconds) = 0;
   virtual Result<std::vector<Run>> runs() = 0;  // newest first
   virtual Result<std::optional<Run>> find_run(const std::string& name_or_id) = 0;
 
-  // One transaction: the candidate and its lineage. Adding a (run, batch, slot) that exists returns its id unchanged.
+  // One transaction: the candidate and its lineage. Adding a (run, batch, slot, draw) that exists
+  // returns its id and changes nothing.
   virtual Result<int64_t> add_candidate(const Candidate& candidate, const std::vector<LineageEdge>& parents) = 0;
   virtual Status set_candidate_state(int64_t candidate, const std::string& state, const std::string& verdict) = 0;
-  virtual Result<std::vector<Candidate>> candidates(int64_t run) = 0;  // in (batch, slot) order
+  virtual Result<std::vector<Candidate>> candidates(int64_t run) = 0;  // in (batch, slot, draw) order
   virtual Result<std::optional<Candidate>> find_candidate(int64_t id) = 0;
   virtual Result<std::vector<LineageEdge>> lineage(int64_t run) = 0;
 
@@ -110,6 +115,7 @@ class Store {
   virtual Result<std::vector<StageRow>> stages(int64_t candidate) = 0;
   virtual Result<std::vector<StageRow>> stages_of_run(int64_t run) = 0;
   virtual Result<std::vector<OutcomeRow>> outcomes(int64_t candidate, int64_t attempt, const std::string& stage) = 0;
+  virtual Result<std::vector<OutcomeRow>> outcomes_of_run(int64_t run) = 0;
 
   virtual Status add_event(int64_t run, const std::string& kind, const std::string& detail_json) = 0;
   virtual Result<std::vector<Event>> events(int64_t run) = 0;

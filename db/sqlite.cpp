@@ -1,0 +1,139 @@
+#include "db/sqlite.h"
+
+#include <utility>
+
+namespace vortex::db {
+namespace {
+
+constexpr int kBusyTimeoutMs = 10'000;
+
+std::string hint_for(int code) {
+  switch (code & 0xff) {
+    case SQLITE_FULL:
+      return "the disk (or a file size limit) is full: free some space, then resume";
+    case SQLITE_IOERR:
+      return "reading or writing failed: check free space and the health of the disk, then resume";
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+      return "check that the folder exists and that you may write to it, or choose another --workspace";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return "the file is damaged or is no vortex database: move it away, or choose another --workspace";
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return "another program holds the database: wait for it, or choose another --workspace";
+    default:
+      return "";
+  }
+}
+
+bool is_bug(int code) {
+  const int primary = code & 0xff;
+  return primary == SQLITE_ERROR || primary == SQLITE_MISUSE || primary == SQLITE_CONSTRAINT ||
+         primary == SQLITE_RANGE || primary == SQLITE_MISMATCH || primary == SQLITE_TOOBIG;
+}
+
+}  // namespace
+
+Result<Connection> Connection::open(const std::filesystem::path& file, Mode mode) {
+  Connection connection;
+  connection.file_ = file.string();
+  sqlite3* handle = nullptr;
+  const int flags = mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  const int code = sqlite3_open_v2(file.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+  connection.handle_.reset(handle);
+  if (code != SQLITE_OK) return connection.error("open");
+  sqlite3_extended_result_codes(handle, 1);
+  sqlite3_busy_timeout(handle, kBusyTimeoutMs);
+  return connection;
+}
+
+Status Connection::execute(const std::string& sql) {
+  if (sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) return error("write to");
+  return ok_status();
+}
+
+Result<int64_t> Connection::integer(const std::string& sql) {
+  Statement statement(*this, sql);
+  const bool row = statement.next();
+  VORTEX_TRY(statement.status());
+  return row ? statement.integer(0) : int64_t{0};
+}
+
+Error Connection::error(const std::string& doing) const {
+  if (!handle_) return environment_error("cannot " + doing + " " + file_ + ": out of memory");
+  const int code = sqlite3_extended_errcode(handle_.get());
+  std::string message = "cannot " + doing + " " + file_ + ": " + sqlite3_errmsg(handle_.get());
+  return {is_bug(code) ? Blame::kInternal : Blame::kEnvironment, std::move(message), hint_for(code)};
+}
+
+Statement::Statement(Connection& connection, const std::string& sql) : connection_(connection), sql_(sql) {
+  sqlite3_stmt* statement = nullptr;
+  code_ = sqlite3_prepare_v2(connection.handle(), sql.c_str(), -1, &statement, nullptr);
+  statement_.reset(statement);
+}
+
+Statement& Statement::bind(int64_t value) {
+  if (code_ == SQLITE_OK) code_ = sqlite3_bind_int64(statement_.get(), ++bound_, value);
+  return *this;
+}
+
+Statement& Statement::bind(double value) {
+  if (code_ == SQLITE_OK) code_ = sqlite3_bind_double(statement_.get(), ++bound_, value);
+  return *this;
+}
+
+Statement& Statement::bind(const std::string& value) {
+  if (code_ == SQLITE_OK) {
+    code_ = sqlite3_bind_text64(statement_.get(), ++bound_, value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+  }
+  return *this;
+}
+
+bool Statement::next() {
+  if (code_ != SQLITE_OK && code_ != SQLITE_ROW) return false;
+  code_ = sqlite3_step(statement_.get());
+  return code_ == SQLITE_ROW;
+}
+
+Status Statement::run() {
+  next();
+  return status();
+}
+
+Status Statement::status() const {
+  if (code_ == SQLITE_OK || code_ == SQLITE_ROW || code_ == SQLITE_DONE) return ok_status();
+  return connection_.error("use");
+}
+
+int64_t Statement::integer(int column) { return sqlite3_column_int64(statement_.get(), column); }
+
+double Statement::real(int column) { return sqlite3_column_double(statement_.get(), column); }
+
+std::string Statement::text(int column) {
+  const unsigned char* bytes = sqlite3_column_text(statement_.get(), column);
+  if (bytes == nullptr) return {};
+  const int size = sqlite3_column_bytes(statement_.get(), column);
+  return {reinterpret_cast<const char*>(bytes), static_cast<size_t>(size)};
+}
+
+Transaction::Transaction(Connection& connection) : connection_(connection) {}
+
+Transaction::~Transaction() {
+  if (open_) sqlite3_exec(connection_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+Status Transaction::begin() {
+  VORTEX_TRY(connection_.execute("BEGIN IMMEDIATE"));
+  open_ = true;
+  return ok_status();
+}
+
+Status Transaction::commit() {
+  VORTEX_TRY(connection_.execute("COMMIT"));
+  open_ = false;
+  return ok_status();
+}
+
+}  // namespace vortex::db

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/base/result.h"
+
+namespace vortex::db {
+
+// A thin owner of one SQLite connection: results instead of codes, everything else is plain SQL.
+class Connection {
+ public:
+  enum class Mode { kReadWrite, kReadOnly };
+  static Result<Connection> open(const std::filesystem::path& file, Mode mode);
+
+  // Runs statements that give no rows.
+  Status execute(const std::string& sql);
+  // The first column of the first row as an integer.
+  Result<int64_t> integer(const std::string& sql);
+
+  int64_t last_insert_id() const { return sqlite3_last_insert_rowid(handle_.get()); }
+  int64_t changes() const { return sqlite3_changes(handle_.get()); }
+  sqlite3* handle() const { return handle_.get(); }
+
+  // The connection's last failure as an Error with the file's name, a cause and a remedy.
+  Error error(const std::string& doing) const;
+
+ private:
+  struct Close {
+    void operator()(sqlite3* handle) const { sqlite3_close_v2(handle); }
+  };
+  std::unique_ptr<sqlite3, Close> handle_;
+  std::string file_;
+};
+
+// One prepared statement. Usage: bind every `?` in order, then `while (next)` over the rows. A failed bind or step is
+// remembered: `status()` says so after the last row.
+class Statement {
+ public:
+  Statement(Connection& connection, const std::string& sql);
+
+  Statement& bind(int64_t value);
+  Statement& bind(double value);
+  Statement& bind(const std::string& value);
+
+  bool next();                  // true while there is a row
+  Status run();                 // for statements without rows
+  Status status() const;        // ok when everything so far succeeded
+  int64_t integer(int column);  // columns of the current row, from 0
+  double real(int column);
+  std::string text(int column);
+
+ private:
+  struct Finalize {
+    void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+  };
+  Connection& connection_;
+  std::string sql_;
+  std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+  int bound_ = 0;
+  int code_ = SQLITE_OK;
+};
+
+// An immediate transaction, rolled back unless committed.
+class Transaction {
+ public:
+  explicit Transaction(Connection& connection);
+  ~Transaction();
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  Status begin();
+  Status commit();
+
+ private:
+  Connection& connection_;
+  bool open_ = false;
+};
+
+}  // namespace vortex::db

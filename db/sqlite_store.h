@@ -1,0 +1,52 @@
+#pragma once
+
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "db/sqlite.h"
+#include "db/store.h"
+
+namespace vortex::db {
+
+// The Store on one SQLite connection behind a mutex.
+class SqliteStore final : public Store {
+ public:
+  SqliteStore(std::filesystem::path workspace, Connection connection)
+      : workspace_(std::move(workspace)), connection_(std::move(connection)) {}
+
+  Result<int64_t> add_run(const Run& run) override;
+  Status set_run_state(int64_t run, const std::string& state) override;
+  Status set_run_config(int64_t run, const std::string& config) override;
+  Status add_run_seconds(int64_t run, double seconds) override;
+  Result<std::vector<Run>> runs() override;
+  Result<std::optional<Run>> find_run(const std::string& name_or_id) override;
+
+  Result<int64_t> add_candidate(const Candidate& candidate, const std::vector<LineageEdge>& parents) override;
+  Status set_candidate_state(int64_t candidate, const std::string& state, const std::string& verdict) override;
+  Result<std::vector<Candidate>> candidates(int64_t run) override;
+  Result<std::optional<Candidate>> find_candidate(int64_t id) override;
+  Result<std::vector<LineageEdge>> lineage(int64_t run) override;
+
+  Status add_stage(const StageRow& row, const std::vector<OutcomeRow>& outcomes) override;
+  Result<std::vector<StageRow>> stages(int64_t candidate) override;
+  Result<std::vector<StageRow>> stages_of_run(int64_t run) override;
+  Result<std::vector<OutcomeRow>> outcomes(int64_t candidate, int64_t attempt, const std::string& stage) override;
+  Result<std::vector<OutcomeRow>> outcomes_of_run(int64_t run) override;
+
+  Status add_event(int64_t run, const std::string& kind, const std::string& detail_json) override;
+  Result<std::vector<Event>> events(int64_t run) override;
+
+  Result<std::string> put_object(const std::string& bytes) override;
+  Result<std::string> get_object(const std::string& name) override;
+
+ private:
+  std::filesystem::path object_path(const std::string& name) const;
+
+  std::filesystem::path workspace_;
+  std::mutex mutex_;
+  Connection connection_;
+};
+
+}  // namespace vortex::db

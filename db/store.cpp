@@ -1,0 +1,283 @@
+#include "db/store.h"
+
+#include <chrono>
+#include <system_error>
+
+#include "core/base/files.h"
+#include "core/base/sha256.h"
+#include "db/migrations.h"
+#include "db/sqlite_store.h"
+
+namespace vortex::db {
+namespace {
+
+constexpr const char* kRunColumns = "id, name, config, state, started, ended, seconds_used";
+constexpr const char* kCandidateColumns =
+    "id, run, batch, slot, draw, key, program_hash, module_object, config_object, origin, rationale, state, verdict";
+constexpr const char* kStageColumns =
+    "stage.id, candidate, attempt, stage, stage.verdict, blame, message, metrics, evidence, log_tail, seconds, created";
+constexpr const char* kOutcomeColumns =
+    "candidate, attempt, stage, problem, trial, correct, tokens, extracted, rule, tokens_hash";
+
+double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
+Run read_run(Statement& row) {
+  return {row.integer(0), row.text(1), row.text(2), row.text(3), row.real(4), row.real(5), row.real(6)};
+}
+
+Candidate read_candidate(Statement& row) {
+  return {row.integer(0), row.integer(1), row.integer(2), row.integer(3), row.integer(4), row.text(5), row.text(6),
+          row.text(7),    row.text(8),    row.text(9),    row.text(10),   row.text(11),   row.text(12)};
+}
+
+StageRow read_stage(Statement& row) {
+  return {row.integer(0), row.integer(1), row.integer(2), row.text(3), row.text(4),  row.text(5),
+          row.text(6),    row.text(7),    row.text(8),    row.text(9), row.real(10), row.real(11)};
+}
+
+OutcomeRow read_outcome(Statement& row) {
+  return {row.integer(0),      row.integer(1), row.text(2), row.text(3), row.integer(4),
+          row.integer(5) != 0, row.integer(6), row.text(7), row.text(8), row.text(9)};
+}
+
+template <typename T>
+Result<std::vector<T>> read_all(Statement& statement, T (*read)(Statement&)) {
+  std::vector<T> rows;
+  while (statement.next()) rows.push_back(read(statement));
+  VORTEX_TRY(statement.status());
+  return rows;
+}
+
+template <typename T>
+Result<std::optional<T>> read_first(Statement& statement, T (*read)(Statement&)) {
+  std::optional<T> row;
+  if (statement.next()) row = read(statement);
+  VORTEX_TRY(statement.status());
+  return row;
+}
+
+Status insert_outcome(Connection& connection, const OutcomeRow& row) {
+  Statement insert(connection,
+                   std::string("INSERT INTO outcome (") + kOutcomeColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  insert.bind(row.candidate).bind(row.attempt).bind(row.stage).bind(row.problem).bind(row.trial);
+  insert.bind(int64_t{row.correct}).bind(row.tokens).bind(row.extracted).bind(row.rule).bind(row.tokens_hash);
+  return insert.run();
+}
+
+// WAL lets readers read beside the writer; FULL syncs every commit, so that a power cut loses no finished stage.
+Status configure_writer(Connection& connection) {
+  VORTEX_TRY(connection.execute("PRAGMA journal_mode = WAL"));
+  VORTEX_TRY(connection.execute("PRAGMA synchronous = FULL"));
+  return connection.execute("PRAGMA foreign_keys = ON");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& workspace) {
+  std::error_code ec;
+  std::filesystem::create_directories(workspace / "objects", ec);
+  if (ec) {
+    return environment_error("cannot create the workspace " + workspace.string() + ": " + ec.message(),
+                             "check that you may write there, or choose another --workspace");
+  }
+  VORTEX_ASSIGN(Connection connection, Connection::open(workspace / "vortex.db", Connection::Mode::kReadWrite));
+  VORTEX_TRY(configure_writer(connection));
+  VORTEX_TRY(migrate(connection));
+  return std::unique_ptr<Store>(std::make_unique<SqliteStore>(workspace, std::move(connection)));
+}
+
+Result<std::unique_ptr<Store>> Store::open_read_only(const std::filesystem::path& workspace) {
+  std::error_code ec;
+  if (!std::filesystem::exists(workspace / "vortex.db", ec)) {
+    return candidate_error("no workspace at " + workspace.string() + ": there is no vortex.db in it",
+                           "name one with --workspace, or start a search: vortex search --model DIR");
+  }
+  VORTEX_ASSIGN(Connection connection, Connection::open(workspace / "vortex.db", Connection::Mode::kReadOnly));
+  VORTEX_TRY(check_schema(connection));
+  return std::unique_ptr<Store>(std::make_unique<SqliteStore>(workspace, std::move(connection)));
+}
+
+Result<int64_t> SqliteStore::add_run(const Run& run) {
+  const std::lock_guard guard(mutex_);
+  Statement insert(connection_,
+                   "INSERT INTO run (name, config, state, started, ended, seconds_used) VALUES (?, ?, ?, ?, ?, ?)");
+  insert.bind(run.name).bind(run.config).bind(run.state).bind(run.started).bind(run.ended).bind(run.seconds_used);
+  VORTEX_TRY(insert.run());
+  return connection_.last_insert_id();
+}
+
+Status SqliteStore::set_run_state(int64_t run, const std::string& state) {
+  const std::lock_guard guard(mutex_);
+  Statement update(connection_, "UPDATE run SET state = ?, ended = ? WHERE id = ?");
+  return update.bind(state).bind(state == "running" ? 0.0 : now()).bind(run).run();
+}
+
+Status SqliteStore::set_run_config(int64_t run, const std::string& config) {
+  const std::lock_guard guard(mutex_);
+  Statement update(connection_, "UPDATE run SET config = ? WHERE id = ?");
+  return update.bind(config).bind(run).run();
+}
+
+Status SqliteStore::add_run_seconds(int64_t run, double seconds) {
+  const std::lock_guard guard(mutex_);
+  Statement update(connection_, "UPDATE run SET seconds_used = seconds_used + ? WHERE id = ?");
+  return update.bind(seconds).bind(run).run();
+}
+
+Result<std::vector<Run>> SqliteStore::runs() {
+  const std::lock_guard guard(mutex_);
+  Statement select(connection_, std::string("SELECT ") + kRunColumns + " FROM run ORDER BY id DESC");
+  return read_all(select, read_run);
+}
+
+Result<std::optional<Run>> SqliteStore::find_run(const std::string& name_or_id) {
+  const std::lock_guard guard(mutex_);
+  Statement select(connection_,
+                   std::string("SELECT ") + kRunColumns + " FROM run WHERE name = ? OR CAST(id AS TEXT) = ?");
+  select.bind(name_or_id).bind(name_or_id);
+  return read_first(select, read_run);
+}
+
+Result<int64_t> SqliteStore::add_candidate(const Candidate& candidate, const std::vector<LineageEdge>& parents) {
+  const std::lock_guard guard(mutex_);
+  Transaction transaction(connection_);
+  VORTEX_TRY(transaction.begin());
+  Statement find(connection_, "SELECT id FROM candidate WHERE run = ? AND batch = ? AND slot = ? AND draw = ?");
+  find.bind(candidate.run).bind(candidate.batch).bind(candidate.slot).bind(candidate.draw);
+  if (find.next()) return find.integer(0);
+  VORTEX_TRY(find.status());
+
+  Statement insert(connection_,
+                   "INSERT INTO candidate (run, batch, slot, draw, key, program_hash, module_object, config_object, "
+                   "origin, rationale, state, verdict) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  insert.bind(candidate.run).bind(candidate.batch).bind(candidate.slot).bind(candidate.draw).bind(candidate.key);
+  insert.bind(candidate.program_hash).bind(candidate.module_object).bind(candidate.config_object);
+  insert.bind(candidate.origin).bind(candidate.rationale).bind(candidate.state).bind(candidate.verdict);
+  VORTEX_TRY(insert.run());
+  const int64_t id = connection_.last_insert_id();
+  for (const LineageEdge& edge : parents) {
+    Statement link(connection_, "INSERT INTO lineage (child, parent, operation) VALUES (?, ?, ?)");
+    VORTEX_TRY(link.bind(id).bind(edge.parent).bind(edge.operation).run());
+  }
+  VORTEX_TRY(transaction.commit());
+  return id;
+}
+
+Status SqliteStore::set_candidate_state(int64_t candidate, const std::string& state, const std::string& verdict) {
+  const std::lock_guard guard(mutex_);
+  Statement update(connection_, "UPDATE candidate SET state = ?, verdict = ? WHERE id = ?");
+  return update.bind(state).bind(verdict).bind(candidate).run();
+}
+
+Result<std::vector<Candidate>> SqliteStore::candidates(int64_t run) {
+  const std::lock_guard guard(mutex_);
+  Statement select(connection_, std::string("SELECT ") + kCandidateColumns +
+                                    " FROM candidate WHERE run = ? ORDER BY batch, slot, draw");
+  return read_all(select.bind(run), read_candidate);
+}
+
+Result<std::optional<Candidate>> SqliteStore::find_candidate(int64_t id) {
+  const std::lock_guard guard(mutex_);
+  Statement select(connection_, std::string("SELECT ") + kCandidateColumns + " FROM candidate WHERE id = ?");
+  return read_first(select.bind(id), read_candidate);
+}
+
+Result<std::vector<LineageEdge>> SqliteStore::lineage(int64_t run) {
+  const std::lock_guard guard(mutex_);
+  Statement select(connection_,
+                   "SELECT child, parent, operation FROM lineage JOIN candidate ON candidate.id = child "
+                   "WHERE run = ? ORDER BY child, parent");
+  return read_all<LineageEdge>(select.bind(run), [](Statement& row) {
+    return LineageEdge{row.integer(0), row.integer(1), row.text(2)};
+  });
+}
+
+Status SqliteStore::add_stage(const StageRow& row, const std::vector<OutcomeRow>& outcomes) {
+  const std::lock_guard guard(mutex_);
+  Transaction transaction(connection_);
+  VORTEX_TRY(transaction.begin());
+  Statement insert(
+      connection_,
+      "INSERT INTO stage (candidate, attempt, stage, verdict, blame, message, metrics, evidence, log_tail, "
+      "seconds, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  insert.bind(row.candidate).bind(row.attempt).bind(row.stage).bind(row.verdict).bind(row.blame).bind(row.message);
+  insert.bind(row.metrics).bind(row.evidence).bind(row.log_tail).bind(row.seconds);
+  insert.bind(row.created > 0 ? row.created : now());
+  VORTEX_TRY(insert.run());
+  for (const OutcomeRow& outcome : outcomes) VORTEX_TRY(insert_outcome(connection_, outcome));
+  return transaction.commit();
+}
+
+Result<std::vector<StageRow>> SqliteStore::stages(int64_t candidate) {
+  const std::lock_guard guard(mutex_);
+  Statement select(connection_,
+                   std::string("SELECT ") + kStageColumns + " FROM stage WHERE candidate = ? ORDER BY stage.id");
+  return read_all(select.bind(candidate), read_stage);
+}
+
+Result<std::vector<StageRow>> SqliteStore::stages_of_run(int64_t run) {
+  const std::lock_guard guard(mutex_);
+  Statement select(connection_, std::string("SELECT ") + kStageColumns +
+                                    " FROM stage JOIN candidate ON candidate.id = stage.candidate WHERE run = ? "
+                                    "ORDER BY stage.id");
+  return read_all(select.bind(run), read_stage);
+}
+
+Result<std::vector<OutcomeRow>> SqliteStore::outcomes(int64_t candidate, int64_t attempt, const std::string& stage) {
+  const std::lock_guard guard(mutex_);
+  Statement select(connection_, std::string("SELECT ") + kOutcomeColumns +
+                                    " FROM outcome WHERE candidate = ? AND attempt = ? AND stage = ? "
+                                    "ORDER BY problem, trial");
+  return read_all(select.bind(candidate).bind(attempt).bind(stage), read_outcome);
+}
+
+Result<std::vector<OutcomeRow>> SqliteStore::outcomes_of_run(int64_t run) {
+  const std::lock_guard guard(mutex_);
+  Statement select(connection_, std::string("SELECT ") + kOutcomeColumns +
+                                    " FROM outcome WHERE candidate IN (SELECT id FROM candidate WHERE run = ?) "
+                                    "ORDER BY candidate, attempt, stage, problem, trial");
+  return read_all(select.bind(run), read_outcome);
+}
+
+Status SqliteStore::add_event(int64_t run, const std::string& kind, const std::string& detail_json) {
+  const std::lock_guard guard(mutex_);
+  Statement insert(connection_, "INSERT INTO event (run, created, kind, detail) VALUES (?, ?, ?, ?)");
+  return insert.bind(run).bind(now()).bind(kind).bind(detail_json).run();
+}
+
+Result<std::vector<Event>> SqliteStore::events(int64_t run) {
+  const std::lock_guard guard(mutex_);
+  Statement select(connection_, "SELECT id, run, created, kind, detail FROM event WHERE run = ? ORDER BY id");
+  return read_all<Event>(select.bind(run), [](Statement& row) {
+    return Event{row.integer(0), row.integer(1), row.real(2), row.text(3), row.text(4)};
+  });
+}
+
+std::filesystem::path SqliteStore::object_path(const std::string& name) const {
+  return workspace_ / "objects" / name.substr(0, 2) / name;
+}
+
+Result<std::string> SqliteStore::put_object(const std::string& bytes) {
+  const std::lock_guard guard(mutex_);  // two threads must not share a temporary name
+  const std::string name = sha256_hex(bytes);
+  std::error_code ec;
+  if (!std::filesystem::exists(object_path(name), ec)) VORTEX_TRY(write_file_atomic(object_path(name), bytes));
+  return name;
+}
+
+Result<std::string> SqliteStore::get_object(const std::string& name) {
+  const bool is_name = name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (!is_name) return internal_error("not an object name: " + name);
+  auto bytes = read_file(object_path(name));
+  if (!bytes.ok()) {
+    return environment_error("the workspace misses object " + name + ": " + bytes.error().message,
+                             "restore the objects/ folder that belongs to this database");
+  }
+  if (sha256_hex(*bytes) != name) {
+    return environment_error("object " + object_path(name).string() + " is damaged: its bytes do not hash to its name",
+                             "restore the file from a backup");
+  }
+  return bytes;
+}
+
+}  // namespace vortex::db
