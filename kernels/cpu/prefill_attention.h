@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/parallel.h"
+
+namespace vortex::cpu {
+
+// Grouped-query causal attention of a whole prompt over itself.
+struct PrefillAttentionArgs {
+  const float* q = nullptr;  // [token][kv head][group][head_dim], after RoPE
+  float* out = nullptr;      // like q
+  const Bf16* k = nullptr;   // [kv head][token][head_dim]
+  const Bf16* v = nullptr;
+  float* scratch = nullptr;  // prefill_scratch_size(...) floats
+  int tokens = 0;
+  int kv_heads = 0;
+  int group = 1;     // <= kMaxPrefillGroup
+  int head_dim = 0;  // a multiple of 16, <= kMaxPrefillHeadDim
+  float scale = 1.0F;
+};
+inline constexpr int kMaxPrefillGroup = 64;
+inline constexpr int kMaxPrefillHeadDim = 256;
+
+constexpr std::int64_t prefill_scratch_size(int tokens, int kv_heads, int head_dim) {
+  return static_cast<std::int64_t>((tokens + 15) / 16) * 16 * kv_heads * head_dim;
+}
+
+// out = softmax(scale q K^T + causal mask) V, tiled with an online softmax (Milakov, Gimelshein, arXiv:1805.02867; Dao
+// et al., arXiv:2205.14135). Neither threads nor instruction set change a bit.
+void prefill_attention(const PrefillAttentionArgs& args, ThreadPool* pool = nullptr, Isa isa = best_isa());
+
+}  // namespace vortex::cpu

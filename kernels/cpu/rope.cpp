@@ -1,0 +1,26 @@
+#include "kernels/cpu/rope.h"
+
+#include <cmath>
+
+namespace vortex::cpu {
+
+void rope_angles(std::int64_t position, int head_dim, double theta, float* cosines, float* sines) {
+  const int half = head_dim / 2;
+  for (int i = 0; i < half; ++i) {
+    const double angle = static_cast<double>(position) * std::pow(theta, -static_cast<double>(i) / half);
+    cosines[i] = static_cast<float>(std::cos(angle));
+    sines[i] = static_cast<float>(std::sin(angle));
+  }
+}
+
+void rope_rotate(float* head, int head_dim, const float* cosines, const float* sines) {
+  const int half = head_dim / 2;
+  for (int i = 0; i < half; ++i) {
+    const float a = head[i];
+    const float b = head[i + half];
+    head[i] = a * cosines[i] - b * sines[i];
+    head[i + half] = b * cosines[i] + a * sines[i];
+  }
+}
+
+}  // namespace vortex::cpu
