@@ -1,0 +1,68 @@
+#include "kernels/cpu/attention.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "kernels/cpu/attention_row.h"
+
+namespace vortex::cpu {
+
+namespace {
+
+using RowKernel = void (*)(const AttentionRow&);
+
+RowKernel row_kernel(Isa isa) {
+  return isa == Isa::kAvx512 ? attention_row_avx512 : isa == Isa::kAvx2 ? attention_row_avx2 : attention_row_scalar;
+}
+
+// Everything that the rows of a call share; q, out, tables and counts are filled in by `bind_row`.
+AttentionRow common_row(const AttentionArgs& args) {
+  AttentionRow row;
+  row.group = args.group;
+  row.head_dim = args.head_dim;
+  row.value_dim = args.value_dim == 0 ? args.head_dim : args.value_dim;
+  row.value_stride = args.value_stride == 0 ? row.value_dim : args.value_stride;
+  row.block_size = args.block_size;
+  row.scale = args.scale;
+  const std::int64_t tokens = static_cast<std::int64_t>(args.kv_heads) * args.block_size;
+  row.k_page_stride = tokens * row.head_dim;
+  row.v_page_stride = tokens * row.value_stride;
+  return row;
+}
+
+void bind_row(const AttentionArgs& args, std::int64_t index, AttentionRow& row) {
+  const std::int64_t request = index / args.kv_heads;
+  const std::int64_t head = index % args.kv_heads;
+  row.q = args.q + index * args.group * row.head_dim;
+  row.out = args.out + index * args.group * row.value_dim;
+  row.k = args.k + head * args.block_size * row.head_dim;
+  row.v = args.v + head * args.block_size * row.value_stride;
+  row.pages = args.block_table + request * args.max_blocks;
+  row.seq_len = args.seq_lens[request];
+  row.blocks = args.selected == nullptr ? nullptr : args.selected + index * args.selected_stride;
+  row.count =
+      args.selected == nullptr ? (row.seq_len + args.block_size - 1) / args.block_size : args.selected_counts[index];
+}
+
+}  // namespace
+
+void paged_attention(const AttentionArgs& args, ThreadPool* pool, Isa isa) {
+  const RowKernel kernel = row_kernel(isa);
+  parallel_for(pool, static_cast<std::int64_t>(args.requests) * args.kv_heads,
+               [&](std::int64_t begin, std::int64_t end, int) {
+                 AttentionRow row = common_row(args);
+                 const auto size = attention_scratch_size(row.group, row.head_dim, row.value_dim);
+                 const auto scratch = std::make_unique<float[]>(static_cast<std::size_t>(size));
+                 row.scratch = scratch.get();
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   bind_row(args, i, row);
+                   if (row.count > 0 && row.seq_len > 0) {
+                     kernel(row);
+                   } else {
+                     std::fill_n(row.out, static_cast<std::int64_t>(row.group) * row.value_dim, 0.0F);
+                   }
+                 }
+               });
+}
+
+}  // namespace vortex::cpu
