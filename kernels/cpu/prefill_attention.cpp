@@ -10,13 +10,13 @@ void prefill_attention(const PrefillAttentionArgs& args, ThreadPool* pool, Isa i
   parallel_for(pool, panels * args.kv_heads,
                [&](std::int64_t begin, std::int64_t end, int) { kernels.pack_keys(args, begin, end); });
   const int step = prefill_tile_tokens(args.group);
-  const std::int64_t tiles = (args.tokens + step - 1) / step;
+  const std::int64_t tiles = (args.tokens - args.first_query + step - 1) / step;
   parallel_for(pool, tiles * args.kv_heads, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t item = begin; item < end; ++item) {
       // Later queries see more keys: alternating short and long tiles gives every worker the same work.
       const std::int64_t order = item / args.kv_heads;
       const std::int64_t tile = order % 2 == 0 ? order / 2 : tiles - 1 - order / 2;
-      const auto first = static_cast<int>(tile * step);
+      const int first = args.first_query + static_cast<int>(tile) * step;
       const int last = first + step < args.tokens ? first + step : args.tokens;
       kernels.attend(args, static_cast<int>(item % args.kv_heads), first, last);
     }

@@ -16,6 +16,7 @@ struct PrefillAttentionArgs {
   const Bf16* v = nullptr;
   float* scratch = nullptr;  // prefill_scratch_size(...) floats
   int tokens = 0;
+  int first_query = 0;  // outputs of earlier tokens are not computed
   int kv_heads = 0;
   int group = 1;     // <= kMaxPrefillGroup
   int head_dim = 0;  // a multiple of 16, <= kMaxPrefillHeadDim

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/engine/decode.h"
+#include "core/engine/engine.h"
+#include "core/engine/kv_pool.h"
+#include "core/engine/packed_model.h"
+#include "kernels/cpu/parallel.h"
+
+namespace vortex::engine {
+
+class CpuEngine : public Engine {
+ public:
+  static Result<std::unique_ptr<CpuEngine>> make(model::Model model, const EngineOptions& options);
+
+  Status set_policy(const std::optional<vflow::Policy>& policy) override;
+  Result<std::vector<Output>> generate(const std::vector<Request>& requests, RunStats* stats) override;
+  Result<std::vector<float>> teacher_force(const Request& request, std::span<const int32_t> continuation,
+                                           const AttentionObserver& observer, RunStats* stats) override;
+  Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override;
+  const model::Model& model() const override { return model_.source; }
+
+  KvPool& pool() { return pool_; }
+
+ private:
+  struct Active;
+  class Run;
+
+  CpuEngine(PackedModel model, const EngineOptions& options);
+  Status check_request(const Request& request, int64_t new_tokens) const;
+  Status check_tokens(std::span<const int32_t> tokens) const;
+  // The prompt's K and V: the request's own prefix, or a fresh prefill.
+  PrefixPtr prompt_kv(const Request& request, RunStats& stats);
+  // Takes pages for the prompt and fills them.
+  Sequence start(const Prefix& prefix, Decoder& decoder);
+
+  PackedModel model_;
+  EngineOptions options_;
+  cpu::ThreadPool threads_;
+  KvPool pool_;
+  ActivePolicy policy_;
+};
+
+}  // namespace vortex::engine

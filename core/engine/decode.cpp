@@ -1,0 +1,143 @@
+#include "core/engine/decode.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/attention.h"
+
+namespace vortex::engine {
+
+Decoder::Decoder(const PackedModel& model, KvPool& pool, const ActivePolicy& policy, cpu::ThreadPool* threads)
+    : model_(model), pool_(pool), policy_(policy), threads_(threads) {}
+
+void Decoder::update_completed(const Sequence& sequence) {
+  const int completed = sequence.length / pool_.block_size();
+  if (completed == 0) return;
+  for (int layer = 0; layer < model_.source.config.num_layers; ++layer) {
+    if (!policy_.sparse(layer)) continue;
+    policy_.executable->update_pages(pool_.layer(layer), {sequence.pages.data(), static_cast<size_t>(completed)});
+  }
+}
+
+void Decoder::plan(std::span<Sequence* const> batch) {
+  const int block = pool_.block_size();
+  requests_ = static_cast<int>(batch.size());
+  max_blocks_ = 0;
+  for (const Sequence* sequence : batch) max_blocks_ = std::max(max_blocks_, pool_.blocks_for(sequence->length + 1));
+  block_table_.assign(batch.size() * static_cast<size_t>(max_blocks_), -1);
+  positions_.clear();
+  seq_lens_.clear();
+  filled_.clear();
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const Sequence& sequence = *batch[i];
+    const auto blocks = static_cast<size_t>(pool_.blocks_for(sequence.length + 1));
+    std::copy_n(sequence.pages.begin(), blocks, block_table_.begin() + static_cast<int64_t>(i) * max_blocks_);
+    positions_.push_back(sequence.length);
+    seq_lens_.push_back(sequence.length + 1);
+    if ((sequence.length + 1) % block == 0) filled_.push_back(sequence.pages[blocks - 1]);
+  }
+}
+
+void Decoder::append(int layer, const LayerScratch& scratch) {
+  const int block = pool_.block_size();
+  const auto kv_size = static_cast<size_t>(model_.kv_size());
+  for (int i = 0; i < requests_; ++i) {
+    const int position = positions_[static_cast<size_t>(i)];
+    const int32_t page =
+        block_table_[static_cast<size_t>(i) * static_cast<size_t>(max_blocks_) + static_cast<size_t>(position / block)];
+    const float* k = &scratch.kv[static_cast<size_t>(i) * 2 * kv_size];
+    pool_.append(layer, page, position % block, k, k + kv_size);
+  }
+}
+
+void Decoder::attend(int layer, const AttentionObserver* observer, RunStats& stats) {
+  const model::ModelConfig& c = model_.source.config;
+  const compile::LayerCache& cache = pool_.layer(layer);
+  const bool sparse = policy_.sparse(layer);
+  if (sparse) {
+    compile::IndexerBatch batch;
+    batch.layer = layer;
+    batch.requests = requests_;
+    batch.q = q_.data();
+    batch.block_table = block_table_.data();
+    batch.max_blocks = max_blocks_;
+    batch.seq_lens = seq_lens_.data();
+    batch.pool = threads_;
+    if (!filled_.empty()) policy_.executable->update_pages(cache, filled_);
+    policy_.executable->select(cache, batch, selection_);
+  }
+  cpu::AttentionArgs args;
+  args.q = q_.data();
+  args.out = attended_.data();
+  args.k = static_cast<const cpu::Bf16*>(cache.k.data);
+  args.v = static_cast<const cpu::Bf16*>(cache.v.data);
+  args.block_table = block_table_.data();
+  args.max_blocks = max_blocks_;
+  args.seq_lens = seq_lens_.data();
+  if (sparse) {
+    args.selected = selection_.blocks.data();
+    args.selected_stride = selection_.stride;
+    args.selected_counts = selection_.counts.data();
+  }
+  args.requests = requests_;
+  args.kv_heads = c.num_kv_heads;
+  args.group = c.num_q_heads / c.num_kv_heads;
+  args.head_dim = c.head_dim;
+  args.block_size = pool_.block_size();
+  args.scale = attention_scale(c);
+  cpu::paged_attention(args, threads_);
+  count(layer, stats);
+  if (observer != nullptr && *observer) {
+    (*observer)({layer, requests_, q_.data(), &cache, block_table_.data(), max_blocks_, seq_lens_.data(),
+                 sparse ? &selection_ : nullptr});
+  }
+}
+
+void Decoder::count(int layer, RunStats& stats) const {
+  const bool sparse = policy_.sparse(layer);
+  const int heads = model_.source.config.num_kv_heads;
+  const int block = pool_.block_size();
+  const int64_t token_bytes = 2LL * model_.source.config.head_dim * static_cast<int64_t>(sizeof(cpu::Bf16));
+  const int always_kept = policy_.policy.config.reserved_eos;  // blocks at the end that are never scored
+  (sparse ? stats.sparse_layer_calls : stats.dense_layer_calls) += requests_;
+  for (int i = 0; i < requests_; ++i) {
+    const int length = seq_lens_[static_cast<size_t>(i)];
+    const int visible = pool_.blocks_for(length);
+    const int missing = visible * block - length;  // free slots of the last block
+    for (int head = 0; head < heads; ++head) {
+      const int attended = sparse ? selection_.counts[static_cast<size_t>(i * heads + head)] : visible;
+      stats.pages_visible[static_cast<size_t>(layer)] += visible;
+      stats.pages_attended[static_cast<size_t>(layer)] += attended;
+      stats.kv_bytes_read += (static_cast<int64_t>(attended) * block - missing) * token_bytes;
+      if (attended < visible) stats.kv_bytes_read += (visible - always_kept) * policy_.scored_bytes;
+    }
+  }
+}
+
+const float* Decoder::step(std::span<Sequence* const> batch, const AttentionObserver* observer, RunStats& stats) {
+  const model::ModelConfig& c = model_.source.config;
+  plan(batch);
+  const size_t rows = batch.size();
+  x_.resize(rows * static_cast<size_t>(c.hidden_size));
+  q_.resize(rows * static_cast<size_t>(model_.q_size()));
+  attended_.resize(q_.size());
+  logits_.resize(rows * static_cast<size_t>(c.vocab_size));
+  std::vector<int32_t> tokens;
+  for (const Sequence* sequence : batch) tokens.push_back(sequence->next_token);
+  embed(model_, tokens.data(), requests_, x_.data());
+  LayerScratch scratch(model_, requests_);
+  const Rows active{x_.data(), positions_.data(), requests_};
+  for (int layer = 0; layer < c.num_layers; ++layer) {
+    attention_inputs(model_, layer, active, scratch, q_.data(), threads_);
+    append(layer, scratch);
+    attend(layer, observer, stats);
+    attention_outputs(model_, layer, active, attended_.data(), scratch, threads_);
+  }
+  head_logits(model_, x_.data(), requests_, scratch, logits_.data(), threads_);
+  for (Sequence* sequence : batch) ++sequence->length;
+  stats.decode_steps += 1;
+  stats.decode_tokens += requests_;
+  stats.weight_bytes_read += model_.weight_bytes;
+  return logits_.data();
+}
+
+}  // namespace vortex::engine

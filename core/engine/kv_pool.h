@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/compile/executable.h"
+#include "core/engine/prefix.h"
+#include "core/model/model.h"
+#include "core/vflow/policy.h"
+#include "kernels/cpu/bf16.h"
+
+namespace vortex::engine {
+
+// The size of one page over all layers: K, V and the policy's own fields.
+int64_t page_bytes(const model::ModelConfig& model, int block_size, const vflow::Policy* policy);
+
+// Pages of K, V and policy fields of every layer, and which of them are free. Memory is kept when the layout changes.
+class KvPool {
+ public:
+  // Lays out `pages` pages. Frees all pages; their contents are undefined until written.
+  Status configure(const model::ModelConfig& model, int block_size, const vflow::Policy* policy, int pages);
+
+  int block_size() const { return block_size_; }
+  int pages() const { return pages_; }
+  int free_pages() const { return static_cast<int>(free_.size()); }
+  int blocks_for(int64_t tokens) const { return static_cast<int>((tokens + block_size_ - 1) / block_size_); }
+  const compile::LayerCache& layer(int index) const { return layers_[static_cast<size_t>(index)]; }
+
+  // Takes a free page, whose fields are zeroed so that nothing of an earlier request shows through; there must be one.
+  int32_t take();
+  void give_back(std::span<const int32_t> pages);
+
+  // Writes K and V of one token, float32 [kv head][head_dim] each, rounded to bf16.
+  void append(int layer, int32_t page, int slot, const float* k, const float* v);
+  // Copies the K and V of a whole prompt into `pages`.
+  void fill(const Prefix& prefix, std::span<const int32_t> pages);
+
+ private:
+  cpu::Bf16* block(const compile::PagedTensor& tensor, int32_t page, int kv_head) const;
+
+  int block_size_ = 1;
+  int head_dim_ = 1;
+  int kv_heads_ = 1;
+  int pages_ = 0;
+  std::unique_ptr<std::byte[]> memory_;
+  int64_t capacity_ = 0;
+  std::vector<compile::LayerCache> layers_;
+  std::vector<int32_t> free_;  // the last one is taken next
+};
+
+}  // namespace vortex::engine

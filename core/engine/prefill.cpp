@@ -1,0 +1,103 @@
+#include "core/engine/prefill.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/cpu/prefill_attention.h"
+
+namespace vortex::engine {
+namespace {
+
+// Activations of all tokens of a prompt.
+struct PromptState {
+  std::vector<int32_t> positions;
+  std::vector<float> x;         // [token][hidden]
+  std::vector<float> q;         // [token][q size]
+  std::vector<float> attended;  // [token][q size]
+  std::vector<float> panels;    // scratch of the attention kernel
+};
+
+constexpr int kChunk = 64;  // tokens that one worker takes through the dense layers at a time
+
+// Calls body(first token, count, scratch of the worker) for chunks of the tokens [begin, end).
+template <typename Body>
+void for_chunks(int begin, int end, std::vector<LayerScratch>& scratch, cpu::ThreadPool* pool, const Body& body) {
+  const int chunks = (end - begin + kChunk - 1) / kChunk;
+  cpu::parallel_for(pool, chunks, [&](int64_t chunk_begin, int64_t chunk_end, int worker) {
+    for (int64_t chunk = chunk_begin; chunk < chunk_end; ++chunk) {
+      const int first = begin + static_cast<int>(chunk) * kChunk;
+      body(first, std::min(kChunk, end - first), scratch[static_cast<size_t>(worker)]);
+    }
+  });
+}
+
+// Stores K and V of `count` tokens from scratch.kv, rounded to bf16, at token `first` of one layer's [k, v][kv head]
+// [token][head_dim].
+void store_kv(const PackedModel& model, const LayerScratch& scratch, int first, int count, int tokens, cpu::Bf16* out) {
+  const int dim = model.source.config.head_dim;
+  const int heads = 2 * model.source.config.num_kv_heads;
+  for (int head = 0; head < heads; ++head) {
+    for (int i = 0; i < count; ++i) {
+      const float* from = &scratch.kv[static_cast<size_t>((i * heads + head) * dim)];
+      cpu::Bf16* to = out + (static_cast<int64_t>(head) * tokens + first + i) * dim;
+      for (int d = 0; d < dim; ++d) to[d] = cpu::float_to_bf16(from[d]);
+    }
+  }
+}
+
+void prefill_layer(const PackedModel& model, int layer, PromptState& state, cpu::Bf16* kv,
+                   std::vector<LayerScratch>& scratch, cpu::ThreadPool* pool) {
+  const model::ModelConfig& c = model.source.config;
+  const auto tokens = static_cast<int>(state.positions.size());
+  const auto rows = [&](int first, int count) {
+    return Rows{&state.x[static_cast<size_t>(first) * static_cast<size_t>(c.hidden_size)],
+                &state.positions[static_cast<size_t>(first)], count};
+  };
+  const auto q_row = [&](int first) { return static_cast<size_t>(first) * static_cast<size_t>(model.q_size()); };
+  for_chunks(0, tokens, scratch, pool, [&](int first, int count, LayerScratch& local) {
+    attention_inputs(model, layer, rows(first, count), local, &state.q[q_row(first)], nullptr);
+    store_kv(model, local, first, count, tokens, kv);
+  });
+  // Past the last layer only the last token is wanted.
+  const int first_query = layer + 1 == c.num_layers ? tokens - 1 : 0;
+  cpu::PrefillAttentionArgs args;
+  args.q = state.q.data();
+  args.out = state.attended.data();
+  args.k = kv;
+  args.v = kv + static_cast<int64_t>(c.num_kv_heads) * tokens * c.head_dim;
+  args.scratch = state.panels.data();
+  args.tokens = tokens;
+  args.first_query = first_query;
+  args.kv_heads = c.num_kv_heads;
+  args.group = c.num_q_heads / c.num_kv_heads;
+  args.head_dim = c.head_dim;
+  args.scale = attention_scale(c);
+  cpu::prefill_attention(args, pool);
+  for_chunks(first_query, tokens, scratch, pool, [&](int first, int count, LayerScratch& local) {
+    attention_outputs(model, layer, rows(first, count), &state.attended[q_row(first)], local, nullptr);
+  });
+}
+
+}  // namespace
+
+Prefix prefill(const PackedModel& model, std::span<const int32_t> prompt, cpu::ThreadPool* pool) {
+  const model::ModelConfig& c = model.source.config;
+  Prefix prefix = make_prefix(model, prompt);
+  PromptState state;
+  for (int i = 0; i < prefix.tokens; ++i) state.positions.push_back(i);
+  state.x.resize(prompt.size() * static_cast<size_t>(c.hidden_size));
+  state.q.resize(prompt.size() * static_cast<size_t>(model.q_size()));
+  state.attended.resize(state.q.size());
+  state.panels.resize(static_cast<size_t>(cpu::prefill_scratch_size(prefix.tokens, c.num_kv_heads, c.head_dim)));
+  embed(model, prompt.data(), prefix.tokens, state.x.data());
+  std::vector<LayerScratch> scratch(static_cast<size_t>(pool == nullptr ? 1 : pool->threads()),
+                                    LayerScratch(model, kChunk));
+  for (int layer = 0; layer < c.num_layers; ++layer) {
+    prefill_layer(model, layer, state, const_cast<cpu::Bf16*>(prefix.keys(layer, 0)), scratch, pool);
+  }
+  const float* last = &state.x[state.x.size() - static_cast<size_t>(c.hidden_size)];
+  head_logits(model, last, 1, scratch[0], const_cast<float*>(prefix.logits()), pool);
+  return prefix;
+}
+
+}  // namespace vortex::engine

@@ -1,0 +1,114 @@
+#include "core/engine/prefix.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstring>
+
+#include "core/base/files.h"
+#include "core/base/sha256.h"
+
+namespace vortex::engine {
+namespace {
+
+constexpr std::string_view kMagic = "vortex-kv-bf16-1";
+
+// Everything but `payload_hash` follows from the model and the prompt, so a snapshot is checked by comparing headers.
+struct PrefixHeader {
+  std::array<char, 16> magic;
+  std::array<char, 64> model_hash;
+  std::array<char, 64> prompt_hash;
+  std::array<char, 64> payload_hash;
+  std::array<int32_t, 6> shape;  // layers, kv heads, head_dim, tokens, vocab, size of this header
+  std::array<char, 24> padding;
+};
+static_assert(sizeof(PrefixHeader) == 256);  // keeps the payload aligned
+
+std::string hash_prompt(std::span<const int32_t> prompt) {
+  return sha256_hex({reinterpret_cast<const char*>(prompt.data()), prompt.size_bytes()});
+}
+
+PrefixHeader header_of(const PackedModel& model, std::span<const int32_t> prompt) {
+  const model::ModelConfig& c = model.source.config;
+  PrefixHeader header{};
+  std::copy_n(kMagic.data(), header.magic.size(), header.magic.begin());
+  std::copy_n(model.source.hash.data(), std::min<size_t>(model.source.hash.size(), 64), header.model_hash.begin());
+  std::copy_n(hash_prompt(prompt).data(), 64, header.prompt_hash.begin());
+  header.shape = {c.num_layers, c.num_kv_heads,
+                  c.head_dim,   static_cast<int32_t>(prompt.size()),
+                  c.vocab_size, static_cast<int32_t>(sizeof(PrefixHeader))};
+  return header;
+}
+
+size_t logits_bytes(int vocab) { return static_cast<size_t>(vocab) * sizeof(float); }
+
+size_t image_bytes(const PrefixHeader& header) {
+  const auto [layers, heads, dim, tokens, vocab, header_bytes] = header.shape;
+  return static_cast<size_t>(header_bytes) + logits_bytes(vocab) +
+         2 * sizeof(cpu::Bf16) * static_cast<size_t>(layers) * static_cast<size_t>(heads) * static_cast<size_t>(dim) *
+             static_cast<size_t>(tokens);
+}
+
+Prefix shape_prefix(const PackedModel& model, std::span<const int32_t> prompt) {
+  const model::ModelConfig& c = model.source.config;
+  Prefix prefix;
+  prefix.tokens = static_cast<int>(prompt.size());
+  prefix.vocab = c.vocab_size;
+  prefix.kv_heads = c.num_kv_heads;
+  prefix.head_dim = c.head_dim;
+  return prefix;
+}
+
+std::string hash_payload(std::string_view image) { return sha256_hex(image.substr(sizeof(PrefixHeader))); }
+
+}  // namespace
+
+const float* Prefix::logits() const { return reinterpret_cast<const float*>(image() + sizeof(PrefixHeader)); }
+
+const cpu::Bf16* Prefix::keys(int layer, int kv_head) const {
+  const auto* kv = reinterpret_cast<const cpu::Bf16*>(image() + sizeof(PrefixHeader) + logits_bytes(vocab));
+  return kv + (static_cast<int64_t>(layer) * 2 * kv_heads + kv_head) * tokens * head_dim;
+}
+
+const cpu::Bf16* Prefix::values(int layer, int kv_head) const { return keys(layer, kv_head + kv_heads); }
+
+Prefix make_prefix(const PackedModel& model, std::span<const int32_t> prompt) {
+  const PrefixHeader header = header_of(model, prompt);
+  Prefix prefix = shape_prefix(model, prompt);
+  prefix.memory.resize(image_bytes(header));
+  std::memcpy(prefix.memory.data(), &header, sizeof(header));
+  return prefix;
+}
+
+bool prefix_matches(const Prefix& prefix, const PackedModel& model, std::span<const int32_t> prompt) {
+  PrefixHeader header;
+  std::memcpy(&header, prefix.image(), sizeof(header));
+  PrefixHeader expected = header_of(model, prompt);
+  expected.payload_hash = header.payload_hash;
+  return std::memcmp(&header, &expected, sizeof(header)) == 0;
+}
+
+std::string prefix_file_name(const PackedModel& model, std::span<const int32_t> prompt) {
+  const PrefixHeader header = header_of(model, prompt);
+  return sha256_hex({reinterpret_cast<const char*>(&header), sizeof(header)}).substr(0, 32) + ".kv";
+}
+
+Status save_prefix(const Prefix& prefix, const std::filesystem::path& path) {
+  std::string image(prefix.memory.begin(), prefix.memory.end());
+  image.replace(offsetof(PrefixHeader, payload_hash), 64, hash_payload(image));
+  return write_file_atomic(path, image);
+}
+
+std::optional<Prefix> load_prefix(const std::filesystem::path& path, const PackedModel& model,
+                                  std::span<const int32_t> prompt) {
+  auto file = MappedFile::open(path);
+  if (!file.ok() || file->bytes().size() != image_bytes(header_of(model, prompt))) return std::nullopt;
+  const std::string_view image = file->bytes();
+  if (image.substr(offsetof(PrefixHeader, payload_hash), 64) != hash_payload(image)) return std::nullopt;
+  Prefix prefix = shape_prefix(model, prompt);
+  prefix.file = std::move(*file);
+  if (!prefix_matches(prefix, model, prompt)) return std::nullopt;
+  return prefix;
+}
+
+}  // namespace vortex::engine

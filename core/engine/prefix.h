@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/base/mapped_file.h"
+#include "core/base/result.h"
+#include "core/engine/engine.h"
+#include "core/engine/packed_model.h"
+
+namespace vortex::engine {
+
+// The image of a snapshot file: a PrefixHeader, the logits after the last token (float32 [vocab]), then K and V as
+// [layer][k, v][kv head][token][head_dim] bf16, in memory or mapped.
+struct Prefix {
+  std::vector<char> memory;  // used when `file` is empty
+  std::optional<MappedFile> file;
+  int tokens = 0;
+  int vocab = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+
+  const char* image() const { return file ? file->bytes().data() : memory.data(); }
+  const float* logits() const;
+  // K of one layer's kv head, [token][head_dim]; V lies kv_heads * tokens * head_dim elements behind it.
+  const cpu::Bf16* keys(int layer, int kv_head) const;
+  const cpu::Bf16* values(int layer, int kv_head) const;
+};
+
+// An image with its header, whose logits, K and V are still to be written.
+Prefix make_prefix(const PackedModel& model, std::span<const int32_t> prompt);
+
+// Was `prefix` made by this model from this prompt?
+bool prefix_matches(const Prefix& prefix, const PackedModel& model, std::span<const int32_t> prompt);
+
+// The snapshot's file name: it differs when the model, the prompt or the format does.
+std::string prefix_file_name(const PackedModel& model, std::span<const int32_t> prompt);
+
+// Writes a snapshot; a failure is the environment's.
+Status save_prefix(const Prefix& prefix, const std::filesystem::path& path);
+
+// Maps a snapshot. Nothing when it is absent, damaged, or of another model or prompt.
+std::optional<Prefix> load_prefix(const std::filesystem::path& path, const PackedModel& model,
+                                  std::span<const int32_t> prompt);
+
+}  // namespace vortex::engine
