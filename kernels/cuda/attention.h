@@ -27,7 +27,7 @@ struct DecodeAttention {
 // tokens give the same bits, whatever the batch is and whether the blocks were selected or dense.
 struct DecodeSchedule {
   int warps = 4;    // 1 to 8
-  int slots = 6;    // 2 to 16
+  int slots = 3;    // 2 to 16
   int cluster = 1;  // 1, 2, 4 or 8
 };
 

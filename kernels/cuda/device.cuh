@@ -26,9 +26,8 @@ __device__ __forceinline__ float exp2_approx(float x) {
   return y;
 }
 
-// Loads 8 consecutive elements, aligned to their size, as float.
-__device__ __forceinline__ void load8(const Bf16* p, float (&x)[8]) {
-  const uint4 bits = *reinterpret_cast<const uint4*>(p);
+// The 8 bf16 values of one 16-byte word.
+__device__ __forceinline__ void unpack8(const uint4& bits, float (&x)[8]) {
   const std::uint32_t words[4] = {bits.x, bits.y, bits.z, bits.w};
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -36,6 +35,9 @@ __device__ __forceinline__ void load8(const Bf16* p, float (&x)[8]) {
     x[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000U);
   }
 }
+
+// Loads 8 consecutive elements, aligned to their size, as float.
+__device__ __forceinline__ void load8(const Bf16* p, float (&x)[8]) { unpack8(*reinterpret_cast<const uint4*>(p), x); }
 
 template <__nv_fp8_interpretation_t kKind>
 __device__ __forceinline__ void load8_fp8(const void* p, float (&x)[8]) {

@@ -3,81 +3,117 @@
 namespace vortex::cuda {
 namespace {
 
-// Scores the competing blocks of one row into `scores`. A warp takes 32 blocks at a time: kDim / 8 lanes share a
-// centroid, and the sums are scattered so that each lane ends with one block's score.
+// A row's scores. A warp takes 32 blocks at a time: kDim / 8 lanes share a centroid, and the sums are scattered so that
+// each lane ends with one block's score. What does not depend on the row's length is fetched before the length is
+// known.
 template <int kDim>
-__device__ __forceinline__ void score_row(const ScoreAndSelect& a, const SelectionRule& rule, int row,
-                                          const RowPlan& plan, float* scores) {
-  constexpr int kLanes = kDim / 8;
-  constexpr int kPerLoad = 32 / kLanes;
-  constexpr int kBatch = 8;  // centroids in flight per lane
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int warps = static_cast<int>(blockDim.x) / 32;
-  const int request = row / rule.num_kv_heads;
-  const int kv_head = row % rule.num_kv_heads;
-  const int group = a.num_q_heads / rule.num_kv_heads;
-
-  float q[8] = {};
-  for (int g = 0; g < group; ++g) {
-    float x[8];
-    load8(a.q + (static_cast<std::int64_t>(row) * group + g) * kDim + lane % kLanes * 8, x);
+class RowScorer {
+ public:
+  __device__ __forceinline__ RowScorer(const ScoreAndSelect& a, const SelectionRule& rule, int row)
+      : a_(a),
+        num_kv_heads_(rule.num_kv_heads),
+        kv_head_(row % rule.num_kv_heads),
+        first_(rule.reserved_bos),
+        pages_(a.pages + static_cast<std::int64_t>(row / rule.num_kv_heads) * a.max_blocks),
+        position_(static_cast<int>(threadIdx.x)),
+        page_(fetch_page()) {
+    const int group = a.num_q_heads / rule.num_kv_heads;
+#pragma unroll 2
+    for (int g = 0; g < group; ++g) {
+      float x[8];
+      load8(a.q + (static_cast<std::int64_t>(row) * group + g) * kDim + lane() % kLanes * 8, x);
 #pragma unroll
-    for (int d = 0; d < 8; ++d) q[d] += x[d];
+      for (int d = 0; d < 8; ++d) q_[d] += x[d];
+    }
+#pragma unroll
+    for (int d = 0; d < 8; ++d) q_[d] /= static_cast<float>(group);
   }
-#pragma unroll
-  for (int d = 0; d < 8; ++d) q[d] /= static_cast<float>(group);
 
-  const std::int32_t* pages = a.pages + static_cast<std::int64_t>(request) * a.max_blocks + plan.first;
-  const int competing = plan.last - plan.first;
-  for (int start = warp * 32; start < competing; start += warps * 32) {
-    const int page = pages[min(start + lane, competing - 1)];
-    float dots[kLanes];
+  // Scores the `competing` blocks from the first unreserved one on.
+  __device__ __forceinline__ void run(int competing, float* scores) {
+    while (position_ - lane() < competing) {
+      const int start = position_ - lane();
+      const int page = position_ < competing ? page_ : 0;  // any page that exists: the score is not kept
+      position_ += static_cast<int>(blockDim.x);
+      page_ = fetch_page();
+      float dots[kLanes];
 #pragma unroll
-    for (int from = 0; from < kLanes; from += kBatch) {
-      float x[kBatch][8];
-#pragma unroll
-      for (int i = 0; i < kBatch; ++i) {
-        const int of_lane = __shfl_sync(kFullWarp, page, (from + i) * kPerLoad + lane / kLanes);
-        const std::int64_t at = static_cast<std::int64_t>(of_lane) * rule.num_kv_heads + kv_head;
-        load8(a.centroids + at * kDim + lane % kLanes * 8, x[i]);
-      }
-#pragma unroll
-      for (int i = 0; i < kBatch; ++i) {
-        float dot = q[0] * x[i][0];
-#pragma unroll
-        for (int d = 1; d < 8; ++d) dot = fmaf(q[d], x[i][d], dot);
-        dots[from + i] = dot;
+      for (int from = 0; from < kLanes; from += kBatch) dot_products(page, from, dots);
+      reduce_scatter<kLanes, kLanes>(dots, lane());
+      const int scored = start + lane() % kLanes * kPerLoad + lane() / kLanes;
+      if (scored < competing) {
+        scores[scored] = a_.round_bf16 ? __bfloat162float(__float2bfloat16_rn(dots[0])) : dots[0];
       }
     }
-    reduce_scatter<kLanes, kLanes>(dots, lane);
-    const int position = start + lane % kLanes * kPerLoad + lane / kLanes;
-    if (position < competing) {
-      scores[position] = a.round_bf16 ? __bfloat162float(__float2bfloat16_rn(dots[0])) : dots[0];
+  }
+
+ private:
+  static constexpr int kLanes = kDim / 8;
+  static constexpr int kPerLoad = 32 / kLanes;
+  static constexpr int kBatch = 8;  // centroids in flight per lane
+
+  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x) % 32; }
+
+  // The page at position_, or what the table holds there past the row's end.
+  __device__ __forceinline__ int fetch_page() const { return pages_[min(first_ + position_, a_.max_blocks - 1)]; }
+
+  // This lane's share of blocks from ... from + kBatch - 1 of its group of lanes.
+  __device__ __forceinline__ void dot_products(int page, int from, float (&dots)[kLanes]) const {
+    uint4 centroids[kBatch];
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) {
+      const int of_block = __shfl_sync(kFullWarp, page, (from + i) * kPerLoad + lane() / kLanes);
+      const std::int64_t at = of_block * num_kv_heads_ + kv_head_;
+      centroids[i] = *reinterpret_cast<const uint4*>(a_.centroids + at * kDim + lane() % kLanes * 8);
+    }
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) {
+      float x[8];
+      unpack8(centroids[i], x);
+      float dot = q_[0] * x[0];
+#pragma unroll
+      for (int d = 1; d < 8; ++d) dot = fmaf(q_[d], x[d], dot);
+      dots[from + i] = dot;
     }
   }
-}
+
+  const ScoreAndSelect& a_;
+  int num_kv_heads_;
+  int kv_head_;
+  int first_;
+  const std::int32_t* pages_;
+  int position_;
+  int page_;
+  float q_[8] = {};  // the mean query, this lane's dimensions
+};
 
 template <int kDim, int kPerThread, int kThreads>
 __global__ void __launch_bounds__(kThreads, kPerThread <= 16 ? 1024 / kThreads : 1)
     score_and_select_kernel(const ScoreAndSelect a, const SelectionRule rule, const SelectionOutput out) {
   extern __shared__ float scores[];
   const int row = static_cast<int>(blockIdx.x);
+  RowScorer<kDim> scorer(a, rule, row);
   const RowPlan plan = plan_row(rule, out, row / rule.num_kv_heads);
   std::int32_t* selected = out.blocks + static_cast<std::int64_t>(row) * out.max_selected;
   write_fixed_blocks(plan, selected, out.counts + row);
   if (plan.k == 0) return;
 
-  score_row<kDim>(a, rule, row, plan, scores);
-  __syncthreads();
   const int competing = plan.last - plan.first;
+  scorer.run(competing, scores);
+  __syncthreads();
   std::uint32_t keys[kPerThread];
 #pragma unroll
   for (int j = 0; j < kPerThread; ++j) {
     const int position = key_position<kPerThread>(j);
     keys[j] = position < competing ? score_key(scores[position]) : 0U;
   }
-  select_row<kPerThread, kThreads, 32>(keys, plan, 0.0F, selected);
+  if (a.round_bf16) {
+#pragma unroll
+    for (std::uint32_t& key : keys) key &= 0xffff0000U;
+    select_row<kPerThread, kThreads, 16>(keys, plan, 0.0F, selected);
+  } else {
+    select_row<kPerThread, kThreads, 32>(keys, plan, 0.0F, selected);
+  }
 }
 
 template <int kDim, int kPerThread, int kThreads>

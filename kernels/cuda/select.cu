@@ -30,8 +30,10 @@ cudaError_t launch(const SelectBlocks& a, const SelectionRule& rule, const Selec
   const auto rows = static_cast<unsigned>(rule.num_requests * rule.num_kv_heads);
   if (a.max_blocks <= 1024) {
     select_blocks_kernel<Score, 8, 128><<<rows, 128, 0, stream>>>(a, rule, out);
-  } else if (a.max_blocks <= 4096) {
-    select_blocks_kernel<Score, 8, 512><<<rows, 512, 0, stream>>>(a, rule, out);
+  } else if (a.max_blocks <= 2048) {
+    select_blocks_kernel<Score, 8, 256><<<rows, 256, 0, stream>>>(a, rule, out);
+  } else if (a.max_blocks <= 8192) {
+    select_blocks_kernel<Score, 16, 512><<<rows, 512, 0, stream>>>(a, rule, out);
   } else {
     select_blocks_kernel<Score, 32, 1024><<<rows, 1024, 0, stream>>>(a, rule, out);
   }

@@ -262,6 +262,7 @@ TEST_F(DecodeAttentionTest, RefusesWhatItDoesNotSupport) {
 
 TEST(PlanDecodeAttention, SplitsOnlyWhereRowsAreFew) {
   EXPECT_EQ(plan_decode_attention(512, 512, 132).cluster, 1);
+  EXPECT_EQ(plan_decode_attention(64, 512, 132).cluster, 2);
   EXPECT_EQ(plan_decode_attention(8, 2048, 132).cluster, 8);
   EXPECT_EQ(plan_decode_attention(8, 2, 132).cluster, 1);
 }

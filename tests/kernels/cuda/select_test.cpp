@@ -31,12 +31,11 @@ std::vector<std::int32_t> oracle(const Case& c, const Row& r, const std::functio
   std::vector<std::int32_t> all(static_cast<std::size_t>(n));
   std::iota(all.begin(), all.end(), 0);
   if (n <= sel) return all;
-  const auto rank = [&](int i) {
-    const double s = score(i);
-    return std::isnan(s) ? -std::numeric_limits<double>::max() * 2 : s;
+  const auto better = [&](int a, int b) {
+    return std::isnan(score(a)) ? false : std::isnan(score(b)) || score(a) > score(b);
   };
   std::vector<std::int32_t> middle(all.begin() + c.bos, all.end() - c.eos);
-  std::stable_sort(middle.begin(), middle.end(), [&](int a, int b) { return rank(a) > rank(b); });
+  std::stable_sort(middle.begin(), middle.end(), better);
   middle.resize(static_cast<std::size_t>(sel - c.bos - c.eos));
   middle.insert(middle.end(), all.begin(), all.begin() + c.bos);
   middle.insert(middle.end(), all.end() - c.eos, all.end());
@@ -226,7 +225,7 @@ TEST_F(SelectTest, RefusesBadArguments) {
 }
 
 // The device's scores differ from float64 by rounding, so a block may only swap with one of nearly the same score.
-void expect_block_topk(int dim, int group, const std::vector<Row>& requests) {
+void expect_block_topk(int dim, int group, const std::vector<Row>& requests, bool round_bf16 = false) {
   Random random(5);
   Case c;
   c.requests = requests;
@@ -272,8 +271,11 @@ void expect_block_topk(int dim, int group, const std::vector<Row>& requests) {
                         std::back_inserter(missed));
     std::set_difference(selected[row].begin(), selected[row].end(), exact.begin(), exact.end(),
                         std::back_inserter(extra));
-    ASSERT_LE(missed.size(), 2U) << "row " << row;
-    for (std::size_t i = 0; i < missed.size(); ++i) ASSERT_NEAR(score(missed[i]), score(extra[i]), 1e-3);
+    ASSERT_LE(missed.size(), round_bf16 ? 8U : 2U) << "row " << row;
+    for (std::size_t i = 0; i < missed.size(); ++i) {
+      const double rounding = round_bf16 ? std::abs(score(extra[i])) / 128 : 1e-3;
+      ASSERT_NEAR(score(missed[i]), score(extra[i]), rounding);
+    }
   }
 }
 
@@ -282,6 +284,7 @@ TEST_F(SelectTest, FusedBlockTopKAgreesWithFloat64) {
   for (const int dim : {64, 128}) {
     for (const int group : {1, 2, 5}) expect_block_topk(dim, group, requests);
   }
+  expect_block_topk(128, 2, requests, true);
   expect_block_topk(128, 2, {{60000, 100}, {31, 100}});
   expect_block_topk(128, 2, {{150000, 100}});
 }

@@ -1,0 +1,187 @@
+#include "kernels/cuda/append.h"
+#include "kernels/cuda/device.cuh"
+
+namespace vortex::cuda {
+namespace {
+
+constexpr int kWarps = 4;
+
+__device__ __forceinline__ float to_float(Bf16 x) { return __bfloat162float(x); }
+__device__ __forceinline__ float to_float(__nv_fp8_e4m3 x) { return static_cast<float>(x); }
+__device__ __forceinline__ float to_float(__nv_fp8_e5m2 x) { return static_cast<float>(x); }
+
+// Rounds to nearest; fp8 saturates to its largest finite value.
+__device__ __forceinline__ void store(Bf16* p, float x) { *p = __float2bfloat16_rn(x); }
+__device__ __forceinline__ void store(__nv_fp8_e4m3* p, float x) { *p = __nv_fp8_e4m3(x); }
+__device__ __forceinline__ void store(__nv_fp8_e5m2* p, float x) { *p = __nv_fp8_e5m2(x); }
+
+// The dimensions that a lane is responsible for: kDim / 32 of them, in pairs (i, i + kDim / 2) that rotate together.
+template <int kDim>
+struct LaneDims {
+  static constexpr int kPairs = kDim / 64;
+  static __device__ __forceinline__ int low(int lane, int i) { return lane * kPairs + i; }
+  static __device__ __forceinline__ int dim(int lane, int j) {
+    return j < kPairs ? low(lane, j) : low(lane, j - kPairs) + kDim / 2;
+  }
+};
+
+// Writes the summaries of one block of one kv head. A warp; each lane reads only its own dimensions, so it sees what it
+// stored itself just before.
+template <class T, int kDim>
+__device__ __forceinline__ void summarize(const KvPool& kv, std::int64_t page_head, const BlockSummary& out, int lane) {
+  const T* keys = static_cast<const T*>(kv.k) + page_head * kv.block * kDim;
+#pragma unroll
+  for (int j = 0; j < kDim / 32; ++j) {
+    const int d = LaneDims<kDim>::dim(lane, j);
+    float sum = 0.0F;
+    float largest = negative_infinity();
+    float smallest = -negative_infinity();
+    for (int t = 0; t < kv.block; ++t) {
+      const float x = to_float(keys[t * kDim + d]) * kv.k_scale;
+      sum += x;
+      largest = fmaxf(largest, x);
+      smallest = fminf(smallest, x);
+    }
+    const std::int64_t at = page_head * kDim + d;
+    if (out.mean != nullptr) out.mean[at] = __float2bfloat16_rn(sum / static_cast<float>(kv.block));
+    if (out.max != nullptr) out.max[at] = __float2bfloat16_rn(largest);
+    if (out.min != nullptr) out.min[at] = __float2bfloat16_rn(smallest);
+  }
+}
+
+template <int kDim>
+__device__ __forceinline__ void normalize(float (&x)[kDim / 32], const Bf16* weight, float epsilon, int lane) {
+  if (weight == nullptr) return;
+  float squares = 0.0F;
+#pragma unroll
+  for (float v : x) squares = fmaf(v, v, squares);
+  const float inverse = rsqrtf(warp_sum(squares) / static_cast<float>(kDim) + epsilon);
+#pragma unroll
+  for (int j = 0; j < kDim / 32; ++j) x[j] *= inverse * to_float(weight[LaneDims<kDim>::dim(lane, j)]);
+}
+
+template <int kDim>
+__device__ __forceinline__ void rotate(float (&x)[kDim / 32], const float2* rope, int lane) {
+  constexpr int kPairs = LaneDims<kDim>::kPairs;
+#pragma unroll
+  for (int i = 0; i < kPairs; ++i) {
+    const float2 turn = rope[LaneDims<kDim>::low(lane, i)];
+    const float low = x[i];
+    const float high = x[i + kPairs];
+    x[i] = low * turn.x - high * turn.y;
+    x[i + kPairs] = high * turn.x + low * turn.y;
+  }
+}
+
+// One warp per head of one token.
+template <class T, int kDim>
+__global__ void __launch_bounds__(kWarps * 32) append_kernel(const KvAppend a) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int head = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
+  const int token = static_cast<int>(blockIdx.y);
+  const int heads = a.num_q_heads + 2 * a.kv.num_kv_heads;
+  if (head >= heads) return;
+  const int request = a.requests != nullptr ? a.requests[token] : token;
+  const int position = a.positions != nullptr ? a.positions[token] : a.table.lengths[request] - 1;
+  if (position < 0) return;
+
+  float x[kDim / 32];
+  const Bf16* from = a.qkv + (static_cast<std::int64_t>(token) * heads + head) * kDim;
+#pragma unroll
+  for (int j = 0; j < kDim / 32; ++j) x[j] = to_float(from[LaneDims<kDim>::dim(lane, j)]);
+
+  const bool is_query = head < a.num_q_heads;
+  const bool is_key = !is_query && head < a.num_q_heads + a.kv.num_kv_heads;
+  if (is_query || is_key) {
+    normalize<kDim>(x, is_query ? a.q_norm : a.k_norm, a.epsilon, lane);
+    rotate<kDim>(x, a.rope + static_cast<std::int64_t>(position) * (kDim / 2), lane);
+  }
+  if (is_query) {
+    Bf16* to = a.q + (static_cast<std::int64_t>(token) * a.num_q_heads + head) * kDim;
+#pragma unroll
+    for (int j = 0; j < kDim / 32; ++j) store(to + LaneDims<kDim>::dim(lane, j), x[j]);
+    return;
+  }
+
+  const int kv_head = head - a.num_q_heads - (is_key ? 0 : a.kv.num_kv_heads);
+  const std::int64_t slots = static_cast<std::int64_t>(request) * a.table.max_blocks;
+  const std::int64_t page = a.table.pages[slots + position / a.kv.block];
+  const std::int64_t page_head = page * a.kv.num_kv_heads + kv_head;
+  const int slot = position % a.kv.block;
+  T* to = static_cast<T*>(is_key ? a.kv.k : a.kv.v) + (page_head * a.kv.block + slot) * kDim;
+  const float scale = is_key ? a.kv.k_scale : a.kv.v_scale;
+#pragma unroll
+  for (int j = 0; j < kDim / 32; ++j) store(to + LaneDims<kDim>::dim(lane, j), x[j] / scale);
+  if (is_key && a.requests == nullptr && slot + 1 == a.kv.block) summarize<T, kDim>(a.kv, page_head, a.summary, lane);
+}
+
+// One warp per (new block, request, kv head).
+template <class T, int kDim>
+__global__ void __launch_bounds__(32) summarize_kernel(const SummarizeBlocks a) {
+  const int request = static_cast<int>(blockIdx.y);
+  const int block = a.first_tokens[request] / a.kv.block + static_cast<int>(blockIdx.x);
+  if (block >= a.table.lengths[request] / a.kv.block) return;
+  const std::int64_t page = a.table.pages[static_cast<std::int64_t>(request) * a.table.max_blocks + block];
+  summarize<T, kDim>(a.kv, page * a.kv.num_kv_heads + blockIdx.z, a.summary, static_cast<int>(threadIdx.x));
+}
+
+template <class T, int kDim>
+cudaError_t launch(const KvAppend& a, cudaStream_t stream) {
+  const int heads = a.num_q_heads + 2 * a.kv.num_kv_heads;
+  const dim3 grid(static_cast<unsigned>(ceil_div(heads, kWarps)), static_cast<unsigned>(a.num_tokens));
+  append_kernel<T, kDim><<<grid, kWarps * 32, 0, stream>>>(a);
+  return cudaGetLastError();
+}
+
+template <class T, int kDim>
+cudaError_t launch(const SummarizeBlocks& a, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(a.max_new_blocks), static_cast<unsigned>(a.num_requests),
+                  static_cast<unsigned>(a.kv.num_kv_heads));
+  summarize_kernel<T, kDim><<<grid, 32, 0, stream>>>(a);
+  return cudaGetLastError();
+}
+
+template <class T, class Args>
+cudaError_t launch_dim(const Args& a, cudaStream_t stream) {
+  if (a.kv.head_dim == 64) return launch<T, 64>(a, stream);
+  if (a.kv.head_dim == 128) return launch<T, 128>(a, stream);
+  return cudaErrorNotSupported;
+}
+
+template <class Args>
+cudaError_t launch_type(const Args& a, cudaStream_t stream) {
+  switch (a.kv.type) {
+    case KvType::bf16:
+      return launch_dim<Bf16>(a, stream);
+    case KvType::fp8_e4m3:
+      return launch_dim<__nv_fp8_e4m3>(a, stream);
+    case KvType::fp8_e5m2:
+      return launch_dim<__nv_fp8_e5m2>(a, stream);
+  }
+  return cudaErrorInvalidValue;
+}
+
+bool valid(const KvPool& kv, const PageTable& table) {
+  return kv.k && kv.v && kv.num_kv_heads > 0 && kv.block > 0 && table.pages && table.lengths && table.max_blocks > 0;
+}
+
+constexpr int kMaxGridY = 65535;
+
+}  // namespace
+
+cudaError_t append_kv(const KvAppend& args, cudaStream_t stream) {
+  const bool pointers = args.qkv && args.rope && args.q && (args.requests == nullptr) == (args.positions == nullptr);
+  const bool sizes = args.num_tokens >= 0 && args.num_tokens <= kMaxGridY && args.num_q_heads > 0;
+  if (!pointers || !sizes || !valid(args.kv, args.table)) return cudaErrorInvalidValue;
+  if (args.num_tokens == 0) return cudaSuccess;
+  return launch_type(args, stream);
+}
+
+cudaError_t summarize_blocks(const SummarizeBlocks& args, cudaStream_t stream) {
+  const bool sizes = args.num_requests >= 0 && args.num_requests <= kMaxGridY && args.max_new_blocks >= 0;
+  if (!args.first_tokens || !sizes || !valid(args.kv, args.table)) return cudaErrorInvalidValue;
+  if (args.num_requests == 0 || args.max_new_blocks == 0) return cudaSuccess;
+  return launch_type(args, stream);
+}
+
+}  // namespace vortex::cuda
