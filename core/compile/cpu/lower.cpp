@@ -1,0 +1,323 @@
+#include "core/compile/cpu/lower.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "core/vflow/op_table.h"
+
+namespace vortex::compile {
+
+using vflow::Format;
+using vflow::Graph;
+using vflow::Node;
+using vflow::Op;
+using vflow::Shape;
+using vflow::Side;
+
+namespace {
+
+constexpr int64_t kTileFloats = 32 * 1024;  // 128 KiB: a share of the second-level cache
+constexpr int kMaxTilePages = 64;
+
+struct KernelChoice {
+  StepKind kind;
+  uint8_t code;
+};
+
+KernelChoice elementwise(cpu::Binary op) { return {StepKind::kBinary, static_cast<uint8_t>(op)}; }
+KernelChoice elementwise(cpu::Unary op) { return {StepKind::kUnary, static_cast<uint8_t>(op)}; }
+KernelChoice reduction(cpu::Reduction op, int dim) {
+  const StepKind kind = dim == 0 ? StepKind::kReducePages : dim == 1 ? StepKind::kReduceRows : StepKind::kReduceCols;
+  return {kind, static_cast<uint8_t>(op)};
+}
+
+KernelChoice choose_kernel(const Node& node) {
+  using cpu::Binary;
+  using cpu::Reduction;
+  using cpu::Unary;
+  switch (node.op) {
+    case Op::kMultiply:
+      return elementwise(Binary::kMultiply);
+    case Op::kAdd:
+      return elementwise(Binary::kAdd);
+    case Op::kMaximum:
+      return elementwise(Binary::kMaximum);
+    case Op::kMinimum:
+      return elementwise(Binary::kMinimum);
+    case Op::kWhereEqual:
+      return elementwise(Binary::kWhereEqual);
+    case Op::kWhereNotEqual:
+      return elementwise(Binary::kWhereNotEqual);
+    case Op::kWhereGreater:
+      return elementwise(Binary::kWhereGreater);
+    case Op::kWhereGreaterEqual:
+      return elementwise(Binary::kWhereGreaterEqual);
+    case Op::kWhereLess:
+      return elementwise(Binary::kWhereLess);
+    case Op::kWhereLessEqual:
+      return elementwise(Binary::kWhereLessEqual);
+    case Op::kRelu:
+      return elementwise(Unary::kRelu);
+    case Op::kSigmoid:
+      return elementwise(Unary::kSigmoid);
+    case Op::kSilu:
+      return elementwise(Unary::kSilu);
+    case Op::kAddMul:
+      return elementwise(Unary::kAddMul);
+    case Op::kAbs:
+      return elementwise(Unary::kAbs);
+    case Op::kLog:
+      return elementwise(Unary::kLog);
+    case Op::kExp:
+      return elementwise(Unary::kExp);
+    case Op::kMean:
+    case Op::kMeanInterleave:
+      return reduction(Reduction::kMean, node.attrs.dim);
+    case Op::kMax:
+    case Op::kMaxInterleave:
+      return reduction(Reduction::kMax, node.attrs.dim);
+    case Op::kMin:
+    case Op::kMinInterleave:
+      return reduction(Reduction::kMin, node.attrs.dim);
+    case Op::kSum:
+      return reduction(Reduction::kSum, node.attrs.dim);
+    case Op::kL2Norm:
+    case Op::kL2NormInterleave:
+      return reduction(Reduction::kL2Norm, node.attrs.dim);
+    case Op::kKron:
+      return {StepKind::kKron, 0};
+    case Op::kTranspose:
+      return {StepKind::kTranspose, 0};
+    case Op::kMaskSlice:
+      return {StepKind::kMask, 0};
+    case Op::kSoftmax:
+      return {StepKind::kSoftmax, 0};
+    case Op::kNormalize:
+      return {StepKind::kNormalize, 0};
+    case Op::kConv1d:
+      return {StepKind::kConv, 0};
+    default:
+      return {StepKind::kGemm, 0};  // kGemm, kGemv
+  }
+}
+
+class Lowering {
+ public:
+  Lowering(const vflow::Program& program, Side side, vflow::Dtype dtype)
+      : program_(program),
+        side_(side),
+        dtype_(dtype),
+        graph_(side == Side::kCache ? program.cache : program.indexer),
+        plan_(plan_stages(graph_)),
+        value_(graph_.nodes.size()),
+        kept_(graph_.nodes.size()) {}
+
+  Lowered run() {
+    out_.query = allocate(Space::kBatched, {program_.geometry.group, program_.geometry.head_dim});
+    for (const Stage& stage : plan_.stages) {
+      out_.stages.emplace_back();
+      gathered_.clear();
+      for (const int index : stage.fused) {
+        lower_fused(index);
+      }
+      for (const int index : stage.over_rows) {
+        lower_over_rows(index);
+      }
+    }
+    const int64_t fit = kTileFloats / std::max<int64_t>(1, out_.tile_elements);
+    out_.tile_pages = static_cast<int>(std::clamp<int64_t>(fit, 1, kMaxTilePages));
+    return std::move(out_);
+  }
+
+ private:
+  const Node& node(int index) const { return graph_.nodes[static_cast<size_t>(index)]; }
+  Place& value(int index) { return value_[static_cast<size_t>(index)]; }
+  Place& kept(int index) { return kept_[static_cast<size_t>(index)]; }
+  LoweredStage& stage() { return out_.stages.back(); }
+
+  Place allocate(Space space, Shape shape) {
+    int64_t& used = space == Space::kTile  ? out_.tile_elements
+                    : space == Space::kRow ? out_.row_elements
+                                           : out_.batched_elements;
+    const Place place{space, used, shape};
+    used += shape.size();
+    return place;
+  }
+
+  // Values of all pages outlive a tile on the indexer side only: the cache side runs every stage tile by tile.
+  Space kept_space(const Node& n) const {
+    return n.format == Format::kBatched ? Space::kBatched : side_ == Side::kIndexer ? Space::kRow : Space::kTile;
+  }
+
+  bool read_inside_stage(int index) const {
+    for (size_t i = static_cast<size_t>(index) + 1; i < graph_.nodes.size(); ++i) {
+      const std::vector<int>& inputs = graph_.nodes[i].inputs;
+      if (plan_.live[i] && std::find(inputs.begin(), inputs.end(), index) != inputs.end() &&
+          !reads_kept(graph_, plan_, static_cast<int>(i), index)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  void push(const Step& step) { (step.out.space == Space::kBatched ? stage().once : stage().per_tile).push_back(step); }
+
+  Place gather(int field, Shape shape, Space space) {
+    Step step;
+    step.kind = StepKind::kGather;
+    step.field = field;
+    step.out = allocate(space, shape);
+    push(step);
+    return step.out;
+  }
+
+  Place read(int consumer, int input) {
+    const Node& n = node(input);
+    if (n.op == Op::kQuery) {
+      return out_.query;
+    }
+    if (n.op == Op::kField) {
+      return read_field(n.attrs.field, n.shape);
+    }
+    return reads_kept(graph_, plan_, consumer, input) ? kept(input) : value(input);
+  }
+
+  Place read_field(int field, Shape shape) {
+    const auto known = gathered_.find(field);
+    return known != gathered_.end() ? known->second : (gathered_[field] = gather(field, shape, Space::kTile));
+  }
+
+  Step make_step(int index) {
+    const Node& n = node(index);
+    const KernelChoice choice = choose_kernel(n);
+    Step step;
+    step.kind = choice.kind;
+    step.code = choice.code;
+    step.attrs = n.attrs;
+    step.axes = n.attrs.kron_axes;
+    step.constant = n.attrs.constant;
+    if (step.kind == StepKind::kReduceRows || step.kind == StepKind::kReduceCols) {
+      const Shape from = node(n.inputs[0]).shape;
+      step.group = n.attrs.dim == 1 ? from.rows / n.shape.rows : from.cols / n.shape.cols;
+    }
+    return step;
+  }
+
+  // Rounds a value to what leaves the stage; in place when nothing inside the stage reads it.
+  void keep(int index) {
+    const Place from = value(index);
+    const bool round = kept_dtype(node(index), dtype_) == vflow::Dtype::kBf16;
+    const bool in_place = from.space == kept_space(node(index)) && !read_inside_stage(index) && !is_view(index);
+    kept(index) = in_place ? from : allocate(kept_space(node(index)), from.shape);
+    if (round || !in_place) {
+      Step step;
+      step.kind = StepKind::kKeep;
+      step.round = round;
+      step.x = from;
+      step.out = kept(index);
+      push(step);
+    }
+  }
+
+  bool is_view(int index) const { return node(index).op == Op::kReshape || node(index).op == Op::kLoad; }
+
+  void lower_fused(int index) {
+    const Node& n = node(index);
+    if (n.op == Op::kSave || n.op == Op::kStore || n.op == Op::kFill) {
+      lower_write(index);
+      return;
+    }
+    if (n.op == Op::kLoad) {
+      value(index) = read_field(n.attrs.field, n.shape);
+    } else if (n.op == Op::kReshape) {
+      value(index) = read(index, n.inputs[0]);
+      value(index).shape = n.shape;
+    } else {
+      Step step = make_step(index);
+      step.x = read(index, n.inputs[0]);
+      step.y = n.inputs.size() > 1 ? read(index, n.inputs[1]) : Place{};
+      const bool leaves_only = plan_.kept[static_cast<size_t>(index)] && !read_inside_stage(index);
+      const Space inside = n.format == Format::kBatched ? Space::kBatched : Space::kTile;
+      step.out = allocate(leaves_only ? kept_space(n) : inside, n.shape);
+      value(index) = step.out;
+      push(step);
+    }
+    if (plan_.kept[static_cast<size_t>(index)]) {
+      keep(index);
+    }
+  }
+
+  void lower_write(int index) {
+    const Node& n = node(index);
+    FieldWrite write;
+    write.field = n.attrs.field;
+    if (n.op == Op::kFill) {
+      write.constant = static_cast<float>(n.attrs.alpha);
+    } else {
+      Place from = read(index, n.inputs[0]);
+      if (n.op == Op::kSave && from.space == Space::kTile) {
+        Step step;
+        step.kind = StepKind::kKeep;  // rounded when it is stored
+        step.x = from;
+        step.out = from = allocate(Space::kRow, n.shape);
+        push(step);
+      }
+      write.value = from;
+    }
+    out_.writes.push_back(write);
+  }
+
+  // What an operation over pages reads: a rounded value, or a leaf brought to where values of all pages live.
+  Place read_over_rows(int index) {
+    const int input = node(index).inputs[0];
+    const Node& from = node(input);
+    return from.op == Op::kField ? gather(from.attrs.field, from.shape, kept_space(from)) : read(index, input);
+  }
+
+  void lower_over_rows(int index) {
+    const Node& n = node(index);
+    if (n.op == Op::kUnion) {
+      return;
+    }
+    if (n.op == Op::kTopK || n.op == Op::kApproxTopK || n.op == Op::kTopKTable) {
+      out_.choosers.push_back({kept(n.inputs[0]), n.op == Op::kTopKTable ? n.attrs.k : 0,
+                               n.op == Op::kApproxTopK ? n.attrs.tolerance : 0.0});
+      return;
+    }
+    const Place x = read_over_rows(index);
+    if (n.op == Op::kReshape) {
+      kept(index) = value(index) = {x.space, x.offset, n.shape};
+      return;
+    }
+    Step step = make_step(index);
+    step.x = x;
+    step.out = allocate(kept_space(n), n.shape);
+    step.round = kept_dtype(n, dtype_) == vflow::Dtype::kBf16;
+    if (n.op == Op::kGemm) {
+      step.kind = StepKind::kParameterGemm;
+      step.constant = node(n.inputs[1]).attrs.constant;
+      step.y = allocate(Space::kBatched, x.shape);  // x in bfloat16
+    }
+    out_.largest_page_value = std::max(out_.largest_page_value, x.shape.size());
+    kept(index) = value(index) = step.out;
+    stage().over_rows.push_back(step);
+  }
+
+  const vflow::Program& program_;
+  Side side_;
+  vflow::Dtype dtype_;
+  const Graph& graph_;
+  StagePlan plan_;
+  std::vector<Place> value_;  // per node, inside its stage
+  std::vector<Place> kept_;   // per node, after its stage
+  std::unordered_map<int, Place> gathered_;
+  Lowered out_;
+};
+
+}  // namespace
+
+Lowered lower(const vflow::Program& program, Side side, vflow::Dtype dtype) {
+  return Lowering(program, side, dtype).run();
+}
+
+}  // namespace vortex::compile
