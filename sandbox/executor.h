@@ -17,13 +17,17 @@ struct ExecutorOptions {
   std::map<evals::Stage, double> deadlines;  // wall-clock seconds a stage; missing: 600
   int64_t memory_bytes = 0;                  // RLIMIT_AS of the worker; 0: none. At least 2 GiB with LibTorch
   double cpu_seconds = 3600;                 // RLIMIT_CPU
+  double start_seconds = 60;                 // until the worker says hello
+  double idle_seconds = 30;                  // between two stages
 };
 
-// Runs one job in a process of its own: own process group, scrubbed environment, resource limits, a deadline a stage.
-// `on_result` gets every finished stage the moment it is reported; `should_stop` is polled a few times a second. On a
-// deadline, on should_stop, or when the worker dies, the whole process tree is killed and the stage that was running
-// gets a result (timeout: candidate; killed by a signal or exit without a result: see evidence.exit). Returns all
-// results. An Error means that no worker could be started at all.
+// Runs one job in a process of its own: own session and process group, scrubbed environment, resource limits, a fresh
+// working directory, a deadline a stage. check and novelty are not a worker's stages and are passed over. `on_result`
+// gets every finished stage the moment it is reported; `should_stop` is polled ten times a second. On a deadline, on
+// should_stop, or when the worker dies or misbehaves, the whole process tree is killed and the stage that was running
+// (or would have come next) gets a result whose blame verdict.h explains; see evidence.exit. Returns all results, each
+// with the end of what the worker had logged by then. An Error (environment) means that no worker could be
+// started: it did not say hello, or one of another version did. Safe to call from several threads at once.
 Result<std::vector<evals::StageResult>> run_job(const evals::Job& job, const ExecutorOptions& options,
                                                 const std::function<void(const evals::StageResult&)>& on_result,
                                                 const std::function<bool()>& should_stop);

@@ -1,0 +1,194 @@
+#include "sandbox/executor.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+
+#include "sandbox/leash.h"
+#include "sandbox/protocol.h"
+#include "sandbox/supervisor.h"
+
+namespace vortex::sandbox {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kMaxFileBytes = int64_t{8} << 30;  // of a file that a worker writes, e.g. a prefix
+constexpr int kMaxOpenFiles = 512;
+constexpr int kPollMs = 100;
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// A fresh folder, removed with everything in it.
+class ScratchFolder {
+ public:
+  static Result<std::unique_ptr<ScratchFolder>> make(const std::string& root) {
+    std::error_code ec;
+    fs::create_directories(root, ec);
+    std::string path = (fs::absolute(root, ec) / "worker-XXXXXX").string();
+    if (::mkdtemp(path.data()) == nullptr) {
+      return environment_error("cannot make a scratch folder below " + root + ": " + std::strerror(errno));
+    }
+    return std::unique_ptr<ScratchFolder>(new ScratchFolder(path));
+  }
+  ~ScratchFolder() {
+    std::error_code ec;
+    fs::remove_all(path_, ec);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  explicit ScratchFolder(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+// The worker works in its scratch folder, so its job must not hold relative paths.
+evals::Job with_absolute_paths(evals::Job job) {
+  std::error_code ec;
+  for (std::string* path : {&job.model_path, &job.prefix_folder}) {
+    if (!path->empty()) *path = fs::absolute(*path, ec).string();
+  }
+  return job;
+}
+
+// A stricter jail (namespaces, seccomp) is a program that runs the worker: it goes in front of argv.
+Launch launch_of(const ExecutorOptions& options, const std::string& scratch) {
+  std::error_code ec;
+  Launch launch;
+  launch.argv = {fs::absolute(options.worker_path, ec).string()};
+  launch.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=" + scratch, "OMP_NUM_THREADS=1",
+                        "OMP_WAIT_POLICY=passive"};
+  launch.folder = scratch;
+  launch.memory_bytes = options.memory_bytes;
+  launch.cpu_seconds = options.cpu_seconds;
+  launch.file_bytes = kMaxFileBytes;
+  launch.open_files = kMaxOpenFiles;
+  return launch;
+}
+
+// Sends as much of `text` as fits; drops what is sent. False when the other end is gone.
+bool send_some(int fd, std::string_view& text) {
+  const ssize_t sent = ::send(fd, text.data(), text.size(), MSG_NOSIGNAL);
+  if (sent > 0) text.remove_prefix(static_cast<size_t>(sent));
+  return sent >= 0 || errno == EAGAIN || errno == EINTR;
+}
+
+// Reads what is there and hands it to `take`: returns the bytes read, 0 at the end of the stream, below 0 for none yet.
+template <typename Take>
+ssize_t drain(int fd, const Take& take) {
+  std::array<char, 65536> buffer;
+  const ssize_t got = ::read(fd, buffer.data(), buffer.size());
+  if (got > 0) take(std::string_view(buffer.data(), static_cast<size_t>(got)));
+  return got < 0 && errno != EAGAIN && errno != EINTR ? 0 : got;
+}
+
+// One worker from start to end.
+class Conversation {
+ public:
+  Conversation(Leash& leash, Supervisor& supervisor, const std::function<bool()>& should_stop, std::string_view job)
+      : leash_(leash), supervisor_(supervisor), should_stop_(should_stop), unsent_(job) {}
+
+  // Until the climb is finished, the worker has ended or it must be killed; says why.
+  Ending run() {
+    while (true) {
+      std::array<pollfd, 4> watched = {
+          pollfd{output_open_ ? leash_.output() : -1, POLLIN, 0}, pollfd{error_open_ ? leash_.error() : -1, POLLIN, 0},
+          pollfd{leash_.exited(), POLLIN, 0}, pollfd{unsent_.empty() ? -1 : leash_.input(), POLLOUT, 0}};
+      ::poll(watched.data(), watched.size(), kPollMs);
+      exchange(watched);
+      if (const auto ending = supervisor_.overdue(now_seconds())) return *ending;
+      if (supervisor_.finished()) return Ending::kDied;  // nothing that it does from here on matters
+      if (watched[2].revents != 0) return finish();
+      if (should_stop_ && should_stop_()) return Ending::kStopped;
+    }
+  }
+
+ private:
+  void exchange(const std::array<pollfd, 4>& watched) {
+    // The log first: a result takes along what was logged before it.
+    if (watched[1].revents != 0) read_log();
+    if (watched[0].revents != 0) read_output();
+    if (watched[3].revents != 0 && !send_some(leash_.input(), unsent_)) unsent_ = {};
+    if (unsent_.empty()) leash_.close_input();
+  }
+
+  ssize_t read_log() {
+    const ssize_t got = drain(leash_.error(), [&](std::string_view bytes) { supervisor_.take_log(bytes); });
+    error_open_ = got != 0;
+    return got;
+  }
+  ssize_t read_output() {
+    const ssize_t got =
+        drain(leash_.output(), [&](std::string_view bytes) { supervisor_.take_output(bytes, now_seconds()); });
+    output_open_ = got != 0;
+    return got;
+  }
+
+  // The tree has ended: reads what it left in the pipes.
+  Ending finish() {
+    while (error_open_ && read_log() > 0) {
+    }
+    while (output_open_ && !supervisor_.misbehaved() && read_output() > 0) {
+    }
+    return supervisor_.misbehaved() ? Ending::kProtocol : Ending::kDied;
+  }
+
+  Leash& leash_;
+  Supervisor& supervisor_;
+  const std::function<bool()>& should_stop_;
+  std::string_view unsent_;
+  bool output_open_ = true;
+  bool error_open_ = true;
+};
+
+// Why a worker that never said hello cannot be used.
+Error not_started(const Supervisor& supervisor, Ending ending, const Exit& exit, const ExecutorOptions& options) {
+  if (const auto& fault = supervisor.hello_fault()) {
+    return environment_error(options.worker_path + " is no worker of ours: " + fault->message, fault->hint);
+  }
+  std::string how = "it said nothing";
+  if (ending == Ending::kDied) {
+    how = WIFSIGNALED(exit.wait_status) ? "killed by signal " + std::to_string(WTERMSIG(exit.wait_status))
+                                        : "exit code " + std::to_string(WEXITSTATUS(exit.wait_status));
+  } else if (supervisor.misbehaved()) {
+    how = supervisor.protocol_fault();
+  } else if (ending == Ending::kStopped) {
+    how = "stopped on request";
+  }
+  const std::string log = supervisor.log_tail();
+  return environment_error("the worker did not start: " + how + (log.empty() ? "" : "\n" + log),
+                           "try " + options.worker_path + " --version");
+}
+
+}  // namespace
+
+Result<std::vector<evals::StageResult>> run_job(const evals::Job& job, const ExecutorOptions& options,
+                                                const std::function<void(const evals::StageResult&)>& on_result,
+                                                const std::function<bool()>& should_stop) {
+  Supervisor supervisor(job, options, on_result, now_seconds());
+  if (supervisor.finished()) return supervisor.take_results();  // no stage is a worker's
+  const std::string line = job_line(with_absolute_paths(job));
+  if (line.size() > kMaxLineBytes) return candidate_error("the job is larger than the protocol allows");
+  VORTEX_ASSIGN(const auto scratch, ScratchFolder::make(options.scratch_root));
+  VORTEX_ASSIGN(const auto leash, Leash::start(launch_of(options, scratch->path())));
+
+  const Ending ending = Conversation(*leash, supervisor, should_stop, line).run();
+  const double ended = now_seconds();
+  leash->end();
+  VORTEX_ASSIGN(const Exit exit, leash->wait());
+  if (!supervisor.said_hello()) return not_started(supervisor, ending, exit, options);
+  if (!supervisor.finished()) supervisor.leave_unfinished(ending, exit, ended);
+  return supervisor.take_results();
+}
+
+}  // namespace vortex::sandbox

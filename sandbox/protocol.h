@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "core/base/result.h"
+#include "evals/job.h"
+#include "evals/stage.h"
+
+namespace vortex::sandbox {
+
+// What the orchestrator and a worker say to each other: one JSON object a line. The worker says hello before it reads
+// anything, gets one job on its standard input, and reports on its standard output that a stage starts and what it came
+// to, in climbing order. Then it exits with code 0. The orchestrator trusts none of it.
+inline constexpr int kProtocolVersion = 1;
+inline constexpr size_t kMaxLineBytes = size_t{16} << 20;    // a job or an event
+inline constexpr size_t kMaxOutputBytes = size_t{64} << 20;  // all events of one worker
+inline constexpr size_t kLogTailBytes = 8192;                // kept of a worker's standard error
+
+struct Hello {
+  int protocol = kProtocolVersion;
+  std::string build;  // identifies the worker's program
+};
+struct StageStart {
+  evals::Stage stage = evals::Stage::kCompile;
+};
+using Event = std::variant<Hello, StageStart, evals::StageResult>;
+
+// The lines, each with its newline. Text that is no UTF-8 is repaired with U+FFFD.
+std::string job_line(const evals::Job& job);
+std::string event_line(const Event& event);
+
+// Reads a line without its newline. Errors say what is wrong; too long, too deeply nested, unknown keys, wrong types
+// and wrong versions are refused. Never crashes, whatever the bytes.
+Result<evals::Job> parse_job(std::string_view line);
+Result<Event> parse_event(std::string_view line);
+
+// `text` made safe to print and to store: valid UTF-8 without control characters but newline and tab.
+std::string printable(std::string_view text);
+
+}  // namespace vortex::sandbox

@@ -1,0 +1,108 @@
+#include "sandbox/protocol.h"
+
+#include <gtest/gtest.h>
+
+#include "core/base/rng.h"
+#include "sandbox/verdict.h"
+
+namespace vortex::sandbox {
+namespace {
+
+evals::StageResult some_result() {
+  evals::StageResult result;
+  result.stage = evals::Stage::kRace;
+  result.verdict = evals::Verdict::kPass;
+  result.metrics = {{"accuracy", 0.5, 0.25, 0.75, ""}};
+  result.evidence = {{"build", "x"}};
+  return result;
+}
+
+std::string_view without_newline(std::string_view line) {
+  EXPECT_EQ(line.back(), '\n');
+  EXPECT_EQ(line.find('\n'), line.size() - 1) << "one line";
+  return line.substr(0, line.size() - 1);
+}
+
+TEST(Protocol, EventsGoBothWays) {
+  const auto hello = parse_event(without_newline(event_line(Hello{kProtocolVersion, "build\n7"})));
+  ASSERT_TRUE(hello.ok());
+  EXPECT_EQ(std::get<Hello>(*hello).build, "build\n7");
+  const auto start = parse_event(without_newline(event_line(StageStart{evals::Stage::kSpeed})));
+  ASSERT_TRUE(start.ok());
+  EXPECT_EQ(std::get<StageStart>(*start).stage, evals::Stage::kSpeed);
+  const auto result = parse_event(without_newline(event_line(some_result())));
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(evals::to_json(std::get<evals::StageResult>(*result)), evals::to_json(some_result()));
+}
+
+TEST(Protocol, JobsGoBothWays) {
+  evals::Job job;
+  job.id = "a";
+  job.model_path = "/m";
+  job.module_text = "line\nline \xff";
+  job.stages = {evals::Stage::kCompile};
+  const auto back = parse_job(without_newline(job_line(job)));
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(back->module_text, "line\nline \xef\xbf\xbd");
+  EXPECT_FALSE(parse_job(R"({"protocol": 2, "job": {}})").ok());
+  EXPECT_FALSE(parse_job(R"({"job": {}})").ok());
+}
+
+// Any change of any byte of a line gives a value or an error, never a crash (run under the sanitizers).
+TEST(Protocol, SurvivesDamagedLines) {
+  const std::string line = event_line(some_result());
+  Rng rng(1);
+  int refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::string damaged = line.substr(0, line.size() - 1);
+    for (uint64_t hits = rng.below(4); hits < 4; ++hits) {
+      const size_t at = rng.below(damaged.size());
+      if (rng.below(3) == 0) {
+        damaged.erase(at, rng.below(9));
+      } else {
+        damaged[at] = static_cast<char>(rng.below(256));
+      }
+      if (damaged.empty()) break;
+    }
+    refused += parse_event(damaged).ok() ? 0 : 1;
+  }
+  EXPECT_GT(refused, 1500);
+}
+
+TEST(Protocol, RefusesDepthBeforeParsing) {
+  EXPECT_FALSE(parse_event(std::string(100'000, '[')).ok());
+  EXPECT_FALSE(parse_event(std::string(100'000, ']') + std::string(100'000, '[')).ok());
+  const std::string brackets_in_text =
+      R"({"event": "hello", "protocol": 1, "build": ")" + std::string(1000, '[') + "\"}";
+  EXPECT_TRUE(parse_event(brackets_in_text).ok());
+}
+
+TEST(Printable, KeepsTextAndDropsControls) {
+  EXPECT_EQ(printable("plain\ttext\n"), "plain\ttext\n");
+  EXPECT_EQ(printable("\xc3\xbc \xe2\x82\xac"), "\xc3\xbc \xe2\x82\xac");
+  EXPECT_EQ(printable("a\x1b[2Jb\r\x7f"), "a?[2Jb??");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m"),
+            "?31m")
+      << "the one-byte form of an escape sequence";
+  EXPECT_EQ(printable("cut \xe2\x82"), "cut \xef\xbf\xbd");
+  EXPECT_EQ(printable(std::string_view("\0", 1)), "?");
+}
+
+TEST(Verdict, MemoryLimitOrWantOfMemory) {
+  Exit killed;
+  killed.wait_status = 9;
+  killed.peak_bytes = 900;
+  const auto at_limit = unfinished_result(evals::Stage::kRace, Ending::kDied, killed, 1000, 0, "");
+  EXPECT_EQ(at_limit.verdict, evals::Verdict::kFail);
+  EXPECT_EQ(at_limit.blame, Blame::kCandidate);
+  const auto below = unfinished_result(evals::Stage::kRace, Ending::kDied, killed, 2000, 0, "");
+  EXPECT_EQ(below.verdict, evals::Verdict::kError);
+  EXPECT_EQ(below.blame, Blame::kEnvironment);
+  const auto unlimited = unfinished_result(evals::Stage::kRace, Ending::kDied, killed, 0, 0, "");
+  EXPECT_EQ(unlimited.blame, Blame::kEnvironment);
+  EXPECT_EQ(unlimited.evidence.at("exit").at("signal"), "SIGKILL");
+}
+
+}  // namespace
+}  // namespace vortex::sandbox
