@@ -1,0 +1,229 @@
+#include "core/model/model.h"
+
+#include <gtest/gtest.h>
+
+#include "core/base/files.h"
+#include "core/model/safetensors.h"
+#include "core/model/weights.h"
+#include "tests/core/model/checkpoint.h"
+
+namespace vortex::model {
+namespace {
+
+using testing::TempFolder;
+using testing::TensorMap;
+using testing::TinyModel;
+
+nlohmann::json cases(const std::string& name) {
+  return nlohmann::json::parse(read_file(std::string(VORTEX_SOURCE_DIR) + "/tests/cases/model/" + name).value());
+}
+
+std::vector<float> values_of(const Tensor& tensor) {
+  std::vector<float> values(static_cast<size_t>(rows_of(tensor) * cols_of(tensor)));
+  for (int64_t row = 0; row < rows_of(tensor); ++row)
+    read_row(tensor, row, &values[static_cast<size_t>(row * cols_of(tensor))]);
+  return values;
+}
+
+void expect_loads(const std::filesystem::path& folder, const TensorMap& tensors) {
+  const auto model = load_model(folder);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  const Weights& weights = *model->weights;
+  EXPECT_EQ(values_of(weights.embedding), tensors.at("model.embed_tokens.weight").values);
+  EXPECT_EQ(values_of(weights.final_norm), tensors.at("model.norm.weight").values);
+  const bool tied = tensors.count("lm_head.weight") == 0;
+  EXPECT_EQ(values_of(weights.head), tensors.at(tied ? "model.embed_tokens.weight" : "lm_head.weight").values);
+  ASSERT_EQ(weights.layers.size(), 2U);
+  EXPECT_EQ(values_of(weights.layers[1].down), tensors.at("model.layers.1.mlp.down_proj.weight").values);
+  EXPECT_EQ(values_of(weights.layers[0].k_norm), tensors.at("model.layers.0.self_attn.k_norm.weight").values);
+}
+
+TEST(Model, ReadsConfig) {
+  TempFolder folder;
+  auto config = testing::config_of({});
+  config["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 5e5}};
+  config["eos_token_id"] = {3, 4};
+  testing::write_text(folder.path() / "config.json", config.dump());
+  const auto read = read_model_config(folder.path());
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->head_dim, 16);
+  EXPECT_EQ(read->num_kv_heads, 2);
+  EXPECT_EQ(read->rope_theta, 5e5);
+  EXPECT_TRUE(read->qk_norm);
+  EXPECT_EQ(read->eos_token_ids, (std::vector<int>{3, 4}));
+  const vflow::ModelGeometry geometry = geometry_of(*read, 640, 1000);
+  EXPECT_EQ(geometry.layers, 2);
+  EXPECT_EQ(geometry.num_q_heads, 4);
+  EXPECT_EQ(geometry.max_context, 640);
+  EXPECT_EQ(geometry.kv_memory_bytes, 1000);
+}
+
+TEST(Model, RefusesConfigs) {
+  for (const auto& test : cases("config_refusals.json")) {
+    SCOPED_TRACE(test["name"].get<std::string>());
+    TempFolder folder;
+    auto config = testing::config_of({});
+    config.merge_patch(test["patch"]);
+    testing::write_text(folder.path() / "config.json", config.dump());
+    const auto read = read_model_config(folder.path());
+    ASSERT_FALSE(read.ok());
+    EXPECT_EQ(read.error().blame, Blame::kCandidate);
+    EXPECT_NE(read.error().message.find(test["error"].get<std::string>()), std::string::npos) << read.error().message;
+  }
+}
+
+TEST(Model, LoadsEveryElementType) {
+  for (const char* dtype : {"BF16", "F16", "F32"}) {
+    SCOPED_TRACE(dtype);
+    TempFolder folder;
+    TensorMap tensors = testing::tensors_of({});
+    for (auto& [name, tensor] : tensors) {
+      for (float& value : tensor.values) value = std::round(value * 64) / 64;  // exact in all three
+    }
+    testing::write_text(folder.path() / "config.json", testing::config_of({}).dump());
+    testing::write_text(folder.path() / "model.safetensors", testing::safetensors_bytes(tensors, dtype));
+    expect_loads(folder.path(), tensors);
+  }
+}
+
+TEST(Model, WidensSpecialHalves) {
+  const uint16_t halves[] = {0x0000, 0x8000, 0x3c00, 0xc000, 0x0001, 0x83ff, 0x7bff, 0x7c00, 0xfc00};
+  const float expected[] = {0.0F, -0.0F, 1.0F, -2.0F, 0x1p-24F, -1023 * 0x1p-24F, 65504.0F, INFINITY, -INFINITY};
+  const Tensor tensor{reinterpret_cast<const char*>(halves), vflow::Dtype::kFp16, {9}};
+  const std::vector<float> values = values_of(tensor);
+  for (size_t i = 0; i < 9; ++i) EXPECT_EQ(values[i], expected[i]) << i;
+}
+
+TEST(Model, LoadsUntiedHead) {
+  TempFolder folder;
+  TinyModel tiny;
+  tiny.tied = false;
+  testing::write_checkpoint(folder.path(), tiny);
+  expect_loads(folder.path(), testing::tensors_of(tiny));
+}
+
+TEST(Model, LoadsShards) {
+  TempFolder folder;
+  const TensorMap tensors = testing::tensors_of({});
+  TensorMap shards[2];
+  nlohmann::json index;
+  int count = 0;
+  for (const auto& [name, tensor] : tensors) {
+    shards[count % 2][name] = tensor;
+    index["weight_map"][name] = "part-" + std::to_string(count++ % 2) + ".safetensors";
+  }
+  testing::write_text(folder.path() / "config.json", testing::config_of({}).dump());
+  testing::write_text(folder.path() / "model.safetensors.index.json", index.dump());
+  testing::write_text(folder.path() / "part-0.safetensors", testing::safetensors_bytes(shards[0]));
+  EXPECT_FALSE(load_model(folder.path()).ok()) << "a shard is missing";
+  testing::write_text(folder.path() / "part-1.safetensors", testing::safetensors_bytes(shards[1]));
+  expect_loads(folder.path(), tensors);
+  testing::write_text(folder.path() / "part-1.safetensors", testing::safetensors_bytes(tensors));
+  const auto doubled = load_model(folder.path());
+  ASSERT_FALSE(doubled.ok());
+  EXPECT_NE(doubled.error().message.find("is in two shards"), std::string::npos);
+  index["weight_map"]["model.norm.weight"] = "../elsewhere.safetensors";
+  testing::write_text(folder.path() / "model.safetensors.index.json", index.dump());
+  EXPECT_FALSE(load_model(folder.path()).ok()) << "a shard outside the folder";
+}
+
+TEST(Model, HashChangesWithWeightsAndConfig) {
+  TempFolder folder;
+  testing::write_checkpoint(folder.path(), {});
+  const std::string first = load_model(folder.path())->hash;
+  EXPECT_EQ(load_model(folder.path())->hash, first);
+  TinyModel other;
+  other.seed = 2;
+  testing::write_checkpoint(folder.path(), other);
+  const std::string second = load_model(folder.path())->hash;
+  EXPECT_NE(second, first);
+  auto config = testing::config_of(other);
+  config["rope_theta"] = 20000.0;
+  testing::write_text(folder.path() / "config.json", config.dump());
+  EXPECT_NE(load_model(folder.path())->hash, second);
+}
+
+TEST(Model, NamesMissingAndMisshapenTensors) {
+  for (const auto& [name, tensor] : testing::tensors_of({})) {
+    SCOPED_TRACE(name);
+    TempFolder folder;
+    testing::write_text(folder.path() / "config.json", testing::config_of({}).dump());
+    TensorMap tensors = testing::tensors_of({});
+    tensors.erase(name);
+    testing::write_text(folder.path() / "model.safetensors", testing::safetensors_bytes(tensors));
+    const auto missing = load_model(folder.path());
+    ASSERT_FALSE(missing.ok());
+    EXPECT_NE(missing.error().message.find("lacks the tensor " + name), std::string::npos);
+    tensors[name] = {{1, static_cast<int64_t>(tensor.values.size())}, tensor.values};
+    testing::write_text(folder.path() / "model.safetensors", testing::safetensors_bytes(tensors));
+    const auto misshapen = load_model(folder.path());
+    ASSERT_FALSE(misshapen.ok());
+    EXPECT_NE(misshapen.error().message.find("tensor " + name + " has shape [1, "), std::string::npos);
+  }
+}
+
+TEST(Model, NamesMissingFiles) {
+  TempFolder folder;
+  EXPECT_FALSE(load_model(folder.path()).ok());
+  testing::write_text(folder.path() / "config.json", testing::config_of({}).dump());
+  const auto model = load_model(folder.path());
+  ASSERT_FALSE(model.ok());
+  EXPECT_NE(model.error().message.find("has no weights"), std::string::npos);
+}
+
+TEST(Safetensors, RefusesMalformedFiles) {
+  for (const auto& test : cases("safetensors_refusals.json")) {
+    SCOPED_TRACE(test["name"].get<std::string>());
+    const std::string bytes = testing::safetensors_file(test["header"].get<std::string>(),
+                                                        std::string(test["data_bytes"].get<size_t>(), '\0'));
+    const auto parsed = parse_safetensors(bytes, "f");
+    ASSERT_FALSE(parsed.ok());
+    EXPECT_EQ(parsed.error().blame, Blame::kCandidate);
+    EXPECT_NE(parsed.error().message.find(test["error"].get<std::string>()), std::string::npos)
+        << parsed.error().message;
+  }
+}
+
+TEST(Safetensors, RefusesHostileHeaderLengths) {
+  for (uint64_t length : {uint64_t{1}, uint64_t{100'000'001}, uint64_t{1} << 63, ~uint64_t{0}}) {
+    std::string bytes(reinterpret_cast<const char*>(&length), sizeof(length));
+    const auto parsed = parse_safetensors(bytes, "f");
+    ASSERT_FALSE(parsed.ok());
+    EXPECT_NE(parsed.error().message.find(std::to_string(length)), std::string::npos);
+  }
+}
+
+TEST(Safetensors, RefusesEveryTruncation) {
+  const TensorMap tensors = {{"a", {{3}, {1, 2, 3}}}, {"b", {{2, 2}, {4, 5, 6, 7}}}};
+  const std::string bytes = testing::safetensors_bytes(tensors);
+  ASSERT_TRUE(parse_safetensors(bytes, "f").ok());
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(parse_safetensors(std::string_view(bytes).substr(0, size), "f").ok()) << size;
+  }
+}
+
+TEST(Safetensors, SurvivesCorruption) {
+  const TensorMap tensors = {{"a", {{3}, {1, 2, 3}}}, {"b", {{2, 2}, {4, 5, 6, 7}}}};
+  const std::string original = testing::safetensors_bytes(tensors, "F32");
+  Rng rng(7);
+  int refused = 0;
+  for (int round = 0; round < 3000; ++round) {
+    std::string bytes = original;
+    for (int flips = rng.between(1, 3); flips > 0; --flips)
+      bytes[rng.below(bytes.size())] = static_cast<char>(rng.next());
+    const auto parsed = parse_safetensors(bytes, "f");
+    if (!parsed.ok()) {
+      ++refused;
+      continue;
+    }
+    for (const auto& [name, tensor] : *parsed) {  // what is accepted stays inside the file
+      const int64_t size = rows_of(tensor) * cols_of(tensor) * vflow::dtype_bytes(tensor.dtype);
+      EXPECT_GE(tensor.data, bytes.data());
+      EXPECT_LE(tensor.data + size, bytes.data() + bytes.size());
+    }
+  }
+  EXPECT_GT(refused, 1000);
+}
+
+}  // namespace
+}  // namespace vortex::model
