@@ -1,0 +1,139 @@
+#include "agent/evaluation.h"
+
+#include <algorithm>
+
+#include "agent/history.h"
+
+namespace vortex::agent {
+namespace {
+
+constexpr int kAttempts = 3;
+constexpr double kFirstPause = 1.0;  // seconds; doubled for every further attempt
+
+Climb broken(Error error) { return {Climb::End::kBroken, {}, error.blame, std::move(error)}; }
+
+// The number of the next worker process of a candidate.
+Result<int64_t> next_attempt(db::Store& store, int64_t candidate) {
+  VORTEX_ASSIGN(const std::vector<db::StageRow> rows, store.stages(candidate));
+  int64_t last = 0;
+  for (const db::StageRow& row : rows) {
+    const bool ours =
+        row.stage == evals::stage_name(evals::Stage::kCheck) || row.stage == evals::stage_name(evals::Stage::kNovelty);
+    if (!ours) last = std::max(last, row.attempt);
+  }
+  return last + 1;
+}
+
+// Stores the results of one attempt as they come. The first failure to store stops the attempt.
+class Recorder {
+ public:
+  Recorder(db::Store& store, int64_t candidate, int64_t attempt, const EvaluatorHooks& hooks)
+      : store_(store), candidate_(candidate), attempt_(attempt), hooks_(hooks) {}
+
+  void record(evals::StageResult result) {
+    ++recorded_;
+    const bool cut_off = result.verdict == evals::Verdict::kError || result.verdict == evals::Verdict::kTimeout;
+    if (stopped_ && cut_off) {
+      result.verdict = evals::Verdict::kError;
+      result.blame = Blame::kEnvironment;
+      result.message = "interrupted: the search was told to stop";
+      interrupted_ = true;
+    }
+    const db::StageRow row = to_row(result, candidate_, attempt_);
+    if (status_.ok()) status_ = store_.add_stage(row, to_rows(result.outcomes, row));
+    if (status_.ok() && hooks_.on_result) hooks_.on_result(candidate_, result);
+    last_ = std::move(result);
+  }
+
+  bool should_stop() {
+    if (!stopped_) stopped_ = hooks_.should_stop();
+    return stopped_ || !status_.ok();
+  }
+
+  size_t recorded() const { return recorded_; }
+  const Status& status() const { return status_; }
+  const evals::StageResult& last() const { return last_; }
+  bool interrupted() const { return interrupted_ || (stopped_ && recorded_ == 0); }
+
+ private:
+  db::Store& store_;
+  int64_t candidate_;
+  int64_t attempt_;
+  const EvaluatorHooks& hooks_;
+  Status status_ = ok_status();
+  evals::StageResult last_;
+  size_t recorded_ = 0;
+  bool stopped_ = false;
+  bool interrupted_ = false;
+};
+
+Climb try_once(db::Store& store, int64_t candidate, const evals::Job& job, int64_t attempt,
+               const EvaluatorHooks& hooks) {
+  Recorder recorder(store, candidate, attempt, hooks);
+  const auto results = hooks.run_job(
+      job, [&](const evals::StageResult& result) { recorder.record(result); }, [&] { return recorder.should_stop(); });
+  if (results.ok()) {
+    for (size_t i = recorder.recorded(); i < results->size(); ++i) recorder.record((*results)[i]);
+  }
+  if (!recorder.status().ok()) return broken(recorder.status().error());
+  if (recorder.interrupted()) return {Climb::End::kStopped, {}, Blame::kEnvironment, {}};
+  if (!results.ok()) return broken(results.error());
+  if (recorder.recorded() == 0) return broken(internal_error("the worker ended without any result"));
+
+  const evals::StageResult& last = recorder.last();
+  const std::string where = std::string(evals::stage_name(last.stage)) + ": ";
+  if (last.blame == Blame::kEnvironment) return broken(environment_error(where + last.message));
+  if (last.verdict == evals::Verdict::kPass && last.stage != job.stages.back()) {
+    return broken(internal_error("the worker ended after " + std::string(evals::stage_name(last.stage)) +
+                                 " without a result of the next stage"));
+  }
+  Climb done;
+  done.verdict = evals::verdict_name(last.verdict);
+  done.blame = last.blame.value_or(Blame::kCandidate);
+  if (last.verdict != evals::Verdict::kPass) done.error = {done.blame, where + last.message, {}};
+  return done;
+}
+
+bool machine_works(const evals::Job& canary, const EvaluatorHooks& hooks) {
+  const auto results = hooks.run_job(
+      canary, [](const evals::StageResult&) {}, hooks.should_stop);
+  return results.ok() && !results->empty() && results->back().verdict == evals::Verdict::kPass;
+}
+
+}  // namespace
+
+Climb climb(db::Store& store, int64_t candidate, evals::Job job, const evals::Job& canary,
+            const EvaluatorHooks& hooks) {
+  const bool confirms_only = job.stages == std::vector{evals::Stage::kConfirm};
+  Climb result;
+  double pause = kFirstPause;
+  for (int attempt = 0; attempt < kAttempts; ++attempt, pause *= 2) {
+    if (attempt > 0) hooks.pause(pause);
+    if (attempt > 0 && hooks.should_stop()) return {Climb::End::kStopped, {}, Blame::kEnvironment, {}};
+    const auto number = next_attempt(store, candidate);
+    if (!number.ok()) return broken(number.error());
+    job.id = "candidate-" + std::to_string(candidate) + "-" + std::to_string(*number);
+    if (!confirms_only) {
+      const Status running = store.set_candidate_state(candidate, "running", "");
+      if (!running.ok()) return broken(running.error());
+    }
+    result = try_once(store, candidate, job, *number, hooks);
+    if (result.end != Climb::End::kBroken) break;
+  }
+  if (result.end == Climb::End::kBroken && machine_works(canary, hooks)) {
+    result.end = Climb::End::kDone;
+    result.verdict = evals::verdict_name(evals::Verdict::kError);
+    result.blame = Blame::kEnvironment;
+  }
+  Status stored = ok_status();
+  if (result.end == Climb::End::kDone) {
+    stored = store.set_candidate_state(candidate, "done", result.verdict);
+  } else if (!confirms_only) {
+    stored = store.set_candidate_state(candidate, "proposed", "");
+  }
+  // A store that fails after a failure is the same failure: the first one is told.
+  if (!stored.ok() && result.end != Climb::End::kBroken) return broken(stored.error());
+  return result;
+}
+
+}  // namespace vortex::agent

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/base/result.h"
+#include "db/store.h"
+#include "evals/job.h"
+
+namespace vortex::agent {
+
+// Runs one job in a worker: sandbox::run_job with its options bound, or a synthetic evaluator.
+using RunJob = std::function<Result<std::vector<evals::StageResult>>(
+    const evals::Job&, const std::function<void(const evals::StageResult&)>&, const std::function<bool()>&)>;
+
+// What came of taking one candidate up (a part of) the ladder.
+struct Climb {
+  enum class End {
+    kDone,     // it has a verdict, which is stored
+    kStopped,  // we were told to stop: the candidate waits for the next sitting
+    kBroken,   // the machine is at fault, not the candidate: `error` says how
+  };
+  End end = End::kDone;
+  std::string verdict;
+  Blame blame = Blame::kCandidate;  // of a verdict that is not a pass
+  Error error;
+};
+
+struct EvaluatorHooks {
+  RunJob run_job;
+  std::function<bool()> should_stop;          // kill what runs, now
+  std::function<void(double seconds)> pause;  // back-off; returns early when told to stop
+  std::function<void(int64_t candidate, const evals::StageResult&)> on_result;  // after the row is stored
+};
+
+// Takes a candidate up the stages of `job`, storing every stage result the moment it arrives, and stores its verdict.
+// A fault of the environment is never a verdict on the candidate: the attempt is repeated with growing pauses; when
+// that does not help, `canary` (a job that is known to pass) tells whether the machine or the candidate is to blame.
+// Only in the latter case does the candidate end, with verdict error, unscored.
+Climb climb(db::Store& store, int64_t candidate, evals::Job job, const evals::Job& canary, const EvaluatorHooks& hooks);
+
+}  // namespace vortex::agent

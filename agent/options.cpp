@@ -1,0 +1,54 @@
+#include "agent/options.h"
+
+#include "evals/json_reader.h"
+
+namespace vortex::agent {
+
+std::string_view rank_speed_name(RankSpeed rank) { return rank == RankSpeed::kMeasured ? "measured" : "modelled"; }
+
+nlohmann::json to_json(const SearchOptions& options) {
+  return {{"job", evals::to_json(options.job)},
+          {"seed", options.seed},
+          {"proposer", options.proposer},
+          {"batch", options.batch},
+          {"seconds", options.seconds},
+          {"max_evals", options.max_evals},
+          {"rank_speed", rank_speed_name(options.rank_speed)},
+          {"novelty", options.novelty},
+          {"draws", options.draws},
+          {"seeds_folder", options.seeds_folder},
+          {"workers", options.workers},
+          {"stage_seconds", options.stage_seconds},
+          {"memory_bytes", options.memory_bytes},
+          {"confirm", options.confirm}};
+}
+
+Result<SearchOptions> options_from_json(const nlohmann::json& json) {
+  SearchOptions options;
+  evals::JsonReader reader(json, "search");
+  if (const nlohmann::json* job = reader.find("job", true)) {
+    Result<evals::Job> read = evals::job_from_json(*job);
+    if (!read.ok()) return read.error();
+    options.job = std::move(read).value();
+  }
+  reader.required("seed", options.seed);
+  reader.required("proposer", options.proposer);
+  reader.required("batch", options.batch);
+  reader.required("seconds", options.seconds);
+  reader.required("max_evals", options.max_evals);
+  std::string rank(rank_speed_name(options.rank_speed));
+  reader.required("rank_speed", rank);
+  if (rank != "measured" && rank != "modelled") reader.refuse("rank_speed", "must be measured or modelled");
+  options.rank_speed = rank == "modelled" ? RankSpeed::kModelled : RankSpeed::kMeasured;
+  reader.required("novelty", options.novelty);
+  reader.required("draws", options.draws);
+  reader.required("seeds_folder", options.seeds_folder);
+  reader.required("workers", options.workers);
+  reader.required("stage_seconds", options.stage_seconds);
+  reader.required("memory_bytes", options.memory_bytes);
+  reader.required("confirm", options.confirm);
+  VORTEX_TRY(reader.finish());
+  return options;
+}
+
+}  // namespace vortex::agent

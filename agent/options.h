@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "core/base/result.h"
+#include "evals/job.h"
+
+namespace vortex::agent {
+
+// What the front calls speed.
+enum class RankSpeed {
+  kMeasured,  // tokens per second over dense attention's, in turns in one process
+  kModelled,  // bytes moved per decode step: deterministic, so that two searches can be compared decision by decision
+};
+
+// Everything that a search was started with: stored with the run, read back on resume.
+struct SearchOptions {
+  evals::Job job;  // what all candidates share; id, policy and incumbent are filled in for each
+  uint64_t seed = 1;
+  std::string proposer = "evolve";
+  int batch = 4;       // proposals a generation; they see the results of earlier generations only
+  double seconds = 0;  // wall clock over all sittings; 0: no limit
+  int max_evals = 0;   // candidates that reach a worker, dense attention aside; 0: no limit
+  RankSpeed rank_speed = RankSpeed::kMeasured;
+  double novelty = 0.03;     // structural distance below which a program with a known configuration is drawn again
+  int draws = 8;             // proposals a slot before it stays empty
+  std::string seeds_folder;  // first policies (NAME.py with NAME.json); empty: the built-in ones
+  int workers = 1;
+  double stage_seconds = 600;  // deadline of every stage
+  int64_t memory_bytes = 0;    // address space of a worker; 0: no limit
+  bool confirm = true;         // members of the front climb the confirm stage
+};
+
+std::string_view rank_speed_name(RankSpeed rank);
+
+nlohmann::json to_json(const SearchOptions& options);
+// Strict: unknown keys and wrong types are refused by name.
+Result<SearchOptions> options_from_json(const nlohmann::json& json);
+
+}  // namespace vortex::agent

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/seeds.h"
+#include "core/base/result.h"
+#include "core/vflow/policy.h"
+
+namespace vortex::agent {
+
+// A policy to try, and where it comes from.
+struct Proposal {
+  vflow::PolicySource source;
+  std::vector<int64_t> parents;  // candidates; empty for seeds and fresh programs
+  std::string operation;         // what was done to the parents, in words
+  std::string rationale;         // why, in words
+  std::string origin;            // seed, mutate, crossover, random, ...
+};
+
+// A candidate that climbed the whole ladder and may have offspring.
+struct Parent {
+  int64_t candidate = 0;
+  vflow::Policy policy;
+  double weight = 0;  // probability of being non-dominated among the front
+};
+
+// What a proposer may look at. Results of the batch that is being made are not in it, so that the same seed and the
+// same results of earlier batches give the same proposals, in this sitting or a resumed one.
+struct ProposalContext {
+  uint64_t seed = 0;
+  int64_t batch = 0;  // from 1
+  int64_t slot = 0;   // place in the batch
+  int64_t draw = 0;   // how many proposals for this slot were refused
+  int64_t index = 0;  // (batch - 1) * slots a batch + slot
+  vflow::ModelGeometry model;
+  const std::vector<Seed>* seeds = nullptr;
+  const std::vector<Parent>* front = nullptr;   // without dense attention, which has no policy
+  const std::vector<Parent>* passed = nullptr;  // everything that climbed to the top, the front included
+};
+
+// Makes proposals. One that needs state between calls derives it from the context; one that may fail (an endpoint that
+// is down) says so with blame environment.
+class Proposer {
+ public:
+  virtual ~Proposer() = default;
+  virtual Result<Proposal> propose(const ProposalContext& context) = 0;
+};
+
+// Makes a registered proposer; an unknown name is refused with the nearest known one. A new proposer is one file and
+// one line in proposer.cpp.
+Result<std::unique_ptr<Proposer>> make_proposer(std::string_view name);
+std::vector<std::string> proposer_names();
+
+}  // namespace vortex::agent

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "agent/evaluation.h"
+#include "agent/options.h"
+#include "core/base/result.h"
+#include "core/vflow/policy.h"
+#include "db/store.h"
+#include "evals/statistics.h"
+
+namespace vortex::agent {
+
+enum class StopLevel { kNone, kDrain, kKill };  // kDrain: finish what runs. kKill: end it; it is tried again on resume
+
+// Where a search stands, for showing.
+struct Progress {
+  int64_t batch = 0;
+  int evaluated = 0;                       // candidates with a verdict from a worker, dense attention aside
+  int refused = 0;                         // by the check or the novelty gate
+  std::map<std::string, int> verdicts;     // of the evaluated ones
+  std::map<int64_t, std::string> running;  // candidate -> last stage that it finished
+  int front = 0;                           // members, dense attention included
+  double best_speed = 1.0;                 // on the front, over dense attention
+  double seconds_used = 0;
+};
+
+// One candidate that got its verdict.
+struct CandidateSummary {
+  int64_t candidate = 0;
+  std::string origin;
+  std::string verdict;
+  std::string message;       // stage and reason when it is no pass
+  evals::Interval accuracy;  // of a pass
+  evals::Interval speed;     // of a pass, over dense attention
+};
+
+struct SearchHooks {
+  RunJob run_job;
+  std::function<double(const vflow::Policy&)> modelled_speed;  // over dense attention
+  std::function<StopLevel()> stop;                             // asked often, from one thread
+  std::function<double()> clock;                               // seconds, monotonic; from any thread
+  std::function<void(double seconds)> sleep;                   // for back-off; from any thread
+  // Showing; called from one thread at a time.
+  std::function<void(const Progress&)> on_tick;
+  std::function<void(const CandidateSummary&)> on_candidate;
+  std::function<void(const std::string&)> on_message;
+};
+
+enum class SearchEnd {
+  kBudget,       // the time or the number of evaluations is used up
+  kExhausted,    // the proposer finds nothing new
+  kInterrupted,  // it was told to stop
+};
+
+// Runs or resumes a search until its budget ends, and keeps the run's state in the store. What is decided depends on
+// rows and the seed alone. An Error ends the search too: the environment's leaves it resumable.
+Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const SearchOptions& options,
+                             const vflow::ModelGeometry& model, const SearchHooks& hooks);
+
+}  // namespace vortex::agent
