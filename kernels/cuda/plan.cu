@@ -30,13 +30,13 @@ __global__ void __launch_bounds__(kThreads) plan_step_kernel(const PlanStep a) {
   const bool exists = request < a.num_requests;
   const bool wanted = exists && a.wanted[request] != 0;
   const int length = exists ? a.lengths[request] : 0;
-  const bool needs_page = wanted && length % a.block == 0;
+  const bool fits = wanted && length < a.max_blocks * a.block;
+  const bool needs_page = fits && length % a.block == 0;
   const int available = *a.free.count;
   int needed = 0;
   const int rank = exclusive_scan(needs_page ? 1 : 0, &needed);
 
-  const bool fits = length < a.max_blocks * a.block;
-  const bool granted = wanted && fits && (!needs_page || rank < available);
+  const bool granted = fits && (!needs_page || rank < available);
   if (granted && needs_page) {
     a.table[static_cast<std::int64_t>(request) * a.max_blocks + length / a.block] = a.free.pages[available - 1 - rank];
   }

@@ -25,7 +25,8 @@ struct BudgetRule {
 
 // Makes room for one more token of every request with wanted[request] != 0. A request whose last block is full takes a
 // page from the stack; where pages run out, the requests of lower index get theirs and the others keep what they have
-// and wait. lengths[request] grows by one and granted[request] is 1 exactly for those that got their place.
+// and wait, as does a request whose table is full. lengths[request] grows by one and granted[request] is 1 exactly for
+// those that got their place.
 struct PlanStep {
   std::int32_t* lengths = nullptr;       // [request], in and out
   std::int32_t* table = nullptr;         // [request][max_blocks], in and out

@@ -6,16 +6,20 @@ namespace {
 
 constexpr int kThreads = 1024;
 constexpr int kWarps = kThreads / 32;
-constexpr int kMaxCandidates = 4096;
+constexpr int kMaxCandidates = 16384;
 constexpr int kDigitBits = 11;
 constexpr int kBins = 1 << kDigitBits;
 
 // Sums of probabilities are kept as integers, in units of 2^-40 of the largest: their order does not matter then.
 constexpr float kMassUnit = 1099511627776.0F;
 
-// The score of a logit from its key (score_key's inverse).
-__device__ __forceinline__ float key_score(std::uint32_t key) {
-  return __uint_as_float((key & 0x80000000U) != 0 ? key & 0x7fffffffU : ~key);
+// The smallest uniform number that random_uniform gives, and the step between its integers.
+constexpr float kUniformStep = 4.656612873077393e-10F;  // 2^-31
+
+// The logit of a key (score_key's inverse; keys below -inf's give -inf).
+__device__ __forceinline__ float key_logit(std::uint32_t key) {
+  const float x = __uint_as_float((key & 0x80000000U) != 0 ? key & 0x7fffffffU : ~key);
+  return fmaxf(x, negative_infinity());
 }
 
 struct Philox {
@@ -46,15 +50,23 @@ __device__ __forceinline__ Philox philox(std::uint64_t seed, std::uint32_t token
   return {{c0, c1, c2, c3}};
 }
 
+// In (0, 1); near 0, where the race is decided, as fine as the integers.
+__device__ __forceinline__ float random_uniform(std::uint32_t random) {
+  return fminf((static_cast<float>(random >> 1) + 0.5F) * kUniformStep, 0.99999994F);
+}
+
 // A (score, token) pair packed so that the larger is the better, the lower token winning ties.
-__device__ __forceinline__ std::uint64_t pack(std::uint32_t key, int token) {
-  return static_cast<std::uint64_t>(key) << 32 | static_cast<std::uint32_t>(~token);
+__device__ __forceinline__ std::uint64_t pack(float score, int token) {
+  return static_cast<std::uint64_t>(score_key(score)) << 32 | static_cast<std::uint32_t>(~token);
+}
+__device__ __forceinline__ int packed_token(std::uint64_t pair) {
+  return static_cast<int>(~static_cast<std::uint32_t>(pair));
 }
 
 struct Shared {
   std::uint64_t reduce[2][kWarps];
   int histogram[kBins];
-  std::uint32_t candidate_key[kMaxCandidates];
+  float candidate_logit[kMaxCandidates];
   int candidate_token[kMaxCandidates];
   int num_candidates;
   std::uint32_t digit;
@@ -71,95 +83,129 @@ class RowSampler {
         logits_(static_cast<const Logit*>(a.logits) + static_cast<std::int64_t>(blockIdx.x) * a.stride) {}
 
   __device__ __forceinline__ void run() {
-    std::uint64_t best = 0;
-    visit([&](std::uint32_t key, int token) { best = max(best, pack(key, token)); });
-    best = reduce<true>(best);
+    find_top();
     const float temperature = a_.temperatures[row_];
-    if (temperature <= 0.0F) {
-      finish(best);
-      return;
+    if (temperature > 0.0F) {
+      scale_ = kLog2e / temperature;
+      const int k = a_.top_k != nullptr ? a_.top_k[row_] : 0;
+      if (k > 0 && k < a_.vocab) {
+        floor_ = kth_logit(k);
+        gather_candidates();
+      }
+      const float p = a_.top_p != nullptr ? a_.top_p[row_] : 1.0F;
+      if (p < 1.0F) floor_ = nucleus_floor(p);
+      race();
     }
-    scale_ = kLog2e / temperature;
-    top_ = key_score(static_cast<std::uint32_t>(best >> 32));
-
-    const int k = a_.top_k != nullptr ? a_.top_k[row_] : 0;
-    if (k > 0 && k < a_.vocab) {
-      floor_ = kth_key(k);
-      gather_candidates();
-    }
-    const float p = a_.top_p != nullptr ? a_.top_p[row_] : 1.0F;
-    if (p < 1.0F) floor_ = nucleus_floor(p);
-    finish(race());
+    if (threadIdx.x == 0) a_.tokens[row_] = top_token_;
   }
 
  private:
-  // Calls f(key, token) for every token whose key is at least floor_, in no particular order.
+  static constexpr int kVector = 16 / sizeof(Logit);
+  static constexpr int kKeyBits = 8 * sizeof(Logit);  // leading bits of a key that tell logits apart
+
+  // Calls f(logits, first) for every 16 bytes of the row; past the vocabulary the logits are NaN.
+  template <class F>
+  __device__ __forceinline__ void visit_vectors(F f) const {
+    constexpr int kInFlight = 4;
+    for (int base = static_cast<int>(threadIdx.x) * kVector; base < a_.vocab; base += kThreads * kVector * kInFlight) {
+      uint4 raw[kInFlight];
+#pragma unroll
+      for (int i = 0; i < kInFlight; ++i) {
+        const int first = base + i * kThreads * kVector;
+        if (first < a_.vocab) raw[i] = *reinterpret_cast<const uint4*>(logits_ + first);
+      }
+#pragma unroll
+      for (int i = 0; i < kInFlight; ++i) {
+        const int first = base + i * kThreads * kVector;
+        if (first >= a_.vocab) break;
+        float x[kVector];
+        unpack(raw[i], x);
+        if (first + kVector > a_.vocab) {
+#pragma unroll
+          for (int j = 0; j < kVector; ++j) x[j] = first + j < a_.vocab ? x[j] : nanf("");
+        }
+        f(x, first);
+      }
+    }
+  }
+
+  static __device__ __forceinline__ void unpack(const uint4& raw, float (&x)[8]) { unpack8(raw, x); }
+  static __device__ __forceinline__ void unpack(const uint4& raw, float (&x)[4]) {
+    x[0] = __uint_as_float(raw.x);
+    x[1] = __uint_as_float(raw.y);
+    x[2] = __uint_as_float(raw.z);
+    x[3] = __uint_as_float(raw.w);
+  }
+
+  // Calls f(logit, token) for every token whose logit is at least floor_, in no particular order; never for NaN.
   template <class F>
   __device__ __forceinline__ void visit(F f) const {
     if (gathered_) {
       for (int i = static_cast<int>(threadIdx.x); i < shared_.num_candidates; i += kThreads) {
-        if (shared_.candidate_key[i] >= floor_) f(shared_.candidate_key[i], shared_.candidate_token[i]);
+        if (shared_.candidate_logit[i] >= floor_) f(shared_.candidate_logit[i], shared_.candidate_token[i]);
       }
       return;
     }
-    visit_quads([&](const std::uint32_t(&keys)[4], int first) {
+    visit_vectors([&](const float(&x)[kVector], int first) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if (keys[i] >= floor_ && keys[i] > 0) f(keys[i], first + i);
+      for (int j = 0; j < kVector; ++j) {
+        if (x[j] >= floor_) f(x[j], first + j);
       }
     });
-  }
-
-  // Calls f(keys, first) for every four consecutive tokens of the row; 0 is the key of a token past the vocabulary.
-  template <class F>
-  __device__ __forceinline__ void visit_quads(F f) const {
-#pragma unroll 2
-    for (int first = static_cast<int>(threadIdx.x) * 4; first < a_.vocab; first += kThreads * 4) {
-      Logit x[4];
-      if constexpr (sizeof(Logit) == 2) {
-        *reinterpret_cast<uint2*>(x) = *reinterpret_cast<const uint2*>(logits_ + first);
-      } else {
-        *reinterpret_cast<uint4*>(x) = *reinterpret_cast<const uint4*>(logits_ + first);
-      }
-      std::uint32_t keys[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) keys[i] = first + i < a_.vocab ? score_key(static_cast<float>(x[i])) : 0U;
-      f(keys, first);
-    }
   }
 
   // Block-wide maximum or sum; every thread gets it. The buffers alternate, so that one barrier per call is enough.
   template <bool kMax>
   __device__ __forceinline__ std::uint64_t reduce(std::uint64_t x) {
+    const auto across_warp = [&] {
 #pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) {
-      const std::uint64_t other = __shfl_xor_sync(kFullWarp, x, offset);
-      x = kMax ? max(x, other) : x + other;
-    }
+      for (int offset = 16; offset > 0; offset /= 2) {
+        const std::uint64_t other = __shfl_xor_sync(kFullWarp, x, offset);
+        x = kMax ? max(x, other) : x + other;
+      }
+    };
+    across_warp();
     std::uint64_t* buffer = shared_.reduce[buffer_];
     buffer_ ^= 1;
     if (threadIdx.x % 32 == 0) buffer[threadIdx.x / 32] = x;
     __syncthreads();
     x = buffer[threadIdx.x % 32];
-#pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) {
-      const std::uint64_t other = __shfl_xor_sync(kFullWarp, x, offset);
-      x = kMax ? max(x, other) : x + other;
-    }
+    across_warp();
     return x;
   }
 
-  // The k-th largest key, digit by digit: counts per value of the next digit, from the top until k are covered.
-  __device__ __forceinline__ std::uint32_t kth_key(int k) {
+  // The largest logit and its lowest token.
+  __device__ __forceinline__ void find_top() {
+    float best = negative_infinity();
+    int token = 0;
+    visit_vectors([&](const float(&x)[kVector], int first) {
+#pragma unroll
+      for (int j = 0; j < kVector; ++j) {
+        if (x[j] > best) {
+          best = x[j];
+          token = first + j;
+        }
+      }
+    });
+    const std::uint64_t top = reduce<true>(pack(best, token));
+    top_ = key_logit(static_cast<std::uint32_t>(top >> 32));
+    top_token_ = packed_token(top);
+  }
+
+  // The k-th largest logit, digit by digit: counts per value of the next digit, from the top until k are covered.
+  __device__ __forceinline__ float kth_logit(int k) {
     std::uint32_t prefix = 0;
     int remaining = k;
-    for (int shift = 32 - kDigitBits; shift > -kDigitBits; shift -= kDigitBits) {
-      const int low = max(shift, 0);
-      const int bits = shift >= 0 ? kDigitBits : kDigitBits + shift;
+    int low = 32;
+    while (low > 32 - kKeyBits) {
+      const int bits = min(kDigitBits, low);
+      const std::uint32_t known = low == 32 ? 0U : 0xffffffffU << low;
+      low -= bits;
       for (int i = static_cast<int>(threadIdx.x); i < kBins; i += kThreads) shared_.histogram[i] = 0;
+      if (threadIdx.x == 0) shared_.digit = 0;  // stays where fewer than k logits are numbers
       __syncthreads();
-      const std::uint32_t known = shift == 32 - kDigitBits ? 0U : 0xffffffffU << (low + bits);
-      visit([&](std::uint32_t key, int) {
+      visit([&](float x, int) {
+        const std::uint32_t key = score_key(x);
         if ((key & known) == prefix) atomicAdd(&shared_.histogram[(key >> low) & ((1U << bits) - 1)], 1);
       });
       __syncthreads();
@@ -168,7 +214,7 @@ class RowSampler {
       prefix |= shared_.digit << low;
       remaining = shared_.remaining;
     }
-    return prefix;
+    return key_logit(prefix);
   }
 
   // One warp: the highest bin at which the count from the top reaches `remaining`, and what is still to find inside it.
@@ -198,10 +244,10 @@ class RowSampler {
   __device__ __forceinline__ void gather_candidates() {
     if (threadIdx.x == 0) shared_.num_candidates = 0;
     __syncthreads();
-    visit([&](std::uint32_t key, int token) {
+    visit([&](float x, int token) {
       const int i = atomicAdd(&shared_.num_candidates, 1);
       if (i < kMaxCandidates) {
-        shared_.candidate_key[i] = key;
+        shared_.candidate_logit[i] = x;
         shared_.candidate_token[i] = token;
       }
     });
@@ -209,70 +255,82 @@ class RowSampler {
     gathered_ = shared_.num_candidates <= kMaxCandidates;
   }
 
-  __device__ __forceinline__ std::uint64_t mass(std::uint32_t key) const {
-    return __float2ull_rn(exp2_approx((key_score(key) - top_) * scale_) * kMassUnit);
-  }
-
-  __device__ __forceinline__ std::uint64_t mass_from(std::uint32_t bound) {
+  __device__ __forceinline__ std::uint64_t mass_from(float bound) {
     std::uint64_t sum = 0;
-    visit([&](std::uint32_t key, int) {
-      if (key >= bound) sum += mass(key);
+    visit([&](float x, int) {
+      if (x >= bound) sum += __float2ull_rn(exp2_approx((x - top_) * scale_) * kMassUnit);
     });
     return reduce<false>(sum);
   }
 
-  // The largest key such that the tokens at or above it hold the share p of the mass.
-  __device__ __forceinline__ std::uint32_t nucleus_floor(float p) {
-    const std::uint64_t total = mass_from(0);
+  // The largest logit such that the tokens at or above it hold the share p of the mass.
+  __device__ __forceinline__ float nucleus_floor(float p) {
+    const std::uint64_t total = mass_from(floor_);
     const auto dropped = static_cast<std::uint64_t>((1.0 - static_cast<double>(p)) * static_cast<double>(total));
     const std::uint64_t wanted = max(total - dropped, std::uint64_t{1});
     if (!gathered_) {
       // Tokens of less than dropped / vocab each cannot matter: all of them together weigh less than what is dropped.
       const float least = static_cast<float>(dropped) / kMassUnit / static_cast<float>(a_.vocab);
-      if (least > 0.0F) floor_ = max(floor_, score_key(top_ + (__log2f(least) - 0.01F) / scale_));
+      if (least > 0.0F) floor_ = fmaxf(floor_, top_ + (__log2f(least) - 0.01F) / scale_);
       gather_candidates();
     }
-    std::uint32_t bound = 0;
-    for (int bit = 31; bit >= 0; --bit) {
+    // Bit by bit from the first in which the lowest and the highest possible keys differ.
+    const std::uint32_t differing = score_key(floor_) ^ score_key(top_);
+    if (differing == 0) return floor_;
+    const int highest = 31 - __clz(static_cast<int>(differing));
+    std::uint32_t bound = score_key(top_) & (highest == 31 ? 0U : 0xffffffffU << (highest + 1));
+    for (int bit = highest; bit >= 32 - kKeyBits; --bit) {
       const std::uint32_t candidate = bound | (1U << bit);
-      if (mass_from(candidate) >= wanted) bound = candidate;
+      if (mass_from(key_logit(candidate)) >= wanted) bound = candidate;
     }
-    return max(bound, floor_);
+    return fmaxf(key_logit(bound), floor_);
   }
 
-  // The winner of the exponential race, as a packed pair.
-  __device__ __forceinline__ std::uint64_t race() {
-    const std::uint64_t seed = a_.seeds[row_];
-    const std::uint64_t id = a_.request_ids[row_];
-    const auto position = static_cast<std::uint32_t>(a_.positions[row_]);
-    std::uint64_t best = 0;
-    const auto enter = [&](std::uint32_t key, int token, std::uint32_t random) {
-      const float u = (static_cast<float>(random >> 1) + 0.5F) * 4.656612873077393e-10F;  // of 2^31 values
-      const float arrival = -log1pf(-fminf(u, 0.99999994F));
-      best = max(best, pack(score_key((key_score(key) - top_) * scale_ - log2f(arrival)), token));
+  __device__ __forceinline__ Philox random_quad(int token) const {
+    return philox(a_.seeds[row_], static_cast<std::uint32_t>(token) / 4, static_cast<std::uint32_t>(a_.positions[row_]),
+                  a_.request_ids[row_]);
+  }
+  static __device__ __forceinline__ std::uint32_t of_quad(const Philox& quad, int token) {
+    const std::uint32_t even = token % 4 < 2 ? quad.x[0] : quad.x[2];
+    const std::uint32_t odd = token % 4 < 2 ? quad.x[1] : quad.x[3];
+    return token % 2 == 0 ? even : odd;
+  }
+
+  // log2(probability / arrival time) of a token whose logit is `weight` log2 units above the largest.
+  static __device__ __forceinline__ float race_score(float weight, float u) { return weight - log2f(-log1pf(-u)); }
+
+  // Replaces top_token_ by the winner of the exponential race. A token arrives no sooner than u after the start, so
+  // that most are out as soon as something good has arrived, many before their random number is needed.
+  __device__ __forceinline__ void race() {
+    float best = race_score(0.0F, random_uniform(of_quad(random_quad(top_token_), top_token_)));
+    int token = top_token_;
+    const auto latest = [&](float weight) { return exp2_approx(weight - best) * 1.0001F; };
+    const auto enter = [&](float weight, int t, std::uint32_t random) {
+      const float u = random_uniform(random);
+      if (u > latest(weight)) return;
+      const float score = race_score(weight, u);
+      if (score > best || (score == best && t < token)) {
+        best = score;
+        token = t;
+      }
     };
     if (gathered_) {
-      visit([&](std::uint32_t key, int token) {
-        const auto quad = static_cast<std::uint32_t>(token) / 4;
-        const Philox random = philox(seed, quad, position, id);
-        const std::uint32_t low = token % 2 == 0 ? random.x[0] : random.x[1];
-        const std::uint32_t high = token % 2 == 0 ? random.x[2] : random.x[3];
-        enter(key, token, token % 4 < 2 ? low : high);
-      });
+      visit([&](float x, int t) { enter((x - top_) * scale_, t, of_quad(random_quad(t), t)); });
     } else {
-      visit_quads([&](const std::uint32_t(&keys)[4], int first) {
-        const Philox random = philox(seed, static_cast<std::uint32_t>(first) / 4, position, id);
+      visit_vectors([&](const float(&x)[kVector], int first) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          if (keys[i] >= floor_ && keys[i] > 0) enter(keys[i], first + i, random.x[i]);
+        for (int q = 0; q < kVector; q += 4) {
+          const float largest = fmaxf(fmaxf(x[q], x[q + 1]), fmaxf(x[q + 2], x[q + 3]));
+          if (!(largest >= floor_) || latest((largest - top_) * scale_) < 0.5F * kUniformStep) continue;
+          const Philox random = random_quad(first + q);
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            if (x[q + i] >= floor_) enter((x[q + i] - top_) * scale_, first + q + i, random.x[i]);
+          }
         }
       });
     }
-    return reduce<true>(best);
-  }
-
-  __device__ __forceinline__ void finish(std::uint64_t best) const {
-    if (threadIdx.x == 0) a_.tokens[row_] = static_cast<std::int32_t>(~static_cast<std::uint32_t>(best));
+    top_token_ = packed_token(reduce<true>(pack(best, token)));
   }
 
   const Sample& a_;
@@ -281,15 +339,26 @@ class RowSampler {
   const Logit* logits_;
   float scale_ = 0.0F;  // log2(e) / temperature
   float top_ = 0.0F;    // the largest logit
-  std::uint32_t floor_ = 0;
+  int top_token_ = 0;
+  float floor_ = negative_infinity();
   bool gathered_ = false;
   int buffer_ = 0;
 };
 
 template <class Logit>
 __global__ void __launch_bounds__(kThreads) sample_kernel(const Sample a) {
-  __shared__ Shared shared;
-  RowSampler<Logit>(a, shared).run();
+  extern __shared__ __align__(16) unsigned char storage[];
+  RowSampler<Logit>(a, *reinterpret_cast<Shared*>(storage)).run();
+}
+
+template <class Logit>
+cudaError_t launch(const Sample& a, cudaStream_t stream) {
+  const auto kernel = sample_kernel<Logit>;
+  const cudaError_t error =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(sizeof(Shared)));
+  if (error != cudaSuccess) return error;
+  kernel<<<static_cast<unsigned>(a.num_rows), kThreads, sizeof(Shared), stream>>>(a);
+  return cudaGetLastError();
 }
 
 }  // namespace
@@ -297,16 +366,10 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(const Sample a) {
 cudaError_t sample(const Sample& args, cudaStream_t stream) {
   const bool pointers =
       args.logits && args.temperatures && args.seeds && args.request_ids && args.positions && args.tokens;
-  const bool sizes = args.num_rows >= 0 && args.vocab > 0 && args.stride >= args.vocab && args.stride % 4 == 0;
+  const bool sizes = args.num_rows >= 0 && args.vocab > 0 && args.stride >= args.vocab && args.stride % 8 == 0;
   if (!pointers || !sizes) return cudaErrorInvalidValue;
   if (args.num_rows == 0) return cudaSuccess;
-  const auto rows = static_cast<unsigned>(args.num_rows);
-  if (args.type == LogitType::bf16) {
-    sample_kernel<Bf16><<<rows, kThreads, 0, stream>>>(args);
-  } else {
-    sample_kernel<float><<<rows, kThreads, 0, stream>>>(args);
-  }
-  return cudaGetLastError();
+  return args.type == LogitType::bf16 ? launch<Bf16>(args, stream) : launch<float>(args, stream);
 }
 
 }  // namespace vortex::cuda

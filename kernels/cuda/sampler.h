@@ -20,7 +20,7 @@ struct Sample {
   LogitType type = LogitType::bf16;
   int num_rows = 0;
   int vocab = 0;
-  int stride = 0;                              // at least vocab, a multiple of 4
+  int stride = 0;                              // at least vocab, a multiple of 8
   const float* temperatures = nullptr;         // [row]
   const std::int32_t* top_k = nullptr;         // [row]; null or <= 0: off
   const float* top_p = nullptr;                // [row]; null or >= 1: off

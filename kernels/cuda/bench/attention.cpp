@@ -120,9 +120,9 @@ void measure(Bench& bench, const Problem& p, const DecodeSchedule& s, bool plann
 void sweep(Bench& bench, const Problem& p) {
   const int tile_bytes = 16 * p.shape.dim * kv_type_size(p.shape.type);
   for (const int cluster : {1, 2, 4, 8}) {
-    if (p.shape.requests * cluster > 256) continue;
+    if (p.shape.requests * cluster > 400) continue;
     for (const int warps : {2, 4, 8}) {
-      for (const int slots : {3, 4, 6, 8, 12}) {
+      for (const int slots : {3, 4, 6}) {
         const int bytes = warps * slots * tile_bytes;
         if (bytes < 24 * 1024 || bytes > 128 * 1024) continue;
         measure(bench, p, {warps, slots, cluster}, false);
@@ -135,21 +135,35 @@ void sweep(Bench& bench, const Problem& p) {
 
 void bench_attention(Bench& bench) {
   if (!bench.wants("attention")) return;
-  const std::vector<Shape> swept = {{64, 8192},      {32, 8192},     {64, 16384, 32}, {64, 16384, 64},
-                                    {32, 16384, 32}, {8, 16384, 64}, {1, 32768},      {64, 8192, 0, KvType::fp8_e4m3}};
+  constexpr KvType kBf16 = KvType::bf16;
+  const std::vector<Shape> swept = {{64, 8192},
+                                    {72, 8192},
+                                    {96, 8192},
+                                    {72, 16384, 64},
+                                    {96, 16384, 64},
+                                    {64, 8192, 0, kBf16, 2, 128, 16, true},
+                                    {64, 8192, 0, kBf16, 4},
+                                    {64, 8192, 0, kBf16, 8},
+                                    {8, 16384},
+                                    {8, 16384, 64},
+                                    {1, 32768},
+                                    {1, 16384, 64}};
   const std::vector<Shape> rest = {{128, 4096},
+                                   {32, 8192},
                                    {32, 16384},
-                                   {64, 8192, 0, KvType::bf16, 2, 128, 16, true},
                                    {128, 16384, 32},
+                                   {64, 16384, 32},
+                                   {32, 16384, 32},
                                    {128, 16384, 64},
+                                   {64, 16384, 64},
                                    {32, 16384, 64},
                                    {64, 16384, 128},
+                                   {64, 8192, 0, KvType::fp8_e4m3},
                                    {64, 8192, 0, KvType::fp8_e5m2},
-                                   {64, 8192, 0, KvType::bf16, 1},
-                                   {64, 8192, 0, KvType::bf16, 4},
-                                   {64, 8192, 0, KvType::bf16, 8},
-                                   {64, 8192, 0, KvType::bf16, 2, 64},
-                                   {64, 8192, 0, KvType::bf16, 2, 128, 32}};
+                                   {64, 16384, 64, KvType::fp8_e4m3},
+                                   {64, 8192, 0, kBf16, 1},
+                                   {64, 8192, 0, kBf16, 2, 64},
+                                   {64, 8192, 0, kBf16, 2, 128, 32}};
   for (const auto* shapes : {&swept, &rest}) {
     for (const Shape& shape : *shapes) {
       const Problem problem(shape);

@@ -53,8 +53,9 @@ class Pool {
     const std::vector<std::int32_t> lengths = lengths_.read();
     const std::vector<std::int32_t> budgets = budgets_.read();
     for (std::size_t r = 0; r < n_; ++r) {
-      const bool needs_page = wanted[r] && before[r] % kBlock == 0;
-      const bool expected = wanted[r] && before[r] < kMaxBlocks * kBlock && (!needs_page || available > 0);
+      const bool fits = wanted[r] && before[r] < kMaxBlocks * kBlock;
+      const bool needs_page = fits && before[r] % kBlock == 0;
+      const bool expected = fits && (!needs_page || available > 0);
       EXPECT_EQ(granted[r], expected ? 1 : 0) << "request " << r;
       if (needs_page && available > 0) --available;
       EXPECT_EQ(lengths[r], before[r] + (expected ? 1 : 0)) << "request " << r;

@@ -19,7 +19,7 @@ struct Row {
 // Samples one token per row; `logits` is [row][vocab], or one row shared by all.
 std::vector<std::int32_t> draw(const std::vector<float>& logits, int vocab, const std::vector<Row>& rows,
                                LogitType type) {
-  const std::size_t stride = (static_cast<std::size_t>(vocab) + 3) / 4 * 4;
+  const std::size_t stride = (static_cast<std::size_t>(vocab) + 7) / 8 * 8;
   const bool shared = logits.size() == static_cast<std::size_t>(vocab);
   std::vector<float> padded(rows.size() * stride, 1e30F);
   for (std::size_t r = 0; r < rows.size(); ++r) {
