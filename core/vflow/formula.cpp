@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 
 #include "core/base/text.h"
 #include "core/vflow/op_table.h"
@@ -25,13 +26,19 @@ std::string plain_name(const std::string& name) {
 
 std::string axis(int dim) { return dim == 0 ? "[pages]" : dim == 1 ? "[rows]" : "[cols]"; }
 
-bool is_atom(const std::string& text) {
-  return std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_'; });
+// A name, a call or something in parentheses: what needs no more of them.
+bool is_closed(const std::string& text) {
+  int depth = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    depth += text[i] == '(' ? 1 : text[i] == ')' ? -1 : 0;
+    if (depth == 0 && text[i] == ' ') return false;
+  }
+  return !text.empty() && text[0] != '-' && !std::isdigit(static_cast<unsigned char>(text[0]));
 }
 
 // "2*x + 1", leaving out what changes nothing.
 std::string affine(double factor, const std::string& x, double offset) {
-  std::string text = is_atom(x) || factor == 1 ? x : "(" + x + ")";
+  std::string text = is_closed(x) || factor == 1 ? x : "(" + x + ")";
   if (factor == -1) {
     text = "-" + text;
   } else if (factor != 1) {
@@ -80,7 +87,7 @@ class FormulaWriter {
   }
   std::string grouped(const Node& node, size_t index) const {
     const std::string& text = operand(node, index);
-    return is_atom(text) || text.back() == ')' ? text : "(" + text + ")";
+    return is_closed(text) ? text : "(" + text + ")";
   }
   std::string call(const Node& node, const std::string& name) const {
     std::vector<std::string> arguments;
@@ -108,7 +115,8 @@ class FormulaWriter {
       case Op::kMultiply:
         return grouped(node, 0) + " * " + grouped(node, 1);
       case Op::kAdd:
-        return affine(attrs.alpha, operand(node, 0), 0) + " + " + affine(attrs.beta, operand(node, 1), 0);
+        return affine(attrs.alpha, operand(node, 0), 0) + (attrs.beta < 0 ? " - " : " + ") +
+               affine(std::abs(attrs.beta), grouped(node, 1), 0);
       case Op::kMaximum:
         return call(node, "max");
       case Op::kMinimum:

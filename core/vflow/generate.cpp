@@ -315,11 +315,15 @@ class Generator {
     offer(Side::kIndexer, now);
   }
 
-  // The newest value with a row per page, as one score.
+  // The newest value with a row per page, one that nothing reads if there is one, as one score.
   int last_score() {
     int best = -1;
+    bool best_unused = false;
     for (const Value& value : indexer_values_) {
-      if (node(Side::kIndexer, value.node).format == Format::kRagged && value.uses == 0) best = value.node;
+      const Node& candidate = node(Side::kIndexer, value.node);
+      if (candidate.format != Format::kRagged || candidate.inputs.empty() || (best_unused && value.uses > 0)) continue;
+      best = value.node;
+      best_unused = value.uses == 0;
     }
     if (best < 0) return plain_score();
     for (Value& value : indexer_values_) value.uses += value.node == best;

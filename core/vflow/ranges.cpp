@@ -116,17 +116,34 @@ Range value_range(const Program& program, Side side, int index, const std::vecto
 }
 
 bool stays_finite(const Program& program) {
-  constexpr Range kState = {-1e4, 1e4};
-  std::vector<Range> fields(program.fields.size(), kState);
-  for (Side side : {Side::kCache, Side::kIndexer}) {
-    const Graph& graph = side == Side::kCache ? program.cache : program.indexer;
-    std::vector<Range> ranges;
+  std::vector<Range> fields(program.fields.size());
+  std::vector<Range> ranges;
+  // Follows one side once; false if a value grows too large. Written so that NaN fails too.
+  const auto follow = [&](Side side, const Graph& graph) {
+    ranges.clear();
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
       ranges.push_back(value_range(program, side, static_cast<int>(i), ranges, fields));
-      // Written so that NaN fails too.
       if (!(ranges.back().magnitude() <= kLargestMagnitude)) return false;
-      const Node& node = graph.nodes[i];
-      if (node.op == Op::kStore) fields[static_cast<size_t>(node.attrs.field)] = ranges.back();
+    }
+    return true;
+  };
+  if (!follow(Side::kCache, program.cache)) return false;
+  for (size_t i = 0; i < program.cache.nodes.size(); ++i) {
+    const Node& node = program.cache.nodes[i];
+    if (node.op == Op::kStore) fields[static_cast<size_t>(node.attrs.field)] = ranges[i];
+    if (node.op == Op::kFill) fields[static_cast<size_t>(node.attrs.field)] = {node.attrs.alpha, node.attrs.alpha};
+  }
+  bool changed = true;
+  for (int step = 0; changed && step < 512; ++step) {
+    if (!follow(Side::kIndexer, program.indexer)) return false;
+    changed = false;
+    for (size_t i = 0; i < program.indexer.nodes.size(); ++i) {
+      const Node& node = program.indexer.nodes[i];
+      if (node.op != Op::kSave) continue;
+      Range& state = fields[static_cast<size_t>(node.attrs.field)];
+      const Range wider = {std::min(state.low, ranges[i].low), std::max(state.high, ranges[i].high)};
+      changed = changed || wider.low < state.low || wider.high > state.high;
+      state = wider;
     }
   }
   return true;
