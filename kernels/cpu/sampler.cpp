@@ -10,7 +10,8 @@ namespace vortex::cpu {
 int argmax(const float* logits, int size) {
   int best = 0;
   for (int i = 1; i < size; ++i) {
-    if (logits[i] > logits[best] || logits[best] != logits[best]) best = i;
+    const bool best_is_nan = logits[best] != logits[best];
+    if (logits[i] > logits[best] || (best_is_nan && logits[i] == logits[i])) best = i;
   }
   return best;
 }
