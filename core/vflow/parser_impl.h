@@ -9,8 +9,9 @@
 
 namespace vortex::vflow {
 
-// Recursive descent over the token list; statements in parser.cpp, expressions in parser_expr.cpp. A mistake is
-// reported once and sets `failed_`; every rule then returns at once, and the statement loop recovers.
+// Recursive descent over the token list: statements in parser.cpp, expressions in parser_expr.cpp, string literals in
+// parser_string.cpp. A mistake is reported once and sets `failed_`; every rule then returns at once, and the statement
+// loop recovers.
 class Parser {
  public:
   Parser(Reporter& reporter, Module& module, std::vector<Token> tokens)
