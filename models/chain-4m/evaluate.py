@@ -14,15 +14,16 @@ import model as qwen3
 
 SIZES = [(96, 10), (300, 12), (780, 16)]
 BUDGETS = [4, 8, 16, 32, 48, 64, 96, 128]
+DECODED = [16, 32, 64]
 KINDS = ["block", "quest", "random"]
 SEED = 20011
 
 
-def settings():
+def settings(first_layers=(0,), budgets=BUDGETS):
     yield qwen3.PagePolicy("dense")
-    for first_layer in (0, 1):
+    for first_layer in first_layers:
         for kind in KINDS:
-            for pages in BUDGETS:
+            for pages in budgets:
                 yield qwen3.PagePolicy(kind, pages, first_layer)
 
 
@@ -57,27 +58,28 @@ def report(folder, device, problems, out, decode_problems=128):
     model = qwen3.load(folder).to(device)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     torch.manual_seed(SEED)
-    rows, started = [], time.time()
+    rows, decoded, started = [], [], time.time()
     for definitions, length in reversed(SIZES):
+        hardest = definitions == SIZES[-1][0]
         rng = torch.Generator(device).manual_seed(SEED)
         tokens = chain.sample(problems, definitions, length, rng)
         prompt = chain.prompt_length(definitions)
-        for policy in settings():
+        for policy in settings((0, 1) if hardest else (0,)):
             rows.append({"N": definitions, "C": length, "policy": policy.kind, "pages": policy.pages,
                          "dense_layers": policy.first_layer,
                          "exact": exact_match(model, tokens, prompt, policy, dtype)})
-        if definitions == SIZES[-1][0]:
-            policies = list(settings())[:1 + len(KINDS) * len(BUDGETS)]
+            print(rows[-1], flush=True)
+        if hardest:
+            policies = list(settings(budgets=DECODED))
             results = decode(model, tokens[:decode_problems], prompt, policies, dtype)
-            for row, (exact, answer) in zip(rows, results):
-                row.update(decoded_exact=exact, decoded_answer=answer)
-                print(row, flush=True)
+            for policy, (exact, answer) in zip(policies, results):
+                decoded.append({"N": definitions, "C": length, "policy": policy.kind, "pages": policy.pages,
+                                "exact": exact, "answer": answer})
+                print("decoded", decoded[-1], flush=True)
         with open(out, "w") as file:
-            json.dump({"problems": problems, "decode_problems": decode_problems, "rows": rows}, file, indent=1)
+            json.dump({"problems": problems, "rows": rows, "decode_problems": decode_problems, "decoded": decoded},
+                      file, indent=1)
         print(f"N={definitions} evaluated, {time.time() - started:.0f} s", flush=True)
-    for row in rows:
-        if row["dense_layers"] == 0:
-            print(row["N"], row["policy"], row["pages"], round(row["exact"], 3))
 
 
 if __name__ == "__main__":

@@ -62,10 +62,9 @@ def page_scores(kind, q, k):
         return torch.rand(batch, heads, q.shape[3], pages, device=q.device)
     paged = F.pad(k, (0, 0, 0, pages * PAGE - length)).view(batch, heads, pages, PAGE, dim)
     if kind == "block":
-        return (q.mean(2) @ paged.mean(3).transpose(-1, -2)).float()
-    high, low = paged.amax(3)[:, :, None], paged.amin(3)[:, :, None]
-    bound = q.clamp(min=0) @ high.transpose(-1, -2) + q.clamp(max=0) @ low.transpose(-1, -2)
-    return bound.amax(2).float()
+        return q.float().mean(2) @ paged.float().mean(3).transpose(-1, -2)
+    high, low = (bound.float()[:, :, None].transpose(-1, -2) for bound in (paged.amax(3), paged.amin(3)))
+    return (q.float().clamp(min=0) @ high + q.float().clamp(max=0) @ low).amax(2)
 
 
 def page_attention(q, k, v, policy):
@@ -87,19 +86,21 @@ def page_attention(q, k, v, policy):
     allowed = keep.repeat_interleave(PAGE, -1)[..., :length] & causal
     weights = logits.masked_fill(~allowed[:, :, None], -torch.inf).softmax(-1).to(v.dtype)
     attended = (weights.view(batch, kv_heads, -1, length) @ v).view(batch, heads, count, dim)
-    return attended, page_loss(q, k, logits, causal, middle) if policy.page_loss else None
+    return attended, page_loss(policy.kind, q, k, logits, causal, middle) if policy.page_loss else None
 
 
-def page_loss(q, k, logits, causal, middle):
-    """Cross-entropy between the attention mass of the middle pages (a constant) and the block top-k scores.
+def page_loss(kind, q, k, logits, causal, middle):
+    """Cross-entropy between attention mass and page scores over the middle pages, summed over the kv heads.
 
-    It lets the keys of a page learn to point, on average, where their most wanted member points.
+    The target is a constant, the squared mass: heads that look everywhere count little, heads that fetch from one page
+    count fully. The loss lets queries and keys learn to make the page of the wanted key score high.
     """
     with torch.no_grad():
         mass = logits.masked_fill(~causal, -torch.inf).softmax(-1).mean(2)
         mass = F.pad(mass, (0, len(middle[0]) * PAGE - mass.shape[-1])).unflatten(-1, (-1, PAGE)).sum(-1) * middle
-    scores = page_scores("block", q, k) * (4 * q.shape[-1]**-0.5)
-    return -(mass * scores.masked_fill(~middle, -1e4).log_softmax(-1)).sum(-1).mean()
+    scale = (4 if kind == "block" else 1) * q.shape[-1]**-0.5
+    scores = (page_scores(kind, q, k) * scale).masked_fill(~middle, -1e4)
+    return -(mass**2 * scores.log_softmax(-1)).sum((1, 3)).mean()
 
 
 class RmsNorm(nn.Module):
@@ -189,7 +190,7 @@ class Qwen3(nn.Module):
             x = self.finish(x, torch.cat(parts, 2), a.o_proj.weight, layer.post_attention_layernorm.weight,
                             m.gate_proj.weight, m.up_proj.weight, m.down_proj.weight)
         logits = linear(rms_norm(x[:, first_output:], self.model.norm.weight), self.model.embed_tokens.weight)
-        return logits.float(), sum(losses) / len(losses) if losses else None
+        return logits.float(), sum(losses) if losses else None
 
 
 def save(model, folder):

@@ -58,6 +58,7 @@ def orthogonalise(x):
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", required=True)
+    parser.add_argument("--init", help="folder of a trained model to go on from, at the last level")
     parser.add_argument("--minutes", type=float, default=7.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda")
@@ -71,7 +72,7 @@ def arguments():
     parser.add_argument("--adam-lr", type=float, default=3e-3)
     parser.add_argument("--sparse-from", type=float, default=0.4, help="fraction of the time")
     parser.add_argument("--sparse-share", type=float, default=0.5)
-    parser.add_argument("--page-loss", type=float, default=0.1, help="weight while narrow budgets fail")
+    parser.add_argument("--page-loss", type=float, default=0.5, help="weight while narrow budgets fail")
     parser.add_argument("--narrow-target", type=float, default=0.8, help="exact match that counts as no failure")
     parser.add_argument("--problems", type=int, default=256, help="evaluation problems a setting")
     parser.add_argument("--compile", action="store_true")
@@ -98,8 +99,8 @@ def draw_policy(definitions, page_loss):
 class Progress:
     """Running means that decide the curriculum and the page loss; read rarely, since reading waits for the device."""
 
-    def __init__(self, device):
-        self.top, self.since = 0, 0
+    def __init__(self, device, top):
+        self.top, self.since = top, 0
         self.token = torch.zeros((), device=device)
         self.narrow = torch.zeros((), device=device)
         self.page_loss = True
@@ -120,7 +121,7 @@ def train(args):
     rng = torch.Generator(device).manual_seed(args.seed)
     config = dict(qwen3.CONFIG, hidden_size=args.hidden, num_hidden_layers=args.layers, intermediate_size=args.ffn,
                   rope_theta=args.theta)
-    model = qwen3.Qwen3(config).to(device)
+    model = (qwen3.load(args.init) if args.init else qwen3.Qwen3(config)).to(device)
     if args.compile:
         model.project = torch.compile(qwen3.project, dynamic=True)
         model.finish = torch.compile(qwen3.finish, dynamic=True)
@@ -128,7 +129,8 @@ def train(args):
     others = [p for name, p in model.named_parameters() if p.dim() != 2 or "embed" in name]
     muon = Muon(matrices, args.muon_lr)
     adam = torch.optim.AdamW(others, lr=args.adam_lr, betas=(0.9, 0.98), weight_decay=0.0)
-    levels, progress = LEVELS[:args.levels], Progress(device)
+    levels = LEVELS[:args.levels]
+    progress = Progress(device, len(levels) - 1 if args.init else 0)
     log = open(os.path.join(args.out, "train_log.jsonl"), "w")
     start, step, tokens_seen, saved = time.time(), 0, 0, 0
     while (fraction := (time.time() - start) / (60 * args.minutes)) < 1:
