@@ -405,9 +405,8 @@ bool valid(const DecodeAttention& a, const DecodeSchedule& s) {
 
 DecodeSchedule plan_decode_attention(int rows, int max_blocks_visited, int num_sms) {
   DecodeSchedule schedule;
-  schedule.warps = rows <= 2 * num_sms ? 8 : 4;
   while (schedule.cluster < 8 && rows * schedule.cluster * 2 <= num_sms &&
-         max_blocks_visited >= 2 * schedule.cluster * schedule.warps) {
+         max_blocks_visited >= 4 * schedule.cluster * schedule.warps) {
     schedule.cluster *= 2;
   }
   return schedule;

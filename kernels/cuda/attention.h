@@ -26,14 +26,15 @@ struct DecodeAttention {
 // order through (distributed) shared memory, without atomics. Two calls with the same schedule that visit the same
 // tokens give the same bits, whatever the batch is and whether the blocks were selected or dense.
 struct DecodeSchedule {
-  int warps = 4;    // 1 to 8
+  int warps = 8;    // 1 to 8
   int slots = 3;    // 2 to 16
   int cluster = 1;  // 1, 2, 4 or 8
 };
 
 // A schedule for `rows` rows that visit up to `max_blocks_visited` blocks each: rows are split over a cluster only
-// where they are too few to fill `num_sms` multiprocessors. Depends on nothing else, so a graph captured for a batch
-// capacity keeps its results when lengths change.
+// where they are too few to fill `num_sms` multiprocessors and long enough for it. Depends on nothing else, so a graph
+// captured for a batch capacity keeps its results when lengths change; selected and dense attention are comparable bit
+// for bit only under one schedule.
 DecodeSchedule plan_decode_attention(int rows, int max_blocks_visited, int num_sms);
 
 cudaError_t decode_attention(const DecodeAttention& args, const DecodeSchedule& schedule, cudaStream_t stream);

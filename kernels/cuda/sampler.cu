@@ -7,13 +7,11 @@ namespace {
 constexpr int kThreads = 1024;
 constexpr int kWarps = kThreads / 32;
 constexpr int kMaxCandidates = 16384;
-constexpr int kDigitBits = 11;
-constexpr int kBins = 1 << kDigitBits;
 
 // Sums of probabilities are kept as integers, in units of 2^-40 of the largest: their order does not matter then.
 constexpr float kMassUnit = 1099511627776.0F;
 
-// The smallest uniform number that random_uniform gives, and the step between its integers.
+// Random integers are turned into uniform numbers of this step; the smallest is half of it.
 constexpr float kUniformStep = 4.656612873077393e-10F;  // 2^-31
 
 // The logit of a key (score_key's inverse; keys below -inf's give -inf).
@@ -65,12 +63,9 @@ __device__ __forceinline__ int packed_token(std::uint64_t pair) {
 
 struct Shared {
   std::uint64_t reduce[2][kWarps];
-  int histogram[kBins];
   float candidate_logit[kMaxCandidates];
   int candidate_token[kMaxCandidates];
   int num_candidates;
-  std::uint32_t digit;
-  int remaining;
 };
 
 template <class Logit>
@@ -88,10 +83,7 @@ class RowSampler {
     if (temperature > 0.0F) {
       scale_ = kLog2e / temperature;
       const int k = a_.top_k != nullptr ? a_.top_k[row_] : 0;
-      if (k > 0 && k < a_.vocab) {
-        floor_ = kth_logit(k);
-        gather_candidates();
-      }
+      if (k > 0 && k < a_.vocab) floor_ = top_k_floor(k);
       const float p = a_.top_p != nullptr ? a_.top_p[row_] : 1.0F;
       if (p < 1.0F) floor_ = nucleus_floor(p);
       race();
@@ -187,57 +179,10 @@ class RowSampler {
         }
       }
     });
+    thread_top_ = best;
     const std::uint64_t top = reduce<true>(pack(best, token));
     top_ = key_logit(static_cast<std::uint32_t>(top >> 32));
     top_token_ = packed_token(top);
-  }
-
-  // The k-th largest logit, digit by digit: counts per value of the next digit, from the top until k are covered.
-  __device__ __forceinline__ float kth_logit(int k) {
-    std::uint32_t prefix = 0;
-    int remaining = k;
-    int low = 32;
-    while (low > 32 - kKeyBits) {
-      const int bits = min(kDigitBits, low);
-      const std::uint32_t known = low == 32 ? 0U : 0xffffffffU << low;
-      low -= bits;
-      for (int i = static_cast<int>(threadIdx.x); i < kBins; i += kThreads) shared_.histogram[i] = 0;
-      if (threadIdx.x == 0) shared_.digit = 0;  // stays where fewer than k logits are numbers
-      __syncthreads();
-      visit([&](float x, int) {
-        const std::uint32_t key = score_key(x);
-        if ((key & known) == prefix) atomicAdd(&shared_.histogram[(key >> low) & ((1U << bits) - 1)], 1);
-      });
-      __syncthreads();
-      if (threadIdx.x < 32) find_digit(remaining);
-      __syncthreads();
-      prefix |= shared_.digit << low;
-      remaining = shared_.remaining;
-    }
-    return key_logit(prefix);
-  }
-
-  // One warp: the highest bin at which the count from the top reaches `remaining`, and what is still to find inside it.
-  __device__ __forceinline__ void find_digit(int remaining) {
-    const int lane = static_cast<int>(threadIdx.x);
-    for (int top = kBins - 32; top >= 0; top -= 32) {
-      const int count = shared_.histogram[top + 31 - lane];  // lane 0 has the highest bin
-      int reached = count;
-#pragma unroll
-      for (int offset = 1; offset < 32; offset *= 2) {
-        const int lower = __shfl_up_sync(kFullWarp, reached, offset);
-        if (lane >= offset) reached += lower;
-      }
-      const unsigned enough = __ballot_sync(kFullWarp, reached >= remaining);
-      if (enough != 0) {
-        if (lane == __ffs(static_cast<int>(enough)) - 1) {
-          shared_.digit = static_cast<std::uint32_t>(top + 31 - lane);
-          shared_.remaining = remaining - (reached - count);
-        }
-        return;
-      }
-      remaining -= __shfl_sync(kFullWarp, reached, 31);
-    }
   }
 
   // Copies the tokens at or above floor_ to shared memory where they fit; later visits are then short.
@@ -255,35 +200,57 @@ class RowSampler {
     gathered_ = shared_.num_candidates <= kMaxCandidates;
   }
 
-  __device__ __forceinline__ std::uint64_t mass_from(float bound) {
+  // Together, the weights of the tokens at or above `bound`.
+  template <class Weight>
+  __device__ __forceinline__ std::uint64_t weight_from(float bound, Weight weight) {
     std::uint64_t sum = 0;
     visit([&](float x, int) {
-      if (x >= bound) sum += __float2ull_rn(exp2_approx((x - top_) * scale_) * kMassUnit);
+      if (x >= bound) sum += weight(x);
     });
     return reduce<false>(sum);
   }
 
-  // The largest logit such that the tokens at or above it hold the share p of the mass.
-  __device__ __forceinline__ float nucleus_floor(float p) {
-    const std::uint64_t total = mass_from(floor_);
-    const auto dropped = static_cast<std::uint64_t>((1.0 - static_cast<double>(p)) * static_cast<double>(total));
-    const std::uint64_t wanted = max(total - dropped, std::uint64_t{1});
-    if (!gathered_) {
-      // Tokens of less than dropped / vocab each cannot matter: all of them together weigh less than what is dropped.
-      const float least = static_cast<float>(dropped) / kMassUnit / static_cast<float>(a_.vocab);
-      if (least > 0.0F) floor_ = fmaxf(floor_, top_ + (__log2f(least) - 0.01F) / scale_);
-      gather_candidates();
-    }
-    // Bit by bit from the first in which the lowest and the highest possible keys differ.
+  // The largest logit such that the tokens at or above it weigh at least `wanted`, or floor_ where all weigh less. Bit
+  // by bit, from the first in which the keys of floor_ and of the largest logit differ.
+  template <class Weight>
+  __device__ __forceinline__ float weighted_floor(Weight weight, std::uint64_t wanted) {
     const std::uint32_t differing = score_key(floor_) ^ score_key(top_);
     if (differing == 0) return floor_;
     const int highest = 31 - __clz(static_cast<int>(differing));
     std::uint32_t bound = score_key(top_) & (highest == 31 ? 0U : 0xffffffffU << (highest + 1));
     for (int bit = highest; bit >= 32 - kKeyBits; --bit) {
       const std::uint32_t candidate = bound | (1U << bit);
-      if (mass_from(key_logit(candidate)) >= wanted) bound = candidate;
+      if (weight_from(key_logit(candidate), weight) >= wanted) bound = candidate;
     }
     return fmaxf(key_logit(bound), floor_);
+  }
+
+  // The k-th largest logit. The k-th largest of the threads' own maxima is a lower bound near it.
+  __device__ __forceinline__ float top_k_floor(int k) {
+    if (k <= kThreads) {
+      std::uint32_t bound = 0;
+      for (int bit = 31; bit >= 0; --bit) {
+        const std::uint32_t candidate = bound | (1U << bit);
+        if (__syncthreads_count(score_key(thread_top_) >= candidate) >= k) bound = candidate;
+      }
+      floor_ = key_logit(bound);
+      gather_candidates();
+    }
+    return weighted_floor([](float) { return std::uint64_t{1}; }, static_cast<std::uint64_t>(k));
+  }
+
+  // The lowest logit of the nucleus: the tokens at or above it hold the share p of the mass.
+  __device__ __forceinline__ float nucleus_floor(float p) {
+    const auto mass = [&](float x) { return __float2ull_rn(exp2_approx((x - top_) * scale_) * kMassUnit); };
+    const std::uint64_t total = weight_from(floor_, mass);
+    const auto dropped = static_cast<std::uint64_t>((1.0 - static_cast<double>(p)) * static_cast<double>(total));
+    if (!gathered_) {
+      // Tokens of less than dropped / vocab each cannot matter: all of them together weigh less than what is dropped.
+      const float least = static_cast<float>(dropped) / kMassUnit / static_cast<float>(a_.vocab);
+      if (least > 0.0F) floor_ = fmaxf(floor_, top_ + (__log2f(least) - 0.01F) / scale_);
+      gather_candidates();
+    }
+    return weighted_floor(mass, max(total - dropped, std::uint64_t{1}));
   }
 
   __device__ __forceinline__ Philox random_quad(int token) const {
@@ -337,8 +304,9 @@ class RowSampler {
   Shared& shared_;
   int row_;
   const Logit* logits_;
-  float scale_ = 0.0F;  // log2(e) / temperature
-  float top_ = 0.0F;    // the largest logit
+  float scale_ = 0.0F;       // log2(e) / temperature
+  float thread_top_ = 0.0F;  // the largest logit that this thread saw
+  float top_ = 0.0F;         // the largest logit
   int top_token_ = 0;
   float floor_ = negative_infinity();
   bool gathered_ = false;

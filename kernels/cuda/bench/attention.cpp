@@ -122,7 +122,7 @@ void sweep(Bench& bench, const Problem& p) {
   for (const int cluster : {1, 2, 4, 8}) {
     if (p.shape.requests * cluster > 400) continue;
     for (const int warps : {2, 4, 8}) {
-      for (const int slots : {3, 4, 6}) {
+      for (const int slots : {3, 6}) {
         const int bytes = warps * slots * tile_bytes;
         if (bytes < 24 * 1024 || bytes > 128 * 1024) continue;
         measure(bench, p, {warps, slots, cluster}, false);
@@ -140,6 +140,9 @@ void bench_attention(Bench& bench) {
                                     {72, 8192},
                                     {96, 8192},
                                     {72, 16384, 64},
+                                    {72, 16384, 32},
+                                    {64, 16384, 32},
+                                    {128, 16384, 32},
                                     {96, 16384, 64},
                                     {64, 8192, 0, kBf16, 2, 128, 16, true},
                                     {64, 8192, 0, kBf16, 4},
@@ -151,8 +154,6 @@ void bench_attention(Bench& bench) {
   const std::vector<Shape> rest = {{128, 4096},
                                    {32, 8192},
                                    {32, 16384},
-                                   {128, 16384, 32},
-                                   {64, 16384, 32},
                                    {32, 16384, 32},
                                    {128, 16384, 64},
                                    {64, 16384, 64},

@@ -264,6 +264,7 @@ TEST(PlanDecodeAttention, SplitsOnlyWhereRowsAreFew) {
   EXPECT_EQ(plan_decode_attention(512, 512, 132).cluster, 1);
   EXPECT_EQ(plan_decode_attention(64, 512, 132).cluster, 2);
   EXPECT_EQ(plan_decode_attention(8, 2048, 132).cluster, 8);
+  EXPECT_EQ(plan_decode_attention(8, 64, 132).cluster, 4);
   EXPECT_EQ(plan_decode_attention(8, 2, 132).cluster, 1);
 }
 

@@ -150,7 +150,7 @@ TEST_F(SamplerTest, DrawsFromTheRightDistribution) {
     for (const int vocab : {1, 7, 100, 5001}) {
       const std::vector<float> logits = random_logits(vocab, 2.0F, random);
       for (const Row& row : {Row{1.0F}, Row{0.6F}, Row{1.5F, 20}, Row{0.6F, 20, 0.95F}, Row{1.0F, 0, 0.9F},
-                             Row{2.0F, 0, 0.999F}, Row{1.0F, 3, 0.01F}, Row{1.0F, 4999, 1.0F}}) {
+                             Row{2.0F, 0, 0.999F}, Row{1.0F, 3, 0.01F}, Row{1.0F, 4999, 1.0F}, Row{1.0F, 1000, 0.8F}}) {
         SCOPED_TRACE(testing::Message() << "vocab " << vocab << " temperature " << row.temperature << " top_k "
                                         << row.top_k << " top_p " << row.top_p);
         expect_distribution(logits, row, type);
@@ -164,6 +164,14 @@ TEST_F(SamplerTest, KeepsAllTiesOfTheLastOne) {
   expect_distribution(logits, {1.0F, 3}, LogitType::fp32);                          // 3, 3 and three times 2
   expect_distribution(logits, {1.0F, 0, 0.75F}, LogitType::fp32);                   // the same by probability
   expect_distribution(std::vector<float>(9000, 0.5F), {1.0F, 5}, LogitType::fp32);  // more ties than fit a list
+}
+
+TEST_F(SamplerTest, TopKOfFewerNumbersThanKKeepsThemAll) {
+  std::vector<float> logits(300, std::nanf(""));
+  logits[5] = logits[250] = 1.0F;
+  const std::vector<std::int32_t> tokens = draw(logits, 300, repeat({1.0F, 10}, 200), LogitType::fp32);
+  const std::set<std::int32_t> seen(tokens.begin(), tokens.end());
+  EXPECT_EQ(seen, (std::set<std::int32_t>{5, 250}));
 }
 
 TEST_F(SamplerTest, GreedyTakesTheLowestOfTheLargest) {
