@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kWarps * 32) append_kernel(const KvAppend a) {
   const int head = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
   const int token = static_cast<int>(blockIdx.y);
   const int heads = a.num_q_heads + 2 * a.kv.num_kv_heads;
-  if (head >= heads) return;
+  if (head >= heads || (a.active != nullptr && a.active[token] == 0)) return;
   const int request = a.requests != nullptr ? a.requests[token] : token;
   const int position = a.positions != nullptr ? a.positions[token] : a.table.lengths[request] - 1;
   if (position < 0) return;

@@ -26,22 +26,28 @@ __device__ __forceinline__ int exclusive_scan(int x, int* total) {
 }
 
 __global__ void __launch_bounds__(kThreads) plan_step_kernel(const PlanStep a) {
+  __shared__ int taken;
   const int request = static_cast<int>(threadIdx.x);
   const bool exists = request < a.num_requests;
-  const bool wanted = exists && a.wanted[request] != 0;
   const int length = exists ? a.lengths[request] : 0;
-  const bool fits = wanted && length < a.max_blocks * a.block;
-  const bool needs_page = fits && length % a.block == 0;
+  const int new_tokens = exists ? a.new_tokens[request] : 0;
+  const int old_blocks = ceil_div(length, a.block);
+  const int new_blocks = ceil_div(length + new_tokens, a.block);
+  const bool fits = new_tokens > 0 && new_blocks <= a.max_blocks;
+  const int needed = fits ? new_blocks - old_blocks : 0;
   const int available = *a.free.count;
-  int needed = 0;
-  const int rank = exclusive_scan(needs_page ? 1 : 0, &needed);
+  if (threadIdx.x == 0) taken = 0;
+  int all_needed = 0;
+  const int before = exclusive_scan(needed, &all_needed);  // its barrier also orders `taken`
 
-  const bool granted = fits && (!needs_page || rank < available);
-  if (granted && needs_page) {
-    a.table[static_cast<std::int64_t>(request) * a.max_blocks + length / a.block] = a.free.pages[available - 1 - rank];
+  const bool granted = fits && (needed == 0 || before + needed <= available);
+  if (granted && needed > 0) {
+    std::int32_t* slots = a.table + static_cast<std::int64_t>(request) * a.max_blocks;
+    for (int i = 0; i < needed; ++i) slots[old_blocks + i] = a.free.pages[available - 1 - before - i];
+    atomicMax(&taken, before + needed);
   }
   if (exists) {
-    const int new_length = length + (granted ? 1 : 0);
+    const int new_length = length + (granted ? new_tokens : 0);
     a.lengths[request] = new_length;
     a.granted[request] = granted ? 1 : 0;
     if (a.budgets != nullptr) {
@@ -50,7 +56,8 @@ __global__ void __launch_bounds__(kThreads) plan_step_kernel(const PlanStep a) {
       a.budgets[request] = max(a.budget.topk + a.budget.reserved_bos + a.budget.reserved_eos, share);
     }
   }
-  if (threadIdx.x == 0) *a.free.count = available - min(needed, available);
+  __syncthreads();
+  if (threadIdx.x == 0) *a.free.count = available - taken;
 }
 
 __global__ void __launch_bounds__(kThreads) release_pages_kernel(const ReleasePages a) {
@@ -80,7 +87,8 @@ bool valid_sizes(int num_requests, int max_blocks, int block) {
 }  // namespace
 
 cudaError_t plan_step(const PlanStep& args, cudaStream_t stream) {
-  const bool pointers = args.lengths && args.table && args.wanted && args.granted && args.free.pages && args.free.count;
+  const bool pointers =
+      args.lengths && args.table && args.new_tokens && args.granted && args.free.pages && args.free.count;
   if (!pointers || !valid_sizes(args.num_requests, args.max_blocks, args.block)) return cudaErrorInvalidValue;
   plan_step_kernel<<<1, kThreads, 0, stream>>>(args);
   return cudaGetLastError();

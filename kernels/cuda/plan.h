@@ -23,16 +23,17 @@ struct BudgetRule {
   int reserved_eos = 1;
 };
 
-// Makes room for one more token of every request with wanted[request] != 0. A request whose last block is full takes a
-// page from the stack; where pages run out, the requests of lower index get theirs and the others keep what they have
-// and wait, as does a request whose table is full. lengths[request] grows by one and granted[request] is 1 exactly for
-// those that got their place.
+// Makes room for new_tokens[request] more tokens of every request: one in decode, a prompt's worth on admission. A
+// request gets all the pages it needs from the stack or none. Requests that need pages are served in index order until
+// one does not fit; it and the later ones keep what they have and wait, as does a request whose table is full.
+// lengths[request] grows by new_tokens[request] and granted[request] is 1 exactly for those that got their places (0
+// where nothing was asked).
 struct PlanStep {
-  std::int32_t* lengths = nullptr;       // [request], in and out
-  std::int32_t* table = nullptr;         // [request][max_blocks], in and out
-  const std::uint8_t* wanted = nullptr;  // [request]
-  std::uint8_t* granted = nullptr;       // [request]
-  std::int32_t* budgets = nullptr;       // [request], out, in blocks, for the new length; null: not wanted
+  std::int32_t* lengths = nullptr;           // [request], in and out
+  std::int32_t* table = nullptr;             // [request][max_blocks], in and out
+  const std::int32_t* new_tokens = nullptr;  // [request], at least 0
+  std::uint8_t* granted = nullptr;           // [request]
+  std::int32_t* budgets = nullptr;           // [request], out, in blocks, for the new length; null: not wanted
   FreePages free;
   BudgetRule budget;
   int num_requests = 0;

@@ -316,6 +316,7 @@ class RowSampler {
 template <class Logit>
 __global__ void __launch_bounds__(kThreads) sample_kernel(const Sample a) {
   extern __shared__ __align__(16) unsigned char storage[];
+  if (a.active != nullptr && a.active[blockIdx.x] == 0) return;
   RowSampler<Logit>(a, *reinterpret_cast<Shared*>(storage)).run();
 }
 

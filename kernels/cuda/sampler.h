@@ -27,6 +27,7 @@ struct Sample {
   const std::uint64_t* seeds = nullptr;        // [row]
   const std::uint64_t* request_ids = nullptr;  // [row]
   const std::int32_t* positions = nullptr;     // [row], of the token being drawn
+  const std::uint8_t* active = nullptr;        // [row]; rows with 0 keep their token; null: all are active
   std::int32_t* tokens = nullptr;              // [row], the result
 };
 

@@ -118,6 +118,7 @@ void bench_sampler(Bench& bench, int rows, LogitType type) {
                    seeds.data(),
                    seeds.data(),
                    positions.data(),
+                   nullptr,
                    tokens.data()};
     bench.measure({"sample", std::to_string(rows) + " rows " + (bf16 ? "bf16" : "fp32"), kind.name,
                    static_cast<double>(count) * (bf16 ? 2 : 4)},
@@ -130,14 +131,14 @@ void bench_plan(Bench& bench, int requests) {
   const DeviceArray<std::int32_t> lengths = filled<std::int32_t>(requests, kLength);  // full tables: nothing changes
   const DeviceArray<std::int32_t> table = filled<std::int32_t>(requests * blocks, 0);
   const DeviceArray<std::int32_t> budgets(static_cast<std::size_t>(requests));
-  const DeviceArray<std::uint8_t> wanted = filled<std::uint8_t>(requests, 1);
+  const DeviceArray<std::int32_t> new_tokens = filled<std::int32_t>(requests, 1);
   const DeviceArray<std::uint8_t> granted(static_cast<std::size_t>(requests));
   const DeviceArray<std::int32_t> free = filled<std::int32_t>(requests, 0);
   const DeviceArray<std::int32_t> count = filled<std::int32_t>(1, 0);
   PlanStep a;
   a.lengths = lengths.data();
   a.table = table.data();
-  a.wanted = wanted.data();
+  a.new_tokens = new_tokens.data();
   a.granted = granted.data();
   a.budgets = budgets.data();
   a.free = {free.data(), count.data()};

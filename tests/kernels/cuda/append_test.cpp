@@ -72,6 +72,8 @@ class Problem {
       a.requests = device_requests.data();
       a.positions = device_positions.data();
     }
+    const DeviceArray<std::uint8_t> active(active_);
+    if (!active_.empty()) a.active = active.data();
     a.num_tokens = static_cast<int>(tokens);
     a.num_q_heads = kQHeads;
     a.q = q.data();
@@ -85,7 +87,7 @@ class Problem {
     std::vector<double> q_reference, q_device;
     for (std::size_t t = 0; t < tokens; ++t) {
       for (int h = 0; h < heads; ++h) {
-        if (positions[t] < 0) continue;
+        if (positions[t] < 0 || (!active_.empty() && !active_[t])) continue;
         const std::vector<double> x = transformed(t, h, positions[t]);
         if (h < kQHeads) {
           q_reference.insert(q_reference.end(), x.begin(), x.end());
@@ -161,6 +163,7 @@ class Problem {
   }
 
   const std::vector<Bf16>& q() const { return q_; }
+  void set_active(std::vector<std::uint8_t> active) { active_ = std::move(active); }
 
  private:
   std::size_t dim() const { return static_cast<std::size_t>(c_.dim); }
@@ -204,6 +207,7 @@ class Problem {
   HostTable table_;
   HostPool pool_;
   std::vector<float2> rope_;
+  std::vector<std::uint8_t> active_;
   std::vector<Bf16> q_norm_, k_norm_, qkv_, q_, summary_host_;
   DeviceArray<std::uint8_t> k_, v_;
   DeviceArray<std::int32_t> pages_, lengths_;
@@ -237,6 +241,15 @@ TEST_F(AppendTest, DecodeStoresTokensAndSummarisesBlocksThatTheyComplete) {
       ASSERT_EQ(__bfloat16_as_ushort(problem.q()[idle + i]), 0xffff) << "idle request written";
     }
   }
+}
+
+TEST_F(AppendTest, RequestsThatWaitAreLeftAlone) {
+  Random random(3);
+  Problem problem(kCases[0], {16, 32, 7}, random);
+  problem.set_active({1, 0, 0});
+  problem.append(true, {0, 1, 2}, {15, 31, 6});
+  problem.expect_pool();
+  problem.expect_summaries({{0, 0}});
 }
 
 TEST_F(AppendTest, PrefillStoresTokensAndSummarizeBlocksFindsTheNewOnes) {

@@ -57,6 +57,16 @@ class Problem {
   // The output of the first `requests` requests; of all by default.
   std::vector<Bf16> run(std::size_t requests = std::numeric_limits<std::size_t>::max()) {
     requests = std::min(requests, c_.lengths.size());
+    out_.poison();
+    lse_.poison();
+    EXPECT_EQ(decode_attention(args(requests), c_.schedule, nullptr), cudaSuccess);
+    finish();
+    std::vector<Bf16> out = out_.read();
+    out.resize(requests * static_cast<std::size_t>(c_.heads * c_.group * c_.dim));
+    return out;
+  }
+
+  DecodeAttention args(std::size_t requests) const {
     DecodeAttention a;
     a.q = device_q_.data();
     a.out = out_.data();
@@ -67,13 +77,21 @@ class Problem {
     a.num_requests = static_cast<int>(requests);
     a.num_q_heads = c_.heads * c_.group;
     a.scale = 1.0F / std::sqrt(static_cast<float>(c_.dim));
-    out_.poison();
-    lse_.poison();
-    EXPECT_EQ(decode_attention(a, c_.schedule, nullptr), cudaSuccess);
-    finish();
-    std::vector<Bf16> out = out_.read();
-    out.resize(requests * static_cast<std::size_t>(c_.heads * c_.group * c_.dim));
-    return out;
+    return a;
+  }
+
+  std::size_t num_requests() const { return c_.lengths.size(); }
+  std::vector<Bf16> output() const { return out_.read(); }
+
+  // Shortens every request, on the device too, and gives the table's now unused slots garbage.
+  void truncate(Random& random) {
+    for (std::size_t b = 0; b < c_.lengths.size(); ++b) {
+      const int length = static_cast<int>(random() % static_cast<std::uint64_t>(c_.lengths[b] + 1));
+      for (int i = (length + c_.block - 1) / c_.block; i < table_.max_blocks; ++i) table_.slot(b, i) = kGarbage;
+      c_.lengths[b] = table_.lengths[b] = length;
+    }
+    lengths_.write(table_.lengths);
+    pages_.write(table_.pages);
   }
 
   void expect_close(const std::vector<Bf16>& out) const {
@@ -233,6 +251,31 @@ TEST_F(DecodeAttentionTest, RepeatsBitForBitAndWhateverTheBatch) {
   problem.expect_close(first);
   std::vector<Bf16> alone = problem.run(1);
   EXPECT_TRUE(same_bits(alone, {first.begin(), first.begin() + static_cast<std::ptrdiff_t>(alone.size())}));
+}
+
+TEST_F(DecodeAttentionTest, GraphReplaysFollowLengthsAndTables) {
+  Random random(7);
+  Case c;
+  c.lengths = {1500, 900, 64, 333};
+  c.schedule.cluster = 2;
+  Problem problem(c, random);
+  cudaStream_t stream{};
+  cudaGraph_t graph{};
+  cudaGraphExec_t executable{};
+  ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  ASSERT_EQ(decode_attention(problem.args(problem.num_requests()), c.schedule, stream), cudaSuccess);
+  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  for (int i = 0; i < 8; ++i) {
+    ASSERT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);
+    finish();
+    problem.expect_close(problem.output());
+    problem.truncate(random);
+  }
+  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
 }
 
 TEST_F(DecodeAttentionTest, RefusesWhatItDoesNotSupport) {

@@ -14,6 +14,7 @@ struct Row {
   std::uint64_t seed = 1;
   std::uint64_t request_id = 0;
   std::int32_t position = 0;
+  std::uint8_t active = 1;
 };
 
 // Samples one token per row; `logits` is [row][vocab], or one row shared by all.
@@ -31,6 +32,7 @@ std::vector<std::int32_t> draw(const std::vector<float>& logits, int vocab, cons
   std::vector<float> temperatures, top_p;
   std::vector<std::int32_t> top_k, positions;
   std::vector<std::uint64_t> seeds, ids;
+  std::vector<std::uint8_t> active;
   for (const Row& r : rows) {
     temperatures.push_back(r.temperature);
     top_p.push_back(r.top_p);
@@ -38,11 +40,13 @@ std::vector<std::int32_t> draw(const std::vector<float>& logits, int vocab, cons
     positions.push_back(r.position);
     seeds.push_back(r.seed);
     ids.push_back(r.request_id);
+    active.push_back(r.active);
   }
   const DeviceArray<float> device_wide(padded), device_temperatures(temperatures), device_top_p(top_p);
   const DeviceArray<Bf16> device_narrow(narrow);
   const DeviceArray<std::int32_t> device_top_k(top_k), device_positions(positions);
   const DeviceArray<std::uint64_t> device_seeds(seeds), device_ids(ids);
+  const DeviceArray<std::uint8_t> device_active(active);
   DeviceArray<std::int32_t> tokens(rows.size());
   tokens.poison();
   Sample a;
@@ -57,6 +61,7 @@ std::vector<std::int32_t> draw(const std::vector<float>& logits, int vocab, cons
   a.seeds = device_seeds.data();
   a.request_ids = device_ids.data();
   a.positions = device_positions.data();
+  a.active = device_active.data();
   a.tokens = tokens.data();
   EXPECT_EQ(sample(a, nullptr), cudaSuccess);
   finish();
@@ -228,6 +233,12 @@ TEST_F(SamplerTest, DependsOnSeedRequestAndPositionOnly) {
       EXPECT_EQ(draw(logits, vocab, {rows[i]}, LogitType::fp32)[0], together[i]);
     }
   }
+}
+
+TEST_F(SamplerTest, InactiveRowsKeepTheirToken) {
+  std::vector<Row> rows = repeat({0.0F}, 3);
+  rows[1].active = 0;
+  EXPECT_EQ(draw({1.0F, 2.0F, 0.0F}, 3, rows, LogitType::bf16), (std::vector<std::int32_t>{1, -1, 1}));  // -1: poison
 }
 
 TEST_F(SamplerTest, RefusesBadArguments) { EXPECT_EQ(sample({}, nullptr), cudaErrorInvalidValue); }
