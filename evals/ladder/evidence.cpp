@@ -1,0 +1,57 @@
+#include "evals/ladder/evidence.h"
+
+#include <fstream>
+
+#include "core/vflow/canonical.h"
+#include "evals/ladder/build_id.h"
+#include "kernels/cpu/isa.h"
+
+namespace vortex::evals {
+namespace {
+
+// The processor's name as Linux gives it; empty where it gives none.
+std::string processor_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(std::min(line.size(), line.find(':') + 2));
+  }
+  return {};
+}
+
+}  // namespace
+
+nlohmann::json evidence_of(const Session& session) {
+  nlohmann::json evidence = {{"model_hash", session.engine->model().hash},
+                             {"build_id", build_id()},
+                             {"device", "cpu"},
+                             {"processor", processor_name()},
+                             {"isa", cpu::isa_name(cpu::best_isa())},
+                             {"threads", session.job.threads},
+                             {"batch", session.job.batch},
+                             {"dense", session.job.dense}};
+  if (session.policy) {
+    evidence["program_hash"] = vflow::program_hash(session.policy->program);
+    evidence["policy_key"] = vflow::policy_key(*session.policy);
+  }
+  return evidence;
+}
+
+Result<nlohmann::json> evidence_of(const Session& session, const engine::RunStats& stats) {
+  if (selects_pages(session) && stats.decode_steps > 0 && stats.sparse_layer_calls == 0) {
+    return internal_error("the engine decoded without calling the policy");
+  }
+  if (!session.policy && stats.sparse_layer_calls > 0) return internal_error("dense attention went through a policy");
+  nlohmann::json evidence = evidence_of(session);
+  evidence["decode_tokens"] = stats.decode_tokens;
+  evidence["decode_steps"] = stats.decode_steps;
+  evidence["prefill_tokens"] = stats.prefill_tokens;
+  evidence["sparse_layer_calls"] = stats.sparse_layer_calls;
+  evidence["dense_layer_calls"] = stats.dense_layer_calls;
+  evidence["pages_visible"] = stats.pages_visible;
+  evidence["pages_attended"] = stats.pages_attended;
+  evidence["kv_bytes_read"] = stats.kv_bytes_read;
+  evidence["weight_bytes_read"] = stats.weight_bytes_read;
+  return evidence;
+}
+
+}  // namespace vortex::evals

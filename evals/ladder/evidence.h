@@ -1,0 +1,18 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/result.h"
+#include "core/engine/engine.h"
+#include "evals/ladder/session.h"
+
+namespace vortex::evals {
+
+// Who measured what: hashes of model, program and policy, build id, processor, instruction set, threads, batch.
+nlohmann::json evidence_of(const Session& session);
+
+// The same with what the engine did: tokens decoded, layer calls through the policy, pages attended and visible of each
+// layer, bytes. A policy that selects pages but was never called is our error: its result would prove nothing.
+Result<nlohmann::json> evidence_of(const Session& session, const engine::RunStats& stats);
+
+}  // namespace vortex::evals

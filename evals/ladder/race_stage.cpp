@@ -1,0 +1,119 @@
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <set>
+
+#include "core/base/text.h"
+#include "evals/ladder/evidence.h"
+#include "evals/ladder/stages.h"
+#include "evals/statistics.h"
+
+namespace vortex::evals {
+namespace {
+
+constexpr size_t kFirstRound = 8;  // problems; every later round doubles the number answered
+
+// What is known of a candidate's answers so far, beside the incumbent's.
+struct Standing {
+  Interval accuracy;
+  Interval difference;
+  bool paired = false;  // the incumbent has answered some of these problems
+};
+
+Standing standing_of(const std::vector<Outcome>& outcomes, const std::vector<Outcome>& incumbent, uint64_t seed) {
+  Standing standing;
+  standing.accuracy = accuracy_interval(outcomes, seed);
+  standing.difference = paired_difference(outcomes, incumbent, seed);
+  std::set<std::pair<std::string, int>> known;
+  for (const Outcome& outcome : incumbent) known.emplace(outcome.problem, outcome.trial);
+  standing.paired = std::any_of(outcomes.begin(), outcomes.end(), [&](const Outcome& outcome) {
+    return known.count({outcome.problem, outcome.trial}) > 0;
+  });
+  return standing;
+}
+
+std::string percent(double share) { return format_number(std::round(share * 1000) / 10) + " %"; }
+
+// The outcomes' result: pruned when the difference to the incumbent lies wholly below the margin.
+StageResult judged(const Session& session, const Standing& standing, std::vector<Outcome> outcomes, size_t answered) {
+  StageResult result;
+  result.verdict = Verdict::kPass;
+  const Interval& accuracy = standing.accuracy;
+  result.metrics.push_back({"accuracy", accuracy.value, accuracy.lo, accuracy.hi, ""});
+  if (standing.paired) {
+    const Interval& difference = standing.difference;
+    result.metrics.push_back({"accuracy_difference", difference.value, difference.lo, difference.hi, ""});
+    if (difference.hi < -session.job.race_margin) {
+      result.verdict = Verdict::kPruned;
+      result.message = "right in " + percent(accuracy.value) + " of " + std::to_string(answered) +
+                       " problems; the difference to the incumbent is at most " + percent(difference.hi) +
+                       ", below the margin of " + percent(-session.job.race_margin);
+    }
+  }
+  const auto problems = static_cast<double>(answered);
+  result.metrics.push_back({"problems", problems, problems, problems, ""});
+  result.outcomes = std::move(outcomes);
+  return result;
+}
+
+// The dense incumbent's outcomes on the held-out problems: those that the job brings along, if it brings all.
+Result<std::vector<Outcome>> held_out_incumbent(Session& session) {
+  std::set<std::pair<std::string, int>> wanted;
+  for (const PreparedProblem& prepared : session.held_out) {
+    for (int trial = 0; trial < session.job.task.trials; ++trial) wanted.emplace(prepared.problem.id, trial);
+  }
+  std::vector<Outcome> known;
+  for (const Outcome& outcome : session.job.incumbent) {
+    if (wanted.erase({outcome.problem, outcome.trial}) > 0) known.push_back(outcome);
+  }
+  if (wanted.empty() || session.job.dense) return known;
+  VORTEX_TRY(session.engine->set_policy(std::nullopt));
+  engine::RunStats stats;
+  auto outcomes = answer(session, session.held_out, 0, session.held_out.size(), session.job.confirm_seed, stats);
+  VORTEX_TRY(session.engine->set_policy(session.policy));
+  return outcomes;
+}
+
+}  // namespace
+
+Result<StageResult> run_race(Session& session) {
+  std::vector<Outcome> outcomes;
+  engine::RunStats stats;
+  std::vector<size_t> rounds;
+  Standing standing;
+  for (size_t answered = 0; answered < session.problems.size();) {
+    const size_t goal = std::min(session.problems.size(), std::max(kFirstRound, 2 * answered));
+    VORTEX_ASSIGN(std::vector<Outcome> round,
+                  answer(session, session.problems, answered, goal - answered, session.job.task.seed, stats));
+    std::move(round.begin(), round.end(), std::back_inserter(outcomes));
+    answered = goal;
+    rounds.push_back(answered);
+    standing = standing_of(outcomes, session.job.incumbent, session.job.seed);
+    if (standing.paired && standing.difference.hi < -session.job.race_margin) break;
+  }
+  VORTEX_ASSIGN(nlohmann::json evidence, evidence_of(session, stats));
+  StageResult result = judged(session, standing, std::move(outcomes), rounds.back());
+  result.evidence = std::move(evidence);
+  result.evidence["rounds"] = rounds;
+  result.evidence["task"] = to_json(session.job.task);
+  return result;
+}
+
+Result<StageResult> run_confirm(Session& session) {
+  engine::RunStats stats;
+  VORTEX_ASSIGN(std::vector<Outcome> outcomes,
+                answer(session, session.held_out, 0, session.held_out.size(), session.job.confirm_seed, stats));
+  VORTEX_ASSIGN(nlohmann::json evidence, evidence_of(session, stats));
+  VORTEX_ASSIGN(const std::vector<Outcome> incumbent, held_out_incumbent(session));
+  const Standing standing = standing_of(outcomes, incumbent, session.job.seed);
+  StageResult result = judged(session, standing, std::move(outcomes), session.held_out.size());
+  result.evidence = std::move(evidence);
+  result.evidence["confirm_seed"] = session.job.confirm_seed;
+  if (!incumbent.empty()) {
+    const Interval dense = accuracy_interval(incumbent, session.job.seed);
+    result.metrics.push_back({"dense_accuracy", dense.value, dense.lo, dense.hi, ""});
+  }
+  return result;
+}
+
+}  // namespace vortex::evals

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/engine/engine.h"
+#include "core/model/tokenizer.h"
+#include "core/vflow/policy.h"
+#include "evals/job.h"
+#include "evals/stage.h"
+#include "evals/tasks/task.h"
+
+namespace vortex::evals {
+
+// A problem as the engine takes it.
+struct PreparedProblem {
+  Problem problem;
+  std::vector<int32_t> prompt;
+  engine::PrefixPtr prefix;  // dense prefill of the prompt, loaded on first use; null where the job keeps none
+};
+
+// What all stages of one climb share: the model in an engine, the policy, the problems.
+struct Session {
+  Job job;
+  const Task* task = nullptr;
+  std::unique_ptr<model::Tokenizer> tokenizer;
+  std::vector<PreparedProblem> problems;  // of job.task
+  std::vector<PreparedProblem> held_out;  // of the confirm stage, where it is one of the job's stages
+  std::unique_ptr<engine::Engine> engine;
+  std::optional<vflow::Policy> policy;  // none: dense attention
+};
+
+// Loads model and tokenizer, makes the problems, checks the policy against the model, sizes the engine for the longest
+// prompt, and sets the policy. A policy that does not check is the candidate's fault; the message is the rendered
+// diagnostics.
+Result<std::unique_ptr<Session>> open_session(const Job& job);
+
+// Does the policy leave any layer to page selection?
+bool selects_pages(const Session& session);
+
+// Generates an answer to every problem, `trials` times, in one run of the engine under its current policy, and grades
+// them. Sampling is seeded by (task seed, place of the problem in `all`, trial) alone, so that all candidates of a task
+// share their seeds. `first` and `count` choose a range of `all`. Adds the run's counters to `stats`.
+Result<std::vector<Outcome>> answer(Session& session, std::vector<PreparedProblem>& all, size_t first, size_t count,
+                                    uint64_t task_seed, engine::RunStats& stats);
+
+// The problem's prompt as a request, with its prefix if the job keeps any.
+Result<engine::Request> request_of(Session& session, PreparedProblem& prepared);
+
+void add_stats(const engine::RunStats& more, engine::RunStats& total);
+
+}  // namespace vortex::evals

@@ -1,0 +1,131 @@
+#include <algorithm>
+#include <chrono>
+
+#include "evals/ladder/evidence.h"
+#include "evals/ladder/memory_read.h"
+#include "evals/ladder/stages.h"
+#include "evals/statistics.h"
+
+namespace vortex::evals {
+namespace {
+
+constexpr int kMinPairs = 3;
+constexpr int kWarmUpTokens = 8;
+constexpr double kMemoryTestSeconds = 0.1;
+constexpr double kGiga = 1e9;
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// The fixed work: the first problems of the task, as many as decode together, each for exactly `tokens` tokens.
+Result<std::vector<engine::Request>> fixed_work(Session& session, int tokens) {
+  std::vector<engine::Request> requests;
+  const size_t count = std::min(session.problems.size(), static_cast<size_t>(session.job.batch));
+  for (size_t i = 0; i < count; ++i) {
+    VORTEX_ASSIGN(engine::Request request, request_of(session, session.problems[i]));
+    request.max_new_tokens = tokens;
+    request.ignore_eos = true;
+    request.sampling = {};
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+// Decodes the work under a policy.
+Result<engine::RunStats> decode(Session& session, const std::optional<vflow::Policy>& policy,
+                                const std::vector<engine::Request>& work) {
+  VORTEX_TRY(session.engine->set_policy(policy));
+  engine::RunStats stats;
+  const auto outputs = session.engine->generate(work, &stats);
+  if (!outputs.ok()) return outputs.error();
+  for (size_t i = 0; i < work.size(); ++i) {
+    if (static_cast<int>((*outputs)[i].tokens.size()) != work[i].max_new_tokens) {
+      return internal_error("a request of fixed work ended early");
+    }
+  }
+  return stats;
+}
+
+double tokens_per_second(const engine::RunStats& stats) {
+  return static_cast<double>(stats.decode_tokens) / stats.decode_seconds;
+}
+
+double gigabytes_per_second(const engine::RunStats& stats) {
+  return static_cast<double>(stats.kv_bytes_read + stats.weight_bytes_read) / stats.decode_seconds / kGiga;
+}
+
+struct Samples {
+  std::vector<double> dense;  // tokens per second
+  std::vector<double> policy;
+  std::vector<double> speedup;
+  std::vector<double> bandwidth;  // GB/s
+  engine::RunStats dense_stats;
+  engine::RunStats policy_stats;
+};
+
+// One pair; dense attention alone is its own partner.
+Status measure_pair(Session& session, const std::vector<engine::Request>& work, Samples& samples) {
+  VORTEX_ASSIGN(const engine::RunStats dense, decode(session, std::nullopt, work));
+  engine::RunStats own = dense;
+  if (session.policy) {
+    VORTEX_ASSIGN(own, decode(session, session.policy, work));
+  }
+  if (own.decode_tokens != dense.decode_tokens || own.decode_tokens == 0) {
+    return internal_error("the two sides of a pair decoded different numbers of tokens");
+  }
+  samples.dense.push_back(tokens_per_second(dense));
+  samples.policy.push_back(tokens_per_second(own));
+  samples.speedup.push_back(samples.policy.back() / samples.dense.back());
+  samples.bandwidth.push_back(gigabytes_per_second(own));
+  add_stats(dense, samples.dense_stats);
+  add_stats(own, samples.policy_stats);
+  return ok_status();
+}
+
+Metric metric(const char* name, const std::vector<double>& samples, const char* unit, double scale = 1) {
+  const Interval interval = median_interval(samples);
+  return {name, interval.value * scale, interval.lo * scale, interval.hi * scale, unit};
+}
+
+}  // namespace
+
+Result<StageResult> run_speed(Session& session) {
+  const double begin = now_seconds();
+  if (session.job.speed_tokens < 2) return candidate_error("speed_tokens must be at least 2: prefill gives the first");
+  VORTEX_ASSIGN(const auto warm_up, fixed_work(session, std::min(kWarmUpTokens, session.job.speed_tokens)));
+  VORTEX_ASSIGN(const auto work, fixed_work(session, session.job.speed_tokens));
+  Samples warm;
+  VORTEX_TRY(measure_pair(session, warm_up, warm));
+  const double memory = memory_read_bandwidth(session.job.threads, kMemoryTestSeconds) / kGiga;
+  Samples samples;
+  for (double last = 0;
+       samples.speedup.size() < kMinPairs || now_seconds() - begin + last < session.job.speed_seconds;) {
+    const double start = now_seconds();
+    VORTEX_TRY(measure_pair(session, work, samples));
+    last = now_seconds() - start;
+  }
+  VORTEX_TRY(session.engine->set_policy(session.policy));
+
+  StageResult result;
+  result.verdict = Verdict::kPass;
+  VORTEX_ASSIGN(result.evidence, evidence_of(session, samples.policy_stats));
+  result.evidence["requests"] = work.size();
+  result.evidence["tokens_a_request"] = session.job.speed_tokens;
+  result.evidence["pairs"] = samples.speedup.size();
+  result.evidence["dense_samples"] = samples.dense;
+  result.evidence["policy_samples"] = samples.policy;
+  result.evidence["memory_read_gb_per_s"] = memory;
+  const auto tokens = static_cast<double>(samples.policy_stats.decode_tokens);
+  const engine::RunStats& own = samples.policy_stats;
+  const double bytes = static_cast<double>(own.kv_bytes_read + own.weight_bytes_read) / tokens;
+  result.metrics = {metric("tokens_per_s", samples.policy, "tok/s"),
+                    metric("speedup_vs_dense", samples.speedup, ""),
+                    metric("dense_tokens_per_s", samples.dense, "tok/s"),
+                    {"bytes_per_token", bytes, bytes, bytes, "B"},
+                    metric("gigabytes_per_s", samples.bandwidth, "GB/s"),
+                    metric("percent_of_memory_read", samples.bandwidth, "%", 100 / memory)};
+  return result;
+}
+
+}  // namespace vortex::evals

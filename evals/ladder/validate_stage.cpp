@@ -1,0 +1,101 @@
+#include <algorithm>
+#include <numeric>
+
+#include "core/base/text.h"
+#include "core/compile/executable.h"
+#include "core/compile/reference/agreement.h"
+#include "evals/ladder/evidence.h"
+#include "evals/ladder/stages.h"
+
+namespace vortex::evals {
+namespace {
+
+constexpr size_t kProblems = 2;  // of the task's first ones
+constexpr int kTokens = 24;      // a request
+
+// A few requests of the task, cut short.
+Result<std::vector<engine::Request>> short_requests(Session& session) {
+  std::vector<engine::Request> requests;
+  const size_t count = std::min(kProblems, session.problems.size());
+  for (size_t i = 0; i < count; ++i) {
+    VORTEX_ASSIGN(engine::Request request, request_of(session, session.problems[i]));
+    request.seed = i;
+    request.max_new_tokens = std::min(kTokens, session.job.task.max_new_tokens);
+    request.ignore_eos = true;
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+// The same requests give the same tokens: again from a fresh policy, and alone instead of together.
+Result<engine::RunStats> check_determinism(Session& session, const std::vector<engine::Request>& requests) {
+  engine::RunStats stats;
+  VORTEX_ASSIGN(const std::vector<engine::Output> together, session.engine->generate(requests, &stats));
+  VORTEX_TRY(session.engine->set_policy(session.policy));
+  for (size_t i = requests.size(); i > 0; --i) {
+    VORTEX_ASSIGN(const std::vector<engine::Output> alone, session.engine->generate({requests[i - 1]}, nullptr));
+    if (alone[0].tokens != together[i - 1].tokens) {
+      return internal_error("the same request gave other tokens when it was decoded alone");
+    }
+  }
+  return stats;
+}
+
+// The policy with a budget that covers every page: it must do what dense attention does.
+vflow::Policy covering(vflow::Policy policy, int blocks) {
+  policy.config.topk_val = blocks;
+  policy.config.schedule_policy.clear();
+  policy.config.schedule = {};
+  return policy;
+}
+
+// Dense attention in every layer at the policy's own page size.
+vflow::Policy dense_twin(vflow::Policy policy, int layers) {
+  policy.config.layers_skip.resize(static_cast<size_t>(layers));
+  std::iota(policy.config.layers_skip.begin(), policy.config.layers_skip.end(), 0);
+  return policy;
+}
+
+// Log-probabilities under a covering budget are those of dense attention, bit for bit.
+Status check_covering_budget(Session& session, const engine::Request& request) {
+  const int layers = session.engine->model().config.num_layers;
+  const int block_size = session.policy->config.block_size;
+  const int tokens = static_cast<int>(request.prompt.size()) + request.max_new_tokens;
+  VORTEX_TRY(session.engine->set_policy(dense_twin(*session.policy, layers)));
+  VORTEX_ASSIGN(const std::vector<engine::Output> written, session.engine->generate({request}, nullptr));
+  const std::vector<int32_t>& continuation = written[0].tokens;
+  VORTEX_ASSIGN(const std::vector<float> dense, session.engine->teacher_force(request, continuation, {}, nullptr));
+  VORTEX_TRY(session.engine->set_policy(covering(*session.policy, tokens / block_size + 1)));
+  VORTEX_ASSIGN(const std::vector<float> covered, session.engine->teacher_force(request, continuation, {}, nullptr));
+  VORTEX_TRY(session.engine->set_policy(session.policy));
+  if (dense != covered) return internal_error("a budget that covers all pages does not give dense attention's bits");
+  return ok_status();
+}
+
+// The compiled policy agrees with the oracle on random inputs; gives what was compared, in words.
+Result<std::string> check_oracle(const Session& session) {
+  VORTEX_ASSIGN(const auto executable, compile::compile_cpu(*session.policy));
+  compile::AgreementOptions options;
+  options.blame = "the CPU backend";
+  VORTEX_ASSIGN(const compile::AgreementReport report,
+                compile::compare_with_oracle(*session.policy, *executable, session.job.seed, options));
+  if (!report.agrees()) return internal_error("the oracle disagrees: " + join(report.failures, "; "));
+  return compile::describe(report);
+}
+
+}  // namespace
+
+Result<StageResult> run_validate(Session& session) {
+  StageResult result;
+  result.verdict = Verdict::kPass;
+  VORTEX_ASSIGN(const std::vector<engine::Request> requests, short_requests(session));
+  VORTEX_ASSIGN(const engine::RunStats stats, check_determinism(session, requests));
+  VORTEX_ASSIGN(result.evidence, evidence_of(session, stats));
+  if (session.policy) {
+    VORTEX_ASSIGN(result.evidence["oracle"], check_oracle(session));
+    VORTEX_TRY(check_covering_budget(session, requests.front()));
+  }
+  return result;
+}
+
+}  // namespace vortex::evals

@@ -1,0 +1,83 @@
+// vortex-worker: climbs the ladder for one job. Says hello, reads a job from standard input, writes events to standard
+// output (sandbox/protocol.h), logs to standard error. Exit code 0 when the climb came to its end.
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "evals/ladder.h"
+#include "evals/ladder/build_id.h"
+#include "sandbox/protocol.h"
+
+namespace vortex::sandbox {
+namespace {
+
+bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno != EINTR) return false;
+    if (written > 0) text.remove_prefix(static_cast<size_t>(written));
+  }
+  return true;
+}
+
+// Standard output as the channel for events alone: whatever a library prints goes to standard error instead.
+int take_standard_output() {
+  const int channel = ::dup(STDOUT_FILENO);
+  ::dup2(STDERR_FILENO, STDOUT_FILENO);
+  return channel;
+}
+
+// The first line of standard input; nothing when it is too long or the stream fails.
+std::optional<std::string> read_line() {
+  std::string line;
+  char buffer[65536];
+  while (line.size() <= kMaxLineBytes) {
+    const ssize_t got = ::read(STDIN_FILENO, buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return std::nullopt;
+    const std::string_view bytes(buffer, static_cast<size_t>(got));
+    const size_t end = bytes.find('\n');
+    line += bytes.substr(0, end);
+    if (got == 0 || end != std::string_view::npos) return line;
+  }
+  return std::nullopt;
+}
+
+int work() {
+  const int channel = take_standard_output();
+  if (!write_all(channel, event_line(Hello{kProtocolVersion, evals::build_id()})))
+    return exit_code(Blame::kEnvironment);
+  const std::optional<std::string> line = read_line();
+  const Result<evals::Job> job = line ? parse_job(*line) : Result<evals::Job>(internal_error("cannot read the job"));
+  if (!job.ok()) {
+    std::fprintf(stderr, "vortex-worker: %s\n", job.error().message.c_str());
+    return exit_code(job.error().blame);
+  }
+  bool heard = true;
+  evals::LadderEvents events;
+  events.on_start = [&](evals::Stage stage) { heard = heard && write_all(channel, event_line(StageStart{stage})); };
+  events.on_result = [&](const evals::StageResult& result) {
+    heard = heard && write_all(channel, event_line(Event(result)));
+  };
+  evals::climb(*job, events);
+  return heard ? 0 : exit_code(Blame::kEnvironment);
+}
+
+}  // namespace
+}  // namespace vortex::sandbox
+
+int main(int argc, char** argv) {
+  if (argc == 1) return vortex::sandbox::work();
+  if (argc == 2 && std::string_view(argv[1]) == "--version") {
+    std::printf("vortex-worker %s build %s protocol %d\n", VORTEX_VERSION, vortex::evals::build_id().c_str(),
+                vortex::sandbox::kProtocolVersion);
+    return 0;
+  }
+  std::fprintf(stderr, "usage: vortex-worker [--version]\nReads one job from standard input; started by vortex.\n");
+  return vortex::exit_code(vortex::Blame::kCandidate);
+}
