@@ -53,7 +53,7 @@ void check_selection(const CheckInput& input) {
                          {"topk-hazard",
                           "vortex_topk_val " + std::to_string(input.config.topk_val) +
                               " is above this TopK's k = " + std::to_string(node.attrs.k) +
-                              ": for rows whose pages all fit the budget no scores are computed, but TopK reads them",
+                              ": rows that fit the larger budget are not scored, but TopK would read their scores",
                           "", "set vortex_topk_val to at most " + std::to_string(node.attrs.k)});
     }
   });

@@ -59,7 +59,11 @@ bool Interp::step(Span span) {
   return true;
 }
 
-bool Interp::equal(const Value& a, const Value& b) { return values_equal(a, b, steps_, kMaxSteps); }
+bool Interp::equal(const Value& a, const Value& b) {
+  const bool result = values_equal(a, b, steps_, kMaxSteps);
+  if (steps_ > kMaxSteps) step({});
+  return result;
+}
 
 bool Interp::stop(Span span, std::string message) {
   error(span, {"limit", std::move(message), "", "a policy is traced once: its loops should be short"});
@@ -120,6 +124,7 @@ Interp::Flow Interp::execute(const Stmt& stmt, Scope& scope) {
   switch (stmt.kind) {
     case StmtKind::kError:
       scope.tainted = true;
+      if (scope.self != nullptr) set_name(scope.self->attributes, "", Poison{});
       break;
     case StmtKind::kImport:
       execute_import(stmt, scope);

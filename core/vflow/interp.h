@@ -51,6 +51,8 @@ class Interp {
   FunctionObject* find_method(Instance* object, std::string_view name);
   Value call_method(Instance* object, FunctionObject* method, std::vector<Value> values, Span span);
 
+  // Tells that a declaration of a field was refused: an unknown field is then no finding of its own.
+  void lose_fields() { fields_complete_ = false; }
   // From here on, operations of `side` that are called become nodes of `program`; none: calling one is a mistake.
   void trace_into(Program* program, GraphSpans* spans, std::optional<Side> side);
   // True once a bound was hit.
@@ -206,6 +208,7 @@ class Interp {
   Program* program_ = nullptr;
   GraphSpans* spans_ = nullptr;
   std::optional<Side> side_;
+  bool fields_complete_ = true;
   std::vector<int> field_nodes_;    // the kField node of each field on this side, -1 when not read yet
   std::vector<int> written_nodes_;  // what a field was written with in this cache pass; -1 nothing, -2 a constant
 };

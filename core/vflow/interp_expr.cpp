@@ -86,7 +86,10 @@ Value Interp::evaluate_name(const Expr& expr, Scope& scope) {
     tainted = tainted || at->tainted;
   }
   if (const auto value = builtin_name(expr.name)) return *value;
-  if (!tainted) report_unknown_name(expr, scope);
+  if (!tainted) {
+    report_unknown_name(expr, scope);
+    set_name(globals_->names, expr.name, Poison{});  // one finding a name
+  }
   return Poison{};
 }
 
@@ -319,6 +322,7 @@ Value Interp::field_reference(const Value& key, Span span) {
     if (program_->fields[i].name == **name) return FieldRef{*side_, static_cast<int>(i)};
     known.push_back(program_->fields[i].name);
   }
+  if (!fields_complete_) return Poison{};
   const auto nearest = nearest_word(**name, known);
   return error(span, {"unknown-field", "the cache has no field " + quote((*name)->substr(0, 80)), join(known, ", "),
                       nearest ? "did you mean " + quote(*nearest) + "?"

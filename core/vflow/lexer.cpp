@@ -25,7 +25,9 @@ constexpr std::array<std::string_view, 47> kSymbols = {
     "/=",  "%=",  "&=",  "|=",  "^=",  "@=", "<<", ">>", "(",  ")",  "[",  "]",  "{",  "}",  ",",  ":",
     ".",   ";",   "=",   "+",   "-",   "*",  "/",  "%",  "<",  ">",  "@",  "~",  "&",  "|",  "^"};
 
-bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
+// Letters outside ASCII are read as part of a name, so that one finding covers the whole name.
+bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || !is_ascii(c); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name_char(char c) { return is_name_start(c) || is_digit(c); }
 
@@ -37,7 +39,7 @@ class Lexer {
         at_(span.begin),
         expression_(expression) {}
 
-  std::vector<Token> run() {
+  TokenList run() {
     tokens_.reserve((text_.size() - at_) / 4 + 8);
     bool line_start = !expression_;
     if (text_.substr(at_).starts_with("\xEF\xBB\xBF")) at_ += 3;
@@ -53,7 +55,7 @@ class Lexer {
       }
     }
     finish();
-    return std::move(tokens_);
+    return {std::move(tokens_), std::move(errors_)};
   }
 
  private:
@@ -69,6 +71,11 @@ class Lexer {
   }
   Span span_of(size_t begin, size_t end) const {
     return {static_cast<uint32_t>(begin), static_cast<uint32_t>(std::min(end, text_.size()))};
+  }
+
+  void report(Span span, Finding finding) {
+    errors_.push_back(span.begin);
+    reporter_.error(span, std::move(finding));
   }
 
   // Blanks, comments and joined lines ("\" at the end of a line).
@@ -120,8 +127,8 @@ class Lexer {
     }
     while (width < margins_.back()) {
       if (width > margins_[margins_.size() - 2]) {
-        reporter_.error(span_of(start, at_), {"bad-indentation", "this line's indentation matches no enclosing block",
-                                              "the same indentation as the other lines of its block"});
+        report(span_of(start, at_), {"bad-indentation", "this line's indentation matches no enclosing block",
+                                     "the same indentation as the other lines of its block"});
         margins_.back() = width;
         return;
       }
@@ -154,8 +161,8 @@ class Lexer {
 
   void report_open_brackets() {
     if (!brackets_.empty()) {
-      reporter_.error(brackets_.back().span,
-                      {"unclosed-bracket", std::string("\"") + brackets_.back().symbol + "\" is never closed"});
+      report(brackets_.back().span,
+             {"unclosed-bracket", std::string("\"") + brackets_.back().symbol + "\" is never closed"});
     }
     brackets_.clear();
   }
@@ -176,13 +183,17 @@ class Lexer {
   void lex_name() {
     const size_t begin = at_;
     while (is_name_char(peek())) ++at_;
-    const std::string_view prefix = text_.substr(begin, at_ - begin);
-    const bool string_prefix = prefix.size() <= 2 && prefix.find_first_not_of("rRbBfFuU") == std::string_view::npos;
+    const std::string_view word = text_.substr(begin, at_ - begin);
+    const bool string_prefix = word.size() <= 2 && word.find_first_not_of("rRbBfFuU") == std::string_view::npos;
     if (string_prefix && (peek() == '"' || peek() == '\'')) {
       lex_string(begin);
-    } else {
-      emit(TokenKind::kName, begin);
+      return;
     }
+    if (!std::all_of(word.begin(), word.end(), is_ascii)) {
+      report(span_of(begin, at_), {"bad-character", "\"" + std::string(word.substr(0, 80)) + "\" cannot be a name",
+                                   "letters outside ASCII only in comments and strings"});
+    }
+    emit(TokenKind::kName, begin);
   }
 
   void skip_digits() {
@@ -213,9 +224,9 @@ class Lexer {
     }
     if (is_name_char(peek())) {
       while (is_name_char(peek())) ++at_;
-      reporter_.error(span_of(begin, at_),
-                      {"bad-number", "\"" + std::string(text_.substr(begin, at_ - begin)) + "\" is not a number",
-                       "whole numbers (16, 1_000, 0x10) and decimals (0.5, 1e-6)"});
+      report(span_of(begin, at_),
+             {"bad-number", "\"" + std::string(text_.substr(begin, at_ - begin)) + "\" is not a number",
+              "whole numbers (16, 1_000, 0x10) and decimals (0.5, 1e-6)"});
     }
     emit(kind, begin);
   }
@@ -238,12 +249,12 @@ class Lexer {
       }
     }
     at_ = std::min(at_, text_.size());
-    reporter_.error(span_of(begin, begin + 1), {"unclosed-string", "this string is never closed"});
-    unclosed_string(begin);
+    report(span_of(begin, begin + 1), {"unclosed-string", "this string is never closed"});
+    // Stands in for the string, so that the statement around it still parses. Brackets that would have been closed
+    // behind its quote are no finding of their own.
+    tokens_.push_back({TokenKind::kString, span_of(begin, at_), "''"});
+    brackets_.clear();
   }
-
-  // Stands in for a string without an end, so that the statement around it still parses.
-  void unclosed_string(size_t begin) { tokens_.push_back({TokenKind::kString, span_of(begin, at_), "''"}); }
 
   void lex_symbol() {
     const size_t begin = at_;
@@ -273,20 +284,16 @@ class Lexer {
     const std::string expected = brackets_.empty()
                                      ? "no bracket is open here"
                                      : std::string("the open bracket is \"") + brackets_.back().symbol + "\"";
-    reporter_.error(span_of(begin, begin + 1),
-                    {"unmatched-bracket", std::string("\"") + c + "\" closes nothing: " + expected});
+    report(span_of(begin, begin + 1), {"unmatched-bracket", std::string("\"") + c + "\" closes nothing: " + expected});
     return false;
   }
 
   void skip_unknown() {
-    const size_t begin = at_;
-    ++at_;
-    while (at_ < text_.size() && (static_cast<unsigned char>(text_[at_]) & 0xC0U) == 0x80U) ++at_;
+    const size_t begin = at_++;
     const auto byte = static_cast<unsigned char>(text_[begin]);
-    const std::string shown = byte >= 0x20 ? "\"" + std::string(text_.substr(begin, at_ - begin)) + "\""
-                                           : "a control character (" + std::to_string(byte) + ")";
-    reporter_.error(span_of(begin, at_), {"bad-character", shown + " cannot stand here",
-                                          byte >= 0x80 ? "other letters than ASCII only in comments and strings" : ""});
+    const std::string shown =
+        byte >= 0x20 ? std::string("\"") + text_[begin] + "\"" : "a control character (" + std::to_string(byte) + ")";
+    report(span_of(begin, at_), {"bad-character", shown + " cannot stand here"});
   }
 
   void finish() {
@@ -307,16 +314,17 @@ class Lexer {
   std::vector<int> margins_ = {0};
   std::vector<Bracket> brackets_;
   std::vector<Token> tokens_;
+  std::vector<uint32_t> errors_;
 };
 
 }  // namespace
 
-std::vector<Token> tokenize(Reporter& reporter) {
+TokenList tokenize(Reporter& reporter) {
   const Span all{0, static_cast<uint32_t>(reporter.source().text().size())};
   return Lexer(reporter, all, false).run();
 }
 
-std::vector<Token> tokenize_expression(Reporter& reporter, Span span) { return Lexer(reporter, span, true).run(); }
+TokenList tokenize_expression(Reporter& reporter, Span span) { return Lexer(reporter, span, true).run(); }
 
 bool is_keyword(std::string_view name) {
   return std::find(kKeywords.begin(), kKeywords.end(), name) != kKeywords.end();

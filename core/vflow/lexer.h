@@ -25,12 +25,17 @@ struct Token {
   std::string_view text;
 };
 
+struct TokenList {
+  std::vector<Token> tokens;
+  std::vector<uint32_t> errors;  // where something was reported, in source order
+};
+
 // Splits Python source into tokens, with implicit line joining inside brackets and INDENT/DEDENT from the margin.
 // Always ends with kEnd (after a kNewline and the open kDedents). What cannot be a token is reported and skipped.
-std::vector<Token> tokenize(Reporter& reporter);
+TokenList tokenize(Reporter& reporter);
 
 // The tokens of one expression inside a larger text: `span` of an f-string's braces. No newlines, no indentation.
-std::vector<Token> tokenize_expression(Reporter& reporter, Span span);
+TokenList tokenize_expression(Reporter& reporter, Span span);
 
 bool is_keyword(std::string_view name);
 

@@ -1,5 +1,6 @@
 #include "core/vflow/parser.h"
 
+#include <algorithm>
 #include <array>
 
 #include "core/vflow/parser_impl.h"
@@ -79,8 +80,14 @@ Span Parser::since(uint32_t begin) const {
   return {begin, at_ == 0 ? begin : std::max(begin, tokens_[at_ - 1].span.end)};
 }
 
+// A mistake in the tokens of the current statement explains whatever the parser makes of it.
+bool Parser::has_lexical_error(uint32_t end) const {
+  const auto at = std::lower_bound(lexical_errors_.begin(), lexical_errors_.end(), statement_begin_);
+  return at != lexical_errors_.end() && *at <= end;
+}
+
 Expr* Parser::fail(Span span, Finding finding) {
-  if (!failed_) reporter_.error(span, std::move(finding));
+  if (!failed_ && !has_lexical_error(span.end)) reporter_.error(span, std::move(finding));
   failed_ = true;
   return make_expr(ExprKind::kError, span);
 }
@@ -129,6 +136,7 @@ void Parser::parse_module() {
 // One statement, or one line of simple ones. After a mistake the rest of its line and its block are skipped.
 void Parser::parse_statement(std::vector<Stmt*>& body) {
   const uint32_t begin = peek().span.begin;
+  statement_begin_ = begin;
   if (refuse_statement()) {
     // Reported; what follows on the line and below it belongs to the refused statement.
   } else if (Stmt* compound = parse_compound()) {
@@ -164,6 +172,8 @@ void Parser::recover() {
   }
   if (peek().kind == TokenKind::kNewline) advance();
   if (peek().kind == TokenKind::kIndent) skip_block();
+  // The other clauses of a statement that failed go with it.
+  if (at_word("except") || at_word("finally") || at_word("else") || at_word("elif")) recover();
 }
 
 void Parser::skip_block() {

@@ -14,8 +14,11 @@ namespace vortex::vflow {
 // loop recovers.
 class Parser {
  public:
-  Parser(Reporter& reporter, Module& module, std::vector<Token> tokens)
-      : reporter_(reporter), module_(module), tokens_(std::move(tokens)) {}
+  Parser(Reporter& reporter, Module& module, TokenList list)
+      : reporter_(reporter),
+        module_(module),
+        tokens_(std::move(list.tokens)),
+        lexical_errors_(std::move(list.errors)) {}
 
   void parse_module();
   // One expression that fills the whole token list (an f-string's braces).
@@ -34,6 +37,7 @@ class Parser {
   void advance();
   Span since(uint32_t begin) const;
   Expr* fail(Span span, Finding finding);
+  bool has_lexical_error(uint32_t end) const;
   Expr* fail_here(std::string_view wanted);
   std::string describe(const Token& token) const;
 
@@ -95,6 +99,8 @@ class Parser {
   Reporter& reporter_;
   Module& module_;
   std::vector<Token> tokens_;
+  std::vector<uint32_t> lexical_errors_;
+  uint32_t statement_begin_ = 0;
   size_t at_ = 0;
   int depth_ = 0;  // of nesting, bounded so that hostile input cannot exhaust the stack
   bool failed_ = false;

@@ -136,7 +136,9 @@ class Tracer {
       return false;
     }
     const Span place = return_span(*create->definition);
-    for (const auto& [key, shape] : (*dict)->items) declare_field(key, shape, place);
+    for (const auto& [key, shape] : (*dict)->items) {
+      if (!declare_field(key, shape, place)) interp_.lose_fields();
+    }
     return true;
   }
 
@@ -162,20 +164,21 @@ class Tracer {
     return place;
   }
 
-  void declare_field(const Value& key, const Value& shape, Span place) {
+  // False when the field is refused or unknown.
+  bool declare_field(const Value& key, const Value& shape, Span place) {
     const auto* name = std::get_if<const std::string*>(&key);
     if (name == nullptr || (*name)->empty()) {
       reporter_.error(place, {"create-cache", "fields are named by strings, got " + std::string(kind_name(key)),
                               "return {\"name\": (rows, cols)}"});
-      return;
+      return false;
     }
     const Span span = key_span(**name, place);
     if (std::find(kReserved.begin(), kReserved.end(), **name) != kReserved.end()) {
       reporter_.error(span, {"reserved-field", "the name " + quote(**name) + " is reserved: the engine provides it", "",
                              "choose another name"});
-      return;
+      return false;
     }
-    if (is_poison(shape)) return;
+    if (is_poison(shape)) return false;
     const auto* tuple = std::get_if<Tuple>(&shape);
     const auto* list = std::get_if<List>(&shape);
     const ListObject* sizes = tuple != nullptr ? tuple->object : list != nullptr ? list->object : nullptr;
@@ -184,18 +187,18 @@ class Tracer {
           span,
           {"create-cache", "field " + quote(**name) + " needs two sizes a page, got " + value_text(shape).substr(0, 60),
            "(rows, cols)"});
-      return;
+      return false;
     }
     int dims[2] = {1, 1};
     for (size_t i = 0; i < 2; ++i) {
-      if (is_poison(sizes->items[i])) return;
+      if (is_poison(sizes->items[i])) return false;
       const auto* size = std::get_if<int64_t>(&sizes->items[i]);
       if (size == nullptr) {
         reporter_.error(
             span, {"create-cache",
                    "field " + quote(**name) + ": sizes must be whole numbers, got " + value_text(shape).substr(0, 60),
                    "(rows, cols)", "use // for whole-number division"});
-        return;
+        return false;
       }
       if (*size < 1 || *size > INT_MAX) {
         reporter_.error(
@@ -206,17 +209,18 @@ class Tracer {
              "",
              *size == 0 ? "a quotient like block_size // 16 is 0 for smaller blocks: derive the divisor from block_size"
                         : ""});
-        return;
+        return false;
       }
       dims[i] = static_cast<int>(*size);
     }
     if (int64_t{dims[0]} * dims[1] > kMaxFieldSize) {
       reporter_.error(span, {"field-size", "field " + quote(**name) + " has more than " +
                                                std::to_string(kMaxFieldSize) + " elements a page"});
-      return;
+      return false;
     }
     trace_.program.fields.push_back({**name, {dims[0], dims[1]}, false});
     trace_.fields.push_back(span);
+    return true;
   }
 
   void add_builtin_fields() {
