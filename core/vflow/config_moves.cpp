@@ -127,13 +127,23 @@ EngineConfig random_config(Rng& rng, const ModelGeometry& model) {
   return config;
 }
 
+void require_runtime_keys(const Program& program, EngineConfig& config) {
+  for (const Node& node : program.indexer.nodes) {
+    if (node.op == Op::kSave) config.disable_radix_cache = true;
+    if (node.op != Op::kUnion) continue;
+    const std::pair<std::string, std::string> backend = {"vortex_attention_backend", "\"trtllm\""};
+    std::erase_if(config.passthrough, [&](const auto& entry) { return entry.first == backend.first; });
+    config.passthrough.push_back(backend);
+  }
+}
+
 void settle_config(Policy& policy) {
   policy.config.block_size = policy.program.geometry.block_size;
   policy.config.module_name = policy.program.name;
   for (const Node& node : policy.program.indexer.nodes) {
     if (node.op == Op::kTopKTable) policy.config.topk_val = std::min(policy.config.topk_val, node.attrs.k);
-    if (node.op == Op::kSave) policy.config.disable_radix_cache = true;
   }
+  require_runtime_keys(policy.program, policy.config);
 }
 
 std::string change_config(Policy& policy, Rng& rng, const ModelGeometry& model) {

@@ -10,7 +10,10 @@ namespace vortex::vflow {
 // A configuration drawn from what policies use in practice.
 EngineConfig random_config(Rng& rng, const ModelGeometry& model);
 
-// Brings a policy's configuration in line with its program: block size, name, radix cache for programs with Save, and
+// Sets the keys that vortex_torch demands for some operations: no radix cache with Save, the trtllm backend for Union.
+void require_runtime_keys(const Program& program, EngineConfig& config);
+
+// Brings a policy's configuration in line with its program: block size, name, runtime keys, and
 // topk_val no larger than the smallest TopK(k) (the scores that Union's tables need exist only then).
 void settle_config(Policy& policy);
 

@@ -57,12 +57,13 @@ std::string svg_open(double width, double height) {
          number(width) + "\" height=\"" + number(height) + "\" fill=\"#ffffff\"/>\n";
 }
 
-// One box of the drawing.
+// One box of the drawing, or a bend in an edge that passes a layer.
 struct Box {
   std::string title;
   std::string detail;
   const char* fill = "#ffffff";
   std::vector<int> parents;  // boxes that it reads
+  bool bend = false;
   int layer = 0;
   double x = 0;  // centre
   double y = 0;  // top
@@ -87,14 +88,18 @@ std::string title_of(const Program& program, const Node& node) {
   if (node.op == Op::kField) return program.fields[static_cast<size_t>(node.attrs.field)].name;
   std::string title(op_info(node.op).name);
   for (const ArgInfo& arg : op_info(node.op).args) {
-    const bool shown = arg.arg == Arg::kDim || arg.arg == Arg::kScale || arg.arg == Arg::kTolerance ||
-                       arg.arg == Arg::kInterleave || arg.arg == Arg::kCount ||
-                       ((arg.arg == Arg::kAlpha || arg.arg == Arg::kBeta) && op_info(node.op).uses_alpha_beta);
-    if (shown) title += " " + format_number(get_arg(node.attrs, arg.arg));
+    const double value = get_arg(node.attrs, arg.arg);
+    const bool factor = arg.arg == Arg::kAlpha || arg.arg == Arg::kBeta;
+    const bool axis = arg.arg == Arg::kDim && op_info(node.op).reach == Reach::kPage;
+    const bool shown = axis || arg.arg == Arg::kScale || arg.arg == Arg::kTolerance || arg.arg == Arg::kInterleave ||
+                       arg.arg == Arg::kCount ||
+                       (factor && op_info(node.op).uses_alpha_beta && value != arg.default_value);
+    if (shown) title += " " + std::string(arg.name) + "=" + format_number(value);
   }
   if (node.op == Op::kStore) title = "write";
   if (node.attrs.field >= 0) title += " " + program.fields[static_cast<size_t>(node.attrs.field)].name;
-  return title;
+  constexpr size_t kLongest = 26;  // what fits into a box
+  return title.size() <= kLongest ? title : title.substr(0, kLongest - 2) + "..";
 }
 
 std::vector<Box> boxes_of(const Program& program, const Graph& graph) {
@@ -108,9 +113,8 @@ std::vector<Box> boxes_of(const Program& program, const Graph& graph) {
     for (int input : node.inputs) box.layer = std::max(box.layer, boxes[static_cast<size_t>(input)].layer + 1);
     boxes.push_back(std::move(box));
   }
-  // Leaves go just above their first reader instead of all into the top row.
-  for (size_t i = 0; i < boxes.size(); ++i) {
-    if (!boxes[i].parents.empty()) continue;
+  // Everything moves down to just above its first reader, which keeps edges short.
+  for (size_t i = boxes.size(); i-- > 0;) {
     int first_reader = -1;
     for (const Box& box : boxes) {
       const bool reads = std::find(box.parents.begin(), box.parents.end(), static_cast<int>(i)) != box.parents.end();
@@ -119,6 +123,25 @@ std::vector<Box> boxes_of(const Program& program, const Graph& graph) {
     if (first_reader > 0) boxes[i].layer = first_reader - 1;
   }
   return boxes;
+}
+
+// Splits edges that pass layers, so that they go around the boxes there.
+void add_bends(std::vector<Box>& boxes) {
+  const size_t count = boxes.size();
+  for (size_t i = 0; i < count; ++i) {
+    for (size_t p = 0; p < boxes[i].parents.size(); ++p) {
+      int from = boxes[i].parents[p];
+      for (int layer = boxes[static_cast<size_t>(from)].layer + 1; layer < boxes[i].layer; ++layer) {
+        Box bend;
+        bend.bend = true;
+        bend.layer = layer;
+        bend.parents = {from};
+        from = static_cast<int>(boxes.size());
+        boxes.push_back(std::move(bend));
+      }
+      boxes[i].parents[p] = from;
+    }
+  }
 }
 
 struct Extent {
@@ -132,9 +155,13 @@ Extent place(std::vector<Box>& boxes, double left) {
   for (const Box& box : boxes) layers = std::max(layers, box.layer + 1);
   std::vector<std::vector<int>> rows(static_cast<size_t>(layers));
   for (size_t i = 0; i < boxes.size(); ++i) rows[static_cast<size_t>(boxes[i].layer)].push_back(static_cast<int>(i));
-  size_t widest = 1;
-  for (const std::vector<int>& row : rows) widest = std::max(widest, row.size());
-  const double width = static_cast<double>(widest) * (kBoxWidth + kGapX) - kGapX;
+  const auto room = [&](int index) { return (boxes[static_cast<size_t>(index)].bend ? 0 : kBoxWidth) + kGapX; };
+  std::vector<double> widths;
+  for (const std::vector<int>& row : rows) {
+    widths.push_back(-kGapX);
+    for (int index : row) widths.back() += room(index);
+  }
+  const double width = widths.empty() ? 0 : *std::max_element(widths.begin(), widths.end());
   for (size_t layer = 0; layer < rows.size(); ++layer) {
     std::vector<int>& row = rows[layer];
     const auto centre = [&](int index) {
@@ -144,11 +171,15 @@ Extent place(std::vector<Box>& boxes, double left) {
       return box.parents.empty() ? 1e9 : sum / static_cast<double>(box.parents.size());
     };
     std::stable_sort(row.begin(), row.end(), [&](int a, int b) { return centre(a) < centre(b); });
-    const double step = width / static_cast<double>(row.size());
-    for (size_t i = 0; i < row.size(); ++i) {
-      Box& box = boxes[static_cast<size_t>(row[i])];
-      box.x = left + step * (static_cast<double>(i) + 0.5);
+    // Free width is spread evenly.
+    const double extra = (width - widths[layer]) / static_cast<double>(row.size());
+    double x = left;
+    for (int index : row) {
+      Box& box = boxes[static_cast<size_t>(index)];
+      const double taken = room(index) + extra;
+      box.x = x + (taken - kGapX) / 2;
       box.y = kMargin + kTitle + static_cast<double>(layer) * (kBoxHeight + kGapY);
+      x += taken;
     }
   }
   return {width, kMargin + kTitle + static_cast<double>(layers) * (kBoxHeight + kGapY)};
@@ -164,10 +195,11 @@ std::string draw(const std::vector<Box>& boxes) {
       const double middle = (from + box.y) / 2;
       out += "<path d=\"M" + number(parent.x) + " " + number(from) + " C" + number(parent.x) + " " + number(middle) +
              " " + number(box.x + spread) + " " + number(middle) + " " + number(box.x + spread) + " " + number(box.y) +
-             "\" fill=\"none\" stroke=\"#667788\"/>\n";
+             (box.bend ? " v" + number(kBoxHeight) : "") + "\" fill=\"none\" stroke=\"#667788\"/>\n";
     }
   }
   for (const Box& box : boxes) {
+    if (box.bend) continue;
     out += "<rect x=\"" + number(box.x - kBoxWidth / 2) + "\" y=\"" + number(box.y) + "\" width=\"" +
            number(kBoxWidth) + "\" height=\"" + number(kBoxHeight) + "\" rx=\"5\" fill=\"" + box.fill +
            "\" stroke=\"#445566\"/>\n";
@@ -192,6 +224,8 @@ std::string graph_svg(const Program& program) {
   const Program live = pruned(program);
   std::vector<Box> cache = boxes_of(live, live.cache);
   std::vector<Box> indexer = boxes_of(live, live.indexer);
+  add_bends(cache);
+  add_bends(indexer);
   const Extent left = place(cache, kMargin);
   const double between = cache.empty() ? 0 : left.width + 2.5 * kMargin;
   const Extent right = place(indexer, kMargin + between);

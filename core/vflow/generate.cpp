@@ -327,7 +327,8 @@ class Generator {
     }
     if (best < 0) return plain_score();
     for (Value& value : indexer_values_) value.uses += value.node == best;
-    const std::vector<Op> reductions = {Op::kMax, Op::kMax, Op::kMean, Op::kSum, Op::kMin};
+    std::vector<Op> reductions = {Op::kMax, Op::kMax, Op::kMean, Op::kMin};
+    if (range(Side::kIndexer, best).magnitude() <= kTame) reductions.push_back(Op::kSum);
     const int score = reduce_to_score(sketch_, best, any_of(rng_, reductions));
     follow(Side::kIndexer);
     return score;

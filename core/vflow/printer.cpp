@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/base/text.h"
+#include "core/vflow/config_moves.h"
 #include "core/vflow/formula.h"
 #include "core/vflow/op_table.h"
 #include "core/vflow/policy.h"
@@ -332,19 +333,15 @@ class ModulePrinter {
   std::string indexer_body_;
 };
 
-bool saves_state(const Program& program) {
-  return std::any_of(program.indexer.nodes.begin(), program.indexer.nodes.end(),
-                     [](const Node& node) { return node.op == Op::kSave; });
-}
-
 }  // namespace
 
 PolicySource print_policy(const Policy& policy) {
-  const Program live = pruned(policy.program);
+  // Merged, so that printing what was read back gives the same text.
+  const Program live = merged(policy.program);
   EngineConfig config = policy.config;
   config.module_name = live.name;
   if (config.module_path.empty()) config.module_path = live.name + ".py";
-  if (saves_state(live)) config.disable_radix_cache = true;
+  require_runtime_keys(live, config);
   PolicySource source;
   source.module_text = ModulePrinter(live).text();
   source.config_text = print_config(config);
