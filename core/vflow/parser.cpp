@@ -29,6 +29,17 @@ constexpr std::array<Refusal, 10> kRefusedStatements = {{
     {"lambda", "write a `def`"},
 }};
 
+std::optional<Operator> augmented_operator(std::string_view text) {
+  if (text == "+=") return Operator::kAdd;
+  if (text == "-=") return Operator::kSubtract;
+  if (text == "*=") return Operator::kMultiply;
+  if (text == "/=") return Operator::kDivide;
+  if (text == "//=") return Operator::kFloorDivide;
+  if (text == "%=") return Operator::kModulo;
+  if (text == "**=") return Operator::kPower;
+  return std::nullopt;
+}
+
 }  // namespace
 
 Module parse_module(Reporter& reporter) {
@@ -438,17 +449,6 @@ void Parser::parse_block(std::vector<Stmt*>& body) {
   }
   if (peek().kind == TokenKind::kDedent) advance();
   --depth_;
-}
-
-std::optional<Operator> augmented_operator(std::string_view text) {
-  if (text == "+=") return Operator::kAdd;
-  if (text == "-=") return Operator::kSubtract;
-  if (text == "*=") return Operator::kMultiply;
-  if (text == "/=") return Operator::kDivide;
-  if (text == "//=") return Operator::kFloorDivide;
-  if (text == "%=") return Operator::kModulo;
-  if (text == "**=") return Operator::kPower;
-  return std::nullopt;
 }
 
 Stmt* Parser::parse_expression_statement() {

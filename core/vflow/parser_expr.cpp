@@ -319,6 +319,10 @@ Expr* Parser::parse_atom() {
       if (token.text == "(") return parse_parenthesised();
       if (token.text == "[") return parse_list();
       if (token.text == "{") return parse_braces();
+      if (token.text == "...") {  // an empty body
+        advance();
+        return make_expr(ExprKind::kNone, tokens_[at_ - 1].span);
+      }
       return refuse_expression();
     case TokenKind::kName:
       break;

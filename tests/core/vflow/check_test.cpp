@@ -250,6 +250,22 @@ TEST(Check, SurvivesDamagedText) {
   EXPECT_GT(refused, 100);
 }
 
+// Inputs that the fuzzers of tests/fuzz found worth keeping.
+TEST(Check, FuzzCorpus) {
+  size_t replayed = 0;
+  for (const auto& entry : fs::directory_iterator(kSource / "tests/fuzz/corpus/check")) {
+    const std::string bytes = read(entry.path());
+    const size_t split = bytes.find('\0');
+    PolicySource source;
+    source.module_text = bytes.substr(0, split);
+    source.config_text = split == std::string::npos ? "{}" : bytes.substr(split + 1);
+    const CheckReport report = check_policy(source, test_model(bytes.find("vFlowMLA") != std::string::npos));
+    EXPECT_EQ(report.policy.has_value(), !has_errors(report.diagnostics)) << entry.path();
+    ++replayed;
+  }
+  EXPECT_GT(replayed, 0U);
+}
+
 TEST(Check, HostileModulesEnd) {
   const auto refusal = [](const std::string& body) {
     PolicySource source;
