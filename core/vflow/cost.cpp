@@ -51,6 +51,17 @@ FieldTraffic field_traffic(const Program& program, const EngineConfig& config) {
   return traffic;
 }
 
+// Pages that a row attends. Union: as if its two selections had nothing in common.
+int attended_pages(const Program& program, const EngineConfig& config, int pages) {
+  const int budget = selected_blocks(config, pages);
+  int tables = 0;
+  for (const Node& node : program.indexer.nodes) {
+    if (node.op == Op::kTopKTable) tables += node.attrs.k;
+  }
+  if (tables == 0 || budget == pages) return budget;
+  return std::min(pages, config.reserved_bos + config.reserved_eos + tables);
+}
+
 }  // namespace
 
 DecodeCost decode_cost(const Policy& policy, const ModelGeometry& model, int context_tokens) {
@@ -65,8 +76,8 @@ DecodeCost decode_cost(const Policy& policy, const ModelGeometry& model, int con
   DecodeCost cost;
   cost.context_tokens = context_tokens;
   cost.pages = (context_tokens + config.block_size - 1) / config.block_size;
-  cost.selected_pages = selected_blocks(config, cost.pages);
-  const bool scores = cost.selected_pages < cost.pages;
+  cost.selected_pages = attended_pages(program, config, cost.pages);
+  const bool scores = selected_blocks(config, cost.pages) < cost.pages;
   cost.scored_pages = scores ? std::max(0, cost.pages - config.reserved_eos) : 0;
   for (int layer = 0; layer < model.layers; ++layer)
     ++(layer_is_dense(config, layer) ? cost.dense_layers : cost.sparse_layers);

@@ -11,7 +11,7 @@ struct DecodeCost {
   int context_tokens = 0;
   int pages = 0;           // a row
   int scored_pages = 0;    // a row of a sparse layer; 0 when everything fits the budget
-  int selected_pages = 0;  // a row of a sparse layer
+  int selected_pages = 0;  // a row of a sparse layer; for Union the most that it can be
   int dense_layers = 0;
   int sparse_layers = 0;
 

@@ -43,12 +43,15 @@ std::string selection_text(const Policy& policy) {
   const EngineConfig& config = policy.config;
   std::string text = "Attends, per kv head: the first " + std::to_string(config.reserved_bos) + " and the last " +
                      std::to_string(config.reserved_eos) + " pages of " + std::to_string(config.block_size) +
-                     " tokens, and between them the best ";
-  if (!config.schedule.is_default()) return text + "as far as the schedule policy's budget goes.\n";
-  text += std::to_string(config.topk_val);
-  if (config.topk_ratio > 0) {
-    text += " (in all at least " + percent(config.topk_ratio) + " of the pages)";
+                     " tokens, and between them ";
+  std::vector<std::string> tables;
+  for (const Node& node : pruned(policy.program).indexer.nodes) {
+    if (node.op == Op::kTopKTable) tables.push_back("the best " + std::to_string(node.attrs.k));
   }
+  if (!tables.empty()) return text + join(tables, " by one score and ") + " by the other.\n";
+  if (!config.schedule.is_default()) return text + "the best as far as the schedule policy's budget goes.\n";
+  text += "the best " + std::to_string(config.topk_val);
+  if (config.topk_ratio > 0) text += " (in all at least " + percent(config.topk_ratio) + " of the pages)";
   return text + ".\n";
 }
 

@@ -8,6 +8,7 @@
 #include "core/base/files.h"
 #include "core/vflow/canonical.h"
 #include "core/vflow/cost.h"
+#include "core/vflow/edit.h"
 #include "core/vflow/formula.h"
 #include "core/vflow/generate.h"
 #include "core/vflow/op_table.h"
@@ -96,6 +97,21 @@ TEST(Cost, StateIsReadAndWritten) {
   const DecodeCost cost = decode_cost(policy_for("running average", qwen3()), qwen3(), 16384);
   EXPECT_EQ(cost.state_bytes, 28.0 * 8 * 2 * 1022);
   EXPECT_EQ(cost.summary_bytes, 28.0 * 8 * (128 + 1) * 2 * 1022);
+}
+
+TEST(Cost, UnionAttendsBothSelections) {
+  Policy policy = policy_for("centroid", qwen3());
+  Selection selection = take_selection(policy.program);
+  selection = {Op::kUnion, 0, {selection.scores[0], selection.scores[0]}, {40, 24}};
+  Sketch sketch(policy.program);
+  append_selection(sketch, selection);
+  ASSERT_FALSE(sketch.failed());
+  policy.program = sketch.program();
+  policy.config.topk_val = 24;
+  EXPECT_EQ(decode_cost(policy, qwen3(), 16384).selected_pages, 40 + 24 + 1 + 2);
+  EXPECT_EQ(decode_cost(policy, qwen3(), 50 * 16).selected_pages, 50);
+  EXPECT_EQ(decode_cost(policy, qwen3(), 27 * 16).scored_pages, 0);
+  EXPECT_NE(explain(policy, qwen3()).find("the best 40 by one score and the best 24 by the other"), std::string::npos);
 }
 
 TEST(Explain, SaysWhatAndHowMuch) {

@@ -1,7 +1,8 @@
 #include <gtest/gtest.h>
 
-#include <map>
+#include <filesystem>
 
+#include "core/base/files.h"
 #include "core/vflow/canonical.h"
 #include "core/vflow/generate.h"
 #include "core/vflow/policy.h"
@@ -112,6 +113,23 @@ TEST(Printer, DeadCodeIsNotPrinted) {
   sketch.indexer(Op::kExp, {sketch.indexer_field(field)});
   ASSERT_FALSE(sketch.failed());
   EXPECT_EQ(print_policy(named(sketch.program())).module_text, print_policy(named(sample("centroid"))).module_text);
+}
+
+TEST(Printer, RoundTripOfTheExamples) {
+  int examples = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(VORTEX_SOURCE_DIR "/examples/policies")) {
+    if (entry.path().extension() != ".py") continue;
+    SCOPED_TRACE(entry.path().filename().string());
+    PolicySource source;
+    source.module_file = entry.path().filename().string();
+    source.module_text = read_file(entry.path()).value();
+    source.config_text = read_file(std::filesystem::path(entry.path()).replace_extension(".json")).value();
+    const CheckReport report = check_policy(source, small_model());
+    ASSERT_TRUE(report.policy.has_value()) << render(report.diagnostics);
+    expect_round_trip(*report.policy, small_model());
+    ++examples;
+  }
+  EXPECT_GE(examples, 5);
 }
 
 TEST(PrinterProperty, RandomPoliciesRoundTrip) {
