@@ -10,7 +10,7 @@ mkdir -p "$build"
 flags=(-std=c++20 -O1 -g -I. -fno-sanitize-recover=all "-fsanitize=fuzzer-no-link,address,undefined")
 
 objects=()
-for source in core/base/text.cpp core/base/result.cpp core/vflow/*.cpp; do
+for source in core/base/*.cpp core/vflow/*.cpp; do
   object="$build/$(echo "$source" | tr / _).o"
   objects+=("$object")
   if [ "$source" -nt "$object" ] || [ -n "$(find core -name '*.h' -newer "$object" -print -quit 2>/dev/null)" ]; then

@@ -111,7 +111,7 @@ class Interp {
   Value evaluate_items(const Expr& expr, Scope& scope);
   Value evaluate_dict(const Expr& expr, Scope& scope);
   Value evaluate_comprehension(const Expr& expr, Scope& scope);
-  void run_loops(const Expr& expr, size_t level, Scope& scope, ListObject* list, DictObject* dict);
+  bool run_loops(const Expr& expr, size_t level, Scope& scope, ListObject* list, DictObject* dict);
   Value evaluate_formatted(const Expr& expr, Scope& scope);
   Value evaluate_fstring(const Expr& expr, Scope& scope);
   Value evaluate_compare(const Expr& expr, Scope& scope);

@@ -235,6 +235,10 @@ Value Interp::evaluate_subscript(const Expr& expr, Scope& scope) {
   const Value object = evaluate(*expr.items[0], scope);
   const Expr& index = *expr.items[1];
   if (std::holds_alternative<Opaque>(object)) return object;  // Dict[str, Tensor]
+  if (std::holds_alternative<Tensor>(object) || std::holds_alternative<FieldRef>(object)) {
+    return error(expr.span, {"tensor-index", "tensors cannot be indexed or sliced", "",
+                             "MaskSlice and Multiply keep positions along dim 1 or 2; reductions combine them"});
+  }
   if (index.kind == ExprKind::kSlice) return evaluate_slice(object, index, scope);
   const Value key = evaluate(index, scope);
   if (is_poison(object) || is_poison(key)) return Poison{};
@@ -251,10 +255,6 @@ Value Interp::evaluate_subscript(const Expr& expr, Scope& scope) {
   const bool sequence = std::holds_alternative<List>(object) || std::holds_alternative<Tuple>(object) ||
                         std::holds_alternative<Range>(object);
   if (!sequence || number == nullptr) {
-    if (std::holds_alternative<Tensor>(object) || std::holds_alternative<FieldRef>(object)) {
-      return error(expr.span, {"tensor-index", "tensors cannot be indexed", "",
-                               "use MaskSlice for positions along dim 1 or 2, or a reduction"});
-    }
     return type_error(expr.span,
                       "cannot index " + std::string(kind_name(object)) + " with " + std::string(kind_name(key)));
   }
@@ -297,10 +297,6 @@ Value Interp::evaluate_slice(const Value& object, const Expr& slice, Scope& scop
     const int64_t end = clamp_bound(bounds[1], size);
     return make_string(begin < end ? (*text)->substr(static_cast<size_t>(begin), static_cast<size_t>(end - begin))
                                    : "");
-  }
-  if (std::holds_alternative<Tensor>(object) || std::holds_alternative<FieldRef>(object)) {
-    return error(slice.span,
-                 {"tensor-index", "tensors cannot be sliced", "", "use MaskSlice and Multiply to keep positions"});
   }
   const auto items = elements(object, slice.span);
   if (!items) return Poison{};
@@ -360,17 +356,15 @@ Value Interp::evaluate_comprehension(const Expr& expr, Scope& scope) {
   Scope& inner = make_scope(&scope);
   inner.function = scope.function;
   inner.self = scope.self;
-  if (expr.kind == ExprKind::kDictComp) {
-    DictObject& dict = dicts_.emplace_back();
-    run_loops(expr, 0, inner, nullptr, &dict);
-    return &dict;
-  }
-  ListObject& list = lists_.emplace_back();
-  run_loops(expr, 0, inner, &list, nullptr);
-  return List{&list};
+  const bool is_dict = expr.kind == ExprKind::kDictComp;
+  DictObject* dict = is_dict ? &dicts_.emplace_back() : nullptr;
+  ListObject* list = is_dict ? nullptr : &lists_.emplace_back();
+  if (!run_loops(expr, 0, inner, list, dict)) return Poison{};
+  return is_dict ? Value(dict) : Value(List{list});
 }
 
-void Interp::run_loops(const Expr& expr, size_t level, Scope& scope, ListObject* list, DictObject* dict) {
+// False when what is built cannot be known.
+bool Interp::run_loops(const Expr& expr, size_t level, Scope& scope, ListObject* list, DictObject* dict) {
   if (level == expr.loops.size()) {
     if (dict != nullptr) {
       const Value key = evaluate(*expr.items[0], scope);
@@ -378,22 +372,23 @@ void Interp::run_loops(const Expr& expr, size_t level, Scope& scope, ListObject*
     } else if (grow(1, expr.span)) {
       list->items.push_back(evaluate(*expr.items[0], scope));
     }
-    return;
+    return true;
   }
   const Loop& loop = expr.loops[level];
-  const Value iterable = evaluate(*loop.iterable, scope);
-  if (is_poison(iterable)) return;
-  const auto items = elements(iterable, loop.iterable->span);
-  if (!items) return;
+  const auto items = elements(evaluate(*loop.iterable, scope), loop.iterable->span);
+  if (!items) return false;
   for (const Value& item : *items) {
-    if (!step(expr.span)) return;
+    if (!step(expr.span)) return false;
     assign(*loop.target, item, scope);
     bool keep = true;
     for (const Expr* condition : loop.conditions) {
-      keep = keep && truth(evaluate(*condition, scope), condition->span).value_or(false);
+      const std::optional<bool> holds = truth(evaluate(*condition, scope), condition->span);
+      if (!holds) return false;
+      keep = keep && *holds;
     }
-    if (keep) run_loops(expr, level + 1, scope, list, dict);
+    if (keep && !run_loops(expr, level + 1, scope, list, dict)) return false;
   }
+  return true;
 }
 
 Value Interp::evaluate_fstring(const Expr& expr, Scope& scope) {

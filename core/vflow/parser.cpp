@@ -169,10 +169,24 @@ void Parser::parse_simple_line(std::vector<Stmt*>& body) {
     body.push_back(stmt);
   } while (accept_symbol(";"));
   if (peek().kind != TokenKind::kNewline) {
-    fail_here("the end of the statement");
+    body.pop_back();  // the part before the mistake means nothing on its own
+    fail_after_statement();
     return;
   }
   advance();
+}
+
+void Parser::fail_after_statement() {
+  for (std::string_view symbol : {"@", "&", "|", "^", "<<", ">>"}) {
+    if (!at_symbol(symbol)) continue;
+    fail(peek().span, {"unsupported-operator", "the operator `" + std::string(symbol) + "` is not supported",
+                       "+ - * / // % ** and comparisons, on numbers",
+                       symbol == "@" ? "for tensors: self.gemm = GeMM() in __init__, then self.gemm(x, y, ctx=ctx), "
+                                       "which is y times x transposed"
+                                     : ""});
+    return;
+  }
+  fail_here("the end of the statement");
 }
 
 void Parser::recover() {

@@ -60,6 +60,7 @@ class Parser {
   void parse_block(std::vector<Stmt*>& body);
   void check_target(const Expr* target);
   bool refuse_statement();
+  void fail_after_statement();
   void recover();
   void skip_block();
   Stmt* make_stmt(StmtKind kind, uint32_t begin);

@@ -57,12 +57,13 @@ class Tracer {
                               "@register(\"name\") above a class that derives from vFlow",
                               "from vortex_torch.flow import vFlow, register"});
     } else if (name.empty()) {
-      reporter_.error(classes[0].span, {"module-name", "the module registers several policies", join(names, ", "),
-                                        "name one in the configuration: \"vortex_module_name\": \"" + names[0] + "\""});
+      reporter_.error(classes[0].type->span,
+                      {"module-name", "the module registers several policies", join(names, ", "),
+                       "name one in the configuration: \"vortex_module_name\": \"" + names[0] + "\""});
     } else {
       const auto nearest = nearest_word(name, names);
       reporter_.error(
-          classes[0].span,
+          classes[0].type->span,
           {"module-name",
            "the configuration's vortex_module_name is " + quote(name) + ", which the module does not register",
            join(names, ", "), "set vortex_module_name to \"" + nearest.value_or(names[0]) + "\""});

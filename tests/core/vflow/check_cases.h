@@ -8,7 +8,7 @@
 namespace vortex::vflow {
 
 // Cases of tests/cases/check/*.cases. A case starts with "== NAME" and edits an example policy:
-//   base NAME        the example it starts from, block_topk if left out
+//   base NAME        the example (or tests/cases/check/modules) it starts from, block_topk if left out
 //   - TEXT           the line of the module (or part of one) to replace; must occur exactly once
 //   + TEXT           what replaces it; several lines keep the first one's indentation
 //   config {...}     members that replace or extend the configuration's
