@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <new>
 #include <set>
 
 #include "core/base/rng.h"
@@ -13,6 +14,16 @@
 
 namespace vortex::engine {
 namespace {
+
+// Calls `body`, which gives a Result; running out of memory becomes the environment's error.
+template <typename Body>
+auto guarded(const Body& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    return environment_error("the CPU engine ran out of memory", "use a smaller batch, context or KV pool");
+  }
+}
 
 constexpr int kDenseBlockSize = 16;  // of the pool while no policy says otherwise
 
@@ -83,46 +94,50 @@ Result<std::unique_ptr<Engine>> make_cpu_engine(model::Model model, const Engine
 }
 
 Result<std::unique_ptr<CpuEngine>> CpuEngine::make(model::Model model, const EngineOptions& options) {
-  if (options.max_context < 1 || options.max_context > model.config.max_position_embeddings) {
-    return candidate_error("max_context must be from 1 to the model's " +
-                           std::to_string(model.config.max_position_embeddings) + " positions, not " +
-                           std::to_string(options.max_context));
-  }
-  if (options.threads < 1 || options.max_batch < 1) return candidate_error("threads and max_batch must be positive");
-  VORTEX_ASSIGN(PackedModel packed, pack_model(std::move(model), options.max_context));
-  std::unique_ptr<CpuEngine> engine(new CpuEngine(std::move(packed), options));
-  VORTEX_TRY(engine->set_policy(std::nullopt));
-  return engine;
+  return guarded([&]() -> Result<std::unique_ptr<CpuEngine>> {
+    if (options.max_context < 1 || options.max_context > model.config.max_position_embeddings) {
+      return candidate_error("max_context must be from 1 to the model's " +
+                             std::to_string(model.config.max_position_embeddings) + " positions, not " +
+                             std::to_string(options.max_context));
+    }
+    if (options.threads < 1 || options.max_batch < 1) return candidate_error("threads and max_batch must be positive");
+    VORTEX_ASSIGN(PackedModel packed, pack_model(std::move(model), options.max_context));
+    std::unique_ptr<CpuEngine> engine(new CpuEngine(std::move(packed), options));
+    VORTEX_TRY(engine->set_policy(std::nullopt));
+    return engine;
+  });
 }
 
 CpuEngine::CpuEngine(PackedModel model, const EngineOptions& options)
     : model_(std::move(model)), options_(options), threads_(options.threads) {}
 
 Status CpuEngine::set_policy(const std::optional<vflow::Policy>& policy) {
-  const model::ModelConfig& config = model_.source.config;
-  ActivePolicy next;
-  int block_size = kDenseBlockSize;
-  if (policy) {
-    VORTEX_TRY(check_policy_fits(*policy, config));
-    VORTEX_ASSIGN(next.executable, compile::compile_cpu(*policy));
-    next.policy = *policy;
-    next.scored_bytes = scored_bytes(*policy);
-    block_size = policy->config.block_size;
-  }
-  const int64_t bytes = page_bytes(config, block_size, policy ? &*policy : nullptr);
-  const int64_t blocks = (options_.max_context + block_size - 1) / block_size;
-  int64_t pages = blocks * options_.max_batch;
-  if (options_.kv_memory_bytes > 0) pages = std::min(pages, options_.kv_memory_bytes / bytes);
-  if (pages < blocks) {
-    return candidate_error("one request of " + std::to_string(options_.max_context) + " tokens needs " +
-                               std::to_string(blocks) + " pages of " + std::to_string(bytes) + " bytes, " +
-                               std::to_string(blocks * bytes) + " in all, but the pool has " +
-                               std::to_string(options_.kv_memory_bytes),
-                           "use smaller or fewer cache fields, a shorter context or more KV memory");
-  }
-  VORTEX_TRY(pool_.configure(config, block_size, policy ? &*policy : nullptr, static_cast<int>(pages)));
-  policy_ = std::move(next);
-  return ok_status();
+  return guarded([&]() -> Status {
+    const model::ModelConfig& config = model_.source.config;
+    ActivePolicy next;
+    int block_size = kDenseBlockSize;
+    if (policy) {
+      VORTEX_TRY(check_policy_fits(*policy, config));
+      VORTEX_ASSIGN(next.executable, compile::compile_cpu(*policy));
+      next.policy = *policy;
+      next.scored_bytes = scored_bytes(*policy);
+      block_size = policy->config.block_size;
+    }
+    const int64_t bytes = page_bytes(config, block_size, policy ? &*policy : nullptr);
+    const int64_t blocks = (options_.max_context + block_size - 1) / block_size;
+    int64_t pages = blocks * options_.max_batch;
+    if (options_.kv_memory_bytes > 0) pages = std::min(pages, options_.kv_memory_bytes / bytes);
+    if (pages < blocks) {
+      return candidate_error("one request of " + std::to_string(options_.max_context) + " tokens needs " +
+                                 std::to_string(blocks) + " pages of " + std::to_string(bytes) + " bytes, " +
+                                 std::to_string(blocks * bytes) + " in all, but the pool has " +
+                                 std::to_string(options_.kv_memory_bytes),
+                             "use smaller or fewer cache fields, a shorter context or more KV memory");
+    }
+    VORTEX_TRY(pool_.configure(config, block_size, policy ? &*policy : nullptr, static_cast<int>(pages)));
+    policy_ = std::move(next);
+    return ok_status();
+  });
 }
 
 Status CpuEngine::check_tokens(std::span<const int32_t> tokens) const {
@@ -294,50 +309,57 @@ class CpuEngine::Run {
 };
 
 Result<std::vector<Output>> CpuEngine::generate(const std::vector<Request>& requests, RunStats* stats) {
-  for (const Request& request : requests) VORTEX_TRY(check_request(request, request.max_new_tokens));
-  RunStats counted = fresh_stats(model_.source.config.num_layers);
-  std::vector<Output> outputs = Run(*this, requests, counted).finish();
-  if (stats != nullptr) *stats = std::move(counted);
-  return outputs;
+  return guarded([&]() -> Result<std::vector<Output>> {
+    for (const Request& request : requests) VORTEX_TRY(check_request(request, request.max_new_tokens));
+    pool_.free_all();
+    RunStats counted = fresh_stats(model_.source.config.num_layers);
+    std::vector<Output> outputs = Run(*this, requests, counted).finish();
+    if (stats != nullptr) *stats = std::move(counted);
+    return outputs;
+  });
 }
 
 Result<std::vector<float>> CpuEngine::teacher_force(const Request& request, std::span<const int32_t> continuation,
                                                     const AttentionObserver& observer, RunStats* stats) {
-  VORTEX_TRY(check_request(request, static_cast<int64_t>(continuation.size())));
-  VORTEX_TRY(check_tokens(continuation));
-  RunStats counted = fresh_stats(model_.source.config.num_layers);
-  const int vocab = model_.source.config.vocab_size;
-  std::vector<float> log_probs(continuation.size() * static_cast<size_t>(vocab));
-  Decoder decoder(model_, pool_, policy_, &threads_);
-  Sequence sequence;
-  {
-    const Stopwatch watch(counted.prefill_seconds);
-    const PrefixPtr prefix = prompt_kv(request, counted);
-    sequence = start(*prefix, decoder);
-    log_softmax(prefix->logits(), vocab, log_probs.data());
-  }
-  Sequence* const batch[] = {&sequence};
-  for (size_t i = 0; i + 1 < continuation.size(); ++i) {
-    const Stopwatch watch(counted.decode_seconds);
-    if (sequence.length % pool_.block_size() == 0) sequence.pages.push_back(pool_.take());
-    sequence.next_token = continuation[i];
-    const float* logits = decoder.step(batch, &observer, counted);
-    log_softmax(logits, vocab, &log_probs[(i + 1) * static_cast<size_t>(vocab)]);
-  }
-  pool_.give_back(sequence.pages);
-  if (stats != nullptr) *stats = std::move(counted);
-  return log_probs;
+  return guarded([&]() -> Result<std::vector<float>> {
+    VORTEX_TRY(check_request(request, static_cast<int64_t>(continuation.size())));
+    VORTEX_TRY(check_tokens(continuation));
+    pool_.free_all();
+    RunStats counted = fresh_stats(model_.source.config.num_layers);
+    const int vocab = model_.source.config.vocab_size;
+    std::vector<float> log_probs(continuation.size() * static_cast<size_t>(vocab));
+    Decoder decoder(model_, pool_, policy_, &threads_);
+    Sequence sequence;
+    {
+      const Stopwatch watch(counted.prefill_seconds);
+      const PrefixPtr prefix = prompt_kv(request, counted);
+      sequence = start(*prefix, decoder);
+      log_softmax(prefix->logits(), vocab, log_probs.data());
+    }
+    Sequence* const batch[] = {&sequence};
+    for (size_t i = 0; i + 1 < continuation.size(); ++i) {
+      const Stopwatch watch(counted.decode_seconds);
+      if (sequence.length % pool_.block_size() == 0) sequence.pages.push_back(pool_.take());
+      sequence.next_token = continuation[i];
+      const float* logits = decoder.step(batch, &observer, counted);
+      log_softmax(logits, vocab, &log_probs[(i + 1) * static_cast<size_t>(vocab)]);
+    }
+    if (stats != nullptr) *stats = std::move(counted);
+    return log_probs;
+  });
 }
 
 Result<PrefixPtr> CpuEngine::prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) {
-  Request request;
-  request.prompt = prompt;
-  VORTEX_TRY(check_request(request, 1));
-  const std::filesystem::path path = folder / prefix_file_name(model_, prompt);
-  if (auto loaded = load_prefix(path, model_, prompt)) return std::make_shared<const Prefix>(std::move(*loaded));
-  const auto computed = std::make_shared<const Prefix>(prefill(model_, prompt, &threads_));
-  VORTEX_TRY(save_prefix(*computed, path));
-  return PrefixPtr(computed);
+  return guarded([&]() -> Result<PrefixPtr> {
+    Request request;
+    request.prompt = prompt;
+    VORTEX_TRY(check_request(request, 1));
+    const std::filesystem::path path = folder / prefix_file_name(model_, prompt);
+    if (auto loaded = load_prefix(path, model_, prompt)) return std::make_shared<const Prefix>(std::move(*loaded));
+    const auto computed = std::make_shared<const Prefix>(prefill(model_, prompt, &threads_));
+    VORTEX_TRY(save_prefix(*computed, path));
+    return PrefixPtr(computed);
+  });
 }
 
 }  // namespace vortex::engine

@@ -1,15 +1,26 @@
 #include "core/engine/kv_pool.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
-#include <new>
 
 namespace vortex::engine {
 namespace {
 
 constexpr int64_t kAlignment = 64;
+constexpr int64_t kHugePage = 2 << 20;
 
-int64_t round_up(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+int64_t round_up(int64_t bytes, int64_t unit = kAlignment) { return (bytes + unit - 1) / unit * unit; }
+
+// Uninitialised memory in huge pages where the system grants them: attended pages lie far apart, and with small ones
+// nearly every one of them would miss the translation buffer.
+std::byte* allocate(int64_t bytes) {
+  const auto size = static_cast<size_t>(round_up(bytes, kHugePage));
+  void* memory = std::aligned_alloc(static_cast<size_t>(kHugePage), size);
+  if (memory != nullptr) ::madvise(memory, size, MADV_HUGEPAGE);
+  return static_cast<std::byte*>(memory);
+}
 
 // Bytes of one tensor's share of a page.
 int64_t share_bytes(const compile::PagedTensor& tensor) {
@@ -51,10 +62,10 @@ Status KvPool::configure(const model::ModelConfig& model, int block_size, const 
   const compile::LayerCache cache = layout(model, block_size, policy);
   int64_t layer_bytes = 0;
   for_tensors(cache, [&](const compile::PagedTensor& tensor) { layer_bytes += round_up(share_bytes(tensor) * pages); });
-  const int64_t bytes = layer_bytes * model.num_layers + kAlignment;
+  const int64_t bytes = layer_bytes * model.num_layers;
   if (bytes > capacity_) {
     memory_.reset();
-    memory_.reset(new (std::nothrow) std::byte[static_cast<size_t>(bytes)]);
+    memory_.reset(allocate(bytes));
     capacity_ = memory_ == nullptr ? 0 : bytes;
   }
   if (memory_ == nullptr) {
@@ -64,8 +75,7 @@ Status KvPool::configure(const model::ModelConfig& model, int block_size, const 
   head_dim_ = model.head_dim;
   kv_heads_ = model.num_kv_heads;
   pages_ = pages;
-  const auto address = reinterpret_cast<uintptr_t>(memory_.get());
-  std::byte* next = memory_.get() + (round_up(static_cast<int64_t>(address)) - static_cast<int64_t>(address));
+  std::byte* next = memory_.get();
   layers_.assign(static_cast<size_t>(model.num_layers), cache);
   for (compile::LayerCache& layer : layers_) {
     for_tensors(layer, [&](compile::PagedTensor& tensor) {
@@ -73,9 +83,13 @@ Status KvPool::configure(const model::ModelConfig& model, int block_size, const 
       next += round_up(share_bytes(tensor) * pages);
     });
   }
-  free_.clear();
-  for (int32_t page = pages - 1; page >= 0; --page) free_.push_back(page);
+  free_all();
   return ok_status();
+}
+
+void KvPool::free_all() {
+  free_.clear();
+  for (int32_t page = pages_ - 1; page >= 0; --page) free_.push_back(page);
 }
 
 int32_t KvPool::take() {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <span>
 #include <vector>
@@ -18,11 +19,18 @@ namespace vortex::engine {
 // The size of one page over all layers: K, V and the policy's own fields.
 int64_t page_bytes(const model::ModelConfig& model, int block_size, const vflow::Policy* policy);
 
+struct FreeMemory {
+  void operator()(std::byte* memory) const { std::free(memory); }
+};
+
 // Pages of K, V and policy fields of every layer, and which of them are free. Memory is kept when the layout changes.
 class KvPool {
  public:
   // Lays out `pages` pages. Frees all pages; their contents are undefined until written.
   Status configure(const model::ModelConfig& model, int block_size, const vflow::Policy* policy, int pages);
+
+  // Every run starts with this, so that one that broke off leaves no page taken.
+  void free_all();
 
   int block_size() const { return block_size_; }
   int pages() const { return pages_; }
@@ -46,7 +54,7 @@ class KvPool {
   int head_dim_ = 1;
   int kv_heads_ = 1;
   int pages_ = 0;
-  std::unique_ptr<std::byte[]> memory_;
+  std::unique_ptr<std::byte, FreeMemory> memory_;
   int64_t capacity_ = 0;
   std::vector<compile::LayerCache> layers_;
   std::vector<int32_t> free_;  // the last one is taken next
