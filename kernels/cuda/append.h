@@ -27,8 +27,8 @@ struct KvAppend {
   // Prefill: both [token]; summaries come from summarize_blocks, because the tokens of a block arrive together.
   const std::int32_t* requests = nullptr;
   const std::int32_t* positions = nullptr;
-  const std::uint8_t* active =
-      nullptr;  // [token]; tokens with 0 are left alone (requests that wait); null: all are active
+  // [token]; tokens with 0 are left alone (requests that wait for a page); null: all are active.
+  const std::uint8_t* active = nullptr;
   int num_tokens = 0;
   int num_q_heads = 0;
   Bf16* q = nullptr;  // [token][q head][head_dim]; not written for inactive tokens and empty requests
