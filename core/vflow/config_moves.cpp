@@ -106,8 +106,8 @@ struct ConfigMove {
   std::string (*apply)(Policy&, Rng&, const ModelGeometry&);
 };
 constexpr std::array kConfigMoves = {
-    ConfigMove{14, change_topk},    ConfigMove{8, change_layers},   ConfigMove{4, change_ratio},
-    ConfigMove{4, change_reserved}, ConfigMove{2, change_schedule},
+    ConfigMove{18, change_topk},    ConfigMove{10, change_layers},  ConfigMove{5, change_ratio},
+    ConfigMove{5, change_reserved}, ConfigMove{3, change_schedule},
 };
 
 }  // namespace
@@ -146,10 +146,14 @@ void settle_config(Policy& policy) {
   require_runtime_keys(policy.program, policy.config);
 }
 
-std::string change_config(Policy& policy, Rng& rng, const ModelGeometry& model) {
+double config_moves_weight() {
   double total = 0;
   for (const ConfigMove& move : kConfigMoves) total += move.weight;
-  double at = rng.uniform() * total;
+  return total;
+}
+
+std::string change_config(Policy& policy, Rng& rng, const ModelGeometry& model) {
+  double at = rng.uniform() * config_moves_weight();
   for (const ConfigMove& move : kConfigMoves) {
     at -= move.weight;
     if (at < 0) return move.apply(policy, rng, model);

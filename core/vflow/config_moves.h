@@ -19,6 +19,8 @@ void settle_config(Policy& policy);
 
 // Changes one value of the configuration, block size aside; gives the change in words.
 std::string change_config(Policy& policy, Rng& rng, const ModelGeometry& model);
+// How often that happens, on the scale of ProgramMove::weight.
+double config_moves_weight();
 
 // Block top-k with the default configuration (block size 16, all defaults), for when nothing else checks.
 Policy plain_policy(const ModelGeometry& model, Dialect dialect);

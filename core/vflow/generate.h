@@ -13,6 +13,8 @@ struct GenerateOptions {
 };
 
 // A random well-typed policy: it always checks. Reaches every operation of both sides. Same rng state, same policy.
+// For q, k and v within [-16, 16] every value of the first 512 decode steps is finite in float32 (ranges.h), so that
+// backends can be compared; scores may tie, and comparisons (Where*, Relu) may amplify rounding.
 Policy random_policy(Rng& rng, const ModelGeometry& model, const GenerateOptions& options = {});
 
 }  // namespace vortex::vflow

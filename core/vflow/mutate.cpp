@@ -18,17 +18,19 @@ namespace {
 
 using Change = std::optional<std::string>;
 
-// Shares of the kinds of change; those of the program are in program_moves.cpp, those of the configuration in
-// config_moves.cpp.
-constexpr double kProgramWeight = 0.62;
-constexpr double kBlockSizeWeight = 0.06;  // the rest changes the configuration
+// On the scale of ProgramMove::weight.
+constexpr double kBlockSizeWeight = 8;
 
 constexpr int kTries = 24;
 
-const ProgramMove& pick_move(Rng& rng) {
+double program_moves_weight() {
   double total = 0;
   for (const ProgramMove& move : program_moves()) total += move.weight;
-  double at = rng.uniform() * total;
+  return total;
+}
+
+const ProgramMove& pick_move(Rng& rng) {
+  double at = rng.uniform() * program_moves_weight();
   for (const ProgramMove& move : program_moves()) {
     at -= move.weight;
     if (at < 0) return move;
@@ -46,7 +48,7 @@ bool accept_program(Policy& policy, Program edited, const Geometry& geometry) {
   return true;
 }
 
-Change change_program(Policy& policy, Rng& rng, const ModelGeometry&) {
+Change change_program(Policy& policy, Rng& rng) {
   Program edited = pruned(policy.program);
   const Change text = pick_move(rng).apply(edited, rng);
   if (!text || !accept_program(policy, std::move(edited), policy.program.geometry)) return std::nullopt;
@@ -188,9 +190,10 @@ Change take_program(Policy& child, const Policy& other, Rng&) {
 
 Variation mutate(const Policy& parent, Rng& rng, const ModelGeometry& model) {
   return vary(parent, rng, model, [&](Policy& child, Rng& r) -> Change {
-    const double at = r.uniform();
-    if (at < kProgramWeight) return change_program(child, r, model);
-    if (at < kProgramWeight + kBlockSizeWeight) return change_block_size(child, r, model);
+    const double programs = program_moves_weight();
+    const double at = r.uniform() * (programs + kBlockSizeWeight + config_moves_weight());
+    if (at < programs) return change_program(child, r);
+    if (at < programs + kBlockSizeWeight) return change_block_size(child, r, model);
     return change_config(child, r, model);
   });
 }

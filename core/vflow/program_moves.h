@@ -14,7 +14,7 @@ namespace vortex::vflow {
 // nothing where it finds no place. Shapes may be wrong afterwards: finish_program settles them.
 struct ProgramMove {
   std::string_view name;
-  double weight;  // relative to the others
+  double weight;  // how often, on a scale shared by all moves: mutate() adds those of the configuration
   std::optional<std::string> (*apply)(Program&, Rng&);
 };
 
