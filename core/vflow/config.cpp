@@ -20,6 +20,7 @@ constexpr size_t kMaxConfigBytes = 64 * 1024;
 constexpr int kMaxConfigDepth = 8;
 constexpr int kMaxBlockSize = 1024;
 
+// Keys from kKvInt4 on do not reach EngineConfig's own members.
 enum class Key : uint8_t {
   kModelPath,
   kModulePath,
@@ -127,11 +128,10 @@ class Reader {
     }
     name_ = info->name;
     span_ = member.value_span;
-    const size_t errors_before = static_cast<size_t>(reporter_.errors());
+    const int errors_before = reporter_.errors();
     read_program(info->key, value);
     read_runtime(info->key, value);
-    const bool passes = info->key >= Key::kHostKvPoolBlocks || info->key == Key::kKvInt4 || info->key == Key::kHostKvGb;
-    if (passes && static_cast<size_t>(reporter_.errors()) == errors_before) {
+    if (info->key >= Key::kKvInt4 && reporter_.errors() == errors_before) {
       config_.passthrough.emplace_back(std::string(name_), dump(value));
     }
   }

@@ -259,6 +259,7 @@ void Interp::execute_class(const Stmt& stmt, Scope& scope) {
           {"base-classes", "the base classes of \"" + std::string(stmt.name) + "\" have no consistent order"});
   }
   Scope& body = make_scope(&scope);
+  body.is_class = true;
   execute_block(stmt.body, body);
   for (auto& [name, value] : body.names) {
     if (auto* function = std::get_if<FunctionObject*>(&value); function != nullptr && (*function)->closure == &body) {

@@ -82,6 +82,7 @@ Value Interp::evaluate_kind(const Expr& expr, Scope& scope) {
 Value Interp::evaluate_name(const Expr& expr, Scope& scope) {
   bool tainted = false;
   for (Scope* at = &scope; at != nullptr; at = at->parent) {
+    if (at->is_class && at != &scope) continue;
     if (const Value* value = find_name(at->names, expr.name)) return *value;
     tainted = tainted || at->tainted;
   }
@@ -375,7 +376,9 @@ bool Interp::run_loops(const Expr& expr, size_t level, Scope& scope, ListObject*
     return true;
   }
   const Loop& loop = expr.loops[level];
-  const auto items = elements(evaluate(*loop.iterable, scope), loop.iterable->span);
+  // Python evaluates the first iterable outside of the comprehension.
+  Scope& outside = level == 0 ? *scope.parent : scope;
+  const auto items = elements(evaluate(*loop.iterable, outside), loop.iterable->span);
   if (!items) return false;
   for (const Value& item : *items) {
     if (!step(expr.span)) return false;

@@ -161,6 +161,7 @@ struct Scope {
   Scope* parent = nullptr;
   Names names;
   bool tainted = false;
+  bool is_class = false;  // its names are visible in the class body itself, not in functions and comprehensions there
   const FunctionObject* function = nullptr;
   Instance* self = nullptr;
 };
