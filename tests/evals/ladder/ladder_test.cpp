@@ -1,0 +1,292 @@
+#include "evals/ladder.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+
+#include "core/base/files.h"
+#include "evals/ladder/build_id.h"
+#include "evals/tasks/task.h"
+#include "tests/core/model/checkpoint.h"
+
+namespace vortex::evals {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kSource = VORTEX_SOURCE_DIR;
+const std::vector<Stage> kAllStages = {Stage::kCompile, Stage::kValidate, Stage::kRecall,
+                                       Stage::kRace,    Stage::kSpeed,    Stage::kConfirm};
+
+// A tiny random model that reads and writes the chain task's words, and jobs for it.
+class LadderTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    vortex::testing::TinyModel tiny;
+    tiny.layers = 3;
+    tiny.vocab = 1024;
+    vortex::testing::write_checkpoint(folder_.path(), tiny);
+    fs::copy(kSource + "/models/chain-4m/tokenizer.json", folder_.path() / "tokenizer.json");
+  }
+
+  Job dense_job() {
+    Job job;
+    job.id = "dense";
+    job.dense = true;
+    job.model_path = folder_.path();
+    job.task.definitions = 60;  // 304 tokens, 19 pages
+    job.task.chain = 4;
+    job.task.problems = 12;
+    job.task.max_new_tokens = 20;
+    job.stages = kAllStages;
+    job.prefix_folder = folder_.path() / "prefixes";
+    job.recall_problems = 2;
+    job.speed_tokens = 6;
+    job.speed_seconds = 0;
+    job.confirm_seed = 2;
+    job.confirm_problems = 5;
+    job.batch = 4;
+    return job;
+  }
+
+  // One of the example policies, with changes to its configuration.
+  Job policy_job(const std::string& name, const nlohmann::json& config_patch) {
+    Job job = dense_job();
+    job.id = name;
+    job.dense = false;
+    job.module_text = *read_file(kSource + "/examples/policies/" + name + ".py");
+    nlohmann::json config = nlohmann::json::parse(*read_file(kSource + "/examples/policies/" + name + ".json"));
+    config.merge_patch(config_patch);
+    job.config_text = config.dump();
+    return job;
+  }
+
+  // Every result of a climb, which must be announced beforehand, each by stage.
+  std::map<Stage, StageResult> run(const Job& job) {
+    std::map<Stage, StageResult> results;
+    std::optional<Stage> announced;
+    climb(job, {[&](Stage stage) { announced = stage; },
+                [&](const StageResult& result) {
+                  EXPECT_EQ(announced, result.stage);
+                  EXPECT_FALSE(result.evidence.empty());
+                  EXPECT_TRUE(stage_result_from_json(nlohmann::json::parse(to_json(result).dump())).ok());
+                  results[result.stage] = result;
+                }});
+    return results;
+  }
+
+  vortex::testing::TempFolder folder_;
+};
+
+void expect_all_pass(const std::map<Stage, StageResult>& results, size_t stages) {
+  EXPECT_EQ(results.size(), stages);
+  for (const auto& [stage, result] : results) {
+    EXPECT_EQ(result.verdict, Verdict::kPass) << stage_name(stage) << ": " << result.message;
+  }
+}
+
+double value_of(const StageResult& result, std::string_view name) {
+  const Metric* metric = find_metric(result.metrics, name);
+  EXPECT_NE(metric, nullptr) << name;
+  return metric == nullptr ? -1 : metric->value;
+}
+
+std::vector<std::string> hashes_of(const std::vector<Outcome>& outcomes) {
+  std::vector<std::string> hashes;
+  for (const Outcome& outcome : outcomes) {
+    EXPECT_EQ(outcome.tokens_hash.size(), 64U);
+    hashes.push_back(outcome.problem + "/" + std::to_string(outcome.trial) + " " + outcome.tokens_hash);
+  }
+  return hashes;
+}
+
+TEST_F(LadderTest, DenseAttentionClimbsToTheTop) {
+  const auto results = run(dense_job());
+  expect_all_pass(results, 6);
+  const StageResult& race = results.at(Stage::kRace);
+  EXPECT_EQ(race.outcomes.size(), 12U);
+  EXPECT_EQ(find_metric(race.metrics, "accuracy_difference"), nullptr) << "nothing to be compared with";
+  EXPECT_EQ(race.evidence.at("sparse_layer_calls"), 0);
+  EXPECT_GT(race.evidence.at("dense_layer_calls").get<int>(), 0);
+  EXPECT_EQ(race.evidence.at("rounds"), nlohmann::json::parse("[8, 12]"));
+  EXPECT_EQ(value_of(results.at(Stage::kRecall), "mass_recall"), 1.0);
+  EXPECT_EQ(value_of(results.at(Stage::kSpeed), "speedup_vs_dense"), 1.0);
+  EXPECT_GT(value_of(results.at(Stage::kSpeed), "tokens_per_s"), 0.0);
+  EXPECT_EQ(results.at(Stage::kConfirm).outcomes.size(), 5U);
+  EXPECT_EQ(results.at(Stage::kConfirm).outcomes[0].problem, "chain-60-4-s2-000");
+}
+
+TEST_F(LadderTest, APolicyClimbsWithEvidence) {
+  const auto results = run(policy_job("quest", {{"vortex_topk_val", 3}}));
+  expect_all_pass(results, 6);
+  const nlohmann::json& evidence = results.at(Stage::kRace).evidence;
+  EXPECT_EQ(evidence.at("model_hash").get<std::string>().size(), 64U);
+  EXPECT_EQ(evidence.at("policy_key").get<std::string>().size(), 64U);
+  EXPECT_EQ(evidence.at("build_id"), build_id());
+  EXPECT_GT(evidence.at("sparse_layer_calls").get<int>(), 0);
+  // Layer 0 is dense; the others attend 6 of at least 19 pages: 3 chosen, the first and the last two.
+  const auto visible = evidence.at("pages_visible").get<std::vector<int64_t>>();
+  const auto attended = evidence.at("pages_attended").get<std::vector<int64_t>>();
+  EXPECT_EQ(attended[0], visible[0]);
+  EXPECT_EQ(attended[1] % 6, 0);
+  EXPECT_LT(attended[1] * 19, visible[1] * 6 + 1);
+  EXPECT_FALSE(results.at(Stage::kCompile).evidence.at("kernels").empty());
+  EXPECT_NE(results.at(Stage::kValidate).evidence.at("oracle").get<std::string>().find("rows scored"),
+            std::string::npos);
+  const StageResult& recall = results.at(Stage::kRecall);
+  EXPECT_GT(value_of(recall, "mass_recall"), 0.0);
+  EXPECT_LT(value_of(recall, "mass_recall"), 1.0);
+  EXPECT_GT(value_of(recall, "kl"), 0.0);
+  const StageResult& speed = results.at(Stage::kSpeed);
+  EXPECT_EQ(speed.evidence.at("pairs"), 3);
+  EXPECT_EQ(speed.evidence.at("requests"), 4);
+  // Fixed work: four requests of six tokens, the first of each from prefill, three times.
+  EXPECT_EQ(speed.evidence.at("decode_tokens"), 4 * 5 * 3);
+  EXPECT_NEAR(
+      value_of(results.at(Stage::kConfirm), "accuracy_difference"),
+      value_of(results.at(Stage::kConfirm), "accuracy") - value_of(results.at(Stage::kConfirm), "dense_accuracy"),
+      1e-12);
+}
+
+TEST_F(LadderTest, ABudgetOfAllPagesIsDenseAttention) {
+  const Job dense = dense_job();
+  Job covering = policy_job("block_topk", {{"vortex_topk_val", 30}});
+  covering.incumbent = run(dense).at(Stage::kRace).outcomes;
+  const auto results = run(covering);
+  expect_all_pass(results, 6);
+  EXPECT_EQ(hashes_of(results.at(Stage::kRace).outcomes), hashes_of(covering.incumbent));
+  EXPECT_EQ(value_of(results.at(Stage::kRace), "accuracy_difference"), 0.0);
+  EXPECT_EQ(value_of(results.at(Stage::kRecall), "mass_recall"), 1.0);
+  EXPECT_EQ(value_of(results.at(Stage::kRecall), "next_token_agreement"), 1.0);
+  EXPECT_NEAR(value_of(results.at(Stage::kRecall), "kl"), 0.0, 1e-6);
+}
+
+TEST_F(LadderTest, AnyStageCanComeFirstAndGivesTheSame) {
+  Job job = policy_job("quest", {{"vortex_topk_val", 3}});
+  job.task.temperature = 0.8;
+  job.task.trials = 2;
+  const auto whole = run(job);
+  expect_all_pass(whole, 6);
+  job.stages = {Stage::kRace};
+  job.batch = 3;  // another schedule, the same tokens
+  job.prefix_folder.clear();
+  const auto race = run(job);
+  expect_all_pass(race, 1);
+  EXPECT_EQ(hashes_of(race.at(Stage::kRace).outcomes), hashes_of(whole.at(Stage::kRace).outcomes));
+  job.stages = {Stage::kConfirm};
+  const auto confirm = run(job);
+  expect_all_pass(confirm, 1);
+  EXPECT_EQ(hashes_of(confirm.at(Stage::kConfirm).outcomes), hashes_of(whole.at(Stage::kConfirm).outcomes));
+  // Sampling does differ from trial to trial.
+  const std::vector<Outcome>& outcomes = race.at(Stage::kRace).outcomes;
+  EXPECT_EQ(outcomes[0].problem, outcomes[1].problem);
+  EXPECT_NE(outcomes[0].tokens_hash, outcomes[1].tokens_hash);
+}
+
+// The incumbent right everywhere, the tiny model nowhere: clear after the first round.
+TEST_F(LadderTest, TheRaceEndsWhenTheOutcomeIsClear) {
+  Job job = policy_job("block_topk", {{"vortex_topk_val", 3}});
+  job.stages = {Stage::kRace, Stage::kSpeed};
+  const auto problems = make_problems(job.task);
+  ASSERT_TRUE(problems.ok());
+  for (const Problem& problem : *problems) {
+    job.incumbent.push_back({problem.id, 0, true, 45, problem.answer, "rule", std::string(64, '0')});
+  }
+  const auto pruned = run(job);
+  ASSERT_EQ(pruned.size(), 1U) << "the climb ends";
+  EXPECT_EQ(pruned.at(Stage::kRace).verdict, Verdict::kPruned);
+  EXPECT_FALSE(pruned.at(Stage::kRace).blame.has_value());
+  EXPECT_EQ(pruned.at(Stage::kRace).outcomes.size(), 8U);
+  EXPECT_EQ(value_of(pruned.at(Stage::kRace), "accuracy_difference"), -1.0);
+  job.race_margin = 1.0;
+  const auto tolerated = run(job);
+  expect_all_pass(tolerated, 2);
+  EXPECT_EQ(tolerated.at(Stage::kRace).outcomes.size(), 12U);
+  // Outcomes of other problems are no comparison.
+  for (Outcome& outcome : job.incumbent) outcome.problem += "-other";
+  job.race_margin = 0.0;
+  expect_all_pass(run(job), 2);
+}
+
+TEST_F(LadderTest, ABadPolicyIsTheCandidatesFault) {
+  Job job = policy_job("quest", {});
+  job.module_text = "import os\n";
+  const auto results = run(job);
+  ASSERT_EQ(results.size(), 1U);
+  const StageResult& compile = results.at(Stage::kCompile);
+  EXPECT_EQ(compile.verdict, Verdict::kFail);
+  EXPECT_EQ(compile.blame, Blame::kCandidate);
+  EXPECT_NE(compile.message.find("policy.py:1:"), std::string::npos) << compile.message;
+}
+
+TEST_F(LadderTest, ImpossibleJobsAreRefusedInTheirFirstStage) {
+  Job no_model = dense_job();
+  no_model.model_path = folder_.path() / "nowhere";
+  Job no_task = dense_job();
+  no_task.task.kind = "riddles";
+  Job too_long = dense_job();
+  too_long.task.max_new_tokens = 9000;
+  Job no_memory = dense_job();
+  no_memory.kv_memory_bytes = 1000;
+  for (const Job& job : {no_model, no_task, too_long, no_memory}) {
+    const auto results = run(job);
+    ASSERT_EQ(results.size(), 1U);
+    EXPECT_EQ(results.at(Stage::kCompile).verdict, Verdict::kFail);
+    EXPECT_EQ(results.at(Stage::kCompile).blame, Blame::kCandidate) << results.at(Stage::kCompile).message;
+    EXPECT_FALSE(results.at(Stage::kCompile).message.empty());
+  }
+}
+
+TEST_F(LadderTest, DenseTracesAreKeptAndDamagedOnesMadeAnew) {
+  Job job = policy_job("quest", {{"vortex_topk_val", 3}});
+  job.stages = {Stage::kRecall};
+  const auto first = run(job);
+  std::vector<fs::path> traces;
+  for (const auto& entry : fs::directory_iterator(job.prefix_folder)) {
+    if (entry.path().filename().string().starts_with("trace-")) traces.push_back(entry.path());
+  }
+  ASSERT_EQ(traces.size(), 2U);
+  const std::string kept = *read_file(traces[0]);
+  for (const std::string& damage : {kept.substr(0, kept.size() / 2), std::string("{}"), std::string("[1]")}) {
+    ASSERT_TRUE(write_file_atomic(traces[0], damage).ok());
+    const auto again = run(job);
+    expect_all_pass(again, 1);
+    EXPECT_EQ(value_of(again.at(Stage::kRecall), "kl"), value_of(first.at(Stage::kRecall), "kl"));
+    EXPECT_EQ(*read_file(traces[0]), kept);
+  }
+}
+
+TEST(BuildId, NamesThisProgram) {
+  EXPECT_EQ(build_id().size(), 40U) << build_id();
+  EXPECT_EQ(build_id().find_first_not_of("0123456789abcdef"), std::string::npos);
+}
+
+// The shipped model solves short problems under dense attention, fewer with few pages.
+TEST(ShippedModel, AccuracyDependsOnTheBudget) {
+  Job job;
+  job.id = "dense";
+  job.dense = true;
+  job.model_path = kSource + "/models/chain-4m";
+  job.task.definitions = 96;
+  job.task.chain = 10;
+  job.task.problems = 8;
+  job.task.max_new_tokens = 110;
+  job.stages = {Stage::kRace};
+  std::map<int, double> accuracy;
+  const auto race = [&](int pages) {
+    climb(job, {{}, [&](const StageResult& result) { accuracy[pages] = value_of(result, "accuracy"); }});
+  };
+  race(1000);
+  job.dense = false;
+  job.module_text = *read_file(kSource + "/examples/policies/block_topk.py");
+  nlohmann::json config = nlohmann::json::parse(*read_file(kSource + "/examples/policies/block_topk.json"));
+  config["vortex_topk_val"] = 1;
+  job.config_text = config.dump();
+  race(1);
+  EXPECT_GE(accuracy[1000], 0.75);
+  EXPECT_LE(accuracy[1], 0.25);
+}
+
+}  // namespace
+}  // namespace vortex::evals
