@@ -1,15 +1,10 @@
 #include "agent/history.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
 namespace vortex::agent {
-namespace {
-
-constexpr std::string_view kConfirm = "confirm";
-
-}  // namespace
-
 const CandidateHistory* History::find(int64_t candidate) const {
   for (const CandidateHistory& entry : candidates) {
     if (entry.row.id == candidate) return &entry;
@@ -61,14 +56,15 @@ const db::StageRow* last_stage(const CandidateHistory& candidate, std::string_vi
 }
 
 std::vector<db::StageRow> last_climb(const CandidateHistory& candidate) {
+  const auto is_ours = [](const db::StageRow& row) { return row.stage == "check" || row.stage == "novelty"; };
   int64_t attempt = 0;
   for (const db::StageRow& row : candidate.stages) {
-    const bool confirms_only = row.stage == kConfirm && row.attempt > attempt;
-    if (!confirms_only && row.attempt > attempt) attempt = row.attempt;
+    const bool confirms_only = row.stage == "confirm" && row.attempt > attempt;
+    if (!confirms_only && !is_ours(row)) attempt = std::max(attempt, row.attempt);
   }
   std::vector<db::StageRow> climb;
   for (const db::StageRow& row : candidate.stages) {
-    if (row.attempt == attempt) climb.push_back(row);
+    if (is_ours(row) || row.attempt == attempt) climb.push_back(row);
   }
   return climb;
 }

@@ -29,7 +29,8 @@ Result<CandidateHistory> read_candidate(db::Store& store, int64_t candidate);
 
 // The latest row of a stage; null when it never got there.
 const db::StageRow* last_stage(const CandidateHistory& candidate, std::string_view stage);
-// The stage rows of the last attempt at the ladder (a confirm attempt is not one), oldest first.
+// The check and novelty rows and those of the last worker that climbed (one that only confirmed is not meant), oldest
+// first.
 std::vector<db::StageRow> last_climb(const CandidateHistory& candidate);
 // The outcomes that belong to a stage row.
 std::vector<evals::Outcome> outcomes_of(const CandidateHistory& candidate, const db::StageRow& stage);

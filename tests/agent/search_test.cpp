@@ -1,0 +1,369 @@
+#include "agent/search.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <set>
+
+#include "agent/history.h"
+#include "agent/proposer.h"
+#include "agent/standing.h"
+#include "db/store.h"
+#include "tests/agent/synthetic.h"
+
+namespace vortex::agent {
+namespace {
+
+class SearchTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (std::filesystem::temp_directory_path() / "vortex-search-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    hooks_ = test_hooks(workers_, &now_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  static std::unique_ptr<db::Store> open(const std::filesystem::path& folder) {
+    auto store = db::Store::open(folder);
+    EXPECT_TRUE(store.ok()) << store.error().message;
+    return std::move(store).value();
+  }
+
+  static db::Run add_run(db::Store& store, const SearchOptions& options) {
+    db::Run run;
+    run.name = "test";
+    run.config = to_json(options).dump();
+    run.state = "running";
+    EXPECT_TRUE(store.add_run(run).ok());
+    return *store.find_run("test").value();
+  }
+
+  Result<SearchEnd> sit(db::Store& store) { return run_search(store, run_of(store), options_, test_model(), hooks_); }
+
+  db::Run run_of(db::Store& store) {
+    const auto found = store.find_run("test").value();
+    return found ? *found : add_run(store, options_);
+  }
+
+  // What must be equal between a search in one go and one that was interrupted: decisions and results, not attempts.
+  static std::vector<std::string> decisions(db::Store& store) {
+    const History history = read_history(store, *store.find_run("test").value()).value();
+    std::vector<std::string> lines;
+    for (const CandidateHistory& candidate : history.candidates) {
+      const db::Candidate& row = candidate.row;
+      std::string line = std::to_string(row.id) + " " + std::to_string(row.batch) + "." + std::to_string(row.slot) +
+                         "." + std::to_string(row.draw) + " " + row.key + " " + row.module_object + " " +
+                         row.config_object + " " + row.origin + " " + row.state + " " + row.verdict;
+      for (const db::LineageEdge& edge : candidate.parents) line += " <" + std::to_string(edge.parent) + edge.operation;
+      for (const db::StageRow& stage : last_climb(candidate)) {
+        line += " " + stage.stage + "=" + stage.verdict;
+        for (const evals::Outcome& outcome : outcomes_of(candidate, stage)) {
+          line += outcome.correct ? "1" : "0";
+        }
+      }
+      lines.push_back(line);
+    }
+    return lines;
+  }
+
+  static void expect_same_decisions(db::Store& a, db::Store& b) {
+    const std::vector<std::string> left = decisions(a);
+    const std::vector<std::string> right = decisions(b);
+    ASSERT_EQ(left.size(), right.size());
+    for (size_t i = 0; i < left.size(); ++i) EXPECT_EQ(left[i], right[i]);
+  }
+
+  std::filesystem::path folder_;
+  SyntheticWorkers workers_;
+  double now_ = 1000;
+  SearchOptions options_ = test_options();
+  SearchHooks hooks_;
+};
+
+TEST_F(SearchTest, SpendsItsEvaluationsAndKeepsEveryAttempt) {
+  auto store = open(folder_);
+  const auto end = sit(*store);
+  ASSERT_TRUE(end.ok()) << end.error().message;
+  EXPECT_EQ(*end, SearchEnd::kBudget);
+  const History history = read_history(*store, run_of(*store)).value();
+  int evaluated = 0;
+  std::set<std::string> keys;
+  for (const CandidateHistory& candidate : history.candidates) {
+    EXPECT_EQ(candidate.row.state, "done");
+    if (candidate.row.batch == 0) continue;
+    ASSERT_FALSE(candidate.stages.empty());
+    if (last_stage(candidate, "compile") == nullptr) continue;
+    ++evaluated;
+    EXPECT_TRUE(keys.insert(candidate.row.key).second) << "evaluated twice";
+    EXPECT_EQ(last_stage(candidate, "check")->verdict, "pass");
+    EXPECT_EQ(last_stage(candidate, "novelty")->verdict, "pass");
+  }
+  EXPECT_EQ(evaluated, options_.max_evals);
+  EXPECT_EQ(history.run.state, "finished");
+  const Standing standing = standing_of(history, options_);
+  EXPECT_GE(standing.front().size(), 1u);
+  for (const Point& point : standing.front()) {
+    EXPECT_NE(last_stage(*history.find(point.candidate), "confirm"), nullptr) << "the front is confirmed";
+  }
+}
+
+TEST_F(SearchTest, TheSameSeedMakesTheSameDecisions) {
+  auto first = open(folder_ / "a");
+  auto second = open(folder_ / "b");
+  auto other = open(folder_ / "c");
+  ASSERT_TRUE(sit(*first).ok());
+  ASSERT_TRUE(sit(*second).ok());
+  EXPECT_EQ(decisions(*first), decisions(*second));
+  options_.seed = 12;
+  ASSERT_TRUE(sit(*other).ok());
+  EXPECT_NE(decisions(*first), decisions(*other));
+}
+
+TEST_F(SearchTest, TwoWorkersDecideLikeOne) {
+  auto one = open(folder_ / "one");
+  auto two = open(folder_ / "two");
+  ASSERT_TRUE(sit(*one).ok());
+  options_.workers = 3;
+  ASSERT_TRUE(sit(*two).ok());
+  EXPECT_EQ(decisions(*one), decisions(*two));
+}
+
+TEST_F(SearchTest, AResumedSearchDecidesLikeAnUninterruptedOne) {
+  auto clean = open(folder_ / "clean");
+  ASSERT_TRUE(sit(*clean).ok());
+  // Every sitting ends after a few jobs: by draining in even ones, by killing what runs in odd ones.
+  auto store = open(folder_ / "resumed");
+  int sittings = 0;
+  for (bool done = false; !done; ++sittings) {
+    ASSERT_LT(sittings, 60);
+    const int jobs_before = workers_.jobs;
+    hooks_.stop = [&, limit = 2 + sittings % 3] {
+      if (workers_.jobs - jobs_before < limit) return StopLevel::kNone;
+      return sittings % 2 == 0 ? StopLevel::kDrain : StopLevel::kKill;
+    };
+    const auto end = sit(*store);
+    ASSERT_TRUE(end.ok()) << end.error().message;
+    done = *end != SearchEnd::kInterrupted;
+    EXPECT_EQ(run_of(*store).state, done ? "finished" : "interrupted");
+  }
+  EXPECT_GT(sittings, 3);
+  expect_same_decisions(*clean, *store);
+}
+
+TEST_F(SearchTest, ASearchThatIsKilledDecidesLikeAnUninterruptedOne) {
+  auto clean = open(folder_ / "clean");
+  ASSERT_TRUE(sit(*clean).ok());
+  const std::filesystem::path folder = folder_ / "killed";
+  int status = 1;
+  int sittings = 0;
+  for (; sittings < 40 && status != 0; ++sittings) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      // Dies without a word at a stage result whose number differs from sitting to sitting.
+      const int fatal = 3 + 5 * (sittings % 4) + sittings;
+      const RunJob run_job = hooks_.run_job;
+      int counted = 0;
+      hooks_.run_job = [&](const evals::Job& job, const auto& on_result, const auto& should_stop) {
+        return run_job(
+            job,
+            [&](const evals::StageResult& result) {
+              on_result(result);
+              if (++counted == fatal) ::_exit(9);
+            },
+            should_stop);
+      };
+      auto store = db::Store::open(folder);
+      if (!store.ok()) ::_exit(8);
+      ::_exit(sit(**store).ok() ? 0 : 7);
+    }
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    ASSERT_TRUE(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 9) << WEXITSTATUS(status);
+  }
+  EXPECT_EQ(status, 0);
+  EXPECT_GT(sittings, 2);
+  auto store = open(folder);
+  expect_same_decisions(*clean, *store);
+}
+
+TEST_F(SearchTest, AStopRequestInTheStoreDrainsTheSearch) {
+  auto store = open(folder_);
+  auto other = open(folder_);
+  const db::Run run = run_of(*store);
+  bool asked = false;
+  hooks_.on_candidate = [&](const CandidateSummary&) {
+    now_ += 5;  // so that the next look at the requests is due
+    if (asked) return;
+    asked = true;
+    EXPECT_TRUE(other->add_event(run.id, "stop-requested", "{}").ok());
+  };
+  const auto end = sit(*store);
+  ASSERT_TRUE(end.ok());
+  EXPECT_EQ(*end, SearchEnd::kInterrupted);
+  const std::vector<db::Candidate> rows = store->candidates(run.id).value();
+  for (const db::Candidate& row : rows) EXPECT_NE(row.state, "running");
+  // The request was for that sitting.
+  hooks_.on_candidate = {};
+  EXPECT_EQ(sit(*store).value(), SearchEnd::kBudget);
+}
+
+TEST_F(SearchTest, WallClockIsCountedOverSittings) {
+  options_.max_evals = 0;
+  options_.seconds = 100;
+  auto store = open(folder_);
+  const RunJob run_job = hooks_.run_job;
+  hooks_.run_job = [&](const evals::Job& job, const auto& on_result, const auto& should_stop) {
+    now_ += 8;
+    return run_job(job, on_result, should_stop);
+  };
+  int finished = 0;
+  hooks_.on_candidate = [&](const CandidateSummary&) { ++finished; };
+  hooks_.stop = [&] { return finished >= 4 ? StopLevel::kDrain : StopLevel::kNone; };
+  EXPECT_EQ(sit(*store).value(), SearchEnd::kInterrupted);
+  const double used = run_of(*store).seconds_used;
+  EXPECT_GT(used, 30);
+  EXPECT_LT(used, 60);
+  hooks_.stop = [] { return StopLevel::kNone; };
+  now_ += 100'000;  // between sittings time does not count
+  EXPECT_EQ(sit(*store).value(), SearchEnd::kBudget);
+  EXPECT_LE(run_of(*store).seconds_used, 100 + 8);
+  EXPECT_GT(run_of(*store).seconds_used, 90);
+}
+
+evals::StageResult planted(Blame blame, const std::string& message) {
+  evals::StageResult result;
+  result.stage = evals::Stage::kCompile;
+  result.verdict = evals::Verdict::kError;
+  result.blame = blame;
+  result.message = message;
+  return result;
+}
+
+TEST_F(SearchTest, APassingFaultOfTheMachineIsRetried) {
+  auto store = open(folder_);
+  int faults = 2;
+  workers_.fault = [&](const evals::Job& job) -> std::optional<evals::StageResult> {
+    if (job.dense || faults == 0) return std::nullopt;
+    --faults;
+    return planted(Blame::kEnvironment, "the GPU is gone");
+  };
+  ASSERT_EQ(sit(*store).value(), SearchEnd::kBudget);
+  auto clean = open(folder_ / "clean");
+  workers_.fault = {};
+  ASSERT_TRUE(sit(*clean).ok());
+  expect_same_decisions(*clean, *store);  // nobody was scored for it
+}
+
+TEST_F(SearchTest, AMachineThatStaysBrokenEndsTheSearchResumably) {
+  auto store = open(folder_);
+  int jobs = 0;
+  workers_.fault = [&](const evals::Job&) -> std::optional<evals::StageResult> {
+    if (++jobs < 4) return std::nullopt;
+    return planted(Blame::kEnvironment, "the GPU is gone");
+  };
+  const auto end = sit(*store);
+  ASSERT_FALSE(end.ok());
+  EXPECT_EQ(end.error().blame, Blame::kEnvironment);
+  EXPECT_NE(end.error().message.find("the GPU is gone"), std::string::npos);
+  EXPECT_EQ(run_of(*store).state, "interrupted");
+  const std::vector<db::Candidate> rows = store->candidates(run_of(*store).id).value();
+  for (const db::Candidate& row : rows) EXPECT_NE(row.verdict, "error");
+  workers_.fault = {};
+  EXPECT_EQ(sit(*store).value(), SearchEnd::kBudget);
+  auto clean = open(folder_ / "clean");
+  ASSERT_TRUE(sit(*clean).ok());
+  expect_same_decisions(*clean, *store);
+}
+
+TEST_F(SearchTest, ACandidateThatBreaksAMachineThatWorksIsSetAsideUnscored) {
+  auto store = open(folder_);
+  std::string victim;
+  workers_.fault = [&](const evals::Job& job) -> std::optional<evals::StageResult> {
+    if (job.dense) return std::nullopt;
+    if (victim.empty()) victim = job.module_text + job.config_text;
+    if (job.module_text + job.config_text != victim) return std::nullopt;
+    return planted(Blame::kEnvironment, "the worker was killed from outside");
+  };
+  ASSERT_EQ(sit(*store).value(), SearchEnd::kBudget);
+  const History history = read_history(*store, run_of(*store)).value();
+  int errors = 0;
+  for (const CandidateHistory& candidate : history.candidates) {
+    if (candidate.row.verdict != "error") continue;
+    ++errors;
+    EXPECT_FALSE(point_of(candidate, options_.rank_speed, 1).has_value());
+    EXPECT_EQ(candidate.stages.back().attempt, 3);
+  }
+  EXPECT_EQ(errors, 1);
+}
+
+TEST_F(SearchTest, OurOwnFaultsInARowEndTheSearch) {
+  auto store = open(folder_);
+  workers_.fault = [&](const evals::Job& job) -> std::optional<evals::StageResult> {
+    if (job.dense) return std::nullopt;
+    return planted(Blame::kInternal, "the worker crashed: SIGSEGV");
+  };
+  const auto end = sit(*store);
+  ASSERT_FALSE(end.ok());
+  EXPECT_EQ(end.error().blame, Blame::kInternal);
+}
+
+TEST_F(SearchTest, WithoutABaselineThereIsNoSearch) {
+  auto store = open(folder_);
+  workers_.fault = [&](const evals::Job&) -> std::optional<evals::StageResult> {
+    evals::StageResult result = planted(Blame::kCandidate, "model.safetensors is truncated");
+    result.verdict = evals::Verdict::kFail;
+    return result;
+  };
+  const auto end = sit(*store);
+  ASSERT_FALSE(end.ok());
+  EXPECT_EQ(end.error().blame, Blame::kCandidate);
+  EXPECT_NE(end.error().message.find("truncated"), std::string::npos);
+  EXPECT_EQ(run_of(*store).state, "failed");
+  workers_.fault = {};
+  EXPECT_TRUE(sit(*store).ok());  // a repaired model
+}
+
+TEST_F(SearchTest, AFrontMemberThatFailsOnHeldOutProblemsLeavesIt) {
+  auto store = open(folder_);
+  workers_.fault = [&](const evals::Job& job) -> std::optional<evals::StageResult> {
+    if (job.dense || job.stages.front() != evals::Stage::kConfirm) return std::nullopt;
+    evals::StageResult result;
+    result.stage = evals::Stage::kConfirm;
+    result.verdict = evals::Verdict::kFail;
+    result.blame = Blame::kCandidate;
+    result.message = "worse than dense attention on held-out problems";
+    return result;
+  };
+  ASSERT_EQ(sit(*store).value(), SearchEnd::kBudget);
+  const History history = read_history(*store, run_of(*store)).value();
+  const Standing standing = standing_of(history, options_);
+  ASSERT_EQ(standing.front().size(), 1u);
+  EXPECT_EQ(history.find(standing.front()[0].candidate)->row.origin, "dense");
+}
+
+TEST(Options, SurviveTheRoundTripAndRefuseUnknownKeys) {
+  SearchOptions options = test_options();
+  options.seconds = 300;
+  options.seeds_folder = "policies";
+  const nlohmann::json json = to_json(options);
+  const auto back = options_from_json(json);
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(to_json(*back), json);
+  nlohmann::json misspelled = json;
+  misspelled["max_eval"] = 3;
+  EXPECT_FALSE(options_from_json(misspelled).ok());
+}
+
+TEST(Proposers, AnUnknownNameGetsTheNearest) {
+  const auto proposer = make_proposer("evlove");
+  ASSERT_FALSE(proposer.ok());
+  EXPECT_NE(proposer.error().hint.find("evolve"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace vortex::agent

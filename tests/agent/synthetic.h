@@ -1,0 +1,129 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <string>
+
+#include "agent/search.h"
+#include "core/base/rng.h"
+#include "core/base/sha256.h"
+#include "core/vflow/canonical.h"
+#include "core/vflow/cost.h"
+
+namespace vortex::agent {
+
+inline vflow::ModelGeometry test_model() {
+  vflow::ModelGeometry model;
+  model.layers = 4;
+  model.num_q_heads = 8;
+  model.num_kv_heads = 2;
+  model.head_dim = 64;
+  model.max_context = 8192;
+  return model;
+}
+
+// Stands in for workers: a policy's accuracy and speed are known functions of its source, with the noise of a hash, so
+// that the same job always gets the same results. Faults are planted through the members.
+struct SyntheticWorkers {
+  int problems = 16;
+  std::atomic<int> jobs = 0;
+  std::function<std::optional<evals::StageResult>(const evals::Job&)> fault;  // a result that ends the climb at once
+
+  Result<std::vector<evals::StageResult>> run(const evals::Job& job,
+                                              const std::function<void(const evals::StageResult&)>& on_result,
+                                              const std::function<bool()>& should_stop) {
+    ++jobs;
+    std::vector<evals::StageResult> results;
+    const auto report = [&](evals::StageResult result) {
+      results.push_back(result);
+      on_result(result);
+    };
+    if (fault) {
+      if (const auto planted = fault(job)) {
+        report(*planted);
+        return results;
+      }
+    }
+    for (evals::Stage stage : job.stages) {
+      evals::StageResult result = stage_result(job, stage);
+      if (should_stop()) {
+        result = {};
+        result.stage = stage;
+        result.verdict = evals::Verdict::kError;
+        result.blame = Blame::kEnvironment;
+        result.message = "stopped on request";
+      }
+      report(result);
+      if (result.verdict != evals::Verdict::kPass) break;
+    }
+    return results;
+  }
+
+  // Between 0 and 1, fixed for a policy: dense attention is the most accurate, the slowest.
+  static double quality(const evals::Job& job) {
+    if (job.dense) return 1.0;
+    return Rng(std::stoull(sha256_hex(job.module_text + job.config_text).substr(0, 15), nullptr, 16)).uniform();
+  }
+
+ private:
+  evals::StageResult stage_result(const evals::Job& job, evals::Stage stage) const {
+    evals::StageResult result;
+    result.stage = stage;
+    result.verdict = evals::Verdict::kPass;
+    result.seconds = 0.01;
+    result.evidence["model_hash"] = "synthetic";
+    const double good = quality(job);
+    if (stage == evals::Stage::kValidate && good < 0.1) {
+      result.verdict = evals::Verdict::kFail;
+      result.blame = Blame::kCandidate;
+      result.message = "planted: disagrees with the oracle";
+    }
+    if (stage == evals::Stage::kRace || stage == evals::Stage::kConfirm) add_outcomes(job, stage, good, result);
+    if (stage == evals::Stage::kSpeed) {
+      const double speed = job.dense ? 1.0 : 1.0 + 2.0 * (1.0 - good);
+      result.metrics.push_back({"speedup_vs_dense", speed, speed * 0.98, speed * 1.02, "x"});
+    }
+    return result;
+  }
+
+  void add_outcomes(const evals::Job& job, evals::Stage stage, double good, evals::StageResult& result) const {
+    for (int i = 0; i < problems; ++i) {
+      Rng rng(stream_key(job.task.seed, static_cast<uint64_t>(i), static_cast<uint64_t>(stage)));
+      evals::Outcome outcome;
+      outcome.problem = std::string(evals::stage_name(stage)) + std::to_string(i);
+      outcome.correct = rng.uniform() < 0.3 + 0.7 * good;
+      outcome.tokens = 10;
+      outcome.tokens_hash = sha256_hex(job.module_text + outcome.problem);
+      result.outcomes.push_back(outcome);
+    }
+  }
+};
+
+inline SearchOptions test_options() {
+  SearchOptions options;
+  options.job.id = "template";
+  options.job.model_path = "synthetic";
+  options.job.stages = {evals::Stage::kCompile, evals::Stage::kValidate, evals::Stage::kRace, evals::Stage::kSpeed};
+  options.job.confirm_seed = 2;
+  options.seed = 11;
+  options.max_evals = 16;
+  options.rank_speed = RankSpeed::kModelled;
+  return options;
+}
+
+inline SearchHooks test_hooks(SyntheticWorkers& workers, double* now) {
+  SearchHooks hooks;
+  hooks.run_job = [&workers](const auto& job, const auto& on_result, const auto& should_stop) {
+    return workers.run(job, on_result, should_stop);
+  };
+  hooks.modelled_speed = [](const vflow::Policy& policy) {
+    return vflow::decode_cost(policy, test_model(), 4096).byte_ratio();
+  };
+  hooks.stop = [] { return StopLevel::kNone; };
+  hooks.clock = [now] { return *now; };
+  hooks.sleep = [now](double seconds) { *now += seconds; };
+  return hooks;
+}
+
+}  // namespace vortex::agent
