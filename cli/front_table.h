@@ -1,0 +1,37 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/history.h"
+#include "agent/options.h"
+#include "cli/output.h"
+#include "evals/statistics.h"
+
+namespace vortex::cli {
+
+// One member of a search's front. Intervals are 95 % ones.
+struct FrontRow {
+  int64_t id = 0;
+  std::string origin;                           // "dense" for the baseline
+  std::string rationale;                        // in words, from the proposer
+  evals::Interval accuracy;                     // on the search problems
+  evals::Interval speed;                        // over dense attention's
+  std::optional<evals::Interval> tokens_per_s;  // nothing when the speed stage did not run
+  double front_probability = 0;                 // of being non-dominated, given the intervals
+  std::optional<evals::Interval> confirmed;     // accuracy on held-out problems; nothing before the confirm stage
+  bool is_dense() const { return origin == "dense"; }
+};
+
+// The front of a search as its rows tell it, fastest last.
+std::vector<FrontRow> front_rows(const agent::History& history, const agent::SearchOptions& options);
+Table front_table(const std::vector<FrontRow>& rows);
+nlohmann::json to_json(const FrontRow& row);
+
+// A metric of a candidate's latest row of a stage; nothing when there is no such row or metric.
+std::optional<evals::Interval> stage_metric(const agent::CandidateHistory& candidate, std::string_view stage,
+                                            std::string_view metric);
+
+}  // namespace vortex::cli
