@@ -1,0 +1,104 @@
+#include "cli/arguments.h"
+
+#include <array>
+#include <cstdlib>
+#include <sstream>
+#include <utility>
+
+#include "core/base/files.h"
+#include "core/base/text.h"
+
+namespace vortex::cli {
+namespace {
+
+constexpr std::array kEnvironment = {
+    std::pair{"VORTEX_WORKSPACE", "workspace"},
+    std::pair{"VORTEX_WORKER", "worker"},
+    std::pair{"VORTEX_MODEL", "model"},
+};
+
+std::vector<std::string> option_names(const CLI::App& verb) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : verb.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back(name);
+  }
+  return names;
+}
+
+bool has_option(const CLI::App& verb, const std::string& name) {
+  const std::vector<std::string> names = option_names(verb);
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::string suggestion(const std::string& name, const CLI::App& verb) {
+  const auto nearest = nearest_word(name, option_names(verb));
+  return nearest ? "did you mean --" + *nearest + "?" : "`vortex " + verb.get_name() + " --help` lists the options";
+}
+
+// The value of --config on the command line; empty when there is none.
+std::string config_path(const std::vector<std::string>& arguments) {
+  std::string path;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == "--config" && i + 1 < arguments.size()) path = arguments[i + 1];
+    if (arguments[i].starts_with("--config=")) path = arguments[i].substr(9);
+  }
+  return path;
+}
+
+Result<std::vector<std::string>> read_config(const CLI::App& verb, const std::string& path) {
+  VORTEX_ASSIGN(const std::string text, read_file(path));
+  std::vector<CLI::ConfigItem> items;
+  try {
+    std::istringstream stream(text);
+    items = CLI::ConfigTOML().from_config(stream);
+  } catch (const CLI::Error& error) {
+    return candidate_error(path + ": " + error.what());
+  }
+  std::vector<std::string> arguments;
+  for (const CLI::ConfigItem& item : items) {
+    if (item.name == "++" || item.name == "--") continue;  // CLI11's marks of sections
+    if (!has_option(verb, item.name) || item.name == "config" || item.name == "help") {
+      const auto nearest = nearest_word(item.name, option_names(verb));
+      return candidate_error(path + ": unknown key: " + item.fullname(),
+                             nearest ? "did you mean " + *nearest + "?"
+                                     : "keys are the long options of `vortex " + verb.get_name() + " --help`");
+    }
+    const bool is_flag = verb.get_option("--" + item.name)->get_expected_max() == 0;
+    for (const std::string& input : item.inputs) {
+      if (!is_flag) arguments.push_back("--" + item.name + "=" + input);
+      if (is_flag && input == "true") arguments.push_back("--" + item.name);
+    }
+  }
+  return arguments;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> complete_arguments(const CLI::App& verb, const std::vector<std::string>& arguments) {
+  std::vector<std::string> complete = {arguments.front()};
+  const std::string config = has_option(verb, "config") ? config_path(arguments) : "";
+  if (!config.empty()) {
+    VORTEX_ASSIGN(const std::vector<std::string> from_file, read_config(verb, config));
+    complete.insert(complete.end(), from_file.begin(), from_file.end());
+  }
+  for (const auto& [variable, option] : kEnvironment) {
+    const char* value = std::getenv(variable);
+    if (value != nullptr && *value != '\0' && has_option(verb, option)) {
+      complete.push_back("--" + std::string(option) + "=" + value);
+    }
+  }
+  complete.insert(complete.end(), arguments.begin() + 1, arguments.end());
+  return complete;
+}
+
+Error describe_parse_error(const CLI::App& verb, const CLI::ParseError& error) {
+  for (const std::string& left : verb.remaining()) {
+    if (!left.starts_with("-")) continue;
+    const std::string name =
+        left.substr(left.find_first_not_of('-') == std::string::npos ? left.size() : left.find_first_not_of('-'));
+    return candidate_error("unknown option: " + left, suggestion(name.substr(0, name.find('=')), verb));
+  }
+  return candidate_error(error.what(), "see `vortex " + verb.get_name() + " --help`");
+}
+
+}  // namespace vortex::cli

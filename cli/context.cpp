@@ -1,0 +1,114 @@
+#include "cli/context.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+#include "core/base/text.h"
+
+namespace vortex::cli {
+
+CLI::App* add_verb(CLI::App& app, Context& context, const std::string& name, const std::string& help,
+                   std::function<Result<int>()> action) {
+  CLI::App* verb = app.add_subcommand(name, help);
+  verb->callback([&context, action = std::move(action)] { context.action = action; });
+  return verb;
+}
+
+void add_workspace_option(CLI::App* verb, Context& context) {
+  verb->add_option("--workspace", context.workspace, "folder with everything that is kept (.vortex)");
+}
+
+void add_format_option(CLI::App* verb, Context& context) {
+  verb->add_option("--format", context.format_text, "text, json or jsonl")
+      ->check(CLI::IsMember({"text", "json", "jsonl"}));
+}
+
+void add_worker_option(CLI::App* verb, Context& context) {
+  verb->add_option("--worker", context.worker, "the vortex-worker program (beside vortex)");
+}
+
+Result<double> parse_duration(const std::string& text) {
+  const Error error = candidate_error("not a duration: " + text, "write 90s, 5m, 8h or 1h30m");
+  double total = 0;
+  size_t at = 0;
+  while (at < text.size()) {
+    char* end = nullptr;
+    const double number = std::strtod(text.c_str() + at, &end);
+    const auto stop = static_cast<size_t>(end - text.c_str());
+    if (stop == at || !std::isfinite(number) || number < 0) return error;
+    double unit = 1;
+    at = stop;
+    if (at < text.size()) {
+      const size_t which = std::string("smhd").find(text[at++]);
+      if (which == std::string::npos) return error;
+      unit = std::array{1.0, 60.0, 3600.0, 86400.0}[which];
+    }
+    total += number * unit;
+  }
+  if (text.empty() || total <= 0) return error;
+  return total;
+}
+
+std::string duration_text(double seconds) {
+  const auto whole = static_cast<long long>(std::max(0.0, std::round(seconds)));
+  char text[48];
+  if (whole < 60) {
+    std::snprintf(text, sizeof text, "%llds", whole);
+  } else if (whole < 3600) {
+    std::snprintf(text, sizeof text, "%lldm%02llds", whole / 60, whole % 60);
+  } else {
+    std::snprintf(text, sizeof text, "%lldh%02lldm", whole / 3600, whole / 60 % 60);
+  }
+  return text;
+}
+
+Result<db::Run> find_run(db::Store& store, const std::string& name) {
+  VORTEX_ASSIGN(const std::vector<db::Run> runs, store.runs());
+  if (runs.empty())
+    return candidate_error("this workspace has no searches yet", "start one: vortex search --model DIR");
+  if (name.empty()) return runs.front();
+  VORTEX_ASSIGN(const std::optional<db::Run> run, store.find_run(name));
+  if (run) return *run;
+  std::vector<std::string> names;
+  for (const db::Run& other : runs) names.push_back(other.name);
+  const auto nearest = nearest_word(name, names);
+  return candidate_error("no search is called " + name,
+                         nearest ? "did you mean " + *nearest + "?" : "`vortex status` lists them");
+}
+
+Result<db::Candidate> find_candidate(db::Store& store, int64_t id) {
+  VORTEX_ASSIGN(const std::optional<db::Candidate> candidate, store.find_candidate(id));
+  if (candidate) return *candidate;
+  return candidate_error("there is no candidate " + std::to_string(id), "`vortex front` and `vortex report` list them");
+}
+
+Result<std::string> find_worker(const Context& context) {
+  std::string path = context.worker;
+  if (path.empty()) {
+    std::error_code ec;
+    path = (std::filesystem::read_symlink("/proc/self/exe", ec).parent_path() / "vortex-worker").string();
+  }
+  if (::access(path.c_str(), X_OK) != 0) {
+    return environment_error("the worker program is not at " + path,
+                             "build it (scripts/build.sh) or name it with --worker");
+  }
+  return path;
+}
+
+Result<sandbox::ExecutorOptions> executor_options(const Context& context, double stage_seconds, int64_t memory_bytes) {
+  sandbox::ExecutorOptions options;
+  VORTEX_ASSIGN(options.worker_path, find_worker(context));
+  options.scratch_root = (std::filesystem::path(context.workspace) / "scratch").string();
+  options.memory_bytes = memory_bytes;
+  for (evals::Stage stage : {evals::Stage::kCompile, evals::Stage::kValidate, evals::Stage::kRecall,
+                             evals::Stage::kRace, evals::Stage::kSpeed, evals::Stage::kConfirm}) {
+    options.deadlines[stage] = stage_seconds;
+  }
+  return options;
+}
+
+}  // namespace vortex::cli

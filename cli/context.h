@@ -1,0 +1,48 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/output.h"
+#include "core/base/result.h"
+#include "db/store.h"
+#include "sandbox/executor.h"
+
+namespace vortex::cli {
+
+// Options that verbs share, and what the chosen verb does.
+struct Context {
+  std::string workspace = ".vortex";
+  std::string format_text = "text";
+  std::string worker;                   // empty: vortex-worker beside this program
+  std::function<Result<int>()> action;  // set by the verb that was parsed; gives the exit code
+
+  Format format() const { return format_of(format_text); }
+};
+
+// A verb: its name, its help line, and what parsing it makes the program do. `setup` adds its options.
+CLI::App* add_verb(CLI::App& app, Context& context, const std::string& name, const std::string& help,
+                   std::function<Result<int>()> action);
+void add_workspace_option(CLI::App* verb, Context& context);
+void add_format_option(CLI::App* verb, Context& context);
+void add_worker_option(CLI::App* verb, Context& context);
+
+// "90s", "5m", "8h", "1h30m"; plain numbers are seconds.
+Result<double> parse_duration(const std::string& text);
+// "45s", "4m10s", "7h02m".
+std::string duration_text(double seconds);
+
+// The run that a user means: by name or id, the newest when the text is empty.
+Result<db::Run> find_run(db::Store& store, const std::string& name);
+// A candidate that a user named by its number.
+Result<db::Candidate> find_candidate(db::Store& store, int64_t id);
+
+// The worker program: the option, or the one beside this program. Missing: the environment's fault.
+Result<std::string> find_worker(const Context& context);
+// Executor options for a job of this workspace.
+Result<sandbox::ExecutorOptions> executor_options(const Context& context, double stage_seconds, int64_t memory_bytes);
+
+}  // namespace vortex::cli

@@ -1,0 +1,241 @@
+#include "agent/search.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "agent/history.h"
+#include "agent/proposer.h"
+#include "cli/display.h"
+#include "cli/front_table.h"
+#include "cli/verbs.h"
+#include "core/base/rng.h"
+#include "core/model/model.h"
+#include "core/vflow/cost.h"
+
+namespace vortex::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kInterrupted = 130;
+
+struct SearchArguments {
+  std::string model;
+  std::string resume;
+  std::string duration = "5m";
+  std::string rank_speed = "measured";
+  int confirm_problems = 8;
+  bool no_confirm = false;
+  agent::SearchOptions options;
+};
+
+// Signals so far: the first drains, the second kills.
+std::atomic<int> g_signals = 0;
+void on_signal(int) { g_signals = g_signals + 1; }
+
+void catch_signals() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+agent::StopLevel stop_level() {
+  const int signals = g_signals;
+  if (signals == 0) return agent::StopLevel::kNone;
+  return signals == 1 ? agent::StopLevel::kDrain : agent::StopLevel::kKill;
+}
+
+double monotonic_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// "brisk-otter": short, typeable, unlike the names that the workspace has.
+std::string run_name(const std::vector<db::Run>& runs) {
+  static constexpr std::array kFirst = {"brisk", "calm",  "clear", "deep",  "eager", "fleet", "keen",  "late",
+                                        "lucid", "quiet", "rapid", "sharp", "spare", "still", "swift", "vivid"};
+  static constexpr std::array kSecond = {"otter", "heron", "lynx",  "raven", "trout", "ibis", "stoat", "finch",
+                                         "hare",  "vole",  "swift", "gecko", "mole",  "tern", "newt",  "wren"};
+  const auto now = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
+  for (uint64_t attempt = 0;; ++attempt) {
+    Rng rng(stream_key(now, static_cast<uint64_t>(::getpid()), attempt));
+    std::string name = std::string(kFirst[rng.below(kFirst.size())]) + "-" + kSecond[rng.below(kSecond.size())];
+    if (attempt > 64) name += "-" + std::to_string(attempt);
+    const bool taken = std::any_of(runs.begin(), runs.end(), [&](const db::Run& run) { return run.name == name; });
+    if (!taken) return name;
+  }
+}
+
+// What the arguments ask for, complete and checked.
+Result<agent::SearchOptions> options_of(const SearchArguments& arguments, const Context& context) {
+  agent::SearchOptions options = arguments.options;
+  VORTEX_ASSIGN(options.seconds, parse_duration(arguments.duration));
+  options.rank_speed = arguments.rank_speed == "modelled" ? agent::RankSpeed::kModelled : agent::RankSpeed::kMeasured;
+  options.confirm = !arguments.no_confirm;
+  if (arguments.model.empty()) {
+    return candidate_error("which model? no --model was given", "the one that ships: --model models/chain-4m");
+  }
+  std::error_code ec;
+  options.job.model_path = fs::absolute(arguments.model, ec).lexically_normal().string();
+  options.job.prefix_folder = fs::absolute(fs::path(context.workspace) / "prefixes", ec).string();
+  options.job.stages = {evals::Stage::kCompile, evals::Stage::kValidate, evals::Stage::kRecall, evals::Stage::kRace,
+                        evals::Stage::kSpeed};
+  options.job.seed = options.seed;
+  options.job.confirm_seed = options.job.task.seed + 1000003;  // held-out problems
+  options.job.confirm_problems = arguments.confirm_problems;
+  options.job.recall_problems = std::min(options.job.recall_problems, options.job.task.problems);
+  options.job.id = "shared";
+  return options;
+}
+
+// A new run, or the one to resume with the options it was started with.
+struct Sitting {
+  db::Run run;
+  agent::SearchOptions options;
+};
+
+Result<Sitting> new_sitting(db::Store& store, const SearchArguments& arguments, const Context& context) {
+  Sitting sitting;
+  VORTEX_ASSIGN(sitting.options, options_of(arguments, context));
+  VORTEX_TRY(model::read_model_config(sitting.options.job.model_path));
+  VORTEX_ASSIGN(const std::vector<db::Run> runs, store.runs());
+  sitting.run.name = run_name(runs);
+  sitting.run.config = agent::to_json(sitting.options).dump();
+  sitting.run.state = "running";
+  VORTEX_ASSIGN(sitting.run.id, store.add_run(sitting.run));
+  return sitting;
+}
+
+Result<Sitting> resumed_sitting(db::Store& store, const std::string& name) {
+  Sitting sitting;
+  VORTEX_ASSIGN(sitting.run, find_run(store, name));
+  VORTEX_ASSIGN(sitting.options, agent::options_from_json(nlohmann::json::parse(sitting.run.config, nullptr, false)));
+  return sitting;
+}
+
+Result<vflow::ModelGeometry> geometry(const evals::Job& job) {
+  VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
+  // The prompt of task chain has five tokens a definition and four around them.
+  return model::geometry_of(config, job.task.definitions * 5 + 4 + job.task.max_new_tokens, job.kv_memory_bytes);
+}
+
+void print_end(const Context& context, const std::vector<FrontRow>& rows, const db::Run& run,
+               const agent::Progress& progress, agent::SearchEnd end) {
+  if (context.format() != Format::kText) {
+    std::vector<nlohmann::json> items;
+    for (const FrontRow& row : rows) items.push_back(to_json(row));
+    print_records(context.format(), "front", items);
+    return;
+  }
+  std::cout << "\nThe front of search " << run.name << " (" << progress.evaluated << " candidates evaluated, "
+            << progress.refused << " refused before a worker, " << duration_text(progress.seconds_used) << "):\n\n"
+            << front_table(rows).text() << "\n";
+  const int64_t best = rows.empty() ? 1 : rows.back().id;
+  const std::string vortex = std::string("vortex ");
+  const std::string where = context.workspace == ".vortex" ? "" : " --workspace " + context.workspace;
+  std::cout << "Look further:\n"
+            << "  " << vortex << "show " << best << where << "      source, stages and evidence of a candidate\n"
+            << "  " << vortex << "replay front" << where << "  must reproduce every token\n"
+            << "  " << vortex << "report" << where << "        the morning brief\n";
+  if (end == agent::SearchEnd::kInterrupted) {
+    std::cout << "Interrupted. Continue with:\n  " << vortex << "search --resume " << run.name << where << "\n";
+  }
+}
+
+Result<int> search(const SearchArguments& arguments, const Context& context) {
+  VORTEX_ASSIGN(const std::string worker, find_worker(context));
+  VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(context.workspace));
+  Result<Sitting> opened =
+      arguments.resume.empty() ? new_sitting(*store, arguments, context) : resumed_sitting(*store, arguments.resume);
+  if (!opened.ok()) return opened.error();
+  const Sitting sitting = std::move(opened).value();
+  const agent::SearchOptions& options = sitting.options;
+  VORTEX_ASSIGN(const vflow::ModelGeometry model, geometry(options.job));
+  VORTEX_ASSIGN(const sandbox::ExecutorOptions executor,
+                executor_options(context, options.stage_seconds, options.memory_bytes));
+
+  catch_signals();
+  Display display(options);
+  agent::SearchHooks hooks;
+  hooks.run_job = [&](const evals::Job& job, const auto& on_result, const auto& should_stop) {
+    return sandbox::run_job(job, executor, on_result, should_stop);
+  };
+  hooks.modelled_speed = [&](const vflow::Policy& policy) {
+    return vflow::decode_cost(policy, model, model.max_context).byte_ratio();
+  };
+  hooks.stop = stop_level;
+  hooks.clock = monotonic_seconds;
+  hooks.sleep = [](double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); };
+  hooks.on_tick = [&](const agent::Progress& progress) { display.tick(progress, stop_level()); };
+  hooks.on_candidate = [&](const agent::CandidateSummary& summary) { display.candidate(summary); };
+  hooks.on_message = [&](const std::string& message) { display.message(message); };
+
+  display.message("search " + sitting.run.name + " in " + context.workspace + ": " +
+                  (options.seconds > 0 ? duration_text(options.seconds) : "no time limit") + ", seed " +
+                  std::to_string(options.seed) + "; Ctrl-C once finishes what runs, twice stops now");
+  const Result<agent::SearchEnd> end = agent::run_search(*store, sitting.run, options, model, hooks);
+  display.close();
+  if (!end.ok()) {
+    Error error = end.error();
+    if (error.blame == Blame::kEnvironment) error.hint += "\nresume with: vortex search --resume " + sitting.run.name;
+    return error;
+  }
+  VORTEX_ASSIGN(const agent::History history, agent::read_history(*store, sitting.run));
+  print_end(context, front_rows(history, options), sitting.run, display.progress(), *end);
+  return *end == agent::SearchEnd::kInterrupted ? kInterrupted : 0;
+}
+
+void add_task_options(CLI::App* verb, evals::TaskSpec& task) {
+  verb->add_option("--problems", task.problems, "problems that candidates are scored on")->check(CLI::Range(1, 100000));
+  verb->add_option("--definitions", task.definitions, "task chain: definitions in a prompt (5 tokens each)");
+  verb->add_option("--chain", task.chain, "task chain: steps of a solution (10 tokens each)");
+  verb->add_option("--task-seed", task.seed, "seed of the problems");
+}
+
+}  // namespace
+
+void add_search(CLI::App& app, Context& context) {
+  auto arguments = std::make_shared<SearchArguments>();
+  agent::SearchOptions& options = arguments->options;
+  options.job.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  options.job.task.problems = 24;
+  options.job.recall_problems = 2;
+  CLI::App* verb = add_verb(app, context, "search", "Search for policies: the main job.",
+                            [arguments, &context] { return search(*arguments, context); });
+  verb->add_option("--model", arguments->model, "folder of a Hugging Face checkpoint");
+  verb->add_option("--for", arguments->duration, "time to spend over all sittings: 90s, 5m, 8h");
+  verb->add_option("--max-evals", options.max_evals, "candidates to evaluate; 0: no limit");
+  verb->add_option("--resume", arguments->resume, "continue this run with the options it was started with");
+  verb->add_option("--seed", options.seed, "of every decision and draw");
+  verb->add_option("--proposer", options.proposer, "who writes policies")
+      ->check(CLI::IsMember(agent::proposer_names()));
+  verb->add_option("--seeds", options.seeds_folder, "folder of first policies (built-in examples)");
+  verb->add_option("--rank-speed", arguments->rank_speed, "measured or modelled (deterministic)")
+      ->check(CLI::IsMember({"measured", "modelled"}));
+  verb->add_option("--batch", options.batch, "proposals a generation")->check(CLI::Range(1, 1000));
+  verb->add_option("--workers", options.workers, "candidates evaluated at once; more disturb speed measurements")
+      ->check(CLI::Range(1, 256));
+  verb->add_option("--threads", options.job.threads, "threads of a worker")->check(CLI::Range(1, 1024));
+  verb->add_option("--stage-deadline", options.stage_seconds, "seconds that one stage may take");
+  verb->add_option("--memory-limit", options.memory_bytes, "address space of a worker in bytes; 0: no limit");
+  verb->add_option("--confirm-problems", arguments->confirm_problems, "held-out problems for members of the front")
+      ->check(CLI::Range(1, 100000));
+  verb->add_flag("--no-confirm", arguments->no_confirm, "skip the held-out problems");
+  add_task_options(verb, options.job.task);
+  add_workspace_option(verb, context);
+  add_worker_option(verb, context);
+  add_format_option(verb, context);
+}
+
+}  // namespace vortex::cli
