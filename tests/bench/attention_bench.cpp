@@ -1,4 +1,5 @@
-// Achieved bandwidth of paged decode attention beside a plain read of as many bytes, on one thread and on all.
+// Achieved bandwidth of paged decode attention beside plain reads: of consecutive memory, and of the same scattered
+// pages (2 KiB pieces), which is what attention could reach at best. On one thread and on all.
 // usage: attention_bench [threads]
 #include <algorithm>
 #include <atomic>
@@ -80,34 +81,43 @@ std::vector<std::int32_t> choose_blocks(int count) {
   return chosen;
 }
 
-double read_all(const std::vector<Bf16>& data, vortex::cpu::ThreadPool& pool) {
-  static std::atomic<std::uint64_t> sink;
-  const auto* words = reinterpret_cast<const std::uint64_t*>(data.data());
+std::atomic<std::uint64_t> sink;
+
+// Reads `pieces` of one page and kv head each: consecutive ones, or those that the page table names.
+double read_all(const Cache& cache, bool scattered, vortex::cpu::ThreadPool& pool) {
+  constexpr std::int64_t kPiece = kBlock * kHeadDim;
+  const auto pieces = static_cast<std::int64_t>(cache.k.size()) / kPiece;
   return best_seconds([&] {
-    vortex::cpu::parallel_for(&pool, static_cast<std::int64_t>(data.size() / 32),
-                              [&](std::int64_t begin, std::int64_t end, int) {
-                                std::uint64_t sums[8] = {};
-                                for (std::int64_t i = begin; i < end; ++i) {
-                                  for (int j = 0; j < 8; ++j) {
-                                    sums[j] += words[i * 8 + j];
-                                  }
-                                }
-                                sink = std::accumulate(std::begin(sums), std::end(sums), std::uint64_t{0});
-                              });
+    vortex::cpu::parallel_for(&pool, pieces, [&](std::int64_t begin, std::int64_t end, int) {
+      std::uint64_t sums[8] = {};
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t row = i / kBlocks;  // as attention goes: all pages of a kv head, then the next head
+        const std::int64_t slot = row / kKvHeads * kBlocks + i % kBlocks;
+        const std::int64_t page = cache.table[static_cast<std::size_t>(slot)];
+        const std::int64_t piece = scattered ? page * kKvHeads + row % kKvHeads : i;
+        const auto* words = reinterpret_cast<const std::uint64_t*>(cache.k.data() + piece * kPiece);
+        for (int w = 0; w < kPiece / 4; ++w) {
+          sums[w % 8] += words[w];
+        }
+      }
+      sink += std::accumulate(std::begin(sums), std::end(sums), std::uint64_t{0});
+    });
   });
 }
 
 void report(const char* what, int threads, double bytes, double seconds, double plain) {
   const double rate = bytes / seconds * 1e-9;
-  std::printf("%-28s %d thread(s): %8.2f ms %8.2f GB/s  %5.1f %% of a plain read\n", what, threads, seconds * 1e3, rate,
-              100.0 * rate / plain);
+  std::printf("%-28s %d thread(s): %8.2f ms %8.2f GB/s  %5.1f %% of the scattered read\n", what, threads, seconds * 1e3,
+              rate, 100.0 * rate / plain);
 }
 
 void measure(Cache& cache, int threads) {
   vortex::cpu::ThreadPool pool(threads);
   const double bytes = static_cast<double>(cache.k.size()) * sizeof(Bf16);
-  const double plain = bytes / read_all(cache.k, pool) * 1e-9;
-  report("plain read", threads, bytes, bytes / plain * 1e-9, plain);
+  const double scattered = read_all(cache, true, pool);
+  const double plain = bytes / scattered * 1e-9;
+  report("plain read, consecutive", threads, bytes, read_all(cache, false, pool), plain);
+  report("plain read, scattered pages", threads, bytes, scattered, plain);
 
   vortex::cpu::AttentionArgs args;
   args.q = cache.q.data();

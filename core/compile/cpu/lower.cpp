@@ -124,6 +124,7 @@ class Lowering {
         lower_over_rows(index);
       }
     }
+    lower_choosers();
     const int64_t fit = kTileFloats / std::max<int64_t>(1, out_.tile_elements);
     out_.tile_pages = static_cast<int>(std::clamp<int64_t>(fit, 1, kMaxTilePages));
     return std::move(out_);
@@ -267,6 +268,17 @@ class Lowering {
     out_.writes.push_back(write);
   }
 
+  // In the order of the program, not of the stages: the first one's scores are the ones that are reported.
+  void lower_choosers() {
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      const Node& n = graph_.nodes[i];
+      if (plan_.live[i] && (n.op == Op::kTopK || n.op == Op::kApproxTopK || n.op == Op::kTopKTable)) {
+        out_.choosers.push_back({kept(n.inputs[0]), n.op == Op::kTopKTable ? n.attrs.k : 0,
+                                 n.op == Op::kApproxTopK ? n.attrs.tolerance : 0.0});
+      }
+    }
+  }
+
   // What an operation over pages reads: a rounded value, or a leaf brought to where values of all pages live.
   Place read_over_rows(int index) {
     const int input = node(index).inputs[0];
@@ -276,12 +288,7 @@ class Lowering {
 
   void lower_over_rows(int index) {
     const Node& n = node(index);
-    if (n.op == Op::kUnion) {
-      return;
-    }
-    if (n.op == Op::kTopK || n.op == Op::kApproxTopK || n.op == Op::kTopKTable) {
-      out_.choosers.push_back({kept(n.inputs[0]), n.op == Op::kTopKTable ? n.attrs.k : 0,
-                               n.op == Op::kApproxTopK ? n.attrs.tolerance : 0.0});
+    if (n.op == Op::kUnion || n.op == Op::kTopK || n.op == Op::kApproxTopK || n.op == Op::kTopKTable) {
       return;
     }
     const Place x = read_over_rows(index);
