@@ -30,6 +30,12 @@ std::string verdict_in_rows(const CandidateHistory& candidate, evals::Stage last
   return row.verdict;
 }
 
+// Which model a result was measured on; empty when it does not say (a worker that died).
+std::string model_hash_of(const nlohmann::json& evidence) {
+  const bool says = evidence.is_object() && evidence.contains("model_hash") && evidence["model_hash"].is_string();
+  return says ? evidence["model_hash"].get<std::string>() : std::string();
+}
+
 struct Task {
   int64_t candidate = 0;
   evals::Job job;
@@ -163,6 +169,7 @@ class Search {
       const std::vector<evals::Outcome> outcomes = outcomes_of(dense, *stage_row);
       incumbent_.insert(incumbent_.end(), outcomes.begin(), outcomes.end());
     }
+    model_hash_ = model_hash_of(nlohmann::json::parse(dense.stages.back().evidence, nullptr, false));
     absorb(dense);
     return ok_status();
   }
@@ -253,13 +260,14 @@ class Search {
   void work(const Task& task) {
     EvaluatorHooks hooks;
     hooks.run_job = hooks_.run_job;
-    hooks.should_stop = [this] { return stop_ == StopLevel::kKill || budget_.expired(); };
+    hooks.should_stop = [this] { return stop_ == StopLevel::kKill || budget_.expired() || model_changed_; };
     hooks.pause = [&](double seconds) {
       for (double slept = 0; slept < seconds && !hooks.should_stop(); slept += kPauseSlice) hooks_.sleep(kPauseSlice);
     };
-    hooks.on_result = [this](int64_t candidate, const evals::StageResult& result) {
+    hooks.on_result = [this, &task](int64_t candidate, const evals::StageResult& result) {
       const std::lock_guard guard(mutex_);
       progress_.running[candidate] = evals::stage_name(result.stage);
+      if (!task.job.dense) check_model(result);
       if (result.blame == Blame::kEnvironment) note(environment_event(candidate, result));
     };
     {
@@ -296,6 +304,15 @@ class Search {
       summary.speed = point->speed;
     }
     if (hooks_.on_candidate) hooks_.on_candidate(summary);
+  }
+
+  // Results on another model than the baseline's must not be compared with it. Holds mutex_.
+  void check_model(const evals::StageResult& result) {
+    const std::string hash = model_hash_of(result.evidence);
+    if (hash.empty() || hash == model_hash_) return;
+    model_changed_ = true;
+    fail(candidate_error("the model is not the one that this search measured dense attention on",
+                         "restore " + options_.job.model_path + ", or start a new search"));
   }
 
   void fail(Error error) {
@@ -363,6 +380,7 @@ class Search {
   Standing standing_;
 
   std::vector<evals::Outcome> incumbent_;
+  std::string model_hash_;  // of the baseline
   std::map<int64_t, vflow::Policy> policies_;
   std::map<int64_t, vflow::PolicySource> sources_;
   std::set<int64_t> confirmed_;
@@ -372,6 +390,7 @@ class Search {
   double requests_read_ = 0;
 
   std::atomic<StopLevel> stop_ = StopLevel::kNone;
+  std::atomic<bool> model_changed_ = false;
   std::mutex mutex_;  // guards what follows while worker threads run
   Progress progress_;
   Status status_ = ok_status();

@@ -328,6 +328,23 @@ TEST_F(SearchTest, WithoutABaselineThereIsNoSearch) {
   EXPECT_TRUE(sit(*store).ok());  // a repaired model
 }
 
+TEST_F(SearchTest, AModelThatChangesBetweenSittingsIsNoticed) {
+  auto store = open(folder_);
+  hooks_.stop = [&] { return workers_.jobs >= 3 ? StopLevel::kDrain : StopLevel::kNone; };
+  ASSERT_EQ(sit(*store).value(), SearchEnd::kInterrupted);
+  hooks_.stop = [] { return StopLevel::kNone; };
+  workers_.model_hash = "another model";
+  const auto end = sit(*store);
+  ASSERT_FALSE(end.ok());
+  EXPECT_EQ(end.error().blame, Blame::kCandidate);
+  EXPECT_NE(end.error().message.find("model"), std::string::npos);
+  workers_.model_hash = "synthetic";
+  ASSERT_EQ(sit(*store).value(), SearchEnd::kBudget);
+  auto clean = open(folder_ / "clean");
+  ASSERT_TRUE(sit(*clean).ok());
+  expect_same_decisions(*clean, *store);
+}
+
 TEST_F(SearchTest, AFrontMemberThatFailsOnHeldOutProblemsLeavesIt) {
   auto store = open(folder_);
   workers_.fault = [&](const evals::Job& job) -> std::optional<evals::StageResult> {

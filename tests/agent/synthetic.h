@@ -27,6 +27,7 @@ inline vflow::ModelGeometry test_model() {
 // that the same job always gets the same results. Faults are planted through the members.
 struct SyntheticWorkers {
   int problems = 16;
+  std::string model_hash = "synthetic";
   std::atomic<int> jobs = 0;
   std::function<std::optional<evals::StageResult>(const evals::Job&)> fault;  // a result that ends the climb at once
 
@@ -72,7 +73,7 @@ struct SyntheticWorkers {
     result.stage = stage;
     result.verdict = evals::Verdict::kPass;
     result.seconds = 0.01;
-    result.evidence["model_hash"] = "synthetic";
+    result.evidence["model_hash"] = model_hash;
     const double good = quality(job);
     if (stage == evals::Stage::kValidate && good < 0.1) {
       result.verdict = evals::Verdict::kFail;
