@@ -20,7 +20,7 @@ declare -A allowed=(
   [web]="core/base db web"
   [cli]="core/base core/vflow core/model evals sandbox agent db web cli"
 )
-torch_folders="core/tensor core/compile/reference core/model core/engine evals"
+torch_folders="core/tensor core/compile/reference evals"
 
 starts_with_any() {  # PATH FOLDER...
   local path=$1 folder
