@@ -24,7 +24,8 @@ struct PagedTensor {
   int cols = 0;
 };
 
-// What one layer keeps per page: k and v ([block_size, head_dim]) and the policy's own fields, in Program order.
+// What one layer keeps per page: k and v ([block_size, head_dim]) and the policy's own fields, in Program order. An MLA
+// program's latent is `k`; its `v` is not read.
 struct LayerCache {
   PagedTensor k;
   PagedTensor v;
@@ -49,8 +50,8 @@ struct Selection {
   std::vector<int32_t> counts;  // [row]
 };
 
-// A policy compiled for one backend. Immutable after compile and safe to share between threads; scratch memory
-// belongs to the caller's Workspace.
+// A policy compiled for one backend. Immutable after compile and safe to share between threads; scratch memory is kept
+// per thread.
 class Executable {
  public:
   virtual ~Executable() = default;
