@@ -79,8 +79,9 @@ std::optional<vflow::CanonicalTree> tree_of(const Side& side) {
   const evals::Job& job = side.run.options.job;
   const auto config = model::read_model_config(job.model_path);
   if (!config.ok()) return std::nullopt;
-  const vflow::ModelGeometry geometry =
-      model::geometry_of(*config, config->max_position_embeddings, job.kv_memory_bytes);
+  // As the search checked it: prompts of task chain have five tokens a definition and four around them.
+  const int max_context = 5 * job.task.definitions + 4 + job.task.max_new_tokens;
+  const vflow::ModelGeometry geometry = model::geometry_of(*config, max_context, job.kv_memory_bytes);
   const vflow::CheckReport report =
       vflow::check_policy({side.files.module_text, side.files.config_text, "policy.py", "policy.json"}, geometry);
   if (!report.policy) return std::nullopt;

@@ -1,5 +1,6 @@
 #include <array>
 #include <cctype>
+#include <functional>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -56,7 +57,7 @@ std::optional<Best> best_of(const LoadedRun& run, const std::vector<FrontRow>& f
   if (dense == nullptr) return std::nullopt;
   std::optional<Best> best;
   for (const agent::Point& point : standing.front()) {
-    if (&point == dense || point.key == "dense") continue;
+    if (point.key == "dense") continue;
     if (agent::compare_accuracy(point, *dense, run.options.seed) == agent::Advantage::kWorse) continue;
     if (best && best->row.speed.value >= point.speed.value) continue;
     for (const FrontRow& row : front) {
