@@ -21,6 +21,7 @@
 #include "core/base/rng.h"
 #include "core/model/model.h"
 #include "core/vflow/cost.h"
+#include "db/lock.h"
 
 namespace vortex::cli {
 namespace {
@@ -36,6 +37,9 @@ struct SearchArguments {
   std::string rank_speed = "measured";
   int confirm_problems = 8;
   bool no_confirm = false;
+  bool new_duration = false;   // --for was given
+  bool new_max_evals = false;  // --max-evals was given
+  std::string config;          // read by complete_arguments
   agent::SearchOptions options;
 };
 
@@ -117,10 +121,18 @@ Result<Sitting> new_sitting(db::Store& store, const SearchArguments& arguments, 
   return sitting;
 }
 
-Result<Sitting> resumed_sitting(db::Store& store, const std::string& name) {
+// A budget given with --resume replaces the stored one, so that a search that is used up can go on.
+Result<Sitting> resumed_sitting(db::Store& store, const SearchArguments& arguments) {
   Sitting sitting;
-  VORTEX_ASSIGN(sitting.run, find_run(store, name));
+  VORTEX_ASSIGN(sitting.run, find_run(store, arguments.resume));
   VORTEX_ASSIGN(sitting.options, agent::options_from_json(nlohmann::json::parse(sitting.run.config, nullptr, false)));
+  if (arguments.new_duration) {
+    VORTEX_ASSIGN(sitting.options.seconds, parse_duration(arguments.duration));
+  }
+  if (arguments.new_max_evals) sitting.options.max_evals = arguments.options.max_evals;
+  if (arguments.new_duration || arguments.new_max_evals) {
+    VORTEX_TRY(store.set_run_config(sitting.run.id, agent::to_json(sitting.options).dump()));
+  }
   return sitting;
 }
 
@@ -156,8 +168,9 @@ void print_end(const Context& context, const std::vector<FrontRow>& rows, const 
 Result<int> search(const SearchArguments& arguments, const Context& context) {
   VORTEX_ASSIGN(const std::string worker, find_worker(context));
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(context.workspace));
+  VORTEX_ASSIGN(const db::WorkspaceLock lock, db::WorkspaceLock::acquire(context.workspace));
   Result<Sitting> opened =
-      arguments.resume.empty() ? new_sitting(*store, arguments, context) : resumed_sitting(*store, arguments.resume);
+      arguments.resume.empty() ? new_sitting(*store, arguments, context) : resumed_sitting(*store, arguments);
   if (!opened.ok()) return opened.error();
   const Sitting sitting = std::move(opened).value();
   const agent::SearchOptions& options = sitting.options;
@@ -211,8 +224,13 @@ void add_search(CLI::App& app, Context& context) {
   options.job.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   options.job.task.problems = 24;
   options.job.recall_problems = 2;
-  CLI::App* verb = add_verb(app, context, "search", "Search for policies: the main job.",
-                            [arguments, &context] { return search(*arguments, context); });
+  CLI::App* verb = add_verb(app, context, "search", "Search for policies: the main job.", [arguments, &context, &app] {
+    const CLI::App* parsed = app.get_subcommand("search");
+    arguments->new_duration = parsed->count("--for") > 0;
+    arguments->new_max_evals = parsed->count("--max-evals") > 0;
+    return search(*arguments, context);
+  });
+  verb->add_option("--config", arguments->config, "TOML file with these options by name");
   verb->add_option("--model", arguments->model, "folder of a Hugging Face checkpoint");
   verb->add_option("--for", arguments->duration, "time to spend over all sittings: 90s, 5m, 8h");
   verb->add_option("--max-evals", options.max_evals, "candidates to evaluate; 0: no limit");

@@ -1,0 +1,47 @@
+#include "cli/policy_files.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/base/files.h"
+#include "core/model/model.h"
+
+namespace vortex::cli {
+
+namespace fs = std::filesystem;
+
+Result<vflow::PolicySource> read_policy(const std::string& module_path, const std::string& config_path) {
+  vflow::PolicySource source;
+  source.module_file = module_path;
+  source.config_file = config_path.empty() ? fs::path(module_path).replace_extension(".json").string() : config_path;
+  VORTEX_ASSIGN(source.module_text, read_file(source.module_file));
+  VORTEX_ASSIGN(source.config_text, read_file(source.config_file));
+  return source;
+}
+
+Result<std::string> model_of(const vflow::PolicySource& source, const std::string& model) {
+  if (!model.empty()) return model;
+  const auto config = nlohmann::json::parse(source.config_text, nullptr, false);
+  const auto named = config.is_object() ? config.find("model_path") : config.end();
+  if (config.is_object() && named != config.end() && named->is_string()) {
+    const fs::path path = named->get<std::string>();
+    const fs::path beside = fs::path(source.config_file).parent_path() / path;
+    for (const fs::path& folder : {path, beside}) {
+      if (fs::exists(folder / "config.json")) return folder.string();
+    }
+  }
+  return candidate_error("which model? the configuration names no folder that is here", "name it with --model DIR");
+}
+
+Result<vflow::ModelGeometry> geometry_of_folder(const std::string& model, int max_context) {
+  VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(model));
+  return model::geometry_of(config, max_context, 0);
+}
+
+Result<vflow::Policy> checked_policy(const vflow::PolicySource& source, const vflow::ModelGeometry& model) {
+  vflow::CheckReport report = vflow::check_policy(source, model);
+  if (!report.policy) return candidate_error(source.module_file + " does not check\n" + render(report.diagnostics));
+  return std::move(*report.policy);
+}
+
+}  // namespace vortex::cli

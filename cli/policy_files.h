@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+
+#include "core/base/result.h"
+#include "core/vflow/policy.h"
+
+namespace vortex::cli {
+
+// The policy that a user names by its module; the configuration defaults to the .json beside it.
+Result<vflow::PolicySource> read_policy(const std::string& module_path, const std::string& config_path);
+
+// The model folder to check against: `model` if given, else the configuration's model_path.
+Result<std::string> model_of(const vflow::PolicySource& source, const std::string& model);
+
+// What a policy is checked against for contexts of up to `max_context` tokens.
+Result<vflow::ModelGeometry> geometry_of_folder(const std::string& model, int max_context);
+
+// Reads and checks; the diagnostics of a refused policy are the error's message.
+Result<vflow::Policy> checked_policy(const vflow::PolicySource& source, const vflow::ModelGeometry& model);
+
+// Longest context that policies are checked for when nothing says otherwise, in tokens.
+inline constexpr int kDefaultContext = 4608;
+
+}  // namespace vortex::cli
