@@ -127,9 +127,10 @@ std::vector<double> nondominated_probability(const std::vector<Point>& points, u
       for (size_t j = 0; j < points.size() && !dominated; ++j) {
         dominated = dominates(accuracy[j], speed[j], accuracy[i], speed[i]);
       }
-      if (!dominated) wins[i] += 1.0 / kWorlds;
+      if (!dominated) wins[i] += 1.0;
     }
   }
+  for (double& win : wins) win /= kWorlds;
   return wins;
 }
 

@@ -23,15 +23,15 @@ run=$("$vortex" status --workspace killed --format json | sed -n 's/.*"name": *"
 "$vortex" search --resume "$run" --workspace killed --format json > killed.json 2>> killed.log ||
   { cat killed.log >&2; fail "resuming"; }
 # What was decided and what it scored; measured speeds differ between any two searches.
-decided() { grep -oE '"(id|origin|rationale)": *("[^"]*"|[0-9]+)' "$1"; }
+decided() { grep -oE '"(candidate|origin|rationale)": *("[^"]*"|[0-9]+)' "$1"; }
 diff <(decided clean.json) <(decided killed.json) || fail "the resumed search decided otherwise"
-grep -q '"dense"' clean.json || fail "dense attention is on the front"
+grep -q '"origin"' clean.json || fail "the front is empty"
 
 echo "every member of the front reproduces its tokens"
 "$vortex" replay front --workspace clean >&2 || fail "replay"
 
 echo "a stored candidate exports to a pair that checks"
-member=$(grep -oE '"id": *[0-9]+' clean.json | grep -oE '[0-9]+' | tail -n 1)
+member=$(grep -oE '"candidate": *[0-9]+' clean.json | grep -oE '[0-9]+' | tail -n 1)
 [ "$member" -gt 1 ] || member=2
 "$vortex" export "$member" --to vortex-torch --out exported --unconfirmed --workspace clean >&2 || fail "export"
 module=$(ls exported/*.py)
