@@ -21,7 +21,7 @@ struct ExportArguments {
 // The pair must stand for what was measured: written, read back and checked, it has the candidate's key.
 Status verify(const std::string& module_path, const db::Candidate& row, const evals::Job& job) {
   VORTEX_ASSIGN(const vflow::PolicySource source, read_policy(module_path, ""));
-  VORTEX_ASSIGN(const vflow::ModelGeometry model, geometry_of_folder(job.model_path, kDefaultContext));
+  VORTEX_ASSIGN(const vflow::ModelGeometry model, geometry_of_job(job));
   VORTEX_ASSIGN(const vflow::Policy policy, checked_policy(source, model));
   if (policy_key(policy) == row.key) return ok_status();
   return internal_error("the exported pair does not check back to the candidate's key");

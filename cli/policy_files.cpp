@@ -38,6 +38,13 @@ Result<vflow::ModelGeometry> geometry_of_folder(const std::string& model, int ma
   return model::geometry_of(config, max_context, 0);
 }
 
+Result<vflow::ModelGeometry> geometry_of_job(const evals::Job& job) {
+  VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
+  // The prompt of task chain has five tokens a definition and four around them.
+  const int max_context = 5 * job.task.definitions + 4 + job.task.max_new_tokens;
+  return model::geometry_of(config, max_context, job.kv_memory_bytes);
+}
+
 Result<vflow::Policy> checked_policy(const vflow::PolicySource& source, const vflow::ModelGeometry& model) {
   vflow::CheckReport report = vflow::check_policy(source, model);
   if (!report.policy) return candidate_error(source.module_file + " does not check\n" + render(report.diagnostics));

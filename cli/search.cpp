@@ -17,6 +17,7 @@
 #include "agent/proposer.h"
 #include "cli/display.h"
 #include "cli/front_table.h"
+#include "cli/policy_files.h"
 #include "cli/verbs.h"
 #include "core/base/rng.h"
 #include "core/model/model.h"
@@ -136,12 +137,6 @@ Result<Sitting> resumed_sitting(db::Store& store, const SearchArguments& argumen
   return sitting;
 }
 
-Result<vflow::ModelGeometry> geometry(const evals::Job& job) {
-  VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
-  // The prompt of task chain has five tokens a definition and four around them.
-  return model::geometry_of(config, job.task.definitions * 5 + 4 + job.task.max_new_tokens, job.kv_memory_bytes);
-}
-
 void print_end(const Context& context, const std::vector<FrontRow>& rows, const db::Run& run,
                const agent::Progress& progress, agent::SearchEnd end) {
   if (context.format() != Format::kText) {
@@ -174,7 +169,7 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   if (!opened.ok()) return opened.error();
   const Sitting sitting = std::move(opened).value();
   const agent::SearchOptions& options = sitting.options;
-  VORTEX_ASSIGN(const vflow::ModelGeometry model, geometry(options.job));
+  VORTEX_ASSIGN(const vflow::ModelGeometry model, geometry_of_job(options.job));
   VORTEX_ASSIGN(const sandbox::ExecutorOptions executor,
                 executor_options(context, options.stage_seconds, options.memory_bytes));
 
