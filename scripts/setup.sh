@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(
-  cmake ninja-build g++ ccache mold clang-format git
+  cmake ninja-build g++ ccache mold clang-format git python3
   libtorch-dev libopenblas0-pthread
   nlohmann-json3-dev libcli11-dev libboost-dev libboost-filesystem-dev
   libsqlite3-dev libcurl4-openssl-dev libssl-dev
