@@ -17,14 +17,15 @@ BUDGETS = [4, 8, 16, 32, 48, 64, 96, 128]
 DECODED = [16, 32, 64]
 KINDS = ["block", "quest", "random"]
 SEED = 20011
+LAST_DENSE = (3,)
 
 
-def settings(first_layers=(0,), budgets=BUDGETS):
+def settings(dense_layers=((),), budgets=BUDGETS):
     yield qwen3.PagePolicy("dense")
-    for first_layer in first_layers:
+    for layers in dense_layers:
         for kind in KINDS:
             for pages in budgets:
-                yield qwen3.PagePolicy(kind, pages, first_layer)
+                yield qwen3.PagePolicy(kind, pages, layers)
 
 
 @torch.no_grad()
@@ -62,12 +63,15 @@ def report(folder, device, problems, out, decode_problems=128):
     for definitions, length in reversed(SIZES):
         hardest = definitions == SIZES[-1][0]
         rng = torch.Generator(device).manual_seed(SEED)
-        tokens = chain.sample(problems, definitions, length, rng)
+        tokens = chain.sample(problems, definitions, length, rng, chain_first=True)
+        spread = chain.sample(problems, definitions, length, rng)
         prompt = chain.prompt_length(definitions)
-        for policy in settings((0, 1) if hardest else (0,)):
+        for policy in settings(((), LAST_DENSE) if hardest else ((),)):
             rows.append({"N": definitions, "C": length, "policy": policy.kind, "pages": policy.pages,
-                         "dense_layers": policy.first_layer,
+                         "dense_layers": list(policy.dense_layers),
                          "exact": exact_match(model, tokens, prompt, policy, dtype)})
+            if policy.kind == "dense":
+                rows[-1]["exact_chain_spread"] = exact_match(model, spread, prompt, policy, dtype)
             print(rows[-1], flush=True)
         if hardest:
             policies = list(settings(budgets=DECODED))

@@ -20,7 +20,7 @@ class PagePolicy:
     """How solution positions attend: to the first page, the last two and `pages` chosen ones between, per kv head."""
     kind: str  # "dense", "block", "quest" or "random"
     pages: int = 0
-    first_layer: int = 0  # layers below this one attend densely
+    dense_layers: tuple = ()  # layers that attend densely all the same
     page_loss: bool = False  # also compute the page loss (training only)
 
 
@@ -177,13 +177,13 @@ class Qwen3(nn.Module):
                 for stored, new in zip(cache[i], (k, v)):
                     stored[:, :, offset:offset + length] = new
                 k, v = (stored[:, :, :offset + length] for stored in cache[i])
-            dense = length if policy is None or i < policy.first_layer and cache is None else first_output
+            dense = length if policy is None or i in policy.dense_layers and cache is None else first_output
             parts = []
             if dense:
                 parts.append(F.scaled_dot_product_attention(q[:, :, :dense], k[:, :, :dense], v[:, :, :dense],
                                                             is_causal=True, enable_gqa=True))
             if dense < length:
-                here = policy if i >= policy.first_layer else PagePolicy("dense")
+                here = PagePolicy("dense") if i in policy.dense_layers else policy
                 attended, loss = page_attention(q[:, :, dense:], k, v, here)
                 parts.append(attended)
                 losses += [loss] if loss is not None else []

@@ -70,6 +70,7 @@ def arguments():
     parser.add_argument("--theta", type=float, default=1000000)
     parser.add_argument("--muon-lr", type=float, default=0.02)
     parser.add_argument("--adam-lr", type=float, default=3e-3)
+    parser.add_argument("--decay-from", type=float, default=0.5, help="fraction of the time")
     parser.add_argument("--sparse-from", type=float, default=0.4, help="fraction of the time")
     parser.add_argument("--sparse-share", type=float, default=0.5)
     parser.add_argument("--page-loss", type=float, default=0.5, help="weight while narrow budgets fail")
@@ -93,7 +94,8 @@ def draw_policy(definitions, page_loss):
     """Block top-k or Quest with a log-uniform share of the pages between 1/32 and 1/2, and that share."""
     share = math.exp(random.uniform(math.log(1 / 32), math.log(1 / 2)))
     pages = max(1, round(share * chain.prompt_length(definitions) / qwen3.PAGE))
-    return qwen3.PagePolicy(random.choice(["block", "quest"]), pages, random.randrange(2), page_loss), share
+    dense_layers = random.choice([(), (0,), (3,)])
+    return qwen3.PagePolicy(random.choice(["block", "quest"]), pages, dense_layers, page_loss), share
 
 
 class Progress:
@@ -142,7 +144,8 @@ def train(args):
         policy, share = None, 1
         if fraction > args.sparse_from and random.random() < args.sparse_share:
             policy, share = draw_policy(definitions, progress.page_loss)
-        rate = min(1, (step + 1) / 50) * (1 if fraction < 0.5 else max(0.01, 2 * (1 - fraction)))
+        rate = min(1, (step + 1) / 50) * (1 if fraction < args.decay_from
+                                          else max(0.01, (1 - fraction) / (1 - args.decay_from)))
         muon.lr = muon.base_lr * rate
         adam.param_groups[0]["lr"] = args.adam_lr * rate
         logits, page_loss = model(tokens[:, :-1], prompt - 1, policy, dtype)
