@@ -13,6 +13,10 @@ nlohmann::json to_json(const SearchOptions& options) {
           {"batch", options.batch},
           {"seconds", options.seconds},
           {"max_evals", options.max_evals},
+          {"gpu_seconds", options.gpu_seconds},
+          {"max_tokens", options.max_tokens},
+          {"max_dollars", options.max_dollars},
+          {"gpus", options.gpus},
           {"rank_speed", rank_speed_name(options.rank_speed)},
           {"novelty", options.novelty},
           {"draws", options.draws},
@@ -36,6 +40,11 @@ Result<SearchOptions> options_from_json(const nlohmann::json& json) {
   reader.required("batch", options.batch);
   reader.required("seconds", options.seconds);
   reader.required("max_evals", options.max_evals);
+  // Absent in runs of older programs.
+  reader.optional("gpu_seconds", options.gpu_seconds);
+  reader.optional("max_tokens", options.max_tokens);
+  reader.optional("max_dollars", options.max_dollars);
+  reader.optional("gpus", options.gpus);
   std::string rank(rank_speed_name(options.rank_speed));
   reader.required("rank_speed", rank);
   if (rank != "measured" && rank != "modelled") reader.refuse("rank_speed", "must be measured or modelled");

@@ -21,9 +21,13 @@ struct SearchOptions {
   evals::Job job;  // what all candidates share; id, policy and incumbent are filled in for each
   uint64_t seed = 1;
   std::string proposer = "evolve";
-  int batch = 4;       // proposals a generation; they see the results of earlier generations only
-  double seconds = 0;  // wall clock over all sittings; 0: no limit
-  int max_evals = 0;   // candidates that reach a worker, dense attention aside; 0: no limit
+  int batch = 4;           // proposals a generation; they see the results of earlier generations only
+  double seconds = 0;      // wall clock over all sittings; 0: no limit
+  int max_evals = 0;       // candidates that reach a worker, dense attention aside; 0: no limit
+  double gpu_seconds = 0;  // GPUs held by workers times seconds; 0: no limit
+  double max_tokens = 0;   // of language models, prompt and reply; 0: no limit
+  double max_dollars = 0;  // paid for them; 0: no limit
+  int gpus = 0;            // that one worker holds
   RankSpeed rank_speed = RankSpeed::kMeasured;
   double novelty = 0.03;     // structural distance below which a program with a known configuration is drawn again
   int draws = 8;             // proposals a slot before it stays empty

@@ -59,8 +59,8 @@ Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const 
       VORTEX_ASSIGN(planned, admit(known->second, std::move(source), {}, {}));
     } else {
       if (!may_propose()) return std::optional<Planned>{};
-      const ProposalContext context{options_.seed, batch,   slot,   draw,   (batch - 1) * options_.batch + slot,
-                                    model_,        &seeds_, &front, &passed};
+      const ProposalContext context{options_.seed, batch,   slot,   draw,    (batch - 1) * options_.batch + slot,
+                                    model_,        &seeds_, &front, &passed, budget};
       VORTEX_ASSIGN(Proposal proposal, proposer_.propose(context));
       db::Candidate row;
       row.run = run_;

@@ -38,6 +38,7 @@ class Planner {
   Result<std::optional<Planned>> plan(int64_t batch, int64_t slot, const std::vector<Parent>& front,
                                       const std::vector<Parent>& passed, const std::function<bool()>& may_propose);
 
+  Budget* budget = nullptr;
   // Speed over dense attention by the cost model, kept as a metric of the check stage.
   std::function<double(const vflow::Policy&)> modelled_speed;
   // Called with every proposal that was refused before it reached a worker.

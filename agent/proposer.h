@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/budget.h"
 #include "agent/seeds.h"
 #include "core/base/result.h"
 #include "core/vflow/policy.h"
@@ -40,6 +41,7 @@ struct ProposalContext {
   const std::vector<Seed>* seeds = nullptr;
   const std::vector<Parent>* front = nullptr;   // without dense attention, which has no policy
   const std::vector<Parent>* passed = nullptr;  // everything that climbed to the top, the front included
+  Budget* budget = nullptr;                     // what paid calls are asked of, and booked in
 };
 
 // Makes proposals. One that needs state between calls derives it from the context; one that may fail (an endpoint that

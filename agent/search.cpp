@@ -36,6 +36,14 @@ std::string model_hash_of(const nlohmann::json& evidence) {
   return says ? evidence["model_hash"].get<std::string>() : std::string();
 }
 
+Limits limits_of(const SearchOptions& options) {
+  return {{Resource::kSeconds, options.seconds},
+          {Resource::kGpuSeconds, options.gpu_seconds},
+          {Resource::kEvaluations, options.max_evals},
+          {Resource::kTokens, options.max_tokens},
+          {Resource::kDollars, options.max_dollars}};
+}
+
 struct Task {
   int64_t candidate = 0;
   evals::Job job;
@@ -49,9 +57,10 @@ class Search {
         run_(run),
         options_(options),
         hooks_(hooks),
-        budget_(run, options.seconds, hooks.clock),
+        budget_(store, run, limits_of(options), options.gpus, hooks.clock),
         planner_(store, run.id, options, model, proposer, seeds),
         standing_(options.rank_speed, options.seed) {
+    planner_.budget = &budget_;
     planner_.modelled_speed = hooks.modelled_speed;
     planner_.on_refused = [this](int64_t candidate, const std::string& origin, const evals::StageResult& result) {
       const std::string where = std::string(evals::stage_name(result.stage)) + ": ";
@@ -61,6 +70,7 @@ class Search {
 
   Result<SearchEnd> run() {
     VORTEX_TRY(planner_.load());
+    VORTEX_TRY(budget_.load());
     VORTEX_TRY(read_stop_requests());
     VORTEX_TRY(climb_dense());
     int empty_batches = 0;
@@ -77,14 +87,14 @@ class Search {
   }
 
   // The last heartbeat.
-  Status close() { return budget_.heartbeat(store_, run_.id, 0); }
+  Status close() { return budget_.heartbeat(0); }
 
  private:
   bool ended() const { return unfinished_ || stop_ != StopLevel::kNone || budget_.expired(); }
 
   bool may_propose() const {
-    if (ended() || !budget_.fits(typical_seconds())) return false;
-    return options_.max_evals <= 0 || accepted_ < options_.max_evals;
+    if (ended() || !budget_.may_spend(Resource::kSeconds, typical_seconds())) return false;
+    return budget_.may_spend(Resource::kEvaluations, 1);
   }
 
   double typical_seconds() const { return passes_ > 0 ? pass_seconds_ / passes_ : 0.0; }
@@ -101,7 +111,7 @@ class Search {
       VORTEX_ASSIGN(std::optional<Planned> one,
                     planner_.plan(batch, slot, front, passed, [this] { return may_propose(); }));
       if (!one) continue;
-      ++accepted_;
+      budget_.book(Resource::kEvaluations, 1);
       policies_.emplace(one->candidate, one->policy);
       planned.push_back(std::move(*one));
     }
@@ -236,7 +246,7 @@ class Search {
     const auto may_start = [&](size_t) {
       const std::lock_guard guard(mutex_);
       const bool start = status_.ok() && stop_ == StopLevel::kNone && !budget_.expired() &&
-                         (needed || budget_.fits(typical_seconds()));
+                         (needed || budget_.may_spend(Resource::kSeconds, typical_seconds()));
       unfinished_ = unfinished_ || !start;
       return start;
     };
@@ -348,13 +358,13 @@ class Search {
   void tick() {
     const std::lock_guard guard(mutex_);
     const double now = hooks_.clock();
-    if (const Status beat = budget_.heartbeat(store_, run_.id, kHeartbeat); !beat.ok()) fail(beat.error());
+    if (const Status beat = budget_.heartbeat(kHeartbeat); !beat.ok()) fail(beat.error());
     stop_ = std::max(stop_.load(), hooks_.stop());
     if (now - requests_read_ >= kHeartbeat) {
       requests_read_ = now;
       if (const Status read = read_stop_requests(); !read.ok()) fail(read.error());
     }
-    progress_.seconds_used = budget_.used();
+    progress_.seconds_used = budget_.used(Resource::kSeconds);
     if (hooks_.on_tick) hooks_.on_tick(progress_);
   }
 
@@ -384,7 +394,6 @@ class Search {
   std::map<int64_t, vflow::Policy> policies_;
   std::map<int64_t, vflow::PolicySource> sources_;
   std::set<int64_t> confirmed_;
-  int accepted_ = 0;
   double pass_seconds_ = 0;
   int passes_ = 0;
   double requests_read_ = 0;

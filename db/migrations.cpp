@@ -88,6 +88,21 @@ CREATE TABLE event (
 ) STRICT;
 CREATE INDEX event_run ON event (run);
 )sql",
+
+    // 2: budgets of GPU time and money; the control arm.
+    R"sql(
+ALTER TABLE run ADD COLUMN gpu_seconds_used REAL NOT NULL DEFAULT 0 CHECK (gpu_seconds_used >= 0);
+ALTER TABLE candidate ADD COLUMN arm TEXT NOT NULL DEFAULT 'search' CHECK (arm IN ('search', 'control'));
+CREATE TABLE spend (
+  id INTEGER PRIMARY KEY,
+  run INTEGER NOT NULL REFERENCES run (id),
+  created REAL NOT NULL,
+  tokens REAL NOT NULL CHECK (tokens >= 0),
+  dollars REAL NOT NULL CHECK (dollars >= 0),
+  settled INTEGER NOT NULL CHECK (settled IN (0, 1))
+) STRICT;
+CREATE INDEX spend_run ON spend (run);
+)sql",
 };
 
 // Refuses files that are not ours or come from a newer program; gives the schema version of the file (0: empty).

@@ -19,7 +19,7 @@ class SqliteStore final : public Store {
   Result<int64_t> add_run(const Run& run) override;
   Status set_run_state(int64_t run, const std::string& state) override;
   Status set_run_config(int64_t run, const std::string& config) override;
-  Status add_run_seconds(int64_t run, double seconds) override;
+  Status add_run_seconds(int64_t run, double seconds, double gpu_seconds) override;
   Result<std::vector<Run>> runs() override;
   Result<std::optional<Run>> find_run(const std::string& name_or_id) override;
 
@@ -37,6 +37,10 @@ class SqliteStore final : public Store {
 
   Status add_event(int64_t run, const std::string& kind, const std::string& detail_json) override;
   Result<std::vector<Event>> events(int64_t run) override;
+
+  Result<int64_t> add_spend(const Spend& spend) override;
+  Status settle_spend(int64_t spend, double tokens, double dollars) override;
+  Result<std::vector<Spend>> spends(int64_t run) override;
 
   Result<std::string> put_object(const std::string& bytes) override;
   Result<std::string> get_object(const std::string& name) override;

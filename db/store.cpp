@@ -11,9 +11,10 @@
 namespace vortex::db {
 namespace {
 
-constexpr const char* kRunColumns = "id, name, config, state, started, ended, seconds_used";
+constexpr const char* kRunColumns = "id, name, config, state, started, ended, seconds_used, gpu_seconds_used";
 constexpr const char* kCandidateColumns =
-    "id, run, batch, slot, draw, key, program_hash, module_object, config_object, origin, rationale, state, verdict";
+    "id, run, batch, slot, draw, key, program_hash, module_object, config_object, origin, rationale, state, verdict, "
+    "arm";
 constexpr const char* kStageColumns =
     "stage.id, candidate, attempt, stage, stage.verdict, blame, message, metrics, evidence, log_tail, seconds, created";
 constexpr const char* kOutcomeColumns =
@@ -22,12 +23,12 @@ constexpr const char* kOutcomeColumns =
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 Run read_run(Statement& row) {
-  return {row.integer(0), row.text(1), row.text(2), row.text(3), row.real(4), row.real(5), row.real(6)};
+  return {row.integer(0), row.text(1), row.text(2), row.text(3), row.real(4), row.real(5), row.real(6), row.real(7)};
 }
 
 Candidate read_candidate(Statement& row) {
-  return {row.integer(0), row.integer(1), row.integer(2), row.integer(3), row.integer(4), row.text(5), row.text(6),
-          row.text(7),    row.text(8),    row.text(9),    row.text(10),   row.text(11),   row.text(12)};
+  return {row.integer(0), row.integer(1), row.integer(2), row.integer(3), row.integer(4), row.text(5),  row.text(6),
+          row.text(7),    row.text(8),    row.text(9),    row.text(10),   row.text(11),   row.text(12), row.text(13)};
 }
 
 StageRow read_stage(Statement& row) {
@@ -118,10 +119,12 @@ Status SqliteStore::set_run_config(int64_t run, const std::string& config) {
   return update.bind(config).bind(run).run();
 }
 
-Status SqliteStore::add_run_seconds(int64_t run, double seconds) {
+Status SqliteStore::add_run_seconds(int64_t run, double seconds, double gpu_seconds) {
   const std::lock_guard guard(mutex_);
-  Statement update(connection_, "UPDATE run SET seconds_used = seconds_used + ? WHERE id = ?");
-  return update.bind(seconds).bind(run).run();
+  Statement update(connection_,
+                   "UPDATE run SET seconds_used = seconds_used + ?, gpu_seconds_used = gpu_seconds_used + ? "
+                   "WHERE id = ?");
+  return update.bind(seconds).bind(gpu_seconds).bind(run).run();
 }
 
 Result<std::vector<Run>> SqliteStore::runs() {
@@ -149,10 +152,11 @@ Result<int64_t> SqliteStore::add_candidate(const Candidate& candidate, const std
 
   Statement insert(connection_,
                    "INSERT INTO candidate (run, batch, slot, draw, key, program_hash, module_object, config_object, "
-                   "origin, rationale, state, verdict) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                   "origin, rationale, state, verdict, arm) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   insert.bind(candidate.run).bind(candidate.batch).bind(candidate.slot).bind(candidate.draw).bind(candidate.key);
   insert.bind(candidate.program_hash).bind(candidate.module_object).bind(candidate.config_object);
   insert.bind(candidate.origin).bind(candidate.rationale).bind(candidate.state).bind(candidate.verdict);
+  insert.bind(candidate.arm);
   VORTEX_TRY(insert.run());
   const int64_t id = connection_.last_insert_id();
   for (const LineageEdge& edge : parents) {
@@ -250,6 +254,29 @@ Result<std::vector<Event>> SqliteStore::events(int64_t run) {
   Statement select(connection_, "SELECT id, run, created, kind, detail FROM event WHERE run = ? ORDER BY id");
   return read_all<Event>(select.bind(run), [](Statement& row) {
     return Event{row.integer(0), row.integer(1), row.real(2), row.text(3), row.text(4)};
+  });
+}
+
+Result<int64_t> SqliteStore::add_spend(const Spend& spend) {
+  const std::lock_guard guard(mutex_);
+  Statement insert(connection_, "INSERT INTO spend (run, created, tokens, dollars, settled) VALUES (?, ?, ?, ?, ?)");
+  insert.bind(spend.run).bind(spend.created > 0 ? spend.created : now()).bind(spend.tokens).bind(spend.dollars);
+  VORTEX_TRY(insert.bind(int64_t{spend.settled}).run());
+  return connection_.last_insert_id();
+}
+
+Status SqliteStore::settle_spend(int64_t spend, double tokens, double dollars) {
+  const std::lock_guard guard(mutex_);
+  Statement update(connection_, "UPDATE spend SET tokens = ?, dollars = ?, settled = 1 WHERE id = ?");
+  return update.bind(tokens).bind(dollars).bind(spend).run();
+}
+
+Result<std::vector<Spend>> SqliteStore::spends(int64_t run) {
+  const std::lock_guard guard(mutex_);
+  Statement select(connection_,
+                   "SELECT id, run, created, tokens, dollars, settled FROM spend WHERE run = ? ORDER BY id");
+  return read_all<Spend>(select.bind(run), [](Statement& row) {
+    return Spend{row.integer(0), row.integer(1), row.real(2), row.real(3), row.real(4), row.integer(5) != 0};
   });
 }
 

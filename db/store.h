@@ -19,8 +19,9 @@ struct Run {
   std::string config;  // JSON: everything the search was started with; resume reads it back
   std::string state;   // running, finished, interrupted, failed
   double started = 0;
-  double ended = 0;         // 0 while running
-  double seconds_used = 0;  // wall clock over all sittings, kept up by heartbeat: budgets survive a resume
+  double ended = 0;             // 0 while running
+  double seconds_used = 0;      // wall clock over all sittings, kept up by heartbeat: budgets survive a resume
+  double gpu_seconds_used = 0;  // GPUs held by workers times seconds, likewise
 };
 
 struct Candidate {
@@ -35,8 +36,9 @@ struct Candidate {
   std::string config_object;
   std::string origin;  // dense, seed, mutate, crossover, random, llm, ...
   std::string rationale;
-  std::string state;    // proposed, running, done
-  std::string verdict;  // of the last stage; empty while not done
+  std::string state;           // proposed, running, done
+  std::string verdict;         // of the last stage; empty while not done
+  std::string arm = "search";  // or "control": proposed without a look at results
 };
 
 struct LineageEdge {
@@ -82,6 +84,16 @@ struct Event {
   std::string detail;  // JSON
 };
 
+// What one paid call of a service cost; while it is not settled, what it may cost at most.
+struct Spend {
+  int64_t id = 0;
+  int64_t run = 0;
+  double created = 0;
+  double tokens = 0;
+  double dollars = 0;
+  bool settled = false;
+};
+
 // The workspace's database (SQLite, WAL, foreign keys) and its content-addressed objects. A search holds the
 // workspace's lock (lock.h); readers and short writes of other processes (a stop request) go beside it. Thread-safe.
 // Every call is one transaction: after it returns, kill -9 and power loss lose nothing. Errors: environment (disk full,
@@ -98,7 +110,7 @@ class Store {
   // Any state but "running" sets `ended` too.
   virtual Status set_run_state(int64_t run, const std::string& state) = 0;
   virtual Status set_run_config(int64_t run, const std::string& config) = 0;
-  virtual Status add_run_seconds(int64_t run, double seconds) = 0;
+  virtual Status add_run_seconds(int64_t run, double seconds, double gpu_seconds) = 0;
   virtual Result<std::vector<Run>> runs() = 0;  // newest first
   virtual Result<std::optional<Run>> find_run(const std::string& name_or_id) = 0;
 
@@ -119,6 +131,10 @@ class Store {
 
   virtual Status add_event(int64_t run, const std::string& kind, const std::string& detail_json) = 0;
   virtual Result<std::vector<Event>> events(int64_t run) = 0;
+
+  virtual Result<int64_t> add_spend(const Spend& spend) = 0;
+  virtual Status settle_spend(int64_t spend, double tokens, double dollars) = 0;
+  virtual Result<std::vector<Spend>> spends(int64_t run) = 0;  // oldest first
 
   // Content-addressed text: returns the SHA-256 name. Objects are written once, atomically.
   virtual Result<std::string> put_object(const std::string& bytes) = 0;

@@ -98,8 +98,8 @@ TEST_F(StoreTest, KeepsEverythingOverAReopen) {
         store->add_stage(example_stage(child, 1, "race"), {example_outcome(child, 1, 0), example_outcome(child, 1, 1)})
             .ok());
     ASSERT_TRUE(store->set_candidate_state(child, "done", "pass").ok());
-    ASSERT_TRUE(store->add_run_seconds(run, 2.5).ok());
-    ASSERT_TRUE(store->add_run_seconds(run, 0.5).ok());
+    ASSERT_TRUE(store->add_run_seconds(run, 2.5, 5.0).ok());
+    ASSERT_TRUE(store->add_run_seconds(run, 0.5, 0.0).ok());
     ASSERT_TRUE(store->add_event(run, "started", R"({"pid":1})").ok());
     object = store->put_object("def f(): pass\n").value();
     EXPECT_EQ(store->put_object("def f(): pass\n").value(), object);
@@ -109,6 +109,7 @@ TEST_F(StoreTest, KeepsEverythingOverAReopen) {
   ASSERT_TRUE(found.has_value());
   EXPECT_EQ(found->id, run);
   EXPECT_DOUBLE_EQ(found->seconds_used, 3.0);
+  EXPECT_DOUBLE_EQ(found->gpu_seconds_used, 5.0);
   EXPECT_EQ(found->config, R"({"seed":1})");
   EXPECT_EQ(store->find_run(std::to_string(run)).value()->name, "brisk-otter");
   EXPECT_FALSE(store->find_run("no-such-run").value().has_value());
@@ -147,6 +148,43 @@ TEST_F(StoreTest, RunsAreListedNewestFirstAndEndWhenTheyStopRunning) {
   EXPECT_GT(store->find_run("one").value()->ended, 0.0);
   ASSERT_TRUE(store->set_run_state(first, "running").ok());
   EXPECT_EQ(store->find_run("one").value()->ended, 0.0);
+}
+
+TEST_F(StoreTest, SpendsAreKeptUntilAndAfterTheyAreSettled) {
+  auto store = open();
+  const int64_t run = store->add_run(example_run("r")).value();
+  const int64_t other = store->add_run(example_run("s")).value();
+  const int64_t call = store->add_spend({0, run, 0, 900, 0.5, false}).value();
+  ASSERT_TRUE(store->add_spend({0, run, 0, 10, 0, true}).ok());
+  ASSERT_TRUE(store->add_spend({0, other, 0, 1, 0, true}).ok());
+  EXPECT_FALSE(store->add_spend({0, run, 0, -1, 0, true}).ok());
+  EXPECT_FALSE(store->spends(run).value().at(0).settled);
+  ASSERT_TRUE(store->settle_spend(call, 700, 0.25).ok());
+  const auto spends = store->spends(run).value();
+  ASSERT_EQ(spends.size(), 2u);
+  EXPECT_TRUE(spends[0].settled);
+  EXPECT_DOUBLE_EQ(spends[0].tokens, 700);
+  EXPECT_DOUBLE_EQ(spends[0].dollars, 0.25);
+}
+
+// A workspace of the first release is brought up to date with everything in it.
+TEST_F(StoreTest, AnOlderSchemaIsMigratedWithItsRows) {
+  int64_t run = 0;
+  {
+    auto store = open();
+    run = store->add_run(example_run("r")).value();
+    ASSERT_TRUE(store->add_candidate(example_candidate(run, 1, 2), {}).ok());
+  }
+  raw_sql(
+      "DROP TABLE spend; ALTER TABLE run DROP COLUMN gpu_seconds_used; ALTER TABLE candidate DROP COLUMN arm;"
+      "PRAGMA user_version = 1");
+  EXPECT_FALSE(Store::open_read_only(folder_).ok());  // a reader may not migrate
+  auto store = open();
+  const auto candidates = store->candidates(run).value();
+  ASSERT_EQ(candidates.size(), 1u);
+  EXPECT_EQ(candidates[0].arm, "search");
+  EXPECT_EQ(store->find_run("r").value()->gpu_seconds_used, 0);
+  EXPECT_TRUE(store->spends(run).value().empty());
 }
 
 TEST_F(StoreTest, AddingTheSamePlaceTwiceReturnsTheFirstUnchanged) {
