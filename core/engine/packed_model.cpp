@@ -27,23 +27,32 @@ PackedWeights pack(std::initializer_list<const model::Tensor*> stacked) {
   return packed;
 }
 
-std::vector<float> widen(const model::Tensor& vector) {
-  std::vector<float> values(static_cast<size_t>(model::cols_of(vector)));
-  model::read_row(vector, 0, values.data());
+// Vectors one after the other.
+std::vector<float> widen(std::initializer_list<const model::Tensor*> vectors) {
+  std::vector<float> values;
+  for (const model::Tensor* vector : vectors) {
+    const size_t begin = values.size();
+    values.resize(begin + static_cast<size_t>(model::cols_of(*vector)));
+    model::read_row(*vector, 0, &values[begin]);
+  }
   return values;
 }
 
-PackedLayer pack_layer(const model::LayerWeights& weights, bool qk_norm) {
+PackedLayer pack_layer(const model::LayerWeights& weights, const model::ModelConfig& config) {
   PackedLayer layer;
-  layer.attention_norm = widen(weights.attention_norm);
+  layer.attention_norm = widen({&weights.attention_norm});
   layer.q = pack({&weights.q});
   layer.kv = pack({&weights.k, &weights.v});
-  if (qk_norm) {
-    layer.q_norm = widen(weights.q_norm);
-    layer.k_norm = widen(weights.k_norm);
+  if (config.qkv_bias) {
+    layer.q_bias = widen({&weights.q_bias});
+    layer.kv_bias = widen({&weights.k_bias, &weights.v_bias});
+  }
+  if (config.qk_norm) {
+    layer.q_norm = widen({&weights.q_norm});
+    layer.k_norm = widen({&weights.k_norm});
   }
   layer.o = pack({&weights.o});
-  layer.mlp_norm = widen(weights.mlp_norm);
+  layer.mlp_norm = widen({&weights.mlp_norm});
   layer.gate_up = pack({&weights.gate, &weights.up});
   layer.down = pack({&weights.down});
   return layer;
@@ -51,6 +60,10 @@ PackedLayer pack_layer(const model::LayerWeights& weights, bool qk_norm) {
 
 int64_t bytes_of(const PackedWeights& weights) {
   return static_cast<int64_t>(weights.panels.size() * sizeof(cpu::Bf16));
+}
+
+void add_bias(float* row, const std::vector<float>& bias) {
+  for (size_t i = 0; i < bias.size(); ++i) row[i] += bias[i];
 }
 
 // Norms and rotates `heads` consecutive heads of one token.
@@ -97,15 +110,16 @@ Result<PackedModel> pack_model(model::Model model, int max_context) {
   }
   PackedModel packed;
   const model::Weights& weights = *model.weights;
-  for (const model::LayerWeights& layer : weights.layers) packed.layers.push_back(pack_layer(layer, config.qk_norm));
-  packed.final_norm = widen(weights.final_norm);
+  for (const model::LayerWeights& layer : weights.layers) packed.layers.push_back(pack_layer(layer, config));
+  packed.final_norm = widen({&weights.final_norm});
   packed.head = pack({&weights.head});
   const int half = config.head_dim / 2;
+  const std::vector<double> frequencies = model::rotary_frequencies(config);
   packed.cosines.resize(times(max_context, half));
   packed.sines.resize(times(max_context, half));
   for (int position = 0; position < max_context; ++position) {
     const size_t at = times(position, half);
-    cpu::rope_angles(position, config.head_dim, config.rope_theta, &packed.cosines[at], &packed.sines[at]);
+    cpu::rope_angles(position, frequencies.data(), half, &packed.cosines[at], &packed.sines[at]);
   }
   packed.weight_bytes = bytes_of(packed.head);
   for (const PackedLayer& layer : packed.layers) {
@@ -141,9 +155,12 @@ void attention_inputs(const PackedModel& model, int layer, const Rows& rows, Lay
   cpu::gemm(scratch.normed.data(), config.hidden_size, rows.count, weights.kv.view(), scratch.kv.data(), weights.kv.n,
             pool);
   for (int row = 0; row < rows.count; ++row) {
-    finish_heads(model, q + times(row, weights.q.n), config.num_q_heads, weights.q_norm, rows.positions[row]);
-    finish_heads(model, &scratch.kv[times(row, weights.kv.n)], config.num_kv_heads, weights.k_norm,
-                 rows.positions[row]);
+    float* q_row = q + times(row, weights.q.n);
+    float* kv_row = &scratch.kv[times(row, weights.kv.n)];
+    add_bias(q_row, weights.q_bias);
+    add_bias(kv_row, weights.kv_bias);
+    finish_heads(model, q_row, config.num_q_heads, weights.q_norm, rows.positions[row]);
+    finish_heads(model, kv_row, config.num_kv_heads, weights.k_norm, rows.positions[row]);
   }
 }
 

@@ -24,8 +24,10 @@ struct PackedWeights {
 struct PackedLayer {
   std::vector<float> attention_norm;
   PackedWeights q;
-  PackedWeights kv;  // k, then v
-  std::vector<float> q_norm;
+  PackedWeights kv;           // k, then v
+  std::vector<float> q_bias;  // [q size]; empty when the architecture has none
+  std::vector<float> kv_bias;
+  std::vector<float> q_norm;  // [head_dim]; empty when the architecture has none
   std::vector<float> k_norm;
   PackedWeights o;
   std::vector<float> mlp_norm;
@@ -72,7 +74,8 @@ struct Rows {
 
 void embed(const PackedModel& model, const int32_t* tokens, int count, float* x);
 
-// Norm, projections, QK-norm and rotary embedding: fills q [rows][q size] and scratch.kv (k, then v, of each row).
+// Norm, projections, biases, QK-norm and rotary embedding: fills q [rows][q size] and scratch.kv (k, then v, of each
+// row).
 void attention_inputs(const PackedModel& model, int layer, const Rows& rows, LayerScratch& scratch, float* q,
                       cpu::ThreadPool* pool);
 

@@ -1,11 +1,15 @@
 #include "core/model/architecture.h"
 
+#include <nlohmann/json.hpp>
+
 #include "core/base/text.h"
 
 namespace vortex::model {
 namespace {
 
 const Architecture* const kArchitectures[] = {
+    &kLlama,
+    &kQwen2,
     &kQwen3,
 };
 
@@ -39,6 +43,12 @@ Result<Tensor> find_tensor(const std::map<std::string, Tensor>& tensors, const s
                            ", but config.json asks for " + print_shape(shape));
   }
   return found->second;
+}
+
+Status refuse_option(const nlohmann::json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end() || found->is_null() || *found == false || *found == 0) return ok_status();
+  return candidate_error(std::string("config.json: ") + key + " " + found->dump() + " is not supported");
 }
 
 }  // namespace vortex::model

@@ -55,6 +55,27 @@ Status read_sizes(const json& object, ModelConfig& config) {
   return ok_status();
 }
 
+Status refuse_partial_rotary(const json& object) {
+  const json share = object.value("partial_rotary_factor", json(1.0));
+  if (share == 1.0) return ok_status();
+  return candidate_error("config.json: partial_rotary_factor " + share.dump() + " is not supported");
+}
+
+Result<RopeScaling> read_llama3_scaling(const json& rope) {
+  RopeScaling scaling;
+  for (const auto& [key, out] : {std::pair{"factor", &scaling.factor},
+                                 {"low_freq_factor", &scaling.low_freq_factor},
+                                 {"high_freq_factor", &scaling.high_freq_factor}}) {
+    if (!rope.contains(key)) return candidate_error(std::string("config.json: rope scaling lacks ") + key);
+    VORTEX_ASSIGN(*out, read_positive(rope, key, 0));
+  }
+  VORTEX_ASSIGN(scaling.original_context, read_size(rope, "original_max_position_embeddings"));
+  if (scaling.high_freq_factor <= scaling.low_freq_factor) {
+    return candidate_error("config.json: rope scaling needs a high_freq_factor above low_freq_factor");
+  }
+  return scaling;
+}
+
 // Newer configs keep the rotary settings in one object, older ones beside the rest.
 Status read_rope(const json& object, ModelConfig& config) {
   VORTEX_ASSIGN(config.rope_theta, read_positive(object, "rope_theta", config.rope_theta));
@@ -63,12 +84,16 @@ Status read_rope(const json& object, ModelConfig& config) {
     const json& rope = object[key];
     if (!rope.is_object()) return candidate_error(std::string("config.json: ") + key + " must be an object");
     const json type = rope.value("rope_type", rope.value("type", json("default")));
-    if (type != "default") {
-      return candidate_error("config.json: rope scaling " + type.dump() + " is not supported");
+    if (type == "llama3") {
+      VORTEX_ASSIGN(config.rope_scaling, read_llama3_scaling(rope));
+    } else if (type != "default") {
+      return candidate_error("config.json: rope scaling " + type.dump() + " is not supported",
+                             "\"llama3\" and none at all are");
     }
     VORTEX_ASSIGN(config.rope_theta, read_positive(rope, "rope_theta", config.rope_theta));
+    VORTEX_TRY(refuse_partial_rotary(rope));
   }
-  return ok_status();
+  return refuse_partial_rotary(object);
 }
 
 Status read_flags(const json& object, ModelConfig& config) {
@@ -80,14 +105,39 @@ Status read_flags(const json& object, ModelConfig& config) {
     return candidate_error("config.json: hidden_act " + activation.dump() + " is not supported");
   if (object.contains("quantization_config"))
     return candidate_error("config.json: quantised checkpoints are not supported");
+  const json kinds = object.value("layer_types", json::array());
+  for (const json& kind : kinds.is_array() ? kinds : json::array({kinds})) {
+    if (kind != "full_attention")
+      return candidate_error("config.json: layer type " + kind.dump() + " is not supported");
+  }
+  return ok_status();
+}
+
+// One id, a list of ids, or none.
+Result<std::vector<int>> read_stop_tokens(const json& object, const std::string& file, int vocab_size) {
   const json eos = object.value("eos_token_id", json());
+  std::vector<int> ids;
   for (const json& id : eos.is_array() ? eos : json::array({eos})) {
     if (id.is_null()) continue;
-    if (!id.is_number_integer() || id < 0 || id >= config.vocab_size) {
-      return candidate_error("config.json: eos_token_id " + id.dump() + " is not in the vocabulary");
+    if (!id.is_number_integer() || id < 0 || id >= vocab_size) {
+      return candidate_error(file + ": eos_token_id " + id.dump() + " is not in the vocabulary");
     }
-    config.eos_token_ids.push_back(id.get<int>());
+    ids.push_back(id.get<int>());
   }
+  return ids;
+}
+
+// generation_config.json, where chat models list all of their stop tokens, overrules config.json.
+Status read_all_stop_tokens(const json& object, const std::filesystem::path& folder, ModelConfig& config) {
+  VORTEX_ASSIGN(config.eos_token_ids, read_stop_tokens(object, "config.json", config.vocab_size));
+  const std::filesystem::path path = folder / "generation_config.json";
+  std::error_code ec;
+  if (!std::filesystem::exists(path, ec)) return ok_status();
+  VORTEX_ASSIGN(const std::string text, read_file(path));
+  const json generation = json::parse(text, nullptr, false);
+  if (!generation.is_object()) return candidate_error(path.string() + " is not a JSON object");
+  VORTEX_ASSIGN(std::vector<int> ids, read_stop_tokens(generation, "generation_config.json", config.vocab_size));
+  if (!ids.empty()) config.eos_token_ids = std::move(ids);
   return ok_status();
 }
 
@@ -116,6 +166,7 @@ Result<ModelConfig> read_model_config(const std::filesystem::path& folder) {
   VORTEX_TRY(read_rope(object, config));
   VORTEX_ASSIGN(config.rms_norm_eps, read_positive(object, "rms_norm_eps", config.rms_norm_eps));
   VORTEX_TRY(read_flags(object, config));
+  VORTEX_TRY(read_all_stop_tokens(object, folder, config));
   VORTEX_TRY(architecture->read_config(object, config));
   return config;
 }

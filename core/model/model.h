@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,15 @@
 #include "core/vflow/policy.h"
 
 namespace vortex::model {
+
+// The "llama3" stretching of rotary frequencies (Llama 3.1; config.json's rope_scaling): slow ones are divided by
+// `factor`, fast ones are kept, those between are blended.
+struct RopeScaling {
+  double factor = 1.0;
+  double low_freq_factor = 1.0;   // wavelengths above original_context / low_freq_factor are slow
+  double high_freq_factor = 4.0;  // wavelengths below original_context / high_freq_factor are fast
+  int original_context = 8192;    // tokens of the context before stretching
+};
 
 // Hyper-parameters of a decoder, as a Hugging Face config.json names them.
 struct ModelConfig {
@@ -22,14 +32,20 @@ struct ModelConfig {
   int vocab_size = 0;
   int max_position_embeddings = 0;
   double rope_theta = 10000.0;
+  std::optional<RopeScaling> rope_scaling;
   double rms_norm_eps = 1e-6;
   bool tie_word_embeddings = false;
-  bool qk_norm = false;
+  bool qk_norm = false;   // RMSNorm of each query and key head before rotary embedding
+  bool qkv_bias = false;  // biases of the query, key and value projections
   std::vector<int> eos_token_ids;
 };
 
 // Reads <folder>/config.json. Unknown architectures and unsupported variants are refused by name. Light: no weights.
 Result<ModelConfig> read_model_config(const std::filesystem::path& folder);
+
+// Rotary frequencies, head_dim / 2 of them, in radians a position: element i of a head and element i + head_dim / 2
+// turn by position * frequency i. Scaling is applied.
+std::vector<double> rotary_frequencies(const ModelConfig& config);
 
 // What the policy checker needs to know of a model.
 vflow::ModelGeometry geometry_of(const ModelConfig& config, int max_context, int64_t kv_memory_bytes);

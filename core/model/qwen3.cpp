@@ -9,57 +9,12 @@ namespace {
 
 Status read_config(const nlohmann::json& json, ModelConfig& config) {
   config.qk_norm = true;
-  if (json.value("attention_bias", nlohmann::json(false)) != false) {
-    return candidate_error("config.json: attention_bias is not supported");
-  }
-  if (json.value("use_sliding_window", nlohmann::json(false)) != false) {
-    return candidate_error("config.json: use_sliding_window is not supported");
-  }
-  return ok_status();
-}
-
-Result<LayerWeights> collect_layer(const ModelConfig& c, const std::map<std::string, Tensor>& tensors, int layer) {
-  const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-  const int64_t hidden = c.hidden_size;
-  const int64_t q_size = static_cast<int64_t>(c.num_q_heads) * c.head_dim;
-  const int64_t kv_size = static_cast<int64_t>(c.num_kv_heads) * c.head_dim;
-  const int64_t inner = c.intermediate_size;
-  const auto find = [&](const char* name, const std::vector<int64_t>& shape) {
-    return find_tensor(tensors, prefix + name + ".weight", shape);
-  };
-  LayerWeights weights;
-  VORTEX_ASSIGN(weights.attention_norm, find("input_layernorm", {hidden}));
-  VORTEX_ASSIGN(weights.q, find("self_attn.q_proj", {q_size, hidden}));
-  VORTEX_ASSIGN(weights.k, find("self_attn.k_proj", {kv_size, hidden}));
-  VORTEX_ASSIGN(weights.v, find("self_attn.v_proj", {kv_size, hidden}));
-  VORTEX_ASSIGN(weights.q_norm, find("self_attn.q_norm", {c.head_dim}));
-  VORTEX_ASSIGN(weights.k_norm, find("self_attn.k_norm", {c.head_dim}));
-  VORTEX_ASSIGN(weights.o, find("self_attn.o_proj", {hidden, q_size}));
-  VORTEX_ASSIGN(weights.mlp_norm, find("post_attention_layernorm", {hidden}));
-  VORTEX_ASSIGN(weights.gate, find("mlp.gate_proj", {inner, hidden}));
-  VORTEX_ASSIGN(weights.up, find("mlp.up_proj", {inner, hidden}));
-  VORTEX_ASSIGN(weights.down, find("mlp.down_proj", {hidden, inner}));
-  return weights;
-}
-
-Result<Weights> collect(const ModelConfig& config, const std::map<std::string, Tensor>& tensors) {
-  const std::vector<int64_t> table = {config.vocab_size, config.hidden_size};
-  Weights weights;
-  VORTEX_ASSIGN(weights.embedding, find_tensor(tensors, "model.embed_tokens.weight", table));
-  VORTEX_ASSIGN(weights.final_norm, find_tensor(tensors, "model.norm.weight", {config.hidden_size}));
-  weights.head = weights.embedding;
-  if (!config.tie_word_embeddings) {
-    VORTEX_ASSIGN(weights.head, find_tensor(tensors, "lm_head.weight", table));
-  }
-  for (int layer = 0; layer < config.num_layers; ++layer) {
-    VORTEX_ASSIGN(LayerWeights layer_weights, collect_layer(config, tensors, layer));
-    weights.layers.push_back(std::move(layer_weights));
-  }
-  return weights;
+  VORTEX_TRY(refuse_option(json, "attention_bias"));
+  return refuse_option(json, "use_sliding_window");
 }
 
 }  // namespace
 
-const Architecture kQwen3 = {"Qwen3ForCausalLM", read_config, collect};
+const Architecture kQwen3 = {"Qwen3ForCausalLM", read_config, collect_llama_names};
 
 }  // namespace vortex::model

@@ -23,13 +23,14 @@ void read_row(const Tensor& tensor, int64_t row, float* out);
 
 // One decoder layer; matrices are [outputs, inputs] as Hugging Face stores them.
 struct LayerWeights {
-  Tensor attention_norm;  // [hidden]
-  Tensor q, k, v;         // [heads * head_dim, hidden]
-  Tensor q_norm, k_norm;  // [head_dim]; absent (null data) when the architecture has no QK-norm
-  Tensor o;               // [hidden, q heads * head_dim]
-  Tensor mlp_norm;        // [hidden]
-  Tensor gate, up;        // [intermediate, hidden]
-  Tensor down;            // [hidden, intermediate]
+  Tensor attention_norm;          // [hidden]
+  Tensor q, k, v;                 // [heads * head_dim, hidden]
+  Tensor q_bias, k_bias, v_bias;  // [heads * head_dim]; absent (null data) when the architecture has no biases
+  Tensor q_norm, k_norm;          // [head_dim]; absent (null data) when the architecture has no QK-norm
+  Tensor o;                       // [hidden, q heads * head_dim]
+  Tensor mlp_norm;                // [hidden]
+  Tensor gate, up;                // [intermediate, hidden]
+  Tensor down;                    // [hidden, intermediate]
 };
 
 struct Weights {

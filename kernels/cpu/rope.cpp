@@ -4,10 +4,9 @@
 
 namespace vortex::cpu {
 
-void rope_angles(std::int64_t position, int head_dim, double theta, float* cosines, float* sines) {
-  const int half = head_dim / 2;
-  for (int i = 0; i < half; ++i) {
-    const double angle = static_cast<double>(position) * std::pow(theta, -static_cast<double>(i) / half);
+void rope_angles(std::int64_t position, const double* frequencies, int count, float* cosines, float* sines) {
+  for (int i = 0; i < count; ++i) {
+    const double angle = static_cast<double>(position) * frequencies[i];
     cosines[i] = static_cast<float>(std::cos(angle));
     sines[i] = static_cast<float>(std::sin(angle));
   }

@@ -70,6 +70,17 @@ TEST(Forward, MatchesReferenceForOtherShapes) {
   expect_matches_reference({.hidden = 300, .layers = 1, .q_heads = 5, .kv_heads = 1, .inner = 17}, 20, 5);
 }
 
+TEST(Forward, MatchesReferenceForEveryArchitecture) {
+  const auto check = [](TinyModel shape) {
+    SCOPED_TRACE(shape.architecture);
+    for (int length : {1, 17, 90}) expect_matches_reference(shape, length, 12);
+  };
+  check({.architecture = "LlamaForCausalLM", .tied = false});
+  check({.architecture = "LlamaForCausalLM", .head_dim = 32, .llama3_rope = true});
+  check({.architecture = "Qwen2ForCausalLM"});
+  check({.architecture = "Qwen2ForCausalLM", .q_heads = 6, .kv_heads = 3, .tied = false});
+}
+
 TEST(Forward, PrefillThreadsDoNotChangeABit) {
   const auto prompt = testing::random_tokens(200, 50, 3);
   const auto continuation = testing::random_tokens(20, 50, 4);

@@ -13,8 +13,8 @@
 
 namespace vortex::testing {
 
-// The Qwen3 forward pass written straight from its definition, one token at a time, in double. Keys and values are
-// rounded to bf16, as the engine's pool keeps them.
+// The forward pass of every architecture written straight from its definition, one token at a time, in double. Keys and
+// values are rounded to bf16, as the engine's pool keeps them.
 class ReferenceDecoder {
  public:
   explicit ReferenceDecoder(const TinyModel& shape) : m_(shape), tensors_(tensors_of(shape)) {
@@ -56,6 +56,24 @@ class ReferenceDecoder {
     return y;
   }
 
+  Vector biased_product(const std::string& name, const Vector& x) const {
+    Vector y = product(name, x);
+    if (!m_.qkv_bias()) return y;
+    for (size_t i = 0; i < y.size(); ++i) y[i] += at(tensors_.at(name + ".bias"), 0, i);
+    return y;
+  }
+
+  // Llama 3.1's rule by wavelength: kept below context / high factor, divided above context / low factor.
+  double frequency(size_t i) const {
+    const double plain = std::pow(10000.0, -2.0 * static_cast<double>(i) / m_.head_dim);
+    if (!m_.llama3_rope) return plain;
+    const double wavelength = 2 * M_PI / plain;
+    if (wavelength < kLlama3Context / kLlama3HighFactor) return plain;
+    if (wavelength > kLlama3Context / kLlama3LowFactor) return plain / kLlama3Factor;
+    const double smooth = (kLlama3Context / wavelength - kLlama3LowFactor) / (kLlama3HighFactor - kLlama3LowFactor);
+    return (1 - smooth) * plain / kLlama3Factor + smooth * plain;
+  }
+
   Vector norm(Vector x, const std::string& name) const {
     const TensorValues& weight = tensors_.at(name + ".weight");
     double squares = 0;
@@ -76,9 +94,10 @@ class ReferenceDecoder {
   Vector head_of(const Vector& projected, int head, const std::string& norm_name) const {
     const auto dim = static_cast<size_t>(m_.head_dim);
     const auto first = projected.begin() + static_cast<int64_t>(static_cast<size_t>(head) * dim);
-    Vector values = norm(Vector(first, first + m_.head_dim), norm_name);
+    Vector values(first, first + m_.head_dim);
+    if (m_.qk_norm()) values = norm(values, norm_name);
     for (size_t i = 0; i < dim / 2; ++i) {
-      const double angle = position_ * std::pow(10000.0, -2.0 * static_cast<double>(i) / m_.head_dim);
+      const double angle = position_ * frequency(i);
       const double a = values[i];
       const double b = values[i + dim / 2];
       values[i] = a * std::cos(angle) - b * std::sin(angle);
@@ -93,9 +112,9 @@ class ReferenceDecoder {
   }
 
   Vector attention(int layer, const Vector& x) {
-    const Vector q = product(prefix_ + "self_attn.q_proj", x);
-    const Vector k = product(prefix_ + "self_attn.k_proj", x);
-    const Vector v = rounded(product(prefix_ + "self_attn.v_proj", x));
+    const Vector q = biased_product(prefix_ + "self_attn.q_proj", x);
+    const Vector k = biased_product(prefix_ + "self_attn.k_proj", x);
+    const Vector v = rounded(biased_product(prefix_ + "self_attn.v_proj", x));
     auto& keys = keys_[static_cast<size_t>(layer)];
     auto& values = values_[static_cast<size_t>(layer)];
     keys.emplace_back();

@@ -47,6 +47,7 @@ struct TensorValues {
 using TensorMap = std::map<std::string, TensorValues>;
 
 struct TinyModel {
+  std::string architecture = "Qwen3ForCausalLM";
   int hidden = 48;
   int layers = 2;
   int q_heads = 4;
@@ -55,24 +56,42 @@ struct TinyModel {
   int inner = 72;
   int vocab = 50;
   bool tied = true;
+  bool llama3_rope = false;
   uint64_t seed = 1;
+
+  bool qk_norm() const { return architecture == "Qwen3ForCausalLM"; }
+  bool qkv_bias() const { return architecture == "Qwen2ForCausalLM"; }
 };
 
+// Short enough that small prompts meet kept, blended and slowed frequencies.
+inline constexpr double kLlama3Factor = 8;
+inline constexpr double kLlama3LowFactor = 1;
+inline constexpr double kLlama3HighFactor = 4;
+inline constexpr int kLlama3Context = 64;
+
 inline nlohmann::json config_of(const TinyModel& m) {
-  return {{"architectures", {"Qwen3ForCausalLM"}},
-          {"hidden_size", m.hidden},
-          {"num_hidden_layers", m.layers},
-          {"num_attention_heads", m.q_heads},
-          {"num_key_value_heads", m.kv_heads},
-          {"head_dim", m.head_dim},
-          {"intermediate_size", m.inner},
-          {"vocab_size", m.vocab},
-          {"max_position_embeddings", 8192},
-          {"rope_theta", 10000.0},
-          {"rms_norm_eps", 1e-6},
-          {"tie_word_embeddings", m.tied},
-          {"hidden_act", "silu"},
-          {"eos_token_id", 1}};
+  nlohmann::json config = {{"architectures", {m.architecture}},
+                           {"hidden_size", m.hidden},
+                           {"num_hidden_layers", m.layers},
+                           {"num_attention_heads", m.q_heads},
+                           {"num_key_value_heads", m.kv_heads},
+                           {"head_dim", m.head_dim},
+                           {"intermediate_size", m.inner},
+                           {"vocab_size", m.vocab},
+                           {"max_position_embeddings", 8192},
+                           {"rope_theta", 10000.0},
+                           {"rms_norm_eps", 1e-6},
+                           {"tie_word_embeddings", m.tied},
+                           {"hidden_act", "silu"},
+                           {"eos_token_id", 1}};
+  if (m.llama3_rope) {
+    config["rope_scaling"] = {{"rope_type", "llama3"},
+                              {"factor", kLlama3Factor},
+                              {"low_freq_factor", kLlama3LowFactor},
+                              {"high_freq_factor", kLlama3HighFactor},
+                              {"original_max_position_embeddings", kLlama3Context}};
+  }
+  return config;
 }
 
 // Uniform values of variance `scale`^2 around `centre`, rounded to bf16.
@@ -96,6 +115,9 @@ inline TensorMap tensors_of(const TinyModel& m) {
   const auto norm = [&](const std::string& name, int size) {
     tensors[name + ".weight"] = random_tensor({size}, rng, 0.2, 1.0);
   };
+  const auto bias = [&](const std::string& name, int size) {
+    tensors[name + ".bias"] = random_tensor({size}, rng, 0.5);
+  };
   tensors["model.embed_tokens.weight"] = random_tensor({m.vocab, m.hidden}, rng, 0.5);
   if (!m.tied) matrix("lm_head", m.vocab, m.hidden);
   norm("model.norm", m.hidden);
@@ -107,8 +129,15 @@ inline TensorMap tensors_of(const TinyModel& m) {
     matrix(prefix + "self_attn.k_proj", m.kv_heads * m.head_dim, m.hidden);
     matrix(prefix + "self_attn.v_proj", m.kv_heads * m.head_dim, m.hidden);
     matrix(prefix + "self_attn.o_proj", m.hidden, m.q_heads * m.head_dim);
-    norm(prefix + "self_attn.q_norm", m.head_dim);
-    norm(prefix + "self_attn.k_norm", m.head_dim);
+    if (m.qk_norm()) {
+      norm(prefix + "self_attn.q_norm", m.head_dim);
+      norm(prefix + "self_attn.k_norm", m.head_dim);
+    }
+    if (m.qkv_bias()) {
+      bias(prefix + "self_attn.q_proj", m.q_heads * m.head_dim);
+      bias(prefix + "self_attn.k_proj", m.kv_heads * m.head_dim);
+      bias(prefix + "self_attn.v_proj", m.kv_heads * m.head_dim);
+    }
     matrix(prefix + "mlp.gate_proj", m.inner, m.hidden);
     matrix(prefix + "mlp.up_proj", m.inner, m.hidden);
     matrix(prefix + "mlp.down_proj", m.hidden, m.inner);

@@ -58,6 +58,59 @@ TEST(Model, ReadsConfig) {
   EXPECT_EQ(geometry.kv_memory_bytes, 1000);
 }
 
+TEST(Model, ReadsConfigsOfEveryArchitecture) {
+  for (const char* architecture : {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"}) {
+    SCOPED_TRACE(architecture);
+    TempFolder folder;
+    auto config = testing::config_of({.architecture = architecture});
+    config.erase("head_dim");
+    config["layer_types"] = {"full_attention", "full_attention"};
+    config["sliding_window"] = nullptr;
+    testing::write_text(folder.path() / "config.json", config.dump());
+    const auto read = read_model_config(folder.path());
+    ASSERT_TRUE(read.ok()) << read.error().message;
+    EXPECT_EQ(read->head_dim, 12) << "hidden_size / num_attention_heads";
+    EXPECT_EQ(read->qk_norm, read->architecture == "Qwen3ForCausalLM");
+    EXPECT_EQ(read->qkv_bias, read->architecture == "Qwen2ForCausalLM");
+    EXPECT_FALSE(read->rope_scaling);
+  }
+}
+
+// The frequencies of Llama 3.1 8B, worked out by hand at the ends and in the middle of the blend.
+TEST(Model, StretchesRotaryFrequencies) {
+  ModelConfig config;
+  config.head_dim = 128;
+  config.rope_theta = 500000.0;
+  const std::vector<double> plain = rotary_frequencies(config);
+  ASSERT_EQ(plain.size(), 64U);
+  EXPECT_EQ(plain[0], 1.0);
+  EXPECT_NEAR(plain[32], 1 / std::sqrt(500000.0), 1e-15);
+  config.rope_scaling = RopeScaling{8.0, 1.0, 4.0, 8192};
+  const std::vector<double> stretched = rotary_frequencies(config);
+  for (size_t i = 0; i < plain.size(); ++i) {
+    const double wavelength = 2 * M_PI / plain[i];
+    EXPECT_GE(stretched[i], plain[i] / 8) << i;
+    EXPECT_LE(stretched[i], plain[i]) << i;
+    EXPECT_EQ(stretched[i] == plain[i], wavelength < 2048) << i;
+    EXPECT_EQ(stretched[i] == plain[i] / 8, wavelength > 8192) << i;
+  }
+  // Wavelength 2 pi * 500000^(30/64) = 2948.1: 8192 / 2948.1 = 2.7787 turns, so 0.5929 of the frequency is kept whole.
+  EXPECT_NEAR(stretched[30] / plain[30], 0.5929 + (1 - 0.5929) / 8, 1e-4);
+}
+
+TEST(Model, GenerationConfigListsTheStopTokens) {
+  TempFolder folder;
+  testing::write_text(folder.path() / "config.json", testing::config_of({}).dump());
+  testing::write_text(folder.path() / "generation_config.json", R"({"eos_token_id": [7, 1], "do_sample": true})");
+  EXPECT_EQ(read_model_config(folder.path())->eos_token_ids, (std::vector<int>{7, 1}));
+  testing::write_text(folder.path() / "generation_config.json", R"({"do_sample": true})");
+  EXPECT_EQ(read_model_config(folder.path())->eos_token_ids, std::vector<int>{1});
+  testing::write_text(folder.path() / "generation_config.json", R"({"eos_token_id": 50})");
+  const auto outside = read_model_config(folder.path());
+  ASSERT_FALSE(outside.ok());
+  EXPECT_NE(outside.error().message.find("generation_config.json: eos_token_id 50"), std::string::npos);
+}
+
 TEST(Model, RefusesConfigs) {
   for (const auto& test : cases("config_refusals.json")) {
     SCOPED_TRACE(test["name"].get<std::string>());
@@ -143,12 +196,12 @@ TEST(Model, HashChangesWithWeightsAndConfig) {
   EXPECT_NE(load_model(folder.path())->hash, second);
 }
 
-TEST(Model, NamesMissingAndMisshapenTensors) {
-  for (const auto& [name, tensor] : testing::tensors_of({})) {
-    SCOPED_TRACE(name);
+void expect_names_bad_tensors(const TinyModel& tiny) {
+  for (const auto& [name, tensor] : testing::tensors_of(tiny)) {
+    SCOPED_TRACE(tiny.architecture + " " + name);
     TempFolder folder;
-    testing::write_text(folder.path() / "config.json", testing::config_of({}).dump());
-    TensorMap tensors = testing::tensors_of({});
+    testing::write_text(folder.path() / "config.json", testing::config_of(tiny).dump());
+    TensorMap tensors = testing::tensors_of(tiny);
     tensors.erase(name);
     testing::write_text(folder.path() / "model.safetensors", testing::safetensors_bytes(tensors));
     const auto missing = load_model(folder.path());
@@ -159,6 +212,12 @@ TEST(Model, NamesMissingAndMisshapenTensors) {
     const auto misshapen = load_model(folder.path());
     ASSERT_FALSE(misshapen.ok());
     EXPECT_NE(misshapen.error().message.find("tensor " + name + " has shape [1, "), std::string::npos);
+  }
+}
+
+TEST(Model, NamesMissingAndMisshapenTensors) {
+  for (const char* architecture : {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"}) {
+    expect_names_bad_tensors({.architecture = architecture});
   }
 }
 

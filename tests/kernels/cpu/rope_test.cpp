@@ -14,7 +14,9 @@ constexpr double kTheta = 1e6;
 std::vector<float> rotated(std::vector<float> head, int64_t position) {
   std::vector<float> cosines(kDim / 2);
   std::vector<float> sines(kDim / 2);
-  rope_angles(position, kDim, kTheta, cosines.data(), sines.data());
+  std::vector<double> frequencies;
+  for (int i = 0; i < kDim / 2; ++i) frequencies.push_back(std::pow(kTheta, -2.0 * i / kDim));
+  rope_angles(position, frequencies.data(), kDim / 2, cosines.data(), sines.data());
   rope_rotate(head.data(), kDim, cosines.data(), sines.data());
   return head;
 }
