@@ -25,10 +25,10 @@ void prefetch_page(const PagedView& view, std::int32_t page) {
 }  // namespace
 
 void gather_pages(const VectorKernels& kernels, const PagedView& view, const std::int32_t* pages, std::int64_t count,
-                  float* out) {
+                  std::int64_t upcoming, float* out) {
   for (std::int64_t i = 0; i < count; ++i, out += view.size) {
     if (view.bf16) {
-      if (i + kAhead < count) {
+      if (i + kAhead < count + upcoming) {
         prefetch_page<Bf16>(view, pages[i + kAhead]);
       }
       kernels.from_bf16(view.size, place<Bf16>(view, pages[i]), out);

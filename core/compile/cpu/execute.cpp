@@ -50,7 +50,7 @@ class Runner {
     switch (s.kind) {
       case StepKind::kGather:
         cpu::gather_pages(kernels_, task_.fields[static_cast<size_t>(s.field)], task_.pages + tile_.first, tile_.count,
-                          out);
+                          task_.computed - tile_.first - tile_.count, out);
         return;
       case StepKind::kBinary:
         kernels_.binary(static_cast<cpu::Binary>(s.code), alpha, beta, extent(s.out), operand(s.x), operand(s.y), out);

@@ -62,7 +62,7 @@ TEST(Pages, ScatterThenGatherReturnsRoundedValuesAndTouchesNothingElse) {
     std::iota(x.begin(), x.end(), 0.3F);
     scatter_pages(kernels, view, pages.data(), 4, x.data());
     std::vector<float> back(x.size());
-    gather_pages(kernels, view, pages.data(), 4, back.data());
+    gather_pages(kernels, view, pages.data(), 4, 0, back.data());
     for (std::size_t i = 0; i < x.size(); ++i) {
       EXPECT_EQ(back[i], round_to_bf16(x[i]));
     }
