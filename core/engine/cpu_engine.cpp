@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <new>
-#include <set>
 
 #include "core/base/rng.h"
 #include "core/engine/prefill.h"
 #include "core/engine/prefix.h"
+#include "core/engine/requests.h"
 #include "core/engine/schedule.h"
 #include "kernels/cpu/sampler.h"
 
@@ -40,28 +39,6 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_;
 };
 
-RunStats fresh_stats(int layers) {
-  RunStats stats;
-  stats.pages_visible.assign(static_cast<size_t>(layers), 0);
-  stats.pages_attended.assign(static_cast<size_t>(layers), 0);
-  return stats;
-}
-
-// Bytes of the cache that the indexer reads to score one block of one kv head.
-int64_t scored_bytes(const vflow::Policy& policy) {
-  std::set<int> fields;
-  for (const vflow::Node& node : policy.program.indexer.nodes) {
-    if (node.op == vflow::Op::kField || node.op == vflow::Op::kLoad) fields.insert(node.attrs.field);
-  }
-  int64_t bytes = 0;
-  for (int index : fields) {
-    if (index < 0) continue;
-    const vflow::Field& field = policy.program.fields[static_cast<size_t>(index)];
-    bytes += field.shape.size() * vflow::dtype_bytes(field.builtin ? policy.config.kv_dtype : policy.config.dtype);
-  }
-  return bytes;
-}
-
 Status check_policy_fits(const vflow::Policy& policy, const model::ModelConfig& model) {
   const vflow::Geometry& geometry = policy.program.geometry;
   if (policy.program.dialect != vflow::Dialect::kGqa) {
@@ -76,14 +53,6 @@ Status check_policy_fits(const vflow::Policy& policy, const model::ModelConfig& 
                            " is not supported by the CPU engine: use bfloat16");
   }
   return ok_status();
-}
-
-void log_softmax(const float* logits, int size, float* out) {
-  const auto peak = static_cast<double>(logits[cpu::argmax(logits, size)]);
-  double total = 0;
-  for (int i = 0; i < size; ++i) total += std::exp(static_cast<double>(logits[i]) - peak);
-  const double shift = peak + std::log(total);
-  for (int i = 0; i < size; ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - shift);
 }
 
 }  // namespace
@@ -138,35 +107,6 @@ Status CpuEngine::set_policy(const std::optional<vflow::Policy>& policy) {
     policy_ = std::move(next);
     return ok_status();
   });
-}
-
-Status CpuEngine::check_tokens(std::span<const int32_t> tokens) const {
-  for (int32_t token : tokens) {
-    if (token < 0 || token >= model_.source.config.vocab_size) {
-      return candidate_error("token " + std::to_string(token) + " is not in the vocabulary of " +
-                             std::to_string(model_.source.config.vocab_size));
-    }
-  }
-  return ok_status();
-}
-
-Status CpuEngine::check_request(const Request& request, int64_t new_tokens) const {
-  if (request.prompt.empty()) return candidate_error("a prompt must have at least one token");
-  if (new_tokens < 1) return candidate_error("max_new_tokens must be at least 1");
-  if (static_cast<int64_t>(request.prompt.size()) + new_tokens > options_.max_context) {
-    return candidate_error("a prompt of " + std::to_string(request.prompt.size()) + " tokens and " +
-                           std::to_string(new_tokens) + " new ones exceed the context of " +
-                           std::to_string(options_.max_context));
-  }
-  const SamplingParams& sampling = request.sampling;
-  if (!(sampling.temperature >= 0) || !(sampling.top_p > 0 && sampling.top_p <= 1) || sampling.top_k < 0) {
-    return candidate_error("temperature and top_k must not be negative and top_p must be in (0, 1]");
-  }
-  VORTEX_TRY(check_tokens(request.prompt));
-  if (request.prefix != nullptr && !prefix_matches(*request.prefix, model_, request.prompt)) {
-    return internal_error("a request's prefix was made from another prompt or by another model");
-  }
-  return ok_status();
 }
 
 PrefixPtr CpuEngine::prompt_kv(const Request& request, RunStats& stats) {
@@ -310,7 +250,8 @@ class CpuEngine::Run {
 
 Result<std::vector<Output>> CpuEngine::generate(const std::vector<Request>& requests, RunStats* stats) {
   return guarded([&]() -> Result<std::vector<Output>> {
-    for (const Request& request : requests) VORTEX_TRY(check_request(request, request.max_new_tokens));
+    for (const Request& request : requests)
+      VORTEX_TRY(check_request(model_.source, options_, request, request.max_new_tokens));
     pool_.free_all();
     RunStats counted = fresh_stats(model_.source.config.num_layers);
     std::vector<Output> outputs = Run(*this, requests, counted).finish();
@@ -322,8 +263,8 @@ Result<std::vector<Output>> CpuEngine::generate(const std::vector<Request>& requ
 Result<std::vector<float>> CpuEngine::teacher_force(const Request& request, std::span<const int32_t> continuation,
                                                     const AttentionObserver& observer, RunStats* stats) {
   return guarded([&]() -> Result<std::vector<float>> {
-    VORTEX_TRY(check_request(request, static_cast<int64_t>(continuation.size())));
-    VORTEX_TRY(check_tokens(continuation));
+    VORTEX_TRY(check_request(model_.source, options_, request, static_cast<int64_t>(continuation.size())));
+    VORTEX_TRY(check_tokens(model_.source, continuation));
     pool_.free_all();
     RunStats counted = fresh_stats(model_.source.config.num_layers);
     const int vocab = model_.source.config.vocab_size;
@@ -353,9 +294,10 @@ Result<PrefixPtr> CpuEngine::prefix(const std::vector<int32_t>& prompt, const st
   return guarded([&]() -> Result<PrefixPtr> {
     Request request;
     request.prompt = prompt;
-    VORTEX_TRY(check_request(request, 1));
-    const std::filesystem::path path = folder / prefix_file_name(model_, prompt);
-    if (auto loaded = load_prefix(path, model_, prompt)) return std::make_shared<const Prefix>(std::move(*loaded));
+    VORTEX_TRY(check_request(model_.source, options_, request, 1));
+    const std::filesystem::path path = folder / prefix_file_name(model_.source, prompt);
+    if (auto loaded = load_prefix(path, model_.source, prompt))
+      return std::make_shared<const Prefix>(std::move(*loaded));
     const auto computed = std::make_shared<const Prefix>(prefill(model_, prompt, &threads_));
     VORTEX_TRY(save_prefix(*computed, path));
     return PrefixPtr(computed);

@@ -30,8 +30,6 @@ class CpuEngine : public Engine {
   class Run;
 
   CpuEngine(PackedModel model, const EngineOptions& options);
-  Status check_request(const Request& request, int64_t new_tokens) const;
-  Status check_tokens(std::span<const int32_t> tokens) const;
   // The prompt's K and V: the request's own prefix, or a fresh prefill.
   PrefixPtr prompt_kv(const Request& request, RunStats& stats);
   // Takes pages for the prompt and fills them.

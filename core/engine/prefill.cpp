@@ -82,7 +82,7 @@ void prefill_layer(const PackedModel& model, int layer, PromptState& state, cpu:
 
 Prefix prefill(const PackedModel& model, std::span<const int32_t> prompt, cpu::ThreadPool* pool) {
   const model::ModelConfig& c = model.source.config;
-  Prefix prefix = make_prefix(model, prompt);
+  Prefix prefix = make_prefix(model.source, prompt);
   PromptState state;
   for (int i = 0; i < prefix.tokens; ++i) state.positions.push_back(i);
   state.x.resize(prompt.size() * static_cast<size_t>(c.hidden_size));

@@ -28,11 +28,11 @@ std::string hash_prompt(std::span<const int32_t> prompt) {
   return sha256_hex({reinterpret_cast<const char*>(prompt.data()), prompt.size_bytes()});
 }
 
-PrefixHeader header_of(const PackedModel& model, std::span<const int32_t> prompt) {
-  const model::ModelConfig& c = model.source.config;
+PrefixHeader header_of(const model::Model& model, std::span<const int32_t> prompt) {
+  const model::ModelConfig& c = model.config;
   PrefixHeader header{};
   std::copy_n(kMagic.data(), header.magic.size(), header.magic.begin());
-  std::copy_n(model.source.hash.data(), std::min<size_t>(model.source.hash.size(), 64), header.model_hash.begin());
+  std::copy_n(model.hash.data(), std::min<size_t>(model.hash.size(), 64), header.model_hash.begin());
   std::copy_n(hash_prompt(prompt).data(), 64, header.prompt_hash.begin());
   header.shape = {c.num_layers, c.num_kv_heads,
                   c.head_dim,   static_cast<int32_t>(prompt.size()),
@@ -49,8 +49,8 @@ size_t image_bytes(const PrefixHeader& header) {
              static_cast<size_t>(tokens);
 }
 
-Prefix shape_prefix(const PackedModel& model, std::span<const int32_t> prompt) {
-  const model::ModelConfig& c = model.source.config;
+Prefix shape_prefix(const model::Model& model, std::span<const int32_t> prompt) {
+  const model::ModelConfig& c = model.config;
   Prefix prefix;
   prefix.tokens = static_cast<int>(prompt.size());
   prefix.vocab = c.vocab_size;
@@ -72,7 +72,7 @@ const cpu::Bf16* Prefix::keys(int layer, int kv_head) const {
 
 const cpu::Bf16* Prefix::values(int layer, int kv_head) const { return keys(layer, kv_head + kv_heads); }
 
-Prefix make_prefix(const PackedModel& model, std::span<const int32_t> prompt) {
+Prefix make_prefix(const model::Model& model, std::span<const int32_t> prompt) {
   const PrefixHeader header = header_of(model, prompt);
   Prefix prefix = shape_prefix(model, prompt);
   prefix.memory.resize(image_bytes(header));
@@ -80,7 +80,7 @@ Prefix make_prefix(const PackedModel& model, std::span<const int32_t> prompt) {
   return prefix;
 }
 
-bool prefix_matches(const Prefix& prefix, const PackedModel& model, std::span<const int32_t> prompt) {
+bool prefix_matches(const Prefix& prefix, const model::Model& model, std::span<const int32_t> prompt) {
   PrefixHeader header;
   std::memcpy(&header, prefix.image(), sizeof(header));
   PrefixHeader expected = header_of(model, prompt);
@@ -88,7 +88,7 @@ bool prefix_matches(const Prefix& prefix, const PackedModel& model, std::span<co
   return std::memcmp(&header, &expected, sizeof(header)) == 0;
 }
 
-std::string prefix_file_name(const PackedModel& model, std::span<const int32_t> prompt) {
+std::string prefix_file_name(const model::Model& model, std::span<const int32_t> prompt) {
   const PrefixHeader header = header_of(model, prompt);
   return sha256_hex({reinterpret_cast<const char*>(&header), sizeof(header)}).substr(0, 32) + ".kv";
 }
@@ -99,7 +99,7 @@ Status save_prefix(const Prefix& prefix, const std::filesystem::path& path) {
   return write_file_atomic(path, image);
 }
 
-std::optional<Prefix> load_prefix(const std::filesystem::path& path, const PackedModel& model,
+std::optional<Prefix> load_prefix(const std::filesystem::path& path, const model::Model& model,
                                   std::span<const int32_t> prompt) {
   auto file = MappedFile::open(path);
   if (!file.ok() || file->bytes().size() != image_bytes(header_of(model, prompt))) return std::nullopt;

@@ -10,7 +10,8 @@
 #include "core/base/mapped_file.h"
 #include "core/base/result.h"
 #include "core/engine/engine.h"
-#include "core/engine/packed_model.h"
+#include "core/model/model.h"
+#include "kernels/cpu/bf16.h"
 
 namespace vortex::engine {
 
@@ -32,19 +33,19 @@ struct Prefix {
 };
 
 // An image with its header, whose logits, K and V are still to be written.
-Prefix make_prefix(const PackedModel& model, std::span<const int32_t> prompt);
+Prefix make_prefix(const model::Model& model, std::span<const int32_t> prompt);
 
 // Was `prefix` made by this model from this prompt?
-bool prefix_matches(const Prefix& prefix, const PackedModel& model, std::span<const int32_t> prompt);
+bool prefix_matches(const Prefix& prefix, const model::Model& model, std::span<const int32_t> prompt);
 
 // The snapshot's file name: it differs when the model, the prompt or the format does.
-std::string prefix_file_name(const PackedModel& model, std::span<const int32_t> prompt);
+std::string prefix_file_name(const model::Model& model, std::span<const int32_t> prompt);
 
 // Writes a snapshot; a failure is the environment's.
 Status save_prefix(const Prefix& prefix, const std::filesystem::path& path);
 
 // Maps a snapshot. Nothing when it is absent, damaged, or of another model or prompt.
-std::optional<Prefix> load_prefix(const std::filesystem::path& path, const PackedModel& model,
+std::optional<Prefix> load_prefix(const std::filesystem::path& path, const model::Model& model,
                                   std::span<const int32_t> prompt);
 
 }  // namespace vortex::engine

@@ -1,0 +1,99 @@
+// The engine's benchmark program: decode steps, a trace of requests, a served load. Weights are random at a named
+// geometry, or a checkpoint's shape; every line says how near the time comes to the limit model (core/engine/limit.h).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/engine/engine.h"
+#include "core/engine/limit.h"
+#include "core/engine/stepper.h"
+#include "core/model/model.h"
+#include "core/vflow/policy.h"
+
+namespace vortex::bench {
+
+struct Options {
+  std::string device = "auto";          // auto, cuda, cpu
+  std::string geometry = "qwen3-1.7b";  // a named one, or a folder with a config.json
+  std::string policy;                   // a vFlow .py file; empty: dense
+  std::string config;                   // its .json; empty: beside it
+  std::string kv = "";                  // bfloat16, fp8_e4m3, fp8_e5m2; empty: the policy's own
+  int pages = 0;                        // attended per row, whatever the length; 0: the policy's own budget
+  double ratio = -1;                    // budget as a share of the pages; < 0: the policy's own
+  std::vector<int> dense_layers;        // of the policy, where pages or ratio are given
+  int max_batch = 64;
+  int max_context = 16384;
+  double kv_gigabytes = 0;  // 0: what the batch needs, or all that is free
+  int threads = 1;
+  bool batch_invariant = false;
+  int steps = 8;  // decode steps a sample
+  int samples = 11;
+  std::vector<std::string> shapes;  // step: REQUESTSxTOKENS
+  // trace
+  int requests = 480;
+  double mean_output = 12600;
+  double sigma = 0.6;  // of the logarithm
+  int longest_output = 32000;
+  int prompt = 150;
+  double scale = 1;  // of the number of requests
+  int windows = 32;  // places of the trace at which the step time is measured; 0: run all of it
+  uint64_t seed = 1;
+  // serve-sim
+  double rate = 1;  // requests a second
+  int outputs = 256;
+  std::string format = "text";
+};
+
+// One measured line.
+struct Record {
+  std::string what;
+  std::string shape;
+  std::string policy;
+  double seconds = 0;  // median, of one step unless `what` says otherwise
+  double fastest = 0;
+  double slowest = 0;
+  double bytes = 0;  // by the limit model
+  double tokens_per_second = 0;
+};
+
+class Report {
+ public:
+  Report(std::string format, std::string device, double copy_bytes_per_second);
+  void add(const Record& record);
+  // A number that is no step: name, value, unit.
+  void add_value(const std::string& name, double value, const std::string& unit);
+  void note(const std::string& text);  // on stderr
+  void finish();                       // prints what the format prints at the end
+
+ private:
+  std::string format_;
+  std::string device_;
+  double copy_;
+  std::string json_;
+};
+
+// The model's shape and the policy as the options ask for it.
+Result<model::ModelConfig> find_geometry(const Options& options);
+Result<std::optional<vflow::Policy>> find_policy(const Options& options, const model::ModelConfig& model);
+std::string policy_name(const Options& options, const std::optional<vflow::Policy>& policy);
+Result<vflow::Dtype> kv_dtype_of(const Options& options);
+
+Result<bool> wants_cuda(const Options& options);
+engine::EngineOptions engine_options(const Options& options);
+Result<std::unique_ptr<engine::Stepper>> make_stepper(const Options& options, const model::ModelConfig& model);
+Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model);
+
+// The benchmarks.
+Status bench_step(const Options& options);
+Status bench_trace(const Options& options);
+Status bench_serve(const Options& options);
+
+// The value below which a share `q` of the values lies.
+double quantile(std::vector<double> values, double q);
+
+}  // namespace vortex::bench

@@ -1,0 +1,76 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "core/engine/bench/bench.h"
+
+namespace {
+
+using vortex::bench::Options;
+
+void add_common(CLI::App* verb, Options& o) {
+  verb->add_option("--device", o.device, "auto, cuda or cpu")->check(CLI::IsMember({"auto", "cuda", "cpu"}));
+  verb->add_option("--geometry", o.geometry, "a named model shape, or a model's folder");
+  verb->add_option("--policy", o.policy, "a vFlow module; without one attention is dense");
+  verb->add_option("--config", o.config, "its configuration (the .json beside it)");
+  verb->add_flag_callback("--dense", [&o] { o.policy.clear(); }, "dense attention");
+  verb->add_option("--kv", o.kv, "K and V as bfloat16, fp8_e4m3 or fp8_e5m2");
+  verb->add_option("--pages", o.pages, "pages that a row attends, whatever its length");
+  verb->add_option("--ratio", o.ratio, "budget as a share of the pages");
+  verb->add_option("--dense-layers", o.dense_layers, "with --pages or --ratio: layers that stay dense");
+  verb->add_option("--max-batch", o.max_batch, "requests decoded together")->check(CLI::Range(1, 512));
+  verb->add_option("--max-context", o.max_context, "tokens of the longest request");
+  verb->add_option("--kv-gb", o.kv_gigabytes, "GB of the KV pool (what the batch needs)");
+  verb->add_option("--threads", o.threads, "on the CPU")->check(CLI::Range(1, 1024));
+  verb->add_flag("--batch-invariant", o.batch_invariant, "as evaluations run: the same bits at every batch size");
+  verb->add_option("--steps", o.steps, "decode steps a sample")->check(CLI::Range(1, 1000));
+  verb->add_option("--samples", o.samples, "samples a line")->check(CLI::Range(1, 1000));
+  verb->add_option("--seed", o.seed, "of lengths and arrivals");
+  verb->add_option("--format", o.format, "text, json or markdown")->check(CLI::IsMember({"text", "json", "markdown"}));
+}
+
+void add_load(CLI::App* verb, Options& o) {
+  verb->add_option("--requests", o.requests, "requests")->check(CLI::Range(1, 1000000));
+  verb->add_option("--scale", o.scale, "of the number of requests")->check(CLI::Range(0.0, 1000.0));
+  verb->add_option("--prompt", o.prompt, "tokens of a prompt")->check(CLI::Range(1, 1000000));
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Benchmarks of the decode engine. Weights are random at a named geometry.", "vortex-bench");
+  app.require_subcommand(1);
+  Options o;
+  CLI::App* step = app.add_subcommand("step", "decode steps of equal requests");
+  add_common(step, o);
+  step->add_option("shapes", o.shapes, "REQUESTSxTOKENS")->required();
+  CLI::App* trace = app.add_subcommand("trace", "requests with short prompts and long answers, as AIME24 makes them");
+  add_common(trace, o);
+  add_load(trace, o);
+  trace->add_option("--mean-output", o.mean_output, "mean of the log-normal answers, before they are cut");
+  trace->add_option("--longest-output", o.longest_output, "where they are cut");
+  trace->add_option("--windows", o.windows, "places at which the step time is measured; 0 runs the whole trace");
+  CLI::App* serve = app.add_subcommand("serve-sim", "Poisson arrivals of long prompts");
+  add_common(serve, o);
+  add_load(serve, o);
+  serve->add_option("--rate", o.rate, "arrivals a second")->check(CLI::PositiveNumber);
+  serve->add_option("--outputs", o.outputs, "tokens of an answer");
+  CLI11_PARSE(app, argc, argv);
+  vortex::Status status = vortex::ok_status();
+  if (step->parsed()) status = vortex::bench::bench_step(o);
+  if (trace->parsed()) status = vortex::bench::bench_trace(o);
+  if (serve->parsed()) status = vortex::bench::bench_serve(o);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "error: %s\n", status.error().message.c_str());
+  if (!status.error().hint.empty()) std::fprintf(stderr, "hint: %s\n", status.error().hint.c_str());
+  return vortex::exit_code(status.error().blame);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "error: %s\n", e.what());
+    return 2;
+  }
+}

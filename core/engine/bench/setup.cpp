@@ -1,0 +1,163 @@
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/base/files.h"
+#include "core/engine/bench/bench.h"
+#ifdef VORTEX_WITH_CUDA
+#include "core/engine/cuda/cuda_engine.h"
+#endif
+
+namespace vortex::bench {
+namespace {
+
+struct Named {
+  const char* name;
+  int layers, hidden, q_heads, kv_heads, head_dim, inner, vocab;
+  bool tied;
+};
+
+// Shapes of published checkpoints (their config.json), and one for machines without a GPU.
+constexpr Named kNamed[] = {
+    {"qwen3-0.6b", 28, 1024, 16, 8, 128, 3072, 151936, true},
+    {"qwen3-1.7b", 28, 2048, 16, 8, 128, 6144, 151936, true},
+    {"qwen3-4b", 36, 2560, 32, 8, 128, 9728, 151936, true},
+    {"qwen3-8b", 36, 4096, 32, 8, 128, 12288, 151936, false},
+    {"tiny", 4, 128, 4, 2, 64, 256, 512, true},
+};
+
+constexpr int kMaxPositions = 1 << 20;
+
+Result<nlohmann::json> read_config(const Options& options) {
+  const std::string path = options.config.empty()
+                               ? std::filesystem::path(options.policy).replace_extension(".json").string()
+                               : options.config;
+  VORTEX_ASSIGN(const std::string text, read_file(path));
+  nlohmann::json config = nlohmann::json::parse(text, nullptr, false);
+  if (!config.is_object()) return candidate_error(path + " is not a JSON object");
+  return config;
+}
+
+}  // namespace
+
+Result<model::ModelConfig> find_geometry(const Options& options) {
+  for (const Named& named : kNamed) {
+    if (options.geometry != named.name) continue;
+    model::ModelConfig config;
+    config.architecture = "Qwen3ForCausalLM";
+    config.num_layers = named.layers;
+    config.hidden_size = named.hidden;
+    config.num_q_heads = named.q_heads;
+    config.num_kv_heads = named.kv_heads;
+    config.head_dim = named.head_dim;
+    config.intermediate_size = named.inner;
+    config.vocab_size = named.vocab;
+    config.tie_word_embeddings = named.tied;
+    config.max_position_embeddings = kMaxPositions;
+    config.rope_theta = 1e6;
+    config.qk_norm = true;
+    return config;
+  }
+  if (std::filesystem::is_directory(options.geometry)) return model::read_model_config(options.geometry);
+  std::string names;
+  for (const Named& named : kNamed) names += std::string(names.empty() ? "" : ", ") + named.name;
+  return candidate_error("no geometry \"" + options.geometry + "\"", "known: " + names + ", or a model's folder");
+}
+
+Result<vflow::Dtype> kv_dtype_of(const Options& options) {
+  if (options.kv.empty() || options.kv == "bfloat16") return vflow::Dtype::kBf16;
+  if (options.kv == "fp8_e4m3") return vflow::Dtype::kFp8E4m3;
+  if (options.kv == "fp8_e5m2") return vflow::Dtype::kFp8E5m2;
+  return candidate_error("--kv must be bfloat16, fp8_e4m3 or fp8_e5m2, not " + options.kv);
+}
+
+Result<std::optional<vflow::Policy>> find_policy(const Options& options, const model::ModelConfig& model) {
+  if (options.policy.empty()) return std::optional<vflow::Policy>();
+  VORTEX_ASSIGN(nlohmann::json config, read_config(options));
+  if (options.pages > 0 || options.ratio >= 0) {
+    const int reserved = config.value("vortex_block_reserved_bos", 1) + config.value("vortex_block_reserved_eos", 2);
+    if (options.pages > 0) config["vortex_topk_val"] = std::max(0, options.pages - reserved);
+    config["vortex_topk_ratio"] = std::max(0.0, options.ratio);
+    config["vortex_layers_skip"] = options.dense_layers;
+  }
+  if (!options.kv.empty()) config["kv_cache_dtype"] = options.kv;
+  VORTEX_ASSIGN(const std::string module, read_file(options.policy));
+  const vflow::PolicySource source{module, config.dump(), options.policy, options.config};
+  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(model, options.max_context, 0));
+  if (!report.policy) return candidate_error(vflow::render(report.diagnostics));
+  return std::move(report.policy);
+}
+
+std::string policy_name(const Options& options, const std::optional<vflow::Policy>& policy) {
+  std::string name = policy ? policy->program.name : "dense";
+  if (policy && options.pages > 0) name += " " + std::to_string(options.pages);
+  const vflow::Dtype kv = policy ? policy->config.kv_dtype : kv_dtype_of(options).value();
+  return name + " " + std::string(vflow::dtype_name(kv));
+}
+
+engine::EngineOptions engine_options(const Options& options) {
+  engine::EngineOptions made;
+  made.threads = options.threads;
+  made.max_batch = options.max_batch;
+  made.max_context = options.max_context;
+  made.kv_memory_bytes = static_cast<int64_t>(options.kv_gigabytes * 1e9);
+  return made;
+}
+
+#ifdef VORTEX_WITH_CUDA
+Result<bool> wants_cuda(const Options& options) {
+  if (options.device == "cpu") return false;
+  const auto device = engine::find_cuda_device();
+  if (device.ok()) return true;
+  if (options.device == "cuda") return device.error();
+  return false;
+}
+
+namespace {
+Result<engine::CudaOptions> cuda_options(const Options& options) {
+  engine::CudaOptions cuda;
+  VORTEX_ASSIGN(cuda.kv_dtype, kv_dtype_of(options));
+  cuda.batch_invariant = options.batch_invariant;
+  return cuda;
+}
+}  // namespace
+
+Result<std::unique_ptr<engine::Stepper>> make_stepper(const Options& options, const model::ModelConfig& model) {
+  VORTEX_ASSIGN(const bool on_device, wants_cuda(options));
+  if (!on_device) return engine::make_cpu_stepper(model, engine_options(options));
+  VORTEX_ASSIGN(const engine::CudaOptions cuda, cuda_options(options));
+  return engine::make_cuda_stepper(model, engine_options(options), cuda);
+}
+
+Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model) {
+  VORTEX_ASSIGN(const bool on_device, wants_cuda(options));
+  if (!on_device) return engine::make_cpu_engine(engine::random_model(model, 1), engine_options(options));
+  VORTEX_ASSIGN(const engine::CudaOptions cuda, cuda_options(options));
+  model::Model shape;
+  shape.config = model;
+  return engine::make_cuda_engine(std::move(shape), engine_options(options), cuda);
+}
+#else
+Result<bool> wants_cuda(const Options& options) {
+  if (options.device == "cuda") return environment_error("this program was built without CUDA");
+  return false;
+}
+
+Result<std::unique_ptr<engine::Stepper>> make_stepper(const Options& options, const model::ModelConfig& model) {
+  VORTEX_TRY(wants_cuda(options));
+  return engine::make_cpu_stepper(model, engine_options(options));
+}
+
+Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model) {
+  VORTEX_TRY(wants_cuda(options));
+  return engine::make_cpu_engine(engine::random_model(model, 1), engine_options(options));
+}
+#endif
+
+double quantile(std::vector<double> values, double q) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  return values[std::min(values.size() - 1, static_cast<size_t>(q * static_cast<double>(values.size())))];
+}
+
+}  // namespace vortex::bench

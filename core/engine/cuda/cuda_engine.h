@@ -1,0 +1,50 @@
+// The engine on one CUDA device: the whole decode step is one CUDA graph over state that lives on the device.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/base/result.h"
+#include "core/engine/engine.h"
+#include "core/engine/stepper.h"
+#include "core/model/model.h"
+#include "core/vflow/config.h"
+
+namespace vortex::engine {
+
+struct CudaOptions {
+  int device = 0;
+  // K and V where no policy is set; a policy's kv_cache_dtype decides otherwise.
+  vflow::Dtype kv_dtype = vflow::Dtype::kBf16;
+  // Only matrix-product algorithms that give the same bits at every batch size, and attention that never splits a row
+  // over multiprocessors: a request's tokens then depend on nothing but the request. Costs speed where rows are few.
+  bool batch_invariant = true;
+  int steps_per_replay = 8;           // decode steps between two looks of the host
+  std::filesystem::path kernel_cache;  // compiled policies by hash; empty: not kept
+};
+
+struct CudaDevice {
+  std::string name;
+  int driver = 0;   // as cudaDriverGetVersion gives it
+  int runtime = 0;  // of the toolkit that this program was built with
+  int multiprocessors = 0;
+  int64_t memory_bytes = 0;
+};
+
+// The device, if there is one that the kernels run on (compute capability 9.0); otherwise the environment's error that
+// says why not.
+Result<CudaDevice> find_cuda_device(int device = 0);
+
+// An Engine (engine.h) on the device. `options.threads` is not used; kv_memory_bytes 0 takes what max_batch requests of
+// max_context tokens need, at most what is free. Models and policies whose shapes the kernels do not cover are the
+// candidate's fault. AttentionView::cache of an observer holds the pages of the batch only, as bf16, without fields.
+Result<std::unique_ptr<Engine>> make_cuda_engine(model::Model model, const EngineOptions& options,
+                                                 const CudaOptions& cuda = {});
+
+// The same engine for benchmarks; weights are made on the device.
+Result<std::unique_ptr<Stepper>> make_cuda_stepper(const model::ModelConfig& config, const EngineOptions& options,
+                                                   const CudaOptions& cuda = {});
+
+}  // namespace vortex::engine

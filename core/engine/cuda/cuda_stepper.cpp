@@ -1,0 +1,182 @@
+// Benchmarks' view of the runner: made-up requests that decode on and on.
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <string>
+
+#include "core/base/rng.h"
+#include "core/engine/cuda/cuda_engine.h"
+#include "core/engine/cuda/runner.h"
+
+namespace vortex::engine {
+namespace {
+
+constexpr size_t kCopyBytes = size_t{1} << 30;
+constexpr int kCopies = 7;
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+class CudaStepper final : public Stepper {
+ public:
+  explicit CudaStepper(std::unique_ptr<Runner> runner) : runner_(std::move(runner)) {}
+
+  Status set_policy(const std::optional<vflow::Policy>& policy) override {
+    residents_ = 0;
+    filled_ = false;
+    return runner_->set_policy(policy);
+  }
+
+  Status place(std::span<const int> lengths) override {
+    residents_ = 0;
+    VORTEX_TRY(check_fits(lengths));
+    VORTEX_TRY(fill());
+    VORTEX_TRY(runner_->reset(kScatterSeed));
+    VORTEX_TRY(runner_->place(lengths));
+    residents_ = static_cast<int>(lengths.size());
+    for (int i = 0; i < residents_; ++i) make_endless(i);
+    return ok_status();
+  }
+
+  Result<double> admit(int prompt_tokens) override {
+    if (residents_ >= runner_->options().max_batch) return candidate_error("the batch is full");
+    std::vector<int> lengths = resident_lengths();
+    lengths.push_back(prompt_tokens);
+    VORTEX_TRY(check_fits(lengths));
+    const int slot = residents_;
+    runner_->slots().clear(slot);
+    make_endless(slot);
+    std::vector<int32_t> prompt(static_cast<size_t>(prompt_tokens));
+    for (int32_t& token : prompt) token = random_token();
+    VORTEX_TRY(runner_->prepare_prompt(prompt_tokens));
+    const double start = now();
+    VORTEX_TRY(runner_->prefill(slot, prompt));
+    ++residents_;
+    return now() - start;
+  }
+
+  Status retire(int index) override {
+    if (index < 0 || index >= residents_) return candidate_error("there is no such resident request");
+    runner_->slots().host().finished[index] = 1;
+    VORTEX_TRY(runner_->release_finished());
+    --residents_;
+    if (index == residents_) return ok_status();
+    const std::pair<int, int> move[] = {{residents_, index}};
+    return runner_->move(move);
+  }
+
+  Result<double> run(int steps) override {
+    if (residents_ == 0) return 0.0;
+    std::vector<int> lengths = resident_lengths();
+    for (int& length : lengths) length += steps;
+    VORTEX_TRY(check_fits(lengths));
+    const int capacity = runner_->capacity_for(residents_);
+    VORTEX_TRY(runner_->prepare(capacity));
+    for (int i = 0; i < residents_; ++i) make_endless(i);
+    VORTEX_TRY(runner_->slots().upload(runner_->stream()));
+    VORTEX_TRY(runner_->synchronize());
+    const double start = now();
+    for (int i = 0; i < steps; ++i) VORTEX_TRY(runner_->replay(capacity));
+    VORTEX_TRY(runner_->synchronize());
+    const double seconds = now() - start;
+    VORTEX_TRY(runner_->slots().download(runner_->stream()));
+    if (resident_lengths() != lengths) return internal_error("a request did not decode as many steps as it was told");
+    return seconds;
+  }
+
+  int block_size() const override { return runner_->pool().block(); }
+  int64_t pages() const override { return runner_->pool().pages(); }
+
+  Result<double> copy_bandwidth() override {
+    DeviceMemory from;
+    DeviceMemory to;
+    VORTEX_TRY(from.allocate(kCopyBytes));
+    VORTEX_TRY(to.allocate(kCopyBytes));
+    VORTEX_TRY(cuda_status(
+        cuda::fill_random(from.data(), cuda::FillType::bf16, kCopyBytes / 2, 1, 0.0F, 1.0F, runner_->stream()),
+        "measuring the memory"));
+    double best = std::numeric_limits<double>::max();
+    for (int i = 0; i < kCopies; ++i) {
+      VORTEX_TRY(runner_->synchronize());
+      const double start = now();
+      for (int j = 0; j < kCopies; ++j) {
+        VORTEX_TRY(cuda_status(
+            cudaMemcpyAsync(to.data(), from.data(), kCopyBytes, cudaMemcpyDeviceToDevice, runner_->stream()),
+            "measuring the memory"));
+      }
+      VORTEX_TRY(runner_->synchronize());
+      best = std::min(best, (now() - start) / kCopies);
+    }
+    return 2.0 * static_cast<double>(kCopyBytes) / best;
+  }
+
+  std::string device() const override {
+    const CudaDevice& device = runner_->device();
+    return device.name + ", driver " + std::to_string(device.driver) + ", runtime " + std::to_string(device.runtime);
+  }
+
+  std::string notes() const override { return runner_->describe_gemms(); }
+
+ private:
+  static constexpr uint64_t kScatterSeed = 1;
+
+  int32_t random_token() {
+    return static_cast<int32_t>(rng_.below(static_cast<uint64_t>(runner_->model().source.config.vocab_size)));
+  }
+
+  std::vector<int> resident_lengths() {
+    const std::int32_t* lengths = runner_->slots().host().lengths;
+    return {lengths, lengths + residents_};
+  }
+
+  // Would the pool, the batch and the page tables hold requests of these lengths?
+  Status check_fits(std::span<const int> lengths) const {
+    int64_t pages = 0;
+    for (const int length : lengths) {
+      if (length < 1 || length > runner_->options().max_context) {
+        return candidate_error("a request of " + std::to_string(length) + " tokens does not fit the context of " +
+                               std::to_string(runner_->options().max_context));
+      }
+      pages += runner_->pool().blocks_for(length);
+    }
+    if (static_cast<int>(lengths.size()) > runner_->options().max_batch) {
+      return candidate_error(std::to_string(lengths.size()) + " requests exceed the largest batch, " +
+                             std::to_string(runner_->options().max_batch));
+    }
+    if (pages > runner_->pool().pages()) {
+      return candidate_error("these requests need " + std::to_string(pages) + " pages, but the pool has " +
+                             std::to_string(runner_->pool().pages()));
+    }
+    return ok_status();
+  }
+
+  Status fill() {
+    if (filled_) return ok_status();
+    VORTEX_TRY(runner_->pool().fill_random(runner_->stream()));
+    filled_ = true;
+    return ok_status();
+  }
+
+  void make_endless(int slot) {
+    SlotArrays& slots = runner_->slots().host();
+    slots.remaining[slot] = std::numeric_limits<int32_t>::max() / 2;
+    slots.new_tokens[slot] = 1;
+    slots.ignores_stops[slot] = 1;
+  }
+
+  std::unique_ptr<Runner> runner_;
+  Rng rng_{1};
+  int residents_ = 0;
+  bool filled_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Stepper>> make_cuda_stepper(const model::ModelConfig& config, const EngineOptions& options,
+                                                   const CudaOptions& cuda) {
+  model::Model model;
+  model.config = config;
+  VORTEX_ASSIGN(std::unique_ptr<Runner> runner, Runner::make(std::move(model), options, cuda));
+  return std::unique_ptr<Stepper>(std::make_unique<CudaStepper>(std::move(runner)));
+}
+
+}  // namespace vortex::engine

@@ -1,0 +1,292 @@
+#include "core/engine/cuda/gemm.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/transfer.h"
+
+namespace vortex::engine {
+namespace {
+
+constexpr size_t kWorkspaceBytes = size_t{32} << 20;
+constexpr int kCandidates = 24;
+constexpr int kDistinctRows = 8;     // divides every padded number of rows
+constexpr int kReferenceRows = 64;   // of the call that the fixed algorithm is taken from
+constexpr size_t kColdBytes = size_t{128} << 20;  // weights a trial goes through: more than twice the L2 cache
+constexpr int kReplays = 3;
+constexpr std::array kRowSizes = {8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024};
+
+Status lt_status(cublasStatus_t status, const char* what) {
+  if (status == CUBLAS_STATUS_SUCCESS) return ok_status();
+  return environment_error(std::string("cuBLASLt failed while ") + what + ": " + cublasLtGetStatusString(status));
+}
+
+int split_of(const cublasLtMatmulAlgo_t& algorithm) {
+  int split = 1;
+  size_t written = 0;
+  cublasLtMatmulAlgoConfigGetAttribute(&algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &split, sizeof(split), &written);
+  return split;
+}
+
+}  // namespace
+
+int padded_rows(int rows) {
+  for (const int size : kRowSizes) {
+    if (rows <= size) return size;
+  }
+  return (rows + kRowSizes.back() - 1) / kRowSizes.back() * kRowSizes.back();
+}
+
+// The product as cuBLASLt sees it, column-major: y^T [n, rows] = (w^T)^T [n, k] x^T [k, rows].
+struct Gemms::Plan {
+  GemmShape shape;
+  cublasLtMatmulDesc_t product = nullptr;
+  cublasLtMatrixLayout_t w = nullptr;
+  cublasLtMatrixLayout_t x = nullptr;
+  cublasLtMatrixLayout_t y = nullptr;
+  cublasLtMatmulAlgo_t algorithm{};
+  double seconds = 0;
+  int timed = 0;
+  int differing = 0;
+
+  Plan() = default;
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+  ~Plan() {
+    if (product != nullptr) cublasLtMatmulDescDestroy(product);
+    for (cublasLtMatrixLayout_t layout : {w, x, y}) {
+      if (layout != nullptr) cublasLtMatrixLayoutDestroy(layout);
+    }
+  }
+};
+
+// The fixed algorithm of a shape (n, k) and what it gives for the distinct rows.
+struct Gemms::Reference {
+  cublasLtMatmulAlgo_t algorithm{};
+  DeviceMemory y;  // [kDistinctRows][stride]
+};
+
+Gemms::~Gemms() {
+  plans_.clear();
+  if (handle_ != nullptr) cublasLtDestroy(handle_);
+}
+
+Status Gemms::create(bool batch_invariant) {
+  batch_invariant_ = batch_invariant;
+  VORTEX_TRY(lt_status(cublasLtCreate(&handle_), "starting"));
+  VORTEX_TRY(differing_.allocate(sizeof(std::uint32_t)));
+  return workspace_.allocate(kWorkspaceBytes);
+}
+
+Result<Gemms::PlanPtr> Gemms::plan(const GemmShape& shape) const {
+  auto plan = std::make_shared<Plan>();
+  plan->shape = shape;
+  const char* what = "describing a product";
+  const auto n = static_cast<uint64_t>(shape.n);
+  const auto k = static_cast<uint64_t>(shape.k);
+  const auto rows = static_cast<uint64_t>(shape.rows);
+  VORTEX_TRY(lt_status(cublasLtMatmulDescCreate(&plan->product, CUBLAS_COMPUTE_32F, CUDA_R_32F), what));
+  const cublasOperation_t transpose = CUBLAS_OP_T;
+  VORTEX_TRY(lt_status(
+      cublasLtMatmulDescSetAttribute(plan->product, CUBLASLT_MATMUL_DESC_TRANSA, &transpose, sizeof(transpose)), what));
+  VORTEX_TRY(lt_status(cublasLtMatrixLayoutCreate(&plan->w, CUDA_R_16BF, k, n, shape.k), what));
+  VORTEX_TRY(lt_status(cublasLtMatrixLayoutCreate(&plan->x, CUDA_R_16BF, k, rows, shape.k), what));
+  const cudaDataType_t out = shape.fp32 ? CUDA_R_32F : CUDA_R_16BF;
+  VORTEX_TRY(lt_status(cublasLtMatrixLayoutCreate(&plan->y, out, n, rows, shape.stride), what));
+  return plan;
+}
+
+Result<std::vector<cublasLtMatmulHeuristicResult_t>> Gemms::candidates(const Plan& plan) const {
+  cublasLtMatmulPreference_t preference = nullptr;
+  VORTEX_TRY(lt_status(cublasLtMatmulPreferenceCreate(&preference), "asking for algorithms"));
+  // Partial sums meet in the workspace, in fp32 and a fixed order; never by atomics in the output.
+  const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
+                                       sizeof(reductions));
+  cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspaceBytes,
+                                       sizeof(kWorkspaceBytes));
+  std::vector<cublasLtMatmulHeuristicResult_t> found(kCandidates);
+  int count = 0;
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      handle_, plan.product, plan.w, plan.x, plan.y, plan.y, preference, kCandidates, found.data(), &count);
+  cublasLtMatmulPreferenceDestroy(preference);
+  VORTEX_TRY(lt_status(status, "asking for algorithms"));
+  found.resize(static_cast<size_t>(count));
+  std::erase_if(found, [](const auto& result) { return result.state != CUBLAS_STATUS_SUCCESS; });
+  if (found.empty()) {
+    return candidate_error("cuBLASLt has no algorithm for a product of " + std::to_string(plan.shape.n) + " by " +
+                           std::to_string(plan.shape.k) + " with " + std::to_string(plan.shape.rows) + " rows");
+  }
+  return found;
+}
+
+Status Gemms::launch(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const cuda::Bf16* w, const cuda::Bf16* x,
+                     void* y, cudaStream_t stream) const {
+  const float one = 1.0F;
+  const float zero = 0.0F;
+  return lt_status(cublasLtMatmul(handle_, plan.product, &one, w, plan.w, x, plan.x, &zero, y, plan.y, y, plan.y,
+                                  &algorithm, workspace_.data(), kWorkspaceBytes, stream),
+                   "multiplying");
+}
+
+Status Gemms::reserve(const GemmShape& shape, cudaStream_t stream) {
+  const int rows = std::max(shape.rows, kReferenceRows);
+  const auto x_bytes = static_cast<size_t>(rows) * static_cast<size_t>(shape.k) * sizeof(cuda::Bf16);
+  const auto y_bytes =
+      static_cast<size_t>(rows) * static_cast<size_t>(shape.stride) * (shape.fp32 ? sizeof(float) : sizeof(cuda::Bf16));
+  if (y_.bytes() < y_bytes) VORTEX_TRY(y_.allocate(y_bytes));
+  if (x_columns_ == shape.k && x_.bytes() >= x_bytes) return ok_status();
+  if (x_.bytes() < x_bytes) VORTEX_TRY(x_.allocate(x_bytes));
+  x_columns_ = shape.k;
+  const auto row_bytes = static_cast<size_t>(shape.k) * sizeof(cuda::Bf16);
+  const size_t period = kDistinctRows * row_bytes;
+  VORTEX_TRY(cuda_status(cuda::fill_random(x_.data(), cuda::FillType::bf16, kDistinctRows * int64_t{shape.k},
+                                           static_cast<uint64_t>(shape.k), 0.0F, 1.0F, stream),
+                         "filling an operand"));
+  for (size_t at = period; at < x_.bytes(); at += period) {
+    VORTEX_TRY(cuda_status(cudaMemcpyAsync(x_.as<char>() + at, x_.data(), std::min(period, x_.bytes() - at),
+                                           cudaMemcpyDeviceToDevice, stream),
+                           "filling an operand"));
+  }
+  return ok_status();
+}
+
+// The fixed algorithm is the first that does not split k among those proposed for kReferenceRows rows.
+Result<Gemms::Reference*> Gemms::reference(const GemmShape& shape, const cuda::Bf16* w, cudaStream_t stream) {
+  auto& slot = references_[{shape.n, shape.k, shape.stride, shape.fp32}];
+  if (slot != nullptr) return slot.get();
+  GemmShape fixed = shape;
+  fixed.rows = kReferenceRows;
+  VORTEX_ASSIGN(const PlanPtr plan_of_fixed, plan(fixed));
+  VORTEX_ASSIGN(const auto found, candidates(*plan_of_fixed));
+  const auto whole =
+      std::find_if(found.begin(), found.end(), [](const auto& result) { return split_of(result.algo) <= 1; });
+  auto made = std::make_shared<Reference>();
+  made->algorithm = (whole == found.end() ? found.front() : *whole).algo;
+  VORTEX_TRY(launch(*plan_of_fixed, made->algorithm, w, x_.as<cuda::Bf16>(), y_.data(), stream));
+  const size_t bytes = kDistinctRows * static_cast<size_t>(shape.stride) * (shape.fp32 ? 4 : 2);
+  VORTEX_TRY(made->y.allocate(bytes));
+  VORTEX_TRY(cuda_status(cudaMemcpyAsync(made->y.data(), y_.data(), bytes, cudaMemcpyDeviceToDevice, stream),
+                         "keeping a reference product"));
+  slot = std::move(made);
+  return slot.get();
+}
+
+Result<bool> Gemms::agrees(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Reference& reference,
+                           const cuda::Bf16* w, cudaStream_t stream) {
+  const GemmShape& s = plan.shape;
+  const char* what = "comparing products";
+  VORTEX_TRY(launch(plan, algorithm, w, x_.as<cuda::Bf16>(), y_.data(), stream));
+  VORTEX_TRY(cuda_status(cudaMemsetAsync(differing_.data(), 0, sizeof(std::uint32_t), stream), what));
+  VORTEX_TRY(cuda_status(cuda::count_differing(y_.data(), reference.y.data(), s.fp32 ? 4 : 2, s.rows, kDistinctRows,
+                                               s.n, s.stride, differing_.as<std::uint32_t>(), stream),
+                         what));
+  std::uint32_t differing = 0;
+  VORTEX_TRY(cuda_status(
+      cudaMemcpyAsync(&differing, differing_.data(), sizeof(differing), cudaMemcpyDeviceToHost, stream), what));
+  VORTEX_TRY(cuda_status(cudaStreamSynchronize(stream), what));
+  return differing == 0;
+}
+
+// Seconds of one product: the best of a few replays of a graph of many, each with other weights, so that neither the
+// host's launches nor the cache are measured.
+Result<double> Gemms::time(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                           std::span<const cuda::Bf16* const> weights, cudaStream_t stream) {
+  const GemmShape& s = plan.shape;
+  const size_t weight_bytes = static_cast<size_t>(s.n) * static_cast<size_t>(s.k) * sizeof(cuda::Bf16);
+  const size_t products = std::clamp(kColdBytes / weight_bytes, size_t{2}, size_t{32});
+  Graph graph;
+  const Status captured = graph.capture(stream, [&]() -> Status {
+    for (size_t i = 0; i < products; ++i) {
+      VORTEX_TRY(launch(plan, algorithm, weights[i % weights.size()], x_.as<cuda::Bf16>(), y_.data(), stream));
+    }
+    return ok_status();
+  });
+  VORTEX_TRY(captured);
+  cudaEvent_t start = nullptr;
+  cudaEvent_t stop = nullptr;
+  VORTEX_TRY(cuda_status(cudaEventCreate(&start), "timing a product"));
+  VORTEX_TRY(cuda_status(cudaEventCreate(&stop), "timing a product"));
+  float best = std::numeric_limits<float>::max();
+  Status status = ok_status();
+  for (int i = 0; i <= kReplays && status.ok(); ++i) {
+    cudaEventRecord(start, stream);
+    status = graph.launch(stream);
+    cudaEventRecord(stop, stream);
+    if (status.ok()) status = cuda_status(cudaEventSynchronize(stop), "timing a product");
+    float milliseconds = 0;
+    cudaEventElapsedTime(&milliseconds, start, stop);
+    if (i > 0) best = std::min(best, milliseconds);  // the first one warms up
+  }
+  cudaEventDestroy(start);
+  cudaEventDestroy(stop);
+  VORTEX_TRY(status);
+  return static_cast<double>(best) * 1e-3 / static_cast<double>(products);
+}
+
+Status Gemms::choose(Plan& plan, std::span<const cuda::Bf16* const> weights, cudaStream_t stream) {
+  VORTEX_TRY(reserve(plan.shape, stream));
+  Reference* fixed = nullptr;
+  if (batch_invariant_) {
+    VORTEX_ASSIGN(fixed, reference(plan.shape, weights.front(), stream));
+  }
+  VORTEX_ASSIGN(const auto found, candidates(plan));
+  plan.seconds = std::numeric_limits<double>::max();
+  const auto consider = [&](const cublasLtMatmulAlgo_t& algorithm) -> Status {
+    if (fixed != nullptr) {
+      VORTEX_ASSIGN(const bool same, agrees(plan, algorithm, *fixed, weights.front(), stream));
+      if (!same) {
+        ++plan.differing;
+        return ok_status();
+      }
+    }
+    ++plan.timed;
+    VORTEX_ASSIGN(const double seconds, time(plan, algorithm, weights, stream));
+    if (seconds < plan.seconds) {
+      plan.seconds = seconds;
+      plan.algorithm = algorithm;
+    }
+    return ok_status();
+  };
+  for (const auto& result : found) VORTEX_TRY(consider(result.algo));
+  if (plan.timed == 0) VORTEX_TRY(consider(fixed->algorithm));
+  if (plan.timed == 0) {
+    return internal_error("no algorithm gives the same bits at " + std::to_string(plan.shape.rows) + " rows as at " +
+                          std::to_string(kReferenceRows) + " for a product of " + std::to_string(plan.shape.n) +
+                          " by " + std::to_string(plan.shape.k));
+  }
+  return ok_status();
+}
+
+Status Gemms::tune(const GemmShape& shape, std::span<const cuda::Bf16* const> weights, cudaStream_t stream) {
+  if (plans_.contains(shape)) return ok_status();
+  VORTEX_ASSIGN(PlanPtr made, plan(shape));
+  VORTEX_TRY(choose(*made, weights, stream));
+  plans_.emplace(shape, std::move(made));
+  return ok_status();
+}
+
+Status Gemms::run(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, void* y,
+                  cudaStream_t stream) const {
+  const auto found = plans_.find(shape);
+  if (found == plans_.end()) return internal_error("a matrix product ran before its shape was tuned");
+  return launch(*found->second, found->second->algorithm, w, x, y, stream);
+}
+
+std::string Gemms::describe() const {
+  std::string text;
+  for (const auto& [shape, plan] : plans_) {
+    char line[160];
+    std::snprintf(line, sizeof(line), "%d rows, %d x %d: %.2f us, %.2f TB/s of weights, %d timed, %d with other bits\n",
+                  shape.rows, shape.n, shape.k, plan->seconds * 1e6, 2e-12 * shape.n * shape.k / plan->seconds,
+                  plan->timed, plan->differing);
+    text += line;
+  }
+  return text;
+}
+
+}  // namespace vortex::engine

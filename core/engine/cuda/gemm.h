@@ -1,0 +1,82 @@
+// Skinny matrix products through cuBLASLt, with the algorithm of every shape chosen by timing it.
+#pragma once
+
+#include <cublasLt.h>
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/engine/cuda/device.h"
+#include "kernels/cuda/types.h"
+
+namespace vortex::engine {
+
+// y[row][n] = sum_k x[row][k] w[n][k], summed in fp32; x and w bf16, y bf16 or fp32.
+struct GemmShape {
+  int n = 0;
+  int k = 0;
+  int rows = 0;    // of x and y
+  int stride = 0;  // elements from row to row of y, at least n
+  bool fp32 = false;
+  auto operator<=>(const GemmShape&) const = default;
+};
+
+// The rows that a product of `rows` rows is computed with: shapes are tuned for a few sizes only, so x and y must have
+// room for this many. What the extra rows hold does not matter.
+int padded_rows(int rows);
+
+class Gemms {
+ public:
+  Gemms() = default;
+  Gemms(const Gemms&) = delete;
+  Gemms& operator=(const Gemms&) = delete;
+  ~Gemms();
+
+  // With `batch_invariant` only algorithms are taken that give the same bits for a row whatever the number of rows:
+  // those that agree to the bit, on random operands, with one fixed algorithm of the shape (n, k).
+  Status create(bool batch_invariant);
+
+  // Chooses the algorithm of a shape, unless that was done before. The candidates are timed on `weights` in turn,
+  // which together should be larger than L2. Synchronises the stream.
+  Status tune(const GemmShape& shape, std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
+
+  // Enqueues a product whose shape has been tuned.
+  Status run(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, void* y, cudaStream_t stream) const;
+
+  // What was chosen, a shape a line: microseconds, candidates timed, candidates left out because their bits differ.
+  std::string describe() const;
+
+ private:
+  struct Plan;
+  using PlanPtr = std::shared_ptr<Plan>;
+  struct Reference;
+
+  Result<PlanPtr> plan(const GemmShape& shape) const;
+  Result<std::vector<cublasLtMatmulHeuristicResult_t>> candidates(const Plan& plan) const;
+  Status launch(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const cuda::Bf16* w, const cuda::Bf16* x,
+                void* y, cudaStream_t stream) const;
+  Result<double> time(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                      std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
+  Result<Reference*> reference(const GemmShape& shape, const cuda::Bf16* w, cudaStream_t stream);
+  Result<bool> agrees(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Reference& reference,
+                      const cuda::Bf16* w, cudaStream_t stream);
+  Status reserve(const GemmShape& shape, cudaStream_t stream);
+  Status choose(Plan& plan, std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
+
+  cublasLtHandle_t handle_ = nullptr;
+  bool batch_invariant_ = true;
+  DeviceMemory workspace_;
+  DeviceMemory x_;  // random operand of the trials, kDistinctRows rows over and over
+  DeviceMemory y_;
+  DeviceMemory differing_;
+  int x_columns_ = 0;
+  std::map<GemmShape, PlanPtr> plans_;
+  std::map<std::tuple<int, int, int, bool>, std::shared_ptr<Reference>> references_;
+};
+
+}  // namespace vortex::engine

@@ -1,0 +1,405 @@
+#include "core/engine/cuda/runner.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+
+#include "kernels/cuda/plan.h"
+#include "kernels/cuda/sampler.h"
+#include "kernels/cuda/step.h"
+
+namespace vortex::engine {
+namespace {
+
+constexpr int kDenseBlockSize = 16;  // of the pool while no policy says otherwise
+constexpr int kTileTokens = 16;      // of the attention kernel
+constexpr int kChunkRows = 512;      // tokens of a prompt that go through the layers together
+constexpr double kSpareMemory = 0.04;  // of what is free, kept for graphs and workspaces
+constexpr std::array kBatchSizes = {1,   2,   4,   8,   16,  24,  32,  40,  48,  56,  64,  72,  80,  88,
+                                    96,  104, 112, 120, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512};
+
+Status check_options(const model::ModelConfig& model, const EngineOptions& options) {
+  if (options.max_context < 1 || options.max_context > model.max_position_embeddings) {
+    return candidate_error("max_context must be from 1 to the model's " +
+                           std::to_string(model.max_position_embeddings) + " positions, not " +
+                           std::to_string(options.max_context));
+  }
+  if (options.max_batch < 1 || options.max_batch > kBatchSizes.back()) {
+    return candidate_error("max_batch must be from 1 to " + std::to_string(kBatchSizes.back()) +
+                           " on CUDA, not " + std::to_string(options.max_batch));
+  }
+  if (model.eos_token_ids.size() > cuda::kMaxStopTokens) {
+    return candidate_error("the CUDA engine takes at most " + std::to_string(cuda::kMaxStopTokens) + " stop tokens");
+  }
+  return ok_status();
+}
+
+Status check_policy_fits(const vflow::Policy& policy, const model::ModelConfig& model) {
+  const vflow::Geometry& geometry = policy.program.geometry;
+  if (policy.program.dialect != vflow::Dialect::kGqa) {
+    return candidate_error("the policy is written for MLA attention, but " + model.architecture + " uses GQA");
+  }
+  if (geometry.head_dim != model.head_dim || geometry.group != model.num_q_heads / model.num_kv_heads ||
+      geometry.block_size != policy.config.block_size) {
+    return internal_error("the policy was traced for another model or block size than it is run with");
+  }
+  if (geometry.block_size % kTileTokens != 0) {
+    return candidate_error("the CUDA engine needs vortex_block_size to be a multiple of " +
+                           std::to_string(kTileTokens) + ", not " + std::to_string(geometry.block_size));
+  }
+  if (!kv_type_of(policy.config.kv_dtype)) {
+    return candidate_error("kv_cache_dtype " + std::string(vflow::dtype_name(policy.config.kv_dtype)) +
+                           " is not supported by the CUDA engine: use bfloat16 or an fp8 type");
+  }
+  return ok_status();
+}
+
+// Does forward_cache write every field of the policy?
+bool writes_every_field(const vflow::Program& program) {
+  for (size_t i = 0; i < program.fields.size(); ++i) {
+    if (program.fields[i].builtin) continue;
+    const bool written = std::any_of(
+        program.cache.nodes.begin(), program.cache.nodes.end(), [&](const vflow::Node& node) {
+          return (node.op == vflow::Op::kStore || node.op == vflow::Op::kFill) && node.attrs.field == static_cast<int>(i);
+        });
+    if (!written) return false;
+  }
+  return true;
+}
+
+size_t ints(int64_t count) { return static_cast<size_t>(count) * sizeof(std::int32_t); }
+
+}  // namespace
+
+Result<std::unique_ptr<Runner>> Runner::make(model::Model model, const EngineOptions& options,
+                                             const CudaOptions& cuda) {
+  VORTEX_TRY(check_options(model.config, options));
+  VORTEX_ASSIGN(const CudaDevice device, find_cuda_device(cuda.device));
+  VORTEX_TRY(cuda_status(cudaSetDevice(cuda.device), "choosing the device"));
+  std::unique_ptr<Runner> runner(new Runner(options, cuda));
+  runner->device_ = device;
+  VORTEX_TRY(runner->create(std::move(model)));
+  return runner;
+}
+
+Status Runner::create(model::Model model) {
+  VORTEX_TRY(stream_.create());
+  VORTEX_ASSIGN(model_, upload_model(std::move(model), options_.max_context, stream_.get()));
+  VORTEX_TRY(gemms_.create(cuda_.batch_invariant));
+  VORTEX_TRY(activations_.create(model_, std::max(options_.max_batch, kChunkRows), options_.max_batch));
+  layers_.emplace(model_, gemms_, activations_);
+  VORTEX_TRY(slots_.create(options_.max_batch));
+  const int64_t slots = options_.max_batch;
+  const model::ModelConfig& c = model_.source.config;
+  VORTEX_TRY(step_lengths_.allocate(ints(slots)));
+  VORTEX_TRY(granted_.allocate(static_cast<size_t>(slots)));
+  VORTEX_TRY(budgets_.allocate(ints(slots)));
+  VORTEX_TRY(counts_.allocate(ints(slots * c.num_kv_heads * c.num_layers)));
+  VORTEX_TRY(selects_.allocate(static_cast<size_t>(c.num_layers)));
+  VORTEX_TRY(counters_.allocate(static_cast<size_t>(c.num_layers) * sizeof(cuda::PageCounters)));
+  VORTEX_TRY(chunk_tokens_.allocate(ints(kChunkRows)));
+  VORTEX_TRY(chunk_rows_.allocate(ints(3 * kChunkRows)));
+  return set_policy(std::nullopt);
+}
+
+Result<DevicePolicy> Runner::compile(const vflow::Policy& policy) const {
+  VORTEX_TRY(check_policy_fits(policy, model_.source.config));
+  DevicePolicy made;
+  made.policy = policy;
+  made.zeroes_pages = !writes_every_field(policy.program);
+  if (auto fused = BlockTopK::match(policy, budgets_.as<std::int32_t>())) {
+    made.fused = fused.get();
+    made.executable = std::move(fused);
+    return made;
+  }
+  return candidate_error("this policy cannot be compiled for CUDA yet");
+}
+
+// Pages of the pool: what was asked for, at most what the device has free.
+Result<int> Runner::pool_pages(int block, cuda::KvType type, const vflow::Policy* policy) const {
+  const int64_t bytes = device_page_bytes(model_.source.config, block, type, policy);
+  const int64_t blocks = (options_.max_context + block - 1) / block;
+  int64_t pages = blocks * options_.max_batch;
+  if (options_.kv_memory_bytes > 0) pages = std::min(pages, options_.kv_memory_bytes / bytes);
+  size_t free = 0;
+  size_t total = 0;
+  VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
+  pages = std::min(pages, static_cast<int64_t>(static_cast<double>(free) * (1.0 - kSpareMemory)) / bytes);
+  if (pages < blocks) {
+    return candidate_error("one request of " + std::to_string(options_.max_context) + " tokens needs " +
+                               std::to_string(blocks) + " pages of " + std::to_string(bytes) + " bytes, " +
+                               std::to_string(blocks * bytes) + " in all, but the pool has room for " +
+                               std::to_string(pages),
+                           "use smaller or fewer cache fields, a shorter context or more KV memory");
+  }
+  return static_cast<int>(pages);
+}
+
+Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
+  DevicePolicy next;
+  if (policy) {
+    VORTEX_ASSIGN(next, compile(*policy));
+  }
+  graphs_.clear();
+  pool_ = DevicePool();  // its memory is free to the next one
+  policy_ = std::move(next);
+  const vflow::Policy* set = policy ? &policy_.policy : nullptr;
+  const int block = policy ? policy->config.block_size : kDenseBlockSize;
+  const std::optional<cuda::KvType> type = kv_type_of(policy ? policy->config.kv_dtype : cuda_.kv_dtype);
+  if (!type) return candidate_error("the CUDA engine keeps K and V as bfloat16 or fp8");
+  max_blocks_ = (options_.max_context + block - 1) / block;
+  VORTEX_TRY(table_.allocate(ints(int64_t{options_.max_batch} * max_blocks_)));
+  VORTEX_TRY(chunk_table_.allocate(ints(int64_t{kChunkRows} * max_blocks_)));
+  VORTEX_TRY(reserve_policy_memory());
+  VORTEX_ASSIGN(const int pages, pool_pages(block, *type, set));
+  VORTEX_TRY(pool_.configure(model_.source.config, block, *type, set, pages));
+  return reset();
+}
+
+Status Runner::reserve_policy_memory() {
+  const model::ModelConfig& c = model_.source.config;
+  std::vector<std::uint8_t> selects;
+  for (int layer = 0; layer < c.num_layers; ++layer) selects.push_back(policy_.sparse(layer) ? 1 : 0);
+  VORTEX_TRY(cuda_status(cudaMemcpy(selects_.data(), selects.data(), selects.size(), cudaMemcpyHostToDevice),
+                         "listing sparse layers"));
+  if (policy_.executable == nullptr) return ok_status();
+  policy_.max_selected = policy_.executable->max_selected(max_blocks_);
+  const int64_t rows = int64_t{options_.max_batch} * c.num_kv_heads;
+  VORTEX_TRY(selected_.allocate(ints(rows * policy_.max_selected)));
+  return workspace_.allocate(policy_.executable->workspace_bytes(options_.max_batch, max_blocks_));
+}
+
+Status Runner::reset(uint64_t scatter_seed) {
+  VORTEX_TRY(stream_.synchronize("starting afresh"));
+  VORTEX_TRY(pool_.free_all(scatter_seed, stream_.get()));
+  VORTEX_TRY(cuda_status(cudaMemsetAsync(counters_.data(), 0, counters_.bytes(), stream_.get()), "starting afresh"));
+  slots_.clear_all();
+  VORTEX_TRY(slots_.upload(stream_.get()));
+  return stream_.synchronize("starting afresh");
+}
+
+int Runner::capacity_for(int slots) const {
+  const auto size = std::lower_bound(kBatchSizes.begin(), kBatchSizes.end(), slots);
+  return std::min(*size, options_.max_batch);
+}
+
+Status Runner::prepare(int capacity) {
+  if (graphs_.contains(capacity)) return ok_status();
+  VORTEX_TRY(layers_->tune(capacity, capacity, stream_.get()));
+  Graph graph;
+  VORTEX_TRY(graph.capture(stream_.get(), [&] { return enqueue_step(capacity, nullptr); }));
+  graphs_.emplace(capacity, std::move(graph));
+  return ok_status();
+}
+
+Status Runner::replay(int capacity) {
+  const auto graph = graphs_.find(capacity);
+  if (graph == graphs_.end()) return internal_error("a decode step was replayed before it was captured");
+  return graph->second.launch(stream_.get());
+}
+
+Status Runner::step_eagerly(int capacity, const LayerHook& hook) {
+  VORTEX_TRY(layers_->tune(capacity, capacity, stream_.get()));
+  return enqueue_step(capacity, &hook);
+}
+
+cuda::PageTable Runner::table(const std::int32_t* lengths) const {
+  return {table_.as<std::int32_t>(), lengths, max_blocks_};
+}
+
+compile::CudaBatch Runner::batch(int layer, int requests, const std::int32_t* lengths) const {
+  compile::CudaBatch batch;
+  batch.layer = layer;
+  batch.num_requests = requests;
+  batch.num_q_heads = model_.source.config.num_q_heads;
+  batch.q = activations_.q;
+  batch.table = table(lengths);
+  batch.workspace = workspace_.data();
+  return batch;
+}
+
+// Places for the new tokens, and their embeddings.
+Status Runner::begin_step(int capacity) {
+  const SlotArrays& slots = slots_.device();
+  cuda::PlanStep plan;
+  plan.lengths = slots.lengths;
+  plan.table = table_.as<std::int32_t>();
+  plan.new_tokens = slots.new_tokens;
+  plan.granted = granted_.as<std::uint8_t>();
+  if (policy_.fused != nullptr) {
+    plan.budgets = budgets_.as<std::int32_t>();
+    plan.budget = policy_.fused->budget_rule();
+  }
+  plan.free = {pool_.free_pages(), pool_.free_count()};
+  plan.num_requests = capacity;
+  plan.max_blocks = max_blocks_;
+  plan.block = pool_.block();
+  VORTEX_TRY(cuda_status(cuda::plan_step(plan, stream_.get()), "planning a step"));
+  cuda::EmbedRows embed;
+  embed.table = model_.embedding;
+  embed.tokens = slots.next_tokens;
+  embed.out = activations_.residual;
+  embed.rows = capacity;
+  embed.width = model_.source.config.hidden_size;
+  embed.granted = granted_.as<std::uint8_t>();
+  embed.lengths = slots.lengths;
+  embed.step_lengths = step_lengths_.as<std::int32_t>();
+  VORTEX_TRY(cuda_status(cuda::embed_rows(embed, stream_.get()), "embedding tokens"));
+  if (!policy_.zeroes_pages) return ok_status();
+  cuda::ZeroPages zero;
+  zero.tensors = pool_.field_list();
+  zero.num_tensors = pool_.num_fields();
+  zero.table = table(step_lengths_.as<std::int32_t>());
+  zero.num_requests = capacity;
+  zero.block = pool_.block();
+  return cuda_status(cuda::zero_pages(zero, stream_.get()), "clearing fresh pages");
+}
+
+Status Runner::select(int layer, int capacity) {
+  const compile::CudaLayerCache cache = pool_.layer(layer);
+  compile::CudaBatch rows = batch(layer, capacity, step_lengths_.as<std::int32_t>());
+  rows.active = granted_.as<std::uint8_t>();
+  VORTEX_TRY(
+      cuda_status(policy_.executable->update_completed(cache, rows, stream_.get()), "running forward_cache"));
+  compile::CudaSelection selection;
+  selection.blocks = selected_.as<std::int32_t>();
+  selection.counts = counts_.as<std::int32_t>() +
+                     int64_t{layer} * options_.max_batch * model_.source.config.num_kv_heads;
+  selection.max_selected = policy_.max_selected;
+  return cuda_status(policy_.executable->select(cache, rows, selection, stream_.get()), "selecting pages");
+}
+
+Status Runner::attend(int layer, int capacity, bool sparse) {
+  const model::ModelConfig& c = model_.source.config;
+  cuda::DecodeAttention args;
+  args.q = activations_.q;
+  args.out = activations_.attended;
+  args.kv = pool_.layer(layer).kv;
+  args.table = table(step_lengths_.as<std::int32_t>());
+  args.num_requests = capacity;
+  args.num_q_heads = c.num_q_heads;
+  args.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.head_dim)));
+  if (sparse) {
+    args.selection.blocks = selected_.as<std::int32_t>();
+    args.selection.counts = counts_.as<std::int32_t>() + int64_t{layer} * options_.max_batch * c.num_kv_heads;
+    args.selection.max_selected = policy_.max_selected;
+  }
+  cuda::DecodeSchedule schedule;
+  if (!cuda_.batch_invariant) {
+    schedule = cuda::plan_decode_attention(capacity * c.num_kv_heads, sparse ? policy_.max_selected : max_blocks_,
+                                           device_.multiprocessors);
+  }
+  return cuda_status(cuda::decode_attention(args, schedule, stream_.get()), "attending");
+}
+
+Status Runner::sample(int first, int rows, const std::uint8_t* active) {
+  const SlotArrays& slots = slots_.device();
+  cuda::Sample args;
+  args.logits = activations_.logits;
+  args.type = cuda::LogitType::fp32;
+  args.num_rows = rows;
+  args.vocab = model_.source.config.vocab_size;
+  args.stride = activations_.logit_stride;
+  args.temperatures = slots.temperatures + first;
+  args.top_k = slots.top_k + first;
+  args.top_p = slots.top_p + first;
+  args.seeds = slots.seeds + first;
+  args.request_ids = slots.request_ids + first;
+  args.positions = slots.lengths + first;
+  args.active = active;
+  args.tokens = slots.next_tokens + first;
+  return cuda_status(cuda::sample(args, stream_.get()), "sampling");
+}
+
+cuda::EndStep Runner::end_of(int first, int count, const std::uint8_t* granted) const {
+  cuda::EndStep end;
+  end.slots = slots_.device();
+  end.granted = granted;
+  end.first = first;
+  end.count = count;
+  for (const int token : model_.source.config.eos_token_ids) end.stop_tokens[end.num_stop_tokens++] = token;
+  return end;
+}
+
+Status Runner::finish_step(int capacity) {
+  const model::ModelConfig& c = model_.source.config;
+  const auto* granted = granted_.as<std::uint8_t>();
+  VORTEX_TRY(layers_->head(0, capacity, stream_.get()));
+  VORTEX_TRY(sample(0, capacity, granted));
+  VORTEX_TRY(cuda_status(cuda::end_step(end_of(0, capacity, granted), stream_.get()), "ending a step"));
+  cuda::CountPages count;
+  count.step_lengths = step_lengths_.as<std::int32_t>();
+  count.counts = counts_.as<std::int32_t>();
+  count.selects = selects_.as<std::uint8_t>();
+  count.slots = capacity;
+  count.max_slots = options_.max_batch;
+  count.num_kv_heads = c.num_kv_heads;
+  count.layers = c.num_layers;
+  count.block = pool_.block();
+  count.unscored = policy_.policy.config.reserved_eos;
+  count.counters = counters_.as<cuda::PageCounters>();
+  return cuda_status(cuda::count_pages(count, stream_.get()), "counting pages");
+}
+
+Status Runner::enqueue_step(int capacity, const LayerHook* hook) {
+  VORTEX_TRY(begin_step(capacity));
+  for (int layer = 0; layer < model_.source.config.num_layers; ++layer) {
+    const bool sparse = policy_.sparse(layer);
+    cuda::KvAppend append;
+    append.active = granted_.as<std::uint8_t>();
+    append.kv = pool_.layer(layer).kv;
+    append.table = table(step_lengths_.as<std::int32_t>());
+    if (sparse && policy_.fused != nullptr) append.summary = policy_.fused->summary(pool_.layer(layer));
+    VORTEX_TRY(layers_->attention_inputs(layer, capacity, append, stream_.get()));
+    if (sparse) VORTEX_TRY(select(layer, capacity));
+    VORTEX_TRY(attend(layer, capacity, sparse));
+    if (hook != nullptr && *hook) VORTEX_TRY((*hook)(layer));
+    VORTEX_TRY(layers_->attention_outputs(layer, capacity, stream_.get()));
+  }
+  return finish_step(capacity);
+}
+
+Status Runner::release_finished() {
+  VORTEX_TRY(slots_.upload(stream_.get()));
+  cuda::ReleasePages release;
+  release.lengths = slots_.device().lengths;
+  release.table = table_.as<std::int32_t>();
+  release.finished = slots_.device().finished;
+  release.free = {pool_.free_pages(), pool_.free_count()};
+  release.num_requests = slots_.size();
+  release.max_blocks = max_blocks_;
+  release.block = pool_.block();
+  VORTEX_TRY(cuda_status(cuda::release_pages(release, stream_.get()), "releasing pages"));
+  VORTEX_TRY(stream_.synchronize("releasing pages"));
+  for (int i = 0; i < slots_.size(); ++i) {
+    if (slots_.host().finished[i] != 0) slots_.clear(i);
+  }
+  return ok_status();
+}
+
+Status Runner::move(std::span<const std::pair<int, int>> from_to) {
+  if (from_to.empty()) return ok_status();
+  SlotArrays& host = slots_.host();
+  for (size_t i = 0; i < from_to.size(); ++i) {
+    slots_.move(from_to[i].first, from_to[i].second);
+    host.move_from[i] = from_to[i].first;
+    host.move_to[i] = from_to[i].second;
+  }
+  VORTEX_TRY(slots_.upload(stream_.get()));
+  const SlotArrays& device = slots_.device();
+  VORTEX_TRY(cuda_status(cuda::move_table_rows(table_.as<std::int32_t>(), max_blocks_, device.move_from,
+                                               device.move_to, static_cast<int>(from_to.size()), stream_.get()),
+                         "moving requests"));
+  return stream_.synchronize("moving requests");
+}
+
+Result<std::vector<cuda::PageCounters>> Runner::read_counters() const {
+  std::vector<cuda::PageCounters> counters(model_.layers.size());
+  VORTEX_TRY(stream_.synchronize("decoding"));
+  VORTEX_TRY(cuda_status(cudaMemcpy(counters.data(), counters_.data(), counters_.bytes(), cudaMemcpyDeviceToHost),
+                         "reading counters"));
+  return counters;
+}
+
+}  // namespace vortex::engine

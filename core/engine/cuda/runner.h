@@ -1,0 +1,157 @@
+// Everything that runs on the device: prefill, and decode steps as replayed graphs. The host side (cuda_engine.cpp,
+// cuda_stepper.cpp) decides who decodes; it talks to the device through SlotState alone.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/compile/cuda/cuda_executable.h"
+#include "core/engine/cuda/block_topk.h"
+#include "core/engine/cuda/cuda_engine.h"
+#include "core/engine/cuda/device.h"
+#include "core/engine/cuda/device_model.h"
+#include "core/engine/cuda/device_pool.h"
+#include "core/engine/cuda/gemm.h"
+#include "core/engine/cuda/layers.h"
+#include "core/engine/cuda/slots.h"
+#include "core/engine/engine.h"
+#include "core/engine/prefix.h"
+#include "core/vflow/policy.h"
+#include "kernels/cuda/attention.h"
+
+namespace vortex::engine {
+
+// A policy ready to run; without an executable every layer is dense.
+struct DevicePolicy {
+  vflow::Policy policy;
+  std::unique_ptr<compile::CudaExecutable> executable;
+  const BlockTopK* fused = nullptr;  // the executable, where append_kv makes its summaries
+  bool zeroes_pages = false;         // fields are read that forward_cache does not write
+  int max_selected = 0;
+
+  bool sparse(int layer) const { return executable != nullptr && !vflow::layer_is_dense(policy.config, layer); }
+};
+
+class Runner {
+ public:
+  // Called after the attention of each layer of an eager step.
+  using LayerHook = std::function<Status(int layer)>;
+
+  static Result<std::unique_ptr<Runner>> make(model::Model model, const EngineOptions& options,
+                                              const CudaOptions& cuda);
+
+  const DeviceModel& model() const { return model_; }
+  DevicePool& pool() { return pool_; }
+  const DevicePolicy& policy() const { return policy_; }
+  SlotState& slots() { return slots_; }
+  cudaStream_t stream() const { return stream_.get(); }
+  int max_blocks() const { return max_blocks_; }
+  const CudaDevice& device() const { return device_; }
+  const EngineOptions& options() const { return options_; }
+  std::int32_t* table_row(int slot) const { return table_.as<std::int32_t>() + int64_t{slot} * max_blocks_; }
+  std::string describe_gemms() const { return gemms_.describe(); }
+
+  Status set_policy(const std::optional<vflow::Policy>& policy);
+  // All slots idle, all pages free, counters at zero.
+  Status reset(uint64_t scatter_seed = 0);
+
+  // The smallest batch of the ladder that holds `slots` slots. prepare() must have been called for it before it runs:
+  // tunes and captures once.
+  int capacity_for(int slots) const;
+  Status prepare(int capacity);
+  // One decode step of slots [0, capacity).
+  Status replay(int capacity);
+  Status step_eagerly(int capacity, const LayerHook& hook);
+
+  // Fills the pages of the idle slot `slot`, whose sampling members are set on the host, with a prompt: computed, or
+  // from a snapshot. Samples the first token. Sends the slots' state before and fetches it afterwards; the caller has
+  // made sure that there are pages.
+  Status prefill(int slot, std::span<const int32_t> prompt);
+  Status restore(int slot, const Prefix& prefix);
+  // The same without sampling: logits() row 0 has the prompt's logits. For teacher forcing.
+  Status start_forced(int slot, std::span<const int32_t> prompt, const Prefix* prefix);
+  // Tunes matrix products for a prompt of this length, so that prefill() only computes.
+  Status prepare_prompt(int tokens);
+  // Makes requests of these lengths resident in slots 0, 1, ... with whatever the pool holds as their K and V.
+  Status place(std::span<const int> lengths);
+  Status synchronize() const { return stream_.synchronize("decoding"); }
+  // The snapshot of a prompt, computed in bf16 whatever the pool's type.
+  Result<Prefix> snapshot(std::span<const int32_t> prompt);
+
+  // Gives back the pages of the slots that are marked finished on the host; their lengths become 0.
+  Status release_finished();
+  // Moves slots on the host and their page tables on the device.
+  Status move(std::span<const std::pair<int, int>> from_to);
+
+  // Float32 logits of row `row` of the last step or prompt.
+  Status read_logits(int row, float* out) const;
+  // What the policy chose for the last layer stepped, and the queries, for observers: rows [0, requests * heads).
+  Status read_selection(int layer, int requests, std::vector<int32_t>& blocks, std::vector<int32_t>& counts) const;
+  Status read_queries(int requests, std::vector<float>& out) const;
+  // K and V of the first `tokens` tokens of a slot in one layer, [k, v][kv head][token][head_dim].
+  Status read_kv(int layer, int slot, int tokens, std::vector<cpu::Bf16>& out);
+
+  // What the steps since reset() did, per layer.
+  Result<std::vector<cuda::PageCounters>> read_counters() const;
+
+ private:
+  struct Chunk;
+
+  Runner(EngineOptions options, CudaOptions cuda) : options_(std::move(options)), cuda_(std::move(cuda)) {}
+  Status create(model::Model model);
+  Result<DevicePolicy> compile(const vflow::Policy& policy) const;
+  Result<int> pool_pages(int block, cuda::KvType type, const vflow::Policy* policy) const;
+  Status reserve_policy_memory();
+
+  Status enqueue_step(int capacity, const LayerHook* hook);
+  Status begin_step(int capacity);
+  Status finish_step(int capacity);
+  Status select(int layer, int capacity);
+  Status attend(int layer, int capacity, bool sparse);
+  Status sample(int first, int rows, const std::uint8_t* active);
+  cuda::EndStep end_of(int first, int count, const std::uint8_t* granted) const;
+  compile::CudaBatch batch(int layer, int requests, const std::int32_t* lengths) const;
+  cuda::PageTable table(const std::int32_t* lengths) const;
+
+  Status take_pages(std::span<const int> tokens);  // [slot] new tokens wanted
+  Status take_prompt_pages(int slot, int tokens);
+  Status compute_prompt(std::span<const int32_t> prompt, DevicePool& pool, const std::int32_t* pages);
+  Status compute_chunk(const Chunk& chunk, DevicePool& pool);
+  Status load_snapshot(int slot, const Prefix& prefix);
+  Status summarise(int first_slot, int slots, int tokens);
+  Status finish_prompt(int slot);
+
+  EngineOptions options_;
+  CudaOptions cuda_;
+  CudaDevice device_;
+  Stream stream_;
+  DeviceModel model_;
+  Gemms gemms_;
+  Activations activations_;
+  std::optional<Layers> layers_;
+  DevicePool pool_;
+  DevicePolicy policy_;
+  SlotState slots_;
+  int max_blocks_ = 0;
+  DeviceMemory table_;         // [slot][max_blocks]
+  DeviceMemory step_lengths_;  // [slot]
+  DeviceMemory granted_;       // [slot]
+  DeviceMemory budgets_;       // [slot]
+  DeviceMemory selected_;      // [row][max_selected]
+  DeviceMemory counts_;        // [layer][row]
+  DeviceMemory workspace_;     // of the policy
+  DeviceMemory selects_;       // [layer]
+  DeviceMemory counters_;      // [layer]
+  DeviceMemory chunk_tokens_;  // [row]
+  DeviceMemory chunk_rows_;    // requests, positions, lengths: [3][row]
+  DeviceMemory chunk_table_;   // [row][max_blocks]
+  DeviceMemory image_;         // one layer of a snapshot
+  std::map<int, Graph> graphs_;
+};
+
+}  // namespace vortex::engine

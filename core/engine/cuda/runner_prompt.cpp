@@ -1,0 +1,301 @@
+// Prompts: chunked dense prefill into the pool, and snapshots of it.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/engine/cuda/runner.h"
+#include "kernels/cuda/plan.h"
+#include "kernels/cuda/step.h"
+#include "kernels/cuda/transfer.h"
+
+namespace vortex::engine {
+namespace {
+
+constexpr int kChunkRows = 512;  // as in runner.cpp: the size of the chunk buffers
+constexpr int kSnapshotBlock = 16;
+
+size_t image_elements(const model::ModelConfig& c, int tokens) {
+  return 2 * static_cast<size_t>(c.num_kv_heads) * static_cast<size_t>(tokens) * static_cast<size_t>(c.head_dim);
+}
+
+}  // namespace
+
+// Tokens [first, first + tokens.size()) of a prompt whose pages are `pages`.
+struct Runner::Chunk {
+  std::span<const int32_t> tokens;
+  int first = 0;
+  const std::int32_t* pages = nullptr;
+};
+
+// Pages for tokens[slot] new tokens of each slot; lengths grow by as much. Sends the slots' state.
+Status Runner::take_pages(std::span<const int> tokens) {
+  const char* what = "planning a prompt";
+  std::copy(tokens.begin(), tokens.end(), slots_.host().admitted_tokens);
+  VORTEX_TRY(slots_.upload(stream_.get()));
+  cuda::PlanStep plan;
+  plan.lengths = slots_.device().lengths;
+  plan.table = table_.as<std::int32_t>();
+  plan.new_tokens = slots_.device().admitted_tokens;
+  plan.granted = granted_.as<std::uint8_t>();
+  plan.free = {pool_.free_pages(), pool_.free_count()};
+  plan.num_requests = static_cast<int>(tokens.size());
+  plan.max_blocks = max_blocks_;
+  plan.block = pool_.block();
+  VORTEX_TRY(cuda_status(cuda::plan_step(plan, stream_.get()), what));
+  std::vector<std::uint8_t> granted(tokens.size());
+  VORTEX_TRY(cuda_status(
+      cudaMemcpyAsync(granted.data(), granted_.data(), granted.size(), cudaMemcpyDeviceToHost, stream_.get()), what));
+  VORTEX_TRY(stream_.synchronize(what));
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] > 0 && granted[i] == 0) {
+      return internal_error("a prompt was admitted for which there were no pages");
+    }
+  }
+  return ok_status();
+}
+
+Status Runner::take_prompt_pages(int slot, int tokens) {
+  std::vector<int> wanted(static_cast<size_t>(slots_.size()), 0);
+  wanted[static_cast<size_t>(slot)] = tokens;
+  VORTEX_TRY(take_pages(wanted));
+  if (!policy_.zeroes_pages) return ok_status();
+  cuda::ZeroPages zero;
+  zero.tensors = pool_.field_list();
+  zero.num_tensors = pool_.num_fields();
+  zero.table = {table_row(slot), slots_.device().lengths + slot, max_blocks_};
+  zero.first_tokens = slots_.device().first_tokens + slot;
+  zero.num_requests = 1;
+  zero.block = pool_.block();
+  return cuda_status(cuda::zero_pages(zero, stream_.get()), "clearing fresh pages");
+}
+
+Status Runner::prepare_prompt(int tokens) {
+  if (tokens >= kChunkRows) VORTEX_TRY(layers_->tune(kChunkRows, 1, stream_.get()));
+  if (tokens % kChunkRows != 0) VORTEX_TRY(layers_->tune(tokens % kChunkRows, 1, stream_.get()));
+  return ok_status();
+}
+
+Status Runner::place(std::span<const int> lengths) {
+  VORTEX_TRY(take_pages(lengths));
+  const int longest = lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
+  VORTEX_TRY(summarise(0, static_cast<int>(lengths.size()), longest));
+  return slots_.download(stream_.get());
+}
+
+// Each token of the chunk attends as a decode row of its own, so prefill and decode give the same bits.
+Status Runner::compute_chunk(const Chunk& chunk, DevicePool& pool) {
+  const model::ModelConfig& c = model_.source.config;
+  const auto rows = static_cast<int>(chunk.tokens.size());
+  auto* tokens = chunk_tokens_.as<std::int32_t>();
+  auto* requests = chunk_rows_.as<std::int32_t>();
+  VORTEX_TRY(layers_->tune(rows, 1, stream_.get()));
+  VORTEX_TRY(cuda_status(cudaMemcpyAsync(tokens, chunk.tokens.data(), chunk.tokens.size_bytes(),
+                                         cudaMemcpyHostToDevice, stream_.get()),
+                         "sending a prompt"));
+  cuda::ChunkRows expand;
+  expand.pages = chunk.pages;
+  expand.first = chunk.first;
+  expand.rows = rows;
+  expand.blocks = pool.blocks_for(chunk.first + rows);
+  expand.requests = requests;
+  expand.positions = requests + kChunkRows;
+  expand.lengths = requests + 2 * kChunkRows;
+  expand.table = chunk_table_.as<std::int32_t>();
+  VORTEX_TRY(cuda_status(cuda::chunk_rows(expand, stream_.get()), "laying out a prompt"));
+  cuda::EmbedRows embed;
+  embed.table = model_.embedding;
+  embed.tokens = tokens;
+  embed.out = activations_.residual;
+  embed.rows = rows;
+  embed.width = c.hidden_size;
+  VORTEX_TRY(cuda_status(cuda::embed_rows(embed, stream_.get()), "embedding a prompt"));
+  for (int layer = 0; layer < c.num_layers; ++layer) {
+    cuda::KvAppend append;
+    append.requests = expand.requests;
+    append.positions = expand.positions;
+    append.kv = pool.layer(layer).kv;
+    append.table = {chunk.pages, expand.lengths, max_blocks_};
+    VORTEX_TRY(layers_->attention_inputs(layer, rows, append, stream_.get()));
+    cuda::DecodeAttention attention;
+    attention.q = activations_.q;
+    attention.out = activations_.attended;
+    attention.kv = append.kv;
+    attention.table = {expand.table, expand.lengths, expand.blocks};
+    attention.num_requests = rows;
+    attention.num_q_heads = c.num_q_heads;
+    attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.head_dim)));
+    VORTEX_TRY(cuda_status(cuda::decode_attention(attention, {}, stream_.get()), "attending to a prompt"));
+    VORTEX_TRY(layers_->attention_outputs(layer, rows, stream_.get()));
+  }
+  return ok_status();
+}
+
+// Leaves the logits of the last token in row 0.
+Status Runner::compute_prompt(std::span<const int32_t> prompt, DevicePool& pool, const std::int32_t* pages) {
+  Chunk chunk;
+  chunk.pages = pages;
+  for (size_t first = 0; first < prompt.size(); first += chunk.tokens.size()) {
+    chunk.first = static_cast<int>(first);
+    chunk.tokens = prompt.subspan(first, std::min(prompt.size() - first, size_t{kChunkRows}));
+    VORTEX_TRY(compute_chunk(chunk, pool));
+  }
+  return layers_->head(static_cast<int>(chunk.tokens.size()) - 1, 1, stream_.get());
+}
+
+// forward_cache of the complete pages of slots that hold up to `tokens` tokens each.
+Status Runner::summarise(int first_slot, int slots, int tokens) {
+  if (policy_.executable == nullptr || slots == 0) return ok_status();
+  for (int layer = 0; layer < model_.source.config.num_layers; ++layer) {
+    if (!policy_.sparse(layer)) continue;
+    compile::CudaBatch rows = batch(layer, slots, nullptr);
+    rows.table = {table_row(first_slot), slots_.device().lengths + first_slot, max_blocks_};
+    VORTEX_TRY(cuda_status(
+        policy_.executable->update_range(pool_.layer(layer), rows, slots_.device().first_tokens + first_slot,
+                                         pool_.blocks_for(tokens), stream_.get()),
+        "running forward_cache on a prompt"));
+  }
+  return ok_status();
+}
+
+// Samples the first token from row 0 of the logits.
+Status Runner::finish_prompt(int slot) {
+  VORTEX_TRY(sample(slot, 1, nullptr));
+  VORTEX_TRY(cuda_status(cuda::end_step(end_of(slot, 1, nullptr), stream_.get()), "ending a prompt"));
+  return slots_.download(stream_.get());
+}
+
+Status Runner::prefill(int slot, std::span<const int32_t> prompt) {
+  const auto tokens = static_cast<int>(prompt.size());
+  VORTEX_TRY(take_prompt_pages(slot, tokens));
+  VORTEX_TRY(compute_prompt(prompt, pool_, table_row(slot)));
+  VORTEX_TRY(summarise(slot, 1, tokens));
+  return finish_prompt(slot);
+}
+
+Status Runner::load_snapshot(int slot, const Prefix& prefix) {
+  const model::ModelConfig& c = model_.source.config;
+  const size_t bytes = image_elements(c, prefix.tokens) * sizeof(cuda::Bf16);
+  if (image_.bytes() < bytes) {
+    VORTEX_TRY(stream_.synchronize("loading a snapshot"));
+    VORTEX_TRY(image_.allocate(bytes));
+  }
+  for (int layer = 0; layer < c.num_layers; ++layer) {
+    VORTEX_TRY(cuda_status(
+        cudaMemcpyAsync(image_.data(), prefix.keys(layer, 0), bytes, cudaMemcpyHostToDevice, stream_.get()),
+        "loading a snapshot"));
+    cuda::KvImage image;
+    image.data = image_.as<cuda::Bf16>();
+    image.kv = pool_.layer(layer).kv;
+    image.pages = table_row(slot);
+    image.tokens = prefix.tokens;
+    VORTEX_TRY(cuda_status(cuda::import_kv(image, stream_.get()), "loading a snapshot"));
+  }
+  return cuda_status(cudaMemcpyAsync(activations_.logits, prefix.logits(),
+                                     static_cast<size_t>(c.vocab_size) * sizeof(float), cudaMemcpyHostToDevice,
+                                     stream_.get()),
+                     "loading a snapshot");
+}
+
+Status Runner::restore(int slot, const Prefix& prefix) {
+  VORTEX_TRY(take_prompt_pages(slot, prefix.tokens));
+  VORTEX_TRY(load_snapshot(slot, prefix));
+  VORTEX_TRY(summarise(slot, 1, prefix.tokens));
+  return finish_prompt(slot);
+}
+
+Status Runner::start_forced(int slot, std::span<const int32_t> prompt, const Prefix* prefix) {
+  const auto tokens = static_cast<int>(prompt.size());
+  VORTEX_TRY(take_prompt_pages(slot, tokens));
+  if (prefix != nullptr) {
+    VORTEX_TRY(load_snapshot(slot, *prefix));
+  } else {
+    VORTEX_TRY(compute_prompt(prompt, pool_, table_row(slot)));
+  }
+  VORTEX_TRY(summarise(slot, 1, tokens));
+  return slots_.download(stream_.get());
+}
+
+Result<Prefix> Runner::snapshot(std::span<const int32_t> prompt) {
+  const model::ModelConfig& c = model_.source.config;
+  const auto tokens = static_cast<int>(prompt.size());
+  const int pages = (tokens + kSnapshotBlock - 1) / kSnapshotBlock;
+  DevicePool pool;
+  VORTEX_TRY(pool.configure(c, kSnapshotBlock, cuda::KvType::bf16, nullptr, pages));
+  // Pages in order: the free list of a fresh pool, reversed.
+  std::vector<std::int32_t> order(static_cast<size_t>(std::max(pages, max_blocks_)), 0);
+  std::iota(order.begin(), order.begin() + pages, 0);
+  DeviceMemory table;
+  VORTEX_TRY(table.allocate(order.size() * sizeof(std::int32_t)));
+  VORTEX_TRY(cuda_status(cudaMemcpy(table.data(), order.data(), table.bytes(), cudaMemcpyHostToDevice),
+                         "making a snapshot"));
+  DeviceMemory chunk_table;  // this pool's blocks may be smaller than the policy's
+  VORTEX_TRY(chunk_table.allocate(static_cast<size_t>(kChunkRows) * order.size() * sizeof(std::int32_t)));
+  std::swap(chunk_table, chunk_table_);
+  const Status computed = compute_prompt(prompt, pool, table.as<std::int32_t>());
+  const Status finished = stream_.synchronize("making a snapshot");
+  std::swap(chunk_table, chunk_table_);
+  VORTEX_TRY(computed);
+  VORTEX_TRY(finished);
+
+  Prefix prefix = make_prefix(model_.source, prompt);
+  VORTEX_TRY(read_logits(0, const_cast<float*>(prefix.logits())));
+  const size_t bytes = image_elements(c, tokens) * sizeof(cuda::Bf16);
+  DeviceMemory image;
+  VORTEX_TRY(image.allocate(bytes));
+  for (int layer = 0; layer < c.num_layers; ++layer) {
+    const cuda::KvImage args{image.as<cuda::Bf16>(), pool.layer(layer).kv, table.as<std::int32_t>(), tokens};
+    VORTEX_TRY(cuda_status(cuda::export_kv(args, stream_.get()), "making a snapshot"));
+    VORTEX_TRY(stream_.synchronize("making a snapshot"));
+    VORTEX_TRY(cuda_status(
+        cudaMemcpy(const_cast<cpu::Bf16*>(prefix.keys(layer, 0)), image.data(), bytes, cudaMemcpyDeviceToHost),
+        "making a snapshot"));
+  }
+  return prefix;
+}
+
+Status Runner::read_logits(int row, float* out) const {
+  const float* from = activations_.logits + int64_t{row} * activations_.logit_stride;
+  VORTEX_TRY(stream_.synchronize("reading logits"));
+  return cuda_status(cudaMemcpy(out, from, static_cast<size_t>(model_.source.config.vocab_size) * sizeof(float),
+                                cudaMemcpyDeviceToHost),
+                     "reading logits");
+}
+
+Status Runner::read_selection(int layer, int requests, std::vector<int32_t>& blocks,
+                              std::vector<int32_t>& counts) const {
+  const int heads = model_.source.config.num_kv_heads;
+  const auto rows = static_cast<size_t>(requests * heads);
+  blocks.resize(rows * static_cast<size_t>(policy_.max_selected));
+  counts.resize(rows);
+  const std::int32_t* of_layer = counts_.as<std::int32_t>() + int64_t{layer} * options_.max_batch * heads;
+  VORTEX_TRY(stream_.synchronize("reading a selection"));
+  VORTEX_TRY(cuda_status(cudaMemcpy(counts.data(), of_layer, rows * sizeof(int32_t), cudaMemcpyDeviceToHost),
+                         "reading a selection"));
+  return cuda_status(
+      cudaMemcpy(blocks.data(), selected_.data(), blocks.size() * sizeof(int32_t), cudaMemcpyDeviceToHost),
+      "reading a selection");
+}
+
+Status Runner::read_queries(int requests, std::vector<float>& out) const {
+  std::vector<cpu::Bf16> narrow(static_cast<size_t>(requests * model_.q_size()));
+  VORTEX_TRY(stream_.synchronize("reading queries"));
+  VORTEX_TRY(cuda_status(
+      cudaMemcpy(narrow.data(), activations_.q, narrow.size() * sizeof(cpu::Bf16), cudaMemcpyDeviceToHost),
+      "reading queries"));
+  out.resize(narrow.size());
+  for (size_t i = 0; i < narrow.size(); ++i) out[i] = cpu::bf16_to_float(narrow[i]);
+  return ok_status();
+}
+
+Status Runner::read_kv(int layer, int slot, int tokens, std::vector<cpu::Bf16>& out) {
+  out.resize(image_elements(model_.source.config, tokens));
+  const size_t bytes = out.size() * sizeof(cpu::Bf16);
+  VORTEX_TRY(stream_.synchronize("reading keys and values"));
+  if (image_.bytes() < bytes) VORTEX_TRY(image_.allocate(bytes));
+  const cuda::KvImage args{image_.as<cuda::Bf16>(), pool_.layer(layer).kv, table_row(slot), tokens};
+  VORTEX_TRY(cuda_status(cuda::export_kv(args, stream_.get()), "reading keys and values"));
+  VORTEX_TRY(stream_.synchronize("reading keys and values"));
+  return cuda_status(cudaMemcpy(out.data(), image_.data(), bytes, cudaMemcpyDeviceToHost), "reading keys and values");
+}
+
+}  // namespace vortex::engine

@@ -1,0 +1,25 @@
+// The limit model: the fewest bytes that a decode step must move through memory. At the bandwidth of a copy they take
+// the least time a step can take; benchmarks print how near they come.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/model/model.h"
+#include "core/vflow/policy.h"
+
+namespace vortex::engine {
+
+struct StepBytes {
+  int64_t weights = 0;    // all matrices once, bf16
+  int64_t kv = 0;         // K and V of the attended tokens
+  int64_t summaries = 0;  // fields read to score blocks
+  int64_t total() const { return weights + kv + summaries; }
+};
+
+// One step of requests with lengths[i] tokens in the cache, the newest included. Without a policy every layer is dense
+// and K and V are of `kv_dtype`. Activations, logits and scores are not counted: they are less than a percent.
+StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* policy, vflow::Dtype kv_dtype,
+                     std::span<const int> lengths);
+
+}  // namespace vortex::engine

@@ -1,0 +1,28 @@
+// What every engine asks of its requests, and small parts that engines share.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/base/result.h"
+#include "core/engine/engine.h"
+#include "core/model/model.h"
+#include "core/vflow/policy.h"
+
+namespace vortex::engine {
+
+// Are all tokens in the model's vocabulary?
+Status check_tokens(const model::Model& model, std::span<const int32_t> tokens);
+
+// Can `request` be decoded for `new_tokens` tokens? Checks lengths, sampling parameters, tokens and the prefix.
+Status check_request(const model::Model& model, const EngineOptions& options, const Request& request,
+                     int64_t new_tokens);
+
+RunStats fresh_stats(int layers);
+
+// Bytes of the cache that the indexer reads to score one block of one kv head.
+int64_t scored_bytes(const vflow::Policy& policy);
+
+void log_softmax(const float* logits, int size, float* out);
+
+}  // namespace vortex::engine
