@@ -67,6 +67,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_doctor(app, context);
   add_vflow(app, context);
   add_diversity(app, context);
+  add_bench(app, context);
 }
 
 int main_function(int argc, char** argv) {

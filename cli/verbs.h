@@ -22,5 +22,6 @@ void add_export(CLI::App& app, Context& context);
 void add_doctor(CLI::App& app, Context& context);
 void add_vflow(CLI::App& app, Context& context);
 void add_diversity(CLI::App& app, Context& context);
+void add_bench(CLI::App& app, Context& context);
 
 }  // namespace vortex::cli

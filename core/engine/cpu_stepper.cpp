@@ -57,7 +57,8 @@ class CpuStepper final : public Stepper {
     const int block = policy ? policy->config.block_size : kDenseBlockSize;
     const vflow::Policy* set = policy ? &*policy : nullptr;
     int64_t pages = int64_t{(options_.max_context + block - 1) / block} * options_.max_batch;
-    if (options_.kv_memory_bytes > 0) pages = std::min(pages, options_.kv_memory_bytes / page_bytes(config, block, set));
+    if (options_.kv_memory_bytes > 0)
+      pages = std::min(pages, options_.kv_memory_bytes / page_bytes(config, block, set));
     VORTEX_TRY(pool_.configure(config, block, set, static_cast<int>(pages)));
     policy_ = std::move(next);
     fill_random();
@@ -199,6 +200,11 @@ model::Model random_model(const model::ModelConfig& config, uint64_t seed) {
     w.q = matrix(q, hidden);
     w.k = matrix(kv, hidden);
     w.v = matrix(kv, hidden);
+    if (config.qkv_bias) {
+      w.q_bias = weights->tensor({q}, rng, 0.0, 0.1);
+      w.k_bias = weights->tensor({kv}, rng, 0.0, 0.1);
+      w.v_bias = weights->tensor({kv}, rng, 0.0, 0.1);
+    }
     if (config.qk_norm) {
       w.q_norm = norm(config.head_dim);
       w.k_norm = norm(config.head_dim);

@@ -89,6 +89,11 @@ __global__ void __launch_bounds__(kWarps * 32) append_kernel(const KvAppend a) {
   const Bf16* from = a.qkv + (static_cast<std::int64_t>(token) * heads + head) * kDim;
 #pragma unroll
   for (int j = 0; j < kDim / 32; ++j) x[j] = to_float(from[LaneDims<kDim>::dim(lane, j)]);
+  if (a.bias != nullptr) {
+    const Bf16* bias = a.bias + static_cast<std::int64_t>(head) * kDim;
+#pragma unroll
+    for (int j = 0; j < kDim / 32; ++j) x[j] += to_float(bias[LaneDims<kDim>::dim(lane, j)]);
+  }
 
   const bool is_query = head < a.num_q_heads;
   const bool is_key = !is_query && head < a.num_q_heads + a.kv.num_kv_heads;

@@ -14,11 +14,12 @@ struct BlockSummary {
   Bf16* min = nullptr;
 };
 
-// For each token: q and k are RMS-normalised per head where weights are given (x / sqrt(mean(x^2) + epsilon) * weight),
-// then rotated (dimension i with i + head_dim / 2); q is written out, k and v are stored at the token's place.
-// Supported: head_dim in {64, 128}.
+// For each token: the bias is added where one is given; q and k are RMS-normalised per head where weights are given (x
+// / sqrt(mean(x^2) + epsilon) * weight), then rotated (dimension i with i + head_dim / 2); q is written out, k and v
+// are stored at the token's place. Supported: head_dim in {64, 128}.
 struct KvAppend {
   const Bf16* qkv = nullptr;     // [token][q heads, k heads, v heads][head_dim]
+  const Bf16* bias = nullptr;    // [q heads, k heads, v heads][head_dim], or null
   const Bf16* q_norm = nullptr;  // [head_dim], or null
   const Bf16* k_norm = nullptr;  // [head_dim], or null
   float epsilon = 1e-6F;

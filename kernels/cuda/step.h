@@ -11,8 +11,8 @@ inline constexpr int kMaxStopTokens = 8;
 // The state of every slot of the batch, one array a member, [slot]. A slot without a request has length 0 and
 // new_tokens 0.
 struct Slots {
-  std::int32_t* lengths = nullptr;     // tokens in the cache
-  std::int32_t* new_tokens = nullptr;  // 1: decodes in the next step; 0: idle, ended, or held back by the host
+  std::int32_t* lengths = nullptr;      // tokens in the cache
+  std::int32_t* new_tokens = nullptr;   // 1: decodes in the next step; 0: idle, ended, or held back by the host
   std::int32_t* next_tokens = nullptr;  // sampled last, not in the cache yet
   std::int32_t* remaining = nullptr;    // tokens that may still be sampled
   std::int32_t* produced = nullptr;     // tokens sampled since admission
@@ -72,7 +72,7 @@ struct CountPages {
   int num_kv_heads = 0;
   int layers = 0;
   int block = 0;
-  int unscored = 0;               // blocks of a row that are never scored
+  int unscored = 0;                  // blocks of a row that are never scored
   PageCounters* counters = nullptr;  // [layer]
 };
 

@@ -13,7 +13,8 @@ void add_common(CLI::App* verb, Options& o) {
   verb->add_option("--geometry", o.geometry, "a named model shape, or a model's folder");
   verb->add_option("--policy", o.policy, "a vFlow module; without one attention is dense");
   verb->add_option("--config", o.config, "its configuration (the .json beside it)");
-  verb->add_flag_callback("--dense", [&o] { o.policy.clear(); }, "dense attention");
+  verb->add_flag_callback(
+      "--dense", [&o] { o.policy.clear(); }, "dense attention");
   verb->add_option("--kv", o.kv, "K and V as bfloat16, fp8_e4m3 or fp8_e5m2");
   verb->add_option("--pages", o.pages, "pages that a row attends, whatever its length");
   verb->add_option("--ratio", o.ratio, "budget as a share of the pages");

@@ -1,5 +1,5 @@
-// A served load: Poisson arrivals of long prompts. The clock is the sum of measured times, so a run takes no longer than
-// the work in it; prompts are prefilled whole, between decode steps.
+// A served load: Poisson arrivals of long prompts. The clock is the sum of measured times, so a run takes no longer
+// than the work in it; prompts are prefilled whole, between decode steps.
 #include <algorithm>
 #include <cmath>
 

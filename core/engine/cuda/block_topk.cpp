@@ -64,7 +64,10 @@ std::unique_ptr<BlockTopK> BlockTopK::match(const vflow::Policy& policy, const s
 }
 
 BlockTopK::BlockTopK(vflow::EngineConfig config, const std::int32_t* budgets)
-    : config_(std::move(config)), budgets_(budgets), source_("kernels/cuda/score_select.cu"), hash_(sha256_hex(source_)) {}
+    : config_(std::move(config)),
+      budgets_(budgets),
+      source_("kernels/cuda/score_select.cu"),
+      hash_(sha256_hex(source_)) {}
 
 cuda::BudgetRule BlockTopK::budget_rule() const {
   return {config_.topk_val, static_cast<float>(config_.topk_ratio), config_.reserved_bos, config_.reserved_eos};

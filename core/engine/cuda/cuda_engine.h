@@ -21,7 +21,7 @@ struct CudaOptions {
   // Only matrix-product algorithms that give the same bits at every batch size, and attention that never splits a row
   // over multiprocessors: a request's tokens then depend on nothing but the request. Costs speed where rows are few.
   bool batch_invariant = true;
-  int steps_per_replay = 8;           // decode steps between two looks of the host
+  int steps_per_replay = 8;            // decode steps between two looks of the host
   std::filesystem::path kernel_cache;  // compiled policies by hash; empty: not kept
 };
 

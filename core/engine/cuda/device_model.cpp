@@ -19,8 +19,9 @@ Status check_shape(const model::ModelConfig& c) {
   const int group = c.num_q_heads / c.num_kv_heads;
   const bool group_fits = group == 1 || group == 2 || group == 4 || group == 8;
   if ((c.head_dim != 64 && c.head_dim != 128) || !group_fits) {
-    return candidate_error("the CUDA engine needs a head_dim of 64 or 128 and 1, 2, 4 or 8 query heads a kv head, not " +
-                           std::to_string(c.head_dim) + " and " + std::to_string(group));
+    return candidate_error(
+        "the CUDA engine needs a head_dim of 64 or 128 and 1, 2, 4 or 8 query heads a kv head, not " +
+        std::to_string(c.head_dim) + " and " + std::to_string(group));
   }
   if (c.hidden_size % 8 != 0 || c.hidden_size > kMaxHidden || c.intermediate_size % 8 != 0) {
     return candidate_error("the CUDA engine needs hidden_size (at most " + std::to_string(kMaxHidden) +
@@ -58,6 +59,8 @@ class Loader {
       const model::LayerWeights& from = w != nullptr ? w->layers[i] : none;
       VORTEX_TRY(vector(to.attention_norm, from.attention_norm, c.hidden_size));
       VORTEX_TRY(matrix(to.qkv, {&from.q, &from.k, &from.v}, model_.qkv_size(), c.hidden_size));
+      if (c.qkv_bias)
+        VORTEX_TRY(vectors(to.qkv_bias, {&from.q_bias, &from.k_bias, &from.v_bias}, model_.qkv_size(), 0.0F));
       if (c.qk_norm) {
         VORTEX_TRY(vector(to.q_norm, from.q_norm, c.head_dim));
         VORTEX_TRY(vector(to.k_norm, from.k_norm, c.head_dim));
@@ -123,10 +126,20 @@ class Loader {
   }
 
   Status vector(const cuda::Bf16*& out, const model::Tensor& tensor, int size) {
+    return vectors(out, {&tensor}, size, 1.0F);
+  }
+
+  // Vectors one after the other, `size` elements in all; where there are no weights, all are `value`.
+  Status vectors(const cuda::Bf16*& out, Tensors stacked, int size, float value) {
     char* to = take(static_cast<size_t>(size) * sizeof(cuda::Bf16));
     out = reinterpret_cast<const cuda::Bf16*>(to);
     if (to == nullptr) return ok_status();
-    return model_.source.weights == nullptr ? fill(to, size, 1.0F, 0.0F) : copy_tensor(to, tensor);
+    if (model_.source.weights == nullptr) return fill(to, size, value, 0.0F);
+    for (const model::Tensor* tensor : stacked) {
+      VORTEX_TRY(copy_tensor(to, *tensor));
+      to += model::cols_of(*tensor) * static_cast<int64_t>(sizeof(cuda::Bf16));
+    }
+    return ok_status();
   }
 
   Status rope(int max_context) {
@@ -137,10 +150,11 @@ class Loader {
     model_.rope = reinterpret_cast<const float2*>(to);
     if (to == nullptr) return ok_status();
     std::vector<float2> table(static_cast<size_t>(max_context) * half);
+    const std::vector<double> frequencies = model::rotary_frequencies(c);
     std::vector<float> cosines(half);
     std::vector<float> sines(half);
     for (int position = 0; position < max_context; ++position) {
-      cpu::rope_angles(position, c.head_dim, c.rope_theta, cosines.data(), sines.data());
+      cpu::rope_angles(position, frequencies.data(), c.head_dim / 2, cosines.data(), sines.data());
       for (size_t i = 0; i < half; ++i) {
         table[static_cast<size_t>(position) * half + i] = make_float2(cosines[i], sines[i]);
       }

@@ -14,8 +14,9 @@ namespace vortex::engine {
 // Matrices are [outputs][inputs], bf16.
 struct DeviceLayer {
   const cuda::Bf16* attention_norm = nullptr;
-  const cuda::Bf16* qkv = nullptr;     // q, then k, then v
-  const cuda::Bf16* q_norm = nullptr;  // null: none
+  const cuda::Bf16* qkv = nullptr;       // q, then k, then v
+  const cuda::Bf16* qkv_bias = nullptr;  // null: none
+  const cuda::Bf16* q_norm = nullptr;    // null: none
   const cuda::Bf16* k_norm = nullptr;
   const cuda::Bf16* o = nullptr;
   const cuda::Bf16* mlp_norm = nullptr;

@@ -81,8 +81,8 @@ Status DevicePool::configure(const model::ModelConfig& model, int block, cuda::K
   if (policy != nullptr) {
     for (const vflow::Field& field : policy->program.fields) {
       if (field.builtin) continue;
-      own.push_back({nullptr, fill_type_of(policy->config.dtype),
-                     field_page_bytes(model, field, policy->config.dtype)});
+      own.push_back(
+          {nullptr, fill_type_of(policy->config.dtype), field_page_bytes(model, field, policy->config.dtype)});
       layer_bytes += round_up(own.back().page_bytes * pages);
     }
   }
@@ -119,7 +119,8 @@ Status DevicePool::free_all(uint64_t scatter_seed, cudaStream_t stream) {
   free.back() = pages_;
   if (scatter_seed != 0) {
     Rng rng(stream_key(scatter_seed));
-    for (int i = pages_ - 1; i > 0; --i) std::swap(free[static_cast<size_t>(i)], free[rng.below(static_cast<uint64_t>(i) + 1)]);
+    for (int i = pages_ - 1; i > 0; --i)
+      std::swap(free[static_cast<size_t>(i)], free[rng.below(static_cast<uint64_t>(i) + 1)]);
   }
   VORTEX_TRY(cuda_status(
       cudaMemcpyAsync(free_.data(), free.data(), free.size() * sizeof(std::int32_t), cudaMemcpyHostToDevice, stream),

@@ -14,8 +14,8 @@ namespace {
 
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;
 constexpr int kCandidates = 24;
-constexpr int kDistinctRows = 8;     // divides every padded number of rows
-constexpr int kReferenceRows = 64;   // of the call that the fixed algorithm is taken from
+constexpr int kDistinctRows = 8;                  // divides every padded number of rows
+constexpr int kReferenceRows = 64;                // of the call that the fixed algorithm is taken from
 constexpr size_t kColdBytes = size_t{128} << 20;  // weights a trial goes through: more than twice the L2 cache
 constexpr int kReplays = 3;
 constexpr std::array kRowSizes = {8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024};
@@ -111,8 +111,8 @@ Result<std::vector<cublasLtMatmulHeuristicResult_t>> Gemms::candidates(const Pla
                                        sizeof(kWorkspaceBytes));
   std::vector<cublasLtMatmulHeuristicResult_t> found(kCandidates);
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-      handle_, plan.product, plan.w, plan.x, plan.y, plan.y, preference, kCandidates, found.data(), &count);
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, plan.product, plan.w, plan.x, plan.y, plan.y,
+                                                               preference, kCandidates, found.data(), &count);
   cublasLtMatmulPreferenceDestroy(preference);
   VORTEX_TRY(lt_status(status, "asking for algorithms"));
   found.resize(static_cast<size_t>(count));

@@ -87,6 +87,7 @@ Status Layers::attention_inputs(int layer, int rows, cuda::KvAppend append, cuda
   VORTEX_TRY(norm(w.attention_norm, layer == 0 ? nullptr : a_.update, 0, rows, stream));
   VORTEX_TRY(gemms_.run(shape(model_.qkv_size(), c.hidden_size, rows), w.qkv, a_.normed, a_.qkv, stream));
   append.qkv = a_.qkv;
+  append.bias = w.qkv_bias;
   append.q_norm = w.q_norm;
   append.k_norm = w.k_norm;
   append.epsilon = static_cast<float>(c.rms_norm_eps);

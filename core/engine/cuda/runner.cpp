@@ -12,12 +12,12 @@
 namespace vortex::engine {
 namespace {
 
-constexpr int kDenseBlockSize = 16;  // of the pool while no policy says otherwise
-constexpr int kTileTokens = 16;      // of the attention kernel
-constexpr int kChunkRows = 512;      // tokens of a prompt that go through the layers together
+constexpr int kDenseBlockSize = 16;    // of the pool while no policy says otherwise
+constexpr int kTileTokens = 16;        // of the attention kernel
+constexpr int kChunkRows = 512;        // tokens of a prompt that go through the layers together
 constexpr double kSpareMemory = 0.04;  // of what is free, kept for graphs and workspaces
-constexpr std::array kBatchSizes = {1,   2,   4,   8,   16,  24,  32,  40,  48,  56,  64,  72,  80,  88,
-                                    96,  104, 112, 120, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512};
+constexpr std::array kBatchSizes = {1,  2,   4,   8,   16,  24,  32,  40,  48,  56,  64,  72,  80,  88,
+                                    96, 104, 112, 120, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512};
 
 Status check_options(const model::ModelConfig& model, const EngineOptions& options) {
   if (options.max_context < 1 || options.max_context > model.max_position_embeddings) {
@@ -26,8 +26,8 @@ Status check_options(const model::ModelConfig& model, const EngineOptions& optio
                            std::to_string(options.max_context));
   }
   if (options.max_batch < 1 || options.max_batch > kBatchSizes.back()) {
-    return candidate_error("max_batch must be from 1 to " + std::to_string(kBatchSizes.back()) +
-                           " on CUDA, not " + std::to_string(options.max_batch));
+    return candidate_error("max_batch must be from 1 to " + std::to_string(kBatchSizes.back()) + " on CUDA, not " +
+                           std::to_string(options.max_batch));
   }
   if (model.eos_token_ids.size() > cuda::kMaxStopTokens) {
     return candidate_error("the CUDA engine takes at most " + std::to_string(cuda::kMaxStopTokens) + " stop tokens");
@@ -59,9 +59,10 @@ Status check_policy_fits(const vflow::Policy& policy, const model::ModelConfig& 
 bool writes_every_field(const vflow::Program& program) {
   for (size_t i = 0; i < program.fields.size(); ++i) {
     if (program.fields[i].builtin) continue;
-    const bool written = std::any_of(
-        program.cache.nodes.begin(), program.cache.nodes.end(), [&](const vflow::Node& node) {
-          return (node.op == vflow::Op::kStore || node.op == vflow::Op::kFill) && node.attrs.field == static_cast<int>(i);
+    const bool written =
+        std::any_of(program.cache.nodes.begin(), program.cache.nodes.end(), [&](const vflow::Node& node) {
+          return (node.op == vflow::Op::kStore || node.op == vflow::Op::kFill) &&
+                 node.attrs.field == static_cast<int>(i);
         });
     if (!written) return false;
   }
@@ -260,12 +261,11 @@ Status Runner::select(int layer, int capacity) {
   const compile::CudaLayerCache cache = pool_.layer(layer);
   compile::CudaBatch rows = batch(layer, capacity, step_lengths_.as<std::int32_t>());
   rows.active = granted_.as<std::uint8_t>();
-  VORTEX_TRY(
-      cuda_status(policy_.executable->update_completed(cache, rows, stream_.get()), "running forward_cache"));
+  VORTEX_TRY(cuda_status(policy_.executable->update_completed(cache, rows, stream_.get()), "running forward_cache"));
   compile::CudaSelection selection;
   selection.blocks = selected_.as<std::int32_t>();
-  selection.counts = counts_.as<std::int32_t>() +
-                     int64_t{layer} * options_.max_batch * model_.source.config.num_kv_heads;
+  selection.counts =
+      counts_.as<std::int32_t>() + int64_t{layer} * options_.max_batch * model_.source.config.num_kv_heads;
   selection.max_selected = policy_.max_selected;
   return cuda_status(policy_.executable->select(cache, rows, selection, stream_.get()), "selecting pages");
 }
@@ -388,8 +388,8 @@ Status Runner::move(std::span<const std::pair<int, int>> from_to) {
   }
   VORTEX_TRY(slots_.upload(stream_.get()));
   const SlotArrays& device = slots_.device();
-  VORTEX_TRY(cuda_status(cuda::move_table_rows(table_.as<std::int32_t>(), max_blocks_, device.move_from,
-                                               device.move_to, static_cast<int>(from_to.size()), stream_.get()),
+  VORTEX_TRY(cuda_status(cuda::move_table_rows(table_.as<std::int32_t>(), max_blocks_, device.move_from, device.move_to,
+                                               static_cast<int>(from_to.size()), stream_.get()),
                          "moving requests"));
   return stream_.synchronize("moving requests");
 }

@@ -89,9 +89,9 @@ Status Runner::compute_chunk(const Chunk& chunk, DevicePool& pool) {
   auto* tokens = chunk_tokens_.as<std::int32_t>();
   auto* requests = chunk_rows_.as<std::int32_t>();
   VORTEX_TRY(layers_->tune(rows, 1, stream_.get()));
-  VORTEX_TRY(cuda_status(cudaMemcpyAsync(tokens, chunk.tokens.data(), chunk.tokens.size_bytes(),
-                                         cudaMemcpyHostToDevice, stream_.get()),
-                         "sending a prompt"));
+  VORTEX_TRY(cuda_status(
+      cudaMemcpyAsync(tokens, chunk.tokens.data(), chunk.tokens.size_bytes(), cudaMemcpyHostToDevice, stream_.get()),
+      "sending a prompt"));
   cuda::ChunkRows expand;
   expand.pages = chunk.pages;
   expand.first = chunk.first;
@@ -180,9 +180,9 @@ Status Runner::load_snapshot(int slot, const Prefix& prefix) {
     VORTEX_TRY(image_.allocate(bytes));
   }
   for (int layer = 0; layer < c.num_layers; ++layer) {
-    VORTEX_TRY(cuda_status(
-        cudaMemcpyAsync(image_.data(), prefix.keys(layer, 0), bytes, cudaMemcpyHostToDevice, stream_.get()),
-        "loading a snapshot"));
+    VORTEX_TRY(
+        cuda_status(cudaMemcpyAsync(image_.data(), prefix.keys(layer, 0), bytes, cudaMemcpyHostToDevice, stream_.get()),
+                    "loading a snapshot"));
     cuda::KvImage image;
     image.data = image_.as<cuda::Bf16>();
     image.kv = pool_.layer(layer).kv;
@@ -190,10 +190,10 @@ Status Runner::load_snapshot(int slot, const Prefix& prefix) {
     image.tokens = prefix.tokens;
     VORTEX_TRY(cuda_status(cuda::import_kv(image, stream_.get()), "loading a snapshot"));
   }
-  return cuda_status(cudaMemcpyAsync(activations_.logits, prefix.logits(),
-                                     static_cast<size_t>(c.vocab_size) * sizeof(float), cudaMemcpyHostToDevice,
-                                     stream_.get()),
-                     "loading a snapshot");
+  return cuda_status(
+      cudaMemcpyAsync(activations_.logits, prefix.logits(), static_cast<size_t>(c.vocab_size) * sizeof(float),
+                      cudaMemcpyHostToDevice, stream_.get()),
+      "loading a snapshot");
 }
 
 Status Runner::restore(int slot, const Prefix& prefix) {
@@ -226,8 +226,8 @@ Result<Prefix> Runner::snapshot(std::span<const int32_t> prompt) {
   std::iota(order.begin(), order.begin() + pages, 0);
   DeviceMemory table;
   VORTEX_TRY(table.allocate(order.size() * sizeof(std::int32_t)));
-  VORTEX_TRY(cuda_status(cudaMemcpy(table.data(), order.data(), table.bytes(), cudaMemcpyHostToDevice),
-                         "making a snapshot"));
+  VORTEX_TRY(
+      cuda_status(cudaMemcpy(table.data(), order.data(), table.bytes(), cudaMemcpyHostToDevice), "making a snapshot"));
   DeviceMemory chunk_table;  // this pool's blocks may be smaller than the policy's
   VORTEX_TRY(chunk_table.allocate(static_cast<size_t>(kChunkRows) * order.size() * sizeof(std::int32_t)));
   std::swap(chunk_table, chunk_table_);
@@ -279,9 +279,9 @@ Status Runner::read_selection(int layer, int requests, std::vector<int32_t>& blo
 Status Runner::read_queries(int requests, std::vector<float>& out) const {
   std::vector<cpu::Bf16> narrow(static_cast<size_t>(requests * model_.q_size()));
   VORTEX_TRY(stream_.synchronize("reading queries"));
-  VORTEX_TRY(cuda_status(
-      cudaMemcpy(narrow.data(), activations_.q, narrow.size() * sizeof(cpu::Bf16), cudaMemcpyDeviceToHost),
-      "reading queries"));
+  VORTEX_TRY(
+      cuda_status(cudaMemcpy(narrow.data(), activations_.q, narrow.size() * sizeof(cpu::Bf16), cudaMemcpyDeviceToHost),
+                  "reading queries"));
   out.resize(narrow.size());
   for (size_t i = 0; i < narrow.size(); ++i) out[i] = cpu::bf16_to_float(narrow[i]);
   return ok_status();

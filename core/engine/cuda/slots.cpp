@@ -77,16 +77,16 @@ void SlotState::move(int from, int to) {
 }
 
 Status SlotState::upload(cudaStream_t stream) {
-  return cuda_status(cudaMemcpyAsync(device_memory_.data(), host_memory_.data(), host_memory_.bytes(),
-                                     cudaMemcpyHostToDevice, stream),
-                     "sending the batch's state");
+  return cuda_status(
+      cudaMemcpyAsync(device_memory_.data(), host_memory_.data(), host_memory_.bytes(), cudaMemcpyHostToDevice, stream),
+      "sending the batch's state");
 }
 
 Status SlotState::download(cudaStream_t stream) {
   const char* what = "decoding";
-  VORTEX_TRY(cuda_status(cudaMemcpyAsync(host_memory_.data(), device_memory_.data(), host_memory_.bytes(),
-                                         cudaMemcpyDeviceToHost, stream),
-                         what));
+  VORTEX_TRY(cuda_status(
+      cudaMemcpyAsync(host_memory_.data(), device_memory_.data(), host_memory_.bytes(), cudaMemcpyDeviceToHost, stream),
+      what));
   return cuda_status(cudaStreamSynchronize(stream), what);
 }
 

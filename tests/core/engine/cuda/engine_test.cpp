@@ -203,7 +203,8 @@ TEST_F(CudaEngineTest, ObserversSeeEveryLayer) {
       const auto* k = static_cast<const cpu::Bf16*>(view.cache->k.data);
       const int64_t row = (int64_t{view.block_table[token / 16]} * 4 + 3) * 16 + token % 16;
       for (int d = 0; d < 64; ++d) seen.k.push_back(cpu::bf16_to_float(k[row * 64 + d]));
-      if (view.selection != nullptr) seen.last_blocks.push_back(view.selection->blocks[static_cast<size_t>(view.selection->counts[0] - 1)]);
+      if (view.selection != nullptr)
+        seen.last_blocks.push_back(view.selection->blocks[static_cast<size_t>(view.selection->counts[0] - 1)]);
     };
     const auto log_probs = of.teacher_force(request, random_tokens(5, 2), observer, nullptr);
     EXPECT_TRUE(log_probs.ok()) << (log_probs.ok() ? "" : log_probs.error().message);

@@ -59,8 +59,8 @@ inline vflow::Policy load_policy(const std::string& name, const nlohmann::json& 
 
 // `pages` middle pages in every layer but the dense ones.
 inline nlohmann::json budget(int pages, const nlohmann::json& dense_layers = nlohmann::json::array()) {
-  return {{"vortex_topk_val", pages},          {"vortex_topk_ratio", 0.0},       {"vortex_block_size", 16},
-          {"vortex_block_reserved_bos", 1},    {"vortex_block_reserved_eos", 2}, {"vortex_layers_skip", dense_layers}};
+  return {{"vortex_topk_val", pages},       {"vortex_topk_ratio", 0.0},       {"vortex_block_size", 16},
+          {"vortex_block_reserved_bos", 1}, {"vortex_block_reserved_eos", 2}, {"vortex_layers_skip", dense_layers}};
 }
 
 inline std::vector<int32_t> random_tokens(int count, uint64_t seed) {
