@@ -25,7 +25,8 @@ Result<int> become(const std::string& name, std::vector<std::string> arguments) 
 
 Result<int> bench(const std::vector<std::string>& words) {
   if (words.empty()) {
-    return candidate_error("which benchmark?", "kernels, step, trace or serve-sim; `vortex bench step --help` for more");
+    return candidate_error("which benchmark?",
+                           "kernels, step, trace or serve-sim; `vortex bench step --help` for more");
   }
   if (words[0] != "kernels") return become("vortex-bench", words);
   return become("vortex-bench-kernels", {words.begin() + 1, words.end()});
@@ -35,8 +36,8 @@ Result<int> bench(const std::vector<std::string>& words) {
 
 void add_bench(CLI::App& app, Context& context) {
   CLI::App* verb = app.add_subcommand("bench", "measures kernels, decode steps, a trace, a served load");
-  verb->prefix_command();    // everything after the verb belongs to the benchmark program
-  verb->set_help_flag("");   // --help, too
+  verb->prefix_command();   // everything after the verb belongs to the benchmark program
+  verb->set_help_flag("");  // --help, too
   verb->callback([&context, verb] { context.action = [verb] { return bench(verb->remaining()); }; });
 }
 
