@@ -34,6 +34,11 @@ class Schedule {
 
   bool is_default() const { return code_ == nullptr; }
 
+  // What other backends compile (schedule_code.h); null for the default rule. Slots 0 to 4 start as the inputs in the
+  // order of ScheduleInputs, topk_ratio rounded to float32. Every value is a double that holds an int32 or a float32:
+  // computed in double, then rounded to float32 or cut and saturated to int32.
+  const ScheduleCode* code() const { return code_.get(); }
+
   // A text that is equal for schedules that are equal up to white space, comments and names of locals.
   std::string canonical() const;
 

@@ -1,9 +1,10 @@
-// The block-wide selection shared by every kernel that ends in a top-k of blocks. One thread block handles one row;
-// all keys of the row live in registers, so there is no candidate buffer to overflow.
+// How the selection kernels of this folder use select_keys.cuh. One thread block handles one row; all keys of the row
+// live in registers, so there is no candidate buffer to overflow.
 #pragma once
 
 #include "kernels/cuda/device.cuh"
 #include "kernels/cuda/select.h"
+#include "kernels/cuda/select_keys.cuh"
 
 namespace vortex::cuda {
 
@@ -30,106 +31,22 @@ __device__ __forceinline__ RowPlan plan_row(const SelectionRule& rule, const Sel
   return plan;
 }
 
-// An order-preserving map of scores: larger score, larger key. 0 is below every score, so it marks "not competing".
-__device__ __forceinline__ std::uint32_t score_key(float score) {
-  if (isnan(score)) return 0x00010000U;  // below -inf, whose key is 0x007fffff
-  const std::uint32_t bits = score == 0.0F ? 0U : __float_as_uint(score);
-  return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
-}
-
-// Thread t holds in keys[j] the key of position (t / 32 * kPerThread + j) * 32 + t % 32, counted from plan.first.
+// Where key j of this thread stands in the row, counted from plan.first.
 template <int kPerThread>
 __device__ __forceinline__ int key_position(int j) {
-  return (static_cast<int>(threadIdx.x) / 32 * kPerThread + j) * 32 + static_cast<int>(threadIdx.x) % 32;
+  return position_of_key(kPerThread, j);
 }
 
-// Finds the k-th largest key and writes the row's selection. kBits: how many leading bits of a key carry information.
-// `tolerance` as in SelectBlocks (0 with kBits == 32).
+// Writes the scored part of a row's selection. kBits: how many leading bits of a key carry information. `tolerance` as
+// in SelectBlocks (0 with kBits == 32).
 template <int kPerThread, int kThreads, int kBits>
 __device__ __forceinline__ void select_row(const std::uint32_t (&keys)[kPerThread], const RowPlan& plan,
                                            float tolerance, std::int32_t* out) {
-  constexpr int kWarps = kThreads / 32;
-  __shared__ int warp_counts[2][kWarps];
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-
-  // How many keys are >= bound. Buffers alternate, so one barrier per call is enough.
-  int buffer = 0;
-  const auto count_from = [&](std::uint32_t bound) {
-    int count = 0;
-#pragma unroll
-    for (int j = 0; j < kPerThread; ++j) count += keys[j] >= bound ? 1 : 0;
-    count = __reduce_add_sync(kFullWarp, count);
-    if (lane == 0) warp_counts[buffer][warp] = count;
-    __syncthreads();
-    int total = 0;
-#pragma unroll
-    for (int w = 0; w < kWarps; ++w) total += warp_counts[buffer][w];
-    buffer ^= 1;
-    return total;
-  };
-
-  // The largest bound that at least k keys reach, bit by bit; keys at it and above it win, the former only up to k.
-  std::uint32_t bound = 0;
-  std::uint32_t above_bound = 0;  // keys >= above_bound win outright
-  for (int bit = 31; bit >= 32 - kBits; --bit) {
-    const std::uint32_t candidate = bound | (1U << bit);
-    const int count = count_from(candidate);
-    if (count >= plan.k) bound = candidate;
-    above_bound = bound + (1U << bit);
-    if (count == plan.k) break;
-    if (bit == 24 && tolerance > 0.0F) {
-      const int needed = static_cast<int>(ceilf((1.0F - tolerance) * static_cast<float>(plan.k)));
-      const int certain = above_bound != 0 ? count_from(above_bound) : 0;
-      if (certain >= needed) break;
-    }
-  }
-  // bound + 2^bit wraps to 0 only when every leading bit is set: then nothing is above.
-  const auto wins = [&](std::uint32_t key) { return above_bound != 0 && key >= above_bound; };
-  const auto ties = [&](std::uint32_t key) { return key >= bound && !wins(key); };
-
-  int my_wins = 0;
-  int my_ties = 0;
-#pragma unroll
-  for (int j = 0; j < kPerThread; ++j) {
-    my_wins += wins(keys[j]) ? 1 : 0;
-    my_ties += ties(keys[j]) ? 1 : 0;
-  }
-  my_wins = __reduce_add_sync(kFullWarp, my_wins);
-  my_ties = __reduce_add_sync(kFullWarp, my_ties);
-  __syncthreads();
-  if (lane == 0) {
-    warp_counts[0][warp] = my_wins;
-    warp_counts[1][warp] = my_ties;
-  }
-  __syncthreads();
-  int wins_before = 0;
-  int ties_before = 0;
-  int total_wins = 0;
-#pragma unroll
-  for (int w = 0; w < kWarps; ++w) {
-    total_wins += warp_counts[0][w];
-    if (w < warp) {
-      wins_before += warp_counts[0][w];
-      ties_before += warp_counts[1][w];
-    }
-  }
-  const int ties_taken = plan.k - total_wins;
-  const unsigned lanes_below = (1U << lane) - 1;
-#pragma unroll
-  for (int j = 0; j < kPerThread; ++j) {
-    const bool win = wins(keys[j]);
-    const bool tie = ties(keys[j]);
-    const unsigned win_mask = __ballot_sync(kFullWarp, win);
-    const unsigned tie_mask = __ballot_sync(kFullWarp, tie);
-    const int wins_at = wins_before + __popc(win_mask & lanes_below);
-    const int ties_at = ties_before + __popc(tie_mask & lanes_below);
-    if (win || (tie && ties_at < ties_taken)) {
-      out[plan.first + wins_at + min(ties_at, ties_taken)] = plan.first + key_position<kPerThread>(j);
-    }
-    wins_before += __popc(win_mask);
-    ties_before += __popc(tie_mask);
-  }
+  const int enough =
+      tolerance > 0.0F ? static_cast<int>(ceilf((1.0F - tolerance) * static_cast<float>(plan.k))) : -1;
+  select_largest<kThreads, kBits>(RegisterKeys<kPerThread>{keys}, plan.k, enough, [&](int rank, int position) {
+    out[plan.first + rank] = plan.first + position;
+  });
 }
 
 // The part of a row's selection that no score decides: its count, and the reserved blocks or, where everything fits,

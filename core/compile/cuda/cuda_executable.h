@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/base/result.h"
@@ -69,6 +70,7 @@ class CudaExecutable {
 
 struct CudaTarget {
   std::string arch = "sm_90";
+  std::optional<cuda::KvType> kv_type;  // of the pool, where that is not the policy's kv_cache_dtype
   std::filesystem::path cache_folder;  // compiled kernels by hash; empty: not kept
 };
 

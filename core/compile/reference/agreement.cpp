@@ -5,8 +5,8 @@
 #include <cstring>
 #include <limits>
 
+#include "core/compile/random_batch.h"
 #include "core/compile/reference/oracle.h"
-#include "core/compile/reference/random_batch.h"
 #include "core/compile/stages.h"
 #include "kernels/cpu/bf16.h"
 

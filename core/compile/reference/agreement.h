@@ -10,15 +10,6 @@
 
 namespace vortex::compile {
 
-// How the random inputs of a comparison look.
-enum class InputKind : uint8_t {
-  kNormal,    // about N(0, 1)
-  kAllEqual,  // every page the same: nothing but ties
-  kHuge,      // magnitudes around 1e4
-  kTiny,      // around 1e-6
-  kNegative,  // all negative
-};
-
 struct AgreementOptions {
   int cases = 5;           // batches; each takes the next InputKind
   int requests = 4;        // of a batch: empty, one token, everything fits, and more pages than the budget

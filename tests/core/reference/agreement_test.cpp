@@ -7,7 +7,7 @@
 #include <set>
 
 #include "core/compile/cpu/cpu_executable.h"
-#include "core/compile/reference/random_batch.h"
+#include "core/compile/random_batch.h"
 #include "core/vflow/families.h"
 #include "core/vflow/generate.h"
 #include "core/vflow/op_table.h"

@@ -1,4 +1,4 @@
-#include "core/compile/reference/random_batch.h"
+#include "core/compile/random_batch.h"
 
 #include <algorithm>
 #include <cmath>

@@ -6,9 +6,17 @@
 
 #include "core/base/rng.h"
 #include "core/compile/executable.h"
-#include "core/compile/reference/agreement.h"
 
 namespace vortex::compile {
+
+// How the random inputs of a comparison look.
+enum class InputKind : uint8_t {
+  kNormal,    // about N(0, 1)
+  kAllEqual,  // every page the same: nothing but ties
+  kHuge,      // magnitudes around 1e4
+  kTiny,      // around 1e-6
+  kNegative,  // all negative
+};
 
 // One layer's cache and a batch of requests with random contents, for tests and validation; owns its memory and can be
 // copied. Whatever must not be read holds NaN: tokens past a sequence's end, fields of unfinished pages, unused pages;
