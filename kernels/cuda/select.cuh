@@ -42,11 +42,9 @@ __device__ __forceinline__ int key_position(int j) {
 template <int kPerThread, int kThreads, int kBits>
 __device__ __forceinline__ void select_row(const std::uint32_t (&keys)[kPerThread], const RowPlan& plan,
                                            float tolerance, std::int32_t* out) {
-  const int enough =
-      tolerance > 0.0F ? static_cast<int>(ceilf((1.0F - tolerance) * static_cast<float>(plan.k))) : -1;
-  select_largest<kThreads, kBits>(RegisterKeys<kPerThread>{keys}, plan.k, enough, [&](int rank, int position) {
-    out[plan.first + rank] = plan.first + position;
-  });
+  const int enough = tolerance > 0.0F ? static_cast<int>(ceilf((1.0F - tolerance) * static_cast<float>(plan.k))) : -1;
+  select_largest<kThreads, kBits>(RegisterKeys<kPerThread>{keys}, plan.k, enough,
+                                  [&](int rank, int position) { out[plan.first + rank] = plan.first + position; });
 }
 
 // The part of a row's selection that no score decides: its count, and the reserved blocks or, where everything fits,

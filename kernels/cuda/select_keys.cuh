@@ -69,6 +69,7 @@ __device__ __forceinline__ void select_largest(const Keys& keys, int k, int enou
   // The largest bound that at least k keys reach, bit by bit; keys at it and above it win, the former only up to k.
   unsigned bound = 0;
   unsigned above_bound = 0;  // keys >= above_bound win outright
+#pragma unroll 1
   for (int bit = 31; bit >= 32 - kBits; --bit) {
     const unsigned candidate = bound | (1U << bit);
     const int count = count_from(candidate);

@@ -37,17 +37,19 @@ class Loaded {
 
   Status load(const GeneratedPolicy& generated, const CudaBinary& binary) {
     int device = 0;
-    const auto attribute = [&](cudaDeviceAttr which, int& value) { return cudaDeviceGetAttribute(&value, which, device); };
+    const auto attribute = [&](cudaDeviceAttr which, int& value) {
+      return cudaDeviceGetAttribute(&value, which, device);
+    };
     for (const auto& [what, error] :
          {std::pair{"no CUDA device", cudaGetDevice(&device)},
-          std::pair{"reading the device's attributes", attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, shared_limit_)},
+          std::pair{"reading the device's attributes",
+                    attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, shared_limit_)},
           std::pair{"reading the device's attributes", attribute(cudaDevAttrMultiProcessorCount, multiprocessors_)},
           std::pair{"loading a policy's kernels",
                     cudaLibraryLoadData(&library_, binary.cubin.data(), nullptr, nullptr, 0, nullptr, nullptr, 0)},
           std::pair{"finding vortex_select", cudaLibraryGetKernel(&select_, library_, "vortex_select")},
-          std::pair{"finding vortex_update", generated.updates
-                                                 ? cudaLibraryGetKernel(&update_, library_, "vortex_update")
-                                                 : cudaSuccess}}) {
+          std::pair{"finding vortex_update",
+                    generated.updates ? cudaLibraryGetKernel(&update_, library_, "vortex_update") : cudaSuccess}}) {
       if (error != cudaSuccess) {
         return cuda_error(what, error);
       }
@@ -105,10 +107,7 @@ class Loaded {
 class PolicyKernels final : public CudaExecutable {
  public:
   PolicyKernels(vflow::Policy policy, int kv_heads, GeneratedPolicy generated, CudaBinary binary)
-      : policy_(std::move(policy)),
-        kv_heads_(kv_heads),
-        generated_(std::move(generated)),
-        binary_(std::move(binary)) {}
+      : policy_(std::move(policy)), kv_heads_(kv_heads), generated_(std::move(generated)), binary_(std::move(binary)) {}
 
   Status load() { return loaded_.load(generated_, binary_); }
 

@@ -71,7 +71,7 @@ class CudaExecutable {
 struct CudaTarget {
   std::string arch = "sm_90";
   std::optional<cuda::KvType> kv_type;  // of the pool, where that is not the policy's kv_cache_dtype
-  std::filesystem::path cache_folder;  // compiled kernels by hash; empty: not kept
+  std::filesystem::path cache_folder;   // compiled kernels by hash; empty: not kept
 };
 
 // Source to cubin through NVRTC or the cache; needs no device. A policy that NVRTC refuses is our bug (internal).

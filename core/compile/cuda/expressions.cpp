@@ -142,8 +142,8 @@ Expressions::Expressions(const vflow::Policy& policy, Side side, const Placement
 
 Expressions::Source Expressions::define(const std::string& name, Shape shape, const std::string& comment,
                                         const std::string& body, std::function<std::string()> lanes) {
-  text_ += "\n// " + comment + "\n__device__ inline float " + name + "(const Page& p, int r, int c) {\n  return " + body +
-           ";\n}\n";
+  text_ += "\n// " + comment + "\n__device__ inline float " + name + "(const Page& p, int r, int c) {\n  return " +
+           body + ";\n}\n";
   if (lanes) {
     lanes_[name] = std::move(lanes);
   }
@@ -193,12 +193,11 @@ Expressions::Source Expressions::field(int field, int stage) {
   }
   const std::string name = "field" + number(field);
   const auto known = defined_.find(name);
-  return known != defined_.end()
-             ? known->second
-             : define_memory(name, info.shape, comment,
-                             "field_of<" + number(info.shape.size() * vflow::dtype_bytes(type)) + ">(p, " +
-                                 number(field) + ")",
-                             type, scale);
+  return known != defined_.end() ? known->second
+                                 : define_memory(name, info.shape, comment,
+                                                 "field_of<" + number(info.shape.size() * vflow::dtype_bytes(type)) +
+                                                     ">(p, " + number(field) + ")",
+                                                 type, scale);
 }
 
 std::string Expressions::address(const Location& location, Shape shape) const {
@@ -267,15 +266,17 @@ Expressions::Source Expressions::kept(int index) {
   }
   const Location& location = placement_.kept[static_cast<size_t>(index)];
   if (location.home != Home::kExpression) {
-    return define_memory(name, n.shape, std::string(vflow::op_info(n.op).name) + " " + shape_comment(n.shape) + " as it left its stage",
-                         address(location, n.shape), Dtype::kFp32, "");
+    return define_memory(
+        name, n.shape, std::string(vflow::op_info(n.op).name) + " " + shape_comment(n.shape) + " as it left its stage",
+        address(location, n.shape), Dtype::kFp32, "");
   }
   if (runs_over_pages(placement_, index)) {  // Reshape: the same memory
     return define(name, n.shape, "Reshape " + shape_comment(n.shape), reshape(index, false));
   }
   const Source from = n.op == Op::kLoad ? field(n.attrs.field, -1) : inside(index);
   const std::string type = type_name(kept_dtype(n, policy_.config.dtype));
-  return define(name, n.shape, from.name + " as it left its stage", "round_to<" + type + ">(" + from.at("p", "r", "c") + ")");
+  return define(name, n.shape, from.name + " as it left its stage",
+                "round_to<" + type + ">(" + from.at("p", "r", "c") + ")");
 }
 
 std::string Expressions::elementwise(int index, const std::vector<std::string>& operands) const {
@@ -303,8 +304,7 @@ std::string Expressions::expression(int index) {
     case Op::kMaskSlice: {
       const std::string at = n.attrs.dim == 1 ? "r" : "c";
       return at + " >= " + number(n.attrs.start) + " && " + at + " < " + number(n.attrs.end) + " ? " +
-             float_literal(static_cast<float>(n.attrs.alpha)) + " : " +
-             float_literal(static_cast<float>(n.attrs.beta));
+             float_literal(static_cast<float>(n.attrs.alpha)) + " : " + float_literal(static_cast<float>(n.attrs.beta));
     }
     default:
       break;

@@ -63,12 +63,13 @@ class Expressions {
   const vflow::Graph& graph_;
   const Placement& placement_;
   std::map<std::string, Source> defined_;
-  std::map<std::string, std::function<std::string()>> lanes_;  // how the lanes of a function are made; absent: one by one
+  std::map<std::string, std::function<std::string()>>
+      lanes_;  // how the lanes of a function are made; absent: one by one
   std::string text_;
 };
 
-std::string float_literal(float x);          // in device code
-std::string type_name(vflow::Dtype type);    // in device/lanes.cuh
+std::string float_literal(float x);        // in device code
+std::string type_name(vflow::Dtype type);  // in device/lanes.cuh
 std::string shape_comment(vflow::Shape shape);
 
 // Calls of an elementwise operation that takes no operands' positions into account, e.g. "sigmoid"; empty for others.

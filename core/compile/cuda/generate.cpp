@@ -28,7 +28,9 @@ std::string node_comment(const Graph& graph, int index) {
   for (const int input : n.inputs) {
     inputs.push_back("%" + number(input));
   }
-  const std::string name = n.op == Op::kQuery ? "q" : n.op == Op::kStore ? "Store" : std::string(vflow::op_info(n.op).name);
+  const std::string name = n.op == Op::kQuery   ? "q"
+                           : n.op == Op::kStore ? "Store"
+                                                : std::string(vflow::op_info(n.op).name);
   return "// %" + number(index) + " = " + name + "(" + join(inputs, ", ") + ") " + shape_comment(n.shape) + "\n";
 }
 
@@ -76,8 +78,9 @@ class KernelWriter {
                            const std::string& count, const std::string& records, const std::string& indent) const {
     std::string text;
     for (const StagedField& field : layout.fields) {
-      text += indent + "stage_field<" + team + ", " + number(field.bytes) + ", " + number(field.offset) + ">(a.fields[" +
-              number(field.field) + "], " + pages + ", " + count + ", kv_head, a.num_kv_heads, " + records + ");\n";
+      text += indent + "stage_field<" + team + ", " + number(field.bytes) + ", " + number(field.offset) +
+              ">(a.fields[" + number(field.field) + "], " + pages + ", " + count + ", kv_head, a.num_kv_heads, " +
+              records + ");\n";
     }
     return layout.fields.empty() ? text : text + indent + "wait_for_fields<" + team + ">();\n";
   }
@@ -133,9 +136,9 @@ class UpdateWriter : public KernelWriter {
     if (inside(i).home != Home::kRecord) {
       return "";
     }
-    return "  " + node_comment(graph_, i) + "  for_elements_of_block<" + number(node(i).shape.size()) + ">([&](int e) { (" +
-           values_.address(inside(i), node(i).shape) + ")[e] = " + values_.make(i).at_element("p", "e") +
-           "; });\n  __syncthreads();\n";
+    return "  " + node_comment(graph_, i) + "  for_elements_of_block<" + number(node(i).shape.size()) +
+           ">([&](int e) { (" + values_.address(inside(i), node(i).shape) +
+           ")[e] = " + values_.make(i).at_element("p", "e") + "; });\n  __syncthreads();\n";
   }
 
   std::string stores() {
@@ -146,9 +149,8 @@ class UpdateWriter : public KernelWriter {
         continue;
       }
       const auto& info = policy_.program.fields[static_cast<size_t>(n.attrs.field)];
-      const std::string value = n.op == Op::kFill
-                                    ? float_literal(static_cast<float>(n.attrs.alpha))
-                                    : values_.read(static_cast<int>(i), 0).at_element("p", "e");
+      const std::string value = n.op == Op::kFill ? float_literal(static_cast<float>(n.attrs.alpha))
+                                                  : values_.read(static_cast<int>(i), 0).at_element("p", "e");
       text += "  // \"" + info.name + "\"\n  for_elements_of_block<" + number(info.shape.size()) + ">([&](int e) { " +
               write_field(n, value) + " });\n";
     }
@@ -169,7 +171,8 @@ class SelectWriter : public KernelWriter {
   std::string kernel() {
     const auto& geometry = policy_.program.geometry;
     std::string text =
-        "extern \"C\" __global__ void __launch_bounds__(kThreads, 4) vortex_select(const __grid_constant__ Params a) {\n"
+        "extern \"C\" __global__ void __launch_bounds__(kThreads, 4) vortex_select(const __grid_constant__ Params a) "
+        "{\n"
         "  Row row;\n"
         "  if (!open_row(a, row, budget)) return;\n"
         "  const int kv_head = row.kv_head;\n"
@@ -227,8 +230,8 @@ class SelectWriter : public KernelWriter {
       text += "  for_tiles(row, teams, [&](int first, int count, unsigned char* records, const int* pages) {\n";
       text += stage_fields(placement_.stages[s], "kTeam", "pages", "count", "records", "    ");
       text +=
-          "    const auto page = [&](int i) { return page_at(first + i, pages[i], records + i * kRecordBytes); };\n" + tiles +
-          "  });\n";
+          "    const auto page = [&](int i) { return page_at(first + i, pages[i], records + i * kRecordBytes); };\n" +
+          tiles + "  });\n";
     }
     text += "  row_barrier();\n";
     std::string rows;
@@ -288,7 +291,8 @@ class SelectWriter : public KernelWriter {
     }
     const std::string comment = "    " + node_comment(graph_, i);
     const Source x = values_.read(i, 0);
-    const std::string read = "[&](int block, int e) { const Page p = at(block); return " + x.at_element("p", "e") + "; }";
+    const std::string read =
+        "[&](int block, int e) { const Page p = at(block); return " + x.at_element("p", "e") + "; }";
     const std::string size = number(x.shape.size());
     if (n.op == Op::kGemm || n.op == Op::kGemv) {
       return comment + parameter_product(i, x);
@@ -302,7 +306,8 @@ class SelectWriter : public KernelWriter {
                               values_.address(kept(i), n.shape) + ")[e] = x; }";
     const std::string where = "first_changed(row), row.computed, " + read + ", " + write + ");\n";
     if (n.op == Op::kSoftmax) {
-      return comment + "    softmax_pages<" + size + ">(" + float_literal(static_cast<float>(n.attrs.scale)) + ", " + where;
+      return comment + "    softmax_pages<" + size + ">(" + float_literal(static_cast<float>(n.attrs.scale)) + ", " +
+             where;
     }
     if (n.op == Op::kNormalize) {
       return comment + "    normalize_pages<" + size + ">(" + where;
@@ -313,7 +318,11 @@ class SelectWriter : public KernelWriter {
   }
 
   static std::string reduction(Op op) {
-    return op == Op::kMean ? "Mean" : op == Op::kMax ? "Max" : op == Op::kMin ? "Min" : op == Op::kSum ? "Sum" : "L2Norm";
+    return op == Op::kMean  ? "Mean"
+           : op == Op::kMax ? "Max"
+           : op == Op::kMin ? "Min"
+           : op == Op::kSum ? "Sum"
+                            : "L2Norm";
   }
 
   // x in bfloat16 times this layer's matrix.
@@ -342,8 +351,8 @@ class SelectWriter : public KernelWriter {
     const auto put = [](std::string at, const std::string& k) { return at.replace(at.find('$'), 1, k); };
     std::string dot;
     if (x.shape.cols < 16) {
-      dot = "dot_in_order<" + count + ">([&](int k) { return round_bf16(" + put(left, "k") + "); }, [&](int k) { return " +
-            put(right, "k") + "; })";
+      dot = "dot_in_order<" + count + ">([&](int k) { return round_bf16(" + put(left, "k") +
+            "); }, [&](int k) { return " + put(right, "k") + "; })";
     } else {
       const auto lanes = [&](const std::string& element) {
         return "[&](int k) { return gather(" + count + " - k, [&](int j) { return " + element + "; }); }";
@@ -351,8 +360,9 @@ class SelectWriter : public KernelWriter {
       dot = "dot_lanes<" + count + ">(" + lanes("round_bf16(" + put(left, "k + j") + ")") + ", " +
             lanes(put(right, "k + j")) + ")";
     }
-    return text + "    for_elements_of_block<" + number(n.shape.size()) + ">([&](int e) {\n      const Page p = at(0);\n      (" +
-           values_.address(kept(i), n.shape) + ")[e] = " + rounded(i, dot) + ";\n    });\n";
+    return text + "    for_elements_of_block<" + number(n.shape.size()) +
+           ">([&](int e) {\n      const Page p = at(0);\n      (" + values_.address(kept(i), n.shape) +
+           ")[e] = " + rounded(i, dot) + ";\n    });\n";
   }
 
   std::vector<int> choosers() const {
@@ -378,7 +388,8 @@ class SelectWriter : public KernelWriter {
     const Node& n = node(chooser);
     const bool own_k = n.op == Op::kTopKTable;
     const std::string reserved =
-        own_k ? "min(kReservedBos, row.blocks), min(kReservedEos, row.blocks - min(kReservedBos, row.blocks)), " + number(n.attrs.k)
+        own_k ? "min(kReservedBos, row.blocks), min(kReservedEos, row.blocks - min(kReservedBos, row.blocks)), " +
+                    number(n.attrs.k)
               : "row.budget.bos, row.budget.eos, row.budget.middle";
     const double tolerance = n.op == Op::kApproxTopK ? n.attrs.tolerance : 0;
     return "choose_blocks<" + number(key_bits(chooser)) + ">(row, " + reserved + ", " + format_number(tolerance) +
@@ -388,11 +399,11 @@ class SelectWriter : public KernelWriter {
 
   std::string choice() {
     const std::vector<int> all = choosers();
-    std::string text = "\n  // the choice\n  if (cluster_rank() == 0) {\n    auto* keys = reinterpret_cast<unsigned*>(teams);\n";
+    std::string text =
+        "\n  // the choice\n  if (cluster_rank() == 0) {\n    auto* keys = reinterpret_cast<unsigned*>(teams);\n";
     if (all.size() == 1) {
-      text +=
-          "    int* out = a.blocks + static_cast<long long>(row.index) * a.max_selected;\n    const int count = " +
-          choose(all[0], "out[rank] = block") + "    if (threadIdx.x == 0) a.counts[row.index] = count;\n";
+      text += "    int* out = a.blocks + static_cast<long long>(row.index) * a.max_selected;\n    const int count = " +
+              choose(all[0], "out[rank] = block") + "    if (threadIdx.x == 0) a.counts[row.index] = count;\n";
     } else {
       text += "    unsigned* marks = keys + row.blocks;\n    clear_marks(row, marks);\n";
       for (const int chooser : all) {
@@ -412,11 +423,11 @@ class SelectWriter : public KernelWriter {
       }
       const vflow::Shape shape = node(n.inputs[0]).shape;
       const Location& copy = placement_.saved[i];
-      const std::string value = copy.home == Home::kWork
-                                    ? "(" + values_.address(copy, shape) + ")[e]"
-                                    : "(" + values_.address(kept(n.inputs[0]), shape) + ")[e]";
+      const std::string value = copy.home == Home::kWork ? "(" + values_.address(copy, shape) + ")[e]"
+                                                         : "(" + values_.address(kept(n.inputs[0]), shape) + ")[e]";
       text += "    " + node_comment(graph_, static_cast<int>(i)) + "    for_elements_of_tile<" + number(shape.size()) +
-              ">(count, [&](int i, int e) {\n      const Page p = page(i);\n      " + write_field(n, value) + "\n    });\n";
+              ">(count, [&](int i, int e) {\n      const Page p = page(i);\n      " + write_field(n, value) +
+              "\n    });\n";
     }
     if (text.empty()) {
       return text;
@@ -453,16 +464,16 @@ std::string head(const vflow::Policy& policy, const Placement& indexer) {
     return "constexpr int " + name + " = " + number(value) + ";\n";
   };
   const int team_bytes = (indexer.tile_pages * (indexer.record_bytes + 4) + 15) / 16 * 16;
-  return "// Policy \"" + policy.program.name + "\": group " + number(g.group) + ", head_dim " + number(g.head_dim) + ", " +
-         number(g.block_size) + " tokens a block; " + type_name(config.dtype) + " fields, " + type_name(config.kv_dtype) +
-         " k and v.\n//\n// forward_cache\n" + comment_lines(describe_stages(policy.program.cache, plan_stages(policy.program.cache), config.dtype)) +
-         "// forward_indexer\n" +
-         comment_lines(describe_stages(policy.program.indexer, indexer.plan, config.dtype)) +
-         "\nnamespace vortex::compile::device {\n" + constant("kThreads", kPolicyThreads) + constant("kTeam", indexer.team) +
-         constant("kTilePages", indexer.tile_pages) + constant("kRecordBytes", indexer.record_bytes) +
-         constant("kTeamBytes", team_bytes) + constant("kBlock", g.block_size) +
-         constant("kReservedBos", config.reserved_bos) + constant("kReservedEos", config.reserved_eos) +
-         constant("kTopkVal", config.topk_val) +
+  return "// Policy \"" + policy.program.name + "\": group " + number(g.group) + ", head_dim " + number(g.head_dim) +
+         ", " + number(g.block_size) + " tokens a block; " + type_name(config.dtype) + " fields, " +
+         type_name(config.kv_dtype) + " k and v.\n//\n// forward_cache\n" +
+         comment_lines(describe_stages(policy.program.cache, plan_stages(policy.program.cache), config.dtype)) +
+         "// forward_indexer\n" + comment_lines(describe_stages(policy.program.indexer, indexer.plan, config.dtype)) +
+         "\nnamespace vortex::compile::device {\n" + constant("kThreads", kPolicyThreads) +
+         constant("kTeam", indexer.team) + constant("kTilePages", indexer.tile_pages) +
+         constant("kRecordBytes", indexer.record_bytes) + constant("kTeamBytes", team_bytes) +
+         constant("kBlock", g.block_size) + constant("kReservedBos", config.reserved_bos) +
+         constant("kReservedEos", config.reserved_eos) + constant("kTopkVal", config.topk_val) +
          "}  // namespace vortex::compile::device\n\n#include \"core/compile/cuda/device/budget.cuh\"\n"
          "#include \"core/compile/cuda/device/row.cuh\"\n\nnamespace vortex::compile::device {\n\n" +
          emit_budget(config);

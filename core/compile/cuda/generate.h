@@ -16,14 +16,14 @@ struct GeneratedPolicy {
   std::string source;
   bool updates = false;
   bool saves = false;
-  int once_bytes = 0;         // shared memory of vortex_select: this, and the larger of `teams_bytes`
-  int teams_bytes = 0;        // and what the choice needs: key_bytes a block
-  double key_bytes = 4;       // of shared memory a block of the row
-  int update_bytes = 0;       // shared memory of vortex_update
-  int64_t work_floats = 0;    // workspace of a row: a block
-  int64_t row_floats = 0;     // and a row
-  int pages_at_a_time = 1;    // of a thread block
-  std::vector<int> own_ks;    // per list that is chosen from: its own k, 0 for the row's budget
+  int once_bytes = 0;       // shared memory of vortex_select: this, and the larger of `teams_bytes`
+  int teams_bytes = 0;      // and what the choice needs: key_bytes a block
+  double key_bytes = 4;     // of shared memory a block of the row
+  int update_bytes = 0;     // shared memory of vortex_update
+  int64_t work_floats = 0;  // workspace of a row: a block
+  int64_t row_floats = 0;   // and a row
+  int pages_at_a_time = 1;  // of a thread block
+  std::vector<int> own_ks;  // per list that is chosen from: its own k, 0 for the row's budget
   std::vector<float> constants;
 };
 

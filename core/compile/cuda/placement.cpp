@@ -163,7 +163,8 @@ class Placing {
   void pass_reads_on(int i) {
     const Node& n = node(i);
     const size_t self = static_cast<size_t>(i);
-    const bool in_memory = inside(i).home != Home::kExpression || over_pages(i) || is_chooser(n.op) || writes_field(n.op);
+    const bool in_memory =
+        inside(i).home != Home::kExpression || over_pages(i) || is_chooser(n.op) || writes_field(n.op);
     double evaluations = in_memory ? 1 : reads_[self];
     evaluations += !in_memory && kept(i).home != Home::kExpression ? 1 : 0;
     for (size_t k = 0; k < n.inputs.size(); ++k) {
@@ -258,7 +259,8 @@ class Placing {
       const int64_t size = info.shape.size() * vflow::dtype_bytes(field_dtype(policy_, field));
       const bool known = std::any_of(layout.fields.begin(), layout.fields.end(),
                                      [&](const StagedField& staged) { return staged.field == field; });
-      const bool fits = block ? bytes + size <= kMaxStagedOfBlock : size <= kMaxStagedField && bytes + size <= kMaxStaged;
+      const bool fits =
+          block ? bytes + size <= kMaxStagedOfBlock : size <= kMaxStagedField && bytes + size <= kMaxStaged;
       if (!known && fits && size % 16 == 0) {
         layout.fields.push_back({field, bytes, static_cast<int>(size)});
         bytes += static_cast<int>(size);
@@ -324,10 +326,10 @@ class Placing {
   Side side_;
   const Graph& graph_;
   Placement out_;
-  std::vector<double> reads_;    // of each element of the value inside its stage
-  std::vector<int> consumers_;   // operations that read it there
-  std::vector<bool> looped_;     // is it read by a reduction or a product
-  std::vector<int> length_;      // operations of the expression, if nothing of it were kept
+  std::vector<double> reads_;   // of each element of the value inside its stage
+  std::vector<int> consumers_;  // operations that read it there
+  std::vector<bool> looped_;    // is it read by a reduction or a product
+  std::vector<int> length_;     // operations of the expression, if nothing of it were kept
 };
 
 }  // namespace

@@ -4,9 +4,9 @@
 #include <cstring>
 
 #include "core/compile/cpu/cpu_executable.h"
+#include "core/compile/random_batch.h"
 #include "core/compile/reference/agreement.h"
 #include "core/compile/reference/oracle.h"
-#include "core/compile/random_batch.h"
 #include "core/vflow/families.h"
 #include "core/vflow/generate.h"
 #include "kernels/cpu/parallel.h"

@@ -15,7 +15,9 @@ struct Lanes {
 // What a tensor's elements are stored as.
 enum Type { bf16, fp32, e4m3, e5m2 };
 template <Type type>
-constexpr int kTypeBytes = type == fp32 ? 4 : type == bf16 ? 2 : 1;
+constexpr int kTypeBytes = type == fp32   ? 4
+                           : type == bf16 ? 2
+                                          : 1;
 
 __device__ __forceinline__ unsigned bf16_bits(float x) {
   const unsigned bits = __float_as_uint(x);
@@ -193,13 +195,13 @@ __device__ __forceinline__ float absolute(float x, float alpha, float beta) { re
 __device__ __forceinline__ float log(float x, float alpha, float beta) { return logarithm(fmaf(beta, x, alpha)); }
 __device__ __forceinline__ float exp(float x, float alpha, float beta) { return exponential(fmaf(beta, x, alpha)); }
 
-#define VORTEX_TWO_OPERANDS(name)                                        \
+#define VORTEX_TWO_OPERANDS(name)                                         \
   __device__ __forceinline__ Lanes name(const Lanes& x, const Lanes& y) { \
     return each([&](int i) { return name(x.v[i], y.v[i]); });             \
   }
-#define VORTEX_ONE_OPERAND(name)                                                    \
-  __device__ __forceinline__ Lanes name(const Lanes& x, float alpha, float beta) {  \
-    return each([&](int i) { return name(x.v[i], alpha, beta); });                  \
+#define VORTEX_ONE_OPERAND(name)                                                   \
+  __device__ __forceinline__ Lanes name(const Lanes& x, float alpha, float beta) { \
+    return each([&](int i) { return name(x.v[i], alpha, beta); });                 \
   }
 VORTEX_TWO_OPERANDS(multiply)
 VORTEX_TWO_OPERANDS(maximum)

@@ -170,7 +170,7 @@ __device__ __forceinline__ void for_elements_of_tile(int count, Body body) {
 template <class Body>
 __device__ __forceinline__ void for_tiles(const Row& row, unsigned char* teams, Body body) {
   constexpr int kTeams = kThreads / kTeam;
-  
+
   const int lane = static_cast<int>(threadIdx.x) % kTeam;
   const int team = static_cast<int>(threadIdx.x) / kTeam;
   unsigned char* records = teams + team * kTeamBytes;

@@ -1,11 +1,12 @@
 // Generation and NVRTC: what needs no device.
 
+#include "core/compile/cuda/build.h"
+
 #include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
 
-#include "core/compile/cuda/build.h"
 #include "core/compile/cuda/kernel_cache.h"
 #include "core/compile/cuda/nvrtc.h"
 #include "tests/core/compile/cuda/support.h"
@@ -85,7 +86,7 @@ TEST(CudaBuild, AnErrorOfNvrtcIsOursAndSaysWhere) {
 // The source of block top-k as a file to read; rewrite it with VORTEX_UPDATE_GOLDEN=1.
 TEST(CudaBuild, TheSourceIsTheGoldenOne) {
   const fs::path module = kSource / "examples/policies/block_topk.py";
-  const fs::path golden = kSource / "tests/golden/block_topk.cu";
+  const fs::path golden = kSource / "tests/golden/block_topk.cuda.txt";
   const std::string source = generate_cuda(policy_from(module, model_of(module)))->source;
   if (std::getenv("VORTEX_UPDATE_GOLDEN") != nullptr) {
     ASSERT_TRUE(write_file_atomic(golden, source).ok());
