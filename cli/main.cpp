@@ -65,6 +65,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_replay(app, context);
   add_export(app, context);
   add_doctor(app, context);
+  add_tokenize(app, context);
   add_vflow(app, context);
   add_diversity(app, context);
   add_bench(app, context);

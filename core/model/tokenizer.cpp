@@ -1,10 +1,12 @@
 #include "core/model/tokenizer.h"
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/base/files.h"
 #include "core/base/text.h"
 #include "core/model/tokenizer_models.h"
+#include "core/model/unicode.h"
 
 namespace vortex::model {
 namespace {
@@ -16,9 +18,28 @@ struct TokenizerModel {
 
 constexpr TokenizerModel kTokenizerModels[] = {
     {"WordLevel", make_word_level},
+#ifdef VORTEX_BPE
+    {"BPE", make_byte_level_bpe},
+#endif
 };
 
 }  // namespace
+
+std::string Tokenizer::decode(const std::vector<int32_t>& ids) const {
+  TextStream stream(*this, true);
+  std::string text;
+  for (int32_t id : ids) text += stream.push(id);
+  return text + stream.finish();
+}
+
+std::string TextStream::push(int32_t id) {
+  if (!with_special_ && tokenizer_.is_special(id)) return {};
+  const std::string bytes = pending_ + tokenizer_.piece(id, first_);
+  first_ = false;
+  return repair_utf8(bytes, &pending_);
+}
+
+std::string TextStream::finish() { return repair_utf8(std::exchange(pending_, {})); }
 
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "tokenizer.json";

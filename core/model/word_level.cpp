@@ -1,6 +1,7 @@
 // Tokenizers whose vocabulary is a list of words that white space separates.
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <unordered_map>
 
 #include "core/model/tokenizer_models.h"
@@ -52,19 +53,19 @@ class WordLevel : public Tokenizer {
     return ids;
   }
 
-  std::string decode(const std::vector<int32_t>& ids) const override {
-    std::string text;
-    for (int32_t id : ids) {
-      if (!text.empty()) text += ' ';
-      const bool known = id >= 0 && static_cast<size_t>(id) < words_.size() && !words_[static_cast<size_t>(id)].empty();
-      text += known ? words_[static_cast<size_t>(id)] : "<" + std::to_string(id) + ">";
-    }
-    return text;
+  std::string piece(int32_t id, bool first) const override {
+    const bool known = id >= 0 && static_cast<size_t>(id) < words_.size() && !words_[static_cast<size_t>(id)].empty();
+    return (first ? "" : " ") + (known ? words_[static_cast<size_t>(id)] : "<" + std::to_string(id) + ">");
   }
+
+  bool is_special(int32_t id) const override { return special_.count(id) > 0; }
+
+  void mark_special(int32_t id) { special_.insert(id); }
 
  private:
   std::unordered_map<std::string, int32_t> ids_;
   std::vector<std::string> words_;
+  std::set<int32_t> special_;
 };
 
 // Steps of the Hugging Face pipeline that would change the text or the ids and are not implemented here.
@@ -99,6 +100,7 @@ Result<std::unique_ptr<Tokenizer>> make_word_level(const json& object) {
       return candidate_error("tokenizer.json: an added token lacks content or id");
     }
     VORTEX_TRY(tokenizer->add(token["content"].get<std::string>(), token["id"]));
+    if (token.value("special", json()) == true) tokenizer->mark_special(token["id"].get<int32_t>());
   }
   return std::unique_ptr<Tokenizer>(std::move(tokenizer));
 }

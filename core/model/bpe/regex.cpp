@@ -1,0 +1,114 @@
+#include "core/model/bpe/regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include <climits>
+
+namespace vortex::model {
+namespace {
+
+constexpr std::string_view kWhiteSpace =
+    R"(\t-\r\x20\x85\xa0\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+constexpr std::string_view kSafeEscapes = "rntpPdx";  // both engines read these alike; punctuation is literal anyway
+constexpr size_t kJitStackBytes = size_t{16} << 20;
+
+Error unsupported(const std::string& pattern, const std::string& what) {
+  return candidate_error("tokenizer.json: the pattern " + pattern + " uses " + what + ", which is not supported");
+}
+
+bool is_alphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+// Spells \s and \S out and refuses what PCRE2 would read differently.
+Result<std::string> translate(const std::string& pattern) {
+  std::string out;
+  bool in_class = false;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (c == '\\' && i + 1 < pattern.size()) {
+      const char escaped = pattern[++i];
+      if (escaped == 's') {
+        out += in_class ? std::string(kWhiteSpace) : "[" + std::string(kWhiteSpace) + "]";
+      } else if (escaped == 'S' && !in_class) {
+        out += "[^" + std::string(kWhiteSpace) + "]";
+      } else if (is_alphanumeric(escaped) && kSafeEscapes.find(escaped) == std::string_view::npos) {
+        return unsupported(pattern, std::string("\\") + escaped);
+      } else {
+        out += {c, escaped};
+      }
+      continue;
+    }
+    if (in_class && (c == '[' || pattern.compare(i, 2, "&&") == 0)) {
+      return unsupported(pattern, "a nested class or an intersection");
+    }
+    if (c == '[') in_class = true;
+    if (c == ']') in_class = false;
+    out += c;
+  }
+  return out;
+}
+
+std::string pcre2_message(int code) {
+  PCRE2_UCHAR text[256] = {};
+  pcre2_get_error_message(code, text, sizeof text);
+  return reinterpret_cast<const char*>(text);
+}
+
+// Scratch of one call of matches().
+struct MatchState {
+  explicit MatchState(const pcre2_code* code)
+      : data(pcre2_match_data_create_from_pattern(code, nullptr)),
+        context(pcre2_match_context_create(nullptr)),
+        stack(pcre2_jit_stack_create(32768, kJitStackBytes, nullptr)) {
+    pcre2_jit_stack_assign(context, nullptr, stack);
+    pcre2_set_match_limit(context, UINT_MAX);
+  }
+  ~MatchState() {
+    pcre2_jit_stack_free(stack);
+    pcre2_match_context_free(context);
+    pcre2_match_data_free(data);
+  }
+  MatchState(const MatchState&) = delete;
+  MatchState& operator=(const MatchState&) = delete;
+
+  pcre2_match_data* data;
+  pcre2_match_context* context;
+  pcre2_jit_stack* stack;
+};
+
+}  // namespace
+
+Result<Regex> Regex::compile(const std::string& pattern) {
+  VORTEX_ASSIGN(const std::string translated, translate(pattern));
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
+  if (code == nullptr) {
+    return candidate_error("tokenizer.json: the pattern " + pattern + " cannot be compiled: " + pcre2_message(error));
+  }
+  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // without it matching is slower, nothing else
+  Regex regex;
+  regex.code_ = {code, [](pcre2_code* owned) { pcre2_code_free(owned); }};
+  return regex;
+}
+
+Result<std::vector<std::pair<size_t, size_t>>> Regex::matches(std::string_view text) const {
+  const MatchState state(code_.get());
+  const PCRE2_SIZE* span = pcre2_get_ovector_pointer(state.data);
+  std::vector<std::pair<size_t, size_t>> found;
+  for (size_t at = 0; at < text.size();) {
+    const int count = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
+                                  PCRE2_NO_UTF_CHECK, state.data, state.context);
+    if (count == PCRE2_ERROR_NOMATCH) break;
+    if (count < 0) return candidate_error("the tokenizer's pattern gave up on the text: " + pcre2_message(count));
+    if (span[1] > span[0]) found.emplace_back(span[0], span[1]);
+    at = span[1];
+    if (span[1] > span[0]) continue;
+    ++at;  // an empty match: go on at the next character
+    while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) ++at;
+  }
+  return found;
+}
+
+}  // namespace vortex::model
