@@ -59,42 +59,6 @@ void check_job_ranges(JsonReader& reader, const Job& job) {
 
 }  // namespace
 
-nlohmann::json to_json(const TaskSpec& task) {
-  return {{"kind", task.kind},
-          {"definitions", task.definitions},
-          {"chain", task.chain},
-          {"problems", task.problems},
-          {"trials", task.trials},
-          {"seed", task.seed},
-          {"max_new_tokens", task.max_new_tokens},
-          {"temperature", task.temperature},
-          {"top_p", task.top_p},
-          {"top_k", task.top_k}};
-}
-
-Result<TaskSpec> task_from_json(const nlohmann::json& json) {
-  TaskSpec task;
-  JsonReader reader(json, "task");
-  reader.optional("kind", task.kind);
-  reader.optional("definitions", task.definitions);
-  reader.optional("chain", task.chain);
-  reader.optional("problems", task.problems);
-  reader.optional("trials", task.trials);
-  reader.optional("seed", task.seed);
-  reader.optional("max_new_tokens", task.max_new_tokens);
-  reader.optional("temperature", task.temperature);
-  reader.optional("top_p", task.top_p);
-  reader.optional("top_k", task.top_k);
-  check_range(reader, "problems", task.problems, 1, kMaxProblems);
-  check_range(reader, "trials", task.trials, 1, kMaxProblems);
-  check_range(reader, "max_new_tokens", task.max_new_tokens, 1, kMaxTokens);
-  check_range(reader, "temperature", task.temperature, 0.0, 100.0);
-  if (task.top_p <= 0.0 || task.top_p > 1.0) reader.refuse("top_p", "must be above 0 and at most 1");
-  if (task.top_k < 0) reader.refuse("top_k", "must not be negative");
-  VORTEX_TRY(reader.finish());
-  return task;
-}
-
 nlohmann::json to_json(const Job& job) {
   nlohmann::json json = {{"id", job.id},
                          {"dense", job.dense},

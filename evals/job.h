@@ -6,22 +6,9 @@
 
 #include "core/base/result.h"
 #include "evals/stage.h"
+#include "evals/task_spec.h"
 
 namespace vortex::evals {
-
-// The problems that candidates are scored on. Everything that changes a score is in here, nothing is hidden in code.
-struct TaskSpec {
-  std::string kind = "chain";
-  int definitions = 780;  // chain: N, sets the context length (5 N + 4 tokens)
-  int chain = 16;         // chain: C, sets the length of the solution (10 C + 5 tokens)
-  int problems = 32;
-  int trials = 1;
-  uint64_t seed = 1;  // of the problems; held-out problems use another
-  int max_new_tokens = 192;
-  double temperature = 0.0;
-  double top_p = 1.0;
-  int top_k = 0;
-};
 
 // One candidate for a worker. The dense baseline is a Job with `dense` set and no policy.
 struct Job {
@@ -51,7 +38,5 @@ struct Job {
 // that are absent keep their defaults, except id, model_path and stages, which must be there.
 nlohmann::json to_json(const Job& job);
 Result<Job> job_from_json(const nlohmann::json& json);
-nlohmann::json to_json(const TaskSpec& task);
-Result<TaskSpec> task_from_json(const nlohmann::json& json);
 
 }  // namespace vortex::evals

@@ -9,11 +9,19 @@
 namespace vortex::evals {
 namespace {
 
+Result<std::vector<int32_t>> encode_prompt(const Problem& problem, const model::Tokenizer& tokenizer) {
+  return tokenizer.encode(problem.prompt + problem.answer_start);
+}
+
 Result<std::vector<PreparedProblem>> prepare(const TaskSpec& spec, const model::Tokenizer& tokenizer) {
-  VORTEX_ASSIGN(std::vector<Problem> problems, make_problems(spec));
+  const CountTokens count = [&](const Problem& problem) -> Result<size_t> {
+    VORTEX_ASSIGN(const std::vector<int32_t> prompt, encode_prompt(problem, tokenizer));
+    return prompt.size();
+  };
+  VORTEX_ASSIGN(std::vector<Problem> problems, make_problems(spec, count));
   std::vector<PreparedProblem> prepared;
   for (Problem& problem : problems) {
-    VORTEX_ASSIGN(std::vector<int32_t> prompt, tokenizer.encode(problem.prompt));
+    VORTEX_ASSIGN(std::vector<int32_t> prompt, encode_prompt(problem, tokenizer));
     prepared.push_back({std::move(problem), std::move(prompt), nullptr});
   }
   return prepared;

@@ -68,7 +68,7 @@ Status check_chain(const TaskSpec& spec) {
   return ok_status();
 }
 
-Problem make_chain_problem(const TaskSpec& spec, int number) {
+Result<Problem> make_chain_problem(const TaskSpec& spec, int number, const CountTokens&) {
   const auto size = static_cast<uint64_t>(spec.definitions) << 32 | static_cast<uint64_t>(spec.chain);
   Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), size));
   const std::vector<Definition> definitions = draw_definitions(rng, spec.definitions, spec.chain);
@@ -88,7 +88,7 @@ Problem make_chain_problem(const TaskSpec& spec, int number) {
     problem.solution += name_word(definitions[i].name) + " " + ones + " " + tens + " " + hundreds + " ; ";
   }
   const auto [ones, tens, hundreds] = digits_of(value);
-  problem.answer = hundreds + tens + ones;
+  problem.answers = {hundreds + tens + ones};
   problem.solution += "? " + hundreds + " " + tens + " " + ones + " </s>";
   return problem;
 }
@@ -104,7 +104,7 @@ std::vector<std::string_view> words_of(std::string_view text) {
   return words;
 }
 
-Grade grade_chain(const Problem& problem, std::string_view output) {
+Grade grade_chain(const std::string& answer, std::string_view output) {
   constexpr size_t kShown = 6;  // words of a malformed answer that are worth keeping
   const std::vector<std::string_view> words = words_of(output);
   size_t begin = words.size();
@@ -123,7 +123,7 @@ Grade grade_chain(const Problem& problem, std::string_view output) {
   }
   grade.extracted = std::string(words[begin]) + std::string(words[begin + 1]) + std::string(words[begin + 2]);
   grade.rule = "three digits after the last ?";
-  grade.correct = grade.extracted == problem.answer;
+  grade.correct = grade.extracted == answer;
   return grade;
 }
 

@@ -1,14 +1,22 @@
 #include "evals/tasks/task.h"
 
+#include <algorithm>
 #include <array>
 
 #include "core/base/text.h"
 #include "evals/tasks/chain.h"
+#include "evals/tasks/needles.h"
+#include "evals/tasks/questions.h"
+#include "evals/tasks/tracking.h"
+#include "evals/tasks/word_counts.h"
 
 namespace vortex::evals {
 namespace {
 
-constexpr std::array<const Task*, 1> kTasks = {&kChainTask};
+constexpr std::array<const Task*, 6> kTasks = {&kChainTask,    &kQuestionsTask,   &kNeedlesTask,
+                                               &kTrackingTask, &kCommonWordsTask, &kFrequentWordsTask};
+
+constexpr size_t kTemplateTokens = 256;  // more than any chat template puts around a message
 
 }  // namespace
 
@@ -21,12 +29,24 @@ Result<const Task*> find_task(std::string_view kind) {
   return candidate_error("no task is called \"" + std::string(kind) + "\"", "tasks: " + join(kinds, ", "));
 }
 
-Result<std::vector<Problem>> make_problems(const TaskSpec& spec) {
+Result<std::vector<Problem>> make_problems(const TaskSpec& spec, const CountTokens& count) {
   VORTEX_ASSIGN(const Task* task, find_task(spec.kind));
   VORTEX_TRY(task->check(spec));
   std::vector<Problem> problems;
-  for (int number = 0; number < spec.problems; ++number) problems.push_back(task->make_problem(spec, number));
+  for (int number = 0; number < spec.problems; ++number) {
+    VORTEX_ASSIGN(Problem problem, task->make_problem(spec, number, count));
+    problems.push_back(std::move(problem));
+  }
   return problems;
+}
+
+int context_bound(const TaskSpec& spec) {
+  if (spec.kind == "chain") return 5 * spec.definitions + 4 + spec.max_new_tokens;
+  if (spec.kind != "questions") return spec.length;
+  size_t longest = 0;  // a token stands for a byte at least
+  for (const Question& question : spec.questions) longest = std::max(longest, question.problem.size());
+  const size_t prompt = longest + spec.prompt.size() + spec.answer_start.size() + (spec.chat ? kTemplateTokens : 1);
+  return static_cast<int>(prompt) + spec.max_new_tokens;
 }
 
 }  // namespace vortex::evals

@@ -75,7 +75,7 @@ TEST(Chain, ProblemsAreWhatTheyClaimToBe) {
       const std::string digits = std::to_string(1000 + value).substr(1);
       solution += std::string("? ") + digits[0] + " " + digits[1] + " " + digits[2] + " </s>";
       EXPECT_EQ(problem.solution, solution);
-      EXPECT_EQ(problem.answer, digits);
+      EXPECT_EQ(problem.answers, std::vector<std::string>{digits});
       EXPECT_EQ(words_of(problem.solution).size(), static_cast<size_t>(10 * chain + 5));
     }
   }
@@ -156,8 +156,8 @@ TEST(Chain, GradesItsOwnSolutionsAsRight) {
   for (size_t i = 0; i < problems->size(); ++i) {
     const Problem& problem = (*problems)[i];
     const Problem& other = (*problems)[(i + 1) % problems->size()];
-    EXPECT_TRUE((*task)->grade(problem, problem.solution).correct);
-    EXPECT_EQ((*task)->grade(problem, other.solution).correct, problem.answer == other.answer);
+    EXPECT_TRUE((*task)->grade(problem.answers[0], problem.solution).correct);
+    EXPECT_EQ((*task)->grade(problem.answers[0], other.solution).correct, problem.answers == other.answers);
   }
 }
 
@@ -167,10 +167,9 @@ TEST(Chain, GraderCases) {
   const nlohmann::json data = nlohmann::json::parse(*text);
   const auto task = find_task("chain");
   ASSERT_TRUE(task.ok());
-  Problem problem;
-  problem.answer = data.at("answer").get<std::string>();
+  const auto answer = data.at("answer").get<std::string>();
   for (const nlohmann::json& item : data.at("cases")) {
-    const Grade grade = (*task)->grade(problem, item.at("output").get<std::string>());
+    const Grade grade = (*task)->grade(answer, item.at("output").get<std::string>());
     EXPECT_EQ(grade.correct, item.at("correct").get<bool>()) << item;
     EXPECT_EQ(grade.extracted, item.at("extracted").get<std::string>()) << item;
     EXPECT_FALSE(grade.rule.empty()) << item;

@@ -13,7 +13,15 @@ Job full_job() {
   job.module_text = "import vortex_torch\n\"quotes\" and \u00fcmlauts";
   job.config_text = "{\"topk_val\": 3}";
   job.model_path = "models/chain-4m";
-  job.task = {"chain", 96, 10, 24, 2, 0xffffffffffffffffULL, 120, 0.6, 0.95, 20};
+  job.task.definitions = 96;
+  job.task.chain = 10;
+  job.task.problems = 24;
+  job.task.trials = 2;
+  job.task.seed = 0xffffffffffffffffULL;
+  job.task.max_new_tokens = 120;
+  job.task.temperature = 0.6;
+  job.task.top_p = 0.95;
+  job.task.top_k = 20;
   job.stages = {Stage::kCompile, Stage::kRace, Stage::kConfirm};
   job.seed = 42;
   job.prefix_folder = "prefixes";

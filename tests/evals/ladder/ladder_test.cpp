@@ -191,7 +191,7 @@ TEST_F(LadderTest, TheRaceEndsWhenTheOutcomeIsClear) {
   const auto problems = make_problems(job.task);
   ASSERT_TRUE(problems.ok());
   for (const Problem& problem : *problems) {
-    job.incumbent.push_back({problem.id, 0, true, 45, problem.answer, "rule", std::string(64, '0')});
+    job.incumbent.push_back({problem.id, 0, true, 45, problem.answers[0], "rule", std::string(64, '0')});
   }
   const auto pruned = run(job);
   ASSERT_EQ(pruned.size(), 1U) << "the climb ends";

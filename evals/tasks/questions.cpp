@@ -1,0 +1,38 @@
+#include "evals/tasks/questions.h"
+
+#include "evals/grading/math.h"
+#include "evals/tasks/text.h"
+
+namespace vortex::evals {
+namespace {
+
+Status check_questions(const TaskSpec& spec) {
+  if (spec.prompt.find("{problem}") == std::string::npos) return candidate_error("task.prompt lacks {problem}");
+  const auto count = static_cast<int>(spec.questions.size());
+  if (spec.problems > count) {
+    return candidate_error("task.problems is " + std::to_string(spec.problems) + ", but " + spec.data + " has " +
+                           std::to_string(count));
+  }
+  return ok_status();
+}
+
+Result<Problem> make_question(const TaskSpec& spec, int number, const CountTokens&) {
+  const Question& question = spec.questions[static_cast<size_t>(number)];
+  Problem problem;
+  problem.id = spec.data + "-" + question.id;
+  problem.prompt = filled(spec.prompt, {{"{problem}", question.problem}});
+  problem.answer_start = spec.answer_start;
+  problem.answers = {question.answer};
+  return problem;
+}
+
+Grade grade_question(const std::string& answer, std::string_view output) {
+  const MathGrade grade = grade_math(answer, without_thinking(output));
+  return {grade.correct, grade.extracted, grade.rule};
+}
+
+}  // namespace
+
+const Task kQuestionsTask = {"questions", check_questions, make_question, grade_question};
+
+}  // namespace vortex::evals
