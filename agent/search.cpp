@@ -173,7 +173,7 @@ class Search {
                    "dense attention, the baseline, does not pass: " + last.stage + ": " + last.message,
                    "without a baseline nothing can be compared; `vortex show " + std::to_string(id) + "` has its log"};
     }
-    for (const char* stage : {"race", "confirm"}) {
+    for (const char* stage : {"gate", "race", "confirm"}) {
       const db::StageRow* stage_row = last_stage(dense, stage);
       if (stage_row == nullptr) continue;
       const std::vector<evals::Outcome> outcomes = outcomes_of(dense, *stage_row);

@@ -105,7 +105,7 @@ Result<sandbox::ExecutorOptions> executor_options(const Context& context, double
   options.scratch_root = (std::filesystem::path(context.workspace) / "scratch").string();
   options.memory_bytes = memory_bytes;
   for (evals::Stage stage : {evals::Stage::kCompile, evals::Stage::kValidate, evals::Stage::kRecall,
-                             evals::Stage::kRace, evals::Stage::kSpeed, evals::Stage::kConfirm}) {
+                             evals::Stage::kGate, evals::Stage::kRace, evals::Stage::kSpeed, evals::Stage::kConfirm}) {
     options.deadlines[stage] = stage_seconds;
   }
   return options;

@@ -1,10 +1,12 @@
 #include "cli/policy_files.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/base/files.h"
 #include "core/model/model.h"
+#include "evals/tasks/task.h"
 
 namespace vortex::cli {
 
@@ -40,8 +42,9 @@ Result<vflow::ModelGeometry> geometry_of_folder(const std::string& model, int ma
 
 Result<vflow::ModelGeometry> geometry_of_job(const evals::Job& job) {
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
-  // The prompt of task chain has five tokens a definition and four around them.
-  const int max_context = 5 * job.task.definitions + 4 + job.task.max_new_tokens;
+  int max_context = evals::context_bound(job.task);
+  for (const evals::TaskSpec& task : job.gate) max_context = std::max(max_context, evals::context_bound(task));
+  if (job.confirm_task) max_context = std::max(max_context, evals::context_bound(*job.confirm_task));
   return model::geometry_of(config, max_context, job.kv_memory_bytes);
 }
 

@@ -26,7 +26,7 @@ std::vector<evals::Outcome> incumbent_of(const agent::History& history) {
   std::vector<evals::Outcome> incumbent;
   for (const agent::CandidateHistory& candidate : history.candidates) {
     if (candidate.row.origin != "dense") continue;
-    for (const char* stage : {"race", "confirm"}) {
+    for (const char* stage : {"gate", "race", "confirm"}) {
       const db::StageRow* row = agent::last_stage(candidate, stage);
       if (row == nullptr) continue;
       const std::vector<evals::Outcome> outcomes = agent::outcomes_of(candidate, *row);

@@ -17,7 +17,8 @@
 namespace vortex::cli {
 namespace {
 
-constexpr std::array kStages = {"check", "novelty", "compile", "validate", "recall", "race", "speed", "confirm"};
+constexpr std::array kStages = {"check", "novelty", "compile", "validate", "recall",
+                                "gate",  "race",    "speed",   "confirm"};
 constexpr std::array kVerdicts = {"pass", "fail", "pruned", "timeout", "error"};
 
 // The fastest member of the front whose accuracy cannot be told from dense attention's, or is better.

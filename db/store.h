@@ -66,7 +66,7 @@ struct StageRow {
 struct OutcomeRow {
   int64_t candidate = 0;
   int64_t attempt = 0;
-  std::string stage;  // race or confirm
+  std::string stage;  // gate, race or confirm
   std::string problem;
   int64_t trial = 0;
   bool correct = false;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,10 +28,14 @@ struct Job {
   int threads = 1;
   int batch = 16;
   int recall_problems = 4;     // of the task's first ones
+  int recall_tokens = 256;     // of a dense trace at most
+  std::vector<TaskSpec> gate;  // what the gate stage asks; needed where it is a stage
+  double gate_bar = 0.85;      // share of dense attention's accuracy there that must be in reach
   int speed_tokens = 48;       // tokens that every request of the speed stage decodes: fixed work
   double speed_seconds = 3.0;  // wall time that the speed stage may take; three pairs are always measured
   uint64_t confirm_seed = 0;   // of the held-out problems; must differ from task.seed where confirm is a stage
   int confirm_problems = 0;    // 0: as many as the task has
+  std::optional<TaskSpec> confirm_task;  // held-out problems; absent: the task with confirm_seed and confirm_problems
   int64_t kv_memory_bytes = 0;
 };
 

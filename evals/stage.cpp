@@ -9,12 +9,13 @@
 namespace vortex::evals {
 namespace {
 
-constexpr std::array<std::pair<Stage, std::string_view>, 8> kStages = {{
+constexpr std::array<std::pair<Stage, std::string_view>, 9> kStages = {{
     {Stage::kCheck, "check"},
     {Stage::kNovelty, "novelty"},
     {Stage::kCompile, "compile"},
     {Stage::kValidate, "validate"},
     {Stage::kRecall, "recall"},
+    {Stage::kGate, "gate"},
     {Stage::kRace, "race"},
     {Stage::kSpeed, "speed"},
     {Stage::kConfirm, "confirm"},

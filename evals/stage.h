@@ -12,7 +12,7 @@
 namespace vortex::evals {
 
 // The stages of the ladder, in climbing order. check and novelty run in the orchestrator, the others in a worker.
-enum class Stage { kCheck, kNovelty, kCompile, kValidate, kRecall, kRace, kSpeed, kConfirm };
+enum class Stage { kCheck, kNovelty, kCompile, kValidate, kRecall, kGate, kRace, kSpeed, kConfirm };
 std::string_view stage_name(Stage stage);
 std::optional<Stage> stage_from_name(std::string_view name);
 
@@ -32,7 +32,7 @@ struct Metric {
 // One graded attempt at one problem. Accuracy is always stored this way, never only as a mean.
 struct Outcome {
   std::string problem;  // stable id within the task, e.g. "chain-780-16-003"
-  int trial = 0;
+  int trial = 0;        // where a problem asks for several answers, each trial has a number for each of them
   bool correct = false;
   int tokens = 0;
   std::string extracted;  // what the grader read, and by which rule

@@ -15,10 +15,11 @@ namespace {
 
 using StageFunction = Result<StageResult> (*)(Session&);
 
-constexpr std::array<std::pair<Stage, StageFunction>, 6> kStageFunctions = {{
+constexpr std::array<std::pair<Stage, StageFunction>, 7> kStageFunctions = {{
     {Stage::kCompile, run_compile},
     {Stage::kValidate, run_validate},
     {Stage::kRecall, run_recall},
+    {Stage::kGate, run_gate},
     {Stage::kRace, run_race},
     {Stage::kSpeed, run_speed},
     {Stage::kConfirm, run_confirm},

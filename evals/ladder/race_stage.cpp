@@ -56,24 +56,6 @@ StageResult judged(const Session& session, const Standing& standing, std::vector
   return result;
 }
 
-// The dense incumbent's outcomes on the held-out problems: those that the job brings along, if it brings all.
-Result<std::vector<Outcome>> held_out_incumbent(Session& session) {
-  std::set<std::pair<std::string, int>> wanted;
-  for (const PreparedProblem& prepared : session.held_out) {
-    for (int trial = 0; trial < session.job.task.trials; ++trial) wanted.emplace(prepared.problem.id, trial);
-  }
-  std::vector<Outcome> known;
-  for (const Outcome& outcome : session.job.incumbent) {
-    if (wanted.erase({outcome.problem, outcome.trial}) > 0) known.push_back(outcome);
-  }
-  if (wanted.empty() || session.job.dense) return known;
-  VORTEX_TRY(session.engine->set_policy(std::nullopt));
-  engine::RunStats stats;
-  auto outcomes = answer(session, session.held_out, 0, session.held_out.size(), session.job.confirm_seed, stats);
-  VORTEX_TRY(session.engine->set_policy(session.policy));
-  return outcomes;
-}
-
 }  // namespace
 
 Result<StageResult> run_race(Session& session) {
@@ -95,7 +77,7 @@ Result<StageResult> run_race(Session& session) {
   StageResult result = judged(session, standing, std::move(outcomes), rounds.back());
   result.evidence = std::move(evidence);
   result.evidence["rounds"] = rounds;
-  result.evidence["task"] = to_json(session.job.task);
+  result.evidence["task"] = task_summary(session.job.task);
   return result;
 }
 
@@ -104,11 +86,13 @@ Result<StageResult> run_confirm(Session& session) {
   VORTEX_ASSIGN(std::vector<Outcome> outcomes,
                 answer(session, session.held_out, 0, session.held_out.size(), session.job.confirm_seed, stats));
   VORTEX_ASSIGN(nlohmann::json evidence, evidence_of(session, stats));
-  VORTEX_ASSIGN(const std::vector<Outcome> incumbent, held_out_incumbent(session));
+  VORTEX_ASSIGN(const std::vector<Outcome> incumbent,
+                dense_outcomes(session, session.held_out, session.job.confirm_seed));
   const Standing standing = standing_of(outcomes, incumbent, session.job.seed);
   StageResult result = judged(session, standing, std::move(outcomes), session.held_out.size());
   result.evidence = std::move(evidence);
   result.evidence["confirm_seed"] = session.job.confirm_seed;
+  result.evidence["task"] = task_summary(session.held_out_task);
   if (!incumbent.empty()) {
     const Interval dense = accuracy_interval(incumbent, session.job.seed);
     result.metrics.push_back({"dense_accuracy", dense.value, dense.lo, dense.hi, ""});

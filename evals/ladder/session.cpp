@@ -1,6 +1,8 @@
 #include "evals/ladder/session.h"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 
 #include "core/base/rng.h"
 #include "core/base/sha256.h"
@@ -19,28 +21,55 @@ Result<std::vector<PreparedProblem>> prepare(const TaskSpec& spec, const model::
     return prompt.size();
   };
   VORTEX_ASSIGN(std::vector<Problem> problems, make_problems(spec, count));
+  VORTEX_ASSIGN(const Task* task, find_task(spec.kind));
   std::vector<PreparedProblem> prepared;
   for (Problem& problem : problems) {
     VORTEX_ASSIGN(std::vector<int32_t> prompt, encode_prompt(problem, tokenizer));
-    prepared.push_back({std::move(problem), std::move(prompt), nullptr});
+    prepared.push_back({&spec, task, std::move(problem), std::move(prompt), nullptr});
   }
   return prepared;
 }
 
+// Problems that the search never sees: of another seed, or, of a data set, those behind the ones that it does see.
 TaskSpec held_out_task(const Job& job) {
+  if (job.confirm_task) return *job.confirm_task;
   TaskSpec spec = job.task;
   spec.seed = job.confirm_seed;
   if (job.confirm_problems > 0) spec.problems = job.confirm_problems;
+  const auto seen = std::min(spec.questions.size(), static_cast<size_t>(job.task.problems));
+  spec.questions.erase(spec.questions.begin(), spec.questions.begin() + static_cast<std::ptrdiff_t>(seen));
   return spec;
+}
+
+bool has_stage(const Job& job, Stage stage) {
+  return std::find(job.stages.begin(), job.stages.end(), stage) != job.stages.end();
+}
+
+Status prepare_problems(Session& session) {
+  const Job& job = session.job;
+  VORTEX_ASSIGN(session.problems, prepare(job.task, *session.tokenizer));
+  if (has_stage(job, Stage::kConfirm)) {
+    session.held_out_task = held_out_task(job);
+    VORTEX_ASSIGN(session.held_out, prepare(session.held_out_task, *session.tokenizer));
+  }
+  if (!has_stage(job, Stage::kGate)) return ok_status();
+  for (const TaskSpec& task : job.gate) {
+    VORTEX_ASSIGN(std::vector<PreparedProblem> problems, prepare(task, *session.tokenizer));
+    std::move(problems.begin(), problems.end(), std::back_inserter(session.gate));
+  }
+  return ok_status();
 }
 
 // Tokens of the longest request that any stage makes.
 int longest_context(const Session& session) {
   size_t longest = 0;
-  for (const auto* problems : {&session.problems, &session.held_out}) {
-    for (const PreparedProblem& prepared : *problems) longest = std::max(longest, prepared.prompt.size());
+  for (const auto* problems : {&session.problems, &session.held_out, &session.gate}) {
+    for (const PreparedProblem& prepared : *problems) {
+      const int new_tokens = std::max(prepared.spec->max_new_tokens, session.job.speed_tokens);
+      longest = std::max(longest, prepared.prompt.size() + static_cast<size_t>(new_tokens));
+    }
   }
-  return static_cast<int>(longest) + std::max(session.job.task.max_new_tokens, session.job.speed_tokens);
+  return static_cast<int>(longest);
 }
 
 Result<std::optional<vflow::Policy>> checked_policy(const Job& job, const model::ModelConfig& config, int max_context) {
@@ -68,12 +97,8 @@ std::string tokens_hash(const std::vector<int32_t>& tokens) {
 Result<std::unique_ptr<Session>> open_session(const Job& job) {
   auto session = std::make_unique<Session>();
   session->job = job;
-  VORTEX_ASSIGN(session->task, find_task(job.task.kind));
   VORTEX_ASSIGN(session->tokenizer, model::load_tokenizer(job.model_path));
-  VORTEX_ASSIGN(session->problems, prepare(job.task, *session->tokenizer));
-  if (!job.stages.empty() && job.stages.back() == Stage::kConfirm) {
-    VORTEX_ASSIGN(session->held_out, prepare(held_out_task(job), *session->tokenizer));
-  }
+  VORTEX_TRY(prepare_problems(*session));
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
   const int max_context = longest_context(*session);
   VORTEX_ASSIGN(session->policy, checked_policy(job, config, max_context));
@@ -104,20 +129,22 @@ Result<engine::Request> request_of(Session& session, PreparedProblem& prepared) 
   engine::Request request;
   request.prompt = prepared.prompt;
   request.prefix = prepared.prefix;
-  request.max_new_tokens = session.job.task.max_new_tokens;
-  request.sampling = {session.job.task.temperature, session.job.task.top_p, session.job.task.top_k};
+  const TaskSpec& spec = *prepared.spec;
+  request.max_new_tokens = spec.max_new_tokens;
+  request.sampling = {spec.temperature, spec.top_p, spec.top_k};
   return request;
 }
 
 Result<std::vector<Outcome>> answer(Session& session, std::vector<PreparedProblem>& all, size_t first, size_t count,
                                     uint64_t task_seed, engine::RunStats& stats) {
-  const int trials = session.job.task.trials;
   std::vector<engine::Request> requests;
+  std::vector<std::pair<size_t, int>> asked;  // problem and trial of each request
   for (size_t i = first; i < first + count; ++i) {
     VORTEX_ASSIGN(engine::Request request, request_of(session, all[i]));
-    for (int trial = 0; trial < trials; ++trial) {
+    for (int trial = 0; trial < all[i].spec->trials; ++trial) {
       request.seed = stream_key(task_seed, i, static_cast<uint64_t>(trial));
       requests.push_back(request);
+      asked.emplace_back(i, trial);
     }
   }
   engine::RunStats run;
@@ -125,12 +152,35 @@ Result<std::vector<Outcome>> answer(Session& session, std::vector<PreparedProble
   add_stats(run, stats);
   std::vector<Outcome> outcomes;
   for (size_t i = 0; i < outputs.size(); ++i) {
-    const Problem& problem = all[first + i / static_cast<size_t>(trials)].problem;
-    Grade grade = session.task->grade(problem, session.tokenizer->decode(outputs[i].tokens));
-    outcomes.push_back({problem.id, static_cast<int>(i % static_cast<size_t>(trials)), grade.correct,
-                        static_cast<int>(outputs[i].tokens.size()), std::move(grade.extracted), std::move(grade.rule),
-                        tokens_hash(outputs[i].tokens)});
+    const PreparedProblem& prepared = all[asked[i].first];
+    const std::vector<std::string>& answers = prepared.problem.answers;
+    const std::string text = session.tokenizer->decode(outputs[i].tokens);
+    const std::string hash = tokens_hash(outputs[i].tokens);
+    for (size_t part = 0; part < answers.size(); ++part) {
+      Grade grade = prepared.task->grade(answers[part], text);
+      const int number = asked[i].second * static_cast<int>(answers.size()) + static_cast<int>(part);
+      outcomes.push_back({prepared.problem.id, number, grade.correct, static_cast<int>(outputs[i].tokens.size()),
+                          std::move(grade.extracted), std::move(grade.rule), hash});
+    }
   }
+  return outcomes;
+}
+
+Result<std::vector<Outcome>> dense_outcomes(Session& session, std::vector<PreparedProblem>& all, uint64_t task_seed) {
+  std::set<std::pair<std::string, int>> wanted;
+  for (const PreparedProblem& prepared : all) {
+    const int outcomes = prepared.spec->trials * static_cast<int>(prepared.problem.answers.size());
+    for (int number = 0; number < outcomes; ++number) wanted.emplace(prepared.problem.id, number);
+  }
+  std::vector<Outcome> known;
+  for (const Outcome& outcome : session.job.incumbent) {
+    if (wanted.erase({outcome.problem, outcome.trial}) > 0) known.push_back(outcome);
+  }
+  if (wanted.empty() || session.job.dense) return known;
+  VORTEX_TRY(session.engine->set_policy(std::nullopt));
+  engine::RunStats stats;
+  auto outcomes = answer(session, all, 0, all.size(), task_seed, stats);
+  VORTEX_TRY(session.engine->set_policy(session.policy));
   return outcomes;
 }
 

@@ -18,6 +18,8 @@ namespace vortex::evals {
 
 // A problem as the engine takes it.
 struct PreparedProblem {
+  const TaskSpec* spec = nullptr;  // of the session: how to sample, and how much
+  const Task* task = nullptr;      // how to grade
   Problem problem;
   std::vector<int32_t> prompt;
   engine::PrefixPtr prefix;  // dense prefill of the prompt, loaded on first use; null where the job keeps none
@@ -26,10 +28,11 @@ struct PreparedProblem {
 // What all stages of one climb share: the model in an engine, the policy, the problems.
 struct Session {
   Job job;
-  const Task* task = nullptr;
+  TaskSpec held_out_task;
   std::unique_ptr<model::Tokenizer> tokenizer;
   std::vector<PreparedProblem> problems;  // of job.task
   std::vector<PreparedProblem> held_out;  // of the confirm stage, where it is one of the job's stages
+  std::vector<PreparedProblem> gate;      // of all job.gate tasks in turn, where it is one of the job's stages
   std::unique_ptr<engine::Engine> engine;
   std::optional<vflow::Policy> policy;  // none: dense attention
 };
@@ -43,10 +46,15 @@ Result<std::unique_ptr<Session>> open_session(const Job& job);
 bool selects_pages(const Session& session);
 
 // Generates an answer to every problem, `trials` times, in one run of the engine under its current policy, and grades
-// them. Sampling is seeded by (task seed, place of the problem in `all`, trial) alone, so that all candidates of a task
-// share their seeds. `first` and `count` choose a range of `all`. Adds the run's counters to `stats`.
+// them: an outcome for each answer that the problem asks for, numbered trial by trial. Sampling is seeded by (task
+// seed, place of the problem in `all`, trial) alone, so that all candidates of a task share their seeds. `first` and
+// `count` choose a range of `all`. Adds the run's counters to `stats`.
 Result<std::vector<Outcome>> answer(Session& session, std::vector<PreparedProblem>& all, size_t first, size_t count,
                                     uint64_t task_seed, engine::RunStats& stats);
+
+// Dense attention's outcomes on `all`: those that the job brings along, if it brings all; else it answers here and now.
+// For the dense baseline itself only what the job brings. The session's policy is set again afterwards.
+Result<std::vector<Outcome>> dense_outcomes(Session& session, std::vector<PreparedProblem>& all, uint64_t task_seed);
 
 // The problem's prompt as a request, with its prefix if the job keeps any.
 Result<engine::Request> request_of(Session& session, PreparedProblem& prepared);

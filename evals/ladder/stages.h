@@ -22,6 +22,11 @@ Result<StageResult> run_validate(Session& session);
 // above the whole one); next_token_agreement. Always passes.
 Result<StageResult> run_recall(Session& session);
 
+// Does it still retrieve? The job's gate tasks (RULER-style), answered beside dense attention. Pruned when the interval
+// of its accuracy lies wholly below gate_bar times dense attention's. Metrics: gate_accuracy, gate_dense_accuracy,
+// gate_ratio. Tasks that dense attention cannot do at all are refused: they would tell nothing.
+Result<StageResult> run_gate(Session& session);
+
 // Does it answer? Problems in growing rounds; after each the paired difference to the incumbent, and an end (pruned)
 // once its interval lies wholly below -race_margin. Metrics: accuracy, and accuracy_difference where they share
 // outcomes.

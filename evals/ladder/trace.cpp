@@ -12,13 +12,23 @@
 namespace vortex::evals {
 namespace {
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr size_t kTopTokens = 32;
 
+int trace_tokens(const Session& session, const PreparedProblem& prepared) {
+  return std::min(prepared.spec->max_new_tokens, session.job.recall_tokens);
+}
+
+// Named by everything that a trace depends on.
 std::filesystem::path trace_path(const Session& session, const PreparedProblem& prepared) {
-  const std::string identity = std::to_string(kFormat) + " " + session.engine->model().hash + " " +
-                               std::to_string(session.job.task.max_new_tokens) + " " + prepared.problem.prompt;
-  return std::filesystem::path(session.job.prefix_folder) / ("trace-" + sha256_hex(identity).substr(0, 32) + ".json");
+  const nlohmann::json identity = {kFormat, session.engine->model().hash, trace_tokens(session, prepared),
+                                   prepared.prompt};
+  const std::string name = "trace-" + sha256_hex(identity.dump()).substr(0, 32) + ".json";
+  return std::filesystem::path(session.job.prefix_folder) / name;
+}
+
+nlohmann::json to_json(const DenseTrace& trace) {
+  return {{"tokens", trace.tokens}, {"top", trace.top}, {"log_probs", trace.log_probs}};
 }
 
 bool well_formed(const DenseTrace& trace) {
@@ -38,17 +48,21 @@ std::optional<DenseTrace> load_trace(const std::filesystem::path& path) {
   try {
     const nlohmann::json json = nlohmann::json::parse(*text);
     DenseTrace trace;
-    json.at("tokens").get_to(trace.tokens);
-    json.at("top").get_to(trace.top);
-    json.at("log_probs").get_to(trace.log_probs);
-    if (well_formed(trace)) return trace;
+    const nlohmann::json& body = json.at("trace");
+    body.at("tokens").get_to(trace.tokens);
+    body.at("top").get_to(trace.top);
+    body.at("log_probs").get_to(trace.log_probs);
+    // The checksum is of what was read, so a changed digit anywhere shows.
+    if (json.at("sha256") == sha256_hex(to_json(trace).dump()) && well_formed(trace)) return trace;
   } catch (const nlohmann::json::exception&) {  // damaged
   }
   return std::nullopt;
 }
 
 Status save_trace(const DenseTrace& trace, const std::filesystem::path& path) {
-  const nlohmann::json json = {{"tokens", trace.tokens}, {"top", trace.top}, {"log_probs", trace.log_probs}};
+  nlohmann::json body = to_json(trace);
+  const std::string checksum = sha256_hex(body.dump());
+  const nlohmann::json json = {{"sha256", checksum}, {"trace", std::move(body)}};
   return write_file_atomic(path, json.dump());
 }
 
@@ -73,6 +87,7 @@ Result<std::vector<DenseTrace>> compute_traces(Session& session, const std::vect
   for (const size_t i : which) {
     VORTEX_ASSIGN(engine::Request request, request_of(session, session.problems[i]));
     request.sampling = {};
+    request.max_new_tokens = trace_tokens(session, session.problems[i]);
     requests.push_back(std::move(request));
   }
   VORTEX_ASSIGN(const std::vector<engine::Output> outputs, session.engine->generate(requests, nullptr));
