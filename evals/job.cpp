@@ -65,6 +65,9 @@ void check_job_ranges(JsonReader& reader, const Job& job) {
     reader.refuse("dense", "excludes a policy: dense attention has none");
   }
   check_range(reader, "race_margin", job.race_margin, 0.0, 1.0);
+  if (job.device != "auto" && job.device != "cuda" && job.device != "cpu") {
+    reader.refuse("device", "must be auto, cuda or cpu");
+  }
   check_range(reader, "threads", job.threads, 1, kMaxThreads);
   check_range(reader, "batch", job.batch, 1, kMaxProblems);
   check_range(reader, "recall_problems", job.recall_problems, 1, kMaxProblems);
@@ -96,6 +99,7 @@ nlohmann::json to_json(const Job& job) {
                          {"prefix_folder", job.prefix_folder},
                          {"incumbent", nlohmann::json::array()},
                          {"race_margin", job.race_margin},
+                         {"device", job.device},
                          {"threads", job.threads},
                          {"batch", job.batch},
                          {"recall_problems", job.recall_problems},
@@ -128,6 +132,7 @@ Result<Job> job_from_json(const nlohmann::json& json) {
   reader.optional("prefix_folder", job.prefix_folder);
   read_incumbent(reader, job.incumbent);
   reader.optional("race_margin", job.race_margin);
+  reader.optional("device", job.device);
   reader.optional("threads", job.threads);
   reader.optional("batch", job.batch);
   reader.optional("recall_problems", job.recall_problems);

@@ -23,8 +23,9 @@ struct Job {
   uint64_t seed = 0;          // of sampling, validation inputs and bootstraps
   std::string prefix_folder;  // shared dense prefills; empty: none kept
   std::vector<Outcome>
-      incumbent;              // outcomes of the dense baseline, search and held-out: race and confirm pair with these
-  double race_margin = 0.25;  // pruned once the interval of the paired difference lies below -race_margin
+      incumbent;                // outcomes of the dense baseline, search and held-out: race and confirm pair with these
+  double race_margin = 0.25;    // pruned once the interval of the paired difference lies below -race_margin
+  std::string device = "auto";  // cuda, cpu, or auto: cuda where there is a device for it
   int threads = 1;
   int batch = 16;
   int recall_problems = 4;     // of the task's first ones

@@ -23,12 +23,13 @@ std::string processor_name() {
 nlohmann::json evidence_of(const Session& session) {
   nlohmann::json evidence = {{"model_hash", session.engine->model().hash},
                              {"build_id", build_id()},
-                             {"device", "cpu"},
+                             {"device", session.device},
                              {"processor", processor_name()},
                              {"isa", cpu::isa_name(cpu::best_isa())},
                              {"threads", session.job.threads},
                              {"batch", session.job.batch},
                              {"dense", session.job.dense}};
+  if (session.driver != 0) evidence["driver"] = session.driver;
   if (session.policy) {
     evidence["program_hash"] = vflow::program_hash(session.policy->program);
     evidence["policy_key"] = vflow::policy_key(*session.policy);

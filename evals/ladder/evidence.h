@@ -8,7 +8,8 @@
 
 namespace vortex::evals {
 
-// Who measured what: hashes of model, program and policy, build id, processor, instruction set, threads, batch.
+// Who measured what: hashes of model, program and policy, build id, device and its driver, processor, instruction
+// set, threads, batch.
 nlohmann::json evidence_of(const Session& session);
 
 // The same with what the engine did: tokens decoded, layer calls through the policy, pages attended and visible of each

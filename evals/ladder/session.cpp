@@ -7,6 +7,9 @@
 #include "core/base/rng.h"
 #include "core/base/sha256.h"
 #include "core/model/model.h"
+#ifdef VORTEX_WITH_CUDA
+#include "core/engine/cuda/cuda_engine.h"
+#endif
 
 namespace vortex::evals {
 namespace {
@@ -82,6 +85,27 @@ Result<std::optional<vflow::Policy>> checked_policy(const Job& job, const model:
   return std::move(report.policy);
 }
 
+// The engine on the device that the job asks for.
+Status make_engine(Session& session, model::Model model, const engine::EngineOptions& options) {
+  const std::string& wanted = session.job.device;
+#ifdef VORTEX_WITH_CUDA
+  if (wanted != "cpu") {
+    const Result<engine::CudaDevice> device = engine::find_cuda_device();
+    if (!device.ok() && wanted == "cuda") return device.error();
+    if (device.ok()) {
+      VORTEX_ASSIGN(session.engine, engine::make_cuda_engine(std::move(model), options));
+      session.device = device->name;
+      session.driver = device->driver;
+      return ok_status();
+    }
+  }
+#else
+  if (wanted == "cuda") return environment_error("this program was built without CUDA");
+#endif
+  VORTEX_ASSIGN(session.engine, engine::make_cpu_engine(std::move(model), options));
+  return ok_status();
+}
+
 std::string tokens_hash(const std::vector<int32_t>& tokens) {
   std::string bytes;
   for (const int32_t token : tokens) {
@@ -108,7 +132,7 @@ Result<std::unique_ptr<Session>> open_session(const Job& job) {
   options.max_batch = job.batch;
   options.kv_memory_bytes = job.kv_memory_bytes;
   options.max_context = max_context;
-  VORTEX_ASSIGN(session->engine, engine::make_cpu_engine(std::move(model), options));
+  VORTEX_TRY(make_engine(*session, std::move(model), options));
   VORTEX_TRY(session->engine->set_policy(session->policy));
   return session;
 }

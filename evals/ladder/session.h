@@ -34,6 +34,8 @@ struct Session {
   std::vector<PreparedProblem> held_out;  // of the confirm stage, where it is one of the job's stages
   std::vector<PreparedProblem> gate;      // of all job.gate tasks in turn, where it is one of the job's stages
   std::unique_ptr<engine::Engine> engine;
+  std::string device = "cpu";           // what the engine runs on: evidence
+  int driver = 0;                       // of a CUDA device
   std::optional<vflow::Policy> policy;  // none: dense attention
 };
 

@@ -80,6 +80,8 @@ __global__ void __launch_bounds__(kWarps * 32) append_kernel(const KvAppend a) {
   const int head = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
   const int token = static_cast<int>(blockIdx.y);
   const int heads = a.num_q_heads + 2 * a.kv.num_kv_heads;
+  allow_successor();
+  wait_for_predecessors();
   if (head >= heads || (a.active != nullptr && a.active[token] == 0)) return;
   const int request = a.requests != nullptr ? a.requests[token] : token;
   const int position = a.positions != nullptr ? a.positions[token] : a.table.lengths[request] - 1;
@@ -134,8 +136,7 @@ template <class T, int kDim>
 cudaError_t launch(const KvAppend& a, cudaStream_t stream) {
   const int heads = a.num_q_heads + 2 * a.kv.num_kv_heads;
   const dim3 grid(static_cast<unsigned>(ceil_div(heads, kWarps)), static_cast<unsigned>(a.num_tokens));
-  append_kernel<T, kDim><<<grid, kWarps * 32, 0, stream>>>(a);
-  return cudaGetLastError();
+  return launch_early(append_kernel<T, kDim>, grid, kWarps * 32, 0, stream, a);
 }
 
 template <class T, int kDim>

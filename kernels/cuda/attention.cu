@@ -283,6 +283,7 @@ __global__ void __launch_bounds__(kMaxWarps * 32) decode_attention_kernel(const 
   const int request = row / a.kv.num_kv_heads;
   const int kv_head = row % a.kv.num_kv_heads;
 
+  wait_for_predecessors();
   const int length = a.table.lengths[request];
   const int blocks = ceil_div(length, a.kv.block);
   const int visited = a.selection.blocks != nullptr ? a.selection.counts[row] : blocks;
@@ -349,16 +350,18 @@ cudaError_t launch(const DecodeAttention& a, const DecodeSchedule& schedule, cud
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
   if (error != cudaSuccess) return error;
 
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim = {static_cast<unsigned>(schedule.cluster), 1, 1};
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeClusterDimension;
+  attributes[0].val.clusterDim = {static_cast<unsigned>(schedule.cluster), 1, 1};
+  attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;  // as launch_early()
+  attributes[1].val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(a.num_requests * a.kv.num_kv_heads * schedule.cluster));
   config.blockDim = dim3(static_cast<unsigned>(schedule.warps * 32));
   config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
   config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = 1;
+  config.attrs = attributes;
+  config.numAttrs = 2;
   return cudaLaunchKernelEx(&config, kernel, a, schedule.slots);
 }
 

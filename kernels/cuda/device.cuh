@@ -165,4 +165,26 @@ __device__ __forceinline__ float load_from_rank(const float* p, unsigned rank) {
   return value;
 }
 
+// Programmatic dependent launch: a kernel started by launch_early() may be put on the multiprocessors while the one
+// before it on the stream is still running. It must call wait_for_predecessors() before it touches device memory; after
+// that, all that the kernels before it wrote is there. allow_successor() lets the next one come early in turn.
+__device__ __forceinline__ void wait_for_predecessors() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+__device__ __forceinline__ void allow_successor() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
+
+template <class... Parameters, class... Arguments>
+cudaError_t launch_early(void (*kernel)(Parameters...), dim3 grid, int threads, std::size_t shared_bytes,
+                         cudaStream_t stream, const Arguments&... arguments) {
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
 }  // namespace vortex::cuda

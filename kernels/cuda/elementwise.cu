@@ -21,6 +21,7 @@ __device__ __forceinline__ void store8(Bf16* p, const float (&x)[8]) {
 __global__ void __launch_bounds__(kThreads) residual_rms_norm_kernel(const ResidualNorm a) {
   __shared__ float warp_squares[kThreads / 32];
   const std::int64_t start = static_cast<std::int64_t>(blockIdx.x) * a.width;
+  wait_for_predecessors();
   float rows[kMaxVectors][8];
   float squares = 0.0F;
 #pragma unroll
@@ -61,6 +62,7 @@ __global__ void __launch_bounds__(kThreads)
     swiglu_kernel(const Bf16* gate_up, Bf16* out, std::int64_t vectors, int width) {
   const int vectors_per_token = width / 8;
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  wait_for_predecessors();
   if (i >= vectors) return;
   const Bf16* from = gate_up + i / vectors_per_token * 2 * width + i % vectors_per_token * 8;
   float gate[8];
@@ -80,8 +82,8 @@ cudaError_t residual_rms_norm(const ResidualNorm& args, cudaStream_t stream) {
   }
   if (args.width % 8 != 0 || args.width > kMaxWidth) return cudaErrorNotSupported;
   if (args.num_tokens == 0) return cudaSuccess;
-  residual_rms_norm_kernel<<<static_cast<unsigned>(args.num_tokens), kThreads, 0, stream>>>(args);
-  return cudaGetLastError();
+  return launch_early(residual_rms_norm_kernel, dim3(static_cast<unsigned>(args.num_tokens)), kThreads, 0, stream,
+                      args);
 }
 
 cudaError_t swiglu(const Bf16* gate_up, Bf16* out, int num_tokens, int width, cudaStream_t stream) {
@@ -90,8 +92,7 @@ cudaError_t swiglu(const Bf16* gate_up, Bf16* out, int num_tokens, int width, cu
   if (num_tokens == 0) return cudaSuccess;
   const std::int64_t vectors = static_cast<std::int64_t>(num_tokens) * (width / 8);
   const auto grid = static_cast<unsigned>((vectors + kThreads - 1) / kThreads);
-  swiglu_kernel<<<grid, kThreads, 0, stream>>>(gate_up, out, vectors, width);
-  return cudaGetLastError();
+  return launch_early(swiglu_kernel, dim3(grid), kThreads, 0, stream, gate_up, out, vectors, width);
 }
 
 }  // namespace vortex::cuda

@@ -68,15 +68,10 @@ cudaError_t launch_image(const KvImage& a, cudaStream_t stream) {
 }
 
 __global__ void __launch_bounds__(kThreads) chunk_rows_kernel(const ChunkRows a) {
-  const int row = static_cast<int>(blockIdx.x);
-  for (int i = static_cast<int>(threadIdx.x); i < a.blocks; i += kThreads) {
-    a.table[static_cast<std::int64_t>(row) * a.blocks + i] = a.pages[i];
-  }
-  if (threadIdx.x == 0) {
-    a.requests[row] = a.slot;
-    a.positions[row] = a.first + row;
-    a.lengths[row] = a.first + row + 1;
-  }
+  const auto row = static_cast<int>(first_index());
+  if (row >= a.rows) return;
+  a.requests[row] = 0;
+  a.positions[row] = a.first + row;
 }
 
 // One thread block per (request, tensor).
@@ -130,10 +125,9 @@ cudaError_t import_kv(const KvImage& args, cudaStream_t stream) { return launch_
 cudaError_t export_kv(const KvImage& args, cudaStream_t stream) { return launch_image<false>(args, stream); }
 
 cudaError_t chunk_rows(const ChunkRows& args, cudaStream_t stream) {
-  const bool pointers = args.pages && args.requests && args.positions && args.lengths && args.table;
-  if (!pointers || args.rows < 0 || args.blocks <= 0 || args.first < 0) return cudaErrorInvalidValue;
+  if (!args.requests || !args.positions || args.rows < 0 || args.first < 0) return cudaErrorInvalidValue;
   if (args.rows == 0) return cudaSuccess;
-  chunk_rows_kernel<<<static_cast<unsigned>(args.rows), kThreads, 0, stream>>>(args);
+  chunk_rows_kernel<<<grid_for(args.rows), kThreads, 0, stream>>>(args);
   return cudaGetLastError();
 }
 

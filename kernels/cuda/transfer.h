@@ -17,18 +17,12 @@ struct KvImage {
 cudaError_t import_kv(const KvImage& args, cudaStream_t stream);
 cudaError_t export_kv(const KvImage& args, cudaStream_t stream);
 
-// Rows of a prefill chunk as the decode kernels see them: token i of the chunk is a request of its own that has
-// first + i + 1 tokens and the pages of `slot`.
+// Which tokens the rows of a prefill chunk are: row i is the token at position first + i of request 0.
 struct ChunkRows {
-  const std::int32_t* pages = nullptr;  // the request's row of the page table
-  int slot = 0;
-  int first = 0;  // position of the chunk's first token
+  int first = 0;
   int rows = 0;
-  int blocks = 0;                     // of the request after the chunk: the width of `table`
-  std::int32_t* requests = nullptr;   // [row] = slot
+  std::int32_t* requests = nullptr;   // [row] = 0
   std::int32_t* positions = nullptr;  // [row]
-  std::int32_t* lengths = nullptr;    // [row]
-  std::int32_t* table = nullptr;      // [row][blocks]
 };
 
 cudaError_t chunk_rows(const ChunkRows& args, cudaStream_t stream);

@@ -25,6 +25,16 @@ Status lt_status(cublasStatus_t status, const char* what) {
   return environment_error(std::string("cuBLASLt failed while ") + what + ": " + cublasLtGetStatusString(status));
 }
 
+cuda::SkinnyGemm skinny(const GemmShape& shape) {
+  cuda::SkinnyGemm args;
+  args.fp32 = shape.fp32;
+  args.n = shape.n;
+  args.k = shape.k;
+  args.rows = shape.rows;
+  args.stride = shape.stride;
+  return args;
+}
+
 int split_of(const cublasLtMatmulAlgo_t& algorithm) {
   int split = 1;
   size_t written = 0;
@@ -48,8 +58,9 @@ struct Gemms::Plan {
   cublasLtMatrixLayout_t w = nullptr;
   cublasLtMatrixLayout_t x = nullptr;
   cublasLtMatrixLayout_t y = nullptr;
-  cublasLtMatmulAlgo_t algorithm{};
+  Choice choice;
   double seconds = 0;
+  double cublas_seconds = 0;  // the best of cuBLASLt's
   int timed = 0;
   int differing = 0;
 
@@ -66,7 +77,7 @@ struct Gemms::Plan {
 
 // The fixed algorithm of a shape (n, k) and what it gives for the distinct rows.
 struct Gemms::Reference {
-  cublasLtMatmulAlgo_t algorithm{};
+  Choice choice;
   DeviceMemory y;  // [kDistinctRows][stride]
 };
 
@@ -100,7 +111,7 @@ Result<Gemms::PlanPtr> Gemms::plan(const GemmShape& shape) const {
   return plan;
 }
 
-Result<std::vector<cublasLtMatmulHeuristicResult_t>> Gemms::candidates(const Plan& plan) const {
+Result<std::vector<Gemms::Choice>> Gemms::candidates(const Plan& plan) const {
   cublasLtMatmulPreference_t preference = nullptr;
   VORTEX_TRY(lt_status(cublasLtMatmulPreferenceCreate(&preference), "asking for algorithms"));
   // Partial sums meet in the workspace, in fp32 and a fixed order; never by atomics in the output.
@@ -115,21 +126,37 @@ Result<std::vector<cublasLtMatmulHeuristicResult_t>> Gemms::candidates(const Pla
                                                                preference, kCandidates, found.data(), &count);
   cublasLtMatmulPreferenceDestroy(preference);
   VORTEX_TRY(lt_status(status, "asking for algorithms"));
-  found.resize(static_cast<size_t>(count));
-  std::erase_if(found, [](const auto& result) { return result.state != CUBLAS_STATUS_SUCCESS; });
-  if (found.empty()) {
-    return candidate_error("cuBLASLt has no algorithm for a product of " + std::to_string(plan.shape.n) + " by " +
+  std::vector<Choice> choices;
+  for (int i = 0; i < count; ++i) {
+    const cublasLtMatmulHeuristicResult_t& result = found[static_cast<size_t>(i)];
+    if (result.state == CUBLAS_STATUS_SUCCESS) choices.push_back({false, {}, result.algo});
+  }
+  for (const int warps : {8, 6, 4}) {
+    for (const int split : {1, 2, 4, 8}) {
+      const cuda::SkinnySchedule schedule{warps, split};
+      if (cuda::skinny_gemm_supports(skinny(plan.shape), schedule)) choices.push_back({true, schedule, {}});
+    }
+  }
+  if (choices.empty()) {
+    return candidate_error("there is no algorithm for a product of " + std::to_string(plan.shape.n) + " by " +
                            std::to_string(plan.shape.k) + " with " + std::to_string(plan.shape.rows) + " rows");
   }
-  return found;
+  return choices;
 }
 
-Status Gemms::launch(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const cuda::Bf16* w, const cuda::Bf16* x,
-                     void* y, cudaStream_t stream) const {
+Status Gemms::launch(const Plan& plan, const Choice& choice, const cuda::Bf16* w, const cuda::Bf16* x, void* y,
+                     cudaStream_t stream) const {
+  if (choice.skinny) {
+    cuda::SkinnyGemm args = skinny(plan.shape);
+    args.w = w;
+    args.x = x;
+    args.y = y;
+    return cuda_status(cuda::skinny_gemm(args, choice.schedule, stream), "multiplying");
+  }
   const float one = 1.0F;
   const float zero = 0.0F;
   return lt_status(cublasLtMatmul(handle_, plan.product, &one, w, plan.w, x, plan.x, &zero, y, plan.y, y, plan.y,
-                                  &algorithm, workspace_.data(), kWorkspaceBytes, stream),
+                                  &choice.algorithm, workspace_.data(), kWorkspaceBytes, stream),
                    "multiplying");
 }
 
@@ -155,7 +182,7 @@ Status Gemms::reserve(const GemmShape& shape, cudaStream_t stream) {
   return ok_status();
 }
 
-// The fixed algorithm is the first that does not split k among those proposed for kReferenceRows rows.
+// The fixed algorithm is the first of cuBLASLt's that does not split k, among those proposed for kReferenceRows rows.
 Result<Gemms::Reference*> Gemms::reference(const GemmShape& shape, const cuda::Bf16* w, cudaStream_t stream) {
   auto& slot = references_[{shape.n, shape.k, shape.stride, shape.fp32}];
   if (slot != nullptr) return slot.get();
@@ -163,11 +190,12 @@ Result<Gemms::Reference*> Gemms::reference(const GemmShape& shape, const cuda::B
   fixed.rows = kReferenceRows;
   VORTEX_ASSIGN(const PlanPtr plan_of_fixed, plan(fixed));
   VORTEX_ASSIGN(const auto found, candidates(*plan_of_fixed));
-  const auto whole =
-      std::find_if(found.begin(), found.end(), [](const auto& result) { return split_of(result.algo) <= 1; });
+  const auto whole = std::find_if(found.begin(), found.end(), [](const Choice& choice) {
+    return !choice.skinny && split_of(choice.algorithm) <= 1;
+  });
   auto made = std::make_shared<Reference>();
-  made->algorithm = (whole == found.end() ? found.front() : *whole).algo;
-  VORTEX_TRY(launch(*plan_of_fixed, made->algorithm, w, x_.as<cuda::Bf16>(), y_.data(), stream));
+  made->choice = whole == found.end() ? found.front() : *whole;
+  VORTEX_TRY(launch(*plan_of_fixed, made->choice, w, x_.as<cuda::Bf16>(), y_.data(), stream));
   const size_t bytes = kDistinctRows * static_cast<size_t>(shape.stride) * (shape.fp32 ? 4 : 2);
   VORTEX_TRY(made->y.allocate(bytes));
   VORTEX_TRY(cuda_status(cudaMemcpyAsync(made->y.data(), y_.data(), bytes, cudaMemcpyDeviceToDevice, stream),
@@ -176,11 +204,11 @@ Result<Gemms::Reference*> Gemms::reference(const GemmShape& shape, const cuda::B
   return slot.get();
 }
 
-Result<bool> Gemms::agrees(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Reference& reference,
-                           const cuda::Bf16* w, cudaStream_t stream) {
+Result<bool> Gemms::agrees(const Plan& plan, const Choice& choice, const Reference& reference, const cuda::Bf16* w,
+                           cudaStream_t stream) {
   const GemmShape& s = plan.shape;
   const char* what = "comparing products";
-  VORTEX_TRY(launch(plan, algorithm, w, x_.as<cuda::Bf16>(), y_.data(), stream));
+  VORTEX_TRY(launch(plan, choice, w, x_.as<cuda::Bf16>(), y_.data(), stream));
   VORTEX_TRY(cuda_status(cudaMemsetAsync(differing_.data(), 0, sizeof(std::uint32_t), stream), what));
   VORTEX_TRY(cuda_status(cuda::count_differing(y_.data(), reference.y.data(), s.fp32 ? 4 : 2, s.rows, kDistinctRows,
                                                s.n, s.stride, differing_.as<std::uint32_t>(), stream),
@@ -194,15 +222,15 @@ Result<bool> Gemms::agrees(const Plan& plan, const cublasLtMatmulAlgo_t& algorit
 
 // Seconds of one product: the best of a few replays of a graph of many, each with other weights, so that neither the
 // host's launches nor the cache are measured.
-Result<double> Gemms::time(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
-                           std::span<const cuda::Bf16* const> weights, cudaStream_t stream) {
+Result<double> Gemms::time(const Plan& plan, const Choice& choice, std::span<const cuda::Bf16* const> weights,
+                           cudaStream_t stream) {
   const GemmShape& s = plan.shape;
   const size_t weight_bytes = static_cast<size_t>(s.n) * static_cast<size_t>(s.k) * sizeof(cuda::Bf16);
   const size_t products = std::clamp(kColdBytes / weight_bytes, size_t{2}, size_t{32});
   Graph graph;
   const Status captured = graph.capture(stream, [&]() -> Status {
     for (size_t i = 0; i < products; ++i) {
-      VORTEX_TRY(launch(plan, algorithm, weights[i % weights.size()], x_.as<cuda::Bf16>(), y_.data(), stream));
+      VORTEX_TRY(launch(plan, choice, weights[i % weights.size()], x_.as<cuda::Bf16>(), y_.data(), stream));
     }
     return ok_status();
   });
@@ -236,24 +264,25 @@ Status Gemms::choose(Plan& plan, std::span<const cuda::Bf16* const> weights, cud
   }
   VORTEX_ASSIGN(const auto found, candidates(plan));
   plan.seconds = std::numeric_limits<double>::max();
-  const auto consider = [&](const cublasLtMatmulAlgo_t& algorithm) -> Status {
+  const auto consider = [&](const Choice& choice) -> Status {
     if (fixed != nullptr) {
-      VORTEX_ASSIGN(const bool same, agrees(plan, algorithm, *fixed, weights.front(), stream));
+      VORTEX_ASSIGN(const bool same, agrees(plan, choice, *fixed, weights.front(), stream));
       if (!same) {
         ++plan.differing;
         return ok_status();
       }
     }
     ++plan.timed;
-    VORTEX_ASSIGN(const double seconds, time(plan, algorithm, weights, stream));
+    VORTEX_ASSIGN(const double seconds, time(plan, choice, weights, stream));
+    if (!choice.skinny && (plan.cublas_seconds == 0 || seconds < plan.cublas_seconds)) plan.cublas_seconds = seconds;
     if (seconds < plan.seconds) {
       plan.seconds = seconds;
-      plan.algorithm = algorithm;
+      plan.choice = choice;
     }
     return ok_status();
   };
-  for (const auto& result : found) VORTEX_TRY(consider(result.algo));
-  if (plan.timed == 0) VORTEX_TRY(consider(fixed->algorithm));
+  for (const Choice& choice : found) VORTEX_TRY(consider(choice));
+  if (plan.timed == 0) VORTEX_TRY(consider(fixed->choice));
   if (plan.timed == 0) {
     return internal_error("no algorithm gives the same bits at " + std::to_string(plan.shape.rows) + " rows as at " +
                           std::to_string(kReferenceRows) + " for a product of " + std::to_string(plan.shape.n) +
@@ -274,16 +303,22 @@ Status Gemms::run(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16*
                   cudaStream_t stream) const {
   const auto found = plans_.find(shape);
   if (found == plans_.end()) return internal_error("a matrix product ran before its shape was tuned");
-  return launch(*found->second, found->second->algorithm, w, x, y, stream);
+  return launch(*found->second, found->second->choice, w, x, y, stream);
 }
 
 std::string Gemms::describe() const {
   std::string text;
   for (const auto& [shape, plan] : plans_) {
-    char line[160];
-    std::snprintf(line, sizeof(line), "%d rows, %d x %d: %.2f us, %.2f TB/s of weights, %d timed, %d with other bits\n",
+    const Choice& choice = plan->choice;
+    const std::string how = choice.skinny ? "skinny " + std::to_string(choice.schedule.warps) + " warps, split " +
+                                                std::to_string(choice.schedule.split)
+                                          : "cuBLASLt, split " + std::to_string(split_of(choice.algorithm));
+    char line[240];
+    std::snprintf(line, sizeof(line),
+                  "%d rows, %d x %d: %.2f us, %.2f TB/s of weights by %s (cuBLASLt's best %.2f us); %d timed, %d with "
+                  "other bits\n",
                   shape.rows, shape.n, shape.k, plan->seconds * 1e6, 2e-12 * shape.n * shape.k / plan->seconds,
-                  plan->timed, plan->differing);
+                  how.c_str(), plan->cublas_seconds * 1e6, plan->timed, plan->differing);
     text += line;
   }
   return text;

@@ -1,4 +1,4 @@
-// Skinny matrix products through cuBLASLt, with the algorithm of every shape chosen by timing it.
+// Matrix products through cuBLASLt and our own skinny kernel, with the algorithm of every shape chosen by timing.
 #pragma once
 
 #include <cublasLt.h>
@@ -12,6 +12,7 @@
 
 #include "core/base/result.h"
 #include "core/engine/cuda/device.h"
+#include "kernels/cuda/gemm.h"
 #include "kernels/cuda/types.h"
 
 namespace vortex::engine {
@@ -52,19 +53,25 @@ class Gemms {
   std::string describe() const;
 
  private:
+  // One way to compute a product: cuBLASLt's algorithm, or our kernel.
+  struct Choice {
+    bool skinny = false;
+    cuda::SkinnySchedule schedule;
+    cublasLtMatmulAlgo_t algorithm{};
+  };
   struct Plan;
   using PlanPtr = std::shared_ptr<Plan>;
   struct Reference;
 
   Result<PlanPtr> plan(const GemmShape& shape) const;
-  Result<std::vector<cublasLtMatmulHeuristicResult_t>> candidates(const Plan& plan) const;
-  Status launch(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const cuda::Bf16* w, const cuda::Bf16* x,
-                void* y, cudaStream_t stream) const;
-  Result<double> time(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
-                      std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
+  Result<std::vector<Choice>> candidates(const Plan& plan) const;
+  Status launch(const Plan& plan, const Choice& choice, const cuda::Bf16* w, const cuda::Bf16* x, void* y,
+                cudaStream_t stream) const;
+  Result<double> time(const Plan& plan, const Choice& choice, std::span<const cuda::Bf16* const> weights,
+                      cudaStream_t stream);
   Result<Reference*> reference(const GemmShape& shape, const cuda::Bf16* w, cudaStream_t stream);
-  Result<bool> agrees(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Reference& reference,
-                      const cuda::Bf16* w, cudaStream_t stream);
+  Result<bool> agrees(const Plan& plan, const Choice& choice, const Reference& reference, const cuda::Bf16* w,
+                      cudaStream_t stream);
   Status reserve(const GemmShape& shape, cudaStream_t stream);
   Status choose(Plan& plan, std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
 

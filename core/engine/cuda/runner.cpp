@@ -12,9 +12,9 @@
 namespace vortex::engine {
 namespace {
 
-constexpr int kDenseBlockSize = 16;    // of the pool while no policy says otherwise
-constexpr int kTileTokens = 16;        // of the attention kernel
-constexpr int kChunkRows = 512;        // tokens of a prompt that go through the layers together
+constexpr int kDenseBlockSize = 16;  // of the pool while no policy says otherwise
+constexpr int kTileTokens = 16;      // of the attention kernel
+
 constexpr double kSpareMemory = 0.04;  // of what is free, kept for graphs and workspaces
 constexpr std::array kBatchSizes = {1,  2,   4,   8,   16,  24,  32,  40,  48,  56,  64,  72,  80,  88,
                                     96, 104, 112, 120, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512};
@@ -88,7 +88,7 @@ Status Runner::create(model::Model model) {
   VORTEX_TRY(stream_.create());
   VORTEX_ASSIGN(model_, upload_model(std::move(model), options_.max_context, stream_.get()));
   VORTEX_TRY(gemms_.create(cuda_.batch_invariant));
-  VORTEX_TRY(activations_.create(model_, std::max(options_.max_batch, kChunkRows), options_.max_batch));
+  VORTEX_TRY(activations_.create(model_, std::max(options_.max_batch, kPromptChunk), options_.max_batch));
   layers_.emplace(model_, gemms_, activations_);
   VORTEX_TRY(slots_.create(options_.max_batch));
   const int64_t slots = options_.max_batch;
@@ -99,8 +99,8 @@ Status Runner::create(model::Model model) {
   VORTEX_TRY(counts_.allocate(ints(slots * c.num_kv_heads * c.num_layers)));
   VORTEX_TRY(selects_.allocate(static_cast<size_t>(c.num_layers)));
   VORTEX_TRY(counters_.allocate(static_cast<size_t>(c.num_layers) * sizeof(cuda::PageCounters)));
-  VORTEX_TRY(chunk_tokens_.allocate(ints(kChunkRows)));
-  VORTEX_TRY(chunk_rows_.allocate(ints(3 * kChunkRows)));
+  VORTEX_TRY(chunk_tokens_.allocate(ints(kPromptChunk)));
+  VORTEX_TRY(chunk_rows_.allocate(ints(2 * kPromptChunk)));
   return set_policy(std::nullopt);
 }
 
@@ -151,7 +151,6 @@ Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
   if (!type) return candidate_error("the CUDA engine keeps K and V as bfloat16 or fp8");
   max_blocks_ = (options_.max_context + block - 1) / block;
   VORTEX_TRY(table_.allocate(ints(int64_t{options_.max_batch} * max_blocks_)));
-  VORTEX_TRY(chunk_table_.allocate(ints(int64_t{kChunkRows} * max_blocks_)));
   VORTEX_TRY(reserve_policy_memory());
   VORTEX_ASSIGN(const int pages, pool_pages(block, *type, set));
   VORTEX_TRY(pool_.configure(model_.source.config, block, *type, set, pages));

@@ -26,6 +26,8 @@
 
 namespace vortex::engine {
 
+inline constexpr int kPromptChunk = 1024;  // tokens of a prompt that go through the layers together
+
 // A policy ready to run; without an executable every layer is dense.
 struct DevicePolicy {
   vflow::Policy policy;
@@ -148,8 +150,7 @@ class Runner {
   DeviceMemory selects_;       // [layer]
   DeviceMemory counters_;      // [layer]
   DeviceMemory chunk_tokens_;  // [row]
-  DeviceMemory chunk_rows_;    // requests, positions, lengths: [3][row]
-  DeviceMemory chunk_table_;   // [row][max_blocks]
+  DeviceMemory chunk_rows_;    // requests, positions: [2][row]
   DeviceMemory image_;         // one layer of a snapshot
   std::map<int, Graph> graphs_;
 };

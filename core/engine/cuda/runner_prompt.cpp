@@ -2,16 +2,17 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <vector>
 
 #include "core/engine/cuda/runner.h"
 #include "kernels/cuda/plan.h"
+#include "kernels/cuda/prefill.h"
 #include "kernels/cuda/step.h"
 #include "kernels/cuda/transfer.h"
 
 namespace vortex::engine {
 namespace {
 
-constexpr int kChunkRows = 512;  // as in runner.cpp: the size of the chunk buffers
 constexpr int kSnapshotBlock = 16;
 
 size_t image_elements(const model::ModelConfig& c, int tokens) {
@@ -70,8 +71,8 @@ Status Runner::take_prompt_pages(int slot, int tokens) {
 }
 
 Status Runner::prepare_prompt(int tokens) {
-  if (tokens >= kChunkRows) VORTEX_TRY(layers_->tune(kChunkRows, 1, stream_.get()));
-  if (tokens % kChunkRows != 0) VORTEX_TRY(layers_->tune(tokens % kChunkRows, 1, stream_.get()));
+  if (tokens >= kPromptChunk) VORTEX_TRY(layers_->tune(kPromptChunk, 1, stream_.get()));
+  if (tokens % kPromptChunk != 0) VORTEX_TRY(layers_->tune(tokens % kPromptChunk, 1, stream_.get()));
   return ok_status();
 }
 
@@ -82,49 +83,43 @@ Status Runner::place(std::span<const int> lengths) {
   return slots_.download(stream_.get());
 }
 
-// Each token of the chunk attends as a decode row of its own, so prefill and decode give the same bits.
 Status Runner::compute_chunk(const Chunk& chunk, DevicePool& pool) {
   const model::ModelConfig& c = model_.source.config;
   const auto rows = static_cast<int>(chunk.tokens.size());
-  auto* tokens = chunk_tokens_.as<std::int32_t>();
-  auto* requests = chunk_rows_.as<std::int32_t>();
   VORTEX_TRY(layers_->tune(rows, 1, stream_.get()));
-  VORTEX_TRY(cuda_status(
-      cudaMemcpyAsync(tokens, chunk.tokens.data(), chunk.tokens.size_bytes(), cudaMemcpyHostToDevice, stream_.get()),
-      "sending a prompt"));
-  cuda::ChunkRows expand;
-  expand.pages = chunk.pages;
-  expand.first = chunk.first;
-  expand.rows = rows;
-  expand.blocks = pool.blocks_for(chunk.first + rows);
-  expand.requests = requests;
-  expand.positions = requests + kChunkRows;
-  expand.lengths = requests + 2 * kChunkRows;
-  expand.table = chunk_table_.as<std::int32_t>();
-  VORTEX_TRY(cuda_status(cuda::chunk_rows(expand, stream_.get()), "laying out a prompt"));
+  VORTEX_TRY(cuda_status(cudaMemcpyAsync(chunk_tokens_.data(), chunk.tokens.data(), chunk.tokens.size_bytes(),
+                                         cudaMemcpyHostToDevice, stream_.get()),
+                         "sending a prompt"));
+  cuda::ChunkRows places;
+  places.first = chunk.first;
+  places.rows = rows;
+  places.requests = chunk_rows_.as<std::int32_t>();
+  places.positions = places.requests + kPromptChunk;
+  VORTEX_TRY(cuda_status(cuda::chunk_rows(places, stream_.get()), "laying out a prompt"));
   cuda::EmbedRows embed;
   embed.table = model_.embedding;
-  embed.tokens = tokens;
+  embed.tokens = chunk_tokens_.as<std::int32_t>();
   embed.out = activations_.residual;
   embed.rows = rows;
   embed.width = c.hidden_size;
   VORTEX_TRY(cuda_status(cuda::embed_rows(embed, stream_.get()), "embedding a prompt"));
   for (int layer = 0; layer < c.num_layers; ++layer) {
     cuda::KvAppend append;
-    append.requests = expand.requests;
-    append.positions = expand.positions;
+    append.requests = places.requests;
+    append.positions = places.positions;
     append.kv = pool.layer(layer).kv;
-    append.table = {chunk.pages, expand.lengths, max_blocks_};
+    append.table = {chunk.pages, places.positions, max_blocks_};  // lengths are not read where positions are given
     VORTEX_TRY(layers_->attention_inputs(layer, rows, append, stream_.get()));
-    cuda::DecodeAttention attention;
+    cuda::PrefillAttention attention;
     attention.q = activations_.q;
     attention.out = activations_.attended;
     attention.kv = append.kv;
-    attention.table = {expand.table, expand.lengths, expand.blocks};
-    attention.num_requests = rows;
+    attention.pages = chunk.pages;
+    attention.first = chunk.first;
+    attention.rows = rows;
     attention.num_q_heads = c.num_q_heads;
     attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.head_dim)));
-    VORTEX_TRY(cuda_status(cuda::decode_attention(attention, {}, stream_.get()), "attending to a prompt"));
+    VORTEX_TRY(cuda_status(cuda::prefill_attention(attention, stream_.get()), "attending to a prompt"));
     VORTEX_TRY(layers_->attention_outputs(layer, rows, stream_.get()));
   }
   return ok_status();
@@ -136,7 +131,7 @@ Status Runner::compute_prompt(std::span<const int32_t> prompt, DevicePool& pool,
   chunk.pages = pages;
   for (size_t first = 0; first < prompt.size(); first += chunk.tokens.size()) {
     chunk.first = static_cast<int>(first);
-    chunk.tokens = prompt.subspan(first, std::min(prompt.size() - first, size_t{kChunkRows}));
+    chunk.tokens = prompt.subspan(first, std::min(prompt.size() - first, size_t{kPromptChunk}));
     VORTEX_TRY(compute_chunk(chunk, pool));
   }
   return layers_->head(static_cast<int>(chunk.tokens.size()) - 1, 1, stream_.get());
@@ -221,19 +216,14 @@ Result<Prefix> Runner::snapshot(std::span<const int32_t> prompt) {
   const int pages = (tokens + kSnapshotBlock - 1) / kSnapshotBlock;
   DevicePool pool;
   VORTEX_TRY(pool.configure(c, kSnapshotBlock, cuda::KvType::bf16, nullptr, pages));
-  // Pages in order: the free list of a fresh pool, reversed.
-  std::vector<std::int32_t> order(static_cast<size_t>(std::max(pages, max_blocks_)), 0);
-  std::iota(order.begin(), order.begin() + pages, 0);
+  std::vector<std::int32_t> order(static_cast<size_t>(pages));  // block i is page i
+  std::iota(order.begin(), order.end(), 0);
   DeviceMemory table;
   VORTEX_TRY(table.allocate(order.size() * sizeof(std::int32_t)));
   VORTEX_TRY(
       cuda_status(cudaMemcpy(table.data(), order.data(), table.bytes(), cudaMemcpyHostToDevice), "making a snapshot"));
-  DeviceMemory chunk_table;  // this pool's blocks may be smaller than the policy's
-  VORTEX_TRY(chunk_table.allocate(static_cast<size_t>(kChunkRows) * order.size() * sizeof(std::int32_t)));
-  std::swap(chunk_table, chunk_table_);
   const Status computed = compute_prompt(prompt, pool, table.as<std::int32_t>());
   const Status finished = stream_.synchronize("making a snapshot");
-  std::swap(chunk_table, chunk_table_);
   VORTEX_TRY(computed);
   VORTEX_TRY(finished);
 
