@@ -1,10 +1,14 @@
 #!/bin/bash
-# Fuzzes the policy front end and the grader with libFuzzer, address and undefined-behaviour sanitizers.
-# usage: scripts/fuzz.sh [seconds a target, default 60]
-# Needs clang++. Interesting inputs are kept in build-fuzz/corpus; a crash is written to build-fuzz/ and ends the run.
+# Fuzzes the policy front end and the grader with libFuzzer, address, undefined-behaviour and leak sanitizers.
+# usage: scripts/fuzz.sh [seconds a target, default 60] [target...]     targets: check config schedule grading (default: all)
+#        scripts/fuzz.sh keep [target...]   adds to tests/fuzz/corpus what build-fuzz/corpus covers and it does not
+# Needs clang++. Interesting inputs are kept in build-fuzz/corpus; a finding is written to build-fuzz/ and ends the run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds="${1:-60}"
+shift || true
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || targets=(check config schedule grading)
 build=build-fuzz
 mkdir -p "$build"
 flags=(-std=c++20 -O1 -g -I. -fno-sanitize-recover=all "-fsanitize=fuzzer-no-link,address,undefined")
@@ -18,18 +22,28 @@ for source in core/base/*.cpp core/vflow/*.cpp evals/grading/*.cpp; do
   fi
 done
 
-for target in check config schedule grading; do
+# Words of the language, so that mutations make programs and not only noise.
+grep -ohE '"[A-Za-z_0-9.@=<>*/ ]{2,24}"' core/vflow/{op_table,lexer,parser,modules,builtins,interp,trace,config,schedule}*.cpp |
+  sort -u >"$build/words"
+
+for target in "${targets[@]}"; do
   corpus="$build/corpus/$target"
-  mkdir -p "$corpus" "tests/fuzz/corpus/$target"
+  kept="tests/fuzz/corpus/$target"
+  mkdir -p "$corpus" "$kept"
   case $target in
     check) for f in examples/policies/*.py tests/cases/check/modules/*.py; do
         { cat "$f"; printf '\0'; cat "${f%.py}.json"; } > "$corpus/$(basename "$f")"; done ;;
     config) cp examples/policies/*.json "$corpus/" ;;
-    grading) printf '\\frac{1}{2}\0So \\boxed{x=\\frac12 \\text{ or } [0,1)\\cup\\{2^{3},\\sqrt3\\}}' > "$corpus/seed" ;;
+    grading) printf '\\\\frac{1}{2}\\0So \\\\boxed{x=\\\\frac12 \\\\text{ or } [0,1)\\\\cup\\\\{2^{3},\\\\sqrt3\\\\}}' > "$corpus/seed" ;;
     schedule) printf 'const int a = topk_val; if (a > 3) return max(a, int(cached_block_len * topk_ratio)); return 4;' > "$corpus/seed" ;;
   esac
   clang++ "${flags[@]}" -fsanitize=fuzzer,address,undefined "tests/fuzz/${target}_fuzz.cpp" "${objects[@]}" \
     -lcrypto -o "$build/${target}_fuzz"
-  "$build/${target}_fuzz" -max_total_time="$seconds" -max_len=8192 -timeout=5 -rss_limit_mb=2048 \
-    -artifact_prefix="$build/$target-" "$corpus" "tests/fuzz/corpus/$target"
+  options=(-max_len=8192 -timeout=60 -rss_limit_mb=2048 "-artifact_prefix=$build/$target-")
+  if [ "$seconds" = keep ]; then
+    "$build/${target}_fuzz" -merge=1 "${options[@]}" "$kept" "$corpus"
+  else
+    "$build/${target}_fuzz" "-max_total_time=$seconds" -dict="$build/words" -print_final_stats=1 "${options[@]}" \
+      "$corpus" "$kept"
+  fi
 done

@@ -6,7 +6,8 @@
 namespace vortex::vflow {
 namespace {
 
-constexpr int kMaxNodes = 4096;  // of one side: far above any policy, so that a loop cannot build a program without end
+// Of one side: far above any policy. Bounds what a loop can build, and with it the time that a tree distance can take.
+constexpr int kMaxNodes = 128;
 constexpr int kNotWritten = -1;
 constexpr int kFilled = -2;
 
