@@ -50,13 +50,14 @@ class LadderTest : public ::testing::Test {
     return job;
   }
 
-  // One of the example policies, with changes to its configuration.
+  // One of the example policies with one budget for all layers but the first, and with changes to its configuration.
   Job policy_job(const std::string& name, const nlohmann::json& config_patch) {
     Job job = dense_job();
     job.id = name;
     job.dense = false;
     job.module_text = *read_file(kSource + "/examples/policies/" + name + ".py");
     nlohmann::json config = nlohmann::json::parse(*read_file(kSource + "/examples/policies/" + name + ".json"));
+    config.merge_patch({{"vortex_layers_skip", {0}}, {"vortex_topk_ratio", 0}});
     config.merge_patch(config_patch);
     job.config_text = config.dump();
     return job;
@@ -282,6 +283,7 @@ TEST(ShippedModel, AccuracyDependsOnTheBudget) {
   job.module_text = *read_file(kSource + "/examples/policies/block_topk.py");
   nlohmann::json config = nlohmann::json::parse(*read_file(kSource + "/examples/policies/block_topk.json"));
   config["vortex_topk_val"] = 1;
+  config["vortex_layers_skip"] = {0};
   job.config_text = config.dump();
   race(1);
   EXPECT_GE(accuracy[1000], 0.75);
