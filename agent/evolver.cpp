@@ -50,7 +50,12 @@ std::vector<Parent> seed_parents(const ProposalContext& context) {
 
 class Evolver final : public Proposer {
  public:
-  Result<Proposal> propose(const ProposalContext& context) override {
+  Result<std::optional<Proposal>> propose(const ProposalContext& context) override {
+    return std::optional(next(context));
+  }
+
+ private:
+  static Proposal next(const ProposalContext& context) {
     const auto index = static_cast<size_t>(context.index);
     if (index < context.seeds->size() && context.draw == 0) return seed_proposal((*context.seeds)[index]);
     Rng rng = rng_of(context);
@@ -76,7 +81,6 @@ class Evolver final : public Proposer {
     return mutate_proposal(context, first, rng);
   }
 
- private:
   static Proposal seed_proposal(const Seed& seed) {
     return {seed.source, {}, "seed " + seed.name, "a known policy to start from", "seed"};
   }
@@ -114,9 +118,9 @@ class Evolver final : public Proposer {
 
 class RandomProposer final : public Proposer {
  public:
-  Result<Proposal> propose(const ProposalContext& context) override {
+  Result<std::optional<Proposal>> propose(const ProposalContext& context) override {
     Rng rng = rng_of(context);
-    return random_proposal(context, rng);
+    return std::optional(random_proposal(context, rng));
   }
 };
 

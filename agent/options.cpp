@@ -24,7 +24,8 @@ nlohmann::json to_json(const SearchOptions& options) {
           {"workers", options.workers},
           {"stage_seconds", options.stage_seconds},
           {"memory_bytes", options.memory_bytes},
-          {"confirm", options.confirm}};
+          {"confirm", options.confirm},
+          {"writer", to_json(options.writer)}};
 }
 
 Result<SearchOptions> options_from_json(const nlohmann::json& json) {
@@ -56,6 +57,11 @@ Result<SearchOptions> options_from_json(const nlohmann::json& json) {
   reader.required("stage_seconds", options.stage_seconds);
   reader.required("memory_bytes", options.memory_bytes);
   reader.required("confirm", options.confirm);
+  if (const nlohmann::json* writer = reader.find("writer", false)) {
+    Result<WriterOptions> read = writer_options_from_json(*writer);
+    if (!read.ok()) return read.error();
+    options.writer = std::move(read).value();
+  }
   VORTEX_TRY(reader.finish());
   return options;
 }

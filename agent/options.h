@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "agent/llm/options.h"
 #include "core/base/result.h"
 #include "evals/job.h"
 
@@ -36,6 +37,7 @@ struct SearchOptions {
   double stage_seconds = 600;  // deadline of every stage
   int64_t memory_bytes = 0;    // address space of a worker; 0: no limit
   bool confirm = true;         // members of the front climb the confirm stage
+  WriterOptions writer;        // of the proposers llm, command and recorded
 };
 
 std::string_view rank_speed_name(RankSpeed rank);

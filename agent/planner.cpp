@@ -61,7 +61,9 @@ Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const 
       if (!may_propose()) return std::optional<Planned>{};
       const ProposalContext context{options_.seed, batch,   slot,   draw,    (batch - 1) * options_.batch + slot,
                                     model_,        &seeds_, &front, &passed, budget};
-      VORTEX_ASSIGN(Proposal proposal, proposer_.propose(context));
+      VORTEX_ASSIGN(std::optional<Proposal> made, proposer_.propose(context));
+      if (!made) return std::optional<Planned>{};
+      Proposal proposal = std::move(*made);
       db::Candidate row;
       row.run = run_;
       row.batch = batch;

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "agent/evolver.h"
+#include "agent/llm/writer.h"
 #include "core/base/text.h"
 
 namespace vortex::agent {
@@ -10,19 +11,23 @@ namespace {
 
 struct Registration {
   std::string_view name;
-  std::unique_ptr<Proposer> (*make)();
+  Result<std::unique_ptr<Proposer>> (*make)(const ProposerSetup& setup);
 };
 
 constexpr std::array kProposers = {
-    Registration{"evolve", make_evolver},
-    Registration{"random", make_random_proposer},
+    Registration{"evolve", [](const ProposerSetup&) -> Result<std::unique_ptr<Proposer>> { return make_evolver(); }},
+    Registration{"random",
+                 [](const ProposerSetup&) -> Result<std::unique_ptr<Proposer>> { return make_random_proposer(); }},
+    Registration{"llm", make_llm_proposer},
+    Registration{"command", make_command_proposer},
+    Registration{"recorded", make_recorded_proposer},
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Proposer>> make_proposer(std::string_view name) {
+Result<std::unique_ptr<Proposer>> make_proposer(std::string_view name, const ProposerSetup& setup) {
   for (const Registration& registration : kProposers) {
-    if (registration.name == name) return registration.make();
+    if (registration.name == name) return registration.make(setup);
   }
   const auto nearest = nearest_word(name, proposer_names());
   return candidate_error("unknown proposer: " + std::string(name),

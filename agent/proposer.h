@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,8 +12,11 @@
 #include "agent/seeds.h"
 #include "core/base/result.h"
 #include "core/vflow/policy.h"
+#include "db/store.h"
 
 namespace vortex::agent {
+
+struct SearchOptions;
 
 // A policy to try, and where it comes from.
 struct Proposal {
@@ -44,17 +49,30 @@ struct ProposalContext {
   Budget* budget = nullptr;                     // what paid calls are asked of, and booked in
 };
 
-// Makes proposals. One that needs state between calls derives it from the context; one that may fail (an endpoint that
-// is down) says so with blame environment.
+// What a proposer that asks somebody outside works with, beyond the context of a single proposal.
+struct ProposerSetup {
+  db::Store* store = nullptr;
+  int64_t run = 0;
+  const SearchOptions* options = nullptr;
+  std::function<bool()> should_stop;                   // polled while waiting for an answer
+  std::function<void(const std::string&)> on_message;  // for the user
+  std::function<void(double seconds)> sleep;           // between attempts
+};
+
+// Makes proposals. One that needs state between calls derives it from the context and from rows; one that may fail (an
+// endpoint that is down) says so with blame environment.
 class Proposer {
  public:
   virtual ~Proposer() = default;
-  virtual Result<Proposal> propose(const ProposalContext& context) = 0;
+  // A policy for the context's place; nothing when this slot shall stay empty.
+  virtual Result<std::optional<Proposal>> propose(const ProposalContext& context) = 0;
+  // Everything of this batch has its verdict.
+  virtual Status learn(int64_t /*batch*/) { return ok_status(); }
 };
 
 // Makes a registered proposer; an unknown name is refused with the nearest known one. A new proposer is one file and
 // one line in proposer.cpp.
-Result<std::unique_ptr<Proposer>> make_proposer(std::string_view name);
+Result<std::unique_ptr<Proposer>> make_proposer(std::string_view name, const ProposerSetup& setup = {});
 std::vector<std::string> proposer_names();
 
 }  // namespace vortex::agent

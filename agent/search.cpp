@@ -58,6 +58,7 @@ class Search {
         options_(options),
         hooks_(hooks),
         budget_(store, run, limits_of(options), options.gpus, hooks.clock),
+        proposer_(proposer),
         planner_(store, run.id, options, model, proposer, seeds),
         standing_(options.rank_speed, options.seed) {
     planner_.budget = &budget_;
@@ -80,6 +81,7 @@ class Search {
       empty_batches = planned.empty() ? empty_batches + 1 : 0;
       if (empty_batches == kEmptyBatches) return SearchEnd::kExhausted;
       VORTEX_TRY(evaluate_batch(planned));
+      VORTEX_TRY(proposer_.learn(batch));
       if (ended()) break;
       VORTEX_TRY(confirm_front());
     }
@@ -386,6 +388,7 @@ class Search {
   const SearchOptions& options_;
   const SearchHooks& hooks_;
   Budget budget_;
+  Proposer& proposer_;
   Planner planner_;
   Standing standing_;
 
@@ -416,7 +419,9 @@ std::string state_after(const Result<SearchEnd>& end) {
 
 Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const SearchOptions& options,
                              const vflow::ModelGeometry& model, const SearchHooks& hooks) {
-  VORTEX_ASSIGN(const std::unique_ptr<Proposer> proposer, make_proposer(options.proposer));
+  ProposerSetup setup{&store, run.id, &options, {}, hooks.on_message, hooks.sleep};
+  setup.should_stop = [&] { return hooks.stop() != StopLevel::kNone; };
+  VORTEX_ASSIGN(const std::unique_ptr<Proposer> proposer, make_proposer(options.proposer, setup));
   std::vector<Seed> seeds = builtin_seeds();
   if (!options.seeds_folder.empty()) {
     VORTEX_ASSIGN(seeds, load_seeds(options.seeds_folder));

@@ -87,7 +87,7 @@ Result<agent::SearchOptions> options_of(const SearchArguments& arguments, const 
   agent::SearchOptions options = arguments.options;
   VORTEX_ASSIGN(options.seconds, parse_duration(arguments.duration));
   options.rank_speed = arguments.rank_speed == "modelled" ? agent::RankSpeed::kModelled : agent::RankSpeed::kMeasured;
-  options.confirm = !arguments.no_confirm;
+  options.confirm = !arguments.no_confirm && options.writer.mode != "innovate";
   if (arguments.model.empty()) {
     return candidate_error("which model? no --model was given", "the one that ships: --model models/chain-4m");
   }
@@ -96,6 +96,11 @@ Result<agent::SearchOptions> options_of(const SearchArguments& arguments, const 
   options.job.prefix_folder = fs::absolute(fs::path(context.workspace) / "prefixes", ec).string();
   options.job.stages = {evals::Stage::kCompile, evals::Stage::kValidate, evals::Stage::kRecall, evals::Stage::kRace,
                         evals::Stage::kSpeed};
+  if (options.writer.mode == "innovate") options.job.stages = {evals::Stage::kCompile, evals::Stage::kValidate};
+  for (std::string* folder :
+       {&options.writer.prompts_folder, &options.writer.replies_folder, &options.writer.record_folder}) {
+    if (!folder->empty()) *folder = fs::absolute(*folder, ec).lexically_normal().string();
+  }
   options.job.seed = options.seed;
   options.job.confirm_seed = options.job.task.seed + 1000003;  // held-out problems
   options.job.confirm_problems = arguments.confirm_problems;
@@ -211,6 +216,22 @@ void add_task_options(CLI::App* verb, evals::TaskSpec& task) {
   verb->add_option("--task-seed", task.seed, "seed of the problems");
 }
 
+void add_writer_options(CLI::App* verb, agent::WriterOptions& writer) {
+  verb->add_option("--mode", writer.mode,
+                   "of the proposers llm, command and recorded: iterate, or innovate (no benchmark)")
+      ->check(CLI::IsMember({"iterate", "innovate"}));
+  verb->add_option("--command", writer.command, "proposer command: the program that writes policies");
+  verb->add_option("--command-deadline", writer.command_seconds, "seconds until its reply must be there");
+  verb->add_option("--replies", writer.replies_folder, "proposer recorded: folder of kept replies");
+  verb->add_option("--record", writer.record_folder, "folder to keep every prompt and reply in, for a replay");
+  verb->add_option("--prompts", writer.prompts_folder, "folder of prompt templates that replace the built-in ones");
+  verb->add_option("--repairs", writer.repairs, "how often a refused policy goes back with its diagnostics")
+      ->check(CLI::Range(0, 7));
+  verb->add_option("--notebook-tokens", writer.notebook_tokens, "of a prompt for the notebook");
+  verb->add_option("--fallback", writer.fallback, "who fills in while nobody answers: none or evolve")
+      ->check(CLI::IsMember({"none", "evolve"}));
+}
+
 }  // namespace
 
 void add_search(CLI::App& app, Context& context) {
@@ -233,6 +254,7 @@ void add_search(CLI::App& app, Context& context) {
   verb->add_option("--seed", options.seed, "of every decision and draw");
   verb->add_option("--proposer", options.proposer, "who writes policies")
       ->check(CLI::IsMember(agent::proposer_names()));
+  add_writer_options(verb, options.writer);
   verb->add_option("--seeds", options.seeds_folder, "folder of first policies (built-in examples)");
   verb->add_option("--rank-speed", arguments->rank_speed, "measured or modelled (deterministic)")
       ->check(CLI::IsMember({"measured", "modelled"}));

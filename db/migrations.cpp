@@ -103,6 +103,54 @@ CREATE TABLE spend (
 ) STRICT;
 CREATE INDEX spend_run ON spend (run);
 )sql",
+
+    // 3: calls of language models; the notebook.
+    R"sql(
+CREATE TABLE llm_call (
+  id INTEGER PRIMARY KEY,
+  run INTEGER NOT NULL REFERENCES run (id),
+  batch INTEGER NOT NULL CHECK (batch >= 0),
+  slot INTEGER NOT NULL CHECK (slot >= 0),
+  draw INTEGER NOT NULL CHECK (draw >= 0),
+  attempt INTEGER NOT NULL CHECK (attempt >= 1),
+  purpose TEXT NOT NULL,
+  model TEXT NOT NULL,
+  prompt_object TEXT NOT NULL,
+  reply_object TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('sent', 'answered', 'failed')),
+  finish TEXT NOT NULL,
+  message TEXT NOT NULL,
+  input_tokens INTEGER NOT NULL CHECK (input_tokens >= 0),
+  output_tokens INTEGER NOT NULL CHECK (output_tokens >= 0),
+  dollars REAL NOT NULL CHECK (dollars >= 0),
+  seconds REAL NOT NULL CHECK (seconds >= 0),
+  created REAL NOT NULL,
+  UNIQUE (run, batch, slot, draw, attempt)
+) STRICT;
+
+CREATE TABLE note (
+  id INTEGER PRIMARY KEY,
+  run INTEGER NOT NULL REFERENCES run (id),
+  batch INTEGER NOT NULL CHECK (batch >= 0),
+  slot INTEGER NOT NULL CHECK (slot >= 0),
+  draw INTEGER NOT NULL CHECK (draw >= 0),
+  kind TEXT NOT NULL CHECK (kind IN ('hypothesis', 'anti-pattern', 'question')),
+  text TEXT NOT NULL,
+  prediction TEXT NOT NULL CHECK (json_valid(prediction)),
+  created REAL NOT NULL,
+  UNIQUE (run, batch, slot, draw, kind, text)
+) STRICT;
+
+CREATE TABLE verdict (
+  note INTEGER PRIMARY KEY REFERENCES note (id),
+  verdict TEXT NOT NULL CHECK (verdict IN ('confirmed', 'refuted', 'inconclusive')),
+  value REAL NOT NULL,
+  lo REAL NOT NULL,
+  hi REAL NOT NULL,
+  reason TEXT NOT NULL,
+  created REAL NOT NULL
+) STRICT;
+)sql",
 };
 
 // Refuses files that are not ours or come from a newer program; gives the schema version of the file (0: empty).

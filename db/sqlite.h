@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/result.h"
 
@@ -65,6 +66,15 @@ class Statement {
   int bound_ = 0;
   int code_ = SQLITE_OK;
 };
+
+// All rows of a statement whose parameters are bound.
+template <typename T>
+Result<std::vector<T>> read_all(Statement& statement, T (*read)(Statement&)) {
+  std::vector<T> rows;
+  while (statement.next()) rows.push_back(read(statement));
+  VORTEX_TRY(statement.status());
+  return rows;
+}
 
 // An immediate transaction, rolled back unless committed.
 class Transaction {

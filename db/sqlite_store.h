@@ -42,6 +42,15 @@ class SqliteStore final : public Store {
   Status settle_spend(int64_t spend, double tokens, double dollars) override;
   Result<std::vector<Spend>> spends(int64_t run) override;
 
+  Result<int64_t> add_llm_call(const LlmCall& call) override;
+  Status end_llm_call(const LlmCall& call) override;
+  Result<std::vector<LlmCall>> llm_calls(int64_t run) override;
+
+  Status add_note(const Note& note) override;
+  Result<std::vector<Note>> notes(int64_t run) override;
+  Status add_verdict(const NoteVerdict& verdict) override;
+  Result<std::vector<NoteVerdict>> verdicts(int64_t run) override;
+
   Result<std::string> put_object(const std::string& bytes) override;
   Result<std::string> get_object(const std::string& name) override;
 

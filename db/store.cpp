@@ -42,14 +42,6 @@ OutcomeRow read_outcome(Statement& row) {
 }
 
 template <typename T>
-Result<std::vector<T>> read_all(Statement& statement, T (*read)(Statement&)) {
-  std::vector<T> rows;
-  while (statement.next()) rows.push_back(read(statement));
-  VORTEX_TRY(statement.status());
-  return rows;
-}
-
-template <typename T>
 Result<std::optional<T>> read_first(Statement& statement, T (*read)(Statement&)) {
   std::optional<T> row;
   if (statement.next()) row = read(statement);

@@ -94,6 +94,53 @@ struct Spend {
   bool settled = false;
 };
 
+// One attempt to get a reply from a language model (or from a program that stands for one), for one place in a batch.
+// `sent` until its end is known: one that a crash cut off stays so.
+struct LlmCall {
+  int64_t id = 0;
+  int64_t run = 0;
+  int64_t batch = 0;
+  int64_t slot = 0;
+  int64_t draw = 0;
+  int64_t attempt = 1;  // (run, batch, slot, draw, attempt) is unique
+  std::string purpose;  // propose, repair
+  std::string model;    // the user's name for it
+  std::string prompt_object;
+  std::string reply_object;  // empty while there is none
+  std::string state;         // sent, answered, failed
+  std::string finish;        // why the reply ended: stop, length, refusal, ...
+  std::string message;       // why it failed
+  int64_t input_tokens = 0;
+  int64_t output_tokens = 0;
+  double dollars = 0;
+  double seconds = 0;
+  double created = 0;
+};
+
+// A line of the notebook, registered before what it speaks of is evaluated.
+struct Note {
+  int64_t id = 0;
+  int64_t run = 0;
+  int64_t batch = 0;  // the candidate that it speaks of, by its place
+  int64_t slot = 0;
+  int64_t draw = 0;
+  std::string kind;        // hypothesis, anti-pattern, question
+  std::string text;        // (run, batch, slot, draw, kind, text) is unique
+  std::string prediction;  // JSON; {} where nothing is predicted
+  double created = 0;
+};
+
+// What the data said of a hypothesis: written once.
+struct NoteVerdict {
+  int64_t note = 0;
+  std::string verdict;  // confirmed, refuted, inconclusive
+  double value = 0;     // the measured effect with its 95 % interval
+  double lo = 0;
+  double hi = 0;
+  std::string reason;
+  double created = 0;
+};
+
 // The workspace's database (SQLite, WAL, foreign keys) and its content-addressed objects. A search holds the
 // workspace's lock (lock.h); readers and short writes of other processes (a stop request) go beside it. Thread-safe.
 // Every call is one transaction: after it returns, kill -9 and power loss lose nothing. Errors: environment (disk full,
@@ -135,6 +182,17 @@ class Store {
   virtual Result<int64_t> add_spend(const Spend& spend) = 0;
   virtual Status settle_spend(int64_t spend, double tokens, double dollars) = 0;
   virtual Result<std::vector<Spend>> spends(int64_t run) = 0;  // oldest first
+
+  virtual Result<int64_t> add_llm_call(const LlmCall& call) = 0;
+  // Writes how a sent call ended: state, finish, message, reply, tokens, dollars, seconds.
+  virtual Status end_llm_call(const LlmCall& call) = 0;
+  virtual Result<std::vector<LlmCall>> llm_calls(int64_t run) = 0;  // oldest first
+
+  // Adding a note that exists changes nothing; a second verdict on one note neither.
+  virtual Status add_note(const Note& note) = 0;
+  virtual Result<std::vector<Note>> notes(int64_t run) = 0;  // oldest first
+  virtual Status add_verdict(const NoteVerdict& verdict) = 0;
+  virtual Result<std::vector<NoteVerdict>> verdicts(int64_t run) = 0;
 
   // Content-addressed text: returns the SHA-256 name. Objects are written once, atomically.
   virtual Result<std::string> put_object(const std::string& bytes) = 0;

@@ -167,6 +167,56 @@ TEST_F(StoreTest, SpendsAreKeptUntilAndAfterTheyAreSettled) {
   EXPECT_DOUBLE_EQ(spends[0].dollars, 0.25);
 }
 
+TEST_F(StoreTest, ACallOfALanguageModelIsSentOnceAndEndsOnce) {
+  auto store = open();
+  const int64_t run = store->add_run(example_run("r")).value();
+  LlmCall call;
+  call.run = run;
+  call.batch = 2;
+  call.slot = 1;
+  call.purpose = "propose";
+  call.model = "local";
+  call.prompt_object = store->put_object("write a policy").value();
+  call.state = "sent";
+  call.id = store->add_llm_call(call).value();
+  EXPECT_FALSE(store->add_llm_call(call).ok()) << "the same attempt twice";
+  call.state = "answered";
+  call.finish = "stop";
+  call.reply_object = store->put_object("here it is").value();
+  call.input_tokens = 900;
+  call.output_tokens = 300;
+  call.dollars = 0.01;
+  ASSERT_TRUE(store->end_llm_call(call).ok());
+  LlmCall late = call;
+  late.state = "failed";
+  ASSERT_TRUE(store->end_llm_call(late).ok());
+  const auto calls = store->llm_calls(run).value();
+  ASSERT_EQ(calls.size(), 1u);
+  EXPECT_EQ(calls[0].state, "answered") << "an end is written once";
+  EXPECT_EQ(store->get_object(calls[0].reply_object).value(), "here it is");
+  EXPECT_EQ(calls[0].input_tokens, 900);
+  EXPECT_DOUBLE_EQ(calls[0].dollars, 0.01);
+}
+
+TEST_F(StoreTest, NotesAndTheirVerdictsAreWrittenOnce) {
+  auto store = open();
+  const int64_t run = store->add_run(example_run("r")).value();
+  const Note note{0, run, 1, 0, 0, "hypothesis", "less is more", R"({"metric":"speedup"})", 0};
+  ASSERT_TRUE(store->add_note(note).ok());
+  ASSERT_TRUE(store->add_note(note).ok());
+  auto notes = store->notes(run).value();
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_EQ(notes[0].prediction, note.prediction);
+  ASSERT_TRUE(store->add_verdict({notes[0].id, "confirmed", 0.2, 0.1, 0.3, "measured", 0}).ok());
+  ASSERT_TRUE(store->add_verdict({notes[0].id, "refuted", 0, 0, 0, "", 0}).ok());
+  const auto verdicts = store->verdicts(run).value();
+  ASSERT_EQ(verdicts.size(), 1u);
+  EXPECT_EQ(verdicts[0].verdict, "confirmed");
+  EXPECT_DOUBLE_EQ(verdicts[0].hi, 0.3);
+  EXPECT_FALSE(store->add_verdict({notes[0].id + 1, "confirmed", 0, 0, 0, "", 0}).ok()) << "no such note";
+  EXPECT_FALSE(store->add_note({0, run, 1, 0, 0, "gossip", "x", "{}", 0}).ok()) << "no such kind";
+}
+
 // A workspace of the first release is brought up to date with everything in it.
 TEST_F(StoreTest, AnOlderSchemaIsMigratedWithItsRows) {
   int64_t run = 0;
@@ -176,6 +226,7 @@ TEST_F(StoreTest, AnOlderSchemaIsMigratedWithItsRows) {
     ASSERT_TRUE(store->add_candidate(example_candidate(run, 1, 2), {}).ok());
   }
   raw_sql(
+      "DROP TABLE verdict; DROP TABLE note; DROP TABLE llm_call;"
       "DROP TABLE spend; ALTER TABLE run DROP COLUMN gpu_seconds_used; ALTER TABLE candidate DROP COLUMN arm;"
       "PRAGMA user_version = 1");
   EXPECT_FALSE(Store::open_read_only(folder_).ok());  // a reader may not migrate
