@@ -9,6 +9,7 @@
 #include "agent/llm/channel.h"
 #include "agent/options.h"
 #include "agent/standing.h"
+#include "core/base/text.h"
 #include "evals/json_reader.h"
 
 namespace vortex::agent {
@@ -21,7 +22,8 @@ constexpr double kSameWithin = 0.02;  // of a `same` that names no tolerance
 // Half the width of the interval of a difference of two independent estimates, from their half-widths.
 evals::Interval independent_difference(const evals::Interval& a, const evals::Interval& b) {
   const double value = a.value - b.value;
-  return {value, value - std::hypot(a.value - a.lo, b.hi - b.value), value + std::hypot(a.hi - a.value, b.value - b.lo)};
+  return {value, value - std::hypot(a.value - a.lo, b.hi - b.value),
+          value + std::hypot(a.hi - a.value, b.value - b.lo)};
 }
 
 std::optional<evals::Interval> metric_interval(const CandidateHistory& candidate, std::string_view stage,
@@ -90,13 +92,14 @@ db::NoteVerdict verdict_on(const db::Note& note, const Prediction& prediction, c
 std::string prediction_text(const json& entry) {
   const json& prediction = entry["prediction"];
   if (!prediction.is_object() || prediction.empty()) return {};
-  char by[40] = "";
-  const double amount = prediction.value("by", 0.0);
-  const bool same = prediction.value("direction", "") == "same";
-  if (amount > 0 || same) std::snprintf(by, sizeof by, same ? " within %.3g" : " by more than %.3g", amount);
-  const int64_t other = prediction.value("against", int64_t{0});
-  return " Predicted: " + prediction.value("metric", "") + " " + prediction.value("direction", "") + by + " than " +
-         (other == 0 ? "dense" : "candidate " + std::to_string(other)) + ".";
+  const double by = prediction.value("by", 0.0);
+  const int64_t number = prediction.value("against", int64_t{0});
+  const std::string other = number == 0 ? "dense" : "candidate " + std::to_string(number);
+  const std::string metric = prediction.value("metric", "");
+  const std::string direction = prediction.value("direction", "");
+  if (direction == "same") return " Predicted: " + metric + " within " + format_number(by) + " of " + other + ".";
+  return " Predicted: " + metric + " " + direction + " than " + other +
+         (by > 0 ? " by more than " + format_number(by) : std::string()) + ".";
 }
 
 std::string line_of(const json& entry) {

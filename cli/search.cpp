@@ -19,6 +19,7 @@
 #include "cli/front_table.h"
 #include "cli/policy_files.h"
 #include "cli/verbs.h"
+#include "core/base/files.h"
 #include "core/base/rng.h"
 #include "core/model/model.h"
 #include "core/vflow/cost.h"
@@ -41,6 +42,7 @@ struct SearchArguments {
   bool new_duration = false;   // --for was given
   bool new_max_evals = false;  // --max-evals was given
   std::string config;          // read by complete_arguments
+  std::string models_file;
   agent::SearchOptions options;
 };
 
@@ -96,6 +98,9 @@ Result<agent::SearchOptions> options_of(const SearchArguments& arguments, const 
   options.job.prefix_folder = fs::absolute(fs::path(context.workspace) / "prefixes", ec).string();
   options.job.stages = {evals::Stage::kCompile, evals::Stage::kValidate, evals::Stage::kRecall, evals::Stage::kRace,
                         evals::Stage::kSpeed};
+  if (!arguments.models_file.empty()) {
+    VORTEX_ASSIGN(options.writer.models, read_file(arguments.models_file));
+  }
   if (options.writer.mode == "innovate") options.job.stages = {evals::Stage::kCompile, evals::Stage::kValidate};
   for (std::string* folder :
        {&options.writer.prompts_folder, &options.writer.replies_folder, &options.writer.record_folder}) {
@@ -216,10 +221,11 @@ void add_task_options(CLI::App* verb, evals::TaskSpec& task) {
   verb->add_option("--task-seed", task.seed, "seed of the problems");
 }
 
-void add_writer_options(CLI::App* verb, agent::WriterOptions& writer) {
+void add_writer_options(CLI::App* verb, agent::WriterOptions& writer, std::string& models_file) {
   verb->add_option("--mode", writer.mode,
                    "of the proposers llm, command and recorded: iterate, or innovate (no benchmark)")
       ->check(CLI::IsMember({"iterate", "innovate"}));
+  verb->add_option("--models", models_file, "proposer llm: file of language models (JSON; docs/proposers.md)");
   verb->add_option("--command", writer.command, "proposer command: the program that writes policies");
   verb->add_option("--command-deadline", writer.command_seconds, "seconds until its reply must be there");
   verb->add_option("--replies", writer.replies_folder, "proposer recorded: folder of kept replies");
@@ -254,7 +260,7 @@ void add_search(CLI::App& app, Context& context) {
   verb->add_option("--seed", options.seed, "of every decision and draw");
   verb->add_option("--proposer", options.proposer, "who writes policies")
       ->check(CLI::IsMember(agent::proposer_names()));
-  add_writer_options(verb, options.writer);
+  add_writer_options(verb, options.writer, arguments->models_file);
   verb->add_option("--seeds", options.seeds_folder, "folder of first policies (built-in examples)");
   verb->add_option("--rank-speed", arguments->rank_speed, "measured or modelled (deterministic)")
       ->check(CLI::IsMember({"measured", "modelled"}));

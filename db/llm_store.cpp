@@ -13,9 +13,9 @@ constexpr const char* kCallColumns =
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 LlmCall read_call(Statement& row) {
-  return {row.integer(0), row.integer(1), row.integer(2),  row.integer(3),  row.integer(4), row.integer(5),
-          row.text(6),    row.text(7),    row.text(8),     row.text(9),     row.text(10),   row.text(11),
-          row.text(12),   row.integer(13), row.integer(14), row.real(15),    row.real(16),   row.real(17)};
+  return {row.integer(0), row.integer(1),  row.integer(2),  row.integer(3), row.integer(4), row.integer(5),
+          row.text(6),    row.text(7),     row.text(8),     row.text(9),    row.text(10),   row.text(11),
+          row.text(12),   row.integer(13), row.integer(14), row.real(15),   row.real(16),   row.real(17)};
 }
 
 }  // namespace

@@ -71,10 +71,9 @@ class ProgramRun {
 
  private:
   void step() {
-    std::array<pollfd, 4> watched = {pollfd{output_open_ ? leash_->output() : -1, POLLIN, 0},
-                                     pollfd{error_open_ ? leash_->error() : -1, POLLIN, 0},
-                                     pollfd{leash_->exited(), POLLIN, 0},
-                                     pollfd{unsent_.empty() ? -1 : leash_->input(), POLLOUT, 0}};
+    std::array<pollfd, 4> watched = {
+        pollfd{output_open_ ? leash_->output() : -1, POLLIN, 0}, pollfd{error_open_ ? leash_->error() : -1, POLLIN, 0},
+        pollfd{leash_->exited(), POLLIN, 0}, pollfd{unsent_.empty() ? -1 : leash_->input(), POLLOUT, 0}};
     ::poll(watched.data(), watched.size(), kPollMs);
     if (watched[0].revents != 0) output_open_ = read_some(leash_->output(), outcome_.output);
     if (watched[1].revents != 0) error_open_ = read_some(leash_->error(), outcome_.log);
@@ -114,16 +113,11 @@ class ProgramRun {
 };
 
 std::string input_of(const Ask& ask) {
-  json input = {{"version", 1},
-                {"purpose", ask.purpose},
-                {"batch", ask.batch},
-                {"slot", ask.slot},
-                {"draw", ask.draw},
-                {"round", ask.round},
-                {"system", ask.system},
-                {"prompt", ask.prompt},
-                {"context", ask.context},
-                {"reply_schema", ask.reply_schema}};
+  json input = {{"version", 1},           {"purpose", ask.purpose},
+                {"batch", ask.batch},     {"slot", ask.slot},
+                {"draw", ask.draw},       {"round", ask.round},
+                {"system", ask.system},   {"prompt", ask.prompt},
+                {"context", ask.context}, {"reply_schema", ask.reply_schema}};
   return input.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
@@ -201,8 +195,7 @@ Result<std::unique_ptr<Proposer>> make_command_proposer(const ProposerSetup& set
                            "name one with --command; docs/proposers.md says what it gets and gives");
   }
   return make_writer(setup, std::make_unique<CommandChannel>(setup.options->writer.command,
-                                                              setup.options->writer.command_seconds,
-                                                              setup.should_stop));
+                                                             setup.options->writer.command_seconds, setup.should_stop));
 }
 
 }  // namespace vortex::agent

@@ -235,9 +235,8 @@ json reply_schema() {
                                       {"hypothesis", hypothesis},
                                       {"module", text_schema()},
                                       {"config", text_schema()}});
-  return object_schema({{"variants", {{"type", "array"}, {"items", variant}}},
-                        {"anti_patterns", texts},
-                        {"questions", texts}});
+  return object_schema(
+      {{"variants", {{"type", "array"}, {"items", variant}}}, {"anti_patterns", texts}, {"questions", texts}});
 }
 
 }  // namespace vortex::agent

@@ -34,8 +34,8 @@ struct WrittenReply {
   std::vector<std::string> remarks;  // what could not be read, in words; the rest counts
 };
 
-// Reads a reply: a JSON object of reply_schema(), bare or in a fence; or Markdown with, for every variant, a `json` block
-// about it, a `python` block with the module and a `json` block with the configuration (any key that begins with
+// Reads a reply: a JSON object of reply_schema(), bare or in a fence; or Markdown with, for every variant, a `json`
+// block about it, a `python` block with the module and a `json` block with the configuration (any key that begins with
 // vortex_). Text of any kind is taken: what cannot be read becomes a remark. At most 16 variants and 64 KiB a source.
 WrittenReply read_reply(std::string_view text);
 

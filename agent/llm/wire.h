@@ -27,7 +27,7 @@ struct ChatRequest {
   double temperature = -1;  // below 0: the endpoint's default
   bool stream = true;
   OutputForm output = OutputForm::kText;
-  nlohmann::json schema;  // of the reply, for kSchema and kTool
+  nlohmann::json schema;                            // of the reply, for kSchema and kTool
   nlohmann::json extra = nlohmann::json::object();  // members put into the body as they are
 };
 

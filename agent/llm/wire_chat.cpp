@@ -101,7 +101,8 @@ class Reader final : public StreamReader {
 }  // namespace
 
 const WireFormat kChatCompletions = {
-    "chat", "/chat/completions", headers, body, read,
-    []() -> std::unique_ptr<StreamReader> { return std::make_unique<Reader>(); }};
+    "chat",  "/chat/completions",
+    headers, body,
+    read,    []() -> std::unique_ptr<StreamReader> { return std::make_unique<Reader>(); }};
 
 }  // namespace vortex::agent

@@ -93,8 +93,9 @@ class Reader final : public StreamReader {
 
 }  // namespace
 
-const WireFormat kMessages = {"messages", "/messages", headers, body, read, []() -> std::unique_ptr<StreamReader> {
-                                return std::make_unique<Reader>();
-                              }};
+const WireFormat kMessages = {"messages", "/messages",
+                              headers,    body,
+                              read,       []() -> std::unique_ptr<StreamReader> {
+                                return std::make_unique<Reader>(); }};
 
 }  // namespace vortex::agent

@@ -21,8 +21,8 @@ json body(const ChatRequest& request) {
         {"format", {{"type", "json_schema"}, {"name", kReplyTool}, {"strict", true}, {"schema", request.schema}}}};
   }
   if (request.output == OutputForm::kTool) {
-    body["tools"] = json::array(
-        {{{"type", "function"}, {"name", kReplyTool}, {"parameters", request.schema}, {"strict", true}}});
+    body["tools"] =
+        json::array({{{"type", "function"}, {"name", kReplyTool}, {"parameters", request.schema}, {"strict", true}}});
     body["tool_choice"] = {{"type", "function"}, {"name", kReplyTool}};
   }
   body.update(request.extra);
@@ -32,7 +32,8 @@ json body(const ChatRequest& request) {
 // A response object, whole: from a reply, or from the event that ends a stream.
 Result<ChatReply> read_response(const json& response) {
   const json& error = member_at(response, "error");
-  if (error.is_object()) return environment_error(error_message_of(response.dump(-1, ' ', false, json::error_handler_t::replace)));
+  if (error.is_object())
+    return environment_error(error_message_of(response.dump(-1, ' ', false, json::error_handler_t::replace)));
   const json& output = member_at(response, "output");
   if (!output.is_array()) return environment_error("the reply has no output");
   ChatReply reply;
@@ -93,8 +94,9 @@ class Reader final : public StreamReader {
 
 }  // namespace
 
-const WireFormat kResponses = {"responses", "/responses", headers, body, read, []() -> std::unique_ptr<StreamReader> {
-                                 return std::make_unique<Reader>();
-                               }};
+const WireFormat kResponses = {
+    "responses", "/responses", headers,
+    body,        read,         []() -> std::unique_ptr<StreamReader> {
+                                 return std::make_unique<Reader>(); }};
 
 }  // namespace vortex::agent

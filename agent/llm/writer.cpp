@@ -173,9 +173,9 @@ class Writer final : public Proposer {
   // Registers the hypothesis first: no candidate exists yet at this place, so nothing of it can be known.
   Result<std::optional<Proposal>> proposal_of(const ProposalContext& context, const Variant& variant) {
     if (variant.hypothesis) {
-      VORTEX_TRY(setup_.store->add_note({0, setup_.run, context.batch, context.slot, context.draw, "hypothesis",
-                                         variant.hypothesis->claim, to_json(variant.hypothesis->prediction).dump(),
-                                         0}));
+      VORTEX_TRY(
+          setup_.store->add_note({0, setup_.run, context.batch, context.slot, context.draw, "hypothesis",
+                                  variant.hypothesis->claim, to_json(variant.hypothesis->prediction).dump(), 0}));
     }
     Proposal proposal;
     proposal.source.module_text = variant.module;
@@ -194,8 +194,8 @@ class Writer final : public Proposer {
     std::vector<int64_t> parents;
     for (const db::Candidate& row : rows) {
       const bool is_named = std::find(named.begin(), named.end(), row.id) != named.end();
-      const bool repaired = context.draw > 0 && row.batch == context.batch && row.slot == context.slot &&
-                            row.draw == context.draw - 1;
+      const bool repaired =
+          context.draw > 0 && row.batch == context.batch && row.slot == context.slot && row.draw == context.draw - 1;
       if (repaired || (is_named && !row.module_object.empty() && row.batch < context.batch)) parents.push_back(row.id);
     }
     return parents;

@@ -16,6 +16,7 @@ using nlohmann::json;
 
 constexpr size_t kMaxFront = 12;
 constexpr size_t kMaxOthers = 12;
+constexpr size_t kMaxSeeds = 3;
 constexpr size_t kMaxFailures = 8;
 constexpr size_t kMaxDiagnostics = 1500;  // bytes
 
@@ -38,14 +39,9 @@ json task_facts(const SearchOptions& options) {
   return task;
 }
 
-json model_facts(const vflow::ModelGeometry& model, const SearchOptions& options) {
-  return {{"path", options.job.model_path},
-          {"layers", model.layers},
-          {"query_heads", model.num_q_heads},
-          {"kv_heads", model.num_kv_heads},
-          {"head_dim", model.head_dim},
-          {"kv_lora_rank", model.kv_lora_rank},
-          {"rope_dim", model.rope_dim},
+json model_facts(const vflow::ModelGeometry& model) {
+  return {{"layers", model.layers},      {"query_heads", model.num_q_heads},   {"kv_heads", model.num_kv_heads},
+          {"head_dim", model.head_dim},  {"kv_lora_rank", model.kv_lora_rank}, {"rope_dim", model.rope_dim},
           {"context", model.max_context}};
 }
 
@@ -174,8 +170,14 @@ Result<json> gather_facts(db::Store& store, const History& history, const Search
                 {"variants", variants},
                 {"speed", rank_speed_name(options.rank_speed)},
                 {"task", task_facts(options)},
-                {"model", model_facts(context.model, options)},
+                {"model", model_facts(context.model)},
                 {"failures", failure_facts(history, context.batch)}};
+  facts["seeds"] = json::array();
+  for (const Seed& seed : *context.seeds) {
+    if (facts["seeds"].size() == kMaxSeeds) break;
+    facts["seeds"].push_back(
+        {{"name", seed.name}, {"module", seed.source.module_text}, {"config", seed.source.config_text}});
+  }
   for (const CandidateHistory& candidate : history.candidates) {
     if (candidate.row.origin == "dense") facts["dense"] = measured(candidate, options);
   }

@@ -10,10 +10,11 @@
 
 namespace vortex::agent {
 
-// What a writer is told, as JSON, from rows of batches before `context.batch` alone (and, for a repair, the refused draw
-// of its own slot): the same rows give the same bytes. Measured times are left out where speed is modelled.
+// What a writer is told, as JSON, from rows of batches before `context.batch` alone (and, for a repair, the refused
+// draw of its own slot): the same rows give the same bytes. Measured times are left out where speed is modelled.
 //
-//   {"batch", "slot", "draw", "mode", "variants", "task", "model", "dense", "front", "others", "failures", "notebook"}
+//   {"batch", "slot", "draw", "mode", "variants", "task", "model", "seeds", "dense", "front", "others", "failures",
+//    "notebook"}
 //
 // Sources are read from the store. docs/proposers.md explains the members.
 Result<nlohmann::json> gather_facts(db::Store& store, const History& history, const SearchOptions& options,

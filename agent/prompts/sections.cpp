@@ -12,11 +12,14 @@ using nlohmann::json;
 constexpr size_t kShownParents = 4;  // whose sources are printed
 
 __attribute__((format(printf, 1, 2))) std::string format(const char* pattern, ...) {
-  char text[512];
   va_list arguments;
   va_start(arguments, pattern);
-  std::vsnprintf(text, sizeof text, pattern, arguments);
+  va_list again;
+  va_copy(again, arguments);
+  std::string text(static_cast<size_t>(std::vsnprintf(nullptr, 0, pattern, arguments)), '\0');
   va_end(arguments);
+  std::vsnprintf(text.data(), text.size() + 1, pattern, again);
+  va_end(again);
   return text;
 }
 
@@ -42,8 +45,8 @@ std::string interval(const json& object, const char* key) {
 std::string numbers(const json& array) {
   std::string list;
   for (const json& entry : array) {
-    list += (list.empty() ? "" : " ") + (entry.is_number_integer() ? format("%lld", entry.get<long long>())
-                                                                   : format("%.3f", entry.get<double>()));
+    list += (list.empty() ? "" : " ") +
+            (entry.is_number_integer() ? format("%lld", entry.get<long long>()) : format("%.3f", entry.get<double>()));
   }
   return list;
 }
@@ -64,9 +67,9 @@ std::string parents_of(const json& entry) {
 std::string table_row(const json& entry) {
   const std::string layers = entry.contains("mass_per_layer") ? numbers(entry["mass_per_layer"]) : "-";
   const std::string mass = entry.contains("mass_recall") ? format("%.3f", number(entry, "mass_recall")) : "-";
-  const std::string pages =
-      entry.contains("cost") ? format("%.0f of %.0f", number(entry["cost"], "selected_pages"), number(entry["cost"], "pages"))
-                             : "-";
+  const std::string pages = entry.contains("cost") ? format("%.0f of %.0f", number(entry["cost"], "selected_pages"),
+                                                            number(entry["cost"], "pages"))
+                                                   : "-";
   return "| " + format("%lld", entry["candidate"].get<long long>()) + " | " + interval(entry, "accuracy") + " | " +
          interval(entry, "speed") + " | " + pages + " | " + mass + " | " + layers + " | " + parents_of(entry) + ": " +
          one_line(text(entry, "rationale"), 160) + " |\n";
@@ -128,33 +131,35 @@ std::string task_section(const json& facts) {
   } else if (task.contains("example")) {
     section += ". A prompt begins: `" + one_line(text(task["example"], "prompt"), 160) + "`";
   }
-  section += format("\n\nContext: up to %.0f tokens. Every candidate answers the same %.0f problems, %.0f time(s) each. ",
-                    number(facts["model"], "context"), number(task, "problems"), number(task, "trials"));
-  section += format(
-      "One that is worse than dense attention by more than %.2f, beyond doubt, is dropped on the way.\n",
-      number(task, "race_margin"));
+  section +=
+      format("\n\nContext: up to %.0f tokens. Every candidate answers the same %.0f problems, %.0f time(s) each. ",
+             number(facts["model"], "context"), number(task, "problems"), number(task, "trials"));
+  section += format("One that is worse than dense attention by more than %.2f, beyond doubt, is dropped on the way.\n",
+                    number(task, "race_margin"));
   return section;
 }
 
 std::string geometry_section(const json& facts) {
   const json& model = facts["model"];
-  std::string section = format("%.0f layers, %.0f query heads, %.0f kv heads (%.0f query heads share one), head size %.0f.",
-                               number(model, "layers"), number(model, "query_heads"), number(model, "kv_heads"),
-                               number(model, "query_heads") / std::max(1.0, number(model, "kv_heads")),
-                               number(model, "head_dim"));
+  std::string section =
+      format("%.0f layers, %.0f query heads, %.0f kv heads (%.0f query heads share one), head size %.0f.",
+             number(model, "layers"), number(model, "query_heads"), number(model, "kv_heads"),
+             number(model, "query_heads") / std::max(1.0, number(model, "kv_heads")), number(model, "head_dim"));
   if (number(model, "kv_lora_rank") > 0) {
     section += format(" Latent attention (MLA): rank %.0f, rope part %.0f.", number(model, "kv_lora_rank"),
                       number(model, "rope_dim"));
   }
-  return section + " Pages are chosen for every kv head by itself. `model_path`: \"" + text(model, "path") + "\".\n";
+  return section + " Pages are chosen for every kv head by itself.\n";
 }
 
 std::string limit_section(const json& facts) {
   const json& model = facts["model"];
   const double layers = number(model, "layers");
   std::string section =
-      "A decode step is as fast as memory lets it read. A dense layer reads K and V of every page. A sparse layer reads "
-      "the fields that the indexer uses of every middle page (a `[1, head_dim]` bf16 field costs 1/32 of a page's K and V "
+      "A decode step is as fast as memory lets it read. A dense layer reads K and V of every page. A sparse layer "
+      "reads "
+      "the fields that the indexer uses of every middle page (a `[1, head_dim]` bf16 field costs 1/32 of a page's K "
+      "and V "
       "at block size 16), then K and V of the chosen pages. Arithmetic is nearly free beside that.\n";
   section += format(
       "Context %.0f tokens = %.0f pages of 16. With one layer dense the gain is at most %.1fx, whatever the others do; "
@@ -182,8 +187,8 @@ std::string parents_section(const json& facts) {
   size_t shown = 0;
   for (const json& entry : facts["front"]) {
     if (shown++ == kShownParents) break;
-    section += format("### Candidate %lld (on the front with probability %.2f)\n\n", entry["candidate"].get<long long>(),
-                      number(entry, "probability"));
+    section += format("### Candidate %lld (on the front with probability %.2f)\n\n",
+                      entry["candidate"].get<long long>(), number(entry, "probability"));
     section += loss_line(entry) + cost_line(entry["cost"]) + "\n" + sources(entry) + "\n";
   }
   if (!section.empty()) return section;
@@ -193,7 +198,10 @@ std::string parents_section(const json& facts) {
     section += format("### Candidate %lld (not on the front)\n\n", entry["candidate"].get<long long>());
     section += loss_line(entry) + "\n" + sources(entry) + "\n";
   }
-  return section.empty() ? "None yet: dense attention stands alone.\n" : section;
+  if (!section.empty()) return section;
+  section = "None yet: dense attention stands alone. These seeds are evaluated beside your policies:\n\n";
+  for (const json& seed : facts["seeds"]) section += "### " + text(seed, "name") + "\n\n" + sources(seed) + "\n";
+  return section;
 }
 
 std::string others_section(const json& facts) {
