@@ -34,7 +34,7 @@ for target in "${targets[@]}"; do
     check) for f in examples/policies/*.py tests/cases/check/modules/*.py; do
         { cat "$f"; printf '\0'; cat "${f%.py}.json"; } > "$corpus/$(basename "$f")"; done ;;
     config) cp examples/policies/*.json "$corpus/" ;;
-    grading) printf '\\\\frac{1}{2}\\0So \\\\boxed{x=\\\\frac12 \\\\text{ or } [0,1)\\\\cup\\\\{2^{3},\\\\sqrt3\\\\}}' > "$corpus/seed" ;;
+    grading) printf '\\frac{1}{2}\0So \\boxed{x=\\frac12 \\text{ or } [0,1)\\cup\\{2^{3},\\sqrt3\\}}' > "$corpus/seed" ;;
     schedule) printf 'const int a = topk_val; if (a > 3) return max(a, int(cached_block_len * topk_ratio)); return 4;' > "$corpus/seed" ;;
   esac
   clang++ "${flags[@]}" -fsanitize=fuzzer,address,undefined "tests/fuzz/${target}_fuzz.cpp" "${objects[@]}" \
