@@ -35,8 +35,9 @@ class Key {
     if (model.key_env.empty()) return key;
     const char* value = std::getenv(model.key_env.c_str());
     if (value == nullptr || *value == '\0') {
-      return candidate_error("the environment variable " + model.key_env + ", the key of " + model.name + ", is not set",
-                             "export it before the search; keys are never stored");
+      return candidate_error(
+          "the environment variable " + model.key_env + ", the key of " + model.name + ", is not set",
+          "export it before the search; keys are never stored");
     }
     key.text_ = value;
     return key;
@@ -220,8 +221,8 @@ Result<std::optional<Answer>> ask_model(const ModelSpec& model, const Roster& ro
   const int64_t most_output = model.max_output_tokens;
   int paid = 0;
   for (int tries = 1;; ++tries) {
-    VORTEX_ASSIGN(auto open, book.begin(ask, model.name, most_input + most_output,
-                                        model.dollars(most_input, most_output)));
+    VORTEX_ASSIGN(auto open,
+                  book.begin(ask, model.name, most_input + most_output, model.dollars(most_input, most_output)));
     if (!open) return std::optional<Answer>{};
     const Attempt attempt = attempt_once(model, *wire, key, ask, hooks);
     if (attempt.reply) {

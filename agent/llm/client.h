@@ -32,10 +32,10 @@ struct ClientHooks {
 };
 
 // Asks one model one question: repeats attempts that failed for a time (connection, 408, 425, 429, 5xx), at most two
-// that were probably paid for (a stream cut short, bytes that are no reply, a reply too long). Every attempt is a row and
-// is held in the budget before it is sent. Nothing when the budget does not allow it. Errors: environment, the endpoint
-// does not answer, wants another key, or the search is told to stop; candidate, it refuses the request as wrong (400,
-// 404, 422, ...).
+// that were probably paid for (a stream cut short, bytes that are no reply, a reply too long). Every attempt is a row
+// and is held in the budget before it is sent. Nothing when the budget does not allow it. Errors: environment, the
+// endpoint does not answer, wants another key, or the search is told to stop; candidate, it refuses the request as
+// wrong (400, 404, 422, ...).
 Result<std::optional<Answer>> ask_model(const ModelSpec& model, const Roster& roster, const Ask& ask, CallBook& book,
                                         const ClientHooks& hooks);
 

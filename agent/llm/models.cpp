@@ -37,7 +37,8 @@ Result<ModelSpec> model_from_json(const json& value, const std::string& path) {
   reader.optional("output", output);
   if (output == "schema") spec.output = OutputForm::kSchema;
   if (output == "tool") spec.output = OutputForm::kTool;
-  if (output != "text" && output != "schema" && output != "tool") reader.refuse("output", "must be text, schema or tool");
+  if (output != "text" && output != "schema" && output != "tool")
+    reader.refuse("output", "must be text, schema or tool");
   if (const json* extra = reader.find("extra", false)) {
     spec.extra = *extra;
     if (!extra->is_object()) reader.refuse("extra", "must be an object");
@@ -80,9 +81,7 @@ std::map<std::tuple<int64_t, int64_t>, std::string> writers_of(const std::vector
 }
 
 // Dollars a policy; models without a price count as the cheapest.
-double cost_of(const Arm& arm) {
-  return arm.policies > 0 ? arm.dollars / static_cast<double>(arm.policies) : 0.0;
-}
+double cost_of(const Arm& arm) { return arm.policies > 0 ? arm.dollars / static_cast<double>(arm.policies) : 0.0; }
 
 }  // namespace
 

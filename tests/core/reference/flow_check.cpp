@@ -98,8 +98,8 @@ void check_one(const std::string& module, nlohmann::json config, const std::stri
   ++counts.agree;
   row("agrees", name,
       std::to_string(checked.policy->program.indexer.nodes.size()) + " operations, " +
-          std::to_string(report.rows_scored) + " rows, " + std::to_string(report.same_choice) +
-          " as the oracle; " + codes(checked.diagnostics));
+          std::to_string(report.rows_scored) + " rows, " + std::to_string(report.same_choice) + " as the oracle; " +
+          codes(checked.diagnostics));
 }
 
 int check_folder(const fs::path& folder) {
