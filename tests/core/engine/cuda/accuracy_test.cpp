@@ -33,7 +33,7 @@ int solved(Engine& engine, const std::vector<evals::Problem>& all, RunStats* sta
   EXPECT_TRUE(outputs.ok()) << (outputs.ok() ? "" : outputs.error().message);
   int correct = 0;
   for (size_t i = 0; outputs.ok() && i < all.size(); ++i) {
-    correct += task->grade(all[i], tokenizer->decode((*outputs)[i].tokens)).correct ? 1 : 0;
+    correct += task->grade(all[i].answers.front(), tokenizer->decode((*outputs)[i].tokens)).correct ? 1 : 0;
   }
   return correct;
 }
