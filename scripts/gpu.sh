@@ -69,8 +69,8 @@ part() {
       fi ;;
     kernels) run kernels 90 "$bin/vortex-bench-kernels" --json "$out/kernels.json" ;;
     step)
-      run step-dense 60 "$bench" step 64x8192 32x16384 --device cuda --kv-gb 61
-      run step-topk 60 "$bench" step 64x8192 32x16384 1x16384 8x16384 --device cuda --kv-gb 63 "${pages[@]}"
+      run step-dense 60 "$bench" step 64x8192 32x16384 --device cuda --kv-gb 62
+      run step-topk 60 "$bench" step 64x8192 32x16384 8x16384 1x16384 --device cuda --kv-gb 63 "${pages[@]}"
       run step-topk-invariant 60 "$bench" step 64x8192 32x16384 --device cuda --kv-gb 63 --batch-invariant "${pages[@]}"
       run step-topk-fp8 60 "$bench" step 64x8192 128x8192 --device cuda --max-batch 128 --kv fp8_e4m3 --kv-gb 66 "${pages[@]}" ;;
     trace)

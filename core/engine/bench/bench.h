@@ -27,7 +27,7 @@ struct Options {
   double ratio = -1;                    // budget as a share of the pages; < 0: the policy's own
   std::vector<int> dense_layers;        // of the policy, where pages or ratio are given
   int max_batch = 64;
-  int max_context = 16384;
+  int max_context = 17408;
   double kv_gigabytes = 0;  // 0: what the batch needs, or all that is free
   int threads = 1;
   bool batch_invariant = false;

@@ -80,11 +80,13 @@ Result<std::optional<vflow::Policy>> find_policy(const Options& options, const m
     config["vortex_topk_ratio"] = std::max(0.0, options.ratio);
     config["vortex_layers_skip"] = options.dense_layers;
   }
-  if (!options.kv.empty()) config["kv_cache_dtype"] = options.kv;
   VORTEX_ASSIGN(const std::string module, read_file(options.policy));
   const vflow::PolicySource source{module, config.dump(), options.policy, options.config};
   vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(model, options.max_context, 0));
   if (!report.policy) return candidate_error(vflow::render(report.diagnostics));
+  if (!options.kv.empty()) {  // a configuration cannot ask for fp8 yet
+    VORTEX_ASSIGN(report.policy->config.kv_dtype, kv_dtype_of(options));
+  }
   return std::move(report.policy);
 }
 

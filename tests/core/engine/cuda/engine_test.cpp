@@ -36,7 +36,8 @@ Distance distance(const std::vector<float>& cpu, const std::vector<float>& cuda,
   return d;
 }
 
-void expect_near_cpu(const std::optional<vflow::Policy>& policy, const CudaOptions& cuda, double mean_kl) {
+void expect_near_cpu(const std::optional<vflow::Policy>& policy, const CudaOptions& cuda, double mean_kl,
+                     double agreement) {
   const auto cpu_engine = chain_engine_on_cpu(options_of(1, kContext));
   const auto cuda_engine = chain_engine(options_of(1, kContext), cuda);
   ASSERT_TRUE(cpu_engine->set_policy(policy).ok());
@@ -53,22 +54,24 @@ void expect_near_cpu(const std::optional<vflow::Policy>& policy, const CudaOptio
     const Distance d = distance(expected, *actual, 1024);
     EXPECT_LT(d.mean, mean_kl);
     EXPECT_FALSE(std::isnan(d.worst));
-    EXPECT_GT(d.agree, 0.9);
+    EXPECT_GT(d.agree, agreement);
   }
 }
 
-TEST_F(CudaEngineTest, DenseLogitsAreTheCpuEnginesToRounding) { expect_near_cpu(std::nullopt, {}, 2e-3); }
+TEST_F(CudaEngineTest, DenseLogitsAreTheCpuEnginesToRounding) { expect_near_cpu(std::nullopt, {}, 2e-3, 0.9); }
 
 TEST_F(CudaEngineTest, SparseLogitsAreTheCpuEnginesToRounding) {
-  expect_near_cpu(load_policy("block_topk", budget(6, {0}), kContext), {}, 5e-3);
+  expect_near_cpu(load_policy("block_topk", budget(6, {0}), kContext), {}, 5e-3, 0.9);
 }
 
+// On random tokens distributions are flat, so a little noise already moves the most probable token: three bits of
+// mantissa keep it more often than two.
 TEST_F(CudaEngineTest, Fp8KvStaysNear) {
-  for (const vflow::Dtype dtype : {vflow::Dtype::kFp8E4m3, vflow::Dtype::kFp8E5m2}) {
-    CudaOptions cuda;
-    cuda.kv_dtype = dtype;
-    expect_near_cpu(std::nullopt, cuda, dtype == vflow::Dtype::kFp8E4m3 ? 0.05 : 0.15);
-  }
+  CudaOptions cuda;
+  cuda.kv_dtype = vflow::Dtype::kFp8E4m3;
+  expect_near_cpu(std::nullopt, cuda, 0.05, 0.85);
+  cuda.kv_dtype = vflow::Dtype::kFp8E5m2;
+  expect_near_cpu(std::nullopt, cuda, 0.15, 0.7);
 }
 
 // The same KV must come from a snapshot as from a fresh prefill, and dense decoding must go on alike.
