@@ -19,6 +19,7 @@ __device__ __forceinline__ int position_of_key(int per_thread, int j) {
 // A row's keys, a fixed number a thread in registers.
 template <int kPerThread>
 struct RegisterKeys {
+  static constexpr int kUnroll = kPerThread;  // registers have no addresses
   const unsigned (&keys)[kPerThread];
   __device__ __forceinline__ static constexpr int per_thread() { return kPerThread; }
   __device__ __forceinline__ unsigned operator[](int j) const { return keys[j]; }
@@ -27,6 +28,7 @@ struct RegisterKeys {
 // A row's `count` keys in memory, spread over kThreads threads.
 template <int kThreads>
 struct MemoryKeys {
+  static constexpr int kUnroll = 4;
   const unsigned* keys;
   int count;
   __device__ __forceinline__ int per_thread() const { return (count + kThreads - 1) / kThreads; }
@@ -45,6 +47,7 @@ template <int kThreads, int kBits, class Keys, class Emit>
 __device__ __forceinline__ void select_largest(const Keys& keys, int k, int enough, Emit emit) {
   constexpr unsigned kAll = 0xffffffffU;
   constexpr int kWarps = kThreads / 32;
+  constexpr int kUnroll = Keys::kUnroll;
   __shared__ int warp_counts[2][kWarps];
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
@@ -54,7 +57,7 @@ __device__ __forceinline__ void select_largest(const Keys& keys, int k, int enou
   int buffer = 0;
   const auto count_from = [&](unsigned bound) {
     int count = 0;
-#pragma unroll 8
+#pragma unroll kUnroll
     for (int j = 0; j < per_thread; ++j) count += keys[j] >= bound ? 1 : 0;
     count = __reduce_add_sync(kAll, count);
     if (lane == 0) warp_counts[buffer][warp] = count;
@@ -87,7 +90,7 @@ __device__ __forceinline__ void select_largest(const Keys& keys, int k, int enou
 
   int my_wins = 0;
   int my_ties = 0;
-#pragma unroll 8
+#pragma unroll kUnroll
   for (int j = 0; j < per_thread; ++j) {
     my_wins += wins(keys[j]) ? 1 : 0;
     my_ties += ties(keys[j]) ? 1 : 0;
@@ -113,7 +116,7 @@ __device__ __forceinline__ void select_largest(const Keys& keys, int k, int enou
   }
   const int ties_taken = k - total_wins;
   const unsigned lanes_below = (1U << lane) - 1;
-#pragma unroll 8
+#pragma unroll kUnroll
   for (int j = 0; j < per_thread; ++j) {
     const bool win = wins(keys[j]);
     const bool tie = ties(keys[j]);

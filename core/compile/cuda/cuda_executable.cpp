@@ -197,10 +197,13 @@ class PolicyKernels final : public CudaExecutable {
     if (budget.everything_fits) {
       return n;
     }
-    int64_t chosen = budget.bos + budget.eos + policy_.config.reserved_bos + policy_.config.reserved_eos;
+    int64_t reserved = budget.bos + budget.eos;
+    int64_t chosen = 0;
     for (const int k : generated_.own_ks) {
+      reserved = k > 0 ? policy_.config.reserved_bos + policy_.config.reserved_eos : reserved;
       chosen += k > 0 ? k : budget.middle;
     }
+    chosen += reserved;
     return static_cast<int>(std::min<int64_t>(n, chosen));
   }
 

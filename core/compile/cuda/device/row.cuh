@@ -76,7 +76,7 @@ template <int team, int bytes, int at>
 __device__ __forceinline__ void stage_field(const void* field, const int* pages, int count, int kv_head, int kv_heads,
                                             unsigned char* records) {
   constexpr int kChunks = bytes / 16;
-#pragma unroll 8
+#pragma unroll 4
   for (int i = static_cast<int>(threadIdx.x) % team; i < count * kChunks; i += team) {
     const int page = i / kChunks;
     const int chunk = i % kChunks;

@@ -39,7 +39,7 @@ TEST(CudaBuild, EveryModuleOfTheRepositoryBecomesACubin) {
 
 // Many more with VORTEX_LONG=1. The device tests compile a thousand others.
 TEST(CudaBuild, RandomPoliciesBecomeCubins) {
-  const int count = std::getenv("VORTEX_LONG") != nullptr ? 2000 : 120;
+  const int count = std::getenv("VORTEX_LONG") != nullptr ? 2000 : 100;
   for (int i = 0; i < count; ++i) {
     SCOPED_TRACE(i);
     const RandomPolicy one = random_policy(100000 + i);
