@@ -5,7 +5,9 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <sstream>
 
 #include "core/base/text.h"
 
@@ -64,6 +66,24 @@ std::string duration_text(double seconds) {
     std::snprintf(text, sizeof text, "%lldh%02lldm", whole / 3600, whole / 60 % 60);
   }
   return text;
+}
+
+std::string command_line(const Context& context, const std::string& arguments) {
+  namespace fs = std::filesystem;
+  std::error_code ec;
+  const fs::path self = fs::read_symlink("/proc/self/exe", ec);
+  std::string program = "vortex";
+  const char* variable = std::getenv("PATH");
+  std::istringstream folders(variable != nullptr ? variable : "");
+  fs::path found;
+  for (std::string folder; found.empty() && std::getline(folders, folder, ':');) {
+    if (fs::exists(fs::path(folder) / program, ec)) found = fs::path(folder) / program;
+  }
+  if (!self.empty() && (found.empty() || !fs::equivalent(found, self, ec))) {
+    const fs::path near = fs::proximate(self, ec);
+    program = !ec && near.string().size() < self.string().size() ? near.string() : self.string();
+  }
+  return program + " " + arguments + (context.workspace == ".vortex" ? "" : " --workspace " + context.workspace);
 }
 
 Result<db::Run> find_run(db::Store& store, const std::string& name) {

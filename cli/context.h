@@ -35,6 +35,10 @@ Result<double> parse_duration(const std::string& text);
 // "45s", "4m10s", "7h02m".
 std::string duration_text(double seconds);
 
+// A command of this program as the user can paste it: with the path that leads to it from here, unless the shell finds
+// it by its name, and with the workspace, unless that is the default.
+std::string command_line(const Context& context, const std::string& arguments);
+
 // The run that a user means: by name or id, the newest when the text is empty.
 Result<db::Run> find_run(db::Store& store, const std::string& name);
 // A candidate that a user named by its number.

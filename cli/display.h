@@ -6,7 +6,8 @@
 
 namespace vortex::cli {
 
-// Live progress of a search on stderr: one moving line on a terminal, else a line a candidate.
+// Live progress of a search on stderr: a line a candidate, and where the search stands: on a terminal in one moving
+// line, else in a line a minute.
 class Display {
  public:
   explicit Display(const agent::SearchOptions& options);
@@ -21,11 +22,13 @@ class Display {
 
  private:
   void print(const std::string& line);
+  void show_moving(std::string line);
   std::string status_line(agent::StopLevel stop) const;
 
   double limit_;  // seconds; 0: none
   bool moving_;
   bool line_open_ = false;
+  double told_ = 0;  // seconds used when the last line of a minute was printed
   agent::Progress progress_;
 };
 

@@ -16,6 +16,26 @@ nlohmann::json optional_json(const std::optional<evals::Interval>& interval) {
   return interval ? interval_json(*interval) : nlohmann::json();
 }
 
+// Dense attention is the first candidate that climbs, and so the first point of all.
+void add_baseline(const std::vector<agent::Point>& all, std::vector<agent::Point>& front) {
+  const auto is_dense = [](const agent::Point& point) { return point.key == "dense"; };
+  if (std::any_of(front.begin(), front.end(), is_dense)) return;
+  const auto dense = std::find_if(all.begin(), all.end(), is_dense);
+  if (dense != all.end()) front.insert(front.begin(), *dense);
+}
+
+// The first part of what its parents or its rationale say.
+std::string made_by(const agent::CandidateHistory& candidate) {
+  constexpr size_t kShown = 44;
+  std::string text = candidate.row.rationale;
+  if (!candidate.parents.empty()) {
+    text = "from #" + std::to_string(candidate.parents.front().parent) + ": " + candidate.parents.front().operation;
+  } else {
+    text = text.substr(0, text.find(':'));
+  }
+  return text.size() <= kShown ? text : text.substr(0, kShown - 3) + "...";
+}
+
 }  // namespace
 
 std::optional<evals::Interval> stage_metric(const agent::CandidateHistory& candidate, std::string_view stage,
@@ -29,8 +49,9 @@ std::optional<evals::Interval> stage_metric(const agent::CandidateHistory& candi
 
 std::vector<FrontRow> front_rows(const agent::History& history, const agent::SearchOptions& options) {
   const agent::Standing standing = agent::standing_of(history, options);
-  const std::vector<agent::Point> points = standing.front();
-  const std::vector<double> probability = standing.front_probability();
+  std::vector<agent::Point> points = standing.front();
+  add_baseline(standing.archive().points(), points);
+  const std::vector<double> probability = agent::nondominated_probability(points, options.seed);
   std::vector<FrontRow> rows;
   for (size_t i = 0; i < points.size(); ++i) {
     const agent::CandidateHistory* candidate = history.find(points[i].candidate);
@@ -39,6 +60,7 @@ std::vector<FrontRow> front_rows(const agent::History& history, const agent::Sea
     row.id = points[i].candidate;
     row.origin = candidate->row.origin;
     row.rationale = candidate->row.rationale;
+    row.made_by = made_by(*candidate);
     row.accuracy = points[i].accuracy;
     row.speed = points[i].speed;
     row.tokens_per_s = stage_metric(*candidate, "speed", "tokens_per_s");
@@ -52,11 +74,11 @@ std::vector<FrontRow> front_rows(const agent::History& history, const agent::Sea
 }
 
 Table front_table(const std::vector<FrontRow>& rows) {
-  Table table({"id", "origin", "accuracy", "speed over dense", "tok/s", "P(on front)", "confirmed accuracy"});
+  Table table({"id", "origin", "accuracy", "speed over dense", "tok/s", "P(on front)", "confirmed accuracy", "what"});
   for (const FrontRow& row : rows) {
     table.add({std::to_string(row.id), row.origin, interval_text(row.accuracy, 3), interval_text(row.speed, 2),
                row.tokens_per_s ? fixed(row.tokens_per_s->value, 1) : "-", fixed(row.front_probability, 2),
-               optional_text(row.confirmed, 3)});
+               optional_text(row.confirmed, 3), row.made_by});
   }
   return table;
 }
@@ -65,6 +87,7 @@ nlohmann::json to_json(const FrontRow& row) {
   return {{"candidate", row.id},
           {"origin", row.origin},
           {"rationale", row.rationale},
+          {"made_by", row.made_by},
           {"accuracy", interval_json(row.accuracy)},
           {"speed_over_dense", interval_json(row.speed)},
           {"tokens_per_s", optional_json(row.tokens_per_s)},

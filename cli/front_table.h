@@ -12,11 +12,12 @@
 
 namespace vortex::cli {
 
-// One member of a search's front. Intervals are 95 % ones.
+// One member of a search's front, or the dense baseline, which is always shown. Intervals are 95 % ones.
 struct FrontRow {
   int64_t id = 0;
   std::string origin;                           // "dense" for the baseline
   std::string rationale;                        // in words, from the proposer
+  std::string made_by;                          // what was done to its parents, or the seed's name; short
   evals::Interval accuracy;                     // on the search problems
   evals::Interval speed;                        // over dense attention's
   std::optional<evals::Interval> tokens_per_s;  // nothing when the speed stage did not run
@@ -25,7 +26,8 @@ struct FrontRow {
   bool is_dense() const { return origin == "dense"; }
 };
 
-// The front of a search as its rows tell it, fastest last.
+// The front of a search as its rows tell it, fastest last. Dense attention, once measured, is the first row even when
+// it is dominated (its probability says so): every other number is read against it.
 std::vector<FrontRow> front_rows(const agent::History& history, const agent::SearchOptions& options);
 Table front_table(const std::vector<FrontRow>& rows);
 nlohmann::json to_json(const FrontRow& row);

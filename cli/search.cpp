@@ -147,6 +147,15 @@ Result<Sitting> resumed_sitting(db::Store& store, const SearchArguments& argumen
   return sitting;
 }
 
+// ": 9 pass, 3 pruned"
+std::string verdicts_text(const agent::Progress& progress) {
+  std::string text;
+  for (const auto& [verdict, count] : progress.verdicts) {
+    text += (text.empty() ? ": " : ", ") + std::to_string(count) + " " + verdict;
+  }
+  return text;
+}
+
 void print_end(const Context& context, const std::vector<FrontRow>& rows, const db::Run& run,
                const agent::Progress& progress, agent::SearchEnd end) {
   if (context.format() != Format::kText) {
@@ -155,19 +164,21 @@ void print_end(const Context& context, const std::vector<FrontRow>& rows, const 
     print_records(context.format(), "front", items);
     return;
   }
-  std::cout << "\nThe front of search " << run.name << " (" << progress.evaluated << " candidates evaluated, "
-            << progress.refused << " refused before a worker, " << duration_text(progress.seconds_used) << "):\n\n"
+  std::cout << "\nThe front of search " << run.name << " after " << duration_text(progress.seconds_used) << ": "
+            << progress.evaluated << " candidates evaluated" << verdicts_text(progress) << ", " << progress.refused
+            << " refused before a worker\n\n"
             << front_table(rows).text() << "\n";
   const int64_t best = rows.empty() ? 1 : rows.back().id;
-  const std::string vortex = std::string("vortex ");
-  const std::string where = context.workspace == ".vortex" ? "" : " --workspace " + context.workspace;
-  std::cout << "Look further:\n"
-            << "  " << vortex << "show " << best << where << "      source, stages and evidence of a candidate\n"
-            << "  " << vortex << "replay front" << where << "  must reproduce every token\n"
-            << "  " << vortex << "report" << where << "        the morning brief\n";
-  if (end == agent::SearchEnd::kInterrupted) {
-    std::cout << "Interrupted. Continue with:\n  " << vortex << "search --resume " << run.name << where << "\n";
-  }
+  std::cout << "Look further:\n";
+  const auto hint = [&](const std::string& arguments, const char* meaning) {
+    std::cout << "  " << command_line(context, arguments) << "\n      " << meaning << "\n";
+  };
+  hint("show " + std::to_string(best), "source, stages and evidence of a candidate");
+  hint("replay front", "decodes again: must reproduce every token");
+  hint("report", "the morning brief");
+  const bool interrupted = end == agent::SearchEnd::kInterrupted;
+  hint("search --resume " + run.name + (interrupted ? "" : " --for 1h"),
+       interrupted ? "interrupted: this goes on" : "go on with this search");
 }
 
 Result<int> search(const SearchArguments& arguments, const Context& context) {
@@ -206,7 +217,8 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   display.close();
   if (!end.ok()) {
     Error error = end.error();
-    if (error.blame == Blame::kEnvironment) error.hint += "\nresume with: vortex search --resume " + sitting.run.name;
+    if (error.blame == Blame::kEnvironment)
+      error.hint += "\nresume with: " + command_line(context, "search --resume " + sitting.run.name);
     return error;
   }
   VORTEX_ASSIGN(const agent::History history, agent::read_history(*store, sitting.run));
@@ -246,6 +258,7 @@ void add_search(CLI::App& app, Context& context) {
   options.job.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   options.job.task.problems = 24;
   options.job.recall_problems = 2;
+  options.job.speed_tokens = 16;
   CLI::App* verb = add_verb(app, context, "search", "Search for policies: the main job.", [arguments, &context, &app] {
     const CLI::App* parsed = app.get_subcommand("search");
     arguments->new_duration = parsed->count("--for") > 0;

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Configures and builds everything into build/<preset> (default: cuda, which falls back to CPU without a toolkit).
+# Configures and builds into build/<preset> (default: cuda, which falls back to CPU without a toolkit): everything, or the
+# targets that VORTEX_TARGETS names.
 # usage: scripts/build.sh [preset] [cmake options...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-cuda}
 shift || true
-cmake --preset "$preset" "$@" >"/tmp/vortex-configure.$$" 2>&1 || { cat "/tmp/vortex-configure.$$" >&2; rm -f "/tmp/vortex-configure.$$"; exit 1; }
-rm -f "/tmp/vortex-configure.$$"
-cmake --build --preset "$preset"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+cmake --preset "$preset" "$@" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+# shellcheck disable=SC2086
+cmake --build --preset "$preset" ${VORTEX_TARGETS:+--target $VORTEX_TARGETS}

@@ -7,7 +7,7 @@ packages=(
   cmake ninja-build g++ ccache mold clang-format git python3
   libtorch-dev libopenblas0-pthread
   nlohmann-json3-dev libcli11-dev libboost-dev libboost-filesystem-dev
-  libsqlite3-dev libcurl4-openssl-dev libssl-dev libpcre2-dev libutf8proc-dev
+  libsqlite3-dev sqlite3 procps libcurl4-openssl-dev libssl-dev libpcre2-dev libutf8proc-dev
   libgtest-dev libgmock-dev libbenchmark-dev
 )
 

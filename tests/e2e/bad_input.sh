@@ -37,5 +37,39 @@ mkdir truncated; cp "$model"/*.json truncated/; head -c 100000 "$model/model.saf
 expect 1 "safetensors" "$vortex" search --model truncated --workspace w2 --definitions 24 --chain 4 --problems 2
 touch file
 expect 3 "file" "$vortex" search --model "$model" --workspace file/w
+sed 's/Sum(dim=2)/Sum(dim=1)/' quest.py > shapes.py; cp quest.json shapes.json
+expect 1 "shapes.py:" "$vortex" check shapes.py --model "$model"
+sed 's/(1, head_dim), "key_min"/(4000000, head_dim), "key_min"/' quest.py > huge.py; cp quest.json huge.json
+expect 1 "huge.py:" "$vortex" check huge.py --model "$model"
+printf '[search\nfor = ' > broken.toml
+expect 1 "broken.toml" "$vortex" search --model "$model" --config broken.toml --workspace w3
+printf 'problemz = 3\n' > misspelled.toml
+expect 1 "problemz" "$vortex" search --model "$model" --config misspelled.toml --workspace w3
+expect 1 "no workspace" "$vortex" front --workspace nothing-here
+expect 1 "no-such-run" "$vortex" search --resume no-such-run --workspace w4
+
+# A disk that is full: the search says so, keeps what it has, and goes on when there is room again.
+short=(--definitions 24 --chain 4 --problems 2 --confirm-problems 1 --max-evals 1 --for 10m --seed 2)
+on_full_disk() {
+  expect 3 "space\|full" "$vortex" search --model "$model" --workspace full "${short[@]}"
+  mount -o remount,size=400m full
+  run=$("$vortex" status --workspace full --format json 2>/dev/null | sed -n 's/.*"name": *"\([^"]*\)".*/\1/p' | head -n 1)
+  if [ -n "$run" ]; then
+    expect 0 "front" "$vortex" search --resume "$run" --workspace full
+  else
+    expect 0 "front" "$vortex" search --model "$model" --workspace full "${short[@]}"
+  fi
+}
+mkdir full
+for size in 40k 600k 2m; do
+  if ! mount -t tmpfs -o size=$size tmpfs full 2>/dev/null; then
+    echo "skipped: a full disk (mounting a small one needs root and CAP_SYS_ADMIN)"
+    break
+  fi
+  trap 'umount "$folder/full" 2>/dev/null; rm -rf "$folder"' EXIT
+  echo "a disk of $size"
+  on_full_disk
+  umount full
+done
 [ "$failures" -eq 0 ] || exit 1
 echo "bad input is refused clearly"
