@@ -7,7 +7,6 @@
 #include "agent/notebook.h"
 #include "agent/standing.h"
 #include "core/vflow/cost.h"
-#include "evals/tasks/task.h"
 
 namespace vortex::agent {
 namespace {
@@ -28,14 +27,6 @@ json task_facts(const SearchOptions& options) {
   const evals::TaskSpec& spec = options.job.task;
   json task = evals::to_json(spec);
   task["race_margin"] = options.job.race_margin;
-  const auto found = evals::find_task(spec.kind);
-  if (found.ok()) {
-    const evals::Problem example = (*found)->make_problem(spec, 0);
-    constexpr size_t kShown = 160;
-    task["example"] = {{"prompt", example.prompt.substr(0, kShown)},
-                       {"solution", example.solution.substr(0, kShown)},
-                       {"prompt_bytes", example.prompt.size()}};
-  }
   return task;
 }
 

@@ -128,8 +128,8 @@ std::string task_section(const json& facts) {
         "fetch one definition (5 tokens) from anywhere in the prompt by its exact name; each step of the second half "
         "looks a few tokens back into what was just written. One missed definition loses the problem.",
         number(task, "definitions"), number(task, "chain"));
-  } else if (task.contains("example")) {
-    section += ". A prompt begins: `" + one_line(text(task["example"], "prompt"), 160) + "`";
+  } else {
+    section += ": " + task.dump(-1, ' ', false, json::error_handler_t::replace) + ".";
   }
   section +=
       format("\n\nContext: up to %.0f tokens. Every candidate answers the same %.0f problems, %.0f time(s) each. ",
