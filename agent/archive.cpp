@@ -1,63 +1,16 @@
 #include "agent/archive.h"
 
 #include <algorithm>
-#include <cmath>
-#include <map>
 #include <numbers>
 
-#include "core/base/rng.h"
+#include "agent/worlds.h"
 
 namespace vortex::agent {
 namespace {
 
-constexpr int kWorlds = 500;
 // The bar of both comparisons: two disjoint 95 % intervals of equal width lie sqrt(2) * 1.96 standard errors of their
 // difference apart. One plain 95 % interval a comparison would let one in every few dozen equal policies in by luck.
 constexpr double kCaution = std::numbers::sqrt2;
-constexpr double kIntervalSigmas = 2 * 1.959964;  // width of a 95 % interval in standard deviations
-
-// Mean correctness of each problem, by the number that the problem has over all points; -1: not tried.
-struct ProblemTable {
-  size_t problems = 0;
-  std::vector<std::vector<double>> means;  // [point][problem]
-};
-
-ProblemTable tabulate(const std::vector<Point>& points) {
-  std::map<std::string, size_t> numbers;
-  for (const Point& point : points) {
-    for (const evals::Outcome& outcome : point.outcomes) numbers.emplace(outcome.problem, numbers.size());
-  }
-  ProblemTable table{numbers.size(), {}};
-  for (const Point& point : points) {
-    std::vector<double> correct(numbers.size(), 0.0);
-    std::vector<double> trials(numbers.size(), 0.0);
-    for (const evals::Outcome& outcome : point.outcomes) {
-      const size_t number = numbers.at(outcome.problem);
-      correct[number] += outcome.correct ? 1.0 : 0.0;
-      trials[number] += 1.0;
-    }
-    for (size_t i = 0; i < correct.size(); ++i) correct[i] = trials[i] > 0 ? correct[i] / trials[i] : -1.0;
-    table.means.push_back(std::move(correct));
-  }
-  return table;
-}
-
-// A standard normal number (Box and Muller 1958).
-double normal(Rng& rng) {
-  const double radius = std::sqrt(-2.0 * std::log(1.0 - rng.uniform()));
-  return radius * std::cos(2.0 * std::numbers::pi * rng.uniform());
-}
-
-double resampled_accuracy(const std::vector<double>& means, const std::vector<size_t>& sample, double fallback) {
-  double sum = 0;
-  double count = 0;
-  for (size_t problem : sample) {
-    if (means[problem] < 0) continue;
-    sum += means[problem];
-    count += 1;
-  }
-  return count > 0 ? sum / count : fallback;
-}
 
 bool dominates(double accuracy_a, double speed_a, double accuracy_b, double speed_b) {
   return accuracy_a >= accuracy_b && speed_a >= speed_b && (accuracy_a > accuracy_b || speed_a > speed_b);
@@ -88,12 +41,11 @@ bool Archive::add(Point point) {
   for (size_t i = 0; i < front_.size(); ++i) {
     const Point& incumbent = points_[front_[i]];
     const bool faster = compare_speed(challenger, incumbent) == Advantage::kBetter;
+    const double difference = evals::paired_mean(challenger.outcomes, incumbent.outcomes);
     // A difference whose value is not positive cannot have an interval above zero: the bootstrap can be spared.
-    const bool may_be_better = challenger.accuracy.value > incumbent.accuracy.value;
-    const bool more_accurate = may_be_better && compare_accuracy(challenger, incumbent, seed_) == Advantage::kBetter;
+    const bool more_accurate = difference > 0 && compare_accuracy(challenger, incumbent, seed_) == Advantage::kBetter;
     if (!faster && !more_accurate) return false;
-    leaves[i] = (faster && challenger.accuracy.value >= incumbent.accuracy.value) ||
-                (more_accurate && challenger.speed.value >= incumbent.speed.value);
+    leaves[i] = (faster && difference >= 0) || (more_accurate && challenger.speed.value >= incumbent.speed.value);
   }
   std::vector<size_t> front;
   for (size_t i = 0; i < front_.size(); ++i) {
@@ -109,28 +61,19 @@ bool Archive::on_front(int64_t candidate) const {
 }
 
 std::vector<double> nondominated_probability(const std::vector<Point>& points, uint64_t seed) {
-  const ProblemTable table = tabulate(points);
+  const Worlds worlds(points, seed);
   std::vector<double> wins(points.size(), 0.0);
-  std::vector<double> accuracy(points.size());
-  std::vector<double> speed(points.size());
-  std::vector<size_t> sample(table.problems);
-  for (int world = 0; world < kWorlds; ++world) {
-    Rng rng(stream_key(seed, static_cast<uint64_t>(world)));
-    for (size_t& problem : sample) problem = rng.below(table.problems);
-    for (size_t i = 0; i < points.size(); ++i) {
-      accuracy[i] = resampled_accuracy(table.means[i], sample, points[i].accuracy.value);
-      const double sigma = (points[i].speed.hi - points[i].speed.lo) / kIntervalSigmas;
-      speed[i] = points[i].speed.value + sigma * normal(rng);
-    }
+  for (int number = 0; number < Worlds::kCount; ++number) {
+    const Worlds::World world = worlds.draw(number);
     for (size_t i = 0; i < points.size(); ++i) {
       bool dominated = false;
       for (size_t j = 0; j < points.size() && !dominated; ++j) {
-        dominated = dominates(accuracy[j], speed[j], accuracy[i], speed[i]);
+        dominated = dominates(world.accuracy[j], world.speed[j], world.accuracy[i], world.speed[i]);
       }
       if (!dominated) wins[i] += 1.0;
     }
   }
-  for (double& win : wins) win /= kWorlds;
+  for (double& win : wins) win /= Worlds::kCount;
   return wins;
 }
 

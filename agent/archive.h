@@ -17,6 +17,7 @@ struct Point {
   std::vector<evals::Outcome> outcomes;  // on the search problems, paired over points
   evals::Interval accuracy;
   evals::Interval speed;  // over dense attention's
+  int rounds = 0;         // of further problems that it answered
 };
 
 // Is `a` better than `b`, as far as the data can tell?
@@ -41,6 +42,7 @@ class Archive {
 
   const std::vector<Point>& points() const { return points_; }
   const std::vector<size_t>& front() const { return front_; }  // indices into points(), in order of entry
+  uint64_t seed() const { return seed_; }
   bool on_front(int64_t candidate) const;
 
  private:
@@ -49,8 +51,7 @@ class Archive {
   std::vector<size_t> front_;
 };
 
-// For each point the share of resampled worlds in which no other of the points dominates it: accuracy is resampled by
-// problem, the same problems for all points; speed is drawn from a normal with the interval's width. Deterministic.
+// For each point the share of resampled worlds (worlds.h) in which no other of the points dominates it.
 std::vector<double> nondominated_probability(const std::vector<Point>& points, uint64_t seed);
 
 }  // namespace vortex::agent

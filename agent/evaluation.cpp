@@ -27,8 +27,8 @@ Result<int64_t> next_attempt(db::Store& store, int64_t candidate) {
 // Stores the results of one attempt as they come. The first failure to store stops the attempt.
 class Recorder {
  public:
-  Recorder(db::Store& store, int64_t candidate, int64_t attempt, const EvaluatorHooks& hooks)
-      : store_(store), candidate_(candidate), attempt_(attempt), hooks_(hooks) {}
+  Recorder(db::Store& store, const Task& task, int64_t attempt, const EvaluatorHooks& hooks)
+      : store_(store), task_(task), attempt_(attempt), hooks_(hooks) {}
 
   void record(evals::StageResult result) {
     ++recorded_;
@@ -39,9 +39,10 @@ class Recorder {
       result.message = "interrupted: the search was told to stop";
       interrupted_ = true;
     }
-    const db::StageRow row = to_row(result, candidate_, attempt_);
+    db::StageRow row = to_row(result, task_.candidate, attempt_);
+    if (task_.kind == Task::Kind::kRetest) row.stage = retest_stage(task_.round);
     if (status_.ok()) status_ = store_.add_stage(row, to_rows(result.outcomes, row));
-    if (status_.ok() && hooks_.on_result) hooks_.on_result(candidate_, result);
+    if (status_.ok() && hooks_.on_result) hooks_.on_result(task_.candidate, result);
     last_ = std::move(result);
   }
 
@@ -57,7 +58,7 @@ class Recorder {
 
  private:
   db::Store& store_;
-  int64_t candidate_;
+  const Task& task_;
   int64_t attempt_;
   const EvaluatorHooks& hooks_;
   Status status_ = ok_status();
@@ -67,9 +68,9 @@ class Recorder {
   bool interrupted_ = false;
 };
 
-Climb try_once(db::Store& store, int64_t candidate, const evals::Job& job, int64_t attempt,
+Climb try_once(db::Store& store, const Task& task, const evals::Job& job, int64_t attempt,
                const EvaluatorHooks& hooks) {
-  Recorder recorder(store, candidate, attempt, hooks);
+  Recorder recorder(store, task, attempt, hooks);
   const auto results = hooks.run_job(
       job, [&](const evals::StageResult& result) { recorder.record(result); }, [&] { return recorder.should_stop(); });
   if (results.ok()) {
@@ -102,22 +103,22 @@ bool machine_works(const evals::Job& canary, const EvaluatorHooks& hooks) {
 
 }  // namespace
 
-Climb climb(db::Store& store, int64_t candidate, evals::Job job, const evals::Job& canary,
-            const EvaluatorHooks& hooks) {
-  const bool confirms_only = job.stages == std::vector{evals::Stage::kConfirm};
+Climb climb(db::Store& store, const Task& task, const evals::Job& canary, const EvaluatorHooks& hooks) {
+  const bool climbs = task.kind == Task::Kind::kClimb;
+  evals::Job job = task.job;
   Climb result;
   double pause = kFirstPause;
   for (int attempt = 0; attempt < kAttempts; ++attempt, pause *= 2) {
     if (attempt > 0) hooks.pause(pause);
     if (attempt > 0 && hooks.should_stop()) return {Climb::End::kStopped, {}, Blame::kEnvironment, {}};
-    const auto number = next_attempt(store, candidate);
+    const auto number = next_attempt(store, task.candidate);
     if (!number.ok()) return broken(number.error());
-    job.id = "candidate-" + std::to_string(candidate) + "-" + std::to_string(*number);
-    if (!confirms_only) {
-      const Status running = store.set_candidate_state(candidate, "running", "");
+    job.id = "candidate-" + std::to_string(task.candidate) + "-" + std::to_string(*number);
+    if (climbs) {
+      const Status running = store.set_candidate_state(task.candidate, "running", "");
       if (!running.ok()) return broken(running.error());
     }
-    result = try_once(store, candidate, job, *number, hooks);
+    result = try_once(store, task, job, *number, hooks);
     if (result.end != Climb::End::kBroken) break;
   }
   if (result.end == Climb::End::kBroken && machine_works(canary, hooks)) {
@@ -125,11 +126,12 @@ Climb climb(db::Store& store, int64_t candidate, evals::Job job, const evals::Jo
     result.verdict = evals::verdict_name(evals::Verdict::kError);
     result.blame = Blame::kEnvironment;
   }
+  if (task.kind == Task::Kind::kRetest) return result;
   Status stored = ok_status();
   if (result.end == Climb::End::kDone) {
-    stored = store.set_candidate_state(candidate, "done", result.verdict);
-  } else if (!confirms_only) {
-    stored = store.set_candidate_state(candidate, "proposed", "");
+    stored = store.set_candidate_state(task.candidate, "done", result.verdict);
+  } else if (climbs) {
+    stored = store.set_candidate_state(task.candidate, "proposed", "");
   }
   // A store that fails after a failure is the same failure: the first one is told.
   if (!stored.ok() && result.end != Climb::End::kBroken) return broken(stored.error());

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "agent/task.h"
 #include "core/base/result.h"
 #include "db/store.h"
-#include "evals/job.h"
 
 namespace vortex::agent {
 
@@ -35,10 +35,11 @@ struct EvaluatorHooks {
   std::function<void(int64_t candidate, const evals::StageResult&)> on_result;  // after the row is stored
 };
 
-// Takes a candidate up the stages of `job`, storing every stage result the moment it arrives, and stores its verdict.
+// Takes a candidate up the stages of the task's job, storing every stage result the moment it arrives, and stores its
+// verdict (a retest has none: it ends with rows).
 // A fault of the environment is never a verdict on the candidate: the attempt is repeated with growing pauses; when
 // that does not help, `canary` (a job that is known to pass) tells whether the machine or the candidate is to blame.
 // Only in the latter case does the candidate end, with verdict error, unscored.
-Climb climb(db::Store& store, int64_t candidate, evals::Job job, const evals::Job& canary, const EvaluatorHooks& hooks);
+Climb climb(db::Store& store, const Task& task, const evals::Job& canary, const EvaluatorHooks& hooks);
 
 }  // namespace vortex::agent

@@ -57,7 +57,8 @@ class Evolver final : public Proposer {
  private:
   static Proposal next(const ProposalContext& context) {
     const auto index = static_cast<size_t>(context.index);
-    if (index < context.seeds->size() && context.draw == 0) return seed_proposal((*context.seeds)[index]);
+    if (index < context.seeds->size() && context.draw == 0 && !context.control)
+      return seed_proposal((*context.seeds)[index]);
     Rng rng = rng_of(context);
     if (rng.uniform() < kRandomShare) return random_proposal(context, rng);
     std::vector<Parent> seeds;
@@ -109,8 +110,9 @@ class Evolver final : public Proposer {
     proposal.source = vflow::print_policy(variation.policy);
     if (parent.candidate != 0) proposal.parents = {parent.candidate};
     proposal.operation = std::move(operation);
-    proposal.rationale =
-        parent.candidate != 0 ? "varies a policy that passed" : "varies a seed: nothing has passed yet";
+    proposal.rationale = parent.candidate != 0 ? "varies a policy that passed"
+                         : context.control     ? "varies a seed without a look at results"
+                                               : "varies a seed: nothing has passed yet";
     proposal.origin = "mutate";
     return proposal;
   }

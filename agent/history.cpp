@@ -4,6 +4,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "agent/task.h"
+
 namespace vortex::agent {
 const CandidateHistory* History::find(int64_t candidate) const {
   for (const CandidateHistory& entry : candidates) {
@@ -59,14 +61,26 @@ std::vector<db::StageRow> last_climb(const CandidateHistory& candidate) {
   const auto is_ours = [](const db::StageRow& row) { return row.stage == "check" || row.stage == "novelty"; };
   int64_t attempt = 0;
   for (const db::StageRow& row : candidate.stages) {
-    const bool confirms_only = row.stage == "confirm" && row.attempt > attempt;
-    if (!confirms_only && !is_ours(row)) attempt = std::max(attempt, row.attempt);
+    const bool aside = is_retest(row.stage) || (row.stage == "confirm" && row.attempt > attempt);
+    if (!aside && !is_ours(row)) attempt = std::max(attempt, row.attempt);
   }
   std::vector<db::StageRow> climb;
   for (const db::StageRow& row : candidate.stages) {
     if (is_ours(row) || row.attempt == attempt) climb.push_back(row);
   }
   return climb;
+}
+
+CandidateHistory as_of(CandidateHistory candidate, int rounds, bool confirmed) {
+  const std::vector<db::StageRow> climb = last_climb(candidate);
+  const auto is_later = [&](const db::StageRow& row) {
+    if (is_retest(row.stage)) return retest_round(row.stage) > rounds;
+    const bool climbed = std::any_of(climb.begin(), climb.end(), [&](const db::StageRow& c) { return c.id == row.id; });
+    return row.stage == "confirm" && !confirmed && !climbed;
+  };
+  std::erase_if(candidate.stages, is_later);
+  if (candidate.row.state == "done" && !confirmed && !climb.empty()) candidate.row.verdict = climb.back().verdict;
+  return candidate;
 }
 
 std::vector<evals::Outcome> outcomes_of(const CandidateHistory& candidate, const db::StageRow& stage) {

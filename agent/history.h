@@ -29,9 +29,12 @@ Result<CandidateHistory> read_candidate(db::Store& store, int64_t candidate);
 
 // The latest row of a stage; null when it never got there.
 const db::StageRow* last_stage(const CandidateHistory& candidate, std::string_view stage);
-// The check and novelty rows and those of the last worker that climbed (one that only confirmed is not meant), oldest
-// first.
+// The check and novelty rows and those of the last worker that climbed (one that only confirmed or retested is not
+// meant), oldest first.
 std::vector<db::StageRow> last_climb(const CandidateHistory& candidate);
+// The candidate as it was when it had climbed and answered `rounds` retests, and, if `confirmed`, the confirm stage: a
+// search that is resumed decides again what it decided then, and must not see what came later.
+CandidateHistory as_of(CandidateHistory candidate, int rounds, bool confirmed);
 // The outcomes that belong to a stage row.
 std::vector<evals::Outcome> outcomes_of(const CandidateHistory& candidate, const db::StageRow& stage);
 // A metric of a stage row; all zero when it has none of this name.

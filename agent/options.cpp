@@ -25,6 +25,9 @@ nlohmann::json to_json(const SearchOptions& options) {
           {"stage_seconds", options.stage_seconds},
           {"memory_bytes", options.memory_bytes},
           {"confirm", options.confirm},
+          {"retests", options.retests},
+          {"retest_share", options.retest_share},
+          {"control_share", options.control_share},
           {"writer", to_json(options.writer)}};
 }
 
@@ -46,6 +49,10 @@ Result<SearchOptions> options_from_json(const nlohmann::json& json) {
   reader.optional("max_tokens", options.max_tokens);
   reader.optional("max_dollars", options.max_dollars);
   reader.optional("gpus", options.gpus);
+  options.retests = 0;
+  reader.optional("retests", options.retests);
+  reader.optional("retest_share", options.retest_share);
+  reader.optional("control_share", options.control_share);
   std::string rank(rank_speed_name(options.rank_speed));
   reader.required("rank_speed", rank);
   if (rank != "measured" && rank != "modelled") reader.refuse("rank_speed", "must be measured or modelled");

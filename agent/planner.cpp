@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "agent/history.h"
 #include "agent/standing.h"
@@ -42,6 +43,11 @@ evals::StageResult novelty_result(const NoveltyReport& report) {
 
 }  // namespace
 
+bool is_control(int64_t index, size_t seeds, double share) {
+  const auto number = static_cast<double>(index - static_cast<int64_t>(seeds));
+  return number >= 0 && std::floor((number + 1) * share) > std::floor(number * share);
+}
+
 Status Planner::load() {
   VORTEX_ASSIGN(const std::vector<db::Candidate> rows, store_.candidates(run_));
   for (const db::Candidate& row : rows) rows_.emplace(std::tuple(row.batch, row.slot, row.draw), row);
@@ -51,6 +57,7 @@ Status Planner::load() {
 Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const std::vector<Parent>& front,
                                              const std::vector<Parent>& passed,
                                              const std::function<bool()>& may_propose) {
+  const int64_t index = (batch - 1) * options_.batch + slot;
   for (int64_t draw = 0; draw < options_.draws; ++draw) {
     const auto known = rows_.find({batch, slot, draw});
     std::optional<Planned> planned;
@@ -59,8 +66,20 @@ Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const 
       VORTEX_ASSIGN(planned, admit(known->second, std::move(source), {}, {}));
     } else {
       if (!may_propose()) return std::optional<Planned>{};
-      const ProposalContext context{options_.seed, batch,   slot,   draw,    (batch - 1) * options_.batch + slot,
-                                    model_,        &seeds_, &front, &passed, budget};
+      static const std::vector<Parent> kNone;
+      const bool control = is_control(index, seeds_.size(), options_.control_share);
+      ProposalContext context;
+      context.seed = options_.seed;
+      context.batch = batch;
+      context.slot = slot;
+      context.draw = draw;
+      context.index = index;
+      context.model = model_;
+      context.seeds = &seeds_;
+      context.front = control ? &kNone : &front;
+      context.passed = control ? &kNone : &passed;
+      context.control = control;
+      context.budget = budget;
       VORTEX_ASSIGN(std::optional<Proposal> made, proposer_.propose(context));
       if (!made) return std::optional<Planned>{};
       Proposal proposal = std::move(*made);
@@ -70,6 +89,7 @@ Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const 
       row.slot = slot;
       row.draw = draw;
       row.origin = proposal.origin;
+      row.arm = control ? "control" : "search";
       row.rationale = proposal.rationale;
       row.state = "proposed";
       VORTEX_ASSIGN(row.module_object, store_.put_object(proposal.source.module_text));
@@ -123,7 +143,7 @@ Result<std::optional<Planned>> Planner::admit(db::Candidate row, vflow::PolicySo
   }
   VORTEX_TRY(record(row.id, novelty));
   known_.push_back(std::move(fresh));
-  return std::optional(Planned{row.id, row.state, std::move(*report.policy), std::move(source)});
+  return std::optional(Planned{row.id, row.state, std::move(*report.policy), std::move(source), row.arm == "control"});
 }
 
 Status Planner::refuse(const db::Candidate& row, const evals::StageResult& result) {

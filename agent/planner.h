@@ -21,7 +21,11 @@ struct Planned {
   std::string state;  // as stored: proposed, running, done
   vflow::Policy policy;
   vflow::PolicySource source;
+  bool control = false;
 };
+
+// Does this proposal belong to the control arm? A fixed `share` of those after the seeds does, evenly spread.
+bool is_control(int64_t index, size_t seeds, double share);
 
 // Fills batches: takes candidates that an earlier sitting proposed from their rows, asks the proposer for the others,
 // and stores every proposal, refused ones too, the moment it is made.

@@ -46,7 +46,9 @@ struct ProposalContext {
   const std::vector<Seed>* seeds = nullptr;
   const std::vector<Parent>* front = nullptr;   // without dense attention, which has no policy
   const std::vector<Parent>* passed = nullptr;  // everything that climbed to the top, the front included
-  Budget* budget = nullptr;                     // what paid calls are asked of, and booked in
+  // The control arm asks for an independent proposal: front and passed are empty, and no result may be looked at.
+  bool control = false;
+  Budget* budget = nullptr;  // what paid calls are asked of, and booked in
 };
 
 // What a proposer that asks somebody outside works with, beyond the context of a single proposal.

@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "agent/evaluation.h"
 #include "agent/options.h"
+#include "agent/proposer.h"
 #include "core/base/result.h"
 #include "core/vflow/policy.h"
 #include "db/store.h"
@@ -41,13 +43,16 @@ struct CandidateSummary {
 struct SearchHooks {
   RunJob run_job;
   std::function<double(const vflow::Policy&)> modelled_speed;  // over dense attention
-  std::function<StopLevel()> stop;                             // asked often, from one thread
+  std::function<StopLevel()> stop;                             // asked often, from any thread
   std::function<double()> clock;                               // seconds, monotonic; from any thread
   std::function<void(double seconds)> sleep;                   // for back-off; from any thread
   // Showing; called from one thread at a time.
   std::function<void(const Progress&)> on_tick;
   std::function<void(const CandidateSummary&)> on_candidate;
   std::function<void(const std::string&)> on_message;
+  Proposer* proposer = nullptr;  // instead of the one that the options name
+  // Every event that is worth a notice (docs/schema.md), after its row is stored.
+  std::function<void(const std::string& kind, const nlohmann::json& detail)> on_event;
 };
 
 enum class SearchEnd {

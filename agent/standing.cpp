@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "agent/task.h"
+
 namespace vortex::agent {
 namespace {
 
@@ -27,6 +29,13 @@ std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank,
   point.candidate = candidate.row.id;
   point.key = candidate.row.key;
   point.outcomes = outcomes_of(candidate, *race);
+  for (const db::StageRow* more = nullptr; point.rounds < kMaxRetests; ++point.rounds) {
+    more = last_stage(candidate, retest_stage(point.rounds + 1));
+    if (more == nullptr) break;
+    if (more->verdict != "pass") continue;
+    const std::vector<evals::Outcome> outcomes = outcomes_of(candidate, *more);
+    point.outcomes.insert(point.outcomes.end(), outcomes.begin(), outcomes.end());
+  }
   point.accuracy = evals::accuracy_interval(point.outcomes, seed);
   point.speed = speed_of(candidate, rank);
   if (point.speed.value <= 0) return std::nullopt;
@@ -36,13 +45,17 @@ std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank,
 void Standing::update(const CandidateHistory& candidate) {
   std::optional<Point> point = point_of(candidate, rank_, seed_);
   const std::vector<Point>& points = archive_.points();
-  const bool known = std::any_of(points.begin(), points.end(),
-                                 [&](const Point& other) { return other.candidate == candidate.row.id; });
-  if (point && !known) archive_.add(std::move(*point));
-  if (point || !known) return;
+  const auto known = std::find_if(points.begin(), points.end(),
+                                  [&](const Point& other) { return other.candidate == candidate.row.id; });
+  if (known == points.end()) {
+    if (point) archive_.add(std::move(*point));
+    return;
+  }
+  if (point && point->outcomes.size() == known->outcomes.size()) return;
   Archive rebuilt(seed_);
   for (const Point& other : points) {
     if (other.candidate != candidate.row.id) rebuilt.add(other);
+    if (other.candidate == candidate.row.id && point) rebuilt.add(*point);
   }
   archive_ = std::move(rebuilt);
 }

@@ -21,7 +21,8 @@ class Standing {
  public:
   Standing(RankSpeed rank, uint64_t seed) : rank_(rank), seed_(seed), archive_(seed) {}
 
-  // Adds a candidate, or takes it back if it was added before and is no point now. Candidates come in search order.
+  // Adds a candidate; one that was added before is taken back if it is no point now, or judged anew if it has answered
+  // more problems. Candidates come in search order.
   void update(const CandidateHistory& candidate);
 
   const Archive& archive() const { return archive_; }

@@ -2,10 +2,10 @@
 #include <iostream>
 #include <memory>
 
+#include "cli/export_bundle.h"
 #include "cli/loaded_run.h"
 #include "cli/policy_files.h"
 #include "cli/verbs.h"
-#include "core/base/files.h"
 #include "core/vflow/canonical.h"
 
 namespace vortex::cli {
@@ -40,22 +40,17 @@ Result<int> export_candidate(const Context& context, const ExportArguments& argu
         "candidate " + std::to_string(arguments.candidate) + " was not confirmed on held-out problems",
         "--unconfirmed exports it all the same, and says so inside");
   }
-  VORTEX_ASSIGN(CandidateFiles files, files_of(*run.store, candidate->row));
-  const auto config = nlohmann::json::parse(files.config_text, nullptr, false);
-  const std::string name = config.value("vortex_module_name", "policy_" + std::to_string(arguments.candidate));
-  if (!confirmed) files.module_text = "# Not confirmed on held-out problems.\n" + files.module_text;
-  const std::filesystem::path module_path = std::filesystem::path(arguments.folder) / (name + ".py");
-  nlohmann::ordered_json written = nlohmann::ordered_json::parse(files.config_text, nullptr, false);
-  if (written.is_object()) written["vortex_module_path"] = name + ".py";
-  VORTEX_TRY(write_file_atomic(module_path, files.module_text));
-  VORTEX_TRY(write_file_atomic(std::filesystem::path(module_path).replace_extension(".json"), written.dump(2) + "\n"));
-  VORTEX_TRY(verify(module_path.string(), candidate->row, run.options.job));
-  if (context.format() == Format::kText) {
-    std::cout << "wrote " << module_path.string() << " and its .json; they check back to " << candidate->row.key
-              << "\n";
+  const auto write = arguments.format == "bundle" ? write_bundle : write_pair;
+  VORTEX_ASSIGN(const std::filesystem::path module, write(run, *candidate, confirmed, arguments.folder));
+  VORTEX_TRY(verify(module.string(), candidate->row, run.options.job));
+  const std::string written = arguments.format == "bundle" ? arguments.folder : module.string();
+  if (context.format() != Format::kText) {
+    const char* what = arguments.format == "bundle" ? "bundle" : "module";
+    print_record(context.format(), "export", {{what, written}, {"key", candidate->row.key}, {"confirmed", confirmed}});
+  } else if (arguments.format == "bundle") {
+    std::cout << "wrote " << written << "; verify it with " << written << "/verify.sh\n";
   } else {
-    print_record(context.format(), "export",
-                 {{"module", module_path.string()}, {"key", candidate->row.key}, {"confirmed", confirmed}});
+    std::cout << "wrote " << written << " and its .json; they check back to " << candidate->row.key << "\n";
   }
   return 0;
 }
@@ -67,9 +62,10 @@ void add_export(CLI::App& app, Context& context) {
   CLI::App* verb = add_verb(app, context, "export", "writes a candidate for use elsewhere",
                             [&context, arguments] { return export_candidate(context, *arguments); });
   verb->add_option("candidate", arguments->candidate, "its number")->required();
-  verb->add_option("--to", arguments->format, "vortex-torch: a .py and .json pair")
+  verb->add_option("--to", arguments->format,
+                   "vortex-torch: a .py and .json pair; bundle: with everything that it was judged by")
       ->required()
-      ->check(CLI::IsMember({"vortex-torch"}));
+      ->check(CLI::IsMember({"vortex-torch", "bundle"}));
   verb->add_option("--out", arguments->folder, "folder to write to")->required();
   verb->add_flag("--unconfirmed", arguments->unconfirmed, "also a candidate that held-out problems did not confirm");
   add_workspace_option(verb, context);

@@ -1,190 +1,201 @@
+#include <algorithm>
 #include <array>
-#include <cctype>
 #include <functional>
 #include <iostream>
 #include <map>
 #include <memory>
-#include <optional>
-#include <utility>
 
-#include "agent/standing.h"
 #include "cli/ancestry.h"
-#include "cli/front_table.h"
-#include "cli/loaded_run.h"
+#include "cli/document.h"
+#include "cli/front_chart.h"
+#include "cli/report_facts.h"
 #include "cli/verbs.h"
-#include "evals/statistics.h"
+#include "core/base/files.h"
 
 namespace vortex::cli {
 namespace {
 
 constexpr std::array kStages = {"check", "novelty", "compile", "validate", "recall",
-                                "gate",  "race",    "speed",   "confirm"};
+                                "gate",  "race",    "retest",  "speed",    "confirm"};
 constexpr std::array kVerdicts = {"pass", "fail", "pruned", "timeout", "error"};
 
-// The fastest member of the front whose accuracy cannot be told from dense attention's, or is better.
-struct Best {
-  FrontRow row;
-  evals::Interval accuracy_difference;  // paired with dense attention, on the search problems
+struct ReportArguments {
+  std::string run;
+  std::string html;  // file to write; empty: Markdown on stdout
 };
-
-struct Failure {
-  int count = 0;
-  int64_t example = 0;
-};
-
-struct Origin {
-  int proposed = 0;
-  int passed = 0;
-  int on_front = 0;
-};
-
-// Everything that the report says. Counts leave dense attention out, times do not.
-struct Facts {
-  std::vector<FrontRow> front;
-  std::optional<Best> best;
-  std::map<std::string, std::map<std::string, int>> funnel;         // stage -> verdict -> candidates
-  std::map<std::pair<std::string, std::string>, Failure> failures;  // (stage and verdict, cause)
-  std::map<std::string, Origin> origins;
-  std::map<std::string, double> stage_seconds;  // over all attempts
-  int candidates = 0;
-};
-
-std::optional<Best> best_of(const LoadedRun& run, const std::vector<FrontRow>& front) {
-  const agent::Standing standing = agent::standing_of(run.history, run.options);
-  const agent::Point* dense = nullptr;
-  for (const agent::Point& point : standing.archive().points()) {
-    if (point.key == "dense") dense = &point;
-  }
-  if (dense == nullptr) return std::nullopt;
-  std::optional<Best> best;
-  for (const agent::Point& point : standing.front()) {
-    if (point.key == "dense") continue;
-    if (agent::compare_accuracy(point, *dense, run.options.seed) == agent::Advantage::kWorse) continue;
-    if (best && best->row.speed.value >= point.speed.value) continue;
-    for (const FrontRow& row : front) {
-      if (row.id != point.candidate) continue;
-      best = Best{row, evals::paired_difference(point.outcomes, dense->outcomes, run.options.seed)};
-    }
-  }
-  return best;
-}
-
-// A message's first line with its numbers left out, so that messages of one cause are alike.
-std::string cause_of(const std::string& message) {
-  std::string cause;
-  for (char c : message.substr(0, message.find('\n'))) {
-    if (std::isdigit(static_cast<unsigned char>(c)) == 0) {
-      cause += c;
-    } else if (cause.empty() || cause.back() != '#') {
-      cause += '#';
-    }
-  }
-  return cause;
-}
-
-void count_failure(const agent::CandidateHistory& candidate, Facts& facts) {
-  if (candidate.stages.empty() || candidate.stages.back().verdict == "pass") return;
-  const db::StageRow& last = candidate.stages.back();
-  const std::string where = last.stage + " " + last.verdict + (last.blame.empty() ? "" : " (" + last.blame + ")");
-  Failure& failure = facts.failures[{where, cause_of(last.message)}];
-  if (failure.count++ == 0) failure.example = candidate.row.id;
-}
-
-Facts facts_of(const LoadedRun& run) {
-  Facts facts;
-  facts.front = front_rows(run.history, run.options);
-  facts.best = best_of(run, facts.front);
-  for (const agent::CandidateHistory& candidate : run.history.candidates) {
-    for (const db::StageRow& row : candidate.stages) facts.stage_seconds[row.stage] += row.seconds;
-    if (candidate.row.origin == "dense") continue;
-    ++facts.candidates;
-    Origin& origin = facts.origins[candidate.row.origin];
-    ++origin.proposed;
-    origin.passed += agent::point_of(candidate, run.options.rank_speed, run.options.seed).has_value() ? 1 : 0;
-    for (const char* stage : kStages) {
-      const db::StageRow* last = agent::last_stage(candidate, stage);
-      if (last != nullptr) ++facts.funnel[stage][last->verdict];
-    }
-    count_failure(candidate, facts);
-  }
-  for (const FrontRow& row : facts.front) {
-    if (!row.is_dense()) ++facts.origins[row.origin].on_front;
-  }
-  return facts;
-}
-
-// --- Markdown
 
 std::string headline(const LoadedRun& run, const Facts& facts) {
-  if (!facts.best) return "No policy that keeps dense attention's accuracy is on the front.\n";
+  if (!facts.best) return "No policy that keeps dense attention's accuracy is on the front.";
   const FrontRow& row = facts.best->row;
   const bool modelled = run.options.rank_speed == agent::RankSpeed::kModelled;
-  std::string text = "**Candidate " + std::to_string(row.id) + " decodes " + interval_text(row.speed, 2) +
-                     " times as fast as dense attention" + (modelled ? " by the cost model" : "") + "**";
+  std::string text = "Candidate " + std::to_string(row.id) + " decodes " + interval_text(row.speed, 2) +
+                     " times as fast as dense attention" + (modelled ? " by the cost model" : "");
   if (row.speed.lo <= 1) text += ", which its interval does not tell from no gain";
-  text += ".\nIts accuracy is " + interval_text(row.accuracy, 3) + ", " +
-          interval_text(facts.best->accuracy_difference, 3) +
-          " from dense attention's on the same problems: not conclusively worse.\n";
-  text += row.confirmed ? "On held-out problems its accuracy is " + interval_text(*row.confirmed, 3) + ".\n"
-                        : "It has not been confirmed on held-out problems.\n";
+  return text + (row.confirmed ? "." : "; held-out problems have not confirmed it, so it is no winner yet.");
+}
+
+std::string evidence_text(const Facts& facts) {
+  const Best& best = *facts.best;
+  std::string text = "Its accuracy is " + interval_text(best.row.accuracy, 3) + ", " +
+                     interval_text(best.accuracy_difference, 3) +
+                     " from dense attention's on the same problems: not conclusively worse. ";
+  if (best.row.confirmed) {
+    text += "On held-out problems, which the search never saw, it is " + interval_text(*best.row.confirmed, 3) + ".";
+  }
   return text;
 }
 
-std::string funnel_text(const Facts& facts) {
-  Table table({"stage", "reached", "pass", "fail", "pruned", "timeout", "error"});
+Block tiles(const Facts& facts) {
+  Block block;
+  block.kind = Block::Kind::kTiles;
+  const auto confirmed = std::count_if(facts.front.begin(), facts.front.end(), [](const FrontRow& row) {
+    return !row.is_dense() && row.confirmed.has_value();
+  });
+  if (facts.best) block.rows.push_back({fixed(facts.best->row.speed.value, 2) + "x", "over dense, at its accuracy"});
+  block.rows.push_back({std::to_string(confirmed), "confirmed front points"});
+  block.rows.push_back({std::to_string(facts.evaluated), "candidates evaluated"});
+  block.rows.push_back({interval_text(facts.hypervolume, 2), "hypervolume of the front"});
+  block.rows.push_back({duration_text(facts.spent.front().used), "of search"});
+  if (facts.spent.back().used > 0) block.rows.push_back({"$" + fixed(facts.spent.back().used, 2), "spent on models"});
+  return block;
+}
+
+void add_front(const LoadedRun& run, const Facts& facts, Document& document) {
+  document.heading("The front");
+  if (facts.front.empty()) return document.text("Nothing has passed every stage yet.");
+  Block figure;
+  figure.kind = Block::Kind::kFigure;
+  figure.svg = front_chart(facts.front, facts.points);
+  figure.text =
+      "Accuracy over speed with 95 % intervals. Filled: confirmed on held-out problems. Faint: everything "
+      "else that passed every stage. Up and right is better.";
+  document.blocks.push_back(std::move(figure));
+  std::vector<std::vector<std::string>> rows;
+  for (const FrontRow& row : facts.front) {
+    const auto found = facts.found.find(row.id);
+    rows.push_back({std::to_string(row.id), row.origin, interval_text(row.accuracy, 3), interval_text(row.speed, 2),
+                    row.tokens_per_s ? fixed(row.tokens_per_s->value, 1) : "-", fixed(row.front_probability, 2),
+                    row.confirmed ? interval_text(*row.confirmed, 3) : "not yet",
+                    found == facts.found.end() ? "-" : duration_text(found->second)});
+  }
+  document.table(
+      {"id", "origin", "accuracy", "speed over dense", "tok/s", "P(on front)", "confirmed accuracy", "found after"},
+      std::move(rows));
+  std::string lineage;
+  for (const FrontRow& row : facts.front) {
+    if (!row.is_dense()) lineage += ancestry_text(run.history, row.id);
+  }
+  if (lineage.empty()) return;
+  document.heading("What led to the front");
+  document.code(lineage);
+}
+
+// Hypotheses with what the data said of them, and what else was noted.
+void add_notebook(const Facts& facts, Document& document) {
+  document.heading("What was learned");
+  if (facts.notebook.empty()) return document.text("The proposer keeps no notebook.");
+  std::vector<std::vector<std::string>> rows;
+  for (const nlohmann::json& note : facts.notebook) {
+    std::string effect = "-";
+    if (note.contains("effect")) {
+      const nlohmann::json& seen = note["effect"];
+      effect = interval_text({seen.value("value", 0.0), seen.value("lo", 0.0), seen.value("hi", 0.0)}, 3);
+    }
+    const int64_t candidate = note.value("candidate", int64_t{0});
+    const std::string kind = note.value("kind", "");
+    rows.push_back({kind == "hypothesis" ? note.value("verdict", "open") : kind, note.value("text", ""), effect,
+                    candidate == 0 ? "-" : std::to_string(candidate)});
+  }
+  document.table({"verdict", "note", "measured effect", "candidate"}, std::move(rows));
+}
+
+void add_arms(const Facts& facts, Document& document) {
+  document.heading("Does the search earn its cost?");
+  if (!facts.arms) {
+    return document.text("This search had no control arm (`--control-share`), so it cannot say.");
+  }
+  const agent::ArmComparison& arms = *facts.arms;
+  std::string verdict = "The data cannot tell the two apart.";
+  if (arms.difference.lo > 0) verdict = "It beats independent proposals.";
+  if (arms.difference.hi < 0) verdict = "It does not: independent proposals did better.";
+  document.text(verdict + " Hypervolume gained an evaluation, at the " + std::to_string(arms.matched) +
+                " evaluations that both arms had:");
+  document.table({"arm", "gain an evaluation"}, {{"search", interval_text(arms.search, 4)},
+                                                 {"independent proposals", interval_text(arms.control, 4)},
+                                                 {"difference", interval_text(arms.difference, 4)}});
+}
+
+void add_funnel(const Facts& facts, Document& document) {
+  document.heading("What was tried");
+  document.text(std::to_string(facts.candidates) + " policies besides dense attention; " +
+                std::to_string(facts.evaluated) + " reached a worker; " + std::to_string(facts.retests) +
+                " rounds of retests went to points that could change the front.");
+  std::vector<std::vector<std::string>> rows;
   for (const char* stage : kStages) {
     const auto found = facts.funnel.find(stage);
     if (found == facts.funnel.end()) continue;
     int reached = 0;
-    for (const auto& [verdict, count] : found->second) reached += count;
-    std::vector<std::string> cells = {stage, std::to_string(reached)};
+    std::vector<std::string> cells = {stage, ""};
     for (const char* verdict : kVerdicts) {
       const auto count = found->second.find(verdict);
-      cells.push_back(std::to_string(count == found->second.end() ? 0 : count->second));
+      const int number = count == found->second.end() ? 0 : count->second;
+      reached += number;
+      cells.push_back(std::to_string(number));
     }
-    table.add(std::move(cells));
+    cells[1] = std::to_string(reached);
+    rows.push_back(std::move(cells));
   }
-  return table.markdown();
-}
-
-std::string origins_text(const Facts& facts) {
-  Table table({"origin", "proposed", "passed", "on the front"});
+  document.table({"stage", "reached", "pass", "fail", "pruned", "timeout", "error"}, std::move(rows));
+  rows.clear();
   for (const auto& [name, origin] : facts.origins) {
-    table.add({name, std::to_string(origin.proposed), std::to_string(origin.passed), std::to_string(origin.on_front)});
+    rows.push_back(
+        {name, std::to_string(origin.proposed), std::to_string(origin.passed), std::to_string(origin.on_front)});
   }
-  return table.markdown();
+  document.table({"origin", "proposed", "passed", "on the front"}, std::move(rows));
 }
 
-std::string failures_text(const Facts& facts) {
-  if (facts.failures.empty()) return "None.\n";
+void add_failures(const Facts& facts, Document& document) {
+  document.heading("Failures by cause");
+  if (facts.failures.empty()) return document.text("None.");
   std::multimap<int, std::vector<std::string>, std::greater<>> by_count;
   for (const auto& [cause, failure] : facts.failures) {
     by_count.emplace(failure.count, std::vector<std::string>{std::to_string(failure.count), cause.first, cause.second,
                                                              std::to_string(failure.example)});
   }
-  Table table({"count", "stage", "cause", "example"});
-  for (auto& [count, cells] : by_count) table.add(std::move(cells));
-  return table.markdown();
+  std::vector<std::vector<std::string>> rows;
+  for (auto& [count, cells] : by_count) rows.push_back(std::move(cells));
+  document.table({"count", "stage", "cause", "example"}, std::move(rows));
 }
 
-std::string lineage_text(const LoadedRun& run, const Facts& facts) {
-  std::string text;
-  for (const FrontRow& row : facts.front) {
-    if (!row.is_dense()) text += ancestry_text(run.history, row.id);
+void add_spend(const Facts& facts, Document& document) {
+  document.heading("Spend");
+  std::vector<std::vector<std::string>> rows;
+  for (const Spent& spent : facts.spent) {
+    const bool time = spent.what.ends_with("seconds");
+    const auto shown = [&](double value) {
+      return time ? duration_text(value) : fixed(value, spent.what == "dollars" ? 2 : 0);
+    };
+    if (spent.used <= 0 && spent.limit <= 0) continue;
+    const std::string name = spent.what == "seconds" ? "wall clock" : spent.what == "gpu_seconds" ? "GPU" : spent.what;
+    rows.push_back({name, shown(spent.used), spent.limit > 0 ? shown(spent.limit) : "no limit",
+                    spent.limit > 0 ? fixed(100 * spent.used / spent.limit, 0) + " %" : "-"});
   }
-  return text.empty() ? "Only dense attention is on the front, if anything.\n" : "```\n" + text + "```\n";
-}
-
-std::string time_text(const LoadedRun& run, const Facts& facts) {
-  std::string text = duration_text(run.history.run.seconds_used) + " used";
-  if (run.options.seconds > 0) text += " of " + duration_text(run.options.seconds);
-  text += ".\n\n";
-  Table table({"stage", "time"});
+  document.table({"budget", "used", "limit", "share"}, std::move(rows));
+  rows.clear();
   for (const char* stage : kStages) {
     const auto seconds = facts.stage_seconds.find(stage);
-    if (seconds != facts.stage_seconds.end()) table.add({stage, duration_text(seconds->second)});
+    if (seconds != facts.stage_seconds.end()) rows.push_back({stage, duration_text(seconds->second)});
   }
-  return text + table.markdown();
+  document.table({"stage", "time"}, std::move(rows));
+  const auto count = [&](const char* kind) {
+    const auto found = facts.events.find(kind);
+    return found == facts.events.end() ? 0 : found->second;
+  };
+  const int faults = count("environment");
+  if (faults + count("breaker-opened") + count("resumed") == 0) return;
+  document.text("The machine: " + std::to_string(faults) + " faults met and retried, " +
+                std::to_string(count("breaker-opened")) + " outages waited for, " + std::to_string(count("resumed")) +
+                " resumes. None of these scored a candidate.");
 }
 
 std::vector<std::string> next_commands(const Context& context, const LoadedRun& run, const Facts& facts) {
@@ -192,26 +203,41 @@ std::vector<std::string> next_commands(const Context& context, const LoadedRun& 
   std::vector<std::string> commands;
   if (facts.best) {
     const std::string id = std::to_string(facts.best->row.id);
-    for (const char* verb : {"show", "replay", "export"}) {
-      commands.push_back(std::string("vortex ") + verb + " " + id + where);
-    }
+    commands.push_back("vortex show " + id + where + "      # source, stages, evidence");
+    commands.push_back("vortex replay " + id + where + "    # must give the very same tokens");
+    const std::string unconfirmed = facts.best->row.confirmed ? "" : " --unconfirmed";
+    commands.push_back("vortex export " + id + " --to bundle --out bundle-" + id + unconfirmed + where);
+    commands.push_back("vortex export " + id + " --to vortex-torch --out policy-" + id + unconfirmed + where);
   }
-  commands.push_back("vortex search --resume " + run.history.run.name + where);
+  commands.push_back("vortex search --resume " + run.history.run.name + " --for 8h" + where +
+                     "  # goes on; confirms what is new on the front");
   return commands;
 }
 
-void print_markdown(const Context& context, const LoadedRun& run, const Facts& facts) {
-  std::cout << "# Search " << run.history.run.name << " (" << run.history.run.state << ")\n\n"
-            << headline(run, facts) << "\n## Front\n\n"
-            << front_table(facts.front).markdown() << "\n## What was tried\n\n"
-            << facts.candidates << " policies besides dense attention.\n\n"
-            << funnel_text(facts) << "\n"
-            << origins_text(facts) << "\n## Failures by cause\n\n"
-            << failures_text(facts) << "\n## What led to the front\n\n"
-            << lineage_text(run, facts) << "\n## Time\n\n"
-            << time_text(run, facts) << "\n## Next\n\n```\n";
-  for (const std::string& command : next_commands(context, run, facts)) std::cout << command << "\n";
-  std::cout << "```\n";
+Document brief(const Context& context, const LoadedRun& run, const Facts& facts) {
+  Document document;
+  document.title = "Search " + run.history.run.name;
+  document.subtitle = run.history.run.state + " after " + duration_text(run.history.run.seconds_used) + " on " +
+                      run.options.job.model_path + ", task " + run.options.job.task.kind + " with " +
+                      std::to_string(run.options.job.task.problems) + " problems, proposer " + run.options.proposer;
+  document.lead(headline(run, facts));
+  if (facts.best) document.text(evidence_text(facts));
+  document.blocks.push_back(tiles(facts));
+  add_front(run, facts, document);
+  add_notebook(facts, document);
+  add_arms(facts, document);
+  if (!facts.themes.empty()) {
+    document.heading("What to try next");
+    for (const std::string& theme : facts.themes) document.text(theme);
+  }
+  add_funnel(facts, document);
+  add_failures(facts, document);
+  add_spend(facts, document);
+  document.heading("Replay, confirm, export");
+  std::string commands;
+  for (const std::string& command : next_commands(context, run, facts)) commands += command + "\n";
+  document.code(commands);
+  return document;
 }
 
 // --- JSON
@@ -221,6 +247,14 @@ nlohmann::json best_json(const Facts& facts) {
   nlohmann::json json = to_json(facts.best->row);
   json["accuracy_difference"] = interval_json(facts.best->accuracy_difference);
   return json;
+}
+
+nlohmann::json arms_json(const Facts& facts) {
+  if (!facts.arms) return nullptr;
+  return {{"matched_evaluations", facts.arms->matched},
+          {"search", interval_json(facts.arms->search)},
+          {"control", interval_json(facts.arms->control)},
+          {"difference", interval_json(facts.arms->difference)}};
 }
 
 nlohmann::json report_json(const Context& context, const LoadedRun& run, const Facts& facts) {
@@ -242,27 +276,42 @@ nlohmann::json report_json(const Context& context, const LoadedRun& run, const F
   for (const auto& [name, origin] : facts.origins) {
     origins[name] = {{"proposed", origin.proposed}, {"passed", origin.passed}, {"on_front", origin.on_front}};
   }
+  nlohmann::json spend = nlohmann::json::object();
+  for (const Spent& spent : facts.spent) spend[spent.what] = {{"used", spent.used}, {"limit", spent.limit}};
   return {{"run", run.history.run.name},
           {"state", run.history.run.state},
           {"rank_speed", agent::rank_speed_name(run.options.rank_speed)},
           {"best", best_json(facts)},
           {"front", front},
+          {"hypervolume", interval_json(facts.hypervolume)},
+          {"arms", arms_json(facts)},
           {"candidates", facts.candidates},
+          {"evaluated", facts.evaluated},
+          {"retests", facts.retests},
           {"funnel", facts.funnel},
           {"origins", origins},
           {"failures", failures},
           {"lineage", lineage},
+          {"notebook", facts.notebook},
+          {"themes", facts.themes},
+          {"spend", spend},
+          {"events", facts.events},
           {"seconds_used", run.history.run.seconds_used},
           {"seconds_budget", run.options.seconds},
           {"stage_seconds", facts.stage_seconds},
           {"next", next_commands(context, run, facts)}};
 }
 
-Result<int> report(const Context& context, const std::string& name) {
-  VORTEX_ASSIGN(const LoadedRun run, load_run(context, name));
-  const Facts facts = facts_of(run);
+Result<int> report(const Context& context, const ReportArguments& arguments) {
+  VORTEX_ASSIGN(const LoadedRun run, load_run(context, arguments.run));
+  VORTEX_ASSIGN(const Facts facts, facts_of(run));
+  if (!arguments.html.empty()) {
+    VORTEX_TRY(write_file_atomic(arguments.html, to_html(brief(context, run, facts))));
+    log_line("wrote " + arguments.html);
+    return 0;
+  }
   if (context.format() == Format::kText) {
-    print_markdown(context, run, facts);
+    std::cout << to_markdown(brief(context, run, facts));
   } else {
     print_record(context.format(), "report", report_json(context, run, facts));
   }
@@ -272,10 +321,11 @@ Result<int> report(const Context& context, const std::string& name) {
 }  // namespace
 
 void add_report(CLI::App& app, Context& context) {
-  const auto name = std::make_shared<std::string>();
-  CLI::App* verb = add_verb(app, context, "report", "what a search found, as Markdown",
-                            [&context, name] { return report(context, *name); });
-  verb->add_option("--run", *name, "the search, by name or number (the newest)");
+  const auto arguments = std::make_shared<ReportArguments>();
+  CLI::App* verb = add_verb(app, context, "report", "the morning brief: what a search found, as Markdown or HTML",
+                            [&context, arguments] { return report(context, *arguments); });
+  verb->add_option("--run", arguments->run, "the search, by name or number (the newest)");
+  verb->add_option("--html", arguments->html, "file to write as one self-contained page");
   add_workspace_option(verb, context);
   add_format_option(verb, context);
 }

@@ -11,10 +11,13 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "agent/history.h"
+#include "agent/notify.h"
 #include "agent/proposer.h"
+#include "agent/task.h"
 #include "cli/display.h"
 #include "cli/front_table.h"
 #include "cli/policy_files.h"
@@ -39,10 +42,11 @@ struct SearchArguments {
   std::string rank_speed = "measured";
   int confirm_problems = 8;
   bool no_confirm = false;
-  bool new_duration = false;   // --for was given
-  bool new_max_evals = false;  // --max-evals was given
-  std::string config;          // read by complete_arguments
+  std::set<std::string> given;  // budgets on the command line: with --resume they replace the stored ones
+  std::string config;           // read by complete_arguments
   std::string models_file;
+  std::string gpu_time;  // as a duration
+  agent::NotifyOptions notify;
   agent::SearchOptions options;
 };
 
@@ -88,6 +92,9 @@ std::string run_name(const std::vector<db::Run>& runs) {
 Result<agent::SearchOptions> options_of(const SearchArguments& arguments, const Context& context) {
   agent::SearchOptions options = arguments.options;
   VORTEX_ASSIGN(options.seconds, parse_duration(arguments.duration));
+  if (!arguments.gpu_time.empty()) {
+    VORTEX_ASSIGN(options.gpu_seconds, parse_duration(arguments.gpu_time));
+  }
   options.rank_speed = arguments.rank_speed == "modelled" ? agent::RankSpeed::kModelled : agent::RankSpeed::kMeasured;
   options.confirm = !arguments.no_confirm && options.writer.mode != "innovate";
   if (arguments.model.empty()) {
@@ -137,11 +144,16 @@ Result<Sitting> resumed_sitting(db::Store& store, const SearchArguments& argumen
   Sitting sitting;
   VORTEX_ASSIGN(sitting.run, find_run(store, arguments.resume));
   VORTEX_ASSIGN(sitting.options, agent::options_from_json(nlohmann::json::parse(sitting.run.config, nullptr, false)));
-  if (arguments.new_duration) {
+  if (arguments.given.contains("--for")) {
     VORTEX_ASSIGN(sitting.options.seconds, parse_duration(arguments.duration));
   }
-  if (arguments.new_max_evals) sitting.options.max_evals = arguments.options.max_evals;
-  if (arguments.new_duration || arguments.new_max_evals) {
+  if (arguments.given.contains("--gpu-time")) {
+    VORTEX_ASSIGN(sitting.options.gpu_seconds, parse_duration(arguments.gpu_time));
+  }
+  if (arguments.given.contains("--max-evals")) sitting.options.max_evals = arguments.options.max_evals;
+  if (arguments.given.contains("--max-tokens")) sitting.options.max_tokens = arguments.options.max_tokens;
+  if (arguments.given.contains("--max-dollars")) sitting.options.max_dollars = arguments.options.max_dollars;
+  if (!arguments.given.empty()) {
     VORTEX_TRY(store.set_run_config(sitting.run.id, agent::to_json(sitting.options).dump()));
   }
   return sitting;
@@ -196,6 +208,10 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
 
   catch_signals();
   Display display(options);
+  agent::NotifyOptions notify = arguments.notify;
+  notify.run = sitting.run.name;
+  // Declared before what it listens to: what waits is told when the search has ended.
+  agent::Notifier notifier(notify, monotonic_seconds, [](const std::string& message) { log_line(message); });
   agent::SearchHooks hooks;
   hooks.run_job = [&](const evals::Job& job, const auto& on_result, const auto& should_stop) {
     return sandbox::run_job(job, executor, on_result, should_stop);
@@ -208,6 +224,7 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   hooks.sleep = [](double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); };
   hooks.on_tick = [&](const agent::Progress& progress) { display.tick(progress, stop_level()); };
   hooks.on_candidate = [&](const agent::CandidateSummary& summary) { display.candidate(summary); };
+  hooks.on_event = [&](const std::string& kind, const nlohmann::json& detail) { notifier.event(kind, detail); };
   hooks.on_message = [&](const std::string& message) { display.message(message); };
 
   display.message("search " + sitting.run.name + " in " + context.workspace + ": " +
@@ -261,14 +278,31 @@ void add_search(CLI::App& app, Context& context) {
   options.job.speed_tokens = 16;
   CLI::App* verb = add_verb(app, context, "search", "Search for policies: the main job.", [arguments, &context, &app] {
     const CLI::App* parsed = app.get_subcommand("search");
-    arguments->new_duration = parsed->count("--for") > 0;
-    arguments->new_max_evals = parsed->count("--max-evals") > 0;
+    for (const char* budget : {"--for", "--gpu-time", "--max-evals", "--max-tokens", "--max-dollars"}) {
+      if (parsed->count(budget) > 0) arguments->given.insert(budget);
+    }
     return search(*arguments, context);
   });
   verb->add_option("--config", arguments->config, "TOML file with these options by name");
   verb->add_option("--model", arguments->model, "folder of a Hugging Face checkpoint");
   verb->add_option("--for", arguments->duration, "time to spend over all sittings: 90s, 5m, 8h");
   verb->add_option("--max-evals", options.max_evals, "candidates to evaluate; 0: no limit");
+  verb->add_option("--gpu-time", arguments->gpu_time, "time of GPUs held by workers, over all sittings: 6h");
+  verb->add_option("--max-tokens", options.max_tokens, "of language models, prompts and replies; 0: no limit")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--max-dollars", options.max_dollars, "to pay for language models; 0: no limit")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--gpus", options.gpus, "GPUs that one worker holds, for --gpu-time")->check(CLI::Range(0, 64));
+  verb->add_option("--notify", arguments->notify.command,
+                   "command told of the end, stalls, budgets, outages and new front points ($VORTEX_EVENT: JSON)");
+  verb->add_option("--webhook", arguments->notify.webhook, "URL that the same is posted to");
+  verb->add_option("--retests", options.retests, "rounds of further problems for points that could change the front")
+      ->check(CLI::Range(0, agent::kMaxRetests));
+  verb->add_option("--retest-share", options.retest_share, "problems for retests, over those of first races")
+      ->check(CLI::Range(0.0, 10.0));
+  verb->add_option("--control-share", options.control_share,
+                   "proposals made without a look at results, to show what the search is worth")
+      ->check(CLI::Range(0.0, 0.9));
   verb->add_option("--resume", arguments->resume, "continue this run with the options it was started with");
   verb->add_option("--seed", options.seed, "of every decision and draw");
   verb->add_option("--proposer", options.proposer, "who writes policies")

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include "core/base/rng.h"
@@ -23,7 +24,7 @@ struct Cluster {
 // Clusters in order of first appearance.
 class Clusters {
  public:
-  void add(const std::string& problem, double value) {
+  void add(std::string_view problem, double value) {
     const auto [entry, is_new] = index_.try_emplace(problem, clusters_.size());
     if (is_new) clusters_.emplace_back();
     clusters_[entry->second].sum += value;
@@ -32,7 +33,7 @@ class Clusters {
   const std::vector<Cluster>& get() const { return clusters_; }
 
  private:
-  std::map<std::string, size_t> index_;
+  std::unordered_map<std::string_view, size_t> index_;  // into strings of the outcomes
   std::vector<Cluster> clusters_;
 };
 
@@ -70,8 +71,9 @@ Interval joined(const Interval& a, const Interval& b, double lo, double hi) {
   return {a.value, std::max(lo, std::min(a.lo, b.lo)), std::min(hi, std::max(a.hi, b.hi))};
 }
 
-// Number of independent outcomes that would give a mean of the same variance as these clusters do.
-double effective_size(const std::vector<Cluster>& clusters, double mean) {
+// Number of independent outcomes, each of variance `variance_of_one`, that would give a mean of the same variance as
+// these clusters do.
+double effective_size(const std::vector<Cluster>& clusters, double mean, double variance_of_one) {
   const auto problems = static_cast<double>(clusters.size());
   double outcomes = 0;
   double squares = 0;
@@ -82,18 +84,12 @@ double effective_size(const std::vector<Cluster>& clusters, double mean) {
   }
   if (squares <= 0 || problems < 2) return problems;
   const double variance = squares / (outcomes * outcomes) * problems / (problems - 1);
-  return std::clamp(mean * (1 - mean) / variance, problems, outcomes);
+  return std::clamp(variance_of_one / variance, problems, outcomes);
 }
 
-// Interval of the share of problems won minus the share lost: the distances from each share to its Wilson bounds, added
-// in squares with the correlation -sqrt(odds * odds) that two shares of one multinomial have.
-Interval won_minus_lost(const std::vector<Cluster>& clusters) {
-  const auto n = static_cast<double>(clusters.size());
-  double won = 0;
-  double lost = 0;
-  for (const Cluster& cluster : clusters) (cluster.sum > 0 ? won : lost) += std::abs(cluster.sum / cluster.count) / n;
-  won = std::min(won, 1.0);
-  lost = std::min(lost, 1.0);
+// Interval of the share of pairs won minus the share lost, of `n` independent pairs: the distances from each share to
+// its Wilson bounds, added in squares with the correlation -sqrt(odds * odds) that two shares of one multinomial have.
+Interval won_minus_lost(double won, double lost, double n) {
   const Interval win = wilson_interval(won, n);
   const Interval loss = wilson_interval(lost, n);
   const double odds = won > 0 && lost > 0 ? won * lost / ((1 - won) * (1 - lost)) : 0.0;
@@ -101,6 +97,33 @@ Interval won_minus_lost(const std::vector<Cluster>& clusters) {
   const auto distance = [&](double x, double y) { return std::sqrt(x * x + y * y - 2 * correlation * x * y); };
   const double value = won - lost;
   return {value, value - distance(won - win.lo, loss.hi - lost), value + distance(win.hi - won, lost - loss.lo)};
+}
+
+struct Pairs {
+  Clusters clusters;  // of the differences, a - b
+  double count = 0;
+  double won = 0;  // by a
+  double lost = 0;
+};
+
+// The (problem, trial) pairs that both have, in the order of `a`.
+Pairs paired(const std::vector<Outcome>& a, const std::vector<Outcome>& b) {
+  std::unordered_map<std::string_view, std::vector<std::pair<int, bool>>> other;
+  for (const Outcome& outcome : b) other[outcome.problem].emplace_back(outcome.trial, outcome.correct);
+  Pairs pairs;
+  for (const Outcome& outcome : a) {
+    const auto problem = other.find(outcome.problem);
+    if (problem == other.end()) continue;
+    const auto& trials = problem->second;
+    const auto trial =
+        std::find_if(trials.begin(), trials.end(), [&](const auto& t) { return t.first == outcome.trial; });
+    if (trial == trials.end()) continue;
+    pairs.clusters.add(outcome.problem, (outcome.correct ? 1.0 : 0.0) - (trial->second ? 1.0 : 0.0));
+    pairs.count += 1;
+    pairs.won += outcome.correct && !trial->second ? 1.0 : 0.0;
+    pairs.lost += !outcome.correct && trial->second ? 1.0 : 0.0;
+  }
+  return pairs;
 }
 
 }  // namespace
@@ -118,21 +141,23 @@ Interval accuracy_interval(const std::vector<Outcome>& outcomes, uint64_t seed) 
   Clusters clusters;
   for (const Outcome& outcome : outcomes) clusters.add(outcome.problem, outcome.correct ? 1.0 : 0.0);
   const Interval bootstrap = bootstrap_mean(clusters.get(), seed);
-  const double size = effective_size(clusters.get(), bootstrap.value);
+  const double size = effective_size(clusters.get(), bootstrap.value, bootstrap.value * (1 - bootstrap.value));
   return joined(bootstrap, wilson_interval(bootstrap.value, size), 0, 1);
 }
 
 Interval paired_difference(const std::vector<Outcome>& a, const std::vector<Outcome>& b, uint64_t seed) {
-  std::map<std::pair<std::string, int>, bool> other;
-  for (const Outcome& outcome : b) other[{outcome.problem, outcome.trial}] = outcome.correct;
-  Clusters clusters;
-  for (const Outcome& outcome : a) {
-    const auto pair = other.find({outcome.problem, outcome.trial});
-    if (pair == other.end()) continue;
-    clusters.add(outcome.problem, (outcome.correct ? 1.0 : 0.0) - (pair->second ? 1.0 : 0.0));
-  }
-  if (clusters.get().empty()) return {0, -1, 1};
-  return joined(bootstrap_mean(clusters.get(), seed), won_minus_lost(clusters.get()), -1, 1);
+  const Pairs pairs = paired(a, b);
+  if (pairs.count == 0) return {0, -1, 1};
+  const Interval bootstrap = bootstrap_mean(pairs.clusters.get(), seed);
+  const double won = pairs.won / pairs.count;
+  const double lost = pairs.lost / pairs.count;
+  const double size = effective_size(pairs.clusters.get(), won - lost, won + lost - (won - lost) * (won - lost));
+  return joined(bootstrap, won_minus_lost(won, lost, size), -1, 1);
+}
+
+double paired_mean(const std::vector<Outcome>& a, const std::vector<Outcome>& b) {
+  const Pairs pairs = paired(a, b);
+  return pairs.count > 0 ? (pairs.won - pairs.lost) / pairs.count : 0.0;
 }
 
 Interval median_interval(std::vector<double> samples) {

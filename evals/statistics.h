@@ -23,9 +23,11 @@ struct Interval {
 Interval accuracy_interval(const std::vector<Outcome>& outcomes, uint64_t seed);
 
 // Mean paired difference (a - b) over the (problem, trial) pairs that both have. The interval is a cluster bootstrap
-// joined with one from the Wilson intervals of the shares won and lost (combined after Zou and Donner 2008), so ties
-// alone never give an empty one. No common pairs: 0 in [-1, 1].
+// joined with one from the Wilson intervals of the shares won and lost (combined after Zou and Donner 2008) at the
+// effective number of pairs, so ties alone never give an empty one. No common pairs: 0 in [-1, 1].
 Interval paired_difference(const std::vector<Outcome>& a, const std::vector<Outcome>& b, uint64_t seed);
+// Its value alone, without the bootstrap. No common pairs: 0.
+double paired_mean(const std::vector<Outcome>& a, const std::vector<Outcome>& b);
 
 // Median of repeated measurements with the narrowest interval of order statistics that holds the true median with at
 // least 95 % probability whatever the distribution. Below six samples there is none: the interval is their whole range,

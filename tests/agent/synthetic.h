@@ -67,7 +67,6 @@ struct SyntheticWorkers {
     return Rng(std::stoull(sha256_hex(job.module_text + job.config_text).substr(0, 15), nullptr, 16)).uniform();
   }
 
- private:
   evals::StageResult stage_result(const evals::Job& job, evals::Stage stage) const {
     evals::StageResult result;
     result.stage = stage;
@@ -88,11 +87,12 @@ struct SyntheticWorkers {
     return result;
   }
 
+ private:
   void add_outcomes(const evals::Job& job, evals::Stage stage, double good, evals::StageResult& result) const {
     for (int i = 0; i < problems; ++i) {
       Rng rng(stream_key(job.task.seed, static_cast<uint64_t>(i), static_cast<uint64_t>(stage)));
       evals::Outcome outcome;
-      outcome.problem = std::string(evals::stage_name(stage)) + std::to_string(i);
+      outcome.problem = std::string(evals::stage_name(stage)) + std::to_string(job.task.seed) + "-" + std::to_string(i);
       outcome.correct = rng.uniform() < 0.3 + 0.7 * good;
       outcome.tokens = 10;
       outcome.tokens_hash = sha256_hex(job.module_text + outcome.problem);

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/output.h"
+
+namespace vortex::cli {
+
+// A short document for people, written once and rendered as Markdown or as one HTML file.
+struct Block {
+  enum class Kind {
+    kHeading,  // text
+    kLead,     // text: the one thing to know
+    kText,     // text
+    kTiles,    // rows of {value, label}: the numbers at a glance
+    kTable,    // headers and rows
+    kCode,     // text, as it is
+    kFigure,   // svg, and text as its caption; left out of Markdown
+  };
+  Kind kind = Kind::kText;
+  std::string text;
+  std::vector<std::string> headers;
+  std::vector<std::vector<std::string>> rows;
+  std::string svg;
+};
+
+struct Document {
+  std::string title;
+  std::string subtitle;
+  std::vector<Block> blocks;
+
+  void heading(std::string text) { blocks.push_back({Block::Kind::kHeading, std::move(text), {}, {}, {}}); }
+  void lead(std::string text) { blocks.push_back({Block::Kind::kLead, std::move(text), {}, {}, {}}); }
+  void text(std::string text) { blocks.push_back({Block::Kind::kText, std::move(text), {}, {}, {}}); }
+  void code(std::string text) { blocks.push_back({Block::Kind::kCode, std::move(text), {}, {}, {}}); }
+  void table(std::vector<std::string> headers, std::vector<std::vector<std::string>> rows) {
+    blocks.push_back({Block::Kind::kTable, {}, std::move(headers), std::move(rows), {}});
+  }
+};
+
+std::string to_markdown(const Document& document);
+// Self-contained: no script, no font, no file beside it; light or dark as the reader's system is.
+std::string to_html(const Document& document);
+// With &, <, > and quotes replaced.
+std::string html_escaped(const std::string& text);
+
+}  // namespace vortex::cli
