@@ -6,6 +6,7 @@
 
 #include "cli/policy_files.h"
 #include "cli/stage_table.h"
+#include "cli/task_files.h"
 #include "cli/verbs.h"
 #include "evals/job.h"
 
@@ -16,6 +17,7 @@ struct EvalArguments {
   std::string module;
   std::string config;
   std::string model;
+  TaskArguments tasks;
   evals::Job job;
 };
 
@@ -36,6 +38,7 @@ Result<evals::Job> job_of(const Context& context, const EvalArguments& arguments
   job.prefix_folder = std::filesystem::absolute(std::filesystem::path(context.workspace) / "prefixes", ec).string();
   job.stages = {evals::Stage::kCompile, evals::Stage::kValidate, evals::Stage::kRecall, evals::Stage::kRace,
                 evals::Stage::kSpeed};
+  VORTEX_TRY(apply_tasks(arguments.tasks, job));
   job.recall_problems = std::min(2, job.task.problems);
   return job;
 }
@@ -73,10 +76,7 @@ void add_eval(CLI::App& app, Context& context) {
   verb->add_option("config", arguments->config, "its configuration (the .json beside it)");
   verb->add_flag("--dense", job.dense, "dense attention instead of a policy");
   verb->add_option("--model", arguments->model, "folder of the model (the configuration's model_path)");
-  verb->add_option("--problems", job.task.problems, "problems to score on")->check(CLI::Range(1, 100000));
-  verb->add_option("--definitions", job.task.definitions, "task chain: definitions in a prompt");
-  verb->add_option("--chain", job.task.chain, "task chain: steps of a solution");
-  verb->add_option("--task-seed", job.task.seed, "seed of the problems");
+  add_task_options(verb, arguments->tasks);
   verb->add_option("--threads", job.threads, "threads of the worker")->check(CLI::Range(1, 1024));
   add_workspace_option(verb, context);
   add_worker_option(verb, context);

@@ -64,6 +64,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_eval(app, context);
   add_replay(app, context);
   add_export(app, context);
+  add_fetch(app, context);
   add_doctor(app, context);
   add_tokenize(app, context);
   add_vflow(app, context);

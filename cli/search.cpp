@@ -21,6 +21,7 @@
 #include "cli/display.h"
 #include "cli/front_table.h"
 #include "cli/policy_files.h"
+#include "cli/task_files.h"
 #include "cli/verbs.h"
 #include "core/base/files.h"
 #include "core/base/rng.h"
@@ -47,6 +48,7 @@ struct SearchArguments {
   std::string models_file;
   std::string gpu_time;  // as a duration
   agent::NotifyOptions notify;
+  TaskArguments tasks;
   agent::SearchOptions options;
 };
 
@@ -88,6 +90,19 @@ std::string run_name(const std::vector<db::Run>& runs) {
   }
 }
 
+// A data set has no other seed: held-out problems are those that the search does not use.
+Status keep_some_back(agent::SearchOptions& options) {
+  evals::Job& job = options.job;
+  if (!options.confirm || job.confirm_task || job.task.questions.empty()) return ok_status();
+  const int left = static_cast<int>(job.task.questions.size()) - job.task.problems;
+  if (left < 1) {
+    return candidate_error("the search uses all problems of " + job.task.data + ": none are left to confirm on",
+                           "name others with --confirm-task, take fewer with --problems, or say --no-confirm");
+  }
+  job.confirm_problems = std::min(job.confirm_problems, left);
+  return ok_status();
+}
+
 // What the arguments ask for, complete and checked.
 Result<agent::SearchOptions> options_of(const SearchArguments& arguments, const Context& context) {
   agent::SearchOptions options = arguments.options;
@@ -113,9 +128,11 @@ Result<agent::SearchOptions> options_of(const SearchArguments& arguments, const 
        {&options.writer.prompts_folder, &options.writer.replies_folder, &options.writer.record_folder}) {
     if (!folder->empty()) *folder = fs::absolute(*folder, ec).lexically_normal().string();
   }
+  VORTEX_TRY(apply_tasks(arguments.tasks, options.job));
   options.job.seed = options.seed;
   options.job.confirm_seed = options.job.task.seed + 1000003;  // held-out problems
   options.job.confirm_problems = arguments.confirm_problems;
+  VORTEX_TRY(keep_some_back(options));
   options.job.recall_problems = std::min(options.job.recall_problems, options.job.task.problems);
   options.job.id = "shared";
   return options;
@@ -243,30 +260,6 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   return *end == agent::SearchEnd::kInterrupted ? kInterrupted : 0;
 }
 
-void add_task_options(CLI::App* verb, evals::TaskSpec& task) {
-  verb->add_option("--problems", task.problems, "problems that candidates are scored on")->check(CLI::Range(1, 100000));
-  verb->add_option("--definitions", task.definitions, "task chain: definitions in a prompt (5 tokens each)");
-  verb->add_option("--chain", task.chain, "task chain: steps of a solution (10 tokens each)");
-  verb->add_option("--task-seed", task.seed, "seed of the problems");
-}
-
-void add_writer_options(CLI::App* verb, agent::WriterOptions& writer, std::string& models_file) {
-  verb->add_option("--mode", writer.mode,
-                   "of the proposers llm, command and recorded: iterate, or innovate (no benchmark)")
-      ->check(CLI::IsMember({"iterate", "innovate"}));
-  verb->add_option("--models", models_file, "proposer llm: file of language models (JSON; docs/proposers.md)");
-  verb->add_option("--command", writer.command, "proposer command: the program that writes policies");
-  verb->add_option("--command-deadline", writer.command_seconds, "seconds until its reply must be there");
-  verb->add_option("--replies", writer.replies_folder, "proposer recorded: folder of kept replies");
-  verb->add_option("--record", writer.record_folder, "folder to keep every prompt and reply in, for a replay");
-  verb->add_option("--prompts", writer.prompts_folder, "folder of prompt templates that replace the built-in ones");
-  verb->add_option("--repairs", writer.repairs, "how often a refused policy goes back with its diagnostics")
-      ->check(CLI::Range(0, 7));
-  verb->add_option("--notebook-tokens", writer.notebook_tokens, "of a prompt for the notebook");
-  verb->add_option("--fallback", writer.fallback, "who fills in while nobody answers: none or evolve")
-      ->check(CLI::IsMember({"none", "evolve"}));
-}
-
 }  // namespace
 
 void add_search(CLI::App& app, Context& context) {
@@ -320,7 +313,7 @@ void add_search(CLI::App& app, Context& context) {
   verb->add_option("--confirm-problems", arguments->confirm_problems, "held-out problems for members of the front")
       ->check(CLI::Range(1, 100000));
   verb->add_flag("--no-confirm", arguments->no_confirm, "skip the held-out problems");
-  add_task_options(verb, options.job.task);
+  add_task_options(verb, arguments->tasks);
   add_workspace_option(verb, context);
   add_worker_option(verb, context);
   add_format_option(verb, context);

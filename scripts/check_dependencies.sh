@@ -16,10 +16,11 @@ declare -A allowed=(
   [sandbox]="core/base core/vflow core/model evals sandbox"
   [sandbox/worker]="core evals sandbox"
   [net]="core/base net"
+  [fetch]="core/base net fetch"
   [agent]="core/base core/vflow core/model evals sandbox db net agent"
   [db]="core/base db"
   [web]="core/base db web"
-  [cli]="core/base core/vflow core/model evals sandbox agent db net web cli"
+  [cli]="core/base core/vflow core/model evals sandbox agent db net fetch web cli"
 )
 torch_folders="core/tensor core/compile/reference evals"
 
@@ -53,11 +54,11 @@ while IFS=: read -r file line text; do
     torch/* | ATen/* | c10/*)
       # shellcheck disable=SC2086
       starts_with_any "$file" $torch_folders || report "$file:$line: LibTorch ($include) stays inside: $torch_folders" ;;
-    kernels/* | core/* | evals/* | sandbox/* | agent/* | db/* | net/* | web/* | cli/*)
+    kernels/* | core/* | evals/* | sandbox/* | agent/* | db/* | net/* | fetch/* | web/* | cli/*)
       # shellcheck disable=SC2086
       starts_with_any "$include" ${allowed[$rule]} || report "$file:$line: $rule may not include $include (allowed: ${allowed[$rule]})" ;;
   esac
-done < <(git grep -nE '^ *# *include' -- 'kernels' 'core' 'evals' 'sandbox' 'agent' 'db' 'net' 'web' 'cli')
+done < <(git grep -nE '^ *# *include' -- 'kernels' 'core' 'evals' 'sandbox' 'agent' 'db' 'net' 'fetch' 'web' 'cli')
 
 if [ "$failures" -gt 0 ]; then
   echo "error: $failures include(s) break the dependency rule" >&2

@@ -1,0 +1,91 @@
+#include "cli/task_files.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "core/base/text.h"
+#include "evals/tasks/task_file.h"
+
+namespace vortex::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Where task files that ship may lie: here, or in the tree that this program was built in.
+std::vector<fs::path> task_folders() {
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  return {"examples/tasks", program.parent_path() / "../../../examples/tasks",
+          program.parent_path() / "../share/vortex/tasks"};
+}
+
+// The task that a user names.
+Result<evals::TaskSpec> read_task(const std::string& name) {
+  std::error_code error;
+  if (fs::is_regular_file(name, error)) return evals::read_task_file(name);
+  std::vector<std::string> known;
+  for (const fs::path& folder : task_folders()) {
+    const fs::path path = folder / (name + ".json");
+    if (fs::is_regular_file(path, error)) return evals::read_task_file(path);
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+      if (entry.path().extension() == ".json") known.push_back(entry.path().stem().string());
+    }
+  }
+  std::sort(known.begin(), known.end());
+  known.erase(std::unique(known.begin(), known.end()), known.end());
+  return candidate_error("no task file is called " + name,
+                         known.empty() ? "name a JSON file, see docs/tasks.md" : "tasks: " + join(known, ", "));
+}
+
+template <typename T>
+void override_with(const std::optional<T>& given, T& target) {
+  if (given) target = *given;
+}
+
+}  // namespace
+
+void add_task_options(CLI::App* verb, TaskArguments& arguments) {
+  verb->add_option("--task", arguments.task, "task file, or the name of one that ships, e.g. aime24 (chain)");
+  verb->add_option("--confirm-task", arguments.confirm_task,
+                   "task of the held-out problems (the same, other problems)");
+  verb->add_option("--gate", arguments.gate, "task of the gate before the race; may be repeated")
+      ->allow_extra_args(false)
+      ->take_all();
+  verb->add_option("--problems", arguments.problems, "problems that candidates are scored on")
+      ->check(CLI::Range(1, 100000));
+  verb->add_option("--trials", arguments.trials, "answers to each problem")->check(CLI::Range(1, 1000));
+  verb->add_option("--length", arguments.length, "tokens of a synthetic problem and its answer");
+  verb->add_option("--max-new-tokens", arguments.max_new_tokens, "tokens of an answer at most");
+  verb->add_option("--definitions", arguments.definitions, "task chain: definitions in a prompt (5 tokens each)");
+  verb->add_option("--chain", arguments.chain, "task chain: steps of a solution (10 tokens each)");
+  verb->add_option("--task-seed", arguments.seed, "seed of the problems");
+}
+
+Status apply_tasks(const TaskArguments& arguments, evals::Job& job) {
+  if (!arguments.task.empty()) {
+    VORTEX_ASSIGN(job.task, read_task(arguments.task));
+  }
+  override_with(arguments.problems, job.task.problems);
+  override_with(arguments.trials, job.task.trials);
+  override_with(arguments.length, job.task.length);
+  override_with(arguments.max_new_tokens, job.task.max_new_tokens);
+  override_with(arguments.definitions, job.task.definitions);
+  override_with(arguments.chain, job.task.chain);
+  override_with(arguments.seed, job.task.seed);
+  if (!arguments.confirm_task.empty()) {
+    VORTEX_ASSIGN(job.confirm_task, read_task(arguments.confirm_task));
+  }
+  for (const std::string& name : arguments.gate) {
+    VORTEX_ASSIGN(evals::TaskSpec task, read_task(name));
+    override_with(arguments.length, task.length);
+    job.gate.push_back(std::move(task));
+  }
+  const auto race = std::find(job.stages.begin(), job.stages.end(), evals::Stage::kRace);
+  if (!job.gate.empty()) job.stages.insert(race, evals::Stage::kGate);
+  // What is out of range is refused here, by name, before anything starts.
+  VORTEX_TRY(evals::task_from_json(evals::to_json(job.task)));
+  return ok_status();
+}
+
+}  // namespace vortex::cli
