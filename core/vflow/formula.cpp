@@ -165,12 +165,14 @@ class FormulaWriter {
     for (const ArgInfo& arg : op_info(node.op).args) {
       if (arg.arg == Arg::kInterleave) {
         const std::string base = name.substr(0, name.find("interleave"));
-        return call(node, base + axis(node.attrs.dim) + "by" + std::to_string(node.attrs.k));
+        return call(node, base + axis(node.attrs.dim).insert(5, " by " + std::to_string(node.attrs.k)));
       }
       if (arg.arg == Arg::kCount) return call(node, "top" + std::to_string(node.attrs.k));
       if (arg.arg == Arg::kScale && node.attrs.scale != 1) {
         return name + "[pages](" + affine(node.attrs.scale, operand(node, 0), 0) + ")";
       }
+    }
+    for (const ArgInfo& arg : op_info(node.op).args) {
       if (arg.arg == Arg::kDim || arg.arg == Arg::kWeight) return call(node, name + axis(node.attrs.dim));
     }
     return call(node, name);

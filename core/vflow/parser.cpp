@@ -284,20 +284,42 @@ Stmt* Parser::parse_import() {
   return stmt;
 }
 
+// vortex_torch's own flows import relative to their package; the names mean the same here.
+void Parser::resolve_relative(Stmt* stmt) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kKnown = {{
+      {".flow", "vortex_torch.flow.flow"},
+      {".flow_mla", "vortex_torch.flow.flow_mla"},
+      {".registry", "vortex_torch.flow.registry"},
+      {"..abs", "vortex_torch.abs"},
+      {"..cache", "vortex_torch.cache"},
+      {"..flow", "vortex_torch.flow"},
+      {"..indexer", "vortex_torch.indexer"},
+  }};
+  for (const auto& [written, full] : kKnown) {
+    if (stmt->name != written) continue;
+    stmt->name = full;
+    reporter_.warn(stmt->name_span,
+                   {"relative-import", "only a module inside vortex_torch can import like this, not a file of its own",
+                    "", "write `from " + std::string(full) + " import ...`"});
+    return;
+  }
+  fail(stmt->name_span, {"relative-import", "a policy is a file of its own, so it has no relative imports",
+                         "from vortex_torch.indexer import ..., from vortex_torch.cache import ...",
+                         "write the full module name, e.g. `from vortex_torch.flow import vFlow, register`"});
+}
+
 Stmt* Parser::parse_from_import() {
   Stmt* stmt = make_stmt(StmtKind::kFromImport, peek().span.begin);
   advance();
   const uint32_t begin = peek().span.begin;
-  if (at_symbol(".") || at_symbol("...")) {
-    fail(peek().span, {"relative-import", "a policy is a file of its own, so it has no relative imports",
-                       "from vortex_torch.indexer import ..., from vortex_torch.cache import ...",
-                       "write the full module name, e.g. `from vortex_torch.flow import vFlow, register`"});
-    return stmt;
+  const bool relative = at_symbol(".") || at_symbol("...");
+  while (accept_symbol(".") || accept_symbol("...")) {
   }
-  expect_name("a module name");
+  if (!relative || !at_word("import")) expect_name("a module name");
   while (!failed_ && accept_symbol(".")) expect_name("a module name");
   stmt->name_span = since(begin);
   stmt->name = reporter_.source().at(stmt->name_span);
+  if (relative && !failed_) resolve_relative(stmt);
   expect_word("import", "after the module name");
   const bool parenthesised = accept_symbol("(");
   parse_aliases(stmt);

@@ -48,6 +48,7 @@ class Parser {
   Stmt* parse_compound();
   Stmt* parse_import();
   Stmt* parse_from_import();
+  void resolve_relative(Stmt* stmt);
   void parse_aliases(Stmt* stmt);
   Stmt* parse_decorated();
   Stmt* parse_class();
