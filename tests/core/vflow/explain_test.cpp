@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "core/base/files.h"
 #include "core/vflow/canonical.h"
@@ -183,11 +184,60 @@ TEST(Reference, NamesEveryOperationAndStaysShort) {
   EXPECT_LT(text.size(), 9000U);
 }
 
-TEST(Reference, TheDocumentIsWhatTheTableGives) {
-  const Result<std::string> document = read_file(std::string(VORTEX_SOURCE_DIR) + "/docs/vflow-reference.md");
-  ASSERT_TRUE(document.ok()) << document.error().message;
-  EXPECT_EQ(*document, language_reference_markdown())
-      << "write the output of `vortex vflow` to docs/vflow-reference.md";
+std::string document() {
+  const Result<std::string> text = read_file(std::string(VORTEX_SOURCE_DIR) + "/docs/vflow.md");
+  EXPECT_TRUE(text.ok());
+  return text.ok() ? *text : "";
+}
+
+TEST(Reference, TheDocumentEndsWithWhatTheTableGives) {
+  EXPECT_TRUE(document().ends_with("\n" + language_reference_markdown()))
+      << "replace the end of docs/vflow.md, from its line \"# vFlow\" on, by the output of `vortex vflow ref`";
+}
+
+// The next block of the language after `from`, which moves behind it.
+std::string next_block(const std::string& text, const std::string& language, size_t& from) {
+  const std::string fence = "```" + language + "\n";
+  const size_t begin = text.find(fence, from);
+  if (begin == std::string::npos) return "";
+  const size_t end = text.find("```", begin + fence.size());
+  from = end + 3;
+  return text.substr(begin + fence.size(), end - begin - fence.size());
+}
+
+void expect_lines(const std::string& lines, const std::string& text) {
+  std::istringstream stream(lines);
+  for (std::string line; std::getline(stream, line);) EXPECT_NE(text.find(line), std::string::npos) << line << text;
+}
+
+// Its policies check without a finding and are explained as it says; the mistake that it shows is found.
+TEST(Tutorial, ItsPoliciesAreWhatItSays) {
+  const std::string text = document();
+  const std::string tutorial = text.substr(0, text.find("\n# vFlow\n"));
+  PolicySource first;
+  size_t at = 0;
+  int policies = 0;
+  size_t after_first = 0;
+  while (tutorial.find("```python\n", at) != std::string::npos) {
+    PolicySource source;
+    source.module_text = next_block(tutorial, "python", at);
+    source.config_text = next_block(tutorial, "json", at);
+    const CheckReport report = check_policy(source, small_model());
+    ASSERT_TRUE(report.policy.has_value()) << render(report.diagnostics);
+    EXPECT_TRUE(report.diagnostics.empty()) << render(report.diagnostics);
+    expect_lines(next_block(tutorial, "text", at), explain(*report.policy, small_model()));
+    if (policies++ > 0) continue;
+    first = source;
+    after_first = at;
+  }
+  EXPECT_EQ(policies, 3);
+
+  const size_t call = first.module_text.find("self.match(query");
+  ASSERT_NE(call, std::string::npos);
+  first.module_text.replace(call, 16, "self.match(q");
+  const CheckReport mistaken = check_policy(first, small_model());
+  EXPECT_FALSE(mistaken.policy.has_value());
+  expect_lines(next_block(tutorial, "text", after_first), render(mistaken.diagnostics));
 }
 
 // The example of the reference is a policy that checks.
