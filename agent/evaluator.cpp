@@ -72,9 +72,8 @@ Result<bool> Evaluator::is_pending(const Task& task) {
     const std::string stage = task.kind == Task::Kind::kConfirm ? "confirm" : retest_stage(task.round);
     const std::vector<db::StageRow>& rows = candidate.stages;
     // What the machine spoiled is asked again.
-    return std::none_of(rows.begin(), rows.end(), [&](const db::StageRow& row) {
-      return row.stage == stage && row.blame != "environment";
-    });
+    return std::none_of(rows.begin(), rows.end(),
+                        [&](const db::StageRow& row) { return row.stage == stage && row.blame != "environment"; });
   }
   if (candidate.row.state == "done") return false;
   const std::string verdict = verdict_in_rows(candidate, task.job.stages.back());

@@ -51,7 +51,7 @@ struct Facts {
   std::map<int64_t, double> found;              // members of the front: seconds since the start when they were known
   std::vector<Spent> spent;
   std::map<std::string, int> events;  // kind -> how many
-  nlohmann::json notebook;          // agent/notebook.h
+  nlohmann::json notebook;            // agent/notebook.h
   std::vector<std::string> themes;    // what to try next, and why
   int candidates = 0;
   int evaluated = 0;  // those that reached a worker

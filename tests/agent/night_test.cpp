@@ -76,9 +76,9 @@ Result<std::vector<evals::StageResult>> simulated_job(World& world, const Night&
                                                           {evals::Stage::kSpeed, 60},
                                                           {evals::Stage::kConfirm, 100}};
   ++workers.jobs;
-  const bool crashes =
-      night.faults.crash_every > 0 && !world.crashed && Rng(stream_key(night.seed, static_cast<uint64_t>(world.steps), 0xc4a5))
-                                              .below(static_cast<uint64_t>(night.faults.crash_every)) == 0;
+  const bool crashes = night.faults.crash_every > 0 && !world.crashed &&
+                       Rng(stream_key(night.seed, static_cast<uint64_t>(world.steps), 0xc4a5))
+                               .below(static_cast<uint64_t>(night.faults.crash_every)) == 0;
   world.crashed = crashes;
   std::vector<evals::StageResult> results;
   for (evals::Stage stage : job.stages) {
