@@ -14,7 +14,7 @@ expect() {  # EXIT_CODE TEXT COMMAND...
   shift 2
   "$@" > out.txt 2> err.txt
   got=$?
-  if [ "$got" -ne "$code" ] || ! cat out.txt err.txt | grep -qi -- "$text"; then
+  if [ "$got" -ne "$code" ] || ! grep -qi -- "$text" out.txt err.txt; then
     echo "FAILED: $* gave $got (want $code, with \"$text\"):" >&2
     cat out.txt err.txt >&2
     failures=$((failures + 1))
@@ -46,7 +46,7 @@ expect 1 "broken.toml" "$vortex" search --model "$model" --config broken.toml --
 printf 'problemz = 3\n' > misspelled.toml
 expect 1 "problemz" "$vortex" search --model "$model" --config misspelled.toml --workspace w3
 expect 1 "no workspace" "$vortex" front --workspace nothing-here
-expect 1 "no-such-run" "$vortex" search --resume no-such-run --workspace w4
+expect 1 "no searches" "$vortex" search --resume no-such-run --workspace w4
 
 # A disk that is full: the search says so, keeps what it has, and goes on when there is room again.
 short=(--definitions 24 --chain 4 --problems 2 --confirm-problems 1 --max-evals 1 --for 10m --seed 2)
@@ -61,7 +61,7 @@ on_full_disk() {
   fi
 }
 mkdir full
-for size in 40k 600k 2m; do
+for size in 40k 600k 1m; do
   if ! mount -t tmpfs -o size=$size tmpfs full 2>/dev/null; then
     echo "skipped: a full disk (mounting a small one needs root and CAP_SYS_ADMIN)"
     break
