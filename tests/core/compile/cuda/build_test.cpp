@@ -83,11 +83,13 @@ TEST(CudaBuild, AnErrorOfNvrtcIsOursAndSaysWhere) {
   EXPECT_NE(refused.error().message.find("policy.cu(1)"), std::string::npos) << refused.error().message;
 }
 
-// The source of block top-k as a file to read; rewrite it with VORTEX_UPDATE_GOLDEN=1.
+// The source of block top-k with the default configuration, as a file to read; rewrite it with VORTEX_UPDATE_GOLDEN=1.
 TEST(CudaBuild, TheSourceIsTheGoldenOne) {
   const fs::path module = kSource / "examples/policies/block_topk.py";
   const fs::path golden = kSource / "tests/golden/block_topk.cuda.txt";
-  const std::string source = generate_cuda(policy_from(module, model_of(module)))->source;
+  vflow::Policy policy = policy_from(module, model_of(module));
+  policy.config = vflow::EngineConfig{};
+  const std::string source = generate_cuda(policy)->source;
   if (std::getenv("VORTEX_UPDATE_GOLDEN") != nullptr) {
     ASSERT_TRUE(write_file_atomic(golden, source).ok());
   }
