@@ -172,6 +172,18 @@ Status check_rest(const json& object) {
   return candidate_error("tokenizer.json: decoder " + type.dump() + " is not supported", "ByteLevel is");
 }
 
+// The reference gives an added token that the vocabulary has the id that it has there, whatever the file says, and
+// counts the ids behind it differently: what the author of such a file meant cannot be known.
+Status check_added_ids(const std::vector<AddedToken>& added, const Merger& merger) {
+  for (const AddedToken& token : added) {
+    const auto found = merger.vocabulary().find(token.content);
+    if (found == merger.vocabulary().end() || found->second == token.id) continue;
+    return candidate_error("tokenizer.json: added token \"" + token.content + "\" has the id " +
+                           std::to_string(token.id) + ", but the vocabulary gives it " + std::to_string(found->second));
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> make_byte_level_bpe(const json& object) {
@@ -181,6 +193,7 @@ Result<std::unique_ptr<Tokenizer>> make_byte_level_bpe(const json& object) {
   VORTEX_ASSIGN(Template around, read_post_processor(object.value("post_processor", json())));
   VORTEX_ASSIGN(std::vector<AddedToken> added, read_added_tokens(object.value("added_tokens", json())));
   VORTEX_ASSIGN(Merger merger, Merger::read(object["model"]));
+  VORTEX_TRY(check_added_ids(added, merger));
   return std::unique_ptr<Tokenizer>(std::make_unique<ByteLevelBpe>(
       Pipeline{std::move(added), normalizer, std::move(pre_tokenizer), std::move(merger), std::move(around)}));
 }
