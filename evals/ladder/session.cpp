@@ -1,6 +1,7 @@
 #include "evals/ladder/session.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 #include <set>
 
@@ -93,7 +94,11 @@ Status make_engine(Session& session, model::Model model, const engine::EngineOpt
     const Result<engine::CudaDevice> device = engine::find_cuda_device();
     if (!device.ok() && wanted == "cuda") return device.error();
     if (device.ok()) {
-      VORTEX_ASSIGN(session.engine, engine::make_cuda_engine(std::move(model), options));
+      engine::CudaOptions cuda;
+      if (!session.job.prefix_folder.empty()) {
+        cuda.kernel_cache = std::filesystem::path(session.job.prefix_folder) / "kernels";
+      }
+      VORTEX_ASSIGN(session.engine, engine::make_cuda_engine(std::move(model), options, cuda));
       session.device = device->name;
       session.driver = device->driver;
       return ok_status();

@@ -114,7 +114,14 @@ Result<DevicePolicy> Runner::compile(const vflow::Policy& policy) const {
     made.executable = std::move(fused);
     return made;
   }
-  return candidate_error("this policy cannot be compiled for CUDA yet");
+  compile::CudaTarget target;
+  target.kv_type = kv_type_of(policy.config.kv_dtype);
+  target.cache_folder = cuda_.kernel_cache;
+  VORTEX_ASSIGN(made.executable,
+                compile::compile_cuda(
+                    policy, model::geometry_of(model_.source.config, options_.max_context, options_.kv_memory_bytes),
+                    target));
+  return made;
 }
 
 // Pages of the pool: what was asked for, at most what the device has free.

@@ -64,14 +64,23 @@ TEST_F(CudaEngineTest, SparseLogitsAreTheCpuEnginesToRounding) {
   expect_near_cpu(load_policy("block_topk", budget(6, {0}), kContext), {}, 5e-3, 0.9);
 }
 
-// On random tokens distributions are flat, so a little noise already moves the most probable token: three bits of
-// mantissa keep it more often than two.
+// Policies that go through the compiler. A page whose score is near the last one chosen may differ between devices,
+// whose queries and keys differ by rounding.
+TEST_F(CudaEngineTest, CompiledPoliciesStayNear) {
+  for (const char* name : {"quest", "gqa_softmax_centroid", "value_energy_gate", "running_average"}) {
+    SCOPED_TRACE(name);
+    expect_near_cpu(load_policy(name, budget(12, {0}), kContext), {}, 0.05, 0.8);
+  }
+}
+
+// On random tokens distributions are flat, so a little noise already moves the most probable token. 40 positions tell
+// its share to 0.06: the bounds are three of that below what was seen on an H100 (0.83 and 0.78 at the least).
 TEST_F(CudaEngineTest, Fp8KvStaysNear) {
   CudaOptions cuda;
   cuda.kv_dtype = vflow::Dtype::kFp8E4m3;
-  expect_near_cpu(std::nullopt, cuda, 0.05, 0.85);
+  expect_near_cpu(std::nullopt, cuda, 0.05, 0.65);
   cuda.kv_dtype = vflow::Dtype::kFp8E5m2;
-  expect_near_cpu(std::nullopt, cuda, 0.15, 0.7);
+  expect_near_cpu(std::nullopt, cuda, 0.15, 0.6);
 }
 
 // The same KV must come from a snapshot as from a fresh prefill, and dense decoding must go on alike.
