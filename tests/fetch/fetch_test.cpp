@@ -108,7 +108,9 @@ TEST_F(FetchTest, DownloadsEveryFileOnce) {
     ASSERT_TRUE(fetched.ok()) << fetched.error().message;
     EXPECT_EQ(*fetched, Fetched::kDownloaded);
     EXPECT_TRUE(is_whole(folder_.path() / one.path, one)) << one.path;
-    if (one.size > 0) EXPECT_EQ(last, one.size);
+    if (one.size > 0) {
+      EXPECT_EQ(last, one.size);
+    }
     EXPECT_EQ(*get(one), Fetched::kWasThere);
   }
   expect_no_parts();
