@@ -117,10 +117,10 @@ Result<DevicePolicy> Runner::compile(const vflow::Policy& policy) const {
   compile::CudaTarget target;
   target.kv_type = kv_type_of(policy.config.kv_dtype);
   target.cache_folder = cuda_.kernel_cache;
-  VORTEX_ASSIGN(made.executable,
-                compile::compile_cuda(
-                    policy, model::geometry_of(model_.source.config, options_.max_context, options_.kv_memory_bytes),
-                    target));
+  VORTEX_ASSIGN(
+      made.executable,
+      compile::compile_cuda(
+          policy, model::geometry_of(model_.source.config, options_.max_context, options_.kv_memory_bytes), target));
   return made;
 }
 
