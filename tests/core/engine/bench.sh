@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# usage: bench.sh VORTEX_BENCH SOURCE_DIR
+# Runs every benchmark on the CPU at a tiny geometry: the lines are there and their numbers make sense.
+set -euo pipefail
+bench=$1
+cd "$2"
+common=(--device cpu --geometry tiny --max-context 600 --max-batch 4)
+policy=(--policy examples/policies/block_topk.py --pages 6)
+
+# check NAME PYTHON_EXPRESSION: `lines` are the JSON lines of what came in.
+check() {
+  python3 -c "import json, sys
+lines = json.load(sys.stdin)['lines']
+assert $2, lines" || { echo "$1: wrong output" >&2; exit 1; }
+  echo "$1: ok"
+}
+"$bench" step 2x300 "${common[@]}" --steps 2 --samples 3 --format json |
+  check dense 'lines[0]["min_s"] <= lines[0]["median_s"] <= lines[0]["max_s"] and lines[0]["tokens_per_s"] > 0'
+"$bench" step 2x300 "${common[@]}" "${policy[@]}" --steps 2 --samples 3 --format json |
+  check sparse '0 < lines[0]["bytes"] < 3e6'
+for windows in 0 4; do
+  "$bench" trace "${common[@]}" "${policy[@]}" --requests 20 --scale 0.5 --mean-output 60 --longest-output 200 --prompt 40 \
+    --windows "$windows" --steps 4 --format json |
+    check "trace with $windows windows" 'lines[0]["shape"] == "10 requests" and lines[0]["tokens_per_s"] > 0'
+done
+"$bench" serve-sim "${common[@]}" --requests 5 --outputs 10 --prompt 100 --rate 100 --format json |
+  check serve-sim 'all(line["value"] > 0 for line in lines) and len(lines) == 8'
+if "$bench" step 2x9999 "${common[@]}" 2>/dev/null; then echo "a request beyond the context was taken" >&2; exit 1; fi
+"$bench" step 2x9999 "${common[@]}" 2>&1 >/dev/null | grep -q "does not fit the context" && echo "refusal: ok"
