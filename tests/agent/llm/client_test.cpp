@@ -18,7 +18,7 @@ namespace {
 using nlohmann::json;
 
 // One model of a server that misbehaves, asked through each wire format.
-class ClientTest : public testing::TestWithParam<std::tuple<const char*, bool>> {
+class ClientTest : public ::testing::TestWithParam<std::tuple<const char*, bool>> {
  protected:
   void SetUp() override {
     std::string pattern = (std::filesystem::temp_directory_path() / "vortex-llm-XXXXXX").string();
@@ -166,7 +166,9 @@ TEST_P(ClientTest, BrokenRepliesArePaidForAndTriedTwice) {
     ASSERT_FALSE(answer.ok()) << behaviour;
     EXPECT_EQ(answer.error().blame, Blame::kEnvironment) << behaviour;
     EXPECT_LE(server_.log().size(), behaviour == "hang" ? 5u : 2u) << behaviour;
-    if (behaviour != "hang") EXPECT_GT(tokens(), before) << behaviour;
+    if (behaviour != "hang") {
+      EXPECT_GT(tokens(), before) << behaviour;
+    }
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30)) << behaviour << " hangs";
     server_.behave({behaviour});
     roster_.attempts = 2;
@@ -233,9 +235,9 @@ TEST_P(ClientTest, TheKeyIsSentAndNeverKept) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, ClientTest,
-                         testing::Combine(testing::Values("chat", "responses", "messages"), testing::Bool()),
-                         [](const auto& info) {
-                           return std::string(std::get<0>(info.param)) + (std::get<1>(info.param) ? "Stream" : "Whole");
+                         ::testing::Combine(::testing::Values("chat", "responses", "messages"), ::testing::Bool()),
+                         [](const auto& made) {
+                           return std::string(std::get<0>(made.param)) + (std::get<1>(made.param) ? "Stream" : "Whole");
                          });
 
 TEST(BreakerTest, RestsLongerAfterEveryFailure) {

@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Searches driven by a program, a server or a recording, with synthetic workers.
-class WriterTest : public testing::Test {
+class WriterTest : public ::testing::Test {
  protected:
   void SetUp() override {
     std::string pattern = (fs::temp_directory_path() / "vortex-writer-XXXXXX").string();
@@ -59,7 +59,9 @@ class WriterTest : public testing::Test {
     run.name = "test";
     run.config = to_json(options_).dump();
     run.state = "running";
-    if (!store_->find_run("test").value()) EXPECT_TRUE(store_->add_run(run).ok());
+    if (!store_->find_run("test").value()) {
+      EXPECT_TRUE(store_->add_run(run).ok());
+    }
     return run_search(*store_, *store_->find_run("test").value(), options_, test_model(), hooks_);
   }
 

@@ -1,0 +1,111 @@
+// The recorded search of examples/recorded-search, replayed with its kept stage results in place of workers: the same
+// replies give the same decisions, byte for byte.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "agent/history.h"
+#include "agent/search.h"
+#include "core/base/files.h"
+#include "core/base/sha256.h"
+#include "core/model/model.h"
+#include "core/vflow/cost.h"
+#include "evals/tasks/task.h"
+
+namespace vortex::agent {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+const fs::path kExample = fs::path(VORTEX_SOURCE_DIR) / "examples/recorded-search";
+
+json read_json(const fs::path& file) { return json::parse(read_file(file).value()); }
+
+// What was decided and what became of it, a line each, without times.
+std::string decisions(db::Store& store) {
+  const History history = read_history(store, *store.find_run("replay").value()).value();
+  std::string text;
+  for (const CandidateHistory& candidate : history.candidates) {
+    const db::Candidate& row = candidate.row;
+    text += "candidate " + std::to_string(row.id) + " at " + std::to_string(row.batch) + "." +
+            std::to_string(row.slot) + "." + std::to_string(row.draw) + ": " + row.origin + " " + row.key.substr(0, 16) +
+            " " + row.verdict;
+    for (const db::LineageEdge& edge : candidate.parents) text += " <" + std::to_string(edge.parent);
+    text += "\n  " + row.rationale.substr(0, row.rationale.find('\n')) + "\n";
+  }
+  const std::vector<db::NoteVerdict> verdicts = store.verdicts(history.run.id).value();
+  for (const db::Note& note : store.notes(history.run.id).value()) {
+    text += note.kind + ": " + note.text + "\n";
+    for (const db::NoteVerdict& verdict : verdicts) {
+      if (verdict.note == note.id) text += "  " + verdict.verdict + ", " + verdict.reason + "\n";
+    }
+  }
+  return text;
+}
+
+class KeptResults {
+ public:
+  Result<std::vector<evals::StageResult>> run(const evals::Job& job,
+                                              const std::function<void(const evals::StageResult&)>& on_result) const {
+    const std::string key =
+        job.dense ? "dense" : sha256_hex(job.module_text + std::string(1, '\0') + job.config_text);
+    if (!results_.contains(key)) return internal_error("a policy that the recorded search did not evaluate");
+    std::vector<evals::StageResult> done;
+    for (evals::Stage stage : job.stages) {
+      for (const json& kept : results_[key]) {
+        if (kept["stage"] != evals::stage_name(stage)) continue;
+        const auto result = evals::stage_result_from_json(kept);
+        if (!result.ok()) return result.error();
+        done.push_back(*result);
+        on_result(*result);
+      }
+      if (done.empty() || done.back().verdict != evals::Verdict::kPass) break;
+    }
+    return done;
+  }
+
+ private:
+  json results_ = read_json(kExample / "results.json");
+};
+
+TEST(RecordedSearchTest, ReplaysByteForByte) {
+  std::string pattern = (fs::temp_directory_path() / "vortex-replay-XXXXXX").string();
+  ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+  const fs::path folder = pattern;
+  json config = read_json(kExample / "search.json");
+  config["seeds_folder"] = (kExample / "seeds").string();
+  config["writer"]["replies_folder"] = (kExample / "replies").string();
+  const auto options = options_from_json(config);
+  ASSERT_TRUE(options.ok()) << options.error().message;
+  const auto architecture = model::read_model_config(fs::path(VORTEX_SOURCE_DIR) / "models/chain-4m");
+  ASSERT_TRUE(architecture.ok());
+  const vflow::ModelGeometry geometry =
+      model::geometry_of(*architecture, evals::context_bound(options->job.task), options->job.kv_memory_bytes);
+
+  auto store = db::Store::open(folder).value();
+  db::Run run;
+  run.name = "replay";
+  run.config = to_json(*options).dump();
+  run.state = "running";
+  run.id = store->add_run(run).value();
+  const KeptResults results;
+  double now = 0;
+  SearchHooks hooks;
+  hooks.run_job = [&](const evals::Job& job, const auto& on_result, const auto&) { return results.run(job, on_result); };
+  hooks.modelled_speed = [&](const vflow::Policy& policy) {
+    return vflow::decode_cost(policy, geometry, geometry.max_context).byte_ratio();
+  };
+  hooks.stop = [] { return StopLevel::kNone; };
+  hooks.clock = [&] { return now; };
+  hooks.sleep = [&](double seconds) { now += seconds; };
+  const auto end = run_search(*store, run, *options, geometry, hooks);
+  ASSERT_TRUE(end.ok()) << end.error().message;
+  const std::string decided = decisions(*store);
+  EXPECT_EQ(decided, read_file(kExample / "decisions.txt").value());
+  store.reset();
+  fs::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace vortex::agent
