@@ -260,6 +260,23 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   return *end == agent::SearchEnd::kInterrupted ? kInterrupted : 0;
 }
 
+void add_writer_options(CLI::App* verb, agent::WriterOptions& writer, std::string& models_file) {
+  verb->add_option("--mode", writer.mode,
+                   "of the proposers llm, command and recorded: iterate, or innovate (no benchmark)")
+      ->check(CLI::IsMember({"iterate", "innovate"}));
+  verb->add_option("--models", models_file, "proposer llm: file of language models (JSON; docs/proposers.md)");
+  verb->add_option("--command", writer.command, "proposer command: the program that writes policies");
+  verb->add_option("--command-deadline", writer.command_seconds, "seconds until its reply must be there");
+  verb->add_option("--replies", writer.replies_folder, "proposer recorded: folder of kept replies");
+  verb->add_option("--record", writer.record_folder, "folder to keep every prompt and reply in, for a replay");
+  verb->add_option("--prompts", writer.prompts_folder, "folder of prompt templates that replace the built-in ones");
+  verb->add_option("--repairs", writer.repairs, "how often a refused policy goes back with its diagnostics")
+      ->check(CLI::Range(0, 7));
+  verb->add_option("--notebook-tokens", writer.notebook_tokens, "of a prompt for the notebook");
+  verb->add_option("--fallback", writer.fallback, "who fills in while nobody answers: none or evolve")
+      ->check(CLI::IsMember({"none", "evolve"}));
+}
+
 }  // namespace
 
 void add_search(CLI::App& app, Context& context) {
