@@ -59,7 +59,7 @@ std::vector<std::string> ruler_names() {
 TEST(Ruler, HitsEveryLengthExactly) {
   EXPECT_EQ(ruler_names().size(), 11U);
   for (const std::string& name : ruler_names()) {
-    for (const int length : {3000, 4096, 8191}) {
+    for (const int length : {3500, 4096, 8191}) {
       for (const CountTokens& count : {CountTokens(count_words), CountTokens(count_pieces)}) {
         const TaskSpec spec = task_of(name, length);
         const auto problems = make_problems(spec, count);
