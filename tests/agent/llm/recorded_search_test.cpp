@@ -29,8 +29,8 @@ std::string decisions(db::Store& store) {
   for (const CandidateHistory& candidate : history.candidates) {
     const db::Candidate& row = candidate.row;
     text += "candidate " + std::to_string(row.id) + " at " + std::to_string(row.batch) + "." +
-            std::to_string(row.slot) + "." + std::to_string(row.draw) + ": " + row.origin + " " + row.key.substr(0, 16) +
-            " " + row.verdict;
+            std::to_string(row.slot) + "." + std::to_string(row.draw) + ": " + row.origin + " " +
+            row.key.substr(0, 16) + " " + row.verdict;
     for (const db::LineageEdge& edge : candidate.parents) text += " <" + std::to_string(edge.parent);
     text += "\n  " + row.rationale.substr(0, row.rationale.find('\n')) + "\n";
   }
@@ -48,8 +48,7 @@ class KeptResults {
  public:
   Result<std::vector<evals::StageResult>> run(const evals::Job& job,
                                               const std::function<void(const evals::StageResult&)>& on_result) const {
-    const std::string key =
-        job.dense ? "dense" : sha256_hex(job.module_text + std::string(1, '\0') + job.config_text);
+    const std::string key = job.dense ? "dense" : sha256_hex(job.module_text + std::string(1, '\0') + job.config_text);
     if (!results_.contains(key)) return internal_error("a policy that the recorded search did not evaluate");
     std::vector<evals::StageResult> done;
     for (evals::Stage stage : job.stages) {
@@ -92,7 +91,9 @@ TEST(RecordedSearchTest, ReplaysByteForByte) {
   const KeptResults results;
   double now = 0;
   SearchHooks hooks;
-  hooks.run_job = [&](const evals::Job& job, const auto& on_result, const auto&) { return results.run(job, on_result); };
+  hooks.run_job = [&](const evals::Job& job, const auto& on_result, const auto&) {
+    return results.run(job, on_result);
+  };
   hooks.modelled_speed = [&](const vflow::Policy& policy) {
     return vflow::decode_cost(policy, geometry, geometry.max_context).byte_ratio();
   };

@@ -24,7 +24,9 @@ TEST(SseTest, ReadsEventsAsTheStandardSays) {
       {"data: a\r\n\r\ndata:b\r\r", "[|a][|b]"},
       {"event: x\ndata: 1\ndata: 2\n\ndata: 3\n\n", "[x|1\n2][|3]"},
       {": comment\nid: 7\nretry: 5\nevent: lonely\n\n", ""},
-      {"\xef\xbb\xbf" "data: bom\n\n", "[|bom]"},
+      {"\xef\xbb\xbf"
+       "data: bom\n\n",
+       "[|bom]"},
       {"data\n\n", "[|]"},
       {"data: never ended\n", ""},
       {"data:  two spaces\n\n", "[| two spaces]"},
@@ -119,15 +121,22 @@ TEST(WireTest, ToolCallsAreReadInEveryFormat) {
       kResponses.read(R"({"status":"completed","output":[{"type":"function_call","arguments":"{\"a\":1}"}]})");
   ASSERT_TRUE(responses.ok());
   EXPECT_EQ(responses->text, R"({"a":1})");
-  const auto messages = kMessages.read(
-      R"({"type":"message","content":[{"type":"tool_use","input":{"a":1}}],"stop_reason":"tool_use"})");
+  const auto messages =
+      kMessages.read(R"({"type":"message","content":[{"type":"tool_use","input":{"a":1}}],"stop_reason":"tool_use"})");
   ASSERT_TRUE(messages.ok());
   EXPECT_EQ(messages->text, R"({"a":1})");
 }
 
 TEST(WireTest, ForeignBytesAreTheEnvironmentsFault) {
-  const std::vector<std::string> bodies = {"", "null", "[]", "{}", "{\"choices\":7}", "\xff\xfe", "{\"content\":{}}",
-                                           std::string(10000, '['), R"({"error":{"message":"no"}})"};
+  const std::vector<std::string> bodies = {"",
+                                           "null",
+                                           "[]",
+                                           "{}",
+                                           "{\"choices\":7}",
+                                           "\xff\xfe",
+                                           "{\"content\":{}}",
+                                           std::string(10000, '['),
+                                           R"({"error":{"message":"no"}})"};
   for (const WireFormat* wire : {&kChatCompletions, &kResponses, &kMessages}) {
     for (const std::string& body : bodies) {
       const auto reply = wire->read(body);
