@@ -2,6 +2,7 @@
 # Fuzzes the policy front end and the grader with libFuzzer, address, undefined-behaviour and leak sanitizers.
 # usage: scripts/fuzz.sh [seconds a target, default 60] [target...]     targets: check config schedule grading (default: all)
 #        scripts/fuzz.sh keep [target...]   adds to tests/fuzz/corpus what build-fuzz/corpus covers and it does not
+#        scripts/replay_corpus.sh           runs what is kept, without libFuzzer; part of scripts/test.sh
 # Needs clang++. Interesting inputs are kept in build-fuzz/corpus; a finding is written to build-fuzz/ and ends the run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -41,7 +42,8 @@ for target in "${targets[@]}"; do
     -lcrypto -o "$build/${target}_fuzz"
   options=(-max_len=8192 -timeout=60 -rss_limit_mb=2048 "-artifact_prefix=$build/$target-")
   if [ "$seconds" = keep ]; then
-    "$build/${target}_fuzz" -merge=1 "${options[@]}" "$kept" "$corpus"
+    # A small set: one input for each branch reached, not for each count of it.
+    "$build/${target}_fuzz" -set_cover_merge=1 -use_counters=0 "${options[@]}" -max_len=3000 "$kept" "$corpus"
   else
     "$build/${target}_fuzz" "-max_total_time=$seconds" -dict="$build/words" -print_final_stats=1 "${options[@]}" \
       "$corpus" "$kept"
