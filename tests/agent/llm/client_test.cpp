@@ -73,7 +73,7 @@ class ClientTest : public ::testing::TestWithParam<std::tuple<const char*, bool>
     }
     EXPECT_DOUBLE_EQ(tokens(), booked);
     EXPECT_NEAR(budget_->used(Resource::kDollars), dollars, 1e-12);
-    for (const db::Spend& spend : store_->spends(run_).value()) EXPECT_TRUE(spend.settled);
+    for (const auto rows = store_->spends(run_).value(); const db::Spend& spend : rows) EXPECT_TRUE(spend.settled);
   }
 
   vortex::testing::LlmServer server_;

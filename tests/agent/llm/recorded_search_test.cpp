@@ -35,7 +35,7 @@ std::string decisions(db::Store& store) {
     text += "\n  " + row.rationale.substr(0, row.rationale.find('\n')) + "\n";
   }
   const std::vector<db::NoteVerdict> verdicts = store.verdicts(history.run.id).value();
-  for (const db::Note& note : store.notes(history.run.id).value()) {
+  for (const auto rows = store.notes(history.run.id).value(); const db::Note& note : rows) {
     text += note.kind + ": " + note.text + "\n";
     for (const db::NoteVerdict& verdict : verdicts) {
       if (verdict.note == note.id) text += "  " + verdict.verdict + ", " + verdict.reason + "\n";

@@ -77,8 +77,9 @@ class WriterTest : public ::testing::Test {
       for (const db::LineageEdge& edge : candidate.parents) text += " <" + std::to_string(edge.parent);
       text += "\n";
     }
-    for (const db::Note& note : store_->notes(history.run.id).value()) text += note.kind + " " + note.text + "\n";
-    for (const db::NoteVerdict& verdict : store_->verdicts(history.run.id).value()) {
+    for (const auto rows = store_->notes(history.run.id).value(); const db::Note& note : rows)
+      text += note.kind + " " + note.text + "\n";
+    for (const auto rows = store_->verdicts(history.run.id).value(); const db::NoteVerdict& verdict : rows) {
       text += std::to_string(verdict.note) + " " + verdict.verdict + " " + verdict.reason + "\n";
     }
     return text;
@@ -125,7 +126,8 @@ TEST_F(WriterTest, AProgramWritesPoliciesAndARecordingReplaysThem) {
   const nlohmann::json later = nlohmann::json::parse(read(folder_ / "asked.5.json"));
   EXPECT_EQ(later["context"]["variants"], 2);
   EXPECT_NE(later["prompt"].get<std::string>().find("faster"), std::string::npos) << "the notebook";
-  for (const db::LlmCall& call : store_->llm_calls(1).value()) EXPECT_EQ(call.state, "answered");
+  for (const auto rows = store_->llm_calls(1).value(); const db::LlmCall& call : rows)
+    EXPECT_EQ(call.state, "answered");
 
   const auto prompts = [&](const fs::path& folder) {
     std::string all;
@@ -155,7 +157,7 @@ TEST_F(WriterTest, AResumedSearchAsksNothingTwice) {
   ASSERT_TRUE(search("w").ok());
   EXPECT_LE(std::stoi(read(folder_ / "n")), 3);
   std::set<std::string> places;
-  for (const db::LlmCall& call : store_->llm_calls(1).value()) {
+  for (const auto rows = store_->llm_calls(1).value(); const db::LlmCall& call : rows) {
     if (call.state != "answered") continue;
     EXPECT_TRUE(places.insert(std::to_string(call.batch) + "." + std::to_string(call.slot)).second);
   }
