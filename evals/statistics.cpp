@@ -160,6 +160,25 @@ double paired_mean(const std::vector<Outcome>& a, const std::vector<Outcome>& b)
   return pairs.count > 0 ? (pairs.won - pairs.lost) / pairs.count : 0.0;
 }
 
+Interval pass_at_k(const std::vector<Outcome>& outcomes, int k, uint64_t seed) {
+  std::map<std::string, std::pair<int, int>> trials;  // right ones and all
+  for (const Outcome& outcome : outcomes) {
+    auto& [right, all] = trials[outcome.problem];
+    right += outcome.correct ? 1 : 0;
+    all += 1;
+  }
+  Clusters clusters;
+  for (const auto& [problem, counts] : trials) {
+    const auto& [right, all] = counts;
+    if (k < 1 || all < k) continue;
+    double all_wrong = 1;  // C(n-c, k) / C(n, k), factor by factor: zero once fewer than k are wrong
+    for (int i = 0; i < k; ++i) all_wrong *= std::max(0.0, static_cast<double>(all - right - i)) / (all - i);
+    clusters.add(problem, 1 - all_wrong);
+  }
+  if (clusters.get().empty()) return {0, 0, 1};
+  return bootstrap_mean(clusters.get(), seed);
+}
+
 Interval median_interval(std::vector<double> samples) {
   if (samples.empty()) return {};
   std::sort(samples.begin(), samples.end());

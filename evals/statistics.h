@@ -29,6 +29,12 @@ Interval paired_difference(const std::vector<Outcome>& a, const std::vector<Outc
 // Its value alone, without the bootstrap. No common pairs: 0.
 double paired_mean(const std::vector<Outcome>& a, const std::vector<Outcome>& b);
 
+// Unbiased estimate of pass@k, the chance that one of k trials of a problem is right, averaged over problems: of n
+// trials with c right it is 1 - C(n-c, k) / C(n, k) (Chen et al. 2021, arXiv:2107.03374). Problems with fewer than k
+// trials are left out; with none left, nothing is known: 0 in [0, 1]. The interval is a cluster bootstrap over
+// problems. For k = 1 the value is mean accuracy where all problems have the same number of trials.
+Interval pass_at_k(const std::vector<Outcome>& outcomes, int k, uint64_t seed);
+
 // Median of repeated measurements with the narrowest interval of order statistics that holds the true median with at
 // least 95 % probability whatever the distribution. Below six samples there is none: the interval is their whole range,
 // whose coverage is 1 - 2^(1-n), e.g. 75 % for three. No samples: all zero.

@@ -7,6 +7,7 @@
 
 #include "core/base/rng.h"
 #include "core/base/sha256.h"
+#include "core/model/chat.h"
 #include "core/model/model.h"
 #ifdef VORTEX_WITH_CUDA
 #include "core/engine/cuda/cuda_engine.h"
@@ -15,23 +16,62 @@
 namespace vortex::evals {
 namespace {
 
-Result<std::vector<int32_t>> encode_prompt(const Problem& problem, const model::Tokenizer& tokenizer) {
-  return tokenizer.encode(problem.prompt + problem.answer_start);
-}
+// Turns a task's problems into what the model gets.
+class PromptEncoder {
+ public:
+  static Result<PromptEncoder> make(const TaskSpec& spec, const model::Tokenizer& tokenizer,
+                                    const std::filesystem::path& model_folder) {
+    PromptEncoder encoder(spec, tokenizer);
+    if (!spec.chat) return encoder;
+    Result<model::ChatTemplate> chat = model::read_chat_template(model_folder);
+    if (!chat.ok()) {
+      return Error{chat.error().blame, "the task wants a chat template: " + chat.error().message,
+                   "say \"chat\": false in the task file to ask without one"};
+    }
+    encoder.chat_ = std::move(chat).value();
+    return encoder;
+  }
 
-Result<std::vector<PreparedProblem>> prepare(const TaskSpec& spec, const model::Tokenizer& tokenizer) {
+  Result<std::vector<int32_t>> encode(const Problem& problem) const {
+    if (chat_) {
+      const std::string asked = model::render_chat(*chat_, {{"user", problem.prompt}}, spec_->thinking);
+      return tokenizer_->encode(asked + problem.answer_start);
+    }
+    VORTEX_ASSIGN(std::vector<int32_t> ids, tokenizer_->encode(problem.prompt + problem.answer_start));
+    return tokenizer_->add_special_tokens(std::move(ids));
+  }
+
+ private:
+  PromptEncoder(const TaskSpec& spec, const model::Tokenizer& tokenizer) : spec_(&spec), tokenizer_(&tokenizer) {}
+  const TaskSpec* spec_;
+  const model::Tokenizer* tokenizer_;
+  std::optional<model::ChatTemplate> chat_;
+};
+
+Result<std::vector<PreparedProblem>> prepare(const TaskSpec& spec, const Session& session) {
+  VORTEX_ASSIGN(const PromptEncoder encoder, PromptEncoder::make(spec, *session.tokenizer, session.job.model_path));
   const CountTokens count = [&](const Problem& problem) -> Result<size_t> {
-    VORTEX_ASSIGN(const std::vector<int32_t> prompt, encode_prompt(problem, tokenizer));
+    VORTEX_ASSIGN(const std::vector<int32_t> prompt, encoder.encode(problem));
     return prompt.size();
   };
   VORTEX_ASSIGN(std::vector<Problem> problems, make_problems(spec, count));
   VORTEX_ASSIGN(const Task* task, find_task(spec.kind));
   std::vector<PreparedProblem> prepared;
   for (Problem& problem : problems) {
-    VORTEX_ASSIGN(std::vector<int32_t> prompt, encode_prompt(problem, tokenizer));
+    VORTEX_ASSIGN(std::vector<int32_t> prompt, encoder.encode(problem));
     prepared.push_back({&spec, task, std::move(problem), std::move(prompt), nullptr});
   }
   return prepared;
+}
+
+// What the grader sees of an output.
+std::string visible_text(const Session& session, const Task& task, const std::vector<int32_t>& tokens) {
+  if (task.sees_special_tokens) return session.tokenizer->decode(tokens);
+  std::vector<int32_t> plain;
+  for (const int32_t token : tokens) {
+    if (!session.tokenizer->is_special(token)) plain.push_back(token);
+  }
+  return session.tokenizer->decode(plain);
 }
 
 // Problems that the search never sees: of another seed, or, of a data set, those behind the ones that it does see.
@@ -51,14 +91,14 @@ bool has_stage(const Job& job, Stage stage) {
 
 Status prepare_problems(Session& session) {
   const Job& job = session.job;
-  VORTEX_ASSIGN(session.problems, prepare(job.task, *session.tokenizer));
+  VORTEX_ASSIGN(session.problems, prepare(job.task, session));
   if (has_stage(job, Stage::kConfirm)) {
     session.held_out_task = held_out_task(job);
-    VORTEX_ASSIGN(session.held_out, prepare(session.held_out_task, *session.tokenizer));
+    VORTEX_ASSIGN(session.held_out, prepare(session.held_out_task, session));
   }
   if (!has_stage(job, Stage::kGate)) return ok_status();
   for (const TaskSpec& task : job.gate) {
-    VORTEX_ASSIGN(std::vector<PreparedProblem> problems, prepare(task, *session.tokenizer));
+    VORTEX_ASSIGN(std::vector<PreparedProblem> problems, prepare(task, session));
     std::move(problems.begin(), problems.end(), std::back_inserter(session.gate));
   }
   return ok_status();
@@ -183,7 +223,7 @@ Result<std::vector<Outcome>> answer(Session& session, std::vector<PreparedProble
   for (size_t i = 0; i < outputs.size(); ++i) {
     const PreparedProblem& prepared = all[asked[i].first];
     const std::vector<std::string>& answers = prepared.problem.answers;
-    const std::string text = session.tokenizer->decode(outputs[i].tokens);
+    const std::string text = visible_text(session, *prepared.task, outputs[i].tokens);
     const std::string hash = tokens_hash(outputs[i].tokens);
     for (size_t part = 0; part < answers.size(); ++part) {
       Grade grade = prepared.task->grade(answers[part], text);

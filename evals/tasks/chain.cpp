@@ -129,6 +129,6 @@ Grade grade_chain(const std::string& answer, std::string_view output) {
 
 }  // namespace
 
-const Task kChainTask = {"chain", check_chain, make_chain_problem, grade_chain};
+const Task kChainTask = {"chain", check_chain, make_chain_problem, grade_chain, true};
 
 }  // namespace vortex::evals

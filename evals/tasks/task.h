@@ -36,9 +36,9 @@ struct Task {
   // The problem of a number in [0, spec.problems): depends on the specification and the number alone (for synthetic
   // kinds on `count`, too, which fills the prompt up to spec.length), so a longer list begins with the shorter one.
   Result<Problem> (*make_problem)(const TaskSpec& spec, int number, const CountTokens& count);
-  // Grades the text of all generated tokens, stop token included, against one of the answers. Total: any text gets a
-  // grade.
+  // Grades the text of the generated tokens against one of the answers. Total: any text gets a grade.
   Grade (*grade)(const std::string& answer, std::string_view output);
+  bool sees_special_tokens = false;  // is the stop token part of that text?
 };
 
 // The task of a kind; an unknown kind is the candidate's fault.

@@ -36,6 +36,31 @@ TEST(Wilson, HandWorkedValues) {
   EXPECT_EQ(wilson_interval(0, 8).lo, 0.0);
 }
 
+// Against counting all subsets of k trials.
+TEST(PassAtK, IsTheShareOfSubsetsWithARightTrial) {
+  for (int right = 0; right <= 6; ++right) {
+    std::vector<Outcome> made;
+    for (int trial = 0; trial < 6; ++trial) made.push_back(outcome(0, trial, trial < right));
+    for (int k = 1; k <= 6; ++k) {
+      int subsets = 0;
+      int with_right = 0;
+      for (unsigned mask = 0; mask < 64; ++mask) {
+        if (__builtin_popcount(mask) != k) continue;
+        ++subsets;
+        with_right += (mask & ((1U << right) - 1)) != 0 ? 1 : 0;
+      }
+      EXPECT_NEAR(pass_at_k(made, k, 1).value, static_cast<double>(with_right) / subsets, 1e-12) << right << " " << k;
+    }
+    EXPECT_EQ(pass_at_k(made, 7, 1).hi, 1.0) << "too few trials: nothing is known";
+    EXPECT_EQ(pass_at_k(made, 0, 1).lo, 0.0);
+  }
+  const Interval two =
+      pass_at_k({outcome(0, 0, true), outcome(0, 1, false), outcome(1, 0, false), outcome(1, 1, false)}, 2, 1);
+  EXPECT_EQ(two.value, 0.5);
+  EXPECT_LE(two.lo, two.value);
+  EXPECT_GE(two.hi, two.value);
+}
+
 TEST(AccuracyInterval, NeverEmptyWhenAllOutcomesAreAlike) {
   const Interval all = accuracy_interval(outcomes("11111111"), 1);
   EXPECT_EQ(all.value, 1.0);

@@ -210,6 +210,48 @@ TEST_F(LadderTest, TheRaceEndsWhenTheOutcomeIsClear) {
   expect_all_pass(run(job), 2);
 }
 
+// The chain task as a gate. The tiny model knows nothing, so dense attention's outcomes are brought along.
+TEST_F(LadderTest, TheGateEndsAClimbBelowTheBar) {
+  Job job = policy_job("block_topk", {{"vortex_topk_val", 3}});
+  job.stages = {Stage::kGate, Stage::kSpeed};
+  job.gate = {job.task};
+  job.gate[0].seed = 7;
+  const auto hopeless = run(job);
+  ASSERT_EQ(hopeless.size(), 1U);
+  EXPECT_EQ(hopeless.at(Stage::kGate).blame, Blame::kCandidate) << "dense attention itself answers nothing";
+  const auto problems = make_problems(job.gate[0]);
+  ASSERT_TRUE(problems.ok());
+  for (const Problem& problem : *problems) {
+    job.incumbent.push_back({problem.id, 0, true, 45, problem.answers[0], "rule", std::string(64, '0')});
+  }
+  const auto pruned = run(job);
+  ASSERT_EQ(pruned.size(), 1U);
+  EXPECT_EQ(pruned.at(Stage::kGate).verdict, Verdict::kPruned);
+  EXPECT_EQ(value_of(pruned.at(Stage::kGate), "gate_dense_accuracy"), 1.0);
+  EXPECT_EQ(value_of(pruned.at(Stage::kGate), "gate_ratio"), 0.0);
+  EXPECT_EQ(pruned.at(Stage::kGate).outcomes.size(), 12U);
+  EXPECT_EQ(pruned.at(Stage::kGate).evidence.at("tasks").at(0).at("accuracy"), 0.0);
+  job.gate_bar = 0.0;
+  expect_all_pass(run(job), 2);
+}
+
+TEST_F(LadderTest, AChatTaskNeedsATemplate) {
+  Job job = dense_job();
+  job.stages = {Stage::kRace};
+  job.task = {};
+  job.task.kind = "questions";
+  job.task.data = "mine";
+  job.task.prompt = "{problem}";
+  job.task.problems = 1;
+  job.task.max_new_tokens = 4;
+  job.task.questions = {{"1", "? v1 ?", "7"}};
+  expect_all_pass(run(job), 1);
+  job.task.chat = true;
+  const auto refused = run(job);
+  EXPECT_EQ(refused.at(Stage::kRace).blame, Blame::kCandidate);
+  EXPECT_NE(refused.at(Stage::kRace).message.find("chat"), std::string::npos);
+}
+
 TEST_F(LadderTest, ABadPolicyIsTheCandidatesFault) {
   Job job = policy_job("quest", {});
   job.module_text = "import os\n";
