@@ -25,5 +25,6 @@ for windows in 0 4; do
 done
 "$bench" serve-sim "${common[@]}" --requests 5 --outputs 10 --prompt 100 --rate 100 --format json |
   check serve-sim 'all(line["value"] > 0 for line in lines) and len(lines) == 8'
-if "$bench" step 2x9999 "${common[@]}" 2>/dev/null; then echo "a request beyond the context was taken" >&2; exit 1; fi
-"$bench" step 2x9999 "${common[@]}" 2>&1 >/dev/null | grep -q "does not fit the context" && echo "refusal: ok"
+if message=$("$bench" step 2x9999 "${common[@]}" 2>&1 >/dev/null); then echo "a request beyond the context was taken" >&2; exit 1; fi
+grep -q "does not fit the context" <<<"$message" || { echo "refusal: $message" >&2; exit 1; }
+echo "refusal: ok"
