@@ -43,7 +43,7 @@ TEST(Grading, PairsOfAnswers) {
       const auto answer = item.at("answer").get<std::string>();
       const auto same = item.at("same").get<bool>();
       EXPECT_EQ(same_answer(reference, answer), same) << entry.path().filename() << " " << item;
-      // A text whose braces do not match cannot stand inside \\boxed{}.
+      // A text whose braces do not match cannot stand inside \boxed{}.
       if (same && std::ranges::count(answer, '{') == std::ranges::count(answer, '}')) {
         EXPECT_TRUE(grade_math(reference, "Thus \\boxed{" + answer + "}.").correct) << item;
       }
