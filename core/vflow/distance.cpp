@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <map>
 #include <thread>
 #include <tuple>
@@ -20,6 +21,7 @@ struct FlatTree {
   std::vector<int> kind;      // interned
   std::vector<int> leftmost;  // postorder index of the leftmost leaf below
   std::vector<int> keyroots;  // ascending
+  int64_t keyroot_nodes = 0;  // below all keyroots together: the work of a pair is the product
   int size() const { return static_cast<int>(label.size()); }
 };
 
@@ -31,11 +33,23 @@ class Interner {
   std::map<std::string, int> ids_;
 };
 
-int flatten_from(const CanonicalTree& tree, int index, Interner& names, FlatTree& flat) {
+// Both reading directions of a tree. They give the same distance at a different cost: a comb is cheap in one of them.
+struct Directions {
+  FlatTree forward;
+  FlatTree mirrored;
+  int size() const { return forward.size(); }
+};
+
+int flatten_from(const CanonicalTree& tree, int index, bool mirror, Interner& names, FlatTree& flat) {
   const CanonicalTree::TreeNode& node = tree.nodes[static_cast<size_t>(index)];
-  int leftmost = -1;
+  std::vector<int> children;
   for (int child = node.first_child; child >= 0; child = tree.nodes[static_cast<size_t>(child)].next_sibling) {
-    const int below = flatten_from(tree, child, names, flat);
+    children.push_back(child);
+  }
+  if (mirror) std::reverse(children.begin(), children.end());
+  int leftmost = -1;
+  for (int child : children) {
+    const int below = flatten_from(tree, child, mirror, names, flat);
     if (leftmost < 0) leftmost = below;
   }
   if (leftmost < 0) leftmost = flat.size();
@@ -45,30 +59,65 @@ int flatten_from(const CanonicalTree& tree, int index, Interner& names, FlatTree
   return leftmost;
 }
 
-FlatTree flatten(const CanonicalTree& tree, Interner& names) {
+FlatTree flatten(const CanonicalTree& tree, bool mirror, Interner& names) {
   FlatTree flat;
-  if (!tree.nodes.empty()) flatten_from(tree, 0, names, flat);
+  if (!tree.nodes.empty()) flatten_from(tree, 0, mirror, names, flat);
   // A keyroot is the highest node with its leftmost leaf.
   std::vector<bool> taken(flat.label.size());
   for (int i = flat.size() - 1; i >= 0; --i) {
-    const size_t leaf = static_cast<size_t>(flat.leftmost[static_cast<size_t>(i)]);
-    if (taken[leaf]) continue;
-    taken[leaf] = true;
+    const int leaf = flat.leftmost[static_cast<size_t>(i)];
+    if (taken[static_cast<size_t>(leaf)]) continue;
+    taken[static_cast<size_t>(leaf)] = true;
     flat.keyroots.push_back(i);
+    flat.keyroot_nodes += i - leaf + 1;
   }
   std::reverse(flat.keyroots.begin(), flat.keyroots.end());
   return flat;
+}
+
+Directions flatten(const CanonicalTree& tree, Interner& names) {
+  return {flatten(tree, false, names), flatten(tree, true, names)};
 }
 
 bool same_tree(const FlatTree& a, const FlatTree& b) {
   return std::tie(a.label, a.kind, a.leftmost) == std::tie(b.label, b.kind, b.leftmost);
 }
 
+// The cheapest edits, in half units, that turn the operations of one tree into those of the other with no regard to
+// where they stand. No edit script costs less, and one between different trees costs at least a half unit.
+int bag_distance(const FlatTree& a, const FlatTree& b) {
+  std::map<int, std::map<int, int>> more_in_a;  // by kind, then label
+  for (size_t i = 0; i < a.label.size(); ++i) ++more_in_a[a.kind[i]][a.label[i]];
+  for (size_t i = 0; i < b.label.size(); ++i) --more_in_a[b.kind[i]][b.label[i]];
+  int relabelled = 0;
+  int rest_a = 0;
+  int rest_b = 0;
+  for (const auto& [kind, labels] : more_in_a) {
+    int only_a = 0;
+    int only_b = 0;
+    for (const auto& [label, surplus] : labels) (surplus > 0 ? only_a : only_b) += std::abs(surplus);
+    const int pairs = std::min(only_a, only_b);
+    relabelled += pairs;
+    rest_a += only_a - pairs;
+    rest_b += only_b - pairs;
+  }
+  const int edits = kRenameAttributes * relabelled + kRenameKind * std::max(rest_a, rest_b);
+  return same_tree(a, b) ? 0 : std::max(edits, kRenameAttributes);
+}
+
 // Tree edit distance with reusable tables.
 class EditDistance {
  public:
   // In half units.
-  int operator()(const FlatTree& a, const FlatTree& b) {
+  int operator()(const Directions& a, const Directions& b) {
+    const int64_t forward = a.forward.keyroot_nodes * b.forward.keyroot_nodes;
+    const int64_t mirrored = a.mirrored.keyroot_nodes * b.mirrored.keyroot_nodes;
+    if (std::min(forward, mirrored) > kMostDistanceSteps) return bag_distance(a.forward, b.forward);
+    return forward <= mirrored ? exact(a.forward, b.forward) : exact(a.mirrored, b.mirrored);
+  }
+
+ private:
+  int exact(const FlatTree& a, const FlatTree& b) {
     const size_t m = a.label.size();
     const size_t n = b.label.size();
     if (m == 0 || n == 0) return kInsertOrDelete * static_cast<int>(m + n);
@@ -81,7 +130,6 @@ class EditDistance {
     return tree_[m * n - 1];
   }
 
- private:
   // Fills tree_ for all pairs on the left paths of keyroots i and j. Row and column 0 of forest_ are empty forests.
   void subtrees(const FlatTree& a, const FlatTree& b, int i, int j) {
     const int first_a = a.leftmost[static_cast<size_t>(i)];
@@ -127,7 +175,7 @@ double normalised(int half_units, int size_a, int size_b) {
 }
 
 // Distances of the distinct trees with all later ones, row by row on all cores.
-std::vector<double> distinct_matrix(const std::vector<FlatTree>& trees) {
+std::vector<double> distinct_matrix(const std::vector<Directions>& trees) {
   const size_t n = trees.size();
   std::vector<double> matrix(n * n);
   std::atomic<size_t> next_row{0};
@@ -156,21 +204,21 @@ std::vector<double> distinct_matrix(const std::vector<FlatTree>& trees) {
 
 double structural_distance(const CanonicalTree& a, const CanonicalTree& b) {
   Interner names;
-  const FlatTree flat_a = flatten(a, names);
-  const FlatTree flat_b = flatten(b, names);
+  const Directions flat_a = flatten(a, names);
+  const Directions flat_b = flatten(b, names);
   return normalised(EditDistance{}(flat_a, flat_b), flat_a.size(), flat_b.size());
 }
 
 std::vector<double> distance_matrix(const std::vector<CanonicalTree>& trees) {
   Interner names;
-  std::vector<FlatTree> distinct;
+  std::vector<Directions> distinct;
   std::vector<size_t> class_of;
   std::map<std::vector<int>, std::vector<size_t>> by_labels;
   for (const CanonicalTree& tree : trees) {
-    FlatTree flat = flatten(tree, names);
-    std::vector<size_t>& candidates = by_labels[flat.label];
+    Directions flat = flatten(tree, names);
+    std::vector<size_t>& candidates = by_labels[flat.forward.label];
     const auto equal = std::find_if(candidates.begin(), candidates.end(),
-                                    [&](size_t index) { return same_tree(distinct[index], flat); });
+                                    [&](size_t index) { return same_tree(distinct[index].forward, flat.forward); });
     if (equal != candidates.end()) {
       class_of.push_back(*equal);
       continue;

@@ -72,6 +72,56 @@ TEST(Distance, NormalisedIsBetweenZeroAndOne) {
   EXPECT_LE(structural_distance(tree("a(b(c(d)))"), tree("w(x,y,z)")), 1);
 }
 
+// A spine of `depth` inner nodes, each with a leaf on the side that its letter of `sides` (in turn) says.
+CanonicalTree spine(int depth, const std::string& sides, const std::string& name) {
+  std::string text;
+  std::string end;
+  for (int i = 0; i < depth; ++i) {
+    const bool leaf_first = sides[static_cast<size_t>(i) % sides.size()] == 'l';
+    text += name + std::to_string(i % 7) + (leaf_first ? "(x," : "(");
+    end.insert(0, leaf_first ? ")" : ",x)");
+  }
+  return tree(text + name + end);
+}
+
+TEST(Distance, CombsOfTheLargestProgramsAreExact) {
+  // 256 operations with a leaf each: one rename in each of the 256 + 1 nodes of the spine.
+  for (const std::string sides : {"l", "r"}) {
+    const CanonicalTree a = spine(256, sides, "a");
+    const CanonicalTree b = spine(256, sides, "b");
+    ASSERT_EQ(a.nodes.size(), 513U);
+    EXPECT_NEAR(structural_distance(a, b), 2.0 * 257 / (513 + 513 + 257), 1e-12);
+  }
+}
+
+TEST(Distance, BeyondTheBoundOperationsAreCompared) {
+  const CanonicalTree a = spine(256, "lr", "a");
+  const CanonicalTree b = spine(256, "lr", "b");
+  const CanonicalTree swapped = spine(256, "rl", "a");
+  EXPECT_EQ(structural_distance(a, a), 0);
+  EXPECT_NEAR(structural_distance(a, b), 2.0 * 257 / (513 + 513 + 257), 1e-12);
+  // The same operations in other places: not equal, so half an edit at least.
+  EXPECT_NEAR(structural_distance(a, swapped), 2 * 0.5 / (513 + 513 + 0.5), 1e-12);
+  EXPECT_EQ(structural_distance(a, swapped), structural_distance(swapped, a));
+  const CanonicalTree shorter = spine(250, "lr", "a");
+  EXPECT_NEAR(structural_distance(a, shorter), 2.0 * 12 / (513 + 501 + 12), 1e-12);
+  EXPECT_EQ(distance_matrix({a, b, a})[1], structural_distance(b, a));
+}
+
+TEST(DistanceProperty, MirroredTreesAreAsFarApart) {
+  const std::vector<std::string> shapes = {"l", "r", "lr", "llr", "rrl"};
+  for (const std::string& one : shapes) {
+    for (const std::string& other : shapes) {
+      const auto flip = [](std::string sides) {
+        for (char& side : sides) side = side == 'l' ? 'r' : 'l';
+        return sides;
+      };
+      EXPECT_EQ(structural_distance(spine(20, one, "a"), spine(17, other, "a")),
+                structural_distance(spine(20, flip(one), "a"), spine(17, flip(other), "a")));
+    }
+  }
+}
+
 TEST(Distance, RelativesAreNearer) {
   const CanonicalTree centroid = canonical_tree(sample("centroid"));
   const CanonicalTree head_max = canonical_tree(sample("head-max centroid"));
