@@ -1,73 +1,21 @@
 #pragma once
 
-#include <fcntl.h>
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "net/http.h"
+#include "tests/net/python_server.h"
 
 namespace vortex::testing {
 
-// The hub of bad_server.py as a child process for the life of the object.
-class BadServer {
+// The hub of bad_server.py. Its log holds the requests so far: {method, path, headers}.
+class BadServer : public PythonServer {
  public:
-  BadServer() {
-    int to_child[2];
-    int from_child[2];
-    EXPECT_EQ(::pipe2(to_child, O_CLOEXEC), 0);
-    EXPECT_EQ(::pipe2(from_child, O_CLOEXEC), 0);
-    child_ = ::fork();
-    if (child_ == 0) {
-      ::dup2(to_child[0], STDIN_FILENO);
-      ::dup2(from_child[1], STDOUT_FILENO);
-      const std::string script = std::string(VORTEX_SOURCE_DIR) + "/tests/net/bad_server.py";
-      ::execlp("python3", "python3", script.c_str(), nullptr);
-      ::_exit(127);
-    }
-    ::close(to_child[0]);
-    ::close(from_child[1]);
-    stdin_ = to_child[1];
-    std::string line;
-    for (char c = 0; ::read(from_child[0], &c, 1) == 1 && c != '\n';) line += c;
-    ::close(from_child[0]);
-    EXPECT_FALSE(line.empty()) << "bad_server.py did not start";
-    url_ = "http://127.0.0.1:" + line;
-  }
-  ~BadServer() {
-    ::close(stdin_);
-    ::waitpid(child_, nullptr, 0);
-  }
-  BadServer(const BadServer&) = delete;
-  BadServer& operator=(const BadServer&) = delete;
-
-  const std::string& url() const { return url_; }
+  BadServer() : PythonServer("tests/net/bad_server.py") {}
 
   // What the next requests of a path meet.
   void behave(const std::string& path, const std::vector<std::string>& script) const {
-    net::HttpRequest request;
-    request.method = "POST";
-    request.url = url_ + "/control";
-    request.body = nlohmann::json({{"path", path}, {"script", script}}).dump();
-    EXPECT_EQ(net::http_send(request).status, 200);
+    control({{"path", path}, {"script", script}});
   }
-
-  // The requests so far: {method, path, headers}.
-  nlohmann::json log() const {
-    net::HttpRequest request;
-    request.url = url_ + "/log";
-    return nlohmann::json::parse(net::http_send(request).body);
-  }
-
- private:
-  pid_t child_ = -1;
-  int stdin_ = -1;
-  std::string url_;
 };
 
 }  // namespace vortex::testing
