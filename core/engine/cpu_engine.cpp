@@ -1,7 +1,6 @@
 #include "core/engine/cpu_engine.h"
 
 #include <algorithm>
-#include <chrono>
 #include <new>
 
 #include "core/base/rng.h"
@@ -26,28 +25,8 @@ auto guarded(const Body& body) -> decltype(body()) {
 
 constexpr int kDenseBlockSize = 16;  // of the pool while no policy says otherwise
 
-// Adds the time from its construction to its destruction to `seconds`.
-class Stopwatch {
- public:
-  explicit Stopwatch(double& seconds) : seconds_(seconds), start_(std::chrono::steady_clock::now()) {}
-  ~Stopwatch() { seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-
- private:
-  double& seconds_;
-  std::chrono::steady_clock::time_point start_;
-};
-
 Status check_policy_fits(const vflow::Policy& policy, const model::ModelConfig& model) {
-  const vflow::Geometry& geometry = policy.program.geometry;
-  if (policy.program.dialect != vflow::Dialect::kGqa) {
-    return candidate_error("the policy is written for MLA attention, but " + model.architecture + " uses GQA");
-  }
-  if (geometry.head_dim != model.head_dim || geometry.group != model.num_q_heads / model.num_kv_heads ||
-      geometry.block_size != policy.config.block_size) {
-    return internal_error("the policy was traced for another model or block size than it is run with");
-  }
+  VORTEX_TRY(check_traced_for(policy, model));
   if (policy.config.kv_dtype != vflow::Dtype::kBf16) {
     return candidate_error("kv_cache_dtype " + std::string(vflow::dtype_name(policy.config.kv_dtype)) +
                            " is not supported by the CPU engine: use bfloat16");

@@ -39,6 +39,18 @@ Status check_request(const model::Model& model, const EngineOptions& options, co
   return ok_status();
 }
 
+Status check_traced_for(const vflow::Policy& policy, const model::ModelConfig& model) {
+  const vflow::Geometry& geometry = policy.program.geometry;
+  if (policy.program.dialect != vflow::Dialect::kGqa) {
+    return candidate_error("the policy is written for MLA attention, but " + model.architecture + " uses GQA");
+  }
+  if (geometry.head_dim != model.head_dim || geometry.group != model.num_q_heads / model.num_kv_heads ||
+      geometry.block_size != policy.config.block_size) {
+    return internal_error("the policy was traced for another model or block size than it is run with");
+  }
+  return ok_status();
+}
+
 RunStats fresh_stats(int layers) {
   RunStats stats;
   stats.pages_visible.assign(static_cast<size_t>(layers), 0);

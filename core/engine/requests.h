@@ -1,6 +1,7 @@
 // What every engine asks of its requests, and small parts that engines share.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <span>
 
@@ -18,10 +19,26 @@ Status check_tokens(const model::Model& model, std::span<const int32_t> tokens);
 Status check_request(const model::Model& model, const EngineOptions& options, const Request& request,
                      int64_t new_tokens);
 
+// Is the policy for GQA, and was it traced for this model and its own block size?
+Status check_traced_for(const vflow::Policy& policy, const model::ModelConfig& model);
+
 RunStats fresh_stats(int layers);
 
 // Bytes of the cache that the indexer reads to score one block of one kv head.
 int64_t scored_bytes(const vflow::Policy& policy);
+
+// Adds the time from its construction to its destruction to `seconds`.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double& seconds) : seconds_(seconds), start_(std::chrono::steady_clock::now()) {}
+  ~Stopwatch() { seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  double& seconds_;
+  std::chrono::steady_clock::time_point start_;
+};
 
 void log_softmax(const float* logits, int size, float* out);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "core/engine/requests.h"
 #include "kernels/cuda/plan.h"
 #include "kernels/cuda/sampler.h"
 #include "kernels/cuda/step.h"
@@ -36,17 +37,10 @@ Status check_options(const model::ModelConfig& model, const EngineOptions& optio
 }
 
 Status check_policy_fits(const vflow::Policy& policy, const model::ModelConfig& model) {
-  const vflow::Geometry& geometry = policy.program.geometry;
-  if (policy.program.dialect != vflow::Dialect::kGqa) {
-    return candidate_error("the policy is written for MLA attention, but " + model.architecture + " uses GQA");
-  }
-  if (geometry.head_dim != model.head_dim || geometry.group != model.num_q_heads / model.num_kv_heads ||
-      geometry.block_size != policy.config.block_size) {
-    return internal_error("the policy was traced for another model or block size than it is run with");
-  }
-  if (geometry.block_size % kTileTokens != 0) {
+  VORTEX_TRY(check_traced_for(policy, model));
+  if (policy.config.block_size % kTileTokens != 0) {
     return candidate_error("the CUDA engine needs vortex_block_size to be a multiple of " +
-                           std::to_string(kTileTokens) + ", not " + std::to_string(geometry.block_size));
+                           std::to_string(kTileTokens) + ", not " + std::to_string(policy.config.block_size));
   }
   if (!kv_type_of(policy.config.kv_dtype)) {
     return candidate_error("kv_cache_dtype " + std::string(vflow::dtype_name(policy.config.kv_dtype)) +
