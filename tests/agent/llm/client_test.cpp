@@ -17,6 +17,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr double kTokenLimit = 1e8;  // more than several replies without end come to
+
 // One model of a server that misbehaves, asked through each wire format.
 class ClientTest : public ::testing::TestWithParam<std::tuple<const char*, bool>> {
  protected:
@@ -31,8 +33,8 @@ class ClientTest : public ::testing::TestWithParam<std::tuple<const char*, bool>
     run.state = "running";
     run.id = store_->add_run(run).value();
     run_ = run.id;
-    budget_ = std::make_unique<Budget>(*store_, run, Limits{{Resource::kTokens, 1e6}, {Resource::kDollars, 10}}, 0,
-                                       [] { return 0.0; });
+    budget_ = std::make_unique<Budget>(
+        *store_, run, Limits{{Resource::kTokens, kTokenLimit}, {Resource::kDollars, 1e3}}, 0, [] { return 0.0; });
     book_ = std::make_unique<CallBook>(*store_, run_);
     book_->set_budget(budget_.get());
     ::setenv("VORTEX_TEST_KEY", "sesame-open-7731", 1);
@@ -201,7 +203,7 @@ TEST_P(ClientTest, TokensAreEstimatedWhereTheEndpointDoesNotCount) {
 }
 
 TEST_P(ClientTest, TheBudgetIsAskedBeforeAnythingIsSent) {
-  budget_->book(Resource::kTokens, 1e6 - 300);  // less than a reply may take
+  budget_->book(Resource::kTokens, kTokenLimit - 300);  // less than a reply may take
   server_.behave({});
   const auto answer = ask();
   ASSERT_TRUE(answer.ok());
