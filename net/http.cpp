@@ -3,7 +3,6 @@
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -12,6 +11,7 @@
 #include <thread>
 
 #include "core/base/rng.h"
+#include "core/base/text.h"
 
 namespace vortex::net {
 namespace {
@@ -33,12 +33,6 @@ struct Exchange {
 
 bool is_success(int status) { return status >= 200 && status < 300; }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
 std::string_view trimmed(std::string_view text) {
   const size_t begin = text.find_first_not_of(" \t\r\n");
   if (begin == std::string_view::npos) return {};
@@ -56,7 +50,7 @@ size_t take_header(char* data, size_t, size_t size, void* user) {
     exchange.reply.status = static_cast<int>(status);
   } else if (const size_t colon = line.find(':');
              colon != std::string_view::npos && exchange.reply.headers.size() < kMaxHeaders) {
-    exchange.reply.headers.emplace_back(lower(trimmed(line.substr(0, colon))),
+    exchange.reply.headers.emplace_back(lower_ascii(trimmed(line.substr(0, colon))),
                                         std::string(trimmed(line.substr(colon + 1))));
   }
   return size;

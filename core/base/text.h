@@ -10,6 +10,9 @@ namespace vortex {
 // The member of `known` nearest to `word` by edit distance, if near enough to be a likely misspelling.
 std::optional<std::string> nearest_word(std::string_view word, const std::vector<std::string>& known);
 
+// With A to Z made small; bytes above 127 stay.
+std::string lower_ascii(std::string_view text);
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::vector<std::string> split_lines(std::string_view text);
 

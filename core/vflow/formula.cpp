@@ -1,6 +1,5 @@
 #include "core/vflow/formula.h"
 
-#include <algorithm>
 #include <cctype>
 #include <cmath>
 
@@ -10,13 +9,6 @@
 
 namespace vortex::vflow {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
-}
 
 std::string plain_name(const std::string& name) {
   std::string result;
@@ -100,7 +92,7 @@ class FormulaWriter {
 
   std::string write(const Node& node) const {
     const Attrs& attrs = node.attrs;
-    const std::string name = lower(op_info(node.op).name);
+    const std::string name = lower_ascii(op_info(node.op).name);
     switch (node.op) {
       case Op::kQuery:
         return "q";
@@ -156,7 +148,7 @@ class FormulaWriter {
         return "mask" + axis(attrs.dim) + "(" + format_number(attrs.alpha) + " in " + std::to_string(attrs.start) +
                ".." + std::to_string(attrs.end) + ", else " + format_number(attrs.beta) + ")";
       default:
-        return lower(op_info(node.op).name) + "(" + inner + ")";
+        return lower_ascii(op_info(node.op).name) + "(" + inner + ")";
     }
   }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/text.h"
 #include "evals/grading/clean.h"
 #include "evals/grading/expression.h"
 
@@ -83,12 +84,6 @@ constexpr std::array<Units, 58> kUnits = {{
 
 bool is_letter(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
@@ -155,7 +150,7 @@ struct Bare {
 };
 
 std::optional<std::string_view> unit_name(std::string word, bool in_text) {
-  word = lower(word);
+  word = lower_ascii(word);
   if (word.size() == 1 && !in_text) return std::nullopt;
   for (const std::string& form :
        {word, word.size() > 2 && word.back() == 's' ? word.substr(0, word.size() - 1) : word}) {
@@ -270,7 +265,7 @@ bool scalars_agree(std::string_view a, std::string_view b) {
 // Letters and digits alone, in lower case.
 std::string words_of(std::string_view text) {
   std::string out;
-  for (const char c : lower(text)) {
+  for (const char c : lower_ascii(text)) {
     if (std::isalnum(static_cast<unsigned char>(c)) != 0 || static_cast<unsigned char>(c) >= 0x80) out += c;
   }
   return out;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/rng.h"
+#include "core/base/text.h"
 
 namespace vortex::evals {
 namespace {
@@ -467,12 +468,6 @@ class Evaluator {
     return value;
   }
 
-  static std::string lower(std::string_view name) {
-    std::string out(name);
-    for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    return out;
-  }
-
   // Letters side by side: a function, pi, infinity, a word, or a product of variables, one letter each.
   Value word() {
     size_t end = at_;
@@ -493,7 +488,7 @@ class Evaluator {
     }
     if (name.size() >= kWordLetters) {
       at_ = end;
-      return variable(lower(name));
+      return variable(lower_ascii(name));
     }
     const char letter = text_[at_++];
     if (letter == 'i' && peek() != '_') return constant(Complex(0, 1));

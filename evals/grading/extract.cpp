@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include "core/base/text.h"
+
 namespace vortex::evals {
 namespace {
 
@@ -164,9 +166,7 @@ std::optional<std::string_view> last_number(std::string_view text) {
 
 Extract extract_answer(std::string_view output) {
   if (const auto found = boxed(output); found && !found->empty()) return {std::string(*found), "boxed"};
-  std::string lower(output);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (const auto found = stated(output, lower)) return {std::string(*found), "stated"};
+  if (const auto found = stated(output, lower_ascii(output))) return {std::string(*found), "stated"};
   if (const auto found = last_number(output)) return {std::string(*found), "last number"};
   return {"", "no answer: nothing boxed, nothing stated, no number"};
 }

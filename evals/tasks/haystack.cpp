@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "core/base/sha256.h"
+#include "core/base/text.h"
 #include "evals/tasks/text.h"
 
 namespace vortex::evals {
@@ -61,12 +62,6 @@ std::string pick(const std::array<std::string_view, N>& words, Rng& rng) {
 
 constexpr int kUnitsPerToken = 8;  // more units than this and no end: the tokenizer swallows text
 constexpr size_t kSingles = kAdjectives.size() + kNouns.size();
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
 
 // Tokens of the prompt and the answer together.
 Result<int64_t> total_tokens(const TaskSpec& spec, const Problem& problem, const CountTokens& count) {
@@ -178,8 +173,8 @@ Result<Problem> fit_to_length(const TaskSpec& spec, int least, const MakeSized& 
 }
 
 Grade grade_mention(const std::string& answer, std::string_view output) {
-  const std::string said = lower(without_thinking(output));
-  if (said.find(lower(answer)) == std::string::npos) return {false, "", "the answer is not mentioned"};
+  const std::string said = lower_ascii(without_thinking(output));
+  if (said.find(lower_ascii(answer)) == std::string::npos) return {false, "", "the answer is not mentioned"};
   return {true, answer, "the answer is mentioned"};
 }
 
