@@ -37,6 +37,8 @@ void Display::tick(const agent::Progress& progress, agent::StopLevel stop) {
 void Display::show_moving(std::string line) {
   const size_t width = terminal_width();
   if (line.size() >= width) line.resize(width - 1);
+  if (line_open_ && line == shown_) return;
+  shown_ = line;
   std::cerr << "\r\033[K" << line << std::flush;
   line_open_ = true;
 }

@@ -2,7 +2,8 @@
 
 find_program(VORTEX_CCACHE ccache)
 if(VORTEX_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${VORTEX_CCACHE})
+  # ccache takes precompiled headers only when it is told to trust their macros and times.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${VORTEX_CCACHE})
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${VORTEX_CCACHE})
 endif()
 
@@ -23,9 +24,25 @@ if(VORTEX_SANITIZE)
   target_link_options(vortex_options INTERFACE -fsanitize=${VORTEX_SANITIZE})
 endif()
 
-# vortex_library(NAME DIR... [LIBS lib...]): a static library of all .cpp files directly in the given folders.
+# The headers that cost most and change least, compiled once for all targets that share our options.
+add_library(vortex_precompiled OBJECT ${PROJECT_SOURCE_DIR}/cmake/precompiled.cpp)
+# For ccache; and GCC 12 warns of the inside of std::string once that comes from a precompiled header (its bug 105651).
+set(VORTEX_PCH_OPTIONS
+  "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-fpch-preprocess;-Wno-array-bounds;-Wno-restrict;-Wno-stringop-overflow;-Wno-stringop-overread>")
+target_compile_options(vortex_precompiled PRIVATE ${VORTEX_PCH_OPTIONS})
+target_link_libraries(vortex_precompiled PRIVATE vortex_options nlohmann_json::nlohmann_json)
+target_precompile_headers(vortex_precompiled PRIVATE
+  <algorithm> <cstdint> <filesystem> <functional> <map> <memory> <optional> <set> <sstream> <string> <string_view>
+  <unordered_map> <variant> <vector> <nlohmann/json.hpp>)
+function(vortex_precompile target)
+  target_precompile_headers(${target} REUSE_FROM vortex_precompiled)
+  target_compile_options(${target} PRIVATE ${VORTEX_PCH_OPTIONS})
+endfunction()
+
+# vortex_library(NAME [NO_PCH] DIRS dir... [LIBS lib...]): a static library of all .cpp files directly in the given folders.
+# NO_PCH: for options of its own, or those of LibTorch, with which the precompiled headers do not fit.
 function(vortex_library name)
-  cmake_parse_arguments(ARG "" "" "DIRS;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "NO_PCH" "" "DIRS;LIBS" ${ARGN})
   set(sources "")
   foreach(dir ${ARG_DIRS})
     file(GLOB found CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/*.cpp)
@@ -34,6 +51,9 @@ function(vortex_library name)
   if(sources)
     add_library(${name} STATIC ${sources})
     target_link_libraries(${name} PUBLIC vortex_options ${ARG_LIBS})
+    if(NOT ARG_NO_PCH)
+      vortex_precompile(${name})
+    endif()
   else()
     add_library(${name} INTERFACE)  # headers only
     target_link_libraries(${name} INTERFACE vortex_options ${ARG_LIBS})

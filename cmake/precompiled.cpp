@@ -1,0 +1,1 @@
+// Compiles the precompiled headers; see vortex.cmake.
