@@ -1,6 +1,6 @@
-// Fixed-work decode of a batch of long prompts: dense beside block top-k with fewer and fewer pages, with the bytes of
-// the limit model beside a plain read of memory.
-// usage: decode_bench MODEL_FOLDER [threads] [context] [batch]
+// Fixed-work decode of a batch of long prompts: dense beside block top-k with fewer and fewer pages, or beside the
+// policies that are named, with the bytes of the limit model beside a plain read of memory.
+// usage: decode_bench MODEL_FOLDER [threads] [context] [batch] [MODULE.py CONFIG.json]...
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -52,15 +52,27 @@ double plain_read_rate(int threads) {
   return best;
 }
 
-std::optional<vflow::Policy> block_topk(const model::ModelConfig& config, int max_context, int pages) {
+std::optional<vflow::Policy> checked(const vflow::PolicySource& source, const model::ModelConfig& config,
+                                     int max_context) {
+  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(config, max_context, 0));
+  if (!report.policy) fail(vflow::render(report.diagnostics));
+  return report.policy;
+}
+
+vflow::PolicySource block_topk(int pages) {
   vflow::PolicySource source;
   source.module_text = unwrap(read_file(std::string(VORTEX_SOURCE_DIR) + "/examples/policies/block_topk.py"));
   source.config_text = R"({"vortex_module_path": "policy.py", "vortex_module_name": "block_topk", "model_path": "model",
     "vortex_block_reserved_bos": 1, "vortex_block_reserved_eos": 2, "vortex_layers_skip": [], "vortex_topk_val": )" +
                        std::to_string(pages - 3) + "}";
-  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(config, max_context, 0));
-  if (!report.policy) fail(vflow::render(report.diagnostics));
-  return report.policy;
+  return source;
+}
+
+vflow::PolicySource policy_files(const std::string& module_path, const std::string& config_path) {
+  vflow::PolicySource source;
+  source.module_text = unwrap(read_file(module_path));
+  source.config_text = unwrap(read_file(config_path));
+  return source;
 }
 
 std::vector<engine::Request> make_requests(engine::Engine& engine, int context, int batch) {
@@ -102,7 +114,7 @@ void report(const char* name, const engine::RunStats& stats, double plain, doubl
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) fail("usage: decode_bench MODEL_FOLDER [threads] [context] [batch]");
+  if (argc < 2) fail("usage: decode_bench MODEL_FOLDER [threads] [context] [batch] [MODULE.py CONFIG.json]...");
   const auto argument = [&](int index, int fallback) { return argc > index ? std::atoi(argv[index]) : fallback; };
   engine::EngineOptions options;
   options.threads = argument(2, 1);
@@ -121,13 +133,16 @@ int main(int argc, char** argv) {
 
   const engine::RunStats dense = best_run(*engine, requests);
   report("dense", dense, plain, dense.decode_seconds);
+  const auto run_policy = [&](const std::string& name, const vflow::PolicySource& source) {
+    const Status status = engine->set_policy(checked(source, engine->model().config, options.max_context));
+    if (!status.ok()) fail(status.error().message);
+    report(name.c_str(), best_run(*engine, requests), plain, dense.decode_seconds);
+  };
+  for (int i = 5; i + 1 < argc; i += 2) run_policy(argv[i + 1], policy_files(argv[i], argv[i + 1]));
   const int blocks = context / 16;
   for (int share : {2, 4, 8, 16}) {
-    if (blocks / share <= 3) continue;
-    const Status status = engine->set_policy(block_topk(engine->model().config, options.max_context, blocks / share));
-    if (!status.ok()) fail(status.error().message);
-    report(("1/" + std::to_string(share) + " of pages").c_str(), best_run(*engine, requests), plain,
-           dense.decode_seconds);
+    if (argc > 5 || blocks / share <= 3) continue;
+    run_policy("1/" + std::to_string(share) + " of pages", block_topk(blocks / share));
   }
   return 0;
 }

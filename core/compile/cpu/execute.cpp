@@ -168,7 +168,7 @@ void run_over_rows(const RowTask& task, const Step& s) {
   run_page_transform(task, s);
 }
 
-void grow(std::vector<float>& buffer, int64_t size) {
+void grow(AlignedVector<float>& buffer, int64_t size) {
   if (buffer.size() < static_cast<size_t>(size)) {
     buffer.resize(static_cast<size_t>(size));
   }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/base/aligned.h"
 #include "core/compile/cpu/lower.h"
 #include "core/compile/executable.h"
 #include "kernels/cpu/pages.h"
@@ -19,10 +20,10 @@ std::vector<PreparedConstant> prepare_constants(const vflow::Program& program);
 
 // The buffers of one worker; they only grow, so a decode step allocates nothing once warm.
 struct Scratch {
-  std::vector<float> tile;
-  std::vector<float> row;
-  std::vector<float> batched;
-  std::vector<float> pages;
+  AlignedVector<float> tile;
+  AlignedVector<float> row;
+  AlignedVector<float> batched;
+  AlignedVector<float> pages;
   std::vector<int32_t> chosen;
 };
 

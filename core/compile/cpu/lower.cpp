@@ -18,6 +18,7 @@ namespace {
 
 constexpr int64_t kTileFloats = 6 * 1024;  // 24 KiB: stays in the first-level cache
 constexpr int kMaxTilePages = 64;
+constexpr int64_t kLine = 16;  // floats
 
 struct KernelChoice {
   StepKind kind;
@@ -141,8 +142,33 @@ class Lowering {
                     : space == Space::kRow ? out_.row_elements
                                            : out_.batched_elements;
     const Place place{space, used, shape};
-    used += shape.size();
+    // What a tile holds starts on cache lines, whatever the number of its pages.
+    used += space == Space::kTile ? (shape.size() + kLine - 1) / kLine * kLine : shape.size();
     return place;
+  }
+
+  // Where an elementwise step may leave its result: over an operand that nobody else reads, to keep tiles small.
+  Place allocate_over(int index, const Step& step, Space space) {
+    const bool elementwise = step.kind == StepKind::kBinary || step.kind == StepKind::kUnary;
+    for (size_t i = 0; elementwise && space == Space::kTile && i < node(index).inputs.size(); ++i) {
+      const Place& operand = i == 0 ? step.x : step.y;
+      const bool same = operand.space == space && operand.shape.rows == node(index).shape.rows &&
+                        operand.shape.cols == node(index).shape.cols;
+      if (same && dies_at(index, node(index).inputs[i])) return operand;
+    }
+    return allocate(space, node(index).shape);
+  }
+
+  // Is `producer` a value of its own, inside this stage alone, that only `consumer` reads, and once?
+  bool dies_at(int consumer, int producer) const {
+    const auto at = static_cast<size_t>(producer);
+    if (is_leaf(node(producer).op) || is_view(producer) || plan_.kept[at]) return false;
+    int64_t reads = 0;
+    for (size_t i = at + 1; i < graph_.nodes.size(); ++i) {
+      const std::vector<int>& inputs = graph_.nodes[i].inputs;
+      if (plan_.live[i]) reads += std::count(inputs.begin(), inputs.end(), producer);
+    }
+    return reads == 1 && !is_view(consumer);
   }
 
   // Values of all pages outlive a tile on the indexer side only: the cache side runs every stage tile by tile.
@@ -239,7 +265,7 @@ class Lowering {
       step.y = n.inputs.size() > 1 ? read(index, n.inputs[1]) : Place{};
       const bool leaves_only = plan_.kept[static_cast<size_t>(index)] && !read_inside_stage(index);
       const Space inside = n.format == Format::kBatched ? Space::kBatched : Space::kTile;
-      step.out = allocate(leaves_only ? kept_space(n) : inside, n.shape);
+      step.out = allocate_over(index, step, leaves_only ? kept_space(n) : inside);
       value(index) = step.out;
       push(step);
     }
