@@ -73,6 +73,8 @@ def arguments():
     parser.add_argument("--decay-from", type=float, default=0.5, help="fraction of the time")
     parser.add_argument("--sparse-from", type=float, default=0.4, help="fraction of the time")
     parser.add_argument("--sparse-share", type=float, default=0.5)
+    parser.add_argument("--widest-share", type=float, default=0.5, help="of the pages that a sparse step chooses")
+    parser.add_argument("--dense-layer-share", type=float, default=2 / 3, help="of sparse steps: one layer stays dense")
     parser.add_argument("--page-loss", type=float, default=0.5, help="weight while narrow budgets fail")
     parser.add_argument("--narrow-target", type=float, default=0.8, help="exact match that counts as no failure")
     parser.add_argument("--problems", type=int, default=256, help="evaluation problems a setting")
@@ -90,11 +92,11 @@ def draw_level(top, levels):
     return (definitions, random.randint(2, min(chain_high, definitions))), False
 
 
-def draw_policy(definitions, page_loss):
-    """Block top-k or Quest with a log-uniform share of the pages between 1/32 and 1/2, and that share."""
-    share = math.exp(random.uniform(math.log(1 / 32), math.log(1 / 2)))
+def draw_policy(definitions, page_loss, widest_share, dense_layer_share):
+    """Block top-k or Quest with a log-uniform share of the pages from 1/32 to widest_share, and that share."""
+    share = math.exp(random.uniform(math.log(1 / 32), math.log(widest_share)))
     pages = max(1, round(share * chain.prompt_length(definitions) / qwen3.PAGE))
-    dense_layers = random.choice([(), (0,), (3,)])
+    dense_layers = random.choice([(0,), (3,)]) if random.random() < dense_layer_share else ()
     return qwen3.PagePolicy(random.choice(["block", "quest"]), pages, dense_layers, page_loss), share
 
 
@@ -143,7 +145,7 @@ def train(args):
         tokens = chain.sample(batch, definitions, length, rng, chain_first=random.random() < 0.5)
         policy, share = None, 1
         if fraction > args.sparse_from and random.random() < args.sparse_share:
-            policy, share = draw_policy(definitions, progress.page_loss)
+            policy, share = draw_policy(definitions, progress.page_loss, args.widest_share, args.dense_layer_share)
         rate = min(1, (step + 1) / 50) * (1 if fraction < args.decay_from
                                           else max(0.01, (1 - fraction) / (1 - args.decay_from)))
         muon.lr = muon.base_lr * rate
