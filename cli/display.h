@@ -29,7 +29,7 @@ class Display {
   bool moving_;
   bool line_open_ = false;
   std::string shown_;  // the moving line on the screen
-  double told_ = 0;  // seconds used when the last line of a minute was printed
+  double told_ = 0;    // seconds used when the last line of a minute was printed
   agent::Progress progress_;
 };
 
