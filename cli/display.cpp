@@ -1,6 +1,5 @@
 #include "cli/display.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,11 +12,6 @@ namespace vortex::cli {
 namespace {
 
 constexpr double kTellEvery = 60;  // seconds between lines that are no terminal's
-
-size_t terminal_width() {
-  winsize size = {};
-  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
 
 }  // namespace
 
@@ -35,7 +29,7 @@ void Display::tick(const agent::Progress& progress, agent::StopLevel stop) {
 
 // Cut to the terminal: a line that wraps cannot be taken back.
 void Display::show_moving(std::string line) {
-  const size_t width = terminal_width();
+  const size_t width = terminal_width(STDERR_FILENO);
   if (line.size() >= width) line.resize(width - 1);
   if (line_open_ && line == shown_) return;
   shown_ = line;

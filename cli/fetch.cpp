@@ -2,15 +2,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <memory>
 
+#include "cli/interrupt.h"
 #include "cli/verbs.h"
 #include "fetch/download.h"
 #include "fetch/hub.h"
@@ -20,7 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kInterrupted = 130;
 constexpr double kRedraw = 0.2;  // seconds between two drawings of the progress line
 
 struct FetchArguments {
@@ -32,8 +30,6 @@ struct FetchArguments {
   bool all = false;
   std::string endpoint;
 };
-
-std::atomic<bool> g_stop = false;
 
 // What a model needs to run: weights, configuration, tokenizer, licence; not the same weights in other formats.
 const std::vector<std::string> kModelFiles = {"*.safetensors", "*.json", "*.txt", "*.jinja", "LICENSE*", "README.md"};
@@ -126,13 +122,13 @@ Result<int> fetch_files(const Context& context, const FetchArguments& arguments)
   const auto kind = arguments.data ? fetch::RepoKind::kData : fetch::RepoKind::kModel;
   fs::path folder = arguments.to;
   if (arguments.to.empty()) folder = fs::path(arguments.data ? "data" : "models") / fs::path(arguments.repo).filename();
-  std::signal(SIGINT, [](int) { g_stop = true; });
-  const auto should_stop = [] { return g_stop.load(); };
+  catch_interrupts();
+  const auto should_stop = [] { return interrupts() > 0; };
   net::RetryPolicy retries;
   retries.seed = static_cast<uint64_t>(::getpid());
 
   const auto listing = fetch::list_files(hub, kind, arguments.repo, arguments.revision, retries, should_stop);
-  if (g_stop) return interrupted();
+  if (should_stop()) return interrupted();
   if (!listing.ok()) return with_advice(listing.error(), arguments.repo, folder, arguments.data);
   const std::vector<fetch::RemoteFile> files = chosen(*listing, arguments);
   if (files.empty()) return candidate_error(arguments.repo + " has no such files", "--all fetches whatever is there");
@@ -151,7 +147,7 @@ Result<int> fetch_files(const Context& context, const FetchArguments& arguments)
                                          file, folder, retries, hooks);
     if (!fetched.ok()) {
       progress.close();
-      if (g_stop) return interrupted();
+      if (should_stop()) return interrupted();
       return with_advice(fetched.error(), arguments.repo, folder, arguments.data);
     }
     const bool was_there = *fetched == fetch::Fetched::kWasThere;

@@ -49,5 +49,7 @@ void log_line(std::string_view text);
 // May stderr show colours and moving lines? (a terminal; NO_COLOR unset)
 bool stderr_is_terminal();
 bool use_color(int fd);
+// Characters in a line of the terminal that `fd` is; 80 where it is none.
+size_t terminal_width(int fd);
 
 }  // namespace vortex::cli

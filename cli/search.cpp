@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <chrono>
-#include <csignal>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -20,6 +18,7 @@
 #include "agent/task.h"
 #include "cli/display.h"
 #include "cli/front_table.h"
+#include "cli/interrupt.h"
 #include "cli/policy_files.h"
 #include "cli/task_files.h"
 #include "cli/verbs.h"
@@ -33,8 +32,6 @@ namespace vortex::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int kInterrupted = 130;
 
 struct SearchArguments {
   std::string model;
@@ -52,20 +49,9 @@ struct SearchArguments {
   agent::SearchOptions options;
 };
 
-// Signals so far: the first drains, the second kills.
-std::atomic<int> g_signals = 0;
-void on_signal(int) { g_signals = g_signals + 1; }
-
-void catch_signals() {
-  struct sigaction action = {};
-  action.sa_handler = on_signal;
-  action.sa_flags = SA_RESTART;
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-}
-
+// The first signal drains, the second kills.
 agent::StopLevel stop_level() {
-  const int signals = g_signals;
+  const int signals = interrupts();
   if (signals == 0) return agent::StopLevel::kNone;
   return signals == 1 ? agent::StopLevel::kDrain : agent::StopLevel::kKill;
 }
@@ -223,7 +209,7 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   VORTEX_ASSIGN(const sandbox::ExecutorOptions executor,
                 executor_options(context, options.stage_seconds, options.memory_bytes));
 
-  catch_signals();
+  catch_interrupts();
   Display display(options);
   agent::NotifyOptions notify = arguments.notify;
   notify.run = sitting.run.name;

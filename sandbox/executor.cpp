@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "sandbox/generation_listener.h"
 #include "sandbox/leash.h"
 #include "sandbox/protocol.h"
 #include "sandbox/supervisor.h"
@@ -52,13 +53,10 @@ class ScratchFolder {
   std::string path_;
 };
 
-// The worker works in its scratch folder, so its job must not hold relative paths.
-evals::Job with_absolute_paths(evals::Job job) {
+// The worker works in its scratch folder, so what it is asked must not hold relative paths.
+void make_absolute(std::string& path) {
   std::error_code ec;
-  for (std::string* path : {&job.model_path, &job.prefix_folder}) {
-    if (!path->empty()) *path = fs::absolute(*path, ec).string();
-  }
-  return job;
+  if (!path.empty()) path = fs::absolute(path, ec).string();
 }
 
 // A stricter jail (namespaces, seccomp) is a program that runs the worker: it goes in front of argv.
@@ -95,10 +93,10 @@ ssize_t drain(int fd, const Take& take) {
 // One worker from start to end.
 class Conversation {
  public:
-  Conversation(Leash& leash, Supervisor& supervisor, const std::function<bool()>& should_stop, std::string_view job)
-      : leash_(leash), supervisor_(supervisor), should_stop_(should_stop), unsent_(job) {}
+  Conversation(Leash& leash, Listener& listener, const std::function<bool()>& should_stop, std::string_view request)
+      : leash_(leash), listener_(listener), should_stop_(should_stop), unsent_(request) {}
 
-  // Until the climb is finished, the worker has ended or it must be killed; says why.
+  // Until all is said, the worker has ended or it must be killed; says why.
   Ending run() {
     while (true) {
       std::array<pollfd, 4> watched = {
@@ -106,8 +104,8 @@ class Conversation {
           pollfd{leash_.exited(), POLLIN, 0}, pollfd{unsent_.empty() ? -1 : leash_.input(), POLLOUT, 0}};
       ::poll(watched.data(), watched.size(), kPollMs);
       exchange(watched);
-      if (const auto ending = supervisor_.overdue(now_seconds())) return *ending;
-      if (supervisor_.finished()) return Ending::kDied;  // nothing that it does from here on matters
+      if (const auto ending = listener_.overdue(now_seconds())) return *ending;
+      if (listener_.finished()) return Ending::kDied;  // nothing that it does from here on matters
       if (watched[2].revents != 0) return finish();
       if (should_stop_ && should_stop_()) return Ending::kStopped;
     }
@@ -123,13 +121,13 @@ class Conversation {
   }
 
   ssize_t read_log() {
-    const ssize_t got = drain(leash_.error(), [&](std::string_view bytes) { supervisor_.take_log(bytes); });
+    const ssize_t got = drain(leash_.error(), [&](std::string_view bytes) { listener_.take_log(bytes); });
     error_open_ = got != 0;
     return got;
   }
   ssize_t read_output() {
     const ssize_t got =
-        drain(leash_.output(), [&](std::string_view bytes) { supervisor_.take_output(bytes, now_seconds()); });
+        drain(leash_.output(), [&](std::string_view bytes) { listener_.take_output(bytes, now_seconds()); });
     output_open_ = got != 0;
     return got;
   }
@@ -138,13 +136,13 @@ class Conversation {
   Ending finish() {
     while (error_open_ && read_log() > 0) {
     }
-    while (output_open_ && !supervisor_.misbehaved() && read_output() > 0) {
+    while (output_open_ && !listener_.misbehaved() && read_output() > 0) {
     }
-    return supervisor_.misbehaved() ? Ending::kProtocol : Ending::kDied;
+    return listener_.misbehaved() ? Ending::kProtocol : Ending::kDied;
   }
 
   Leash& leash_;
-  Supervisor& supervisor_;
+  Listener& listener_;
   const std::function<bool()>& should_stop_;
   std::string_view unsent_;
   bool output_open_ = true;
@@ -152,42 +150,67 @@ class Conversation {
 };
 
 // Why a worker that never said hello cannot be used.
-Error not_started(const Supervisor& supervisor, Ending ending, const Exit& exit, const ExecutorOptions& options) {
-  if (const auto& fault = supervisor.hello_fault()) {
+Error not_started(const Listener& listener, Ending ending, const Exit& exit, const ExecutorOptions& options) {
+  if (const auto& fault = listener.hello_fault()) {
     return environment_error(options.worker_path + " is no worker of ours: " + fault->message, fault->hint);
   }
   std::string how = "it said nothing";
   if (ending == Ending::kDied) {
     how = WIFSIGNALED(exit.wait_status) ? "killed by signal " + std::to_string(WTERMSIG(exit.wait_status))
                                         : "exit code " + std::to_string(WEXITSTATUS(exit.wait_status));
-  } else if (supervisor.misbehaved()) {
-    how = supervisor.protocol_fault();
+  } else if (listener.misbehaved()) {
+    how = listener.protocol_fault();
   } else if (ending == Ending::kStopped) {
     how = "stopped on request";
   }
-  const std::string log = supervisor.log_tail();
+  const std::string log = listener.log_tail();
   return environment_error("the worker did not start: " + how + (log.empty() ? "" : "\n" + log),
                            "try " + options.worker_path + " --version");
 }
 
+// How a worker came to its end.
+struct End {
+  Ending ending = Ending::kDied;
+  Exit exit;
+  double seconds = 0;  // on the steady clock
+};
+
+// Starts a worker, sends it the request and hears it out. An Error: no worker could be started.
+Result<End> hear_out(Listener& listener, const Request& request, const ExecutorOptions& options,
+                     const std::function<bool()>& should_stop) {
+  const std::string line = request_line(request);
+  if (line.size() > kMaxLineBytes) return candidate_error("the job is larger than the protocol allows");
+  VORTEX_ASSIGN(const auto scratch, ScratchFolder::make(options.scratch_root));
+  VORTEX_ASSIGN(const auto leash, Leash::start(launch_of(options, scratch->path())));
+  End end;
+  end.ending = Conversation(*leash, listener, should_stop, line).run();
+  end.seconds = now_seconds();
+  leash->end();
+  VORTEX_ASSIGN(end.exit, leash->wait());
+  if (!listener.said_hello()) return not_started(listener, end.ending, end.exit, options);
+  return end;
+}
+
 }  // namespace
+
+Status run_generation(evals::GenerationJob job, const ExecutorOptions& options, const evals::GenerationEvents& events,
+                      const std::function<bool()>& should_stop) {
+  make_absolute(job.model_path);
+  GenerationListener listener(job, options, events, now_seconds());
+  VORTEX_ASSIGN(const End end, hear_out(listener, job, options, should_stop));
+  return listener.outcome(end.ending, end.exit);
+}
 
 Result<std::vector<evals::StageResult>> run_job(const evals::Job& job, const ExecutorOptions& options,
                                                 const std::function<void(const evals::StageResult&)>& on_result,
                                                 const std::function<bool()>& should_stop) {
   Supervisor supervisor(job, options, on_result, now_seconds());
   if (supervisor.finished()) return supervisor.take_results();  // no stage is a worker's
-  const std::string line = job_line(with_absolute_paths(job));
-  if (line.size() > kMaxLineBytes) return candidate_error("the job is larger than the protocol allows");
-  VORTEX_ASSIGN(const auto scratch, ScratchFolder::make(options.scratch_root));
-  VORTEX_ASSIGN(const auto leash, Leash::start(launch_of(options, scratch->path())));
-
-  const Ending ending = Conversation(*leash, supervisor, should_stop, line).run();
-  const double ended = now_seconds();
-  leash->end();
-  VORTEX_ASSIGN(const Exit exit, leash->wait());
-  if (!supervisor.said_hello()) return not_started(supervisor, ending, exit, options);
-  if (!supervisor.finished()) supervisor.leave_unfinished(ending, exit, ended);
+  evals::Job sent = job;
+  make_absolute(sent.model_path);
+  make_absolute(sent.prefix_folder);
+  VORTEX_ASSIGN(const End end, hear_out(supervisor, sent, options, should_stop));
+  if (!supervisor.finished()) supervisor.leave_unfinished(end.ending, end.exit, end.seconds);
   return supervisor.take_results();
 }
 

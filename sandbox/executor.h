@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/base/result.h"
+#include "evals/generation.h"
 #include "evals/job.h"
 #include "evals/stage.h"
 
@@ -31,5 +32,11 @@ struct ExecutorOptions {
 Result<std::vector<evals::StageResult>> run_job(const evals::Job& job, const ExecutorOptions& options,
                                                 const std::function<void(const evals::StageResult&)>& on_result,
                                                 const std::function<bool()>& should_stop);
+
+// Runs one generation in such a process; `events` hear of each token and each run the moment it is reported. Stopped on
+// request, refused by the worker, or left unfinished in any other way: an Error. There is no deadline but that the
+// worker must not be silent for an hour.
+Status run_generation(evals::GenerationJob job, const ExecutorOptions& options, const evals::GenerationEvents& events,
+                      const std::function<bool()>& should_stop);
 
 }  // namespace vortex::sandbox

@@ -58,6 +58,21 @@ struct EventWriter {
   json operator()(const evals::StageResult& result) const {
     return {{"event", "result"}, {"result", evals::to_json(result)}};
   }
+  json operator()(const evals::NewToken& token) const { return evals::to_json(token); }
+  json operator()(const evals::GenerationRun& run) const { return evals::to_json(run); }
+  json operator()(const Refusal& refusal) const {
+    const Error& error = refusal.error;
+    return {{"event", "refused"}, {"blame", blame_name(error.blame)}, {"message", error.message}, {"hint", error.hint}};
+  }
+};
+
+struct RequestWriter {
+  json operator()(const evals::Job& job) const {
+    return {{"protocol", kProtocolVersion}, {"job", evals::to_json(job)}};
+  }
+  json operator()(const evals::GenerationJob& job) const {
+    return {{"protocol", kProtocolVersion}, {"generation", evals::to_json(job)}};
+  }
 };
 
 Result<Event> parse_hello(evals::JsonReader& reader) {
@@ -85,23 +100,50 @@ Result<Event> parse_result(evals::JsonReader& reader) {
   return Event(std::move(result));
 }
 
+Result<Event> parse_refusal(evals::JsonReader& reader) {
+  Refusal refusal;
+  std::string blame;
+  reader.required("blame", blame);
+  reader.required("message", refusal.error.message);
+  reader.required("hint", refusal.error.hint);
+  const auto known = blame_from_name(blame);
+  if (!known) reader.refuse("blame", "names nobody: \"" + printable(blame) + "\"");
+  VORTEX_TRY(reader.finish());
+  refusal.error = {*known, printable(refusal.error.message), printable(refusal.error.hint)};
+  return Event(std::move(refusal));
+}
+
+Result<Event> parse_token(const json& parsed) {
+  VORTEX_ASSIGN(const evals::NewToken token, evals::new_token_from_json(parsed));
+  return Event(token);
+}
+
+Result<Event> parse_run(const json& parsed) {
+  VORTEX_ASSIGN(const evals::GenerationRun run, evals::generation_run_from_json(parsed));
+  return Event(run);
+}
+
 }  // namespace
 
-std::string job_line(const evals::Job& job) {
-  return line_of({{"protocol", kProtocolVersion}, {"job", evals::to_json(job)}});
-}
+std::string request_line(const Request& request) { return line_of(std::visit(RequestWriter{}, request)); }
 
 std::string event_line(const Event& event) { return line_of(std::visit(EventWriter{}, event)); }
 
-Result<evals::Job> parse_job(std::string_view line) {
+Result<Request> parse_request(std::string_view line) {
   VORTEX_ASSIGN(const json parsed, parse_line(line));
   evals::JsonReader reader(parsed, "line");
   int version = 0;
   reader.required("protocol", version);
-  const json* body = reader.find("job", true);
+  const json* generation = reader.find("generation", false);
+  const json* job = reader.find("job", generation == nullptr);
   VORTEX_TRY(reader.finish());
   VORTEX_TRY(check_version(version));
-  return evals::job_from_json(*body);
+  if (generation != nullptr) {
+    VORTEX_ASSIGN(evals::GenerationJob read, evals::generation_job_from_json(*generation));
+    return Request(std::move(read));
+  }
+  VORTEX_ASSIGN(evals::Job read, evals::job_from_json(*job));
+  return Request(std::move(read));
 }
 
 Result<Event> parse_event(std::string_view line) {
@@ -112,6 +154,9 @@ Result<Event> parse_event(std::string_view line) {
   if (kind == "hello") return parse_hello(reader);
   if (kind == "start") return parse_start(reader);
   if (kind == "result") return parse_result(reader);
+  if (kind == "token") return parse_token(parsed);
+  if (kind == "run") return parse_run(parsed);
+  if (kind == "refused") return parse_refusal(reader);
   reader.refuse("event", "is unknown: \"" + printable(kind.substr(0, 80)) + "\"");
   return reader.finish().error();
 }

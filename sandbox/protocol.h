@@ -6,17 +6,20 @@
 #include <variant>
 
 #include "core/base/result.h"
+#include "evals/generation.h"
 #include "evals/job.h"
 #include "evals/stage.h"
 
 namespace vortex::sandbox {
 
 // What the orchestrator and a worker say to each other: one JSON object a line. The worker says hello before it reads
-// anything, gets one job on its standard input, and reports on its standard output that a stage starts and what it came
-// to, in climbing order. Then it exits with code 0. The orchestrator trusts none of it.
+// anything, gets one request on its standard input, and answers on its standard output. Asked to climb, it reports that
+// a stage starts and what it came to, in climbing order. Asked to generate, it reports every new token, and behind
+// those of each run what the run came to, or why there is none. Then it exits with code 0. The orchestrator trusts none
+// of it.
 inline constexpr int kProtocolVersion = 1;
-inline constexpr size_t kMaxLineBytes = size_t{16} << 20;    // a job or an event
-inline constexpr size_t kMaxOutputBytes = size_t{64} << 20;  // all events of one worker
+inline constexpr size_t kMaxLineBytes = size_t{16} << 20;    // a request or an event
+inline constexpr size_t kMaxOutputBytes = size_t{64} << 20;  // all events of one climb
 inline constexpr size_t kLogTailBytes = 8192;                // kept of a worker's standard error
 
 struct Hello {
@@ -26,15 +29,19 @@ struct Hello {
 struct StageStart {
   evals::Stage stage = evals::Stage::kCompile;
 };
-using Event = std::variant<Hello, StageStart, evals::StageResult>;
+struct Refusal {
+  Error error;  // why there is no generation
+};
+using Request = std::variant<evals::Job, evals::GenerationJob>;
+using Event = std::variant<Hello, StageStart, evals::StageResult, evals::NewToken, evals::GenerationRun, Refusal>;
 
 // The lines, each with its newline. Text that is no UTF-8 is repaired with U+FFFD.
-std::string job_line(const evals::Job& job);
+std::string request_line(const Request& request);
 std::string event_line(const Event& event);
 
 // Reads a line without its newline. Errors say what is wrong; too long, too deeply nested, unknown keys, wrong types
 // and wrong versions are refused. Never crashes, whatever the bytes.
-Result<evals::Job> parse_job(std::string_view line);
+Result<Request> parse_request(std::string_view line);
 Result<Event> parse_event(std::string_view line);
 
 // `text` made safe to print and to store: valid UTF-8 without control characters but newline and tab.

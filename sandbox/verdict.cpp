@@ -42,13 +42,12 @@ Judgement judge_death(const Exit& exit, int64_t memory_bytes, double cpu_limit) 
   return {Verdict::kError, Blame::kInternal, "the worker crashed: " + signal_name(number)};
 }
 
-Judgement judge(evals::Stage stage, Ending ending, const Exit& exit, int64_t memory_bytes, double cpu_limit,
+Judgement judge(std::string_view what, Ending ending, const Exit& exit, int64_t memory_bytes, double cpu_limit,
                 const std::string& detail) {
   using evals::Verdict;
   switch (ending) {
     case Ending::kDeadline:
-      return {Verdict::kTimeout, Blame::kCandidate,
-              std::string(evals::stage_name(stage)) + " took longer than " + detail};
+      return {Verdict::kTimeout, Blame::kCandidate, std::string(what) + " took longer than " + detail};
     case Ending::kStopped:
       return {Verdict::kError, Blame::kEnvironment, "stopped on request"};
     case Ending::kProtocol:
@@ -81,7 +80,7 @@ std::string ending_name(Ending ending) {
 
 evals::StageResult unfinished_result(evals::Stage stage, Ending ending, const Exit& exit, int64_t memory_bytes,
                                      double cpu_limit, const std::string& detail) {
-  const Judgement judgement = judge(stage, ending, exit, memory_bytes, cpu_limit, detail);
+  const Judgement judgement = judge(evals::stage_name(stage), ending, exit, memory_bytes, cpu_limit, detail);
   evals::StageResult result;
   result.stage = stage;
   result.verdict = judgement.verdict;
@@ -98,6 +97,12 @@ evals::StageResult unfinished_result(evals::Stage stage, Ending ending, const Ex
     evidence["code"] = WEXITSTATUS(exit.wait_status);
   }
   return result;
+}
+
+Error unfinished_error(Ending ending, const Exit& exit, int64_t memory_bytes, double cpu_limit,
+                       const std::string& detail) {
+  const Judgement judgement = judge("the worker", ending, exit, memory_bytes, cpu_limit, detail);
+  return {judgement.blame, judgement.message, ""};
 }
 
 }  // namespace vortex::sandbox

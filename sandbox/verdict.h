@@ -11,7 +11,7 @@ enum class Ending {
   kDeadline,  // we killed it: the stage took too long
   kStopped,   // we killed it: the caller asked
   kProtocol,  // we killed it: it said something that it must not say
-  kSilent,    // we killed it: it neither started the next stage nor ended
+  kSilent,    // we killed it: it neither went on nor ended
 };
 
 // Who is to blame when `stage` was left without a result:
@@ -23,5 +23,9 @@ enum class Ending {
 // `detail` says what was wrong (for protocol errors). evidence.exit holds signal or code, peak memory and CPU time.
 evals::StageResult unfinished_result(evals::Stage stage, Ending ending, const Exit& exit, int64_t memory_bytes,
                                      double cpu_limit, const std::string& detail);
+
+// The same judgement of a worker that was to climb no stage.
+Error unfinished_error(Ending ending, const Exit& exit, int64_t memory_bytes, double cpu_limit,
+                       const std::string& detail);
 
 }  // namespace vortex::sandbox

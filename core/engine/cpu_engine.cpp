@@ -209,6 +209,7 @@ class CpuEngine::Run {
     output.tokens.push_back(token);
     const std::vector<int>& eos = engine_.model_.source.config.eos_token_ids;
     output.stopped = !request.ignore_eos && std::find(eos.begin(), eos.end(), token) != eos.end();
+    if (request.on_token) request.on_token(token, ended(active));
   }
 
   bool ended(const Active& active) const {

@@ -34,6 +34,9 @@ struct Request {
   int max_new_tokens = 1;
   bool ignore_eos = false;  // decode exactly max_new_tokens: fixed work
   SamplingParams sampling;
+  // Optional: gets every new token in order, soon after it is there (the CUDA engine looks every few steps); `last`:
+  // the request ends with it. Called inside generate(), for several requests in turn.
+  std::function<void(int32_t token, bool last)> on_token;
 };
 
 struct Output {

@@ -9,9 +9,7 @@
 #include "core/base/sha256.h"
 #include "core/model/chat.h"
 #include "core/model/model.h"
-#ifdef VORTEX_WITH_CUDA
-#include "core/engine/cuda/cuda_engine.h"
-#endif
+#include "evals/ladder/setup.h"
 
 namespace vortex::evals {
 namespace {
@@ -116,41 +114,6 @@ int longest_context(const Session& session) {
   return static_cast<int>(longest);
 }
 
-Result<std::optional<vflow::Policy>> checked_policy(const Job& job, const model::ModelConfig& config, int max_context) {
-  if (job.dense) return std::optional<vflow::Policy>();
-  vflow::PolicySource source;
-  source.module_text = job.module_text;
-  source.config_text = job.config_text;
-  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(config, max_context, job.kv_memory_bytes));
-  if (!report.policy) return candidate_error(vflow::render(report.diagnostics));
-  return std::move(report.policy);
-}
-
-// The engine on the device that the job asks for.
-Status make_engine(Session& session, model::Model model, const engine::EngineOptions& options) {
-  const std::string& wanted = session.job.device;
-#ifdef VORTEX_WITH_CUDA
-  if (wanted != "cpu") {
-    const Result<engine::CudaDevice> device = engine::find_cuda_device();
-    if (!device.ok() && wanted == "cuda") return device.error();
-    if (device.ok()) {
-      engine::CudaOptions cuda;
-      if (!session.job.prefix_folder.empty()) {
-        cuda.kernel_cache = std::filesystem::path(session.job.prefix_folder) / "kernels";
-      }
-      VORTEX_ASSIGN(session.engine, engine::make_cuda_engine(std::move(model), options, cuda));
-      session.device = device->name;
-      session.driver = device->driver;
-      return ok_status();
-    }
-  }
-#else
-  if (wanted == "cuda") return environment_error("this program was built without CUDA");
-#endif
-  VORTEX_ASSIGN(session.engine, engine::make_cpu_engine(std::move(model), options));
-  return ok_status();
-}
-
 std::string tokens_hash(const std::vector<int32_t>& tokens) {
   std::string bytes;
   for (const int32_t token : tokens) {
@@ -170,14 +133,22 @@ Result<std::unique_ptr<Session>> open_session(const Job& job) {
   VORTEX_TRY(prepare_problems(*session));
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
   const int max_context = longest_context(*session);
-  VORTEX_ASSIGN(session->policy, checked_policy(job, config, max_context));
+  if (!job.dense) {
+    VORTEX_ASSIGN(session->policy,
+                  checked_policy(job.module_text, job.config_text, config, max_context, job.kv_memory_bytes));
+  }
   VORTEX_ASSIGN(model::Model model, model::load_model(job.model_path));
   engine::EngineOptions options;
   options.threads = job.threads;
   options.max_batch = job.batch;
   options.kv_memory_bytes = job.kv_memory_bytes;
   options.max_context = max_context;
-  VORTEX_TRY(make_engine(*session, std::move(model), options));
+  const std::filesystem::path kept = job.prefix_folder;
+  VORTEX_ASSIGN(DeviceEngine opened, open_engine(std::move(model), options, job.device,
+                                                 job.prefix_folder.empty() ? "" : (kept / "kernels").string()));
+  session->engine = std::move(opened.engine);
+  session->device = opened.device;
+  session->driver = opened.driver;
   VORTEX_TRY(session->engine->set_policy(session->policy));
   return session;
 }

@@ -1,5 +1,5 @@
-// vortex-worker: climbs the ladder for one job. Says hello, reads a job from standard input, writes events to standard
-// output (sandbox/protocol.h), logs to standard error. Exit code 0 when the climb came to its end.
+// vortex-worker: climbs the ladder for one job, or generates. Says hello, reads a request from standard input, writes
+// events to standard output (sandbox/protocol.h), logs to standard error. Exit code 0 when it came to its end.
 
 #include <unistd.h>
 
@@ -8,7 +8,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 
+#include "evals/generation.h"
 #include "evals/ladder.h"
 #include "evals/ladder/build_id.h"
 #include "sandbox/protocol.h"
@@ -48,24 +50,46 @@ std::optional<std::string> read_line() {
   return std::nullopt;
 }
 
+// Writes events to the channel; deaf once the other end is gone.
+class Reporter {
+ public:
+  explicit Reporter(int channel) : channel_(channel) {}
+  void report(const Event& event) { heard_ = heard_ && write_all(channel_, event_line(event)); }
+  bool heard() const { return heard_; }
+
+ private:
+  int channel_;
+  bool heard_ = true;
+};
+
+void answer(const evals::Job& job, Reporter& reporter) {
+  evals::LadderEvents events;
+  events.on_start = [&](evals::Stage stage) { reporter.report(StageStart{stage}); };
+  events.on_result = [&](const evals::StageResult& result) { reporter.report(result); };
+  evals::climb(job, events);
+}
+
+void answer(const evals::GenerationJob& job, Reporter& reporter) {
+  evals::GenerationEvents events;
+  events.on_token = [&](const evals::NewToken& token) { reporter.report(token); };
+  events.on_run = [&](const evals::GenerationRun& run) { reporter.report(run); };
+  const Status status = evals::generate(job, events);
+  if (!status.ok()) reporter.report(Refusal{status.error()});
+}
+
 int work() {
   const int channel = take_standard_output();
-  if (!write_all(channel, event_line(Hello{kProtocolVersion, evals::build_id()})))
-    return exit_code(Blame::kEnvironment);
+  Reporter reporter(channel);
+  reporter.report(Hello{kProtocolVersion, evals::build_id()});
+  if (!reporter.heard()) return exit_code(Blame::kEnvironment);
   const std::optional<std::string> line = read_line();
-  const Result<evals::Job> job = line ? parse_job(*line) : Result<evals::Job>(internal_error("cannot read the job"));
-  if (!job.ok()) {
-    std::fprintf(stderr, "vortex-worker: %s\n", job.error().message.c_str());
-    return exit_code(job.error().blame);
+  const Result<Request> request = line ? parse_request(*line) : Result<Request>(internal_error("cannot read the job"));
+  if (!request.ok()) {
+    std::fprintf(stderr, "vortex-worker: %s\n", request.error().message.c_str());
+    return exit_code(request.error().blame);
   }
-  bool heard = true;
-  evals::LadderEvents events;
-  events.on_start = [&](evals::Stage stage) { heard = heard && write_all(channel, event_line(StageStart{stage})); };
-  events.on_result = [&](const evals::StageResult& result) {
-    heard = heard && write_all(channel, event_line(Event(result)));
-  };
-  evals::climb(*job, events);
-  return heard ? 0 : exit_code(Blame::kEnvironment);
+  std::visit([&](const auto& asked) { answer(asked, reporter); }, *request);
+  return reporter.heard() ? 0 : exit_code(Blame::kEnvironment);
 }
 
 }  // namespace

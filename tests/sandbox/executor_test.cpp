@@ -179,10 +179,11 @@ TEST_F(ExecutorTest, TheWorkerGetsTheJobWithAbsolutePaths) {
   write_worker("hello; printf '%s' \"$job\" > $dir/job; start compile; pass compile; start race; pass race\n");
   const auto results = run();
   ASSERT_TRUE(results.ok()) << results.error().message;
-  const auto job = parse_job(left("job"));
-  ASSERT_TRUE(job.ok()) << job.error().message;
-  EXPECT_EQ(job->module_text.size(), job_.module_text.size());
-  EXPECT_EQ(job->model_path, (fs::current_path() / "models/none").string());
+  const auto request = parse_request(left("job"));
+  ASSERT_TRUE(request.ok()) << request.error().message;
+  const auto& job = std::get<evals::Job>(*request);
+  EXPECT_EQ(job.module_text.size(), job_.module_text.size());
+  EXPECT_EQ(job.model_path, (fs::current_path() / "models/none").string());
 }
 
 TEST_F(ExecutorTest, StopsOnRequest) {

@@ -41,11 +41,56 @@ TEST(Protocol, JobsGoBothWays) {
   job.model_path = "/m";
   job.module_text = "line\nline \xff";
   job.stages = {evals::Stage::kCompile};
-  const auto back = parse_job(without_newline(job_line(job)));
+  const auto back = parse_request(without_newline(request_line(job)));
   ASSERT_TRUE(back.ok()) << back.error().message;
-  EXPECT_EQ(back->module_text, "line\nline \xef\xbf\xbd");
-  EXPECT_FALSE(parse_job(R"({"protocol": 2, "job": {}})").ok());
-  EXPECT_FALSE(parse_job(R"({"job": {}})").ok());
+  EXPECT_EQ(std::get<evals::Job>(*back).module_text, "line\nline \xef\xbf\xbd");
+  EXPECT_FALSE(parse_request(R"({"protocol": 2, "job": {}})").ok());
+  EXPECT_FALSE(parse_request(R"({"job": {}})").ok());
+  EXPECT_FALSE(parse_request(R"({"protocol": 1})").ok());
+}
+
+TEST(Protocol, GenerationsGoBothWays) {
+  evals::GenerationJob job;
+  job.model_path = "/m";
+  job.dense = true;
+  job.config_text = "{}";
+  job.prompts = {{1, 2, 3}, {0}};
+  job.temperature = 0.6;
+  job.seed = 1ULL << 63;
+  const auto back = parse_request(without_newline(request_line(job)));
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(evals::to_json(std::get<evals::GenerationJob>(*back)), evals::to_json(job));
+  const evals::NewToken token{true, 1, 77, evals::TokenEnd::kStopToken};
+  const auto told = parse_event(without_newline(event_line(token)));
+  ASSERT_TRUE(told.ok()) << told.error().message;
+  EXPECT_EQ(evals::to_json(std::get<evals::NewToken>(*told)), evals::to_json(token));
+  evals::GenerationRun run;
+  run.pages_visible = 9;
+  run.decode_seconds = 0.5;
+  const auto ran = parse_event(without_newline(event_line(run)));
+  ASSERT_TRUE(ran.ok()) << ran.error().message;
+  EXPECT_EQ(evals::to_json(std::get<evals::GenerationRun>(*ran)), evals::to_json(run));
+  const auto refused = parse_event(without_newline(event_line(Refusal{candidate_error("no\x1b", "so")})));
+  ASSERT_TRUE(refused.ok()) << refused.error().message;
+  EXPECT_EQ(std::get<Refusal>(*refused).error.message, "no?");
+  EXPECT_EQ(std::get<Refusal>(*refused).error.blame, Blame::kCandidate);
+}
+
+TEST(Protocol, RefusesImpossibleGenerations) {
+  const auto refuses = [](const char* body, const char* part) {
+    const auto read =
+        parse_request(std::string(R"({"protocol": 1, "generation": {"model_path": "/m", )") + body + "}}");
+    ASSERT_FALSE(read.ok()) << body;
+    EXPECT_NE(read.error().message.find(part), std::string::npos) << read.error().message;
+  };
+  refuses(R"("dense": true)", "prompts is missing");
+  refuses(R"("dense": true, "prompts": [])", "must be a list");
+  refuses(R"("dense": true, "prompts": [[]])", "empty prompt");
+  refuses(R"("dense": true, "prompts": [[-1]])", "token that is none");
+  refuses(R"("dense": true, "prompts": [[1]], "max_new_tokens": 0)", "out of range");
+  refuses(R"("prompts": [[1]])", "where there is no policy");
+  EXPECT_FALSE(parse_event(R"({"event": "token", "dense": true, "prompt": 0, "id": 1, "end": "never"})").ok());
+  EXPECT_FALSE(parse_event(R"({"event": "token", "dense": true, "prompt": 0, "id": -1})").ok());
 }
 
 // Any change of any byte of a line gives a value or an error, never a crash (run under the sanitizers).

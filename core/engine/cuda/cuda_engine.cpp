@@ -160,11 +160,15 @@ class Run {
   void collect(size_t slot) {
     Active& active = active_[slot];
     Output& output = outputs_[active.index];
-    for (; active.seen < host().produced[slot]; ++active.seen) {
+    const Request& request = requests_[active.index];
+    output.stopped = host().stopped[slot] != 0;
+    const bool ended = output.stopped || host().remaining[slot] <= 0;
+    while (active.seen < host().produced[slot]) {
       output.tokens.push_back(
           host().ring[slot * cuda::kTokenRing + static_cast<size_t>(active.seen % cuda::kTokenRing)]);
+      ++active.seen;
+      if (request.on_token) request.on_token(output.tokens.back(), ended && active.seen == host().produced[slot]);
     }
-    output.stopped = host().stopped[slot] != 0;
   }
 
   // Gives back what ended requests hold, and closes the gaps they leave.

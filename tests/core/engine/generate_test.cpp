@@ -55,6 +55,22 @@ TEST(Generate, BatchEqualsEachAlone) {
   EXPECT_EQ(run(*narrow, requests), together) << "a second run";
 }
 
+TEST(Generate, TellsEveryTokenAsItComes) {
+  auto requests = mixed_requests();
+  auto engine = testing::make_engine({}, options_of(1, 3));
+  std::vector<std::vector<int32_t>> told(requests.size());
+  std::vector<int> ends(requests.size(), 0);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    requests[i].on_token = [&told, &ends, i](int32_t token, bool last) {
+      EXPECT_EQ(ends[i], 0) << "a token behind the last one";
+      told[i].push_back(token);
+      ends[i] += last ? 1 : 0;
+    };
+  }
+  EXPECT_EQ(run(*engine, requests), told);
+  EXPECT_EQ(ends, std::vector<int>(requests.size(), 1));
+}
+
 TEST(Generate, GreedyFollowsTeacherForcing) {
   auto engine = testing::make_engine({}, options_of(1, 8));
   Request request = mixed_requests()[2];

@@ -1,0 +1,43 @@
+#include "evals/ladder/setup.h"
+
+#include "core/model/model.h"
+#ifdef VORTEX_WITH_CUDA
+#include "core/engine/cuda/cuda_engine.h"
+#endif
+
+namespace vortex::evals {
+
+Result<vflow::Policy> checked_policy(const std::string& module_text, const std::string& config_text,
+                                     const model::ModelConfig& config, int max_context, int64_t kv_memory_bytes) {
+  vflow::PolicySource source;
+  source.module_text = module_text;
+  source.config_text = config_text;
+  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(config, max_context, kv_memory_bytes));
+  if (!report.policy) return candidate_error(vflow::render(report.diagnostics));
+  return std::move(*report.policy);
+}
+
+Result<DeviceEngine> open_engine(model::Model model, const engine::EngineOptions& options, const std::string& wanted,
+                                 [[maybe_unused]] const std::string& kernel_cache) {
+  DeviceEngine opened;
+#ifdef VORTEX_WITH_CUDA
+  if (wanted != "cpu") {
+    const Result<engine::CudaDevice> device = engine::find_cuda_device();
+    if (!device.ok() && wanted == "cuda") return device.error();
+    if (device.ok()) {
+      engine::CudaOptions cuda;
+      cuda.kernel_cache = kernel_cache;
+      VORTEX_ASSIGN(opened.engine, engine::make_cuda_engine(std::move(model), options, cuda));
+      opened.device = device->name;
+      opened.driver = device->driver;
+      return opened;
+    }
+  }
+#else
+  if (wanted == "cuda") return environment_error("this program was built without CUDA");
+#endif
+  VORTEX_ASSIGN(opened.engine, engine::make_cpu_engine(std::move(model), options));
+  return opened;
+}
+
+}  // namespace vortex::evals

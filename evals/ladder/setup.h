@@ -1,0 +1,29 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/base/result.h"
+#include "core/engine/engine.h"
+#include "core/vflow/policy.h"
+
+namespace vortex::evals {
+
+// The policy of a job, checked against the model for contexts of `max_context` tokens. One that does not check is the
+// candidate's fault; the message is the rendered diagnostics.
+Result<vflow::Policy> checked_policy(const std::string& module_text, const std::string& config_text,
+                                     const model::ModelConfig& config, int max_context, int64_t kv_memory_bytes);
+
+// A model in an engine, and what it runs on.
+struct DeviceEngine {
+  std::unique_ptr<engine::Engine> engine;
+  std::string device = "cpu";
+  int driver = 0;  // of a CUDA device
+};
+
+// `wanted` is Job::device. `kernel_cache` keeps compiled policies; empty: none is kept.
+Result<DeviceEngine> open_engine(model::Model model, const engine::EngineOptions& options, const std::string& wanted,
+                                 const std::string& kernel_cache);
+
+}  // namespace vortex::evals

@@ -1,0 +1,103 @@
+// What a worker that generates may say: tokens of prompts that go on, run by run.
+#include <gtest/gtest.h>
+
+#include "sandbox/generation_listener.h"
+
+namespace vortex::sandbox {
+namespace {
+
+constexpr const char* kHello = R"({"event":"hello","protocol":1,"build":"fake"})";
+
+// Hears lines in place of a worker's.
+class GenerationTest : public testing::Test {
+ protected:
+  GenerationTest() {
+    job_.model_path = "/m";
+    job_.prompts = {{1}, {2, 3}};
+    job_.max_new_tokens = 2;
+    job_.dense = true;
+    job_.module_text = "a policy";
+    events_.on_token = [this](const evals::NewToken& token) { tokens_.push_back(token); };
+    events_.on_run = [this](const evals::GenerationRun& run) { runs_.push_back(run.dense); };
+  }
+
+  // The listener's verdict once the worker has said these lines and died with exit code 0.
+  Status hear(const std::vector<std::string>& lines) {
+    GenerationListener listener(job_, options_, events_, 0.0);
+    std::string text = std::string(kHello) + "\n";
+    for (const std::string& line : lines) text += line + "\n";
+    for (char byte : text) listener.take_output({&byte, 1}, 1.0);
+    fault_ = listener.protocol_fault();
+    return listener.outcome(listener.misbehaved() ? Ending::kProtocol : Ending::kDied, {});
+  }
+
+  static std::string token(bool dense, size_t prompt, const std::string& end = "") {
+    evals::NewToken token{dense, prompt, 7, evals::TokenEnd::kGoesOn};
+    if (end == "stop") token.end = evals::TokenEnd::kStopToken;
+    if (end == "length") token.end = evals::TokenEnd::kLength;
+    return evals::to_json(token).dump();
+  }
+  static std::string run(bool dense) {
+    evals::GenerationRun run;
+    run.dense = dense;
+    return evals::to_json(run).dump();
+  }
+
+  evals::GenerationJob job_;
+  ExecutorOptions options_;
+  evals::GenerationEvents events_;
+  std::vector<evals::NewToken> tokens_;
+  std::vector<bool> runs_;
+  std::string fault_;
+};
+
+TEST_F(GenerationTest, DenseAndThenThePolicy) {
+  const Status status = hear({token(true, 0), token(true, 1, "stop"), token(true, 0, "length"), run(true),
+                              token(false, 1), token(false, 0, "stop"), token(false, 1, "length"), run(false)});
+  EXPECT_TRUE(status.ok()) << status.error().message;
+  EXPECT_EQ(tokens_.size(), 6U);
+  EXPECT_EQ(runs_, (std::vector<bool>{true, false}));
+}
+
+TEST_F(GenerationTest, RefusesWhatIsOutOfTurn) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{token(false, 0)}, "token out of turn"},
+      {{token(true, 2)}, "token out of turn"},
+      {{token(true, 0, "stop"), token(true, 0)}, "token out of turn"},
+      {{token(true, 0), token(true, 0), token(true, 0)}, "token out of turn"},
+      {{run(true)}, "run out of turn"},
+      {{token(true, 0, "stop"), token(true, 1, "stop"), run(false)}, "run out of turn"},
+      {{event_line(StageStart{evals::Stage::kRace})}, "not asked"},
+      {{R"({"event":"token","dense":true,"prompt":0,"id":1,"text":"x"})"}, "unknown key"},
+  };
+  for (const auto& [lines, part] : cases) {
+    const Status status = hear(lines);
+    ASSERT_FALSE(status.ok()) << part;
+    EXPECT_EQ(status.error().blame, Blame::kInternal);
+    EXPECT_NE(fault_.find(part), std::string::npos) << fault_;
+  }
+}
+
+TEST_F(GenerationTest, ARefusalIsTheOutcome) {
+  const Status status = hear({event_line(Refusal{candidate_error("no such model", "fetch it")})});
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().blame, Blame::kCandidate);
+  EXPECT_EQ(status.error().message, "no such model");
+  EXPECT_EQ(status.error().hint, "fetch it");
+}
+
+TEST_F(GenerationTest, AWorkerThatDiesIsNoSuccess) {
+  const Status status = hear({token(true, 0)});
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.error().message.find("exit code 0 without a result"), std::string::npos) << status.error().message;
+}
+
+TEST_F(GenerationTest, EndlessOutputIsRefused) {
+  GenerationListener listener(job_, options_, events_, 0.0);
+  listener.take_output(std::string(kHello) + "\n", 1.0);
+  for (int i = 0; i < 4 && !listener.misbehaved(); ++i) listener.take_output(std::string(1 << 19, ' '), 1.0);
+  EXPECT_NE(listener.protocol_fault().find("more output"), std::string::npos) << listener.protocol_fault();
+}
+
+}  // namespace
+}  // namespace vortex::sandbox
