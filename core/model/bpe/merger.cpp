@@ -1,5 +1,6 @@
 #include "core/model/bpe/merger.h"
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <queue>
@@ -60,6 +61,23 @@ Status Merger::read_vocabulary(const json& vocab) {
   return ok_status();
 }
 
+// With byte_fallback a character without a token becomes one token for each of its bytes, "<0x41>" and so on, if the
+// vocabulary has them all. The characters here are the letters of the byte alphabet.
+void Merger::read_fallback() {
+  for (size_t byte = 0; byte < fallback_.size(); ++byte) {
+    for (char part : token_of_bytes(std::string(1, static_cast<char>(byte)))) {
+      char name[16];
+      std::snprintf(name, sizeof name, "<0x%02X>", static_cast<unsigned>(static_cast<uint8_t>(part)));
+      const auto found = vocabulary_.find(name);
+      if (found == vocabulary_.end()) {
+        fallback_[byte].clear();
+        break;
+      }
+      fallback_[byte].push_back(found->second);
+    }
+  }
+}
+
 Status Merger::read_merges(const json& merges) {
   if (!merges.is_array()) return candidate_error("tokenizer.json: model.merges must be a list");
   merges_.reserve(merges.size());
@@ -79,7 +97,7 @@ Status Merger::read_merges(const json& merges) {
 }
 
 Result<Merger> Merger::read(const json& model) {
-  for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback"}) {
+  for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk"}) {
     const json value = model.value(key, json());
     if (is_set(value)) {
       return candidate_error(std::string("tokenizer.json: ") + key + " " + value.dump() +
@@ -89,6 +107,7 @@ Result<Merger> Merger::read(const json& model) {
   Merger merger;
   VORTEX_TRY(merger.read_vocabulary(model.value("vocab", json())));
   VORTEX_TRY(merger.read_merges(model.value("merges", json())));
+  if (is_set(model.value("byte_fallback", json()))) merger.read_fallback();
   const json unknown = model.value("unk_token", json());
   if (unknown.is_string()) {
     const auto found = merger.vocabulary_.find(unknown.get<std::string>());
@@ -109,12 +128,19 @@ const Merger::Merge* Merger::find_merge(int32_t left, int32_t right) const {
 
 std::vector<Merger::Symbol> Merger::symbols_of(std::string_view word) const {
   std::vector<Symbol> symbols;
-  for (char byte : word) {
-    int32_t id = bytes_[static_cast<uint8_t>(byte)];
-    if (id < 0) id = unknown_;
-    if (id < 0) continue;
+  const auto add = [&](int32_t id) {
     const auto index = static_cast<int32_t>(symbols.size());
     symbols.push_back({id, index - 1, index + 1});
+  };
+  for (char byte : word) {
+    const auto index = static_cast<uint8_t>(byte);
+    if (bytes_[index] >= 0) {
+      add(bytes_[index]);
+    } else if (!fallback_[index].empty()) {
+      for (int32_t id : fallback_[index]) add(id);
+    } else if (unknown_ >= 0) {
+      add(unknown_);
+    }
   }
   if (!symbols.empty()) symbols.back().after = -1;
   return symbols;

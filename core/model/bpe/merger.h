@@ -39,6 +39,7 @@ class Merger {
   };
 
   Status read_vocabulary(const nlohmann::json& vocab);
+  void read_fallback();
   Status read_merges(const nlohmann::json& merges);
   const Merge* find_merge(int32_t left, int32_t right) const;
   std::vector<Symbol> symbols_of(std::string_view word) const;
@@ -49,7 +50,9 @@ class Merger {
       words_;  // whole words by their bytes; filled when merges are ignored for them
   std::unordered_map<uint64_t, Merge, PairHash> merges_;
   std::array<int32_t, 256> bytes_ = {};  // id of the token of a byte; -1: none
-  int32_t unknown_ = -1;                 // stands for bytes without a token; -1: they are left out
+  std::array<std::vector<int32_t>, 256>
+      fallback_;          // ids that stand for a byte without a token, where the file asks for it
+  int32_t unknown_ = -1;  // stands for bytes with neither; -1: they are left out
 };
 
 }  // namespace vortex::model

@@ -72,6 +72,31 @@ TEST(Bpe, IgnoresMergesForWholeWords) {
   EXPECT_EQ(ids_of(*load(object).value(), "xqz"), std::vector<int32_t>{900});
 }
 
+TEST(Bpe, FallsBackToBytes) {
+  json object = tiny_json();
+  json& model = object["model"];
+  const auto q = model["vocab"]["Q"].get<int32_t>();
+  model["vocab"].erase("Q");
+  model["vocab"]["<0x51>"] = 901;
+  model["unk_token"] = "a";
+  const auto a = model["vocab"]["a"].get<int32_t>();
+  const std::vector<int32_t> before = ids_of(*load(object).value(), "7Q7");
+  EXPECT_EQ(before, (std::vector<int32_t>{before[0], a, before[2]})) << "without it the unknown token stands there";
+  model["byte_fallback"] = true;
+  EXPECT_EQ(ids_of(*load(object).value(), "7Q7"), (std::vector<int32_t>{before[0], 901, before[2]}));
+  model["vocab"]["Q"] = q;
+  EXPECT_EQ(ids_of(*load(object).value(), "7Q7"), (std::vector<int32_t>{before[0], q, before[2]}));
+  // A byte that the alphabet writes as a letter of two bytes: all of its tokens or none.
+  const std::string letter = "\xc4\xbd";  // U+013D stands for 0x9b
+  model["vocab"].erase(letter);
+  model["vocab"]["<0xC4>"] = 902;
+  const std::string text = "\xc3\x9b";  // a character whose second byte it is
+  EXPECT_EQ(ids_of(*load(object).value(), text).back(), a);
+  model["vocab"]["<0xBD>"] = 903;
+  const std::vector<int32_t> ids = ids_of(*load(object).value(), text);
+  EXPECT_EQ(std::vector<int32_t>(ids.end() - 2, ids.end()), (std::vector<int32_t>{902, 903}));
+}
+
 TEST(Bpe, SplitsDigits) {
   json object = tiny_json();
   object["pre_tokenizer"] = {{"type", "Sequence"},
