@@ -2,11 +2,12 @@
 """Compares our logits with those of Hugging Face transformers on random checkpoints that transformers writes.
 
   cmake --build BUILD --target model_logits
-  scripts/compare_transformers.py --program BUILD/bin/model_logits [--device cpu|cuda] [--layers 4]
+  scripts/compare_transformers.py --program BUILD/bin/model_logits [--device cpu|cuda] [--layers 4] [--json FILE]
 
 Geometries: Qwen3 0.6B and 1.7B, Llama 3.2 1B with its rope scaling, SmolLM2 360M, Qwen2.5 0.5B; widths, heads and rotary
-settings are those of the models, layers and vocabulary are cut. Weights are random and rounded to bfloat16 before
-anything runs, so that both sides see the same numbers. transformers computes in float32 with eager attention.
+settings are those of the models, the vocabulary is cut, and so are the layers (--layers 0 keeps them all). Weights are
+random and rounded to bfloat16 before anything runs, so that both sides see the same numbers. transformers computes in
+float32 with eager attention. --json keeps every figure of the table.
 
 What is compared, at prompts of several lengths: log-probabilities after the prompt (prefill) and at each of 16
 teacher-forced decode steps, and greedy continuations of 256 tokens.
@@ -34,23 +35,23 @@ COMMON = dict(max_position_embeddings=8192, vocab_size=4096, bos_token_id=1, eos
 LLAMA3_ROPE = dict(rope_type='llama3', factor=32.0, low_freq_factor=1.0, high_freq_factor=4.0,
                    original_max_position_embeddings=1024)  # 8192 in the model; less, so that short prompts meet it
 MODELS = {
-    'Qwen3-0.6B': ('Qwen3', dict(hidden_size=1024, intermediate_size=3072, num_attention_heads=16, num_key_value_heads=8,
+    'Qwen3-0.6B': ('Qwen3', 28, dict(hidden_size=1024, intermediate_size=3072, num_attention_heads=16, num_key_value_heads=8,
                                  head_dim=128, rope_theta=1e6, tie_word_embeddings=True)),
-    'Qwen3-1.7B': ('Qwen3', dict(hidden_size=2048, intermediate_size=6144, num_attention_heads=16, num_key_value_heads=8,
+    'Qwen3-1.7B': ('Qwen3', 28, dict(hidden_size=2048, intermediate_size=6144, num_attention_heads=16, num_key_value_heads=8,
                                  head_dim=128, rope_theta=1e6, tie_word_embeddings=True)),
-    'Llama-3.2-1B': ('Llama', dict(hidden_size=2048, intermediate_size=8192, num_attention_heads=32, num_key_value_heads=8,
+    'Llama-3.2-1B': ('Llama', 16, dict(hidden_size=2048, intermediate_size=8192, num_attention_heads=32, num_key_value_heads=8,
                                    head_dim=64, rope_theta=5e5, tie_word_embeddings=True, rope_scaling=LLAMA3_ROPE)),
-    'SmolLM2-360M': ('Llama', dict(hidden_size=960, intermediate_size=2560, num_attention_heads=15, num_key_value_heads=5,
+    'SmolLM2-360M': ('Llama', 32, dict(hidden_size=960, intermediate_size=2560, num_attention_heads=15, num_key_value_heads=5,
                                    rope_theta=1e5, tie_word_embeddings=True)),
-    'Qwen2.5-0.5B': ('Qwen2', dict(hidden_size=896, intermediate_size=4864, num_attention_heads=14, num_key_value_heads=2,
+    'Qwen2.5-0.5B': ('Qwen2', 24, dict(hidden_size=896, intermediate_size=4864, num_attention_heads=14, num_key_value_heads=2,
                                    rope_theta=1e6, tie_word_embeddings=False)),
 }
 STEPS = 16
 
 
 def write_model(name, layers, folder):
-    family, sizes = MODELS[name]
-    config = getattr(transformers, family + 'Config')(num_hidden_layers=layers, **COMMON, **sizes)
+    family, depth, sizes = MODELS[name]
+    config = getattr(transformers, family + 'Config')(num_hidden_layers=layers or depth, **COMMON, **sizes)
     config._attn_implementation = 'eager'
     torch.manual_seed(1)
     model = getattr(transformers, family + 'ForCausalLM')(config).eval()
@@ -108,14 +109,15 @@ def main():
     parser.add_argument('--greedy', type=int, default=256)
     parser.add_argument('--tolerance', type=float, default=0.01)
     parser.add_argument('--models', default=','.join(MODELS))
+    parser.add_argument('--json')
     arguments = parser.parse_args()
     where = 'cuda' if torch.cuda.is_available() else 'cpu'
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_float32_matmul_precision('highest')
     print(f'transformers {transformers.__version__}, torch {torch.__version__}, reference on {where}, ours on '
-          f'{arguments.device}, {arguments.layers} layers')
+          f'{arguments.device}, {arguments.layers or "all"} layers')
     print('model          prompt   to rounded   to exact  rounded-exact  bf16-exact   argmax   greedy', flush=True)
-    failures = 0
+    failures, records = 0, []
     for name in arguments.models.split(','):
         with tempfile.TemporaryDirectory() as scratch:
             scratch = pathlib.Path(scratch)
@@ -157,9 +159,18 @@ def main():
                     tie = 8 * half_spread + tie
                 good = good and margin <= tie
                 failures += not good
+                records.append(dict(model=name, layers=model.config.num_hidden_layers, prompt=len(job['prompt']),
+                                    decode_steps=STEPS - 1, to_rounded=to_rounded, to_exact=to_exact, rounded_exact=spread,
+                                    bf16_exact=half_spread, argmax_same=same, argmax_of=STEPS, greedy_same=at,
+                                    greedy_of=arguments.greedy, greedy_distinct=distinct, greedy_margin=margin,
+                                    passed=bool(good)))
                 print(f'{name:14} {len(job["prompt"]):6}   {to_rounded:10.5f} {to_exact:10.5f} {spread:14.5f} {half_spread:11.5f} '
                       f'{same:5}/{STEPS}   {at}/{arguments.greedy} ({distinct} distinct)' + (f' (margin {margin:.5f})' if margin else '') +
                       ('' if good else '  FAILED'), flush=True)
+    if arguments.json:
+        json.dump(dict(transformers=transformers.__version__, torch=torch.__version__, reference=where,
+                       ours=arguments.device, tolerance=arguments.tolerance, results=records),
+                  open(arguments.json, 'w'), indent=1)
     print(f'{failures} failures')
     sys.exit(failures > 0)
 

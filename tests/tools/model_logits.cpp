@@ -3,9 +3,11 @@
 // A job: {"model": folder, "prompt": [ids], "continuation": [ids], "greedy": n, "out": file}. `out` gets float32
 // log-probabilities [continuation][vocab], teacher-forced: the first row is prefill's, the others are decode steps'.
 // The result: {"tokens": [the greedy continuation of n tokens]}.
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "core/engine/engine.h"
 #include "core/model/model.h"
@@ -21,7 +23,7 @@ using nlohmann::json;
 Result<std::unique_ptr<Engine>> open_engine(const std::string& device, const std::string& folder, int max_context) {
   VORTEX_ASSIGN(model::Model model, model::load_model(folder));
   EngineOptions options;
-  options.threads = 8;
+  options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   options.max_batch = 1;
   options.max_context = max_context;
   if (device == "cpu") return make_cpu_engine(std::move(model), options);
