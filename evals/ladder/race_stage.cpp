@@ -56,6 +56,18 @@ StageResult judged(const Session& session, const Standing& standing, std::vector
   return result;
 }
 
+// Where problems are answered several times: the chance that one of these answers is right. Tasks that ask a problem
+// for several answers at once have no such thing.
+void add_pass_at_k(const std::vector<PreparedProblem>& problems, uint64_t seed, StageResult& result) {
+  const int trials = problems.front().spec->trials;
+  const bool one_answer = std::all_of(problems.begin(), problems.end(), [](const PreparedProblem& prepared) {
+    return prepared.problem.answers.size() == 1;
+  });
+  if (trials < 2 || !one_answer) return;
+  const Interval chance = pass_at_k(result.outcomes, trials, seed);
+  result.metrics.push_back({"pass_at_" + std::to_string(trials), chance.value, chance.lo, chance.hi, ""});
+}
+
 }  // namespace
 
 Result<StageResult> run_race(Session& session) {
@@ -75,6 +87,7 @@ Result<StageResult> run_race(Session& session) {
   }
   VORTEX_ASSIGN(nlohmann::json evidence, evidence_of(session, stats));
   StageResult result = judged(session, standing, std::move(outcomes), rounds.back());
+  add_pass_at_k(session.problems, session.job.seed, result);
   result.evidence = std::move(evidence);
   result.evidence["rounds"] = rounds;
   result.evidence["task"] = task_summary(session.job.task);
@@ -90,6 +103,7 @@ Result<StageResult> run_confirm(Session& session) {
                 dense_outcomes(session, session.held_out, session.job.confirm_seed));
   const Standing standing = standing_of(outcomes, incumbent, session.job.seed);
   StageResult result = judged(session, standing, std::move(outcomes), session.held_out.size());
+  add_pass_at_k(session.held_out, session.job.seed, result);
   result.evidence = std::move(evidence);
   result.evidence["confirm_seed"] = session.job.confirm_seed;
   result.evidence["task"] = task_summary(session.held_out_task);

@@ -28,8 +28,8 @@ Result<StageResult> run_recall(Session& session);
 Result<StageResult> run_gate(Session& session);
 
 // Does it answer? Problems in growing rounds; after each the paired difference to the incumbent, and an end (pruned)
-// once its interval lies wholly below -race_margin. Metrics: accuracy, and accuracy_difference where they share
-// outcomes.
+// once its interval lies wholly below -race_margin. Metrics: accuracy; accuracy_difference where they share outcomes;
+// pass_at_K where every problem is answered K > 1 times.
 Result<StageResult> run_race(Session& session);
 
 // Is it fast? Fixed work, in turns with dense attention in this process. Metrics: tokens_per_s, speedup_vs_dense

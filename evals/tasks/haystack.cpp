@@ -69,6 +69,12 @@ Result<int64_t> total_tokens(const TaskSpec& spec, const Problem& problem, const
   return static_cast<int64_t>(tokens) + spec.max_new_tokens;
 }
 
+std::string dots_text(int dots) {
+  std::string text;
+  for (int i = 0; i < dots; ++i) text += " .";
+  return text;
+}
+
 }  // namespace
 
 std::string random_pair(Rng& rng) {
@@ -137,11 +143,11 @@ std::string synthetic_id(const TaskSpec& spec, int number) {
 
 Result<Problem> fit_to_length(const TaskSpec& spec, int least, const MakeSized& make, const CountTokens& count) {
   if (!count) return internal_error("task " + spec.kind + " needs a tokenizer to fit its length");
-  const auto fits = [&](int units, int dots) -> Result<bool> {
-    VORTEX_ASSIGN(const int64_t tokens, total_tokens(spec, make(units, dots), count));
+  const auto fits = [&](int units) -> Result<bool> {
+    VORTEX_ASSIGN(const int64_t tokens, total_tokens(spec, make(units, ""), count));
     return tokens <= spec.length;
   };
-  VORTEX_ASSIGN(const int64_t smallest, total_tokens(spec, make(least, 0), count));
+  VORTEX_ASSIGN(const int64_t smallest, total_tokens(spec, make(least, ""), count));
   if (smallest > spec.length) {
     return candidate_error("task.length is " + std::to_string(spec.length) + ", but the smallest problem has " +
                            std::to_string(smallest) + " tokens, " + std::to_string(spec.max_new_tokens) +
@@ -150,24 +156,28 @@ Result<Problem> fit_to_length(const TaskSpec& spec, int least, const MakeSized& 
   int low = least;  // fits
   int high = 2 * least + 1;
   for (;; low = high, high *= 2) {
-    VORTEX_ASSIGN(const bool more, fits(high, 0));
+    VORTEX_ASSIGN(const bool more, fits(high));
     if (!more) break;
     if (high > kUnitsPerToken * spec.length) return candidate_error("the tokenizer gives more text no more tokens");
   }
   while (high - low > 1) {
     const int middle = low + (high - low) / 2;
-    VORTEX_ASSIGN(const bool more, fits(middle, 0));
+    VORTEX_ASSIGN(const bool more, fits(middle));
     (more ? low : high) = middle;
   }
-  Problem best = make(low, 0);
+  Problem best = make(low, "");
   VORTEX_ASSIGN(int64_t tokens, total_tokens(spec, best, count));
-  for (int dots = static_cast<int>(spec.length - tokens); dots > 0 && tokens < spec.length; --dots) {
-    Problem filled_up = make(low, dots);
-    VORTEX_ASSIGN(const int64_t longer, total_tokens(spec, filled_up, count));
-    if (longer > spec.length || longer < tokens) continue;
-    best = std::move(filled_up);
-    tokens = longer;
-    break;
+  const auto missing = static_cast<int>(spec.length - tokens);
+  // Most tokenizers have a token for a dot behind a space. Where it takes two, one of these ends may make up for it.
+  for (const char* end : {"", ".", "\n"}) {
+    for (int dots = missing; dots >= 0 && tokens < spec.length; --dots) {
+      Problem filled_up = make(low, dots_text(dots) + end);
+      VORTEX_ASSIGN(const int64_t longer, total_tokens(spec, filled_up, count));
+      if (longer > spec.length || longer <= tokens) continue;
+      best = std::move(filled_up);
+      tokens = longer;
+      break;  // fewer dots are no longer
+    }
   }
   return best;
 }
@@ -176,12 +186,6 @@ Grade grade_mention(const std::string& answer, std::string_view output) {
   const std::string said = lower_ascii(without_thinking(output));
   if (said.find(lower_ascii(answer)) == std::string::npos) return {false, "", "the answer is not mentioned"};
   return {true, answer, "the answer is mentioned"};
-}
-
-std::string dots_text(int dots) {
-  std::string text;
-  for (int i = 0; i < dots; ++i) text += " .";
-  return text;
 }
 
 }  // namespace vortex::evals

@@ -31,15 +31,13 @@ std::vector<std::string> scattered(const std::vector<std::string>& units, const 
 std::string synthetic_id(const TaskSpec& spec, int number);
 
 // Makes the largest problem of `units` units, at least `least`, whose prompt and spec.max_new_tokens come to
-// spec.length tokens at most, and fills what is left, less than a unit, with single dots: `make(units, dots)` puts them
-// at the end of the context. A length that does not hold `least` units is the candidate's fault.
-using MakeSized = std::function<Problem(int units, int dots)>;
+// spec.length tokens at most, and fills what is left, less than a unit, with single dots: `make(units, filler)` puts
+// them at the end of the context. Where the tokenizer takes several tokens for a dot, another dot or a line break
+// behind them makes up for what is left. A length that does not hold `least` units is the candidate's fault.
+using MakeSized = std::function<Problem(int units, const std::string& filler)>;
 Result<Problem> fit_to_length(const TaskSpec& spec, int least, const MakeSized& make, const CountTokens& count);
 
 // Is the answer part of the output, whatever the case? (RULER's metric, an answer at a time)
 Grade grade_mention(const std::string& answer, std::string_view output);
-
-// " . . ." for the end of a context.
-std::string dots_text(int dots);
 
 }  // namespace vortex::evals

@@ -66,7 +66,7 @@ Hidden draw_needles(const NeedleSpec& spec, std::set<std::string>& known, Rng& r
   return hidden;
 }
 
-Problem make_sized(const TaskSpec& spec, int number, int units, int dots) {
+Problem make_sized(const TaskSpec& spec, int number, int units, const std::string& filler) {
   const NeedleSpec& needles = spec.needles;
   Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0x4ee));
   std::set<std::string> known;
@@ -81,7 +81,7 @@ Problem make_sized(const TaskSpec& spec, int number, int units, int dots) {
     }
   }
   const char* separator = needles.haystack == "prose" ? " " : "\n";
-  const std::string context = join(scattered(haystack, hidden.sentences, rng), separator) + dots_text(dots);
+  const std::string context = join(scattered(haystack, hidden.sentences, rng), separator) + filler;
   Problem problem;
   problem.id = synthetic_id(spec, number);
   problem.prompt = filled(spec.prompt, {{"{context}", context}, {"{query}", listed(hidden.queries)}});
@@ -92,7 +92,7 @@ Problem make_sized(const TaskSpec& spec, int number, int units, int dots) {
 
 Result<Problem> make_needles(const TaskSpec& spec, int number, const CountTokens& count) {
   return fit_to_length(
-      spec, 1, [&](int units, int dots) { return make_sized(spec, number, units, dots); }, count);
+      spec, 1, [&](int units, const std::string& filler) { return make_sized(spec, number, units, filler); }, count);
 }
 
 }  // namespace

@@ -52,14 +52,14 @@ Chain draw_chain(int hops, std::set<std::string>& known, Rng& rng) {
 }
 
 // Prompt, answer_start and answers of one problem with that much haystack.
-Problem make_one(const TaskSpec& spec, int units, int dots, Rng& rng) {
+Problem make_one(const TaskSpec& spec, int units, const std::string& filler, Rng& rng) {
   std::set<std::string> known;
   std::vector<Chain> chains;
   for (int i = 0; i < spec.tracking.chains; ++i) chains.push_back(draw_chain(spec.tracking.hops, known, rng));
   std::vector<std::string> text;
   for (int i = 0; i < units; ++i) text.push_back(spec.tracking.haystack == "noise" ? spec.noise : prose_sentence(rng));
   for (const Chain& chain : chains) text = scattered(text, chain.lines, rng);
-  const std::string context = join(text, "\n") + dots_text(dots);
+  const std::string context = join(text, "\n") + filler;
   const Chain& asked = chains.front();
   Problem problem;
   const std::string count = std::to_string(asked.names.size());
@@ -69,15 +69,15 @@ Problem make_one(const TaskSpec& spec, int units, int dots, Rng& rng) {
   return problem;
 }
 
-Problem make_sized(const TaskSpec& spec, int number, int units, int dots) {
+Problem make_sized(const TaskSpec& spec, int number, int units, const std::string& filler) {
   std::string examples;
   for (int i = 0; i < spec.tracking.examples; ++i) {
     Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0x4c4, static_cast<uint64_t>(i) + 1));
-    const Problem example = make_one(spec, kExampleUnits, 0, rng);
+    const Problem example = make_one(spec, kExampleUnits, "", rng);
     examples += example.prompt + example.answer_start + " " + join(example.answers, " ") + "\n\n";
   }
   Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0x4c4));
-  Problem problem = make_one(spec, units, dots, rng);
+  Problem problem = make_one(spec, units, filler, rng);
   problem.id = synthetic_id(spec, number);
   problem.prompt = examples + problem.prompt;
   return problem;
@@ -85,7 +85,7 @@ Problem make_sized(const TaskSpec& spec, int number, int units, int dots) {
 
 Result<Problem> make_tracking(const TaskSpec& spec, int number, const CountTokens& count) {
   return fit_to_length(
-      spec, 1, [&](int units, int dots) { return make_sized(spec, number, units, dots); }, count);
+      spec, 1, [&](int units, const std::string& filler) { return make_sized(spec, number, units, filler); }, count);
 }
 
 }  // namespace

@@ -56,7 +56,7 @@ std::string numbered(const std::vector<std::string>& words) {
   return text;
 }
 
-Problem make_common_words_sized(const TaskSpec& spec, int number, int units, int dots) {
+Problem make_common_words_sized(const TaskSpec& spec, int number, int units, const std::string& filler) {
   const CommonWordsSpec& words = spec.common_words;
   const std::string count = std::to_string(words.common);
   Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0xc3e));
@@ -70,7 +70,7 @@ Problem make_common_words_sized(const TaskSpec& spec, int number, int units, int
   const WordList list = draw_list(words, units, words.common_count, words.other_count, rng);
   Problem problem;
   problem.id = synthetic_id(spec, number);
-  problem.prompt = examples + filled(spec.prompt, {{"{context}", list.text + dots_text(dots)}, {"{count}", count}});
+  problem.prompt = examples + filled(spec.prompt, {{"{context}", list.text + filler}, {"{count}", count}});
   problem.answer_start = filled(spec.answer_start, {{"{count}", count}});
   problem.answers = list.common;
   return problem;
@@ -78,7 +78,9 @@ Problem make_common_words_sized(const TaskSpec& spec, int number, int units, int
 
 Result<Problem> make_common_words(const TaskSpec& spec, int number, const CountTokens& count) {
   return fit_to_length(
-      spec, 1, [&](int units, int dots) { return make_common_words_sized(spec, number, units, dots); }, count);
+      spec, 1,
+      [&](int units, const std::string& filler) { return make_common_words_sized(spec, number, units, filler); },
+      count);
 }
 
 Status check_frequent_words(const TaskSpec& spec) {
@@ -98,7 +100,7 @@ std::string coded_word(int letters, std::set<std::string>& known, Rng& rng) {
 }
 
 // About `units` words; the k-th most frequent word of the vocabulary stands floor(units k^-alpha / zeta(alpha)) times.
-Problem make_frequent_words_sized(const TaskSpec& spec, int number, int units, int dots) {
+Problem make_frequent_words_sized(const TaskSpec& spec, int number, int units, const std::string& filler) {
   const FrequentWordsSpec& words = spec.frequent_words;
   Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0xf3e));
   std::set<std::string> known;
@@ -115,7 +117,7 @@ Problem make_frequent_words_sized(const TaskSpec& spec, int number, int units, i
   Problem problem;
   const std::string asked = std::to_string(words.asked);
   problem.id = synthetic_id(spec, number);
-  problem.prompt = filled(spec.prompt, {{"{context}", join(text, " ") + dots_text(dots)}, {"{count}", asked}});
+  problem.prompt = filled(spec.prompt, {{"{context}", join(text, " ") + filler}, {"{count}", asked}});
   problem.answer_start = filled(spec.answer_start, {{"{count}", asked}});
   problem.answers.assign(vocabulary.begin() + 1, vocabulary.begin() + 1 + words.asked);
   return problem;
@@ -127,7 +129,9 @@ Result<Problem> make_frequent_words(const TaskSpec& spec, int number, const Coun
   const double gap = std::pow(asked, -spec.frequent_words.alpha) - std::pow(asked + 1, -spec.frequent_words.alpha);
   const int least = static_cast<int>(std::ceil(2 * std::riemann_zeta(spec.frequent_words.alpha) / gap));
   return fit_to_length(
-      spec, least, [&](int units, int dots) { return make_frequent_words_sized(spec, number, units, dots); }, count);
+      spec, least,
+      [&](int units, const std::string& filler) { return make_frequent_words_sized(spec, number, units, filler); },
+      count);
 }
 
 }  // namespace

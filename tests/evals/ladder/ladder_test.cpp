@@ -183,6 +183,11 @@ TEST_F(LadderTest, AnyStageCanComeFirstAndGivesTheSame) {
   const std::vector<Outcome>& outcomes = race.at(Stage::kRace).outcomes;
   EXPECT_EQ(outcomes[0].problem, outcomes[1].problem);
   EXPECT_NE(outcomes[0].tokens_hash, outcomes[1].tokens_hash);
+  // Two answers to each problem: the chance that one of them is right is a metric.
+  int solved = 0;
+  for (size_t i = 0; i < outcomes.size(); i += 2) solved += outcomes[i].correct || outcomes[i + 1].correct ? 1 : 0;
+  EXPECT_EQ(value_of(race.at(Stage::kRace), "pass_at_2"), 2.0 * solved / static_cast<double>(outcomes.size()));
+  EXPECT_NE(find_metric(confirm.at(Stage::kConfirm).metrics, "pass_at_2"), nullptr);
 }
 
 // The incumbent right everywhere, the tiny model nowhere: clear after the first round.
