@@ -36,9 +36,9 @@ std::string headline(const LoadedRun& run, const Facts& facts) {
 
 std::string evidence_text(const Facts& facts) {
   const Best& best = *facts.best;
-  std::string text = "Its accuracy is " + interval_text(best.row.accuracy, 3) + ", " +
-                     interval_text(best.accuracy_difference, 3) +
-                     " from dense attention's on the same problems: not conclusively worse. ";
+  std::string text = "Its accuracy is " + interval_text(best.row.accuracy, 3) + ", inside dense attention's " +
+                     interval_text(best.dense_accuracy, 3) + "; on the same problems they differ by " +
+                     interval_text(best.accuracy_difference, 3) + ". ";
   if (best.row.confirmed) {
     text += "On held-out problems, which the search never saw, it is " + interval_text(*best.row.confirmed, 3) + ".";
   }

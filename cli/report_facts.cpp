@@ -25,20 +25,30 @@ std::string cause_of(const std::string& message) {
   return cause;
 }
 
+// Not telling two accuracies apart is no evidence that they are equal: a policy keeps dense attention's accuracy only
+// if its own lies inside dense attention's interval, on the held-out problems as well where both answered them.
+bool keeps_accuracy(const FrontRow& row, const FrontRow& dense) {
+  const bool held_out = !row.confirmed || !dense.confirmed || row.confirmed->value >= dense.confirmed->lo;
+  return row.accuracy.value >= dense.accuracy.lo && held_out;
+}
+
 std::optional<Best> best_of(const LoadedRun& run, const agent::Standing& standing, const std::vector<FrontRow>& front) {
   const agent::Point* dense = nullptr;
   for (const agent::Point& point : standing.archive().points()) {
     if (point.key == "dense") dense = &point;
   }
-  if (dense == nullptr) return std::nullopt;
+  const auto dense_row = std::find_if(front.begin(), front.end(), [](const FrontRow& row) { return row.is_dense(); });
+  if (dense == nullptr || dense_row == front.end()) return std::nullopt;
   std::optional<Best> best;
   const auto rank = [](const FrontRow& row) { return std::pair(row.confirmed.has_value(), row.speed.value); };
   for (const agent::Point& point : standing.front()) {
     if (point.key == "dense") continue;
     if (agent::compare_accuracy(point, *dense, run.options.seed) == agent::Advantage::kWorse) continue;
     for (const FrontRow& row : front) {
-      if (row.id != point.candidate || (best && rank(best->row) >= rank(row))) continue;
-      best = Best{row, evals::paired_difference(point.outcomes, dense->outcomes, run.options.seed)};
+      if (row.id != point.candidate || !keeps_accuracy(row, *dense_row)) continue;
+      if (best && rank(best->row) >= rank(row)) continue;
+      best =
+          Best{row, dense_row->accuracy, evals::paired_difference(point.outcomes, dense->outcomes, run.options.seed)};
     }
   }
   return best;

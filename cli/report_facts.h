@@ -13,10 +13,11 @@
 
 namespace vortex::cli {
 
-// The fastest member of the front whose accuracy cannot be told from dense attention's, or is better. One that
-// held-out problems confirmed comes before one that was not asked.
+// The fastest member of the front whose accuracy lies inside dense attention's interval or above. One that held-out
+// problems confirmed comes before one that was not asked.
 struct Best {
   FrontRow row;
+  evals::Interval dense_accuracy;
   evals::Interval accuracy_difference;  // paired with dense attention, on the search problems
 };
 
