@@ -112,6 +112,7 @@ def main():
     parser.add_argument('--json')
     arguments = parser.parse_args()
     where = 'cuda' if torch.cuda.is_available() else 'cpu'
+    transformers.utils.logging.disable_progress_bar()
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_float32_matmul_precision('highest')
     print(f'transformers {transformers.__version__}, torch {torch.__version__}, reference on {where}, ours on '

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Fuzzes the policy front end and the grader with libFuzzer, address, undefined-behaviour and leak sanitizers.
-# usage: scripts/fuzz.sh [seconds a target, default 60] [target...]     targets: check config schedule grading (default: all)
+# Fuzzes the policy front end, the grader and the tokenizers with libFuzzer, address, undefined-behaviour and leak sanitizers.
+# usage: scripts/fuzz.sh [seconds a target, default 60] [target...]     targets: check config schedule grading tokenizer (default: all)
 #        scripts/fuzz.sh keep [target...]   adds to tests/fuzz/corpus what build-fuzz/corpus covers and it does not
 #        scripts/replay_corpus.sh           runs what is kept, without libFuzzer; part of scripts/test.sh
 # Needs clang++. Interesting inputs are kept in build-fuzz/corpus; a finding is written to build-fuzz/ and ends the run.
@@ -9,13 +9,13 @@ cd "$(dirname "$0")/.."
 seconds="${1:-60}"
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(check config schedule grading)
+[ ${#targets[@]} -gt 0 ] || targets=(check config schedule grading tokenizer)
 build=build-fuzz
 mkdir -p "$build"
-flags=(-std=c++20 -O1 -g -I. -fno-sanitize-recover=all "-fsanitize=fuzzer-no-link,address,undefined")
+flags=(-std=c++20 -O1 -g -I. -DVORTEX_BPE -fno-sanitize-recover=all "-fsanitize=fuzzer-no-link,address,undefined")
 
 objects=()
-for source in core/base/*.cpp core/vflow/*.cpp evals/grading/*.cpp; do
+for source in core/base/*.cpp core/vflow/*.cpp core/model/{tokenizer,unicode,word_level,bpe/*}.cpp evals/grading/*.cpp; do
   object="$build/$(echo "$source" | tr / _).o"
   objects+=("$object")
   if [ "$source" -nt "$object" ] || [ -n "$(find core evals/grading -name '*.h' -newer "$object" -print -quit 2>/dev/null)" ]; then
@@ -23,9 +23,9 @@ for source in core/base/*.cpp core/vflow/*.cpp evals/grading/*.cpp; do
   fi
 done
 
-# Words of the language, so that mutations make programs and not only noise.
-grep -ohE '"[A-Za-z_0-9.@=<>*/ ]{2,24}"' core/vflow/{op_table,lexer,parser,modules,builtins,interp,trace,config,schedule}*.cpp |
-  sort -u >"$build/words"
+# Words of the language and of tokenizer files, so that mutations make programs and not only noise.
+grep -ohE '"[A-Za-z_0-9.@=<>*/ ]{2,24}"' core/vflow/{op_table,lexer,parser,modules,builtins,interp,trace,config,schedule}*.cpp \
+  core/model/{word_level,bpe/*}.cpp | sort -u >"$build/words"
 
 for target in "${targets[@]}"; do
   corpus="$build/corpus/$target"
@@ -39,7 +39,7 @@ for target in "${targets[@]}"; do
     schedule) printf 'const int a = topk_val; if (a > 3) return max(a, int(cached_block_len * topk_ratio)); return 4;' > "$corpus/seed" ;;
   esac
   clang++ "${flags[@]}" -fsanitize=fuzzer,address,undefined "tests/fuzz/${target}_fuzz.cpp" "${objects[@]}" \
-    -lcrypto -o "$build/${target}_fuzz"
+    -lcrypto -lpcre2-8 -lutf8proc -o "$build/${target}_fuzz"
   options=(-max_len=8192 -timeout=60 -rss_limit_mb=2048 "-artifact_prefix=$build/$target-")
   if [ "$seconds" = keep ]; then
     # A small set: one input for each branch reached, not for each count of it.

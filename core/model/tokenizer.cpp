@@ -44,10 +44,14 @@ std::string TextStream::finish() { return repair_utf8(std::exchange(pending_, {}
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "tokenizer.json";
   VORTEX_ASSIGN(const std::string text, read_file(path));
+  return parse_tokenizer(text, path.string());
+}
+
+Result<std::unique_ptr<Tokenizer>> parse_tokenizer(std::string_view text, const std::string& name) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object() || !json.contains("model") || !json["model"].is_object() || !json["model"].contains("type") ||
       !json["model"]["type"].is_string()) {
-    return candidate_error(path.string() + " is not a tokenizer: it lacks the object \"model\" with a \"type\"");
+    return candidate_error(name + " is not a tokenizer: it lacks the object \"model\" with a \"type\"");
   }
   const auto type = json["model"]["type"].get<std::string>();
   std::vector<std::string> known;
@@ -55,8 +59,7 @@ Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& f
     if (type == model.type) return model.make(json);
     known.emplace_back(model.type);
   }
-  return candidate_error(path.string() + ": tokenizer model " + type + " is not supported",
-                         "supported: " + join(known, ", "));
+  return candidate_error(name + ": tokenizer model " + type + " is not supported", "supported: " + join(known, ", "));
 }
 
 }  // namespace vortex::model

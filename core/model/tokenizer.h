@@ -55,5 +55,7 @@ class TextStream {
 
 // Reads <folder>/tokenizer.json. Unknown tokenizer models and steps are refused by name.
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& folder);
+// The same from its text; `name` is for messages.
+Result<std::unique_ptr<Tokenizer>> parse_tokenizer(std::string_view text, const std::string& name);
 
 }  // namespace vortex::model

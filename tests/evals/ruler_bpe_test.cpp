@@ -16,6 +16,9 @@ const fs::path kSource = VORTEX_SOURCE_DIR;
 
 TEST(RulerBpe, HitsEveryLengthExactly) {
   const auto tokenizer = model::load_tokenizer(kSource / "tests/cases/model/tiny_bpe");
+  if (!tokenizer.ok() && tokenizer.error().message.find("model BPE is not supported") != std::string::npos) {
+    GTEST_SKIP() << "this build is without BPE tokenizers: PCRE2 or utf8proc is missing";
+  }
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
   const CountTokens count = [&](const Problem& problem) -> Result<size_t> {
     VORTEX_ASSIGN(std::vector<int32_t> ids, (*tokenizer)->encode(problem.prompt + problem.answer_start));

@@ -3,14 +3,14 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#include <climits>
-
 namespace vortex::model {
 namespace {
 
 constexpr std::string_view kWhiteSpace =
     R"(\t-\r\x20\x85\xa0\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
 constexpr std::string_view kSafeEscapes = "rntpPdx";  // both engines read these alike; punctuation is literal anyway
+// Steps of one match: enough for runs of millions of spaces; a pattern that backtracks without end gives up in seconds.
+constexpr uint32_t kMatchLimit = 10'000'000;
 constexpr size_t kJitStackBytes = size_t{16} << 20;
 
 Error unsupported(const std::string& pattern, const std::string& what) {
@@ -61,7 +61,7 @@ struct MatchState {
         context(pcre2_match_context_create(nullptr)),
         stack(pcre2_jit_stack_create(32768, kJitStackBytes, nullptr)) {
     pcre2_jit_stack_assign(context, nullptr, stack);
-    pcre2_set_match_limit(context, UINT_MAX);
+    pcre2_set_match_limit(context, kMatchLimit);
   }
   ~MatchState() {
     pcre2_jit_stack_free(stack);

@@ -48,15 +48,24 @@ std::string random_text(Rng& rng) {
   return text;
 }
 
-TEST(Bpe, GivesGoldenIds) { expect_golden(*load_tokenizer(kFolder).value()); }
+class Bpe : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto tiny = load_tokenizer(kFolder);
+    const bool left_out = !tiny.ok() && tiny.error().message.find("model BPE is not supported") != std::string::npos;
+    if (left_out) GTEST_SKIP() << "this build is without BPE tokenizers: PCRE2 or utf8proc is missing";
+  }
+};
 
-TEST(Bpe, ReadsMergesAsStrings) {
+TEST_F(Bpe, GivesGoldenIds) { expect_golden(*load_tokenizer(kFolder).value()); }
+
+TEST_F(Bpe, ReadsMergesAsStrings) {
   json object = tiny_json();
   for (json& merge : object["model"]["merges"]) merge = merge[0].get<std::string>() + " " + merge[1].get<std::string>();
   expect_golden(*load(object).value());
 }
 
-TEST(Bpe, AddsWhatTheTemplateSays) {
+TEST_F(Bpe, AddsWhatTheTemplateSays) {
   const auto tokenizer = load_tokenizer(kFolder).value();
   const int32_t begin = ids_of(*tokenizer, "<|begin|>").at(0);
   EXPECT_EQ(tokenizer->add_special_tokens({5, 6}), (std::vector<int32_t>{begin, 5, 6}));
@@ -64,7 +73,7 @@ TEST(Bpe, AddsWhatTheTemplateSays) {
   EXPECT_FALSE(tokenizer->is_special(5));
 }
 
-TEST(Bpe, IgnoresMergesForWholeWords) {
+TEST_F(Bpe, IgnoresMergesForWholeWords) {
   json object = tiny_json();
   object["model"]["vocab"]["xqz"] = 900;  // no merge makes it
   EXPECT_GT(ids_of(*load(object).value(), "xqz").size(), 1U);
@@ -72,7 +81,7 @@ TEST(Bpe, IgnoresMergesForWholeWords) {
   EXPECT_EQ(ids_of(*load(object).value(), "xqz"), std::vector<int32_t>{900});
 }
 
-TEST(Bpe, FallsBackToBytes) {
+TEST_F(Bpe, FallsBackToBytes) {
   json object = tiny_json();
   json& model = object["model"];
   const auto q = model["vocab"]["Q"].get<int32_t>();
@@ -97,7 +106,15 @@ TEST(Bpe, FallsBackToBytes) {
   EXPECT_EQ(std::vector<int32_t>(ids.end() - 2, ids.end()), (std::vector<int32_t>{902, 903}));
 }
 
-TEST(Bpe, SplitsDigits) {
+TEST_F(Bpe, GivesUpOnAPatternThatBacktracksWithoutEnd) {
+  json object = tiny_json();
+  object["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {{"Regex", "(a|aa)+$"}};
+  const auto ids = load(object).value()->encode(std::string(80, 'a') + "b");
+  ASSERT_FALSE(ids.ok());
+  EXPECT_NE(ids.error().message.find("gave up on the text"), std::string::npos) << ids.error().message;
+}
+
+TEST_F(Bpe, SplitsDigits) {
   json object = tiny_json();
   object["pre_tokenizer"] = {{"type", "Sequence"},
                              {"pretokenizers",
@@ -108,14 +125,14 @@ TEST(Bpe, SplitsDigits) {
   EXPECT_EQ(tokenizer->decode(ids_of(*tokenizer, "in 2024, 7")), "in 2024, 7");
 }
 
-TEST(Bpe, PutsASpaceInFront) {
+TEST_F(Bpe, PutsASpaceInFront) {
   json object = tiny_json();
   object["pre_tokenizer"] = {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"use_regex", true}};
   const auto tokenizer = load(object).value();
   EXPECT_EQ(ids_of(*tokenizer, "model"), ids_of(*load_tokenizer(kFolder).value(), " model"));
 }
 
-TEST(Bpe, DecodesWhatItEncoded) {
+TEST_F(Bpe, DecodesWhatItEncoded) {
   const auto tokenizer = load_tokenizer(kFolder).value();
   Rng rng(11);
   for (int round = 0; round < 500; ++round) {
@@ -126,7 +143,7 @@ TEST(Bpe, DecodesWhatItEncoded) {
   }
 }
 
-TEST(Bpe, StreamsWholeCharactersOnly) {
+TEST_F(Bpe, StreamsWholeCharactersOnly) {
   const auto tokenizer = load_tokenizer(kFolder).value();
   Rng rng(12);
   for (int round = 0; round < 500; ++round) {
@@ -147,7 +164,7 @@ TEST(Bpe, StreamsWholeCharactersOnly) {
   }
 }
 
-TEST(Bpe, StreamsWithoutSpecialTokens) {
+TEST_F(Bpe, StreamsWithoutSpecialTokens) {
   const auto tokenizer = load_tokenizer(kFolder).value();
   TextStream stream(*tokenizer, false);
   std::string text;
@@ -155,7 +172,7 @@ TEST(Bpe, StreamsWithoutSpecialTokens) {
   EXPECT_EQ(text + stream.finish(), "a<think>b");
 }
 
-TEST(Bpe, LongRunsEnd) {
+TEST_F(Bpe, LongRunsEnd) {
   const auto tokenizer = load_tokenizer(kFolder).value();
   for (const char* unit : {"a", " ", "\n", "7", "ab", "\xe6\x97\xa5"}) {
     std::string text;
@@ -164,7 +181,7 @@ TEST(Bpe, LongRunsEnd) {
   }
 }
 
-TEST(Bpe, RefusesWhatIsNotUtf8) {
+TEST_F(Bpe, RefusesWhatIsNotUtf8) {
   const auto tokenizer = load_tokenizer(kFolder).value();
   for (const char* text : {"ab\xff", "ab\xc3", "ab\xed\xa0\x80", "ab\xc0\x80", "ab\xf4\x90\x80\x80"}) {
     const auto ids = tokenizer->encode(text);
@@ -173,7 +190,7 @@ TEST(Bpe, RefusesWhatIsNotUtf8) {
   }
 }
 
-TEST(Bpe, RefusesComponentsByName) {
+TEST_F(Bpe, RefusesComponentsByName) {
   const json cases =
       json::parse(read_file(std::string(VORTEX_SOURCE_DIR) + "/tests/cases/model/bpe_refusals.json").value());
   for (const json& test : cases) {
@@ -189,7 +206,7 @@ TEST(Bpe, RefusesComponentsByName) {
 }
 
 // Any damage to the file ends in a tokenizer or an error, never in a crash.
-TEST(Bpe, SurvivesCorruption) {
+TEST_F(Bpe, SurvivesCorruption) {
   const std::string original = read_file(kFolder + "/tokenizer.json").value();
   TempFolder folder;
   Rng rng(5);
@@ -212,7 +229,7 @@ TEST(Bpe, SurvivesCorruption) {
 
 // VORTEX_TOKENIZER names a folder with a real tokenizer.json, VORTEX_TOKENIZER_STRINGS and _IDS the files that
 // scripts/compare_tokenizer.py makes and the reference's ids: a JSON string, a JSON list a line.
-TEST(Bpe, AgreesOnARealTokenizer) {
+TEST_F(Bpe, AgreesOnARealTokenizer) {
   const char* folder = std::getenv("VORTEX_TOKENIZER");
   const char* strings = std::getenv("VORTEX_TOKENIZER_STRINGS");
   const char* ids = std::getenv("VORTEX_TOKENIZER_IDS");
