@@ -84,6 +84,16 @@ while chunk := os.read(process.stdout.fileno(), 65536):
 assert process.wait() == 0 and ''.join(chunks).strip() == sys.argv[2], chunks
 CHECK
 
+echo "a chat template is put around the prompt"
+python3 "$source_dir/tests/e2e/successor_model.py" "$source_dir/tests/cases/model/tiny_bpe/tokenizer.json" chat $'\n'"$text"
+echo '{"chat_template": "<|im_start|>{{ enable_thinking }}"}' > chat/tokenizer_config.json
+generate "Hi." --model chat --chat > text.txt || fail "a chat"  # the template ends with a line break, which the text follows
+[ "$(cat text.txt)" = "$text" ] || fail "the answer: $(cat text.txt)"
+read_tokens() { sed -nE 's/^dense: ([0-9]+) tokens read.*/\1/p' err.txt; }
+thinking=$(read_tokens)
+generate "Hi." --model chat --chat --no-think --max-tokens 1 > text.txt || fail "a chat without thinking"
+[ "$(read_tokens)" -gt "$thinking" ] || fail "no closed thoughts in the prompt"
+
 echo "an interruption ends it, with whole characters and without a worker left"
 python3 "$source_dir/tests/e2e/successor_model.py" "$source_dir/tests/cases/model/tiny_bpe/tokenizer.json" endless "$text" cycle
 python3 - "$vortex" <<'CHECK' || fail "an interruption"
