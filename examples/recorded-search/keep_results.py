@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """usage: keep_results.py WORKSPACE RUN > results.json
-The stage results of a finished search, by the SHA-256 of each candidate's module and configuration: what the test of the
-recorded search puts in place of workers."""
+The stage results of a finished search, by the SHA-256 of each candidate's module and configuration, a line each: what the
+test of the recorded search puts in place of workers."""
 import hashlib
 import json
 import sqlite3
@@ -40,4 +40,5 @@ for row in db.execute("SELECT candidate.* FROM candidate JOIN run ON run.id = ca
     if kept:
         key = "dense" if row["origin"] == "dense" else hashlib.sha256(source(row["module_object"]) + b"\0" + source(row["config_object"])).hexdigest()
         results[key] = kept
-print(json.dumps(results, indent=0, sort_keys=True))
+lines = [f'"{key}": ' + json.dumps(kept, separators=(",", ":"), sort_keys=True) for key, kept in sorted(results.items())]
+print("{\n" + ",\n".join(lines) + "\n}")
