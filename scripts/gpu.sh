@@ -1,89 +1,127 @@
 #!/usr/bin/env bash
 # Builds, tests and measures on a machine with a GPU.
-#   scripts/gpu.sh [--build DIR] [--out DIR] [--check] PART...
-# Parts, in the order given:
-#   tests    the tests of the CUDA kernels and of the CUDA engine
-#   kernels  the kernels' microbenchmark
-#   step     whole decode steps: dense and block top-k, bf16 and fp8, beside the limit model
-#   trace    the AIME24-shaped trace: dense, block top-k, block top-k with fp8 KV
-#   serve    a served load of 16K-token prompts
-#   torch    the dense baseline from PyTorch parts (needs PyTorch)
+#   scripts/gpu.sh [--build DIR] [--out DIR] PART...
+# Parts, in the order given; none stops those after it, and each has its own limits:
+#   tests     the tests of the CUDA kernels and of the CUDA engine
+#   products  the tests of the matrix products and of the engine alone; where the first fail, cuBLASLt multiplies from there on
+#   sanitize  some tests of every kernel, and of the engine, under compute-sanitizer: memcheck and racecheck
+#   kernels   the kernels' microbenchmark
+#   step      whole decode steps: dense and block top-k, bf16 and fp8, beside the limit model
+#   profile   the block top-k step with one stage after the other left out, and with cuBLASLt's products alone
+#   trace     the AIME24-shaped trace: dense, block top-k, block top-k with fp8 KV; the pool limits the batch
+#   batches   the same with at most 64 requests
+#   check     a small trace decoded in full beside its estimate
+#   serve     a served load of 16K-token prompts
+#   policies  compiled policies: kernels and compile times
+#   torch     the dense baseline from PyTorch parts (needs PyTorch)
 # --build DIR  the build's folder (default build-gpu); what is missing is built, what is there is kept
-# --out DIR    where logs and measurements go (default: the build's folder)
-# --check      also run the quicker kernel tests under compute-sanitizer: memcheck, and racecheck on some of every kernel
-set -euo pipefail
+# --out DIR    where the files go (default: the build's folder): build.txt, output.txt (all that ran, in full),
+#              engine.json (the engine's measurements, an object a run), kernels.json
+set -uo pipefail
 cd "$(dirname "$0")/.."
 build=build-gpu
 out=
-check=false
 while [[ ${1:-} == --* ]]; do
   case "$1" in
     --build) build=$2; shift 2 ;;
     --out) out=$2; shift 2 ;;
-    --check) check=true; shift ;;
     *) echo "unknown option $1" >&2; exit 1 ;;
   esac
 done
 out=${out:-$build}
 mkdir -p "$build" "$out"
 bin=$build/bin
-bench=$bin/vortex-bench
 policy=examples/policies/block_topk.py
+status=0
 
 # A CUDA toolkit may come without cuBLASLt's files; then those that PyTorch brings will do.
 cublas=$(python3 -c 'import glob, os, sys
 for path in sys.path:
     for found in sorted(glob.glob(os.path.join(path, "nvidia", "*", "lib", "libcublasLt.so.*"))):
         print(found); sys.exit()' 2>/dev/null || true)
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_WORKER=OFF \
-  ${cublas:+-DVORTEX_CUBLASLT_HINT="$cublas"} >"$out/configure.log" 2>&1 || { tail -n 30 "$out/configure.log"; exit 1; }
-cmake --build "$build" --target vortex-bench vortex-bench-kernels kernels_cuda_tests core_engine_cuda_tests \
-  >"$out/build.log" 2>&1 || { grep -E "error|FAILED" "$out/build.log" | head -n 30; exit 1; }
-nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,temperature.gpu --format=csv,noheader || true
+{
+  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_WORKER=OFF \
+    ${cublas:+-DVORTEX_CUBLASLT_HINT="$cublas"} &&
+    cmake --build "$build" --target vortex-bench vortex-bench-kernels kernels_cuda_tests core_engine_cuda_tests
+} >"$out/build.txt" 2>&1 || { grep -E "error|FAILED|Error" "$out/build.txt" | head -n 40; exit 1; }
+: >"$out/output.txt"
+nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,temperature.gpu --format=csv,noheader |
+  tee -a "$out/output.txt" || true
 
-status=0
 # run NAME SECONDS COMMAND...: the end of its output is shown, all of it is kept.
 run() {
-  local name=$1 limit=$2
+  local name=$1 limit=$2 code=0
   shift 2
-  echo "== $name ($(date +%T))"
-  timeout "$limit" "$@" >"$out/$name.log" 2>&1 || { status=$?; echo "$name: exit code $status"; }
-  tail -n 45 "$out/$name.log"
+  echo "== $name ($(date +%T))" | tee -a "$out/output.txt"
+  timeout -k 5 "$limit" "$@" >"$build/part.txt" 2>&1 || code=$?
+  [[ $code == 0 ]] || { status=$code; echo "$name: exit code $code" | tee -a "$out/output.txt"; }
+  cat "$build/part.txt" >>"$out/output.txt"
+  tail -n "${lines:-24}" "$build/part.txt"
+  return "$code"
+}
+
+products=()  # --cublas-only where our own products are wrong
+bench() {
+  local name=$1 limit=$2 verb=$3
+  shift 3
+  run "$name" "$limit" "$bin/vortex-bench" "$verb" --device cuda --json "$out/engine.json" "${products[@]}" "$@"
 }
 
 sanitize() {
-  run "$1" 120 compute-sanitizer --tool "$1" --error-exitcode 9 "$bin/kernels_cuda_tests" --gtest_brief=1 \
-    --gtest_filter="$2"
+  lines=6 run "$1 $2" "$3" compute-sanitizer --tool "$1" --error-exitcode 9 "$bin/$2" --gtest_brief=1 --gtest_filter="$4"
 }
 
 part() {
   local pages=("--policy" "$policy" --pages 64)
-  local aime=("--policy" "$policy" --ratio 0.0625 --dense-layers 0 --max-batch 512 --max-context 32768)
+  local aime=("--policy" "$policy" --ratio 0.0625 --dense-layers 0)
+  local stages=(--without attention --without select --without products --without small --without head --without planning)
   case "$1" in
     tests)
       run kernel-tests 60 "$bin/kernels_cuda_tests" --gtest_brief=1
-      run engine-tests 100 "$bin/core_engine_cuda_tests" --gtest_brief=1
-      if $check; then
-        sanitize memcheck '-*RightDistribution*:*LargeVocabulary*:*LongRows*:*EverySchedule*'
-        sanitize racecheck '*Adversarial*:*Fused*:*DependsOn*:*TopKOf*:*Allocates*:*EveryShape:*Covering*:Append*:Elementwise*'
-      fi ;;
+      run engine-tests 100 "$bin/core_engine_cuda_tests" --gtest_brief=1 ;;
+    products)
+      run product-tests 40 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='Gemm*:Elementwise*' ||
+        products=(--cublas-only)
+      run engine-tests 90 "$bin/core_engine_cuda_tests" --gtest_brief=1 ;;
+    sanitize)
+      sanitize memcheck kernels_cuda_tests 60 '-*RightDistribution*:*LargeVocabulary*:*LongRows*:*EverySchedule*'
+      sanitize racecheck kernels_cuda_tests 60 \
+        '*Adversarial*:*Fused*:*DependsOn*:*TopKOf*:*Allocates*:*EveryShape:*Covering*:Append*:Elementwise*:Gemm.Waits*'
+      sanitize memcheck core_engine_cuda_tests 90 '*SparseLogits*:*NothingUnwritten*' ;;
     kernels) run kernels 90 "$bin/vortex-bench-kernels" --json "$out/kernels.json" ;;
     step)
-      run step-dense 60 "$bench" step 64x8192 32x16384 --device cuda --kv-gb 62
-      run step-topk 60 "$bench" step 64x8192 32x16384 8x16384 1x16384 --device cuda --kv-gb 63 "${pages[@]}"
-      run step-topk-invariant 60 "$bench" step 64x8192 32x16384 --device cuda --kv-gb 63 --batch-invariant "${pages[@]}"
-      run step-topk-fp8 60 "$bench" step 64x8192 128x8192 --device cuda --max-batch 128 --kv fp8_e4m3 --kv-gb 66 "${pages[@]}" ;;
+      bench step-dense 60 step 64x8192 32x16384 --kv-gb 62
+      bench step-topk 60 step 64x8192 32x16384 8x16384 1x16384 --kv-gb 63 "${pages[@]}"
+      bench step-topk-invariant 60 step 64x8192 32x16384 --kv-gb 63 --batch-invariant "${pages[@]}"
+      bench step-topk-fp8 60 step 64x8192 128x8192 --max-batch 128 --kv fp8_e4m3 --kv-gb 66 "${pages[@]}" ;;
+    profile)
+      bench profile 60 step 64x8192 32x16384 --kv-gb 63 "${pages[@]}" "${stages[@]}"
+      bench profile-cublas 40 step 64x8192 32x16384 --kv-gb 63 "${pages[@]}" --cublas-only ;;
     trace)
-      run trace-dense 60 "$bench" trace --device cuda --max-batch 512 --max-context 32768 --windows 16
-      run trace-topk 60 "$bench" trace --device cuda "${aime[@]}" --windows 24
-      run trace-topk-fp8 60 "$bench" trace --device cuda "${aime[@]}" --windows 24 --kv fp8_e4m3 ;;
+      local all=(--max-batch 512 --max-context 32768 --windows 24)
+      bench trace-dense 60 trace "${all[@]}"
+      bench trace-topk 60 trace "${all[@]}" "${aime[@]}"
+      bench trace-topk-fp8 60 trace "${all[@]}" "${aime[@]}" --kv fp8_e4m3 ;;
+    batches)
+      local some=(--max-batch 64 --max-context 32768 --windows 24)
+      bench trace-dense-64 60 trace "${some[@]}"
+      bench trace-topk-64 60 trace "${some[@]}" "${aime[@]}"
+      bench trace-topk-fp8-64 60 trace "${some[@]}" "${aime[@]}" --kv fp8_e4m3 ;;
+    check)
+      local small=(--requests 120 --mean-output 1000 --longest-output 2500 --max-batch 64 --max-context 2816 --kv-gb 4)
+      bench check-estimate 40 trace "${small[@]}" "${aime[@]}" --windows 32
+      bench check-run 60 trace "${small[@]}" "${aime[@]}" --windows 0 --warm-up ;;
     serve)
-      run serve-dense 60 "$bench" serve-sim --device cuda --prompt 16384 --requests 24 --outputs 128 --max-batch 24 --max-context 20480 --rate 2
-      run serve-topk 60 "$bench" serve-sim --device cuda --prompt 16384 --requests 24 --outputs 128 --max-batch 24 --max-context 20480 --rate 2 "${pages[@]}" ;;
+      local load=(--prompt 16384 --requests 24 --outputs 128 --max-batch 24 --max-context 20480 --rate 2)
+      bench serve-dense 60 serve-sim "${load[@]}"
+      bench serve-topk 60 serve-sim "${load[@]}" "${pages[@]}" ;;
+    policies)
+      cmake --build "$build" --target policy_bench >>"$out/build.txt" 2>&1
+      run policies 60 "$bin/policy_bench" ;;
     torch) run torch 100 python3 scripts/torch_dense_baseline.py 64x8192 ;;
-    *) echo "unknown part $1" >&2; exit 1 ;;
+    *) echo "unknown part $1" >&2; return 1 ;;
   esac
 }
 
-for name in "$@"; do part "$name"; done
+for name in "$@"; do part "$name" || true; done
 exit "$status"

@@ -29,7 +29,8 @@ Status check_policy_fits(const vflow::Policy& policy, const model::ModelConfig& 
   VORTEX_TRY(check_traced_for(policy, model));
   if (policy.config.kv_dtype != vflow::Dtype::kBf16) {
     return candidate_error("kv_cache_dtype " + std::string(vflow::dtype_name(policy.config.kv_dtype)) +
-                           " is not supported by the CPU engine: use bfloat16");
+                               " is not supported by the CPU engine",
+                           "run it on a CUDA device, or use \"auto\", which is bfloat16");
   }
   return ok_status();
 }

@@ -14,4 +14,17 @@ bool is_safe(std::vector<PageNeed> requests, int free_pages) {
   return free_pages >= 0;
 }
 
+int64_t peak_pages(std::vector<Growth> requests, int block) {
+  std::sort(requests.begin(), requests.end(), [](const Growth& a, const Growth& b) { return a.more > b.more; });
+  int64_t peak = 0;
+  int64_t tokens = 0;  // of those that last at least as long as the current one
+  int64_t count = 0;
+  for (const Growth& request : requests) {
+    tokens += request.tokens + block - 1;  // a page is at worst filled by one token
+    ++count;
+    peak = std::max(peak, (tokens + count * request.more) / block);
+  }
+  return peak;
+}
+
 }  // namespace vortex::engine

@@ -36,6 +36,11 @@ class Stepper {
   // steps. What is done only once (tuning, graph capture) is done before the clock starts.
   virtual Result<double> run(int steps) = 0;
 
+  // For profiles: steps lack the named stage from now on ("": none), so that its share shows. What is resident stays.
+  virtual Status leave_out(const std::string& stage) {
+    return stage.empty() ? ok_status() : candidate_error("stages can be left out on CUDA only, not " + stage);
+  }
+
   virtual int block_size() const = 0;
   virtual int64_t pages() const = 0;  // of the pool
 

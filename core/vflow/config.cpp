@@ -343,7 +343,9 @@ class Reader {
   void read_kv_dtype(const ordered_json& value) {
     std::string name;
     read_choice(value, {"auto", "bfloat16", "fp8_e5m2", "fp8_e4m3"}, name);
-    if (name.starts_with("fp8")) missing("kv_cache_dtype " + quote(name), "use \"auto\", which is bfloat16");
+    for (const NamedDtype& known : kDtypes) {  // "auto" is the default, bfloat16
+      if (known.name == name) config_.kv_dtype = known.dtype;
+    }
   }
 
   void read_schedule(const ordered_json& value) {

@@ -283,6 +283,9 @@ __global__ void __launch_bounds__(kMaxWarps * 32) decode_attention_kernel(const 
   const int request = row / a.kv.num_kv_heads;
   const int kv_head = row % a.kv.num_kv_heads;
 
+  T* ring_storage = reinterpret_cast<T*>(storage) + warp * slots * Ring::kElements;
+  Ring ring(ring_storage, barriers[warp], slots);
+  allow_successor();
   wait_for_predecessors();
   const int length = a.table.lengths[request];
   const int blocks = ceil_div(length, a.kv.block);
@@ -295,8 +298,6 @@ __global__ void __launch_bounds__(kMaxWarps * 32) decode_attention_kernel(const 
   const int first = static_cast<int>(cluster_rank() * blockDim.x / 32) + warp;
   const int mine = tiles > first ? (tiles - first - 1) / step + 1 : 0;
 
-  T* ring_storage = reinterpret_cast<T*>(storage) + warp * slots * Ring::kElements;
-  Ring ring(ring_storage, barriers[warp], slots);
   TileList list(a, request, kv_head, tiles, first, step);
   std::int64_t offset = 0;
   int filled = 0;

@@ -26,6 +26,8 @@ __device__ __forceinline__ float exp2_approx(float x) {
   return y;
 }
 
+__device__ __forceinline__ float silu(float x) { return x / (1.0F + exp2_approx(-x * kLog2e)); }
+
 // The 8 bf16 values of one 16-byte word.
 __device__ __forceinline__ void unpack8(const uint4& bits, float (&x)[8]) {
   const std::uint32_t words[4] = {bits.x, bits.y, bits.z, bits.w};

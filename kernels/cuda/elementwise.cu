@@ -21,6 +21,7 @@ __device__ __forceinline__ void store8(Bf16* p, const float (&x)[8]) {
 __global__ void __launch_bounds__(kThreads) residual_rms_norm_kernel(const ResidualNorm a) {
   __shared__ float warp_squares[kThreads / 32];
   const std::int64_t start = static_cast<std::int64_t>(blockIdx.x) * a.width;
+  allow_successor();
   wait_for_predecessors();
   float rows[kMaxVectors][8];
   float squares = 0.0F;
@@ -62,6 +63,7 @@ __global__ void __launch_bounds__(kThreads)
     swiglu_kernel(const Bf16* gate_up, Bf16* out, std::int64_t vectors, int width) {
   const int vectors_per_token = width / 8;
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  allow_successor();
   wait_for_predecessors();
   if (i >= vectors) return;
   const Bf16* from = gate_up + i / vectors_per_token * 2 * width + i % vectors_per_token * 8;
@@ -70,7 +72,7 @@ __global__ void __launch_bounds__(kThreads)
   load8(from, gate);
   load8(from + width, up);
 #pragma unroll
-  for (int d = 0; d < 8; ++d) gate[d] = gate[d] / (1.0F + exp2_approx(-gate[d] * kLog2e)) * up[d];
+  for (int d = 0; d < 8; ++d) gate[d] = silu(gate[d]) * up[d];
   store8(out + i * 8, gate);
 }
 

@@ -1,56 +1,74 @@
 #include "kernels/cuda/gemm.h"
-#include "kernels/cuda/mma.cuh"
+#include "kernels/cuda/wgmma.cuh"
 
 namespace vortex::cuda {
 namespace {
 
-constexpr int kDepth = 64;  // of k, a stage
-constexpr int kStages = 4;
-constexpr int kMaxWarps = 8;
-constexpr int kMaxRows = 128;
+constexpr int kDepth = 64;    // of k, a stage: 128 bytes, the widest row that the copy engine swizzles
+constexpr int kOutputs = 64;  // of a warpgroup
+constexpr int kGroupThreads = 128;
+constexpr std::size_t kAlignment = 1024;  // of a swizzled tile
 
-__device__ __forceinline__ void copy_async(void* shared, const void* global, std::uint64_t policy) {
-  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2;" ::"r"(shared_address(shared)),
-               "l"(global), "l"(policy)
-               : "memory");
-}
-__device__ __forceinline__ void copy_async(void* shared, const void* global) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
-}
-__device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int kPending>
-__device__ __forceinline__ void wait_for_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
-}
+// Two blocks of the smaller kind fit a multiprocessor, so that one can fetch its first weights while the one before
+// works.
+constexpr std::size_t ring_budget(int groups) { return static_cast<std::size_t>(groups <= 2 ? 108 : 216) * 1024; }
 
-template <int kOutputs, int kRows>
+template <int kGroups, int kRows>
 struct Stage {
-  SwizzledTile<kOutputs, kDepth> w;
-  SwizzledTile<kRows, kDepth> x;
+  Bf16 w[kGroups][kOutputs][kDepth];
+  Bf16 x[kRows][kDepth];
 };
 
 // The sums of a block, [row][output], while the blocks of a cluster add them up. Padded against bank conflicts.
-template <int kOutputs, int kRows>
+template <int kGroups, int kRows>
 struct Sums {
-  float values[kRows][kOutputs + 4];
+  float values[kRows][kGroups * kOutputs + 4];
 };
 
-template <int kWarps, int kRows>
+template <int kGroups, int kRows>
+struct Shared {
+  using StageT = Stage<kGroups, kRows>;
+  static constexpr int kStages = static_cast<int>(ring_budget(kGroups) / sizeof(StageT));
+  static constexpr std::size_t kRing = kStages * sizeof(StageT);
+  static_assert(kStages >= 3 && sizeof(Sums<kGroups, kRows>) <= kRing);
+  union {
+    StageT stages[kStages];
+    Sums<kGroups, kRows> sums;
+  };
+  std::uint64_t full[kStages];
+  std::uint64_t empty[kStages];
+};
+
+__device__ __forceinline__ float4 load4_from_rank(const float* p, unsigned rank) {
+  std::uint32_t remote;
+  float4 v;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(shared_address(p)), "r"(rank));
+  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "r"(remote)
+               : "memory");
+  return v;
+}
+
+__device__ __forceinline__ uint2 pack4(const float4& v) {
+  const __nv_bfloat162 low = __floats2bfloat162_rn(v.x, v.y);
+  const __nv_bfloat162 high = __floats2bfloat162_rn(v.z, v.w);
+  return make_uint2(*reinterpret_cast<const std::uint32_t*>(&low), *reinterpret_cast<const std::uint32_t*>(&high));
+}
+
+__device__ __forceinline__ float gated(float gate, float up) {
+  return silu(__bfloat162float(__float2bfloat16_rn(gate))) * __bfloat162float(__float2bfloat16_rn(up));
+}
+
+// The last warp fetches, the warpgroups before it multiply.
+template <int kGroups, int kRows>
 class Block {
  public:
-  static constexpr int kOutputs = 16 * kWarps;
-  static constexpr int kThreads = 32 * kWarps;
-  using StageT = Stage<kOutputs, kRows>;
-  using SumsT = Sums<kOutputs, kRows>;
-  static constexpr std::size_t kRing = kStages * sizeof(StageT);
-  static constexpr std::size_t kBytes = kRing > sizeof(SumsT) ? kRing : sizeof(SumsT);
+  static constexpr int kThreads = kGroups * kGroupThreads + 32;
+  using SharedT = Shared<kGroups, kRows>;
 
-  __device__ __forceinline__ Block(const SkinnyGemm& a, unsigned char* storage)
-      : a_(a),
-        stages_(reinterpret_cast<StageT*>(storage)),
-        sums_(*reinterpret_cast<SumsT*>(storage)),
-        first_output_(static_cast<int>(blockIdx.x / cluster_size()) * kOutputs),
-        policy_(evict_first_policy()) {
+  __device__ __forceinline__ Block(const SkinnyGemm& a, SharedT& shared)
+      : a_(a), shared_(shared), tile_(static_cast<int>(blockIdx.x / cluster_size())) {
     const int steps = a.k / kDepth;
     const auto ranks = static_cast<int>(cluster_size());
     const auto rank = static_cast<int>(cluster_rank());
@@ -58,134 +76,213 @@ class Block {
     steps_ = steps * (rank + 1) / ranks - first_step_;
   }
 
-  __device__ __forceinline__ void run() {
-    // Weights are never written: they may come before the kernels that make x are done.
-    for (int i = 0; i < kStages - 1 && i < steps_; ++i) load_weights(i);
-    wait_for_predecessors();
-    for (int i = 0; i < kStages - 1; ++i) {
-      if (i < steps_) load_inputs(i);
-      commit_copies();
-    }
-    for (int i = 0; i < steps_; ++i) {
-      wait_for_copies<kStages - 2>();
-      __syncthreads();  // stage i has landed for all; the stage before it is free
-      if (i + kStages - 1 < steps_) {
-        load_weights(i + kStages - 1);
-        load_inputs(i + kStages - 1);
+  __device__ __forceinline__ void run(const CUtensorMap* w, const CUtensorMap* x) {
+    if (threadIdx.x == 0) {
+      for (int i = 0; i < SharedT::kStages; ++i) {
+        barrier_init(shared_.full + i, 1);
+        barrier_init(shared_.empty + i, kGroups * kGroupThreads / 32);
       }
-      commit_copies();
-      multiply_stage(stages_[i % kStages]);
+      barrier_init_fence();
     }
-    wait_for_copies<0>();
     __syncthreads();
-    keep_sums();
+    if (threadIdx.x / kGroupThreads == kGroups) {
+      if (threadIdx.x % 32 == 0) fetch(w, x);
+      __syncwarp();
+    } else {
+      multiply_all();
+    }
+    __syncthreads();  // everybody has read the stages
+    if (threadIdx.x / kGroupThreads < kGroups) keep_sums();
     cluster_barrier();
-    write();
+    switch (cluster_size()) {
+      case 1:
+        write<1>();
+        break;
+      case 2:
+        write<2>();
+        break;
+      case 4:
+        write<4>();
+        break;
+      default:
+        write<8>();
+        break;
+    }
     cluster_barrier();  // a block must not leave while others read its sums
   }
 
  private:
-  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x) % 32; }
-  static __device__ __forceinline__ int warp() { return static_cast<int>(threadIdx.x) / 32; }
+  static constexpr int kStages = SharedT::kStages;
 
-  __device__ __forceinline__ void load_weights(int step) {
-    StageT& stage = stages_[step % kStages];
-    const Bf16* from = a_.w + static_cast<std::int64_t>(first_output_) * a_.k + (first_step_ + step) * kDepth;
+  static __device__ __forceinline__ int group() { return static_cast<int>(threadIdx.x) / kGroupThreads; }
+
+  // The first of the 64 rows of w that warpgroup g multiplies.
+  __device__ __forceinline__ int first_output(int g) const {
+    if (!a_.swiglu) return (tile_ * kGroups + g) * kOutputs;
+    constexpr int kHalf = kGroups / 2;
+    return g < kHalf ? (tile_ * kHalf + g) * kOutputs : a_.n / 2 + (tile_ * kHalf + g - kHalf) * kOutputs;
+  }
+
+  __device__ __forceinline__ void fetch_weights(const CUtensorMap* map, int step, std::uint64_t policy) {
+    const int slot = step % kStages;
+    barrier_expect(shared_.full + slot, sizeof(Stage<kGroups, kRows>));
 #pragma unroll
-    for (int i = 0; i < kOutputs * kDepth / 8 / kThreads; ++i) {
-      const int index = i * kThreads + static_cast<int>(threadIdx.x);
-      const int row = index / (kDepth / 8);
-      const int word = index % (kDepth / 8);
-      copy_async(stage.w.at(row, word), from + static_cast<std::int64_t>(row) * a_.k + word * 8, policy_);
+    for (int g = 0; g < kGroups; ++g) {
+      tensor_load(shared_.stages[slot].w[g], map, (first_step_ + step) * kDepth, first_output(g), shared_.full + slot,
+                  policy);
+    }
+  }
+  __device__ __forceinline__ void fetch_inputs(const CUtensorMap* map, int step, std::uint64_t policy) {
+    const int slot = step % kStages;
+    tensor_load(shared_.stages[slot].x, map, (first_step_ + step) * kDepth, 0, shared_.full + slot, policy);
+  }
+
+  // One thread. Weights are never written: they may come before the kernels that make x are done.
+  __device__ __forceinline__ void fetch(const CUtensorMap* w, const CUtensorMap* x) {
+    const std::uint64_t once = evict_first_policy();
+    const std::uint64_t again = evict_last_policy();
+    const int early = min(kStages, steps_);
+    for (int i = 0; i < early; ++i) fetch_weights(w, i, once);
+    wait_for_predecessors();
+    for (int i = 0; i < early; ++i) fetch_inputs(x, i, again);
+    for (int i = early; i < steps_; ++i) {
+      barrier_wait(shared_.empty + i % kStages, static_cast<unsigned>(i / kStages - 1) & 1U);
+      fetch_weights(w, i, once);
+      fetch_inputs(x, i, again);
     }
   }
 
-  __device__ __forceinline__ void load_inputs(int step) {
-    StageT& stage = stages_[step % kStages];
-    const Bf16* from = a_.x + (first_step_ + step) * kDepth;
+  __device__ __forceinline__ void multiply_all() {
+    for (int i = 0; i < steps_; ++i) {
+      const int slot = i % kStages;
+      barrier_wait(shared_.full + slot, static_cast<unsigned>(i / kStages) & 1U);
+      begin_multiplying();
+      const std::uint64_t w = describe_tile(shared_.stages[slot].w[group()]);
+      const std::uint64_t x = describe_tile(shared_.stages[slot].x);
 #pragma unroll
-    for (int i = 0; i < ceil_div(kRows * kDepth / 8, kThreads); ++i) {
-      const int index = i * kThreads + static_cast<int>(threadIdx.x);
-      if (kRows * kDepth / 8 % kThreads != 0 && index >= kRows * kDepth / 8) break;
-      const int row = index / (kDepth / 8);
-      const int word = index % (kDepth / 8);
-      copy_async(stage.x.at(row, word), from + static_cast<std::int64_t>(row) * a_.k + word * 8);
-    }
-  }
-
-  // The warp's 16 outputs are the rows of the first operand, the rows of x the columns of the second.
-  __device__ __forceinline__ void multiply_stage(StageT& stage) {
+      for (int s = 0; s < kDepth / 16; ++s) {
 #pragma unroll
-    for (int s = 0; s < kDepth / 16; ++s) {
-      std::uint32_t w[4];
-      load_matrices(w, stage.w.at(warp() * 16 + lane() % 16, s * 2 + lane() / 16));
-#pragma unroll
-      for (int r = 0; r < kRows / 16; ++r) {
-        std::uint32_t x[4];
-        load_matrices(x, stage.x.at(r * 16 + lane() / 16 * 8 + lane() % 8, s * 2 + lane() / 8 % 2));
-        multiply(sum_[2 * r], w, x[0], x[1]);
-        multiply(sum_[2 * r + 1], w, x[2], x[3]);
+        for (int r = 0; r < kRows; r += 64) {  // 64 rows are 8 KiB
+          const std::uint64_t columns = s * kNextColumns16;
+          const std::uint64_t rows = static_cast<std::uint64_t>(r) * kDepth * sizeof(Bf16) / 16;
+          if (r + 64 <= kRows) {
+            multiply_group(sum_ + r / 8, w + columns, x + rows + columns, Columns<64>());
+          } else {
+            multiply_group(sum_ + r / 8, w + columns, x + rows + columns, Columns<32>());
+          }
+        }
       }
+      commit_multiplying();
+      finish_multiplying();
+      if (threadIdx.x % 32 == 0) barrier_arrive(shared_.empty + slot);
     }
   }
 
   __device__ __forceinline__ void keep_sums() {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int warp = static_cast<int>(threadIdx.x) / 32;
 #pragma unroll
     for (int r = 0; r < kRows / 8; ++r) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        sums_.values[r * 8 + lane() % 4 * 2 + i % 2][warp() * 16 + lane() / 4 + i / 2 * 8] = sum_[r][i];
+        shared_.sums.values[r * 8 + lane % 4 * 2 + i % 2][warp * 16 + lane / 4 + i / 2 * 8] = sum_[r][i];
       }
     }
   }
 
-  // Adds the sums of the cluster's blocks in rank order; each block writes its share, two outputs a thread at a time.
+  // Four outputs of a row over the cluster's blocks, added in rank order.
+  template <int kSplit>
+  __device__ __forceinline__ float4 total(int row, int output) const {
+    float4 parts[kSplit];
+#pragma unroll
+    for (unsigned rank = 0; rank < kSplit; ++rank) {
+      parts[rank] = load4_from_rank(&shared_.sums.values[row][output], rank);
+    }
+#pragma unroll
+    for (int rank = 1; rank < kSplit; ++rank) {
+      parts[0].x += parts[rank].x;
+      parts[0].y += parts[rank].y;
+      parts[0].z += parts[rank].z;
+      parts[0].w += parts[rank].w;
+    }
+    return parts[0];
+  }
+
+  // Each block of the cluster writes its share.
+  template <int kSplit>
   __device__ __forceinline__ void write() {
-    const auto ranks = static_cast<int>(cluster_size());
-    const int rows = min(kRows, a_.rows);
-    for (int i = static_cast<int>(cluster_rank()) * kThreads + static_cast<int>(threadIdx.x); i < rows * kOutputs / 2;
-         i += ranks * kThreads) {
-      const int row = i / (kOutputs / 2);
-      const int output = i % (kOutputs / 2) * 2;
-      const float* from = &sums_.values[row][output];
-      float low = 0.0F;
-      float high = 0.0F;
-      for (int rank = 0; rank < ranks; ++rank) {
-        low += load_from_rank(from, static_cast<unsigned>(rank));
-        high += load_from_rank(from + 1, static_cast<unsigned>(rank));
+    const int columns = a_.swiglu ? kGroups * kOutputs / 2 : kGroups * kOutputs;
+    const int quads = columns / 4;
+    const int count = min(kRows, a_.rows) * quads;
+    for (int i = static_cast<int>(cluster_rank()) * kThreads + static_cast<int>(threadIdx.x); i < count;
+         i += kSplit * kThreads) {
+      const int row = i / quads;
+      const int output = i % quads * 4;
+      float4 v = total<kSplit>(row, output);
+      if (a_.swiglu) {
+        const float4 up = total<kSplit>(row, output + columns);
+        v = make_float4(gated(v.x, up.x), gated(v.y, up.y), gated(v.z, up.z), gated(v.w, up.w));
       }
-      const std::int64_t at = static_cast<std::int64_t>(row) * a_.stride + first_output_ + output;
+      const std::int64_t at = static_cast<std::int64_t>(row) * a_.stride + tile_ * columns + output;
       if (a_.fp32) {
-        *reinterpret_cast<float2*>(static_cast<float*>(a_.y) + at) = make_float2(low, high);
+        *reinterpret_cast<float4*>(static_cast<float*>(a_.y) + at) = v;
       } else {
-        *reinterpret_cast<std::uint32_t*>(static_cast<Bf16*>(a_.y) + at) = pack(low, high);
+        *reinterpret_cast<uint2*>(static_cast<Bf16*>(a_.y) + at) = pack4(v);
       }
     }
   }
 
   const SkinnyGemm& a_;
-  StageT* stages_;
-  SumsT& sums_;
-  int first_output_;
-  std::uint64_t policy_;
+  SharedT& shared_;
+  int tile_;
   int first_step_ = 0;
   int steps_ = 0;
   float sum_[kRows / 8][4] = {};
 };
 
-template <int kWarps, int kRows>
-__global__ void __launch_bounds__(kWarps * 32) skinny_gemm_kernel(const SkinnyGemm a) {
-  extern __shared__ __align__(128) unsigned char storage[];
+template <int kGroups, int kRows>
+__global__ void __launch_bounds__(Block<kGroups, kRows>::kThreads)
+    skinny_gemm_kernel(const __grid_constant__ CUtensorMap w, const __grid_constant__ CUtensorMap x,
+                       const SkinnyGemm a) {
+  extern __shared__ unsigned char storage[];
   allow_successor();
-  Block<kWarps, kRows>(a, storage).run();
+  const std::uint32_t misaligned = shared_address(storage) % kAlignment;
+  unsigned char* aligned = storage + (misaligned == 0 ? 0 : kAlignment - misaligned);
+  Block<kGroups, kRows>(a, *reinterpret_cast<Shared<kGroups, kRows>*>(aligned)).run(&w, &x);
 }
 
-template <int kWarps, int kRows>
+// A map of boxes of `box_rows` rows of kDepth columns of a bf16 matrix.
+cudaError_t map_matrix(CUtensorMap* map, const Bf16* matrix, int rows, int columns, int box_rows) {
+  using Encode = decltype(&cuTensorMapEncodeTiled);
+  static const Encode encode = [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result{};
+    const cudaError_t error =
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result);
+    return error == cudaSuccess && result == cudaDriverEntryPointSuccess ? reinterpret_cast<Encode>(found) : nullptr;
+  }();
+  if (encode == nullptr) return cudaErrorNotSupported;
+  const cuuint64_t sizes[] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
+  const cuuint64_t strides[] = {static_cast<cuuint64_t>(columns) * sizeof(Bf16)};
+  const cuuint32_t box[] = {kDepth, static_cast<cuuint32_t>(box_rows)};
+  const cuuint32_t steps[] = {1, 1};
+  const CUresult made = encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<Bf16*>(matrix), sizes, strides, box,
+                               steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                               CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  return made == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+template <int kGroups, int kRows>
 cudaError_t launch(const SkinnyGemm& a, int split, cudaStream_t stream) {
-  const auto kernel = skinny_gemm_kernel<kWarps, kRows>;
-  constexpr std::size_t kBytes = Block<kWarps, kRows>::kBytes;
-  const cudaError_t error =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kBytes));
+  const auto kernel = skinny_gemm_kernel<kGroups, kRows>;
+  constexpr std::size_t kBytes = sizeof(Shared<kGroups, kRows>) + kAlignment;
+  CUtensorMap w;
+  CUtensorMap x;
+  cudaError_t error = map_matrix(&w, a.w, a.n, a.k, kOutputs);
+  if (error == cudaSuccess) error = map_matrix(&x, a.x, a.rows, a.k, kRows);
+  if (error == cudaSuccess) {
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kBytes));
+  }
   if (error != cudaSuccess) return error;
   cudaLaunchAttribute attributes[2]{};
   attributes[0].id = cudaLaunchAttributeClusterDimension;
@@ -193,43 +290,43 @@ cudaError_t launch(const SkinnyGemm& a, int split, cudaStream_t stream) {
   attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;  // as launch_early()
   attributes[1].val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(a.n / (16 * kWarps) * split));
-  config.blockDim = dim3(kWarps * 32);
+  config.gridDim = dim3(static_cast<unsigned>(a.n / (kOutputs * kGroups) * split));
+  config.blockDim = dim3(Block<kGroups, kRows>::kThreads);
   config.dynamicSmemBytes = kBytes;
   config.stream = stream;
   config.attrs = attributes;
   config.numAttrs = 2;
-  return cudaLaunchKernelEx(&config, kernel, a);
+  return cudaLaunchKernelEx(&config, kernel, w, x, a);
 }
 
-template <int kWarps>
+template <int kGroups>
 cudaError_t launch_rows(const SkinnyGemm& a, int split, cudaStream_t stream) {
-  if (a.rows <= 16) return launch<kWarps, 16>(a, split, stream);
-  if (a.rows <= 32) return launch<kWarps, 32>(a, split, stream);
-  if (a.rows <= 64) return launch<kWarps, 64>(a, split, stream);
-  return launch<kWarps, 128>(a, split, stream);
+  if (a.rows <= 32) return launch<kGroups, 32>(a, split, stream);
+  if (a.rows <= 64) return launch<kGroups, 64>(a, split, stream);
+  if (a.rows <= 96) return launch<kGroups, 96>(a, split, stream);
+  return launch<kGroups, 128>(a, split, stream);
 }
 
 }  // namespace
 
 bool skinny_gemm_supports(const SkinnyGemm& args, const SkinnySchedule& schedule) {
-  const bool warps = schedule.warps == 4 || schedule.warps == 6 || schedule.warps == kMaxWarps;
+  const bool groups = (schedule.groups == 1 && !args.swiglu) || schedule.groups == 2 || schedule.groups == 4;
   const bool split = schedule.split == 1 || schedule.split == 2 || schedule.split == 4 || schedule.split == 8;
-  return warps && split && args.rows >= 1 && args.rows <= kMaxRows && args.k > 0 && args.k % kDepth == 0 &&
-         args.k / kDepth >= schedule.split && args.n > 0 && args.n % (16 * schedule.warps) == 0 &&
-         args.stride >= args.n && args.stride % 2 == 0;
+  return groups && split && args.rows >= 1 && args.rows <= kMaxSkinnyRows && args.k > 0 && args.k % kDepth == 0 &&
+         args.k / kDepth >= schedule.split && args.n > 0 && args.n % (kOutputs * schedule.groups) == 0 &&
+         args.stride >= (args.swiglu ? args.n / 2 : args.n) && args.stride % 4 == 0 && !(args.swiglu && args.fp32);
 }
 
 cudaError_t skinny_gemm(const SkinnyGemm& args, const SkinnySchedule& schedule, cudaStream_t stream) {
   if (!args.w || !args.x || !args.y) return cudaErrorInvalidValue;
   if (!skinny_gemm_supports(args, schedule)) return cudaErrorNotSupported;
-  switch (schedule.warps) {
-    case 4:
-      return launch_rows<4>(args, schedule.split, stream);
-    case 6:
-      return launch_rows<6>(args, schedule.split, stream);
+  switch (schedule.groups) {
+    case 1:
+      return launch_rows<1>(args, schedule.split, stream);
+    case 2:
+      return launch_rows<2>(args, schedule.split, stream);
     default:
-      return launch_rows<8>(args, schedule.split, stream);
+      return launch_rows<4>(args, schedule.split, stream);
   }
 }
 

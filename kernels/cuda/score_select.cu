@@ -92,6 +92,8 @@ __global__ void __launch_bounds__(kThreads, kPerThread <= 16 ? 1024 / kThreads :
     score_and_select_kernel(const ScoreAndSelect a, const SelectionRule rule, const SelectionOutput out) {
   extern __shared__ float scores[];
   const int row = static_cast<int>(blockIdx.x);
+  allow_successor();
+  wait_for_predecessors();
   RowScorer<kDim> scorer(a, rule, row);
   const RowPlan plan = plan_row(rule, out, row / rule.num_kv_heads);
   std::int32_t* selected = out.blocks + static_cast<std::int64_t>(row) * out.max_selected;
@@ -125,8 +127,7 @@ cudaError_t launch(const ScoreAndSelect& a, const SelectionRule& rule, const Sel
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
   if (error != cudaSuccess) return error;
   const auto rows = static_cast<unsigned>(rule.num_requests * rule.num_kv_heads);
-  kernel<<<rows, kThreads, shared_bytes, stream>>>(a, rule, out);
-  return cudaGetLastError();
+  return launch_early(kernel, dim3(rows), kThreads, shared_bytes, stream, a, rule, out);
 }
 
 template <int kDim>

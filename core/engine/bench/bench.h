@@ -34,19 +34,24 @@ struct Options {
   int steps = 8;  // decode steps a sample
   int samples = 11;
   std::vector<std::string> shapes;  // step: REQUESTSxTOKENS
+  // step: stages to leave out, one after the other, each a line beside the whole step's
+  std::vector<std::string> without;
   // trace
   int requests = 480;
   double mean_output = 12600;
   double sigma = 0.6;  // of the logarithm
   int longest_output = 32000;
   int prompt = 150;
-  double scale = 1;  // of the number of requests
-  int windows = 32;  // places of the trace at which the step time is measured; 0: run all of it
+  double scale = 1;      // of the number of requests
+  int windows = 32;      // places of the trace at which the step time is measured; 0: run all of it
+  bool warm_up = false;  // with windows 0: run it once before
   uint64_t seed = 1;
   // serve-sim
   double rate = 1;  // requests a second
   int outputs = 256;
   std::string format = "text";
+  std::string json;          // a file to which the lines are appended as one JSON object
+  bool cublas_only = false;  // matrix products by cuBLASLt alone
 };
 
 // One measured line.
@@ -63,16 +68,17 @@ struct Record {
 
 class Report {
  public:
-  Report(std::string format, std::string device, double copy_bytes_per_second);
+  Report(const Options& options, const std::string& device, double copy_bytes_per_second);
   void add(const Record& record);
   // A number that is no step: name, value, unit.
   void add_value(const std::string& name, double value, const std::string& unit);
   void note(const std::string& text);  // on stderr
-  void finish();                       // prints what the format prints at the end
+  Status finish();                     // prints what the format prints at the end, and writes the file
 
  private:
   std::string format_;
-  std::string device_;
+  std::string file_;
+  std::string device_;  // and the geometry
   double copy_;
   std::string json_;
 };

@@ -27,6 +27,8 @@ void add_common(CLI::App* verb, Options& o) {
   verb->add_option("--steps", o.steps, "decode steps a sample")->check(CLI::Range(1, 1000));
   verb->add_option("--samples", o.samples, "samples a line")->check(CLI::Range(1, 1000));
   verb->add_option("--seed", o.seed, "of lengths and arrivals");
+  verb->add_option("--json", o.json, "also append the lines, as a JSON object, to this file");
+  verb->add_flag("--cublas-only", o.cublas_only, "matrix products by cuBLASLt alone, to compare");
   verb->add_option("--format", o.format, "text, json or markdown")->check(CLI::IsMember({"text", "json", "markdown"}));
 }
 
@@ -43,12 +45,14 @@ int run(int argc, char** argv) {
   CLI::App* step = app.add_subcommand("step", "decode steps of equal requests");
   add_common(step, o);
   step->add_option("shapes", o.shapes, "REQUESTSxTOKENS")->required();
+  step->add_option("--without", o.without, "also time steps that lack a stage, each of these in turn: a profile");
   CLI::App* trace = app.add_subcommand("trace", "requests with short prompts and long answers, as AIME24 makes them");
   add_common(trace, o);
   add_load(trace, o);
   trace->add_option("--mean-output", o.mean_output, "mean of the log-normal answers, before they are cut");
   trace->add_option("--longest-output", o.longest_output, "where they are cut");
   trace->add_option("--windows", o.windows, "places at which the step time is measured; 0 runs the whole trace");
+  trace->add_flag("--warm-up", o.warm_up, "with --windows 0: run it once before the clock starts");
   CLI::App* serve = app.add_subcommand("serve-sim", "Poisson arrivals of long prompts");
   add_common(serve, o);
   add_load(serve, o);

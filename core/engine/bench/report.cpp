@@ -1,12 +1,16 @@
 #include <cstdio>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/engine/bench/bench.h"
 
 namespace vortex::bench {
 
-Report::Report(std::string format, std::string device, double copy_bytes_per_second)
-    : format_(std::move(format)), device_(std::move(device)), copy_(copy_bytes_per_second) {
+Report::Report(const Options& options, const std::string& device, double copy_bytes_per_second)
+    : format_(options.format),
+      file_(options.json),
+      device_(device + "; " + options.geometry + ", random weights"),
+      copy_(copy_bytes_per_second) {
   if (format_ == "json") return;
   const bool markdown = format_ == "markdown";
   std::printf("%s; copy %.3f TB/s (read + write)\n\n", device_.c_str(), copy_ * 1e-12);
@@ -23,20 +27,18 @@ Report::Report(std::string format, std::string device, double copy_bytes_per_sec
 void Report::add(const Record& r) {
   const double rate = r.bytes / r.seconds;
   const double percent = 100 * rate / copy_;
-  if (format_ == "json") {
-    const nlohmann::json line = {{"what", r.what},
-                                 {"shape", r.shape},
-                                 {"policy", r.policy},
-                                 {"median_s", r.seconds},
-                                 {"min_s", r.fastest},
-                                 {"max_s", r.slowest},
-                                 {"bytes", r.bytes},
-                                 {"bytes_per_s", rate},
-                                 {"percent_of_limit", percent},
-                                 {"tokens_per_s", r.tokens_per_second}};
-    json_ += (json_.empty() ? "" : ",\n") + line.dump();
-    return;
-  }
+  const nlohmann::json line = {{"what", r.what},
+                               {"shape", r.shape},
+                               {"policy", r.policy},
+                               {"median_s", r.seconds},
+                               {"min_s", r.fastest},
+                               {"max_s", r.slowest},
+                               {"bytes", r.bytes},
+                               {"bytes_per_s", rate},
+                               {"percent_of_limit", percent},
+                               {"tokens_per_s", r.tokens_per_second}};
+  json_ += (json_.empty() ? "" : ",\n") + line.dump();
+  if (format_ == "json") return;
   const char* format = format_ == "markdown" ? "| %s | %s | %s | %.3f | %.3f-%.3f | %.3f | %.3f | %.1f | %.0f |\n"
                                              : "%-10s %-14s %-26s %10.3f %9.3f-%9.3f %9.3f %7.3f %7.1f %10.0f\n";
   std::printf(format, r.what.c_str(), r.shape.c_str(), r.policy.c_str(), r.seconds * 1e3, r.fastest * 1e3,
@@ -45,20 +47,24 @@ void Report::add(const Record& r) {
 }
 
 void Report::add_value(const std::string& name, double value, const std::string& unit) {
-  if (format_ == "json") {
-    json_ += (json_.empty() ? "" : ",\n") + nlohmann::json{{"name", name}, {"value", value}, {"unit", unit}}.dump();
-    return;
-  }
+  json_ += (json_.empty() ? "" : ",\n") + nlohmann::json{{"name", name}, {"value", value}, {"unit", unit}}.dump();
+  if (format_ == "json") return;
   std::printf(format_ == "markdown" ? "\n%s: %.6g %s\n" : "%-52s %14.6g %s\n", name.c_str(), value, unit.c_str());
   std::fflush(stdout);
 }
 
 void Report::note(const std::string& text) { std::fputs(text.c_str(), stderr); }
 
-void Report::finish() {
-  if (format_ != "json") return;
-  std::printf("{\"device\": %s, \"copy_bytes_per_s\": %.6g, \"lines\": [\n%s]}\n",
-              nlohmann::json(device_).dump().c_str(), copy_, json_.c_str());
+Status Report::finish() {
+  char copy[32];
+  std::snprintf(copy, sizeof(copy), "%.6g", copy_);
+  const std::string object = "{\"device\": " + nlohmann::json(device_).dump() + ", \"copy_bytes_per_s\": " + copy +
+                             ", \"lines\": [\n" + json_ + "]}\n";
+  if (format_ == "json") std::fputs(object.c_str(), stdout);
+  if (file_.empty()) return ok_status();
+  std::ofstream out(file_, std::ios::app);
+  out << object << std::flush;
+  return out ? ok_status() : environment_error("cannot write " + file_);
 }
 
 }  // namespace vortex::bench

@@ -101,7 +101,7 @@ Status bench_serve(const Options& options) {
     first.push_back(request.first_token - request.arrival);
     each.push_back((request.end - request.first_token) / (options.outputs - 1));
   }
-  Report report(options.format, stepper->device() + "; " + options.geometry + ", random weights", copy);
+  Report report(options, stepper->device(), copy);
   const auto tokens = static_cast<double>(server.served().size()) * options.outputs;
   report.add_value(policy_name(options, policy) + ": requests", static_cast<double>(first.size()), "");
   report.add_value("arrivals", options.rate, "requests/s");
@@ -111,8 +111,7 @@ Status bench_serve(const Options& options) {
   report.add_value("time to first token, P95", quantile(first, 0.95) * 1e3, "ms");
   report.add_value("time per output token, P50", quantile(each, 0.5) * 1e3, "ms");
   report.add_value("time per output token, P95", quantile(each, 0.95) * 1e3, "ms");
-  report.finish();
-  return ok_status();
+  return report.finish();
 }
 
 }  // namespace vortex::bench

@@ -84,7 +84,7 @@ Result<std::optional<vflow::Policy>> find_policy(const Options& options, const m
   const vflow::PolicySource source{module, config.dump(), options.policy, options.config};
   vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(model, options.max_context, 0));
   if (!report.policy) return candidate_error(vflow::render(report.diagnostics));
-  if (!options.kv.empty()) {  // a configuration cannot ask for fp8 yet
+  if (!options.kv.empty()) {
     VORTEX_ASSIGN(report.policy->config.kv_dtype, kv_dtype_of(options));
   }
   return std::move(report.policy);
@@ -120,6 +120,7 @@ Result<engine::CudaOptions> cuda_options(const Options& options) {
   engine::CudaOptions cuda;
   VORTEX_ASSIGN(cuda.kv_dtype, kv_dtype_of(options));
   cuda.batch_invariant = options.batch_invariant;
+  cuda.own_products = !options.cublas_only;
   return cuda;
 }
 }  // namespace

@@ -20,6 +20,27 @@ Result<StepShape> parse_shape(const std::string& text) {
   return shape;
 }
 
+// Seconds a step of each sample of a batch of equal requests.
+Result<std::vector<double>> time_steps(engine::Stepper& stepper, const Options& options) {
+  VORTEX_TRY(stepper.run(options.steps));  // warms up
+  std::vector<double> seconds;
+  for (int i = 0; i < options.samples; ++i) {
+    VORTEX_ASSIGN(const double of_sample, stepper.run(options.steps));
+    seconds.push_back(of_sample / options.steps);
+  }
+  return seconds;
+}
+
+Record record_of(const std::string& what, const std::string& shape, const std::vector<double>& seconds) {
+  Record record;
+  record.what = what;
+  record.shape = shape;
+  record.seconds = quantile(seconds, 0.5);
+  record.fastest = quantile(seconds, 0);
+  record.slowest = quantile(seconds, 1);
+  return record;
+}
+
 }  // namespace
 
 Status bench_step(const Options& options) {
@@ -29,33 +50,29 @@ Status bench_step(const Options& options) {
   VORTEX_ASSIGN(const auto stepper, make_stepper(options, model));
   VORTEX_ASSIGN(const double copy, stepper->copy_bandwidth());
   VORTEX_TRY(stepper->set_policy(policy));
-  Report report(options.format, stepper->device() + "; " + options.geometry + ", random weights", copy);
+  Report report(options, stepper->device(), copy);
   for (const std::string& text : options.shapes) {
     VORTEX_ASSIGN(const StepShape shape, parse_shape(text));
     const std::vector<int> lengths(static_cast<size_t>(shape.requests), shape.tokens);
-    VORTEX_TRY(stepper->place(lengths));
-    VORTEX_TRY(stepper->run(options.steps));  // warms up
-    std::vector<double> seconds;
-    for (int i = 0; i < options.samples; ++i) {
-      VORTEX_ASSIGN(const double of_sample, stepper->run(options.steps));
-      seconds.push_back(of_sample / options.steps);
-    }
     const int grown = options.steps * (options.samples + 2) / 2;  // at the middle of the measurement
     const std::vector<int> mean(static_cast<size_t>(shape.requests), shape.tokens + grown);
-    Record record;
-    record.what = "step";
-    record.shape = text;
-    record.policy = policy_name(options, policy);
-    record.seconds = quantile(seconds, 0.5);
-    record.fastest = quantile(seconds, 0);
-    record.slowest = quantile(seconds, 1);
-    record.bytes = static_cast<double>(engine::step_bytes(model, policy ? &*policy : nullptr, kv, mean).total());
-    record.tokens_per_second = shape.requests / record.seconds;
-    report.add(record);
+    const double bytes = static_cast<double>(engine::step_bytes(model, policy ? &*policy : nullptr, kv, mean).total());
+    std::vector<std::string> variants = {""};
+    variants.insert(variants.end(), options.without.begin(), options.without.end());
+    for (const std::string& without : variants) {
+      VORTEX_TRY(stepper->place(lengths));
+      VORTEX_TRY(stepper->leave_out(without));
+      VORTEX_ASSIGN(const std::vector<double> seconds, time_steps(*stepper, options));
+      Record record = record_of(without.empty() ? "step" : "- " + without, text, seconds);
+      record.policy = policy_name(options, policy);
+      record.bytes = bytes;  // of the whole step
+      record.tokens_per_second = shape.requests / record.seconds;
+      report.add(record);
+    }
+    VORTEX_TRY(stepper->leave_out(""));
   }
   report.note(stepper->notes());
-  report.finish();
-  return ok_status();
+  return report.finish();
 }
 
 }  // namespace vortex::bench

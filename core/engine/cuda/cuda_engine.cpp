@@ -12,6 +12,9 @@
 namespace vortex::engine {
 namespace {
 
+// Of the tokens that a request which may stop early is allowed, those that admission expects.
+constexpr double kExpectedShare = 0.5;
+
 // Adds what the device counted to the statistics of a run.
 Status add_counters(const Runner& runner, RunStats& stats) {
   VORTEX_ASSIGN(const std::vector<cuda::PageCounters> counters, runner.read_counters());
@@ -81,6 +84,22 @@ class Run {
     return free >= 0 && is_safe(std::move(needs), free);
   }
 
+  // The tokens that a request with `left` to sample at most is expected to add.
+  static int64_t expected(const Request& request, int64_t left) {
+    return request.ignore_eos ? left : static_cast<int64_t>(kExpectedShare * static_cast<double>(left));
+  }
+
+  // Is the pool expected to hold everybody to the end, the next request included?
+  bool has_room_for(const Request& next) {
+    std::vector<Growth> requests;
+    for (size_t i = 0; i < active_.size(); ++i) {
+      requests.push_back({host().lengths[i], expected(requests_[active_[i].index], host().remaining[i])});
+    }
+    const auto prompt = static_cast<int64_t>(next.prompt.size());
+    requests.push_back({prompt, expected(next, next.max_new_tokens - 1)});
+    return active_.empty() || peak_pages(std::move(requests), runner_.pool().block()) <= runner_.pool().pages();
+  }
+
   Status admit() {
     const Stopwatch watch(stats_.prefill_seconds);
     while (next_ < requests_.size() && static_cast<int>(active_.size()) < runner_.options().max_batch) {
@@ -88,7 +107,7 @@ class Run {
       const auto prompt = static_cast<int64_t>(request.prompt.size());
       // The last token that is sampled is never fed.
       const PageNeed need{blocks_for(prompt), blocks_for(prompt + request.max_new_tokens - 1)};
-      if (!safe(std::vector<int>(active_.size(), 0), &need)) return ok_status();
+      if (!has_room_for(request) || !safe(std::vector<int>(active_.size(), 0), &need)) return ok_status();
       VORTEX_TRY(start(request));
       free_pages_ -= need.held;
       active_.push_back({next_++, need.longest, 0});

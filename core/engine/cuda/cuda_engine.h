@@ -21,6 +21,7 @@ struct CudaOptions {
   // Only matrix-product algorithms that give the same bits at every batch size, and attention that never splits a row
   // over multiprocessors: a request's tokens then depend on nothing but the request. Costs speed where rows are few.
   bool batch_invariant = true;
+  bool own_products = true;            // matrix products by our kernel too, where it is faster than cuBLASLt
   int steps_per_replay = 8;            // decode steps between two looks of the host
   std::filesystem::path kernel_cache;  // compiled policies by hash; empty: not kept
 };
@@ -36,6 +37,10 @@ struct CudaDevice {
 // The device, if there is one that the kernels run on (compute capability 9.0); otherwise the environment's error that
 // says why not.
 Result<CudaDevice> find_cuda_device(int device = 0);
+
+// Could make_cuda_engine() and set_policy() take these on a machine that has the device? Says what the kernels do not
+// cover, as the candidate's fault. Needs no device.
+Status cuda_supports(const model::ModelConfig& model, const EngineOptions& options, const vflow::Policy* policy);
 
 // An Engine (engine.h) on the device. `options.threads` is not used; kv_memory_bytes 0 takes what max_batch requests of
 // max_context tokens need, at most what is free. Models and policies whose shapes the kernels do not cover are the

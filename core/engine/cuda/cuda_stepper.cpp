@@ -79,8 +79,24 @@ class CudaStepper final : public Stepper {
     VORTEX_TRY(runner_->synchronize());
     const double seconds = now() - start;
     VORTEX_TRY(runner_->slots().download(runner_->stream()));
-    if (resident_lengths() != lengths) return internal_error("a request did not decode as many steps as it was told");
+    if (grows_ && resident_lengths() != lengths)
+      return internal_error("a request did not decode as many steps as it was told");
     return seconds;
+  }
+
+  Status leave_out(const std::string& stage) override {
+    const std::optional<Stage> found = find_stage(stage);
+    if (!found && !stage.empty()) {
+      std::string names;
+      for (const std::string_view name : kStageNames) names += (names.empty() ? "" : ", ") + std::string(name);
+      return candidate_error("a step has no stage \"" + stage + "\"", "it has " + names);
+    }
+    runner_->leave_out(std::nullopt);
+    grows_ = true;
+    if (found && residents_ > 0) VORTEX_TRY(run(1));  // leaves behind what the stage would write
+    runner_->leave_out(found);
+    grows_ = found != Stage::kPlanning;
+    return ok_status();
   }
 
   int block_size() const override { return runner_->pool().block(); }
@@ -167,6 +183,7 @@ class CudaStepper final : public Stepper {
   Rng rng_{1};
   int residents_ = 0;
   bool filled_ = false;
+  bool grows_ = true;  // do steps plan, so that requests get longer?
 };
 
 }  // namespace

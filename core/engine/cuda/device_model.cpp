@@ -13,22 +13,6 @@ namespace vortex::engine {
 namespace {
 
 constexpr size_t kAlignment = 256;  // what cuBLASLt's fastest algorithms want
-constexpr int kMaxHidden = 8192;    // of the norm kernel
-
-Status check_shape(const model::ModelConfig& c) {
-  const int group = c.num_q_heads / c.num_kv_heads;
-  const bool group_fits = group == 1 || group == 2 || group == 4 || group == 8;
-  if ((c.head_dim != 64 && c.head_dim != 128) || !group_fits) {
-    return candidate_error(
-        "the CUDA engine needs a head_dim of 64 or 128 and 1, 2, 4 or 8 query heads a kv head, not " +
-        std::to_string(c.head_dim) + " and " + std::to_string(group));
-  }
-  if (c.hidden_size % 8 != 0 || c.hidden_size > kMaxHidden || c.intermediate_size % 8 != 0) {
-    return candidate_error("the CUDA engine needs hidden_size (at most " + std::to_string(kMaxHidden) +
-                           ") and intermediate_size to be multiples of 8");
-  }
-  return ok_status();
-}
 
 // Lays out and fills the tensors of a model: once without memory, to learn the size, then with it.
 class Loader {
@@ -172,7 +156,6 @@ class Loader {
 }  // namespace
 
 Result<DeviceModel> upload_model(model::Model model, int max_context, cudaStream_t stream) {
-  VORTEX_TRY(check_shape(model.config));
   DeviceModel made;
   made.source = std::move(model);
   VORTEX_TRY(Loader(made, stream).run(max_context));

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/transfer.h"
 
 namespace vortex::engine {
@@ -18,6 +19,7 @@ constexpr int kDistinctRows = 8;                  // divides every padded number
 constexpr int kReferenceRows = 64;                // of the call that the fixed algorithm is taken from
 constexpr size_t kColdBytes = size_t{128} << 20;  // weights a trial goes through: more than twice the L2 cache
 constexpr int kReplays = 3;
+constexpr int kSmallRows = 64;  // of the kernels between timed products
 constexpr std::array kRowSizes = {8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024};
 
 Status lt_status(cublasStatus_t status, const char* what) {
@@ -28,6 +30,7 @@ Status lt_status(cublasStatus_t status, const char* what) {
 cuda::SkinnyGemm skinny(const GemmShape& shape) {
   cuda::SkinnyGemm args;
   args.fp32 = shape.fp32;
+  args.swiglu = shape.swiglu;
   args.n = shape.n;
   args.k = shape.k;
   args.rows = shape.rows;
@@ -86,8 +89,9 @@ Gemms::~Gemms() {
   if (handle_ != nullptr) cublasLtDestroy(handle_);
 }
 
-Status Gemms::create(bool batch_invariant) {
+Status Gemms::create(bool batch_invariant, bool own_products) {
   batch_invariant_ = batch_invariant;
+  own_products_ = own_products;
   VORTEX_TRY(lt_status(cublasLtCreate(&handle_), "starting"));
   VORTEX_TRY(differing_.allocate(sizeof(std::uint32_t)));
   return workspace_.allocate(kWorkspaceBytes);
@@ -107,7 +111,8 @@ Result<Gemms::PlanPtr> Gemms::plan(const GemmShape& shape) const {
   VORTEX_TRY(lt_status(cublasLtMatrixLayoutCreate(&plan->w, CUDA_R_16BF, k, n, shape.k), what));
   VORTEX_TRY(lt_status(cublasLtMatrixLayoutCreate(&plan->x, CUDA_R_16BF, k, rows, shape.k), what));
   const cudaDataType_t out = shape.fp32 ? CUDA_R_32F : CUDA_R_16BF;
-  VORTEX_TRY(lt_status(cublasLtMatrixLayoutCreate(&plan->y, out, n, rows, shape.stride), what));
+  VORTEX_TRY(
+      lt_status(cublasLtMatrixLayoutCreate(&plan->y, out, n, rows, shape.swiglu ? shape.n : shape.stride), what));
   return plan;
 }
 
@@ -131,10 +136,11 @@ Result<std::vector<Gemms::Choice>> Gemms::candidates(const Plan& plan) const {
     const cublasLtMatmulHeuristicResult_t& result = found[static_cast<size_t>(i)];
     if (result.state == CUBLAS_STATUS_SUCCESS) choices.push_back({false, {}, result.algo});
   }
-  for (const int warps : {8, 6, 4}) {
+  for (const int groups : {1, 2, 4}) {
     for (const int split : {1, 2, 4, 8}) {
-      const cuda::SkinnySchedule schedule{warps, split};
-      if (cuda::skinny_gemm_supports(skinny(plan.shape), schedule)) choices.push_back({true, schedule, {}});
+      const cuda::SkinnySchedule schedule{groups, split};
+      if (own_products_ && cuda::skinny_gemm_supports(skinny(plan.shape), schedule))
+        choices.push_back({true, schedule, {}});
     }
   }
   if (choices.empty()) {
@@ -145,7 +151,7 @@ Result<std::vector<Gemms::Choice>> Gemms::candidates(const Plan& plan) const {
 }
 
 Status Gemms::launch(const Plan& plan, const Choice& choice, const cuda::Bf16* w, const cuda::Bf16* x, void* y,
-                     cudaStream_t stream) const {
+                     cuda::Bf16* wide, cudaStream_t stream) const {
   if (choice.skinny) {
     cuda::SkinnyGemm args = skinny(plan.shape);
     args.w = w;
@@ -155,9 +161,17 @@ Status Gemms::launch(const Plan& plan, const Choice& choice, const cuda::Bf16* w
   }
   const float one = 1.0F;
   const float zero = 0.0F;
-  return lt_status(cublasLtMatmul(handle_, plan.product, &one, w, plan.w, x, plan.x, &zero, y, plan.y, y, plan.y,
-                                  &choice.algorithm, workspace_.data(), kWorkspaceBytes, stream),
-                   "multiplying");
+  const GemmShape& s = plan.shape;
+  void* product = s.swiglu ? wide : y;
+  VORTEX_TRY(lt_status(cublasLtMatmul(handle_, plan.product, &one, w, plan.w, x, plan.x, &zero, product, plan.y,
+                                      product, plan.y, &choice.algorithm, workspace_.data(), kWorkspaceBytes, stream),
+                       "multiplying"));
+  if (!s.swiglu) return ok_status();
+  return cuda_status(cuda::swiglu(wide, static_cast<cuda::Bf16*>(y), s.rows, s.n / 2, stream), "applying SwiGLU");
+}
+
+Status Gemms::launch_trial(const Plan& plan, const Choice& choice, const cuda::Bf16* w, cudaStream_t stream) const {
+  return launch(plan, choice, w, x_.as<cuda::Bf16>(), y_.data(), wide_.as<cuda::Bf16>(), stream);
 }
 
 Status Gemms::reserve(const GemmShape& shape, cudaStream_t stream) {
@@ -166,6 +180,14 @@ Status Gemms::reserve(const GemmShape& shape, cudaStream_t stream) {
   const auto y_bytes =
       static_cast<size_t>(rows) * static_cast<size_t>(shape.stride) * (shape.fp32 ? sizeof(float) : sizeof(cuda::Bf16));
   if (y_.bytes() < y_bytes) VORTEX_TRY(y_.allocate(y_bytes));
+  const size_t wide_bytes =
+      shape.swiglu ? static_cast<size_t>(rows) * static_cast<size_t>(shape.n) * sizeof(cuda::Bf16) : 0;
+  if (wide_.bytes() < wide_bytes) VORTEX_TRY(wide_.allocate(wide_bytes));
+  const size_t small_bytes = 3 * kSmallRows * static_cast<size_t>(shape.k) * sizeof(cuda::Bf16);
+  if (small_.bytes() < small_bytes) {
+    VORTEX_TRY(small_.allocate(small_bytes));
+    VORTEX_TRY(cuda_status(cudaMemsetAsync(small_.data(), 0, small_bytes, stream), "filling an operand"));
+  }
   if (x_columns_ == shape.k && x_.bytes() >= x_bytes) return ok_status();
   if (x_.bytes() < x_bytes) VORTEX_TRY(x_.allocate(x_bytes));
   x_columns_ = shape.k;
@@ -195,7 +217,7 @@ Result<Gemms::Reference*> Gemms::reference(const GemmShape& shape, const cuda::B
   });
   auto made = std::make_shared<Reference>();
   made->choice = whole == found.end() ? found.front() : *whole;
-  VORTEX_TRY(launch(*plan_of_fixed, made->choice, w, x_.as<cuda::Bf16>(), y_.data(), stream));
+  VORTEX_TRY(launch_trial(*plan_of_fixed, made->choice, w, stream));
   const size_t bytes = kDistinctRows * static_cast<size_t>(shape.stride) * (shape.fp32 ? 4 : 2);
   VORTEX_TRY(made->y.allocate(bytes));
   VORTEX_TRY(cuda_status(cudaMemcpyAsync(made->y.data(), y_.data(), bytes, cudaMemcpyDeviceToDevice, stream),
@@ -208,10 +230,10 @@ Result<bool> Gemms::agrees(const Plan& plan, const Choice& choice, const Referen
                            cudaStream_t stream) {
   const GemmShape& s = plan.shape;
   const char* what = "comparing products";
-  VORTEX_TRY(launch(plan, choice, w, x_.as<cuda::Bf16>(), y_.data(), stream));
+  VORTEX_TRY(launch_trial(plan, choice, w, stream));
   VORTEX_TRY(cuda_status(cudaMemsetAsync(differing_.data(), 0, sizeof(std::uint32_t), stream), what));
   VORTEX_TRY(cuda_status(cuda::count_differing(y_.data(), reference.y.data(), s.fp32 ? 4 : 2, s.rows, kDistinctRows,
-                                               s.n, s.stride, differing_.as<std::uint32_t>(), stream),
+                                               s.columns(), s.stride, differing_.as<std::uint32_t>(), stream),
                          what));
   std::uint32_t differing = 0;
   VORTEX_TRY(cuda_status(
@@ -220,8 +242,9 @@ Result<bool> Gemms::agrees(const Plan& plan, const Choice& choice, const Referen
   return differing == 0;
 }
 
-// Seconds of one product: the best of a few replays of a graph of many, each with other weights, so that neither the
-// host's launches nor the cache are measured.
+// Seconds of one product behind a small kernel, as in a step: what a product fetches while the small kernel runs is its
+// gain. The best of a few replays of a graph of many, each with other weights, so that neither the host's launches nor
+// the cache are measured.
 Result<double> Gemms::time(const Plan& plan, const Choice& choice, std::span<const cuda::Bf16* const> weights,
                            cudaStream_t stream) {
   const GemmShape& s = plan.shape;
@@ -230,7 +253,10 @@ Result<double> Gemms::time(const Plan& plan, const Choice& choice, std::span<con
   Graph graph;
   const Status captured = graph.capture(stream, [&]() -> Status {
     for (size_t i = 0; i < products; ++i) {
-      VORTEX_TRY(launch(plan, choice, weights[i % weights.size()], x_.as<cuda::Bf16>(), y_.data(), stream));
+      auto* small = small_.as<cuda::Bf16>();
+      VORTEX_TRY(cuda_status(cuda::swiglu(small, small + int64_t{2} * kSmallRows * s.k, kSmallRows, s.k, stream),
+                             "timing a product"));
+      VORTEX_TRY(launch_trial(plan, choice, weights[i % weights.size()], stream));
     }
     return ok_status();
   });
@@ -299,26 +325,28 @@ Status Gemms::tune(const GemmShape& shape, std::span<const cuda::Bf16* const> we
   return ok_status();
 }
 
-Status Gemms::run(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, void* y,
+Status Gemms::run(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, void* y, cuda::Bf16* wide,
                   cudaStream_t stream) const {
   const auto found = plans_.find(shape);
   if (found == plans_.end()) return internal_error("a matrix product ran before its shape was tuned");
-  return launch(*found->second, found->second->choice, w, x, y, stream);
+  return launch(*found->second, found->second->choice, w, x, y, wide, stream);
 }
 
 std::string Gemms::describe() const {
   std::string text;
   for (const auto& [shape, plan] : plans_) {
     const Choice& choice = plan->choice;
-    const std::string how = choice.skinny ? "skinny " + std::to_string(choice.schedule.warps) + " warps, split " +
+    const std::string how = choice.skinny ? "skinny " + std::to_string(choice.schedule.groups) + " groups, split " +
                                                 std::to_string(choice.schedule.split)
                                           : "cuBLASLt, split " + std::to_string(split_of(choice.algorithm));
     char line[240];
-    std::snprintf(line, sizeof(line),
-                  "%d rows, %d x %d: %.2f us, %.2f TB/s of weights by %s (cuBLASLt's best %.2f us); %d timed, %d with "
-                  "other bits\n",
-                  shape.rows, shape.n, shape.k, plan->seconds * 1e6, 2e-12 * shape.n * shape.k / plan->seconds,
-                  how.c_str(), plan->cublas_seconds * 1e6, plan->timed, plan->differing);
+    std::snprintf(
+        line, sizeof(line),
+        "%d rows, %d x %d%s: %.2f us behind a small kernel, %.2f TB/s of weights by %s (cuBLASLt's best %.2f us); "
+        "%d timed, %d with other bits\n",
+        shape.rows, shape.n, shape.k, shape.swiglu ? " and SwiGLU" : "", plan->seconds * 1e6,
+        2e-12 * shape.n * shape.k / plan->seconds, how.c_str(), plan->cublas_seconds * 1e6, plan->timed,
+        plan->differing);
     text += line;
   }
   return text;

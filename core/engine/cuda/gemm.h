@@ -17,13 +17,16 @@
 
 namespace vortex::engine {
 
-// y[row][n] = sum_k x[row][k] w[n][k], summed in fp32; x and w bf16, y bf16 or fp32.
+// y[row][n] = sum_k x[row][k] w[n][k], summed in fp32; x and w bf16, y bf16 or fp32. With `swiglu` the first half of
+// the n gates the second, as cuda::SkinnyGemm has it, and y has n / 2 columns.
 struct GemmShape {
   int n = 0;
   int k = 0;
   int rows = 0;    // of x and y
-  int stride = 0;  // elements from row to row of y, at least n
+  int stride = 0;  // elements from row to row of y, at least its columns
   bool fp32 = false;
+  bool swiglu = false;
+  int columns() const { return swiglu ? n / 2 : n; }
   auto operator<=>(const GemmShape&) const = default;
 };
 
@@ -39,15 +42,18 @@ class Gemms {
   ~Gemms();
 
   // With `batch_invariant` only algorithms are taken that give the same bits for a row whatever the number of rows:
-  // those that agree to the bit, on random operands, with one fixed algorithm of the shape (n, k).
-  Status create(bool batch_invariant);
+  // those that agree to the bit, on random operands, with one fixed algorithm of the shape (n, k). Without
+  // `own_products` only cuBLASLt's.
+  Status create(bool batch_invariant, bool own_products);
 
   // Chooses the algorithm of a shape, unless that was done before. The candidates are timed on `weights` in turn,
   // which together should be larger than L2. Synchronises the stream.
   Status tune(const GemmShape& shape, std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
 
-  // Enqueues a product whose shape has been tuned.
-  Status run(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, void* y, cudaStream_t stream) const;
+  // Enqueues a product whose shape has been tuned. `wide`, [rows][n], is room for what swiglu makes y of; without
+  // swiglu it may be null.
+  Status run(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, void* y, cuda::Bf16* wide,
+             cudaStream_t stream) const;
 
   // What was chosen, a shape a line: microseconds, candidates timed, candidates left out because their bits differ.
   std::string describe() const;
@@ -66,7 +72,8 @@ class Gemms {
   Result<PlanPtr> plan(const GemmShape& shape) const;
   Result<std::vector<Choice>> candidates(const Plan& plan) const;
   Status launch(const Plan& plan, const Choice& choice, const cuda::Bf16* w, const cuda::Bf16* x, void* y,
-                cudaStream_t stream) const;
+                cuda::Bf16* wide, cudaStream_t stream) const;
+  Status launch_trial(const Plan& plan, const Choice& choice, const cuda::Bf16* w, cudaStream_t stream) const;
   Result<double> time(const Plan& plan, const Choice& choice, std::span<const cuda::Bf16* const> weights,
                       cudaStream_t stream);
   Result<Reference*> reference(const GemmShape& shape, const cuda::Bf16* w, cudaStream_t stream);
@@ -77,9 +84,12 @@ class Gemms {
 
   cublasLtHandle_t handle_ = nullptr;
   bool batch_invariant_ = true;
+  bool own_products_ = true;
   DeviceMemory workspace_;
   DeviceMemory x_;  // random operand of the trials, kDistinctRows rows over and over
   DeviceMemory y_;
+  DeviceMemory wide_;   // of the trials, as run() has it
+  DeviceMemory small_;  // what the kernels between the trials read and write
   DeviceMemory differing_;
   int x_columns_ = 0;
   std::map<GemmShape, PlanPtr> plans_;

@@ -49,25 +49,37 @@ Status Activations::create(const DeviceModel& model, int rows, int head_rows) {
 
 GemmShape Layers::head_shape(int rows) const {
   const model::ModelConfig& c = model_.source.config;
-  return {c.vocab_size, c.hidden_size, padded_rows(rows), a_.logit_stride, true};
+  return {c.vocab_size, c.hidden_size, padded_rows(rows), a_.logit_stride, true, false};
+}
+
+GemmShape Layers::gate_up_shape(int rows) const {
+  const model::ModelConfig& c = model_.source.config;
+  return {2 * c.intermediate_size, c.hidden_size, padded_rows(rows), c.intermediate_size, false, true};
 }
 
 Status Layers::tune(int rows, int head_rows, cudaStream_t stream) {
   const model::ModelConfig& c = model_.source.config;
-  const auto tune = [&](const cuda::Bf16* DeviceLayer::*member, int n, int k) {
+  const auto tune = [&](const cuda::Bf16* DeviceLayer::*member, const GemmShape& of_member) {
     std::vector<const cuda::Bf16*> weights;
     for (const DeviceLayer& layer : model_.layers) weights.push_back(layer.*member);
-    return gemms_.tune(shape(n, k, rows), weights, stream);
+    return gemms_.tune(of_member, weights, stream);
   };
-  VORTEX_TRY(tune(&DeviceLayer::qkv, model_.qkv_size(), c.hidden_size));
-  VORTEX_TRY(tune(&DeviceLayer::o, c.hidden_size, model_.q_size()));
-  VORTEX_TRY(tune(&DeviceLayer::gate_up, 2 * c.intermediate_size, c.hidden_size));
-  VORTEX_TRY(tune(&DeviceLayer::down, c.hidden_size, c.intermediate_size));
+  VORTEX_TRY(tune(&DeviceLayer::qkv, shape(model_.qkv_size(), c.hidden_size, rows)));
+  VORTEX_TRY(tune(&DeviceLayer::o, shape(c.hidden_size, model_.q_size(), rows)));
+  VORTEX_TRY(tune(&DeviceLayer::gate_up, gate_up_shape(rows)));
+  VORTEX_TRY(tune(&DeviceLayer::down, shape(c.hidden_size, c.intermediate_size, rows)));
   const cuda::Bf16* const head[] = {model_.head};
   return gemms_.tune(head_shape(head_rows), head, stream);
 }
 
+Status Layers::multiply(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, cuda::Bf16* y,
+                        cudaStream_t stream) {
+  if (left_out_ == Stage::kProducts) return ok_status();
+  return gemms_.run(shape, w, x, y, a_.gate_up, stream);
+}
+
 Status Layers::norm(const cuda::Bf16* weight, const cuda::Bf16* x, int first, int rows, cudaStream_t stream) {
+  if (left_out_ == Stage::kSmall) return ok_status();
   const int width = model_.source.config.hidden_size;
   const auto offset = static_cast<int64_t>(first) * width;
   cuda::ResidualNorm args;
@@ -85,7 +97,8 @@ Status Layers::attention_inputs(int layer, int rows, cuda::KvAppend append, cuda
   const DeviceLayer& w = model_.layers[static_cast<size_t>(layer)];
   const model::ModelConfig& c = model_.source.config;
   VORTEX_TRY(norm(w.attention_norm, layer == 0 ? nullptr : a_.update, 0, rows, stream));
-  VORTEX_TRY(gemms_.run(shape(model_.qkv_size(), c.hidden_size, rows), w.qkv, a_.normed, a_.qkv, stream));
+  VORTEX_TRY(multiply(shape(model_.qkv_size(), c.hidden_size, rows), w.qkv, a_.normed, a_.qkv, stream));
+  if (left_out_ == Stage::kSmall) return ok_status();
   append.qkv = a_.qkv;
   append.bias = w.qkv_bias;
   append.q_norm = w.q_norm;
@@ -101,17 +114,15 @@ Status Layers::attention_inputs(int layer, int rows, cuda::KvAppend append, cuda
 Status Layers::attention_outputs(int layer, int rows, cudaStream_t stream) {
   const DeviceLayer& w = model_.layers[static_cast<size_t>(layer)];
   const model::ModelConfig& c = model_.source.config;
-  const int inner = c.intermediate_size;
-  VORTEX_TRY(gemms_.run(shape(c.hidden_size, model_.q_size(), rows), w.o, a_.attended, a_.update, stream));
+  VORTEX_TRY(multiply(shape(c.hidden_size, model_.q_size(), rows), w.o, a_.attended, a_.update, stream));
   VORTEX_TRY(norm(w.mlp_norm, a_.update, 0, rows, stream));
-  VORTEX_TRY(gemms_.run(shape(2 * inner, c.hidden_size, rows), w.gate_up, a_.normed, a_.gate_up, stream));
-  VORTEX_TRY(cuda_status(cuda::swiglu(a_.gate_up, a_.inner, rows, inner, stream), "applying SwiGLU"));
-  return gemms_.run(shape(c.hidden_size, inner, rows), w.down, a_.inner, a_.update, stream);
+  VORTEX_TRY(multiply(gate_up_shape(rows), w.gate_up, a_.normed, a_.inner, stream));
+  return multiply(shape(c.hidden_size, c.intermediate_size, rows), w.down, a_.inner, a_.update, stream);
 }
 
 Status Layers::head(int first, int rows, cudaStream_t stream) {
   VORTEX_TRY(norm(model_.final_norm, a_.update, first, rows, stream));
-  return gemms_.run(head_shape(rows), model_.head, a_.normed, a_.logits, stream);
+  return gemms_.run(head_shape(rows), model_.head, a_.normed, a_.logits, nullptr, stream);
 }
 
 }  // namespace vortex::engine

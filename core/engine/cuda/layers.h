@@ -7,6 +7,7 @@
 #include "core/engine/cuda/device.h"
 #include "core/engine/cuda/device_model.h"
 #include "core/engine/cuda/gemm.h"
+#include "core/engine/cuda/stages.h"
 #include "kernels/cuda/append.h"
 
 namespace vortex::engine {
@@ -43,14 +44,21 @@ class Layers {
   // Logits of rows [first, first + rows), put into rows 0...
   Status head(int first, int rows, cudaStream_t stream);
 
+  // For profiles: nothing of this stage is enqueued.
+  void leave_out(std::optional<Stage> stage) { left_out_ = stage; }
+
  private:
-  GemmShape shape(int n, int k, int rows) const { return {n, k, padded_rows(rows), n, false}; }
+  Status multiply(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, cuda::Bf16* y, cudaStream_t stream);
+
+  static GemmShape shape(int n, int k, int rows) { return {n, k, padded_rows(rows), n, false, false}; }
+  GemmShape gate_up_shape(int rows) const;
   GemmShape head_shape(int rows) const;
   Status norm(const cuda::Bf16* weight, const cuda::Bf16* x, int first, int rows, cudaStream_t stream);
 
   const DeviceModel& model_;
   Gemms& gemms_;
   Activations& a_;
+  std::optional<Stage> left_out_;
 };
 
 }  // namespace vortex::engine

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <string>
 
-#include "core/engine/requests.h"
+#include "core/engine/cuda/support.h"
 #include "kernels/cuda/plan.h"
 #include "kernels/cuda/sampler.h"
 #include "kernels/cuda/step.h"
@@ -13,41 +13,8 @@
 namespace vortex::engine {
 namespace {
 
-constexpr int kDenseBlockSize = 16;  // of the pool while no policy says otherwise
-constexpr int kTileTokens = 16;      // of the attention kernel
-
+constexpr int kDenseBlockSize = 16;    // of the pool while no policy says otherwise
 constexpr double kSpareMemory = 0.04;  // of what is free, kept for graphs and workspaces
-constexpr std::array kBatchSizes = {1,  2,   4,   8,   16,  24,  32,  40,  48,  56,  64,  72,  80,  88,
-                                    96, 104, 112, 120, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512};
-
-Status check_options(const model::ModelConfig& model, const EngineOptions& options) {
-  if (options.max_context < 1 || options.max_context > model.max_position_embeddings) {
-    return candidate_error("max_context must be from 1 to the model's " +
-                           std::to_string(model.max_position_embeddings) + " positions, not " +
-                           std::to_string(options.max_context));
-  }
-  if (options.max_batch < 1 || options.max_batch > kBatchSizes.back()) {
-    return candidate_error("max_batch must be from 1 to " + std::to_string(kBatchSizes.back()) + " on CUDA, not " +
-                           std::to_string(options.max_batch));
-  }
-  if (model.eos_token_ids.size() > cuda::kMaxStopTokens) {
-    return candidate_error("the CUDA engine takes at most " + std::to_string(cuda::kMaxStopTokens) + " stop tokens");
-  }
-  return ok_status();
-}
-
-Status check_policy_fits(const vflow::Policy& policy, const model::ModelConfig& model) {
-  VORTEX_TRY(check_traced_for(policy, model));
-  if (policy.config.block_size % kTileTokens != 0) {
-    return candidate_error("the CUDA engine needs vortex_block_size to be a multiple of " +
-                           std::to_string(kTileTokens) + ", not " + std::to_string(policy.config.block_size));
-  }
-  if (!kv_type_of(policy.config.kv_dtype)) {
-    return candidate_error("kv_cache_dtype " + std::string(vflow::dtype_name(policy.config.kv_dtype)) +
-                           " is not supported by the CUDA engine: use bfloat16 or an fp8 type");
-  }
-  return ok_status();
-}
 
 // Does forward_cache write every field of the policy?
 bool writes_every_field(const vflow::Program& program) {
@@ -69,7 +36,7 @@ size_t ints(int64_t count) { return static_cast<size_t>(count) * sizeof(std::int
 
 Result<std::unique_ptr<Runner>> Runner::make(model::Model model, const EngineOptions& options,
                                              const CudaOptions& cuda) {
-  VORTEX_TRY(check_options(model.config, options));
+  VORTEX_TRY(cuda_supports(model.config, options, nullptr));
   VORTEX_ASSIGN(const CudaDevice device, find_cuda_device(cuda.device));
   VORTEX_TRY(cuda_status(cudaSetDevice(cuda.device), "choosing the device"));
   std::unique_ptr<Runner> runner(new Runner(options, cuda));
@@ -81,7 +48,7 @@ Result<std::unique_ptr<Runner>> Runner::make(model::Model model, const EngineOpt
 Status Runner::create(model::Model model) {
   VORTEX_TRY(stream_.create());
   VORTEX_ASSIGN(model_, upload_model(std::move(model), options_.max_context, stream_.get()));
-  VORTEX_TRY(gemms_.create(cuda_.batch_invariant));
+  VORTEX_TRY(gemms_.create(cuda_.batch_invariant, cuda_.own_products));
   VORTEX_TRY(activations_.create(model_, std::max(options_.max_batch, kPromptChunk), options_.max_batch));
   layers_.emplace(model_, gemms_, activations_);
   VORTEX_TRY(slots_.create(options_.max_batch));
@@ -99,7 +66,7 @@ Status Runner::create(model::Model model) {
 }
 
 Result<DevicePolicy> Runner::compile(const vflow::Policy& policy) const {
-  VORTEX_TRY(check_policy_fits(policy, model_.source.config));
+  VORTEX_TRY(cuda_supports(model_.source.config, options_, &policy));
   DevicePolicy made;
   made.policy = policy;
   made.zeroes_pages = !writes_every_field(policy.program);
@@ -181,7 +148,7 @@ Status Runner::reset(uint64_t scatter_seed) {
 }
 
 int Runner::capacity_for(int slots) const {
-  const auto size = std::lower_bound(kBatchSizes.begin(), kBatchSizes.end(), slots);
+  const auto size = std::lower_bound(kCudaBatchSizes.begin(), kCudaBatchSizes.end(), slots);
   return std::min(*size, options_.max_batch);
 }
 
@@ -203,6 +170,12 @@ Status Runner::replay(int capacity) {
 Status Runner::step_eagerly(int capacity, const LayerHook& hook) {
   VORTEX_TRY(layers_->tune(capacity, capacity, stream_.get()));
   return enqueue_step(capacity, &hook);
+}
+
+void Runner::leave_out(std::optional<Stage> stage) {
+  graphs_.clear();
+  left_out_ = stage;
+  layers_->leave_out(stage);
 }
 
 cuda::PageTable Runner::table(const std::int32_t* lengths) const {
@@ -236,7 +209,9 @@ Status Runner::begin_step(int capacity) {
   plan.num_requests = capacity;
   plan.max_blocks = max_blocks_;
   plan.block = pool_.block();
-  VORTEX_TRY(cuda_status(cuda::plan_step(plan, stream_.get()), "planning a step"));
+  if (left_out_ != Stage::kPlanning) {
+    VORTEX_TRY(cuda_status(cuda::plan_step(plan, stream_.get()), "planning a step"));
+  }
   cuda::EmbedRows embed;
   embed.table = model_.embedding;
   embed.tokens = slots.next_tokens;
@@ -325,9 +300,12 @@ cuda::EndStep Runner::end_of(int first, int count, const std::uint8_t* granted) 
 Status Runner::finish_step(int capacity) {
   const model::ModelConfig& c = model_.source.config;
   const auto* granted = granted_.as<std::uint8_t>();
-  VORTEX_TRY(layers_->head(0, capacity, stream_.get()));
-  VORTEX_TRY(sample(0, capacity, granted));
+  if (left_out_ != Stage::kHead) {
+    VORTEX_TRY(layers_->head(0, capacity, stream_.get()));
+    VORTEX_TRY(sample(0, capacity, granted));
+  }
   VORTEX_TRY(cuda_status(cuda::end_step(end_of(0, capacity, granted), stream_.get()), "ending a step"));
+  if (left_out_ == Stage::kPlanning) return ok_status();
   cuda::CountPages count;
   count.step_lengths = step_lengths_.as<std::int32_t>();
   count.counts = counts_.as<std::int32_t>();
@@ -352,8 +330,8 @@ Status Runner::enqueue_step(int capacity, const LayerHook* hook) {
     append.table = table(step_lengths_.as<std::int32_t>());
     if (sparse && policy_.fused != nullptr) append.summary = policy_.fused->summary(pool_.layer(layer));
     VORTEX_TRY(layers_->attention_inputs(layer, capacity, append, stream_.get()));
-    if (sparse) VORTEX_TRY(select(layer, capacity));
-    VORTEX_TRY(attend(layer, capacity, sparse));
+    if (sparse && left_out_ != Stage::kSelect) VORTEX_TRY(select(layer, capacity));
+    if (left_out_ != Stage::kAttention) VORTEX_TRY(attend(layer, capacity, sparse));
     if (hook != nullptr && *hook) VORTEX_TRY((*hook)(layer));
     VORTEX_TRY(layers_->attention_outputs(layer, capacity, stream_.get()));
   }

@@ -19,6 +19,7 @@
 #include "core/engine/cuda/gemm.h"
 #include "core/engine/cuda/layers.h"
 #include "core/engine/cuda/slots.h"
+#include "core/engine/cuda/stages.h"
 #include "core/engine/engine.h"
 #include "core/engine/prefix.h"
 #include "core/vflow/policy.h"
@@ -69,6 +70,8 @@ class Runner {
   // One decode step of slots [0, capacity).
   Status replay(int capacity);
   Status step_eagerly(int capacity, const LayerHook& hook);
+  // For profiles: steps prepared from now on lack this stage. What it would have written stays as it was.
+  void leave_out(std::optional<Stage> stage);
 
   // Fills the pages of the idle slot `slot`, whose sampling members are set on the host, with a prompt: computed, or
   // from a snapshot. Samples the first token. Sends the slots' state before and fetches it afterwards; the caller has
@@ -153,6 +156,7 @@ class Runner {
   DeviceMemory chunk_rows_;    // requests, positions: [2][row]
   DeviceMemory image_;         // one layer of a snapshot
   std::map<int, Graph> graphs_;
+  std::optional<Stage> left_out_;
 };
 
 }  // namespace vortex::engine

@@ -23,6 +23,11 @@ for windows in 0 4; do
     --windows "$windows" --steps 4 --format json |
     check "trace with $windows windows" 'lines[0]["shape"] == "10 requests" and lines[0]["tokens_per_s"] > 0'
 done
+# The schedule keeps to the pool, here one of 80 pages, and plans every token once.
+"$bench" trace "${common[@]}" --requests 30 --mean-output 200 --longest-output 500 --prompt 40 --windows 3 --steps 2 \
+  --kv-gb 0.00262144 --format json |
+  check "trace on a small pool" '(v := {line["name"]: line["value"] for line in lines[1:]}) and
+    v["pages of the pool"] == 80 >= v["most of them held"] > 60 and v["tokens"] / v["decode steps"] > 2'
 "$bench" serve-sim "${common[@]}" --requests 5 --outputs 10 --prompt 100 --rate 100 --format json |
   check serve-sim 'all(line["value"] > 0 for line in lines) and len(lines) == 8'
 if message=$("$bench" step 2x9999 "${common[@]}" 2>&1 >/dev/null); then echo "a request beyond the context was taken" >&2; exit 1; fi

@@ -202,6 +202,29 @@ TEST(Schedule, SafeMeansSomeOrderWorks) {
   EXPECT_TRUE(is_safe({{2, 6}, {3, 4}}, 1));
 }
 
+// Everybody adds a token a step: the bound holds at every step, and is not far above the worst one.
+TEST(Schedule, PeakPagesBoundsWhatIsHeld) {
+  EXPECT_EQ(peak_pages({}, 16), 0);
+  EXPECT_EQ(peak_pages({{16, 16}}, 16), 2);
+  Rng rng(6);
+  for (int round = 0; round < 500; ++round) {
+    std::vector<Growth> requests;
+    for (int count = rng.between(1, 6); count > 0; --count)
+      requests.push_back({rng.between(1, 60), rng.between(0, 90)});
+    int64_t worst = 0;
+    for (int64_t step = 0; step <= 90; ++step) {
+      int64_t held = 0;
+      for (const Growth& request : requests) {
+        if (request.more >= step) held += (request.tokens + step + 15) / 16;
+      }
+      worst = std::max(worst, held);
+    }
+    const int64_t peak = peak_pages(requests, 16);
+    EXPECT_GE(peak, worst);
+    EXPECT_LE(peak, worst + static_cast<int64_t>(requests.size()));
+  }
+}
+
 TEST(Schedule, SafeAgreesWithTryingEveryOrder) {
   Rng rng(5);
   int safe = 0;
