@@ -41,9 +41,10 @@ class Gemms {
   Gemms& operator=(const Gemms&) = delete;
   ~Gemms();
 
-  // With `batch_invariant` only algorithms are taken that give the same bits for a row whatever the number of rows:
-  // those that agree to the bit, on random operands, with one fixed algorithm of the shape (n, k). Without
-  // `own_products` only cuBLASLt's.
+  // With `batch_invariant` only algorithms are taken that give the same bits for a row whatever the number of rows: for
+  // few rows our kernel with one split of k, where it covers the shape (n, k), which is so by construction; otherwise
+  // those that agree to the bit, on random operands, with one fixed algorithm of the shape. Without `own_products`
+  // only cuBLASLt's.
   Status create(bool batch_invariant, bool own_products);
 
   // Chooses the algorithm of a shape, unless that was done before. The candidates are timed on `weights` in turn,
@@ -76,7 +77,9 @@ class Gemms {
   Status launch_trial(const Plan& plan, const Choice& choice, const cuda::Bf16* w, cudaStream_t stream) const;
   Result<double> time(const Plan& plan, const Choice& choice, std::span<const cuda::Bf16* const> weights,
                       cudaStream_t stream);
-  Result<Reference*> reference(const GemmShape& shape, const cuda::Bf16* w, cudaStream_t stream);
+  Result<Reference*> reference(const GemmShape& shape, std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
+  Result<Choice> fixed_choice(const Plan& plan, bool ours, std::span<const cuda::Bf16* const> weights,
+                              cudaStream_t stream);
   Result<bool> agrees(const Plan& plan, const Choice& choice, const Reference& reference, const cuda::Bf16* w,
                       cudaStream_t stream);
   Status reserve(const GemmShape& shape, cudaStream_t stream);
@@ -93,7 +96,7 @@ class Gemms {
   DeviceMemory differing_;
   int x_columns_ = 0;
   std::map<GemmShape, PlanPtr> plans_;
-  std::map<std::tuple<int, int, int, bool>, std::shared_ptr<Reference>> references_;
+  std::map<std::tuple<int, int, int, bool, bool, bool>, std::shared_ptr<Reference>> references_;
 };
 
 }  // namespace vortex::engine
