@@ -130,9 +130,15 @@ cudaError_t launch(const ScoreAndSelect& a, const SelectionRule& rule, const Sel
   return launch_early(kernel, dim3(rows), kThreads, shared_bytes, stream, a, rule, out);
 }
 
+// Up to this many rows two large blocks a multiprocessor hold them all at once, and have more loads in flight than four
+// small ones that are not all there (measured on an H100: 3 % of a whole step at 256 rows; at 512 rows 5 % lost).
+constexpr int kFewRows = 384;
+
 template <int kDim>
 cudaError_t launch_blocks(const ScoreAndSelect& a, const SelectionRule& rule, const SelectionOutput& out,
                           cudaStream_t stream) {
+  const bool few = rule.num_requests * rule.num_kv_heads <= kFewRows;
+  if (a.max_blocks <= 2048 && few) return launch<kDim, 4, 512>(a, rule, out, stream);
   if (a.max_blocks <= 2048) return launch<kDim, 8, 256>(a, rule, out, stream);
   if (a.max_blocks <= 8192) return launch<kDim, 16, 512>(a, rule, out, stream);
   return launch<kDim, 64, 512>(a, rule, out, stream);
