@@ -11,7 +11,7 @@ policy=(--policy examples/policies/block_topk.py --pages 6)
 check() {
   python3 -c "import json, sys
 lines = json.load(sys.stdin)['lines']
-assert $2, lines" || { echo "$1: wrong output" >&2; exit 1; }
+assert ($2), lines" || { echo "$1: wrong output" >&2; exit 1; }
   echo "$1: ok"
 }
 "$bench" step 2x300 "${common[@]}" --steps 2 --samples 3 --format json |
