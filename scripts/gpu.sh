@@ -108,7 +108,7 @@ part() {
       bench trace-topk-64 60 trace "${some[@]}" "${aime[@]}"
       bench trace-topk-fp8-64 60 trace "${some[@]}" "${aime[@]}" --kv fp8_e4m3 ;;
     check)
-      local small=(--requests 120 --mean-output 1000 --longest-output 2500 --max-batch 64 --max-context 2816 --kv-gb 6)
+      local small=(--requests 120 --mean-output 1000 --longest-output 2500 --max-batch 64 --max-context 2816 --kv-gb 22)
       bench check-estimate 40 trace "${small[@]}" "${aime[@]}" --windows 32
       bench check-run 60 trace "${small[@]}" "${aime[@]}" --windows 0 --warm-up ;;
     serve)

@@ -15,8 +15,8 @@ namespace {
 
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;
 constexpr int kCandidates = 24;
-constexpr int kDistinctRows = 8;                  // divides every padded number of rows
-constexpr int kReferenceRows = 64;                // of the call that the fixed algorithm is taken from
+constexpr int kReferenceRows = 64;   // of the call that the fixed algorithm is taken from, and distinct rows of trials
+constexpr size_t kTrialWeights = 4;  // layers whose weights the bits of two algorithms are compared on
 constexpr size_t kColdBytes = size_t{128} << 20;  // weights a trial goes through: more than twice the L2 cache
 constexpr int kReplays = 3;
 constexpr int kSmallRows = 64;  // of the kernels between timed products
@@ -38,9 +38,32 @@ cuda::SkinnyGemm skinny(const GemmShape& shape) {
   return args;
 }
 
+// As many rows at a time as our kernel takes.
+Status launch_skinny(const GemmShape& shape, const cuda::SkinnySchedule& schedule, const cuda::Bf16* w,
+                     const cuda::Bf16* x, void* y, cudaStream_t stream) {
+  const size_t element = shape.fp32 ? sizeof(float) : sizeof(cuda::Bf16);
+  for (int row = 0; row < shape.rows; row += cuda::kMaxSkinnyRows) {
+    cuda::SkinnyGemm args = skinny(shape);
+    args.rows = std::min(shape.rows - row, cuda::kMaxSkinnyRows);
+    args.w = w;
+    args.x = x + int64_t{row} * shape.k;
+    args.y = static_cast<char*>(y) + static_cast<size_t>(row) * static_cast<size_t>(shape.stride) * element;
+    VORTEX_TRY(cuda_status(cuda::skinny_gemm(args, schedule, stream), "multiplying"));
+  }
+  return ok_status();
+}
+
 // Has our kernel a schedule for this shape?
 bool covered(const GemmShape& shape) {
   return cuda::skinny_gemm_supports(skinny(shape), {2, 1}) || cuda::skinny_gemm_supports(skinny(shape), {1, 1});
+}
+
+// The split of k that keeps an H100's 132 multiprocessors busy with the fewest sums to add.
+int few_rows_split(const GemmShape& shape) {
+  constexpr int kBlocks = 128;
+  int split = 1;
+  while (split < 8 && shape.n / 64 * split < kBlocks && shape.k / 64 >= 2 * split) split *= 2;
+  return split;
 }
 
 int split_of(const cublasLtMatmulAlgo_t& algorithm) {
@@ -86,7 +109,7 @@ struct Gemms::Plan {
 // The fixed algorithm of a shape (n, k) and what it gives for the distinct rows.
 struct Gemms::Reference {
   Choice choice;
-  DeviceMemory y;  // [kDistinctRows][stride]
+  std::vector<DeviceMemory> y;  // [kReferenceRows][stride], of each of the first kTrialWeights weights
 };
 
 Gemms::~Gemms() {
@@ -157,13 +180,7 @@ Result<std::vector<Gemms::Choice>> Gemms::candidates(const Plan& plan) const {
 
 Status Gemms::launch(const Plan& plan, const Choice& choice, const cuda::Bf16* w, const cuda::Bf16* x, void* y,
                      cuda::Bf16* wide, cudaStream_t stream) const {
-  if (choice.skinny) {
-    cuda::SkinnyGemm args = skinny(plan.shape);
-    args.w = w;
-    args.x = x;
-    args.y = y;
-    return cuda_status(cuda::skinny_gemm(args, choice.schedule, stream), "multiplying");
-  }
+  if (choice.skinny) return launch_skinny(plan.shape, choice.schedule, w, x, y, stream);
   const float one = 1.0F;
   const float zero = 0.0F;
   const GemmShape& s = plan.shape;
@@ -197,8 +214,8 @@ Status Gemms::reserve(const GemmShape& shape, cudaStream_t stream) {
   if (x_.bytes() < x_bytes) VORTEX_TRY(x_.allocate(x_bytes));
   x_columns_ = shape.k;
   const auto row_bytes = static_cast<size_t>(shape.k) * sizeof(cuda::Bf16);
-  const size_t period = kDistinctRows * row_bytes;
-  VORTEX_TRY(cuda_status(cuda::fill_random(x_.data(), cuda::FillType::bf16, kDistinctRows * int64_t{shape.k},
+  const size_t period = kReferenceRows * row_bytes;
+  VORTEX_TRY(cuda_status(cuda::fill_random(x_.data(), cuda::FillType::bf16, kReferenceRows * int64_t{shape.k},
                                            static_cast<uint64_t>(shape.k), 0.0F, 1.0F, stream),
                          "filling an operand"));
   for (size_t at = period; at < x_.bytes(); at += period) {
@@ -209,28 +226,15 @@ Status Gemms::reserve(const GemmShape& shape, cudaStream_t stream) {
   return ok_status();
 }
 
-// The fixed algorithm, among those for kReferenceRows rows: our fastest schedule, or the first of cuBLASLt's that does
-// not split k.
-Result<Gemms::Choice> Gemms::fixed_choice(const Plan& plan, bool ours, std::span<const cuda::Bf16* const> weights,
-                                          cudaStream_t stream) {
+// The fixed algorithm, among those for kReferenceRows rows: ours, or the first of cuBLASLt's that does not split k.
+// Both follow from the shape alone: what a timing chose might differ from one engine to the next.
+Result<Gemms::Choice> Gemms::fixed_choice(const Plan& plan, bool ours) const {
   VORTEX_ASSIGN(const auto found, candidates(plan));
-  if (!ours) {
-    const auto whole = std::find_if(found.begin(), found.end(), [](const Choice& choice) {
-      return !choice.skinny && split_of(choice.algorithm) <= 1;
-    });
-    return whole == found.end() ? found.front() : *whole;
-  }
-  Choice fastest = found.back();
-  double least = std::numeric_limits<double>::max();
-  for (const Choice& choice : found) {
-    if (!choice.skinny) continue;
-    VORTEX_ASSIGN(const double seconds, time(plan, choice, weights, stream));
-    if (seconds < least) {
-      least = seconds;
-      fastest = choice;
-    }
-  }
-  return fastest;
+  const int split = few_rows_split(plan.shape);
+  const auto fixed = std::find_if(found.begin(), found.end(), [&](const Choice& choice) {
+    return ours ? choice.skinny && choice.schedule.split == split : !choice.skinny && split_of(choice.algorithm) <= 1;
+  });
+  return fixed == found.end() ? found.front() : *fixed;
 }
 
 Result<Gemms::Reference*> Gemms::reference(const GemmShape& shape, std::span<const cuda::Bf16* const> weights,
@@ -242,25 +246,30 @@ Result<Gemms::Reference*> Gemms::reference(const GemmShape& shape, std::span<con
   if (slot != nullptr) return slot.get();
   VORTEX_ASSIGN(const PlanPtr plan_of_fixed, plan(fixed));
   auto made = std::make_shared<Reference>();
-  VORTEX_ASSIGN(made->choice, fixed_choice(*plan_of_fixed, ours, weights, stream));
-  VORTEX_TRY(launch_trial(*plan_of_fixed, made->choice, weights.front(), stream));
-  const size_t bytes = kDistinctRows * static_cast<size_t>(shape.stride) * (shape.fp32 ? 4 : 2);
-  VORTEX_TRY(made->y.allocate(bytes));
-  VORTEX_TRY(cuda_status(cudaMemcpyAsync(made->y.data(), y_.data(), bytes, cudaMemcpyDeviceToDevice, stream),
-                         "keeping a reference product"));
+  VORTEX_ASSIGN(made->choice, fixed_choice(*plan_of_fixed, ours));
+  const size_t bytes = kReferenceRows * static_cast<size_t>(shape.stride) * (shape.fp32 ? 4 : 2);
+  for (const cuda::Bf16* w : weights.first(std::min(weights.size(), kTrialWeights))) {
+    VORTEX_TRY(launch_trial(*plan_of_fixed, made->choice, w, stream));
+    VORTEX_TRY(made->y.emplace_back().allocate(bytes));
+    VORTEX_TRY(cuda_status(cudaMemcpyAsync(made->y.back().data(), y_.data(), bytes, cudaMemcpyDeviceToDevice, stream),
+                           "keeping a reference product"));
+  }
   slot = std::move(made);
   return slot.get();
 }
 
-Result<bool> Gemms::agrees(const Plan& plan, const Choice& choice, const Reference& reference, const cuda::Bf16* w,
-                           cudaStream_t stream) {
+Result<bool> Gemms::agrees(const Plan& plan, const Choice& choice, const Reference& reference,
+                           std::span<const cuda::Bf16* const> weights, cudaStream_t stream) {
   const GemmShape& s = plan.shape;
   const char* what = "comparing products";
-  VORTEX_TRY(launch_trial(plan, choice, w, stream));
   VORTEX_TRY(cuda_status(cudaMemsetAsync(differing_.data(), 0, sizeof(std::uint32_t), stream), what));
-  VORTEX_TRY(cuda_status(cuda::count_differing(y_.data(), reference.y.data(), s.fp32 ? 4 : 2, s.rows, kDistinctRows,
-                                               s.columns(), s.stride, differing_.as<std::uint32_t>(), stream),
-                         what));
+  for (size_t i = 0; i < std::min(reference.y.size(), weights.size()); ++i) {
+    VORTEX_TRY(launch_trial(plan, choice, weights[i], stream));
+    VORTEX_TRY(cuda_status(cuda::count_differing(y_.data(), reference.y[i].data(), s.fp32 ? 4 : 2, s.rows,
+                                                 std::min(s.rows, kReferenceRows), s.columns(), s.stride,
+                                                 differing_.as<std::uint32_t>(), stream),
+                           what));
+  }
   std::uint32_t differing = 0;
   VORTEX_TRY(cuda_status(
       cudaMemcpyAsync(&differing, differing_.data(), sizeof(differing), cudaMemcpyDeviceToHost, stream), what));
@@ -308,6 +317,18 @@ Result<double> Gemms::time(const Plan& plan, const Choice& choice, std::span<con
   return static_cast<double>(best) * 1e-3 / static_cast<double>(products);
 }
 
+// Where nothing agrees with the fixed algorithm of a shape of many rows: our kernel, some rows at a time.
+Status Gemms::fall_back(Plan& plan, std::span<const cuda::Bf16* const> weights, cudaStream_t stream) {
+  GemmShape few = plan.shape;
+  few.rows = std::min(few.rows, kReferenceRows);
+  if (!own_products_ || !covered(few)) return ok_status();
+  VORTEX_ASSIGN(const Reference* narrow, reference(few, weights, stream));
+  plan.choice = narrow->choice;
+  VORTEX_ASSIGN(plan.seconds, time(plan, plan.choice, weights, stream));
+  ++plan.timed;
+  return ok_status();
+}
+
 Status Gemms::choose(Plan& plan, std::span<const cuda::Bf16* const> weights, cudaStream_t stream) {
   VORTEX_TRY(reserve(plan.shape, stream));
   Reference* fixed = nullptr;
@@ -321,7 +342,7 @@ Status Gemms::choose(Plan& plan, std::span<const cuda::Bf16* const> weights, cud
       // That two algorithms agree on random operands does not prove that they always do; one split of k does.
       const bool ours = fixed->choice.skinny;
       if (ours && (!choice.skinny || choice.schedule.split != fixed->choice.schedule.split)) return ok_status();
-      VORTEX_ASSIGN(const bool same, agrees(plan, choice, *fixed, weights.front(), stream));
+      VORTEX_ASSIGN(const bool same, agrees(plan, choice, *fixed, weights, stream));
       if (!same) {
         ++plan.differing;
         return ok_status();
@@ -337,7 +358,7 @@ Status Gemms::choose(Plan& plan, std::span<const cuda::Bf16* const> weights, cud
     return ok_status();
   };
   for (const Choice& choice : found) VORTEX_TRY(consider(choice));
-  if (plan.timed == 0) VORTEX_TRY(consider(fixed->choice));
+  if (plan.timed == 0) VORTEX_TRY(fall_back(plan, weights, stream));
   if (plan.timed == 0) {
     return internal_error("no algorithm gives the same bits at " + std::to_string(plan.shape.rows) + " rows as at " +
                           std::to_string(kReferenceRows) + " for a product of " + std::to_string(plan.shape.n) +

@@ -41,10 +41,11 @@ class Gemms {
   Gemms& operator=(const Gemms&) = delete;
   ~Gemms();
 
-  // With `batch_invariant` only algorithms are taken that give the same bits for a row whatever the number of rows: for
-  // few rows our kernel with one split of k, where it covers the shape (n, k), which is so by construction; otherwise
-  // those that agree to the bit, on random operands, with one fixed algorithm of the shape. Without `own_products`
-  // only cuBLASLt's.
+  // With `batch_invariant` only algorithms are taken that give the same bits for a row whatever the number of rows, up
+  // to cuda::kMaxSkinnyRows and, apart from that, beyond. Up to it that is our kernel with one split of k, where it
+  // covers the shape (n, k), which is so by construction; otherwise those that agree to the bit, on random operands,
+  // with one fixed algorithm of the shape, or else our kernel, some rows at a time. Without `own_products` only
+  // cuBLASLt's.
   Status create(bool batch_invariant, bool own_products);
 
   // Chooses the algorithm of a shape, unless that was done before. The candidates are timed on `weights` in turn,
@@ -78,18 +79,18 @@ class Gemms {
   Result<double> time(const Plan& plan, const Choice& choice, std::span<const cuda::Bf16* const> weights,
                       cudaStream_t stream);
   Result<Reference*> reference(const GemmShape& shape, std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
-  Result<Choice> fixed_choice(const Plan& plan, bool ours, std::span<const cuda::Bf16* const> weights,
-                              cudaStream_t stream);
-  Result<bool> agrees(const Plan& plan, const Choice& choice, const Reference& reference, const cuda::Bf16* w,
-                      cudaStream_t stream);
+  Result<Choice> fixed_choice(const Plan& plan, bool ours) const;
+  Result<bool> agrees(const Plan& plan, const Choice& choice, const Reference& reference,
+                      std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
   Status reserve(const GemmShape& shape, cudaStream_t stream);
+  Status fall_back(Plan& plan, std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
   Status choose(Plan& plan, std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
 
   cublasLtHandle_t handle_ = nullptr;
   bool batch_invariant_ = true;
   bool own_products_ = true;
   DeviceMemory workspace_;
-  DeviceMemory x_;  // random operand of the trials, kDistinctRows rows over and over
+  DeviceMemory x_;  // random operand of the trials, kReferenceRows rows over and over
   DeviceMemory y_;
   DeviceMemory wide_;   // of the trials, as run() has it
   DeviceMemory small_;  // what the kernels between the trials read and write
