@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/export_bundle.h"
+#include "cli/export_cuda.h"
 #include "cli/loaded_run.h"
 #include "cli/policy_files.h"
 #include "cli/verbs.h"
@@ -40,15 +41,18 @@ Result<int> export_candidate(const Context& context, const ExportArguments& argu
         "candidate " + std::to_string(arguments.candidate) + " was not confirmed on held-out problems",
         "--unconfirmed exports it all the same, and says so inside");
   }
-  const auto write = arguments.format == "bundle" ? write_bundle : write_pair;
+  const auto write = arguments.format == "bundle" ? write_bundle : arguments.format == "cuda" ? write_cuda : write_pair;
   VORTEX_ASSIGN(const std::filesystem::path module, write(run, *candidate, confirmed, arguments.folder));
   VORTEX_TRY(verify(module.string(), candidate->row, run.options.job));
-  const std::string written = arguments.format == "bundle" ? arguments.folder : module.string();
+  const bool pair_only = arguments.format == "vortex-torch";
+  const std::string written = pair_only ? module.string() : arguments.folder;
   if (context.format() != Format::kText) {
-    const char* what = arguments.format == "bundle" ? "bundle" : "module";
+    const std::string what = pair_only ? "module" : arguments.format;
     print_record(context.format(), "export", {{what, written}, {"key", candidate->row.key}, {"confirmed", confirmed}});
   } else if (arguments.format == "bundle") {
     std::cout << "wrote " << written << "; verify it with " << written << "/verify.sh\n";
+  } else if (arguments.format == "cuda") {
+    std::cout << "wrote " << written << "; its README.md says how to build it\n";
   } else {
     std::cout << "wrote " << written << " and its .json; they check back to " << candidate->row.key << "\n";
   }
@@ -63,9 +67,10 @@ void add_export(CLI::App& app, Context& context) {
                             [&context, arguments] { return export_candidate(context, *arguments); });
   verb->add_option("candidate", arguments->candidate, "its number")->required();
   verb->add_option("--to", arguments->format,
-                   "vortex-torch: a .py and .json pair; bundle: with everything that it was judged by")
+                   "vortex-torch: a .py and .json pair; bundle: with everything that it was judged by; "
+                   "cuda: its kernels, with a header and a driver")
       ->required()
-      ->check(CLI::IsMember({"vortex-torch", "bundle"}));
+      ->check(CLI::IsMember({"vortex-torch", "bundle", "cuda"}));
   verb->add_option("--out", arguments->folder, "folder to write to")->required();
   verb->add_flag("--unconfirmed", arguments->unconfirmed, "also a candidate that held-out problems did not confirm");
   add_workspace_option(verb, context);

@@ -96,21 +96,7 @@ Status add_ancestry(const LoadedRun& run, const agent::CandidateHistory& candida
 }
 
 std::string readme(const LoadedRun& run, const agent::CandidateHistory& candidate, bool confirmed) {
-  std::string text = "# Candidate " + std::to_string(candidate.row.id) + " of search " + run.history.run.name + "\n\n";
-  if (!confirmed) {
-    text += "**NOT CONFIRMED.** It did not pass on held-out problems, or was not asked. Its numbers may be luck.\n\n";
-  }
-  if (const auto point = agent::point_of(candidate, run.options.rank_speed, run.options.seed)) {
-    text += "- accuracy on the search problems: " + interval_text(point->accuracy, 3) +
-            "\n- speed over dense attention" +
-            std::string(run.options.rank_speed == agent::RankSpeed::kModelled ? ", by the cost model" : "") + ": " +
-            interval_text(point->speed, 2) + "\n";
-  }
-  if (const db::StageRow* confirm = agent::last_stage(candidate, "confirm")) {
-    const evals::Metric held_out = agent::metric_of(*confirm, "accuracy");
-    text += "- accuracy on held-out problems: " + interval_text({held_out.value, held_out.lo, held_out.hi}, 3) + " (" +
-            confirm->verdict + ")\n";
-  }
+  std::string text = claim_text(run, candidate, confirmed);
   text +=
       "\nIntervals are 95 % ones: cluster bootstraps over problems for accuracy.\n\n"
       "| file | what |\n| --- | --- |\n"
@@ -135,6 +121,25 @@ std::string verify_script(const LoadedRun& run) {
 }
 
 }  // namespace
+
+std::string claim_text(const LoadedRun& run, const agent::CandidateHistory& candidate, bool confirmed) {
+  std::string text = "# Candidate " + std::to_string(candidate.row.id) + " of search " + run.history.run.name + "\n\n";
+  if (!confirmed) {
+    text += "**NOT CONFIRMED.** It did not pass on held-out problems, or was not asked. Its numbers may be luck.\n\n";
+  }
+  if (const auto point = agent::point_of(candidate, run.options.rank_speed, run.options.seed)) {
+    text += "- accuracy on the search problems: " + interval_text(point->accuracy, 3) +
+            "\n- speed over dense attention" +
+            std::string(run.options.rank_speed == agent::RankSpeed::kModelled ? ", by the cost model" : "") + ": " +
+            interval_text(point->speed, 2) + "\n";
+  }
+  if (const db::StageRow* confirm = agent::last_stage(candidate, "confirm")) {
+    const evals::Metric held_out = agent::metric_of(*confirm, "accuracy");
+    text += "- accuracy on held-out problems: " + interval_text({held_out.value, held_out.lo, held_out.hi}, 3) + " (" +
+            confirm->verdict + ")\n";
+  }
+  return text;
+}
 
 Result<fs::path> write_pair(const LoadedRun& run, const agent::CandidateHistory& candidate, bool confirmed,
                             const fs::path& folder) {

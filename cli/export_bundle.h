@@ -8,6 +8,10 @@
 
 namespace vortex::cli {
 
+// What is known of a candidate, as the head of a README: its accuracy and speed with intervals, the held-out accuracy,
+// and that it was not confirmed where it was not.
+std::string claim_text(const LoadedRun& run, const agent::CandidateHistory& candidate, bool confirmed);
+
 // The pair as vortex_torch reads it: NAME.py and NAME.json in `folder`. Gives the module's path.
 Result<std::filesystem::path> write_pair(const LoadedRun& run, const agent::CandidateHistory& candidate, bool confirmed,
                                          const std::filesystem::path& folder);

@@ -20,7 +20,7 @@ declare -A allowed=(
   [agent]="core/base core/vflow core/model evals sandbox db net agent"
   [db]="core/base db"
   [web]="core/base db web"
-  [cli]="core/base core/vflow core/model evals sandbox agent db net fetch web cli"
+  [cli]="core/base core/vflow core/compile core/model evals sandbox agent db net fetch web cli"
 )
 torch_folders="core/tensor core/compile/reference evals"
 

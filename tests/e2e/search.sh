@@ -37,6 +37,21 @@ member=$(grep -oE '"candidate": *[0-9]+' clean.json | grep -oE '[0-9]+' | tail -
 module=$(ls exported/*.py)
 "$vortex" check "$module" "${module%.py}.json" --model "$source_dir/models/chain-4m" >&2 || fail "check of the export"
 
+echo "its kernels compile by the command of their README"
+if "$vortex" export "$member" --to cuda --out kernels --workspace clean >&2; then
+  ! grep -q "NOT CONFIRMED" kernels/policy.cu || fail "a confirmed candidate that says it was not"
+else
+  "$vortex" export "$member" --to cuda --out kernels --unconfirmed --workspace clean >&2 || fail "export of kernels"
+  grep -q "NOT CONFIRMED" kernels/policy.cu || fail "an unconfirmed candidate that does not say so"
+fi
+PATH=$PATH:/usr/local/cuda/bin
+if command -v nvcc > /dev/null; then
+  (cd kernels && bash -c "$(sed -n 's/^    \(nvcc .*\)/\1/p' README.md)") >&2 || fail "nvcc"
+  [ -x kernels/run ] || fail "no program"
+else
+  echo "SKIPPED: compiling exported kernels needs nvcc"
+fi
+
 echo "the other views print"
 for view in "show $member" report status "lineage $member"; do
   # shellcheck disable=SC2086

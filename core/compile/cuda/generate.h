@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/result.h"
@@ -31,5 +32,8 @@ inline constexpr int kPolicyThreads = 128;
 
 // Total for every policy that compile_cpu takes, and for fp8 fields and KV.
 Result<GeneratedPolicy> generate_cuda(const vflow::Policy& policy);
+
+// Headers that generated source may include, by the names it uses: part of the binary (embedded at build time).
+const std::vector<std::pair<std::string, std::string>>& embedded_headers();
 
 }  // namespace vortex::compile

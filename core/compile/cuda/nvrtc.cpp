@@ -2,8 +2,11 @@
 
 #include <nvrtc.h>
 
+#include <vector>
+
 #include "core/base/sha256.h"
 #include "core/base/text.h"
+#include "core/compile/cuda/generate.h"
 
 namespace vortex::compile {
 

@@ -1,8 +1,6 @@
 #pragma once
 
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "core/base/result.h"
 
@@ -13,8 +11,5 @@ std::string nvrtc_identity(const std::string& arch);
 
 // Device code of one architecture ("sm_90"). A source that NVRTC refuses is our bug; its log is in the message.
 Result<std::string> compile_to_cubin(const std::string& source, const std::string& arch);
-
-// Headers that generated source may include, by the names it uses: part of the binary (embedded at build time).
-const std::vector<std::pair<std::string, std::string>>& embedded_headers();
 
 }  // namespace vortex::compile
