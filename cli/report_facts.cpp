@@ -4,6 +4,7 @@
 #include <cctype>
 #include <limits>
 
+#include "agent/arms.h"
 #include "agent/notebook.h"
 #include "agent/sitting.h"
 #include "agent/standing.h"
@@ -84,27 +85,6 @@ void count_candidate(const LoadedRun& run, const agent::CandidateHistory& candid
     if (last != nullptr) ++facts.funnel[stage][last->verdict];
   }
   count_failure(candidate, facts);
-}
-
-// The two arms beside what both start from: dense attention and the seeds.
-std::optional<agent::ArmComparison> arms_of(const LoadedRun& run) {
-  std::vector<agent::Point> base;
-  agent::Arm search;
-  agent::Arm control;
-  for (const agent::CandidateHistory& candidate : run.history.candidates) {
-    auto point = agent::point_of(candidate, run.options.rank_speed, run.options.seed);
-    if (candidate.row.origin == "dense" || candidate.row.origin == "seed") {
-      if (point) base.push_back(std::move(*point));
-      continue;
-    }
-    const db::StageRow* novelty = agent::last_stage(candidate, "novelty");
-    if (candidate.row.state != "done" || novelty == nullptr || novelty->verdict != "pass") continue;
-    agent::Arm& arm = candidate.row.arm == "control" ? control : search;
-    ++arm.evaluations;
-    if (point) arm.points.push_back(std::move(*point));
-  }
-  if (control.evaluations == 0) return std::nullopt;
-  return agent::compare_arms(base, search, control, run.options.seed);
 }
 
 Status read_spend(const LoadedRun& run, Facts& facts) {
@@ -219,7 +199,7 @@ Result<Facts> facts_of(const LoadedRun& run) {
     if (row.is_dense() || candidate == nullptr) continue;
     ++facts.origins[candidate->row.arm == "control" ? "control arm" : row.origin].on_front;
   }
-  facts.arms = arms_of(run);
+  facts.arms = agent::arms_of(run.history, run.options);
   VORTEX_TRY(read_spend(run, facts));
   VORTEX_TRY(read_events(run, facts));
   constexpr int64_t kAllBatches = std::numeric_limits<int64_t>::max();

@@ -29,6 +29,7 @@ struct SyntheticWorkers {
   int problems = 16;
   std::string model_hash = "synthetic";
   std::atomic<int> jobs = 0;
+  std::function<double(const evals::Job&)> truth = quality;                   // between 0 and 1
   std::function<std::optional<evals::StageResult>(const evals::Job&)> fault;  // a result that ends the climb at once
 
   Result<std::vector<evals::StageResult>> run(const evals::Job& job,
@@ -73,7 +74,7 @@ struct SyntheticWorkers {
     result.verdict = evals::Verdict::kPass;
     result.seconds = 0.01;
     result.evidence["model_hash"] = model_hash;
-    const double good = quality(job);
+    const double good = truth(job);
     if (stage == evals::Stage::kValidate && good < 0.1) {
       result.verdict = evals::Verdict::kFail;
       result.blame = Blame::kCandidate;
