@@ -11,7 +11,7 @@ Result<StageResult> run_compile(Session& session) {
   result.evidence = evidence_of(session);
   result.evidence["kernels"] = nlohmann::json::array();
   if (session.policy) {
-    VORTEX_ASSIGN(const auto executable, compile::compile_cpu(*session.policy));
+    VORTEX_ASSIGN(const auto executable, compile::compile_cpu(cpu_twin(*session.policy)));
     result.evidence["kernels"] = split_lines(executable->describe());
   }
   return result;

@@ -30,6 +30,7 @@ nlohmann::json evidence_of(const Session& session) {
                              {"batch", session.job.batch},
                              {"dense", session.job.dense}};
   if (session.driver != 0) evidence["driver"] = session.driver;
+  if (!session.device_note.empty()) evidence["device_note"] = session.device_note;
   if (session.policy) {
     evidence["program_hash"] = vflow::program_hash(session.policy->program);
     evidence["policy_key"] = vflow::policy_key(*session.policy);

@@ -68,7 +68,8 @@ Status run_all(const GenerationJob& job, const GenerationEvents& events) {
                   checked_policy(job.module_text, job.config_text, config, options.max_context, 0));
   }
   VORTEX_ASSIGN(model::Model model, model::load_model(job.model_path));
-  VORTEX_ASSIGN(const DeviceEngine opened, open_engine(std::move(model), options, job.device, ""));
+  const vflow::Policy* policy_run = policies.back() ? &*policies.back() : nullptr;
+  VORTEX_ASSIGN(const DeviceEngine opened, open_engine(std::move(model), options, job.device, policy_run, ""));
   for (const auto& policy : policies) {
     const bool dense = !policy.has_value();
     VORTEX_TRY(opened.engine->set_policy(policy));

@@ -144,13 +144,21 @@ Result<std::unique_ptr<Session>> open_session(const Job& job) {
   options.kv_memory_bytes = job.kv_memory_bytes;
   options.max_context = max_context;
   const std::filesystem::path kept = job.prefix_folder;
-  VORTEX_ASSIGN(DeviceEngine opened, open_engine(std::move(model), options, job.device,
-                                                 job.prefix_folder.empty() ? "" : (kept / "kernels").string()));
+  VORTEX_ASSIGN(DeviceEngine opened,
+                open_engine(std::move(model), options, job.device, session->policy ? &*session->policy : nullptr,
+                            job.prefix_folder.empty() ? "" : (kept / "kernels").string()));
   session->engine = std::move(opened.engine);
   session->device = opened.device;
   session->driver = opened.driver;
+  session->device_note = opened.note;
   VORTEX_TRY(session->engine->set_policy(session->policy));
   return session;
+}
+
+vflow::Policy cpu_twin(const vflow::Policy& policy) {
+  vflow::Policy twin = policy;
+  twin.config.kv_dtype = vflow::Dtype::kBf16;
+  return twin;
 }
 
 bool selects_pages(const Session& session) {

@@ -36,6 +36,7 @@ struct Session {
   std::unique_ptr<engine::Engine> engine;
   std::string device = "cpu";           // what the engine runs on: evidence
   int driver = 0;                       // of a CUDA device
+  std::string device_note;              // why not on a device that is there
   std::optional<vflow::Policy> policy;  // none: dense attention
 };
 
@@ -43,6 +44,9 @@ struct Session {
 // prompt, and sets the policy. A policy that does not check is the candidate's fault; the message is the rendered
 // diagnostics.
 Result<std::unique_ptr<Session>> open_session(const Job& job);
+
+// The policy as the CPU backend and the oracle run it: k and v as bfloat16, whatever the engine keeps.
+vflow::Policy cpu_twin(const vflow::Policy& policy);
 
 // Does the policy leave any layer to page selection?
 bool selects_pages(const Session& session);

@@ -17,24 +17,37 @@ Result<vflow::Policy> checked_policy(const std::string& module_text, const std::
   return std::move(*report.policy);
 }
 
+Result<DeviceChoice> choose_device(const std::string& wanted, const Status& found, const Status& covered) {
+  if (wanted == "cpu") return DeviceChoice{};
+  if (wanted == "cuda") {
+    VORTEX_TRY(found);
+    VORTEX_TRY(covered);
+    return DeviceChoice{true, {}};
+  }
+  if (!found.ok()) return DeviceChoice{};
+  if (!covered.ok()) return DeviceChoice{false, "on the CPU: " + covered.error().message};
+  return DeviceChoice{true, {}};
+}
+
 Result<DeviceEngine> open_engine(model::Model model, const engine::EngineOptions& options, const std::string& wanted,
+                                 [[maybe_unused]] const vflow::Policy* policy,
                                  [[maybe_unused]] const std::string& kernel_cache) {
   DeviceEngine opened;
 #ifdef VORTEX_WITH_CUDA
-  if (wanted != "cpu") {
-    const Result<engine::CudaDevice> device = engine::find_cuda_device();
-    if (!device.ok() && wanted == "cuda") return device.error();
-    if (device.ok()) {
-      engine::CudaOptions cuda;
-      cuda.kernel_cache = kernel_cache;
-      VORTEX_ASSIGN(opened.engine, engine::make_cuda_engine(std::move(model), options, cuda));
-      opened.device = device->name;
-      opened.driver = device->driver;
-      return opened;
-    }
+  const Result<engine::CudaDevice> device = engine::find_cuda_device();
+  VORTEX_ASSIGN(const DeviceChoice choice, choose_device(wanted, device.ok() ? ok_status() : Status(device.error()),
+                                                         engine::cuda_supports(model.config, options, policy)));
+  opened.note = choice.note;
+  if (choice.cuda) {
+    engine::CudaOptions cuda;
+    cuda.kernel_cache = kernel_cache;
+    VORTEX_ASSIGN(opened.engine, engine::make_cuda_engine(std::move(model), options, cuda));
+    opened.device = device->name;
+    opened.driver = device->driver;
+    return opened;
   }
 #else
-  if (wanted == "cuda") return environment_error("this program was built without CUDA");
+  VORTEX_TRY(choose_device(wanted, environment_error("this program was built without CUDA"), ok_status()));
 #endif
   VORTEX_ASSIGN(opened.engine, engine::make_cpu_engine(std::move(model), options));
   return opened;

@@ -19,11 +19,21 @@ Result<vflow::Policy> checked_policy(const std::string& module_text, const std::
 struct DeviceEngine {
   std::unique_ptr<engine::Engine> engine;
   std::string device = "cpu";
-  int driver = 0;  // of a CUDA device
+  int driver = 0;    // of a CUDA device
+  std::string note;  // why not on a device that is there
 };
 
-// `wanted` is Job::device. `kernel_cache` keeps compiled policies; empty: none is kept.
+// Which engine a job gets. `wanted` is cpu, cuda or auto; `found` tells whether there is a CUDA device, `covered`
+// whether its kernels cover model and policy. With auto the CPU takes what the device cannot, and `note` says why.
+struct DeviceChoice {
+  bool cuda = false;
+  std::string note;
+};
+Result<DeviceChoice> choose_device(const std::string& wanted, const Status& found, const Status& covered);
+
+// `wanted` is Job::device; `policy` is what the engine is going to run, or null. `kernel_cache` keeps compiled
+// policies; empty: none is kept.
 Result<DeviceEngine> open_engine(model::Model model, const engine::EngineOptions& options, const std::string& wanted,
-                                 const std::string& kernel_cache);
+                                 const vflow::Policy* policy, const std::string& kernel_cache);
 
 }  // namespace vortex::evals

@@ -74,11 +74,12 @@ Status check_covering_budget(Session& session, const engine::Request& request) {
 
 // The compiled policy agrees with the oracle on random inputs; gives what was compared, in words.
 Result<std::string> check_oracle(const Session& session) {
-  VORTEX_ASSIGN(const auto executable, compile::compile_cpu(*session.policy));
+  const vflow::Policy policy = cpu_twin(*session.policy);
+  VORTEX_ASSIGN(const auto executable, compile::compile_cpu(policy));
   compile::AgreementOptions options;
   options.blame = "the CPU backend";
   VORTEX_ASSIGN(const compile::AgreementReport report,
-                compile::compare_with_oracle(*session.policy, *executable, session.job.seed, options));
+                compile::compare_with_oracle(policy, *executable, session.job.seed, options));
   if (!report.agrees()) return internal_error("the oracle disagrees: " + join(report.failures, "; "));
   return compile::describe(report);
 }
