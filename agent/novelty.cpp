@@ -29,8 +29,8 @@ NoveltyReport judge_novelty(const Fingerprint& fresh, const std::vector<Fingerpr
     if (distance < threshold && other.config_key == fresh.config_key) {
       char text[160];
       std::snprintf(text, sizeof text,
-                    "has the configuration of candidate %lld and a structural distance of %.3f to it",
-                    static_cast<long long>(other.candidate), distance);
+                    "has the configuration of candidate %lld and a structural distance of %.3f to it, less than %.3f",
+                    static_cast<long long>(other.candidate), distance, threshold);
       return {false, text, other.candidate, distance};
     }
   }

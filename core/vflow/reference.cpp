@@ -83,8 +83,10 @@ Operations (C: cache side, from `vortex_torch.cache`; I: indexer, from `vortex_t
 constexpr std::string_view kConfiguration = R"(
 Configuration (the .json): `vortex_module_path`, `vortex_module_name` (the `@register` string), `vortex_block_size` (tokens
 a page, a power of two), `vortex_topk_val` (middle pages), `vortex_topk_ratio` (share of the pages; the larger budget
-counts), `vortex_block_reserved_bos`, `vortex_block_reserved_eos` (at least 1), `vortex_layers_skip` (layers that stay
-dense), `vortex_schedule_policy` (C++ expression for the budget, or absent), `disable_radix_cache`, `model_path`.
+counts), `vortex_block_reserved_bos`, `vortex_block_reserved_eos` (each at least 1), `vortex_layers_skip` (layers that stay
+dense), `vortex_schedule_policy` (absent, or C++ that gives the budget from `cached_block_len`, `topk_val`, `topk_ratio`,
+`block_reserved_bos` and `block_reserved_eos`, e.g. `"return max(topk_val, cached_block_len / 16);"`),
+`vortex_attention_backend` (`"trtllm"` where `TopK` or `Union` select), `disable_radix_cache`, `model_path`.
 )";
 
 std::string sides(const OpInfo& info) { return info.on_cache && info.on_indexer ? "C I" : info.on_cache ? "C" : "I"; }
