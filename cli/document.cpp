@@ -6,6 +6,21 @@
 namespace vortex::cli {
 namespace {
 
+// What stands between backticks, as Markdown has it, marked up as code.
+std::string with_code(const std::string& html) {
+  std::string out;
+  bool inside = false;
+  for (const char c : html) {
+    if (c == '`') {
+      out += inside ? "</code>" : "<code>";
+      inside = !inside;
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
 constexpr std::string_view kStyle = R"css(
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #5d6673; --line: #d9dee5; --ground: #ffffff;
   --panel: #f5f7f9; --accent: #0b6bcb; --good: #1a7f4b; --faint: #aab3bf; }
@@ -73,7 +88,7 @@ std::string html_block(const Block& block) {
     case Block::Kind::kLead:
       return "<p class=\"lead\">" + html_escaped(block.text) + "</p>\n";
     case Block::Kind::kText:
-      return "<p>" + html_escaped(block.text) + "</p>\n";
+      return "<p>" + with_code(html_escaped(block.text)) + "</p>\n";
     case Block::Kind::kCode:
       return "<pre>" + html_escaped(block.text) + "</pre>\n";
     case Block::Kind::kTable:

@@ -10,7 +10,7 @@ constexpr double kWidth = 880;
 constexpr double kHeight = 420;
 constexpr double kLeft = 56;
 constexpr double kRight = 24;
-constexpr double kTop = 16;
+constexpr double kTop = 26;
 constexpr double kBottom = 44;
 
 struct Range {
