@@ -124,6 +124,7 @@ std::string verify_script(const LoadedRun& run) {
 
 std::string claim_text(const LoadedRun& run, const agent::CandidateHistory& candidate, bool confirmed) {
   std::string text = "# Candidate " + std::to_string(candidate.row.id) + " of search " + run.history.run.name + "\n\n";
+  text += "Policy `" + candidate.row.key + "`\n\n";
   if (!confirmed) {
     text += "**NOT CONFIRMED.** It did not pass on held-out problems, or was not asked. Its numbers may be luck.\n\n";
   }

@@ -161,7 +161,7 @@ Result<fs::path> write_cuda(const LoadedRun& run, const agent::CandidateHistory&
   }
   VORTEX_TRY(write_file_atomic(folder / "policy.cu", head + source(generated)));
   VORTEX_TRY(write_file_atomic(folder / "policy.h", head + header(policy, model, generated)));
-  VORTEX_TRY(write_file_atomic(folder / "main.cu", kCudaDriver));
+  VORTEX_TRY(write_file_atomic(folder / "main.cu", head + kCudaDriver));
   VORTEX_TRY(write_file_atomic(folder / "README.md", readme(claim)));
   return module;
 }
