@@ -34,11 +34,7 @@ bin=$build/bin
 policy=examples/policies/block_topk.py
 status=0
 
-# A CUDA toolkit may come without cuBLASLt's files; then those that PyTorch brings will do.
-cublas=$(python3 -c 'import glob, os, sys
-for path in sys.path:
-    for found in sorted(glob.glob(os.path.join(path, "nvidia", "*", "lib", "libcublasLt.so.*"))):
-        print(found); sys.exit()' 2>/dev/null || true)
+cublas=$(scripts/find_cublaslt.sh)
 {
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_WORKER=OFF \
     ${cublas:+-DVORTEX_CUBLASLT_HINT="$cublas"} &&

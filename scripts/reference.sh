@@ -29,10 +29,7 @@ logs=$build/reference
 mkdir -p "$out" "$logs"
 rm -f "$logs"/*
 
-cublas=$(python3 -c 'import glob, os, sys
-for path in sys.path:
-    for found in sorted(glob.glob(os.path.join(path, "nvidia", "*", "lib", "libcublasLt.so.*"))):
-        print(found); sys.exit()' 2>/dev/null || true)
+cublas=$(scripts/find_cublaslt.sh)
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_WORKER=OFF \
   -DVORTEX_CUDA=$cuda ${cublas:+-DVORTEX_CUBLASLT_HINT="$cublas"} >"$logs/configure.log" 2>&1 ||
   { tail -n 30 "$logs/configure.log"; exit 1; }
