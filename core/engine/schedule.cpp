@@ -14,7 +14,8 @@ bool is_safe(std::vector<PageNeed> requests, int free_pages) {
   return free_pages >= 0;
 }
 
-int64_t peak_pages(std::vector<Growth> requests, int block) {
+int64_t peak_pages(std::vector<Growth> requests, int block, int round) {
+  for (Growth& request : requests) request.more = (request.more + round - 1) / round * round;
   std::sort(requests.begin(), requests.end(), [](const Growth& a, const Growth& b) { return a.more > b.more; });
   int64_t peak = 0;
   int64_t tokens = 0;  // of those that last at least as long as the current one

@@ -21,9 +21,9 @@ struct Growth {
   int64_t more = 0;
 };
 
-// An upper bound of the pages that the requests will hold together at any time, if each adds a token a step, gives its
-// pages back after `more` of them, and nobody joins. While it is within the pool nobody has to wait: whoever is
-// admitted beyond that fills the pool with requests that cannot go on.
-int64_t peak_pages(std::vector<Growth> requests, int block);
+// An upper bound of the pages that the requests will hold together at any time, if each adds a token a step for `more`
+// steps, gives its pages back at the end of that round of `round` steps, and nobody joins. While it is within the pool
+// nobody has to wait: whoever is admitted beyond that fills the pool with requests that cannot go on.
+int64_t peak_pages(std::vector<Growth> requests, int block, int round);
 
 }  // namespace vortex::engine

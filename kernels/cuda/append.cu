@@ -25,101 +25,136 @@ struct LaneDims {
   }
 };
 
-// Writes the summaries of one block of one kv head. A warp; each lane reads only its own dimensions, so it sees what it
-// stored itself just before.
+// The summaries of one block of one kv head, token by token. A warp; each lane has its own dimensions.
 template <class T, int kDim>
-__device__ __forceinline__ void summarize(const KvPool& kv, std::int64_t page_head, const BlockSummary& out, int lane) {
-  const T* keys = static_cast<const T*>(kv.k) + page_head * kv.block * kDim;
+class Summary {
+ public:
+  __device__ __forceinline__ Summary(const KvPool& kv, std::int64_t page_head, int lane)
+      : kv_(kv), page_head_(page_head), lane_(lane) {
 #pragma unroll
-  for (int j = 0; j < kDim / 32; ++j) {
-    const int d = LaneDims<kDim>::dim(lane, j);
-    float sum = 0.0F;
-    float largest = negative_infinity();
-    float smallest = -negative_infinity();
-    for (int t = 0; t < kv.block; ++t) {
-      const float x = to_float(keys[t * kDim + d]) * kv.k_scale;
-      sum += x;
-      largest = fmaxf(largest, x);
-      smallest = fminf(smallest, x);
+    for (int j = 0; j < kDim / 32; ++j) {
+      largest_[j] = negative_infinity();
+      smallest_[j] = -negative_infinity();
     }
-    const std::int64_t at = page_head * kDim + d;
-    if (out.mean != nullptr) out.mean[at] = __float2bfloat16_rn(sum / static_cast<float>(kv.block));
-    if (out.max != nullptr) out.max[at] = __float2bfloat16_rn(largest);
-    if (out.min != nullptr) out.min[at] = __float2bfloat16_rn(smallest);
   }
+
+  __device__ __forceinline__ void add(int first, int end) {
+    const T* keys = static_cast<const T*>(kv_.k) + page_head_ * kv_.block * kDim;
+#pragma unroll 8
+    for (int t = first; t < end; ++t) {
+#pragma unroll
+      for (int j = 0; j < kDim / 32; ++j) {
+        const float x = to_float(keys[t * kDim + LaneDims<kDim>::dim(lane_, j)]) * kv_.k_scale;
+        sum_[j] += x;
+        largest_[j] = fmaxf(largest_[j], x);
+        smallest_[j] = fminf(smallest_[j], x);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void write(const BlockSummary& out) const {
+#pragma unroll
+    for (int j = 0; j < kDim / 32; ++j) {
+      const std::int64_t at = page_head_ * kDim + LaneDims<kDim>::dim(lane_, j);
+      if (out.mean != nullptr) out.mean[at] = __float2bfloat16_rn(sum_[j] / static_cast<float>(kv_.block));
+      if (out.max != nullptr) out.max[at] = __float2bfloat16_rn(largest_[j]);
+      if (out.min != nullptr) out.min[at] = __float2bfloat16_rn(smallest_[j]);
+    }
+  }
+
+ private:
+  const KvPool& kv_;
+  std::int64_t page_head_;
+  int lane_;
+  float sum_[kDim / 32] = {};
+  float largest_[kDim / 32];
+  float smallest_[kDim / 32];
+};
+
+// This lane's elements of a vector of kDim.
+template <int kDim>
+__device__ __forceinline__ void load_dims(const Bf16* from, int lane, float (&x)[kDim / 32]) {
+#pragma unroll
+  for (int j = 0; j < kDim / 32; ++j) x[j] = to_float(from[LaneDims<kDim>::dim(lane, j)]);
 }
 
 template <int kDim>
-__device__ __forceinline__ void normalize(float (&x)[kDim / 32], const Bf16* weight, float epsilon, int lane) {
-  if (weight == nullptr) return;
+__device__ __forceinline__ void normalize(float (&x)[kDim / 32], const float (&weight)[kDim / 32], float epsilon) {
   float squares = 0.0F;
 #pragma unroll
   for (float v : x) squares = fmaf(v, v, squares);
   const float inverse = rsqrtf(warp_sum(squares) / static_cast<float>(kDim) + epsilon);
 #pragma unroll
-  for (int j = 0; j < kDim / 32; ++j) x[j] *= inverse * to_float(weight[LaneDims<kDim>::dim(lane, j)]);
+  for (int j = 0; j < kDim / 32; ++j) x[j] *= inverse * weight[j];
 }
 
 template <int kDim>
-__device__ __forceinline__ void rotate(float (&x)[kDim / 32], const float2* rope, int lane) {
+__device__ __forceinline__ void rotate(float (&x)[kDim / 32], const float2 (&turns)[kDim / 64]) {
   constexpr int kPairs = LaneDims<kDim>::kPairs;
 #pragma unroll
   for (int i = 0; i < kPairs; ++i) {
-    const float2 turn = rope[LaneDims<kDim>::low(lane, i)];
     const float low = x[i];
     const float high = x[i + kPairs];
-    x[i] = low * turn.x - high * turn.y;
-    x[i + kPairs] = high * turn.x + low * turn.y;
+    x[i] = low * turns[i].x - high * turns[i].y;
+    x[i + kPairs] = high * turns[i].x + low * turns[i].y;
   }
 }
 
-// One warp per head of one token.
+// One warp per head of one token. What does not come from the projection is fetched while that still runs.
 template <class T, int kDim>
 __global__ void __launch_bounds__(kWarps * 32) append_kernel(const KvAppend a) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int head = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
   const int token = static_cast<int>(blockIdx.y);
   const int heads = a.num_q_heads + 2 * a.kv.num_kv_heads;
-  allow_successor();
-  wait_for_predecessors();
-  if (head >= heads || (a.active != nullptr && a.active[token] == 0)) return;
-  const int request = a.requests != nullptr ? a.requests[token] : token;
-  const int position = a.positions != nullptr ? a.positions[token] : a.table.lengths[request] - 1;
-  if (position < 0) return;
-
-  float x[kDim / 32];
-  const Bf16* from = a.qkv + (static_cast<std::int64_t>(token) * heads + head) * kDim;
-#pragma unroll
-  for (int j = 0; j < kDim / 32; ++j) x[j] = to_float(from[LaneDims<kDim>::dim(lane, j)]);
-  if (a.bias != nullptr) {
-    const Bf16* bias = a.bias + static_cast<std::int64_t>(head) * kDim;
-#pragma unroll
-    for (int j = 0; j < kDim / 32; ++j) x[j] += to_float(bias[LaneDims<kDim>::dim(lane, j)]);
-  }
-
+  if (head >= heads) return wait_for_predecessors();
   const bool is_query = head < a.num_q_heads;
   const bool is_key = !is_query && head < a.num_q_heads + a.kv.num_kv_heads;
-  if (is_query || is_key) {
-    normalize<kDim>(x, is_query ? a.q_norm : a.k_norm, a.epsilon, lane);
-    rotate<kDim>(x, a.rope + static_cast<std::int64_t>(position) * (kDim / 2), lane);
+  const Bf16* norm = is_query ? a.q_norm : is_key ? a.k_norm : nullptr;
+  float weight[kDim / 32];
+  float bias[kDim / 32];
+  float2 turns[kDim / 64];
+  if (norm != nullptr) load_dims<kDim>(norm, lane, weight);
+  const int request = a.requests != nullptr ? a.requests[token] : token;
+  const int position = a.positions != nullptr ? a.positions[token] : a.table.lengths[request] - 1;
+  const bool active = a.active == nullptr || a.active[token] != 0;
+  if (position < 0 || !active) return wait_for_predecessors();
+  if (a.bias != nullptr) load_dims<kDim>(a.bias + static_cast<std::int64_t>(head) * kDim, lane, bias);
+  const float2* rope = a.rope + static_cast<std::int64_t>(position) * (kDim / 2);
+#pragma unroll
+  for (int i = 0; i < kDim / 64; ++i) turns[i] = rope[LaneDims<kDim>::low(lane, i)];
+  const std::int64_t slots = static_cast<std::int64_t>(request) * a.table.max_blocks;
+  const std::int64_t page = is_query ? 0 : a.table.pages[slots + position / a.kv.block];
+  const int kv_head = head - a.num_q_heads - (is_key ? 0 : a.kv.num_kv_heads);
+  const std::int64_t page_head = page * a.kv.num_kv_heads + kv_head;
+  const int slot = position % a.kv.block;
+  const bool completes = is_key && a.requests == nullptr && slot + 1 == a.kv.block;
+  Summary<T, kDim> summary(a.kv, page_head, lane);
+  if (completes) summary.add(0, slot);
+  allow_successor();  // not before: what it fetches early would be in the way
+  wait_for_predecessors();
+
+  float x[kDim / 32];
+  load_dims<kDim>(a.qkv + (static_cast<std::int64_t>(token) * heads + head) * kDim, lane, x);
+  if (a.bias != nullptr) {
+#pragma unroll
+    for (int j = 0; j < kDim / 32; ++j) x[j] += bias[j];
   }
+  if (norm != nullptr) normalize<kDim>(x, weight, a.epsilon);
+  if (is_query || is_key) rotate<kDim>(x, turns);
   if (is_query) {
     Bf16* to = a.q + (static_cast<std::int64_t>(token) * a.num_q_heads + head) * kDim;
 #pragma unroll
     for (int j = 0; j < kDim / 32; ++j) store(to + LaneDims<kDim>::dim(lane, j), x[j]);
     return;
   }
-
-  const int kv_head = head - a.num_q_heads - (is_key ? 0 : a.kv.num_kv_heads);
-  const std::int64_t slots = static_cast<std::int64_t>(request) * a.table.max_blocks;
-  const std::int64_t page = a.table.pages[slots + position / a.kv.block];
-  const std::int64_t page_head = page * a.kv.num_kv_heads + kv_head;
-  const int slot = position % a.kv.block;
   T* to = static_cast<T*>(is_key ? a.kv.k : a.kv.v) + (page_head * a.kv.block + slot) * kDim;
   const float scale = is_key ? a.kv.k_scale : a.kv.v_scale;
 #pragma unroll
   for (int j = 0; j < kDim / 32; ++j) store(to + LaneDims<kDim>::dim(lane, j), x[j] / scale);
-  if (is_key && a.requests == nullptr && slot + 1 == a.kv.block) summarize<T, kDim>(a.kv, page_head, a.summary, lane);
+  if (!completes) return;
+  summary.add(slot, slot + 1);  // each lane reads what it stored itself just before
+  summary.write(a.summary);
 }
 
 // One warp per (new block, request, kv head).
@@ -129,7 +164,9 @@ __global__ void __launch_bounds__(32) summarize_kernel(const SummarizeBlocks a) 
   const int block = a.first_tokens[request] / a.kv.block + static_cast<int>(blockIdx.x);
   if (block >= a.table.lengths[request] / a.kv.block) return;
   const std::int64_t page = a.table.pages[static_cast<std::int64_t>(request) * a.table.max_blocks + block];
-  summarize<T, kDim>(a.kv, page * a.kv.num_kv_heads + blockIdx.z, a.summary, static_cast<int>(threadIdx.x));
+  Summary<T, kDim> summary(a.kv, page * a.kv.num_kv_heads + blockIdx.z, static_cast<int>(threadIdx.x));
+  summary.add(0, a.kv.block);
+  summary.write(a.summary);
 }
 
 template <class T, int kDim>

@@ -16,7 +16,8 @@ struct BlockSummary {
 
 // For each token: the bias is added where one is given; q and k are RMS-normalised per head where weights are given (x
 // / sqrt(mean(x^2) + epsilon) * weight), then rotated (dimension i with i + head_dim / 2); q is written out, k and v
-// are stored at the token's place. Supported: head_dim in {64, 128}.
+// are stored at the token's place. Supported: head_dim in {64, 128}. Started early, it reads everything but qkv while
+// the kernel before it still runs.
 struct KvAppend {
   const Bf16* qkv = nullptr;     // [token][q heads, k heads, v heads][head_dim]
   const Bf16* bias = nullptr;    // [q heads, k heads, v heads][head_dim], or null

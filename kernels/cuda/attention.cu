@@ -286,8 +286,8 @@ __global__ void __launch_bounds__(kMaxWarps * 32) decode_attention_kernel(const 
   T* ring_storage = reinterpret_cast<T*>(storage) + warp * slots * Ring::kElements;
   Ring ring(ring_storage, barriers[warp], slots);
   allow_successor();
-  wait_for_predecessors();
   const int length = a.table.lengths[request];
+  wait_for_predecessors();
   const int blocks = ceil_div(length, a.kv.block);
   const int visited = a.selection.blocks != nullptr ? a.selection.counts[row] : blocks;
   const int last_tokens = length - (blocks - 1) * a.kv.block;

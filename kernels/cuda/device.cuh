@@ -141,6 +141,16 @@ __device__ __forceinline__ std::uint64_t evict_first_policy() {
   return policy;
 }
 
+// Loads 16 bytes that nobody needs again soon: they do not displace what is.
+__device__ __forceinline__ uint4 load_once(const void* p, std::uint64_t evict_first) {
+  uint4 v;
+  asm volatile("ld.global.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(p), "l"(evict_first)
+               : "memory");
+  return v;
+}
+
 __device__ __forceinline__ unsigned cluster_rank() {
   unsigned rank;
   asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));

@@ -22,6 +22,12 @@ __global__ void __launch_bounds__(kThreads) residual_rms_norm_kernel(const Resid
   __shared__ float warp_squares[kThreads / 32];
   const std::int64_t start = static_cast<std::int64_t>(blockIdx.x) * a.width;
   allow_successor();
+  uint4 weights[kMaxVectors];  // never written: they need not be waited for
+#pragma unroll
+  for (int v = 0; v < kMaxVectors; ++v) {
+    const int at = (v * kThreads + static_cast<int>(threadIdx.x)) * 8;
+    if (at < a.width) weights[v] = *reinterpret_cast<const uint4*>(a.weight + at);
+  }
   wait_for_predecessors();
   float rows[kMaxVectors][8];
   float squares = 0.0F;
@@ -52,7 +58,7 @@ __global__ void __launch_bounds__(kThreads) residual_rms_norm_kernel(const Resid
     const int at = (v * kThreads + static_cast<int>(threadIdx.x)) * 8;
     if (at >= a.width) break;
     float weight[8];
-    load8(a.weight + at, weight);
+    unpack8(weights[v], weight);
 #pragma unroll
     for (int i = 0; i < 8; ++i) rows[v][i] *= inverse * weight[i];
     store8(a.out + start + at, rows[v]);

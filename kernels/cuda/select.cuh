@@ -1,5 +1,5 @@
 // How the selection kernels of this folder use select_keys.cuh. One thread block handles one row; all keys of the row
-// live in registers, so there is no candidate buffer to overflow.
+// live in shared memory, so there is no candidate buffer to overflow.
 #pragma once
 
 #include "kernels/cuda/device.cuh"
@@ -31,19 +31,16 @@ __device__ __forceinline__ RowPlan plan_row(const SelectionRule& rule, const Sel
   return plan;
 }
 
-// Where key j of this thread stands in the row, counted from plan.first.
-template <int kPerThread>
-__device__ __forceinline__ int key_position(int j) {
-  return position_of_key(kPerThread, j);
-}
+// Shared memory for the keys of a row.
+inline std::size_t key_bytes(int max_blocks) { return static_cast<std::size_t>(max_blocks) * sizeof(std::uint32_t); }
 
-// Writes the scored part of a row's selection. kBits: how many leading bits of a key carry information. `tolerance` as
-// in SelectBlocks (0 with kBits == 32).
-template <int kPerThread, int kThreads, int kBits>
-__device__ __forceinline__ void select_row(const std::uint32_t (&keys)[kPerThread], const RowPlan& plan,
+// Writes the scored part of a row's selection, from the keys of its competing blocks. kBits: how many leading bits of a
+// key carry information. `tolerance` as in SelectBlocks (0 with kBits == 32). `counted` as in select_largest().
+template <int kThreads, int kBits>
+__device__ __forceinline__ void select_row(const std::uint32_t* keys, Digits& digits, bool counted, const RowPlan& plan,
                                            float tolerance, std::int32_t* out) {
   const int enough = tolerance > 0.0F ? static_cast<int>(ceilf((1.0F - tolerance) * static_cast<float>(plan.k))) : -1;
-  select_largest<kThreads, kBits>(RegisterKeys<kPerThread>{keys}, plan.k, enough,
+  select_largest<kThreads, kBits>(keys, plan.last - plan.first, digits, counted, plan.k, enough,
                                   [&](int rank, int position) { out[plan.first + rank] = plan.first + position; });
 }
 

@@ -45,7 +45,9 @@ cudaError_t select_blocks(const SelectBlocks& args, const SelectionRule& rule, c
                           cudaStream_t stream);
 
 // Block top-k: score of a block = mean over the query heads of the group of q . centroid, then exact selection; the
-// scores stay in shared memory.
+// scores stay in shared memory. Started early, it reads pages, lengths, budgets and the centroids of the blocks that
+// compete while the kernel before it still runs: of all the kernels before, only the last that lets no successor come
+// early, and those before that one, may have written them.
 struct ScoreAndSelect {
   const Bf16* q = nullptr;              // [request][q head][head_dim]
   const Bf16* centroids = nullptr;      // [page][kv head][head_dim]

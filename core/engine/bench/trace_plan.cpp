@@ -42,7 +42,7 @@ class Planner {
       const engine::Growth growth{prompt_, outputs_[next_] - 1};
       std::vector<engine::Growth> all = active_;
       all.push_back(growth);
-      if (!active_.empty() && engine::peak_pages(std::move(all), block_) > pages_) return;
+      if (!active_.empty() && engine::peak_pages(std::move(all), block_, steps_per_round_) > pages_) return;
       if (growth.more > 0) active_.push_back(growth);
       ++next_;
     }

@@ -97,7 +97,8 @@ class Run {
     }
     const auto prompt = static_cast<int64_t>(next.prompt.size());
     requests.push_back({prompt, expected(next, next.max_new_tokens - 1)});
-    return active_.empty() || peak_pages(std::move(requests), runner_.pool().block()) <= runner_.pool().pages();
+    if (active_.empty()) return true;
+    return peak_pages(std::move(requests), runner_.pool().block(), steps_per_replay_) <= runner_.pool().pages();
   }
 
   Status admit() {

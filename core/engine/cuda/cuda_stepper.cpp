@@ -16,9 +16,36 @@ constexpr int kCopies = 7;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
+// Bytes read and written a second by copies within the device's memory, the best of a few.
+Result<double> measure_copies() {
+  DeviceMemory from;
+  DeviceMemory to;
+  Stream stream;
+  VORTEX_TRY(stream.create());
+  VORTEX_TRY(from.allocate(kCopyBytes));
+  VORTEX_TRY(to.allocate(kCopyBytes));
+  VORTEX_TRY(
+      cuda_status(cuda::fill_random(from.data(), cuda::FillType::bf16, kCopyBytes / 2, 1, 0.0F, 1.0F, stream.get()),
+                  "measuring the memory"));
+  double best = std::numeric_limits<double>::max();
+  for (int i = 0; i < kCopies; ++i) {
+    VORTEX_TRY(stream.synchronize("measuring the memory"));
+    const double start = now();
+    for (int j = 0; j < kCopies; ++j) {
+      VORTEX_TRY(
+          cuda_status(cudaMemcpyAsync(to.data(), from.data(), kCopyBytes, cudaMemcpyDeviceToDevice, stream.get()),
+                      "measuring the memory"));
+    }
+    VORTEX_TRY(stream.synchronize("measuring the memory"));
+    best = std::min(best, (now() - start) / kCopies);
+  }
+  return 2.0 * static_cast<double>(kCopyBytes) / best;
+}
+
 class CudaStepper final : public Stepper {
  public:
-  explicit CudaStepper(std::unique_ptr<Runner> runner) : runner_(std::move(runner)) {}
+  CudaStepper(std::unique_ptr<Runner> runner, double copy_bandwidth)
+      : runner_(std::move(runner)), copy_bandwidth_(copy_bandwidth) {}
 
   Status set_policy(const std::optional<vflow::Policy>& policy) override {
     residents_ = 0;
@@ -102,28 +129,7 @@ class CudaStepper final : public Stepper {
   int block_size() const override { return runner_->pool().block(); }
   int64_t pages() const override { return runner_->pool().pages(); }
 
-  Result<double> copy_bandwidth() override {
-    DeviceMemory from;
-    DeviceMemory to;
-    VORTEX_TRY(from.allocate(kCopyBytes));
-    VORTEX_TRY(to.allocate(kCopyBytes));
-    VORTEX_TRY(cuda_status(
-        cuda::fill_random(from.data(), cuda::FillType::bf16, kCopyBytes / 2, 1, 0.0F, 1.0F, runner_->stream()),
-        "measuring the memory"));
-    double best = std::numeric_limits<double>::max();
-    for (int i = 0; i < kCopies; ++i) {
-      VORTEX_TRY(runner_->synchronize());
-      const double start = now();
-      for (int j = 0; j < kCopies; ++j) {
-        VORTEX_TRY(cuda_status(
-            cudaMemcpyAsync(to.data(), from.data(), kCopyBytes, cudaMemcpyDeviceToDevice, runner_->stream()),
-            "measuring the memory"));
-      }
-      VORTEX_TRY(runner_->synchronize());
-      best = std::min(best, (now() - start) / kCopies);
-    }
-    return 2.0 * static_cast<double>(kCopyBytes) / best;
-  }
+  Result<double> copy_bandwidth() override { return copy_bandwidth_; }
 
   std::string device() const override {
     const CudaDevice& device = runner_->device();
@@ -180,6 +186,7 @@ class CudaStepper final : public Stepper {
   }
 
   std::unique_ptr<Runner> runner_;
+  double copy_bandwidth_;
   Rng rng_{1};
   int residents_ = 0;
   bool filled_ = false;
@@ -192,8 +199,10 @@ Result<std::unique_ptr<Stepper>> make_cuda_stepper(const model::ModelConfig& con
                                                    const CudaOptions& cuda) {
   model::Model model;
   model.config = config;
+  VORTEX_TRY(cuda_status(cudaSetDevice(cuda.device), "choosing the device"));
+  VORTEX_ASSIGN(const double copy_bandwidth, measure_copies());  // before the pool takes the memory
   VORTEX_ASSIGN(std::unique_ptr<Runner> runner, Runner::make(std::move(model), options, cuda));
-  return std::unique_ptr<Stepper>(std::make_unique<CudaStepper>(std::move(runner)));
+  return std::unique_ptr<Stepper>(std::make_unique<CudaStepper>(std::move(runner), copy_bandwidth));
 }
 
 }  // namespace vortex::engine

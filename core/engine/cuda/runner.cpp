@@ -13,8 +13,8 @@
 namespace vortex::engine {
 namespace {
 
-constexpr int kDenseBlockSize = 16;    // of the pool while no policy says otherwise
-constexpr double kSpareMemory = 0.04;  // of what is free, kept for graphs and workspaces
+constexpr int kDenseBlockSize = 16;                 // of the pool while no policy says otherwise
+constexpr int64_t kSpareMemory = int64_t{1} << 30;  // kept for graphs and workspaces
 
 // Does forward_cache write every field of the policy?
 bool writes_every_field(const vflow::Program& program) {
@@ -94,7 +94,7 @@ Result<int> Runner::pool_pages(int block, cuda::KvType type, const vflow::Policy
   size_t free = 0;
   size_t total = 0;
   VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
-  pages = std::min(pages, static_cast<int64_t>(static_cast<double>(free) * (1.0 - kSpareMemory)) / bytes);
+  pages = std::min(pages, std::max<int64_t>(0, static_cast<int64_t>(free) - kSpareMemory) / bytes);
   if (pages < blocks) {
     return candidate_error("one request of " + std::to_string(options_.max_context) + " tokens needs " +
                                std::to_string(blocks) + " pages of " + std::to_string(bytes) + " bytes, " +

@@ -203,9 +203,9 @@ __device__ __forceinline__ int choose_blocks(const Row& row, int bos, int eos, i
     const unsigned key = cuda::score_key(score(row.middle + i));
     keys[i] = kBits == 16 ? key & 0xffff0000U : key;
   }
-  __syncthreads();
   const int enough = tolerance > 0 ? static_cast<int>(ceil((1.0 - tolerance) * k)) : -1;
-  cuda::select_largest<kThreads, kBits>(cuda::MemoryKeys<kThreads>{keys, competing}, k, enough,
+  __shared__ cuda::Digits digits;
+  cuda::select_largest<kThreads, kBits>(keys, competing, digits, false, k, enough,
                                         [&](int rank, int position) { emit(bos + rank, row.middle + position); });
   __syncthreads();
   return chosen + eos;
