@@ -126,7 +126,7 @@ class CpuEngine::Run {
   std::vector<Output> finish() {
     while (next_ < requests_.size() || !active_.empty()) {
       admit();
-      if (!active_.empty()) step();
+      if (!active_.empty()) timed_step();
     }
     return std::move(outputs_);
   }
@@ -177,6 +177,12 @@ class CpuEngine::Run {
       who.push_back(i);
     }
     return batch;
+  }
+
+  void timed_step() {
+    const double before = stats_.decode_seconds;
+    step();
+    stats_.step_seconds.push_back(stats_.decode_seconds - before);
   }
 
   void step() {

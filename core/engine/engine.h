@@ -48,6 +48,7 @@ struct Output {
 struct RunStats {
   double prefill_seconds = 0;
   double decode_seconds = 0;
+  std::vector<double> step_seconds;  // of each decode step; on CUDA the mean of each few that are replayed together
   int64_t prefill_tokens = 0;
   int64_t decode_tokens = 0;
   int64_t decode_steps = 0;

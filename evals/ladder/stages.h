@@ -32,8 +32,9 @@ Result<StageResult> run_gate(Session& session);
 // pass_at_K where every problem is answered K > 1 times.
 Result<StageResult> run_race(Session& session);
 
-// Is it fast? Fixed work, in turns with dense attention in this process. Metrics: tokens_per_s, speedup_vs_dense
-// (median of the pairs' ratios), gigabytes_per_s and percent_of_memory_read.
+// Is it fast? Fixed work, in turns with dense attention in this process, many short pairs, each side at the median of
+// its steps. Metrics: tokens_per_s, speedup_vs_dense (median of the pairs' ratios), gigabytes_per_s and
+// percent_of_memory_read.
 Result<StageResult> run_speed(Session& session);
 
 // Does it hold on problems that the search never saw? As race, in one round beside the dense incumbent, which answers

@@ -158,8 +158,17 @@ class Run {
   Status decode() {
     const int capacity = runner_.capacity_for(static_cast<int>(active_.size()));
     VORTEX_TRY(runner_.prepare(capacity));
-    const Stopwatch watch(stats_.decode_seconds);
+    const double seconds = stats_.decode_seconds;
     const int steps = choose_steps();
+    VORTEX_TRY(replay(capacity, steps));
+    stats_.step_seconds.push_back((stats_.decode_seconds - seconds) / steps);
+    stats_.decode_steps += steps;
+    stats_.weight_bytes_read += steps * runner_.model().weight_bytes;
+    return ok_status();
+  }
+
+  Status replay(int capacity, int steps) {
+    const Stopwatch watch(stats_.decode_seconds);
     int before = 0;
     for (size_t i = 0; i < active_.size(); ++i) before += held(i);
     VORTEX_TRY(runner_.slots().upload(runner_.stream()));
@@ -171,8 +180,6 @@ class Run {
       collect(i);
     }
     free_pages_ += before;
-    stats_.decode_steps += steps;
-    stats_.weight_bytes_read += steps * runner_.model().weight_bytes;
     return ok_status();
   }
 
