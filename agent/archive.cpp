@@ -45,7 +45,8 @@ bool Archive::add(Point point) {
     // A difference whose value is not positive cannot have an interval above zero: the bootstrap can be spared.
     const bool more_accurate = difference > 0 && compare_accuracy(challenger, incumbent, seed_) == Advantage::kBetter;
     if (!faster && !more_accurate) return false;
-    leaves[i] = (faster && difference >= 0) || (more_accurate && challenger.speed.value >= incumbent.speed.value);
+    leaves[i] = !incumbent.reference &&
+                ((faster && difference >= 0) || (more_accurate && challenger.speed.value >= incumbent.speed.value));
   }
   std::vector<size_t> front;
   for (size_t i = 0; i < front_.size(); ++i) {

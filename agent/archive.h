@@ -14,6 +14,7 @@ namespace vortex::agent {
 struct Point {
   int64_t candidate = 0;
   std::string key;                       // identity: equal keys are one point
+  bool reference = false;                // dense attention, what all others are measured against
   std::vector<evals::Outcome> outcomes;  // on the search problems, paired over points
   evals::Interval accuracy;
   evals::Interval speed;  // over dense attention's
@@ -32,7 +33,8 @@ Advantage compare_speed(const Point& a, const Point& b);
 // A challenger enters the front only if it is conclusively better than each incumbent in at least one objective: copies
 // of one policy, and policies that the data cannot tell apart, give a front of one. An incumbent leaves when a new
 // member is conclusively better in one objective and, by its value, no worse in the other: the front never trades
-// accuracy away in steps too small to be seen.
+// accuracy away in steps too small to be seen. The reference does not leave: however many problems a policy answers as
+// well as dense attention does, they do not show that it loses nothing.
 class Archive {
  public:
   explicit Archive(uint64_t seed) : seed_(seed) {}

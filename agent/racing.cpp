@@ -42,8 +42,9 @@ class Race {
     for (const Point* blocker : blockers) meet(challenger, *blocker);
   }
 
-  // A member that is slower than another: is it really more accurate?
+  // A member that is slower than another: is it really more accurate? The reference stays whatever the answer.
   void doubt_member(const Point& member) {
+    if (member.reference) return;
     for (size_t i : archive_.front()) {
       const Point& faster = archive_.points()[i];
       if (compare_speed(faster, member) == Advantage::kBetter && is_open(member, faster)) meet(member, faster);

@@ -24,8 +24,9 @@ struct RaceRules {
 
 // Racing: which points should answer more problems, because the front would change if the data were clearer. That is a
 // point outside whose accuracy may be above that of every member that keeps it out, together with those members; and
-// two members of which the slower may owe its place to luck. Both sides of a comparison answer the same rounds, so that
-// it stays paired. Nothing when everything is clear, or the rounds are used up. In order of candidates, deterministic.
+// two members of which the slower, unless it is the reference, may owe its place to luck. Both sides of a comparison
+// answer the same rounds, so that it stays paired. Nothing when everything is clear, or the rounds are used up. In
+// order of candidates, deterministic.
 std::vector<Retest> retests(const Archive& archive, const RaceRules& rules);
 
 }  // namespace vortex::agent

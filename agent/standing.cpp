@@ -28,6 +28,7 @@ std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank,
   Point point;
   point.candidate = candidate.row.id;
   point.key = candidate.row.key;
+  point.reference = candidate.row.origin == "dense";
   point.outcomes = outcomes_of(candidate, *race);
   for (const db::StageRow* more = nullptr; point.rounds < kMaxRetests; ++point.rounds) {
     more = last_stage(candidate, retest_stage(point.rounds + 1));

@@ -272,6 +272,7 @@ void add_search(CLI::App& app, Context& context) {
   options.job.task.problems = 24;
   options.job.recall_problems = 2;
   options.job.speed_tokens = 10;
+  options.job.speed_seconds = 6;
   CLI::App* verb = add_verb(app, context, "search", "Search for policies: the main job.", [arguments, &context, &app] {
     const CLI::App* parsed = app.get_subcommand("search");
     for (const char* budget : {"--for", "--gpu-time", "--max-evals", "--max-tokens", "--max-dollars"}) {

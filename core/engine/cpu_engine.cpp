@@ -99,7 +99,7 @@ Sequence CpuEngine::start(const Prefix& prefix, Decoder& decoder) {
   Sequence sequence;
   for (int block = pool_.blocks_for(prefix.tokens); block > 0; --block) sequence.pages.push_back(pool_.take());
   sequence.length = prefix.tokens;
-  pool_.fill(prefix, sequence.pages);
+  pool_.fill(prefix, sequence.pages, &threads_);
   decoder.update_completed(sequence);
   return sequence;
 }

@@ -87,7 +87,7 @@ class CpuStepper final : public Stepper {
     const double start = now();
     Sequence sequence;
     VORTEX_TRY(grow(sequence, prompt_tokens));
-    pool_.fill(prefill(model_, prompt, &threads_), sequence.pages);
+    pool_.fill(prefill(model_, prompt, &threads_), sequence.pages, &threads_);
     Decoder(model_, pool_, policy_, &threads_).update_completed(sequence);
     residents_.push_back(std::move(sequence));
     return now() - start;

@@ -12,10 +12,12 @@ Decoder::Decoder(const PackedModel& model, KvPool& pool, const ActivePolicy& pol
 void Decoder::update_completed(const Sequence& sequence) {
   const int completed = sequence.length / pool_.block_size();
   if (completed == 0) return;
-  for (int layer = 0; layer < model_.source.config.num_layers; ++layer) {
-    if (!policy_.sparse(layer)) continue;
-    policy_.executable->update_pages(pool_.layer(layer), {sequence.pages.data(), static_cast<size_t>(completed)});
-  }
+  cpu::parallel_for(threads_, model_.source.config.num_layers, [&](int64_t begin, int64_t end, int) {
+    for (auto layer = static_cast<int>(begin); layer < end; ++layer) {
+      if (!policy_.sparse(layer)) continue;
+      policy_.executable->update_pages(pool_.layer(layer), {sequence.pages.data(), static_cast<size_t>(completed)});
+    }
+  });
 }
 
 void Decoder::plan(std::span<Sequence* const> batch) {

@@ -121,19 +121,24 @@ void KvPool::append(int layer, int32_t page, int slot, const float* k, const flo
   }
 }
 
-void KvPool::fill(const Prefix& prefix, std::span<const int32_t> pages) {
-  for (int layer = 0; layer < static_cast<int>(layers_.size()); ++layer) {
-    const compile::LayerCache& cache = layers_[static_cast<size_t>(layer)];
-    for (int head = 0; head < kv_heads_; ++head) {
-      for (int first = 0; first < prefix.tokens; first += block_size_) {
-        const int32_t page = pages[static_cast<size_t>(first / block_size_)];
-        const int64_t offset = static_cast<int64_t>(first) * head_dim_;
-        const auto bytes = static_cast<size_t>(std::min(block_size_, prefix.tokens - first)) *
-                           static_cast<size_t>(head_dim_) * sizeof(cpu::Bf16);
-        std::memcpy(block(cache.k, page, head), prefix.keys(layer, head) + offset, bytes);
-        std::memcpy(block(cache.v, page, head), prefix.values(layer, head) + offset, bytes);
-      }
+void KvPool::fill(const Prefix& prefix, std::span<const int32_t> pages, cpu::ThreadPool* threads) {
+  const auto layers = static_cast<int64_t>(layers_.size());
+  cpu::parallel_for(threads, layers * kv_heads_, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      fill_head(prefix, pages, static_cast<int>(i / kv_heads_), static_cast<int>(i % kv_heads_));
     }
+  });
+}
+
+void KvPool::fill_head(const Prefix& prefix, std::span<const int32_t> pages, int layer, int head) {
+  const compile::LayerCache& cache = layers_[static_cast<size_t>(layer)];
+  for (int first = 0; first < prefix.tokens; first += block_size_) {
+    const int32_t page = pages[static_cast<size_t>(first / block_size_)];
+    const int64_t offset = static_cast<int64_t>(first) * head_dim_;
+    const auto bytes = static_cast<size_t>(std::min(block_size_, prefix.tokens - first)) *
+                       static_cast<size_t>(head_dim_) * sizeof(cpu::Bf16);
+    std::memcpy(block(cache.k, page, head), prefix.keys(layer, head) + offset, bytes);
+    std::memcpy(block(cache.v, page, head), prefix.values(layer, head) + offset, bytes);
   }
 }
 

@@ -13,6 +13,7 @@
 #include "core/model/model.h"
 #include "core/vflow/policy.h"
 #include "kernels/cpu/bf16.h"
+#include "kernels/cpu/parallel.h"
 
 namespace vortex::engine {
 
@@ -45,9 +46,10 @@ class KvPool {
   // Writes K and V of one token, float32 [kv head][head_dim] each, rounded to bf16.
   void append(int layer, int32_t page, int slot, const float* k, const float* v);
   // Copies the K and V of a whole prompt into `pages`.
-  void fill(const Prefix& prefix, std::span<const int32_t> pages);
+  void fill(const Prefix& prefix, std::span<const int32_t> pages, cpu::ThreadPool* threads);
 
  private:
+  void fill_head(const Prefix& prefix, std::span<const int32_t> pages, int layer, int head);
   cpu::Bf16* block(const compile::PagedTensor& tensor, int32_t page, int kv_head) const;
 
   int block_size_ = 1;

@@ -67,6 +67,12 @@ struct VectorKernels {
   void (*reduce_rows)(Reduction op, Extent extent, int group, const float* x, float* out);
   void (*reduce_cols)(Reduction op, Extent extent, int group, const float* x, float* out);
 
+  // reduce_cols of bound(left x * left y, right x * right y) without either of them in memory, to the bit: what bounds
+  // on the keys of a page are (Quest, arXiv:2406.10774). bound is kMaximum or kMinimum, op is kSum or kMean, group a
+  // multiple of 16; the operands have the extent's columns.
+  void (*reduce_bound)(Binary bound, Reduction op, Extent extent, int group, const Operand (&left)[2],
+                       const Operand (&right)[2], float* out);
+
   // out[p][a][b] = sum_k y[p][a][k] x[p][b][k]; x.cols == y.cols.
   void (*gemm)(std::int64_t pages, Operand x, Operand y, float* out);
   // out[p][i * y.rows + j][k * y.cols + l] = x[i][k] y[j][l]; an axis not in `axes` (bit 0 rows, bit 1 cols)

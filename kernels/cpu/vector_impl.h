@@ -314,6 +314,49 @@ void reduce_cols(Reduction op, Extent extent, int group, const float* x, float* 
   for_reduction(op, [&]<Reduction kind>() { reduce_cols_of<kind>(extent, group, x, out); });
 }
 
+// A line of each operand; operands with one row repeat it.
+struct Lines {
+  const Operand (&operands)[2];
+  const float* line(int which, std::int64_t page, int row) const {
+    const Operand& a = operands[which];
+    return a.data + page * page_stride(a) + row * row_stride(a);
+  }
+};
+
+template <Binary bound, Reduction op>
+inline void reduce_bound_of(Extent e, int group, const Lines& left, const Lines& right, float* out) {
+  const Lanes unused = splat(0.0F);
+  for (std::int64_t page = 0; page < e.pages; ++page) {
+    for (int row = 0; row < e.rows; ++row) {
+      const float* const a = left.line(0, page, row);
+      const float* const b = left.line(1, page, row);
+      const float* const c = right.line(0, page, row);
+      const float* const d = right.line(1, page, row);
+      const auto at = [&](int i) {
+        return apply<bound>(load(a + i) * load(b + i), load(c + i) * load(d + i), unused, unused);
+      };
+      for (int first = 0; first < e.cols; first += group) {
+        Lanes state = at(first);
+        for (int i = first + kLanes; i < first + group; i += kLanes) state = state + at(i);
+        *out++ = finish_one<op>(sum(state), group);
+      }
+    }
+  }
+}
+
+void reduce_bound(Binary bound, Reduction op, Extent e, int group, const Operand (&left)[2], const Operand (&right)[2],
+                  float* out) {
+  const bool mean = op == Reduction::kMean;
+  const auto run = [&](auto kernel) { kernel(e, group, Lines{left}, Lines{right}, out); };
+  if (bound == Binary::kMaximum) {
+    mean ? run(reduce_bound_of<Binary::kMaximum, Reduction::kMean>)
+         : run(reduce_bound_of<Binary::kMaximum, Reduction::kSum>);
+  } else {
+    mean ? run(reduce_bound_of<Binary::kMinimum, Reduction::kMean>)
+         : run(reduce_bound_of<Binary::kMinimum, Reduction::kSum>);
+  }
+}
+
 inline float dot(const float* x, const float* y, int count) {
   if (count < kLanes) {
     float state = 0.0F;
@@ -518,8 +561,8 @@ void to_bf16(std::int64_t count, const float* x, Bf16* out) {
 }
 
 constexpr VectorKernels kKernels = {
-    binary,        unary,           reduce_rows, reduce_cols,       gemm,      kron,   transpose, reduce_pages,
-    softmax_pages, normalize_pages, conv_pages,  round_to_bf16_all, from_bf16, to_bf16};
+    binary,       unary,         reduce_rows,     reduce_cols, reduce_bound,      gemm,      kron,   transpose,
+    reduce_pages, softmax_pages, normalize_pages, conv_pages,  round_to_bf16_all, from_bf16, to_bf16};
 
 }  // namespace
 }  // namespace vortex::cpu

@@ -23,6 +23,7 @@ struct Threshold {
 // of the mantissa, too, so that the keys spread.
 constexpr int kDigitBits = 11;
 constexpr int kBins = 1 << kDigitBits;
+constexpr int kLaterDigitBits = 8;  // few keys are left, and every bin costs
 struct Digits {
   int bins[kBins];
   __device__ __forceinline__ void count_leading(unsigned key) { atomicAdd(bins + (key >> (32 - kDigitBits)), 1); }
@@ -112,7 +113,7 @@ __device__ __forceinline__ Threshold find_threshold(const unsigned* keys, int co
     const bool all_known = shift <= 32 - kBits || above + found.equal == k;
     const bool certain = enough >= 0 && known == 32 && above >= enough;
     if (all_known || certain) break;
-    width = min(kDigitBits, shift - (32 - kBits));
+    width = min(kLaterDigitBits, shift - (32 - kBits));
   }
   return {prefix << shift, (prefix + 1) << shift};
 }

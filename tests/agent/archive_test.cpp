@@ -86,6 +86,19 @@ TEST(Archive, AFasterPolicyOfTheSameAccuracyReplacesTheIncumbent) {
   EXPECT_TRUE(archive.on_front(2));
 }
 
+TEST(Archive, TheReferenceNeverLeaves) {
+  Archive archive(kSeed);
+  Point dense = exact(1, 60, 64, 1.0);
+  dense.reference = true;
+  archive.add(dense);
+  EXPECT_TRUE(archive.add(exact(2, 60, 64, 1.5)));
+  EXPECT_TRUE(archive.add(exact(3, 64, 64, 2.5)));
+  EXPECT_TRUE(archive.on_front(1));
+  EXPECT_FALSE(archive.on_front(2));
+  EXPECT_TRUE(archive.on_front(3));
+  EXPECT_FALSE(archive.add(exact(4, 30, 64, 1.0)));  // but it keeps others out
+}
+
 TEST(Archive, ADominatedPolicyStaysOut) {
   Archive archive(kSeed);
   archive.add(exact(1, 60, 64, 2.0));

@@ -79,6 +79,21 @@ TEST(Racing, AsksBothSidesOfAComparisonForTheSameRounds) {
   EXPECT_EQ(rest[0].candidate, 2);
 }
 
+TEST(Racing, TheReferenceIsNotDoubted) {
+  const PlantedTruth truth({{1.9, 1.0}, {1.2, 2.0}}, 3);
+  Archive archive(1);
+  Point slower = truth.measure(0, 30);
+  archive.add(slower);
+  archive.add(truth.measure(1, 30));
+  ASSERT_EQ(archive.front().size(), 2u);
+  EXPECT_EQ(retests(archive, RaceRules{3, 0.0, 1.0}).size(), 2u);
+  Archive beside_dense(1);
+  slower.reference = true;
+  beside_dense.add(slower);
+  beside_dense.add(truth.measure(1, 30));
+  EXPECT_TRUE(retests(beside_dense, RaceRules{3, 0.0, 1.0}).empty());
+}
+
 TEST(Racing, StopsWhenTheOutcomeIsClearOrTheRoundsAreUsedUp) {
   const PlantedTruth clear({{3.0, 2.0}, {-2.0, 1.0}}, 3);
   Archive archive(1);

@@ -65,6 +65,13 @@ class Runner {
       case StepKind::kReduceCols:
         kernels_.reduce_cols(static_cast<cpu::Reduction>(s.code), extent(s.x), s.group, at(s.x), out);
         return;
+      case StepKind::kReduceBound: {
+        const cpu::Operand left[] = {operand(s.x), operand(s.y)};
+        const cpu::Operand right[] = {operand(s.z), operand(s.w)};
+        const cpu::Extent bounds{pages_of(s.out), s.out.shape.rows, s.out.shape.cols * s.group};
+        kernels_.reduce_bound(s.bound, static_cast<cpu::Reduction>(s.code), bounds, s.group, left, right, out);
+        return;
+      }
       case StepKind::kGemm:
         kernels_.gemm(pages_of(s.out), operand(s.x), operand(s.y), out);
         return;

@@ -111,7 +111,12 @@ class Lowering {
         graph_(side == Side::kCache ? program.cache : program.indexer),
         plan_(plan_stages(graph_)),
         value_(graph_.nodes.size()),
-        kept_(graph_.nodes.size()) {}
+        kept_(graph_.nodes.size()),
+        absorbed_(graph_.nodes.size(), false) {
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      if (plan_.live[i]) absorb_bound(static_cast<int>(i));
+    }
+  }
 
   Lowered run() {
     out_.query = allocate(Space::kBatched, {program_.geometry.group, program_.geometry.head_dim});
@@ -119,7 +124,7 @@ class Lowering {
       out_.stages.emplace_back();
       gathered_.clear();
       for (const int index : stage.fused) {
-        lower_fused(index);
+        if (!absorbed_[static_cast<size_t>(index)]) lower_fused(index);
       }
       for (const int index : stage.over_rows) {
         lower_over_rows(index);
@@ -169,6 +174,25 @@ class Lowering {
       if (plan_.live[i]) reads += std::count(inputs.begin(), inputs.end(), producer);
     }
     return reads == 1 && !is_view(consumer);
+  }
+
+  // A sum over columns of the larger (smaller) of two products becomes one step where nobody else reads the parts.
+  void absorb_bound(int index) {
+    const Node& n = node(index);
+    const bool sums = (n.op == Op::kSum || n.op == Op::kMean) && n.attrs.dim == 2 && n.format != Format::kBatched;
+    if (!sums) return;
+    const int bound = n.inputs[0];
+    const Node& b = node(bound);
+    const int cols = b.shape.cols;
+    if ((b.op != Op::kMaximum && b.op != Op::kMinimum) || b.inputs[0] == b.inputs[1]) return;
+    if (cols % n.shape.cols != 0 || cols / n.shape.cols % kLine != 0 || !dies_at(index, bound)) return;
+    for (const int product : b.inputs) {
+      const Node& p = node(product);
+      const bool fits = p.op == Op::kMultiply && p.format != Format::kBatched && p.shape.cols == cols &&
+                        node(p.inputs[0]).shape.cols == cols && node(p.inputs[1]).shape.cols == cols;
+      if (!fits || !dies_at(bound, product)) return;
+    }
+    for (const int part : {bound, b.inputs[0], b.inputs[1]}) absorbed_[static_cast<size_t>(part)] = true;
   }
 
   // Values of all pages outlive a tile on the indexer side only: the cache side runs every stage tile by tile.
@@ -246,6 +270,17 @@ class Lowering {
     }
   }
 
+  void read_bound(int bound, Step& step) {
+    const Node& left = node(node(bound).inputs[0]);
+    const Node& right = node(node(bound).inputs[1]);
+    step.kind = StepKind::kReduceBound;
+    step.bound = node(bound).op == Op::kMaximum ? cpu::Binary::kMaximum : cpu::Binary::kMinimum;
+    step.x = read(node(bound).inputs[0], left.inputs[0]);
+    step.y = read(node(bound).inputs[0], left.inputs[1]);
+    step.z = read(node(bound).inputs[1], right.inputs[0]);
+    step.w = read(node(bound).inputs[1], right.inputs[1]);
+  }
+
   bool is_view(int index) const { return node(index).op == Op::kReshape || node(index).op == Op::kLoad; }
 
   void lower_fused(int index) {
@@ -261,8 +296,12 @@ class Lowering {
       value(index).shape = n.shape;
     } else {
       Step step = make_step(index);
-      step.x = read(index, n.inputs[0]);
-      step.y = n.inputs.size() > 1 ? read(index, n.inputs[1]) : Place{};
+      if (absorbed_[static_cast<size_t>(n.inputs[0])]) {
+        read_bound(n.inputs[0], step);
+      } else {
+        step.x = read(index, n.inputs[0]);
+        step.y = n.inputs.size() > 1 ? read(index, n.inputs[1]) : Place{};
+      }
       const bool leaves_only = plan_.kept[static_cast<size_t>(index)] && !read_inside_stage(index);
       const Space inside = n.format == Format::kBatched ? Space::kBatched : Space::kTile;
       step.out = allocate_over(index, step, leaves_only ? kept_space(n) : inside);
@@ -341,8 +380,9 @@ class Lowering {
   vflow::Dtype dtype_;
   const Graph& graph_;
   StagePlan plan_;
-  std::vector<Place> value_;  // per node, inside its stage
-  std::vector<Place> kept_;   // per node, after its stage
+  std::vector<Place> value_;    // per node, inside its stage
+  std::vector<Place> kept_;     // per node, after its stage
+  std::vector<bool> absorbed_;  // made inside the step of the node that reads it
   std::unordered_map<int, Place> gathered_;
   Lowered out_;
 };

@@ -32,6 +32,7 @@ enum class StepKind : uint8_t {
   kUnary,       // code: cpu::Unary
   kReduceRows,  // code: cpu::Reduction; group
   kReduceCols,
+  kReduceBound,  // code: cpu::Reduction of columns; bound; the products x * y and z * w
   kGemm,
   kKron,
   kTranspose,
@@ -48,6 +49,7 @@ enum class StepKind : uint8_t {
 struct Step {
   StepKind kind = StepKind::kGather;
   uint8_t code = 0;
+  cpu::Binary bound = cpu::Binary::kMaximum;
   bool round = false;
   unsigned axes = 0;  // Kron
   int group = 1;
@@ -56,6 +58,8 @@ struct Step {
   vflow::Attrs attrs;
   Place x;
   Place y;
+  Place z;  // kReduceBound
+  Place w;
   Place out;
 };
 

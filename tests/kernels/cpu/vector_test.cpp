@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <tuple>
 #include <vector>
 
 #include "core/base/rng.h"
@@ -187,6 +188,42 @@ TEST(Vector, ReductionsAndProductsMatchFloat64) {
           if (r == s) {
             ASSERT_NEAR(cols[static_cast<std::size_t>(p * e.rows + r)], std::sqrt(dot), 1e-5);
           }
+        }
+      }
+    }
+  }
+}
+
+TEST(Vector, ABoundIsItsPartsToTheBit) {
+  Rng rng(9);
+  for (const auto& [rows, cols, group] : {std::tuple{1, 64, 64}, {3, 48, 16}, {2, 128, 32}, {5, 16, 16}}) {
+    constexpr std::int64_t kPages = 7;
+    const Extent extent{kPages, rows, cols};
+    const auto whole = static_cast<std::size_t>(kPages * rows * cols);
+    const auto q = random_values(static_cast<std::size_t>(rows * cols), rng);
+    auto most = random_values(static_cast<std::size_t>(kPages * cols), rng);
+    const auto least = random_values(whole, rng);
+    most[5] = std::numeric_limits<float>::quiet_NaN();
+    const Operand left[] = {{q.data(), rows, cols, false}, {most.data(), 1, cols, true}};
+    const Operand right[] = {{q.data(), rows, cols, false}, {least.data(), rows, cols, true}};
+    for (const Binary bound : {Binary::kMaximum, Binary::kMinimum}) {
+      for (const Reduction op : {Reduction::kSum, Reduction::kMean}) {
+        const auto count = whole / static_cast<std::size_t>(group);
+        const auto fused = on_all(count, [&](const VectorKernels& k, float* out) {
+          k.reduce_bound(bound, op, extent, group, left, right, out);
+        });
+        const auto parts = on_all(count, [&](const VectorKernels& k, float* out) {
+          std::vector<float> a(whole);
+          std::vector<float> b(whole);
+          std::vector<float> c(whole);
+          k.binary(Binary::kMultiply, 1, 1, extent, left[0], left[1], a.data());
+          k.binary(Binary::kMultiply, 1, 1, extent, right[0], right[1], b.data());
+          k.binary(bound, 1, 1, extent, {a.data(), rows, cols, true}, {b.data(), rows, cols, true}, c.data());
+          k.reduce_cols(op, extent, group, c.data(), out);
+        });
+        for (std::size_t i = 0; i < count; ++i) {
+          const bool nan = std::isnan(fused[i]) && std::isnan(parts[i]);
+          EXPECT_TRUE(nan || fused[i] == parts[i]) << rows << " x " << cols << ", " << i;
         }
       }
     }
