@@ -129,11 +129,6 @@ class PolicyKernels final : public CudaExecutable {
     return most;
   }
 
-  cudaError_t update_completed(const CudaLayerCache& cache, const CudaBatch& batch,
-                               cudaStream_t stream) const override {
-    return update(cache, batch, nullptr, 1, stream);
-  }
-
   cudaError_t update_range(const CudaLayerCache& cache, const CudaBatch& batch, const std::int32_t* first_tokens,
                            int max_new_blocks, cudaStream_t stream) const override {
     if (first_tokens == nullptr || max_new_blocks < 0) {
@@ -161,7 +156,9 @@ class PolicyKernels final : public CudaExecutable {
     params.counts = selection.counts;
     params.max_selected = selection.max_selected;
     const int keys = static_cast<int>(generated_.key_bytes * batch.table.max_blocks) + 16;
-    const int shared = generated_.once_bytes + std::max(generated_.teams_bytes, keys);
+    params.completes_blocks = batch.completes_blocks && generated_.updates ? 1 : 0;
+    const int completing = params.completes_blocks != 0 ? generated_.update_bytes : 0;
+    const int shared = std::max(generated_.once_bytes + std::max(generated_.teams_bytes, keys), completing);
     if (shared > loaded_.select_limit()) {
       return cudaErrorNotSupported;
     }

@@ -28,6 +28,7 @@ struct CudaBatch {
   const cuda::Bf16* q = nullptr;         // after norm and rope
   cuda::PageTable table;                 // lengths count the token of this step
   const std::uint8_t* active = nullptr;  // [request]; 0: waits for a page and appends nothing; null: all are active
+  bool completes_blocks = false;         // select() starts with forward_cache for what the newest tokens completed
   void* workspace = nullptr;             // workspace_bytes(); contents need not be kept between calls
 };
 
@@ -50,16 +51,14 @@ class CudaExecutable {
   // The most blocks that a row of at most `max_blocks` blocks selects: what max_selected must be at least.
   virtual int max_selected(int max_blocks) const = 0;
 
-  // Runs forward_cache for the blocks that the newest token of each active request completed (length % block == 0).
-  virtual cudaError_t update_completed(const CudaLayerCache& cache, const CudaBatch& batch,
-                                       cudaStream_t stream) const = 0;
-
   // Runs forward_cache for every complete block of the batch's requests from token first_tokens[request] on (device
   // memory), at most `max_new_blocks` a request: after prefill.
   virtual cudaError_t update_range(const CudaLayerCache& cache, const CudaBatch& batch,
                                    const std::int32_t* first_tokens, int max_new_blocks, cudaStream_t stream) const = 0;
 
-  // Runs forward_indexer and the choice of pages for every row; budgets are computed on the device from lengths.
+  // Runs forward_indexer and the choice of pages for every row; budgets are computed on the device from lengths. Where
+  // batch.completes_blocks, forward_cache runs before that, in the same kernel, for the block that the newest token of
+  // an active request completed (length % block == 0).
   virtual cudaError_t select(const CudaLayerCache& cache, const CudaBatch& batch, const CudaSelection& selection,
                              cudaStream_t stream) const = 0;
 

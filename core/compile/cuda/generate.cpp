@@ -95,14 +95,10 @@ class UpdateWriter : public KernelWriter {
  public:
   explicit UpdateWriter(const vflow::Policy& policy) : KernelWriter(policy, Side::kCache) {}
 
+  // A function of one block of one kv head, and the kernel that calls it for many.
   std::string kernel() {
     std::string text =
-        "extern \"C\" __global__ void __launch_bounds__(kThreads) vortex_update(const __grid_constant__ Params a) {\n"
-        "  const int kv_head = static_cast<int>(blockIdx.x) % a.num_kv_heads;\n"
-        "  const int index = static_cast<int>(blockIdx.x) / a.num_kv_heads % a.max_new_blocks;\n"
-        "  const int request = static_cast<int>(blockIdx.x) / a.num_kv_heads / a.max_new_blocks;\n"
-        "  const int block = block_to_update(a, request, index);\n"
-        "  if (block < 0) return;\n"
+        "__device__ __noinline__ void complete(const Params& a, int request, int kv_head, int block) {\n"
         "  const int* page = a.pages + static_cast<long long>(request) * a.max_blocks + block;\n"
         "  const long long slot = static_cast<long long>(*page) * a.num_kv_heads + kv_head;\n"
         "  const Page p{a, nullptr, nullptr, nullptr, block, slot, shared_memory};\n";
@@ -113,7 +109,16 @@ class UpdateWriter : public KernelWriter {
         text += keep(i);
       }
     }
-    return text + "\n" + stores() + "}\n";
+    text += "\n" + stores() + "}\n\n";
+    return text +
+           "extern \"C\" __global__ void __launch_bounds__(kThreads) vortex_update(const __grid_constant__ Params a) "
+           "{\n"
+           "  const int kv_head = static_cast<int>(blockIdx.x) % a.num_kv_heads;\n"
+           "  const int index = static_cast<int>(blockIdx.x) / a.num_kv_heads % a.max_new_blocks;\n"
+           "  const int request = static_cast<int>(blockIdx.x) / a.num_kv_heads / a.max_new_blocks;\n"
+           "  const int block = block_to_update(a, request, index);\n"
+           "  if (block >= 0) complete(a, request, kv_head, block);\n"
+           "}\n";
   }
 
   // Does a store change what another one still reads from device memory?
@@ -172,7 +177,14 @@ class SelectWriter : public KernelWriter {
     const auto& geometry = policy_.program.geometry;
     std::string text =
         "extern \"C\" __global__ void __launch_bounds__(kThreads, 4) vortex_select(const __grid_constant__ Params a) "
-        "{\n"
+        "{\n" +
+        std::string(policy_.program.cache.nodes.empty()
+                        ? ""
+                        : "  if (a.completes_blocks != 0) {\n"
+                          "    complete_newest(a, [&](int request, int kv_head, int block) {\n"
+                          "      cache::complete(a, request, kv_head, block);\n"
+                          "    });\n"
+                          "  }\n") +
         "  Row row;\n"
         "  if (!open_row(a, row, budget)) return;\n"
         "  const int kv_head = row.kv_head;\n"
@@ -487,8 +499,6 @@ Result<GeneratedPolicy> generate_cuda(const vflow::Policy& policy) {
   SelectWriter select(policy);
   const Placement& indexer = select.placement();
   out.source = head(policy, indexer);
-  const std::string select_kernel = select.kernel();
-  out.source += "\nnamespace indexer {\n" + select.functions() + "\n" + select_kernel + "\n}  // namespace indexer\n";
   if (!policy.program.cache.nodes.empty()) {
     UpdateWriter update(policy);
     if (update.has_hazard()) {
@@ -499,6 +509,8 @@ Result<GeneratedPolicy> generate_cuda(const vflow::Policy& policy) {
     out.updates = true;
     out.update_bytes = update.placement().record_bytes;
   }
+  const std::string select_kernel = select.kernel();
+  out.source += "\nnamespace indexer {\n" + select.functions() + "\n" + select_kernel + "\n}  // namespace indexer\n";
   out.source += "\n}  // namespace vortex::compile::device\n";
   out.saves = select.saves_fields();
   out.key_bytes = select.key_bytes();

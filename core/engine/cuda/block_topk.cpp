@@ -86,10 +86,6 @@ int BlockTopK::max_selected(int max_blocks) const {
   return std::max(vflow::selected_blocks(config_, max_blocks), std::max(reserved, config_.topk_val + reserved));
 }
 
-cudaError_t BlockTopK::update_completed(const compile::CudaLayerCache&, const compile::CudaBatch&, cudaStream_t) const {
-  return cudaSuccess;
-}
-
 cudaError_t BlockTopK::update_range(const compile::CudaLayerCache& cache, const compile::CudaBatch& batch,
                                     const std::int32_t* first_tokens, int max_new_blocks, cudaStream_t stream) const {
   cuda::SummarizeBlocks args;

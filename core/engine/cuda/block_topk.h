@@ -24,11 +24,9 @@ class BlockTopK final : public compile::CudaExecutable {
 
   size_t workspace_bytes(int requests, int max_blocks) const override;
   int max_selected(int max_blocks) const override;
-  // Does nothing: append_kv makes the centroids.
-  cudaError_t update_completed(const compile::CudaLayerCache& cache, const compile::CudaBatch& batch,
-                               cudaStream_t stream) const override;
   cudaError_t update_range(const compile::CudaLayerCache& cache, const compile::CudaBatch& batch,
                            const std::int32_t* first_tokens, int max_new_blocks, cudaStream_t stream) const override;
+  // Completes nothing: append_kv has made the centroids.
   cudaError_t select(const compile::CudaLayerCache& cache, const compile::CudaBatch& batch,
                      const compile::CudaSelection& selection, cudaStream_t stream) const override;
   std::string describe() const override;

@@ -236,7 +236,7 @@ Status Runner::select(int layer, int capacity) {
   const compile::CudaLayerCache cache = pool_.layer(layer);
   compile::CudaBatch rows = batch(layer, capacity, step_lengths_.as<std::int32_t>());
   rows.active = granted_.as<std::uint8_t>();
-  VORTEX_TRY(cuda_status(policy_.executable->update_completed(cache, rows, stream_.get()), "running forward_cache"));
+  rows.completes_blocks = true;
   compile::CudaSelection selection;
   selection.blocks = selected_.as<std::int32_t>();
   selection.counts =

@@ -21,8 +21,9 @@ struct Params {
   float k_scale;  // what a stored fp8 element of k and v counts
   float v_scale;
   // select
-  int* blocks;  // [row][max_selected]
-  int* counts;  // [row]
+  int completes_blocks;  // starts with the update for the block that the newest token completed
+  int* blocks;           // [row][max_selected]
+  int* counts;           // [row]
   int max_selected;
   // update: where first_tokens is null, the block that the newest token completed
   int max_new_blocks;

@@ -251,4 +251,16 @@ __device__ __forceinline__ int block_to_update(const Params& a, int request, int
   return wanted && block >= 0 && block < complete && block < a.max_blocks ? block : -1;
 }
 
+// Calls complete(request, kv head, block) for the block that this row's newest token completed, before anybody reads
+// what it writes.
+template <class Complete>
+__device__ __forceinline__ void complete_newest(const Params& a, Complete complete) {
+  const int row = static_cast<int>(blockIdx.x) / cluster_size();
+  const int request = row / a.num_kv_heads;
+  const int block = block_to_update(a, request, 0);
+  if (block < 0) return;
+  if (cluster_rank() == 0) complete(request, row % a.num_kv_heads, block);
+  row_barrier();
+}
+
 }  // namespace vortex::compile::device

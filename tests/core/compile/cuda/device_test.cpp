@@ -198,8 +198,9 @@ bool compare(const vflow::Policy& policy, const vflow::ModelGeometry& model, Inp
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t replay = nullptr;
   EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
-  EXPECT_EQ((*device)->update_completed(mirror.cache(), mirror.batch(), stream), cudaSuccess);
-  EXPECT_EQ((*device)->select(mirror.cache(), mirror.batch(), mirror.selection(), stream), cudaSuccess);
+  CudaBatch batch = mirror.batch();
+  batch.completes_blocks = true;
+  EXPECT_EQ((*device)->select(mirror.cache(), batch, mirror.selection(), stream), cudaSuccess);
   EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
   EXPECT_EQ(cudaGraphInstantiate(&replay, graph, 0), cudaSuccess);
   (*host)->update_pages(world.cache(), world.full_pages());
