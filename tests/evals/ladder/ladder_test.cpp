@@ -140,10 +140,10 @@ TEST_F(LadderTest, APolicyClimbsWithEvidence) {
   EXPECT_LT(value_of(recall, "mass_recall"), 1.0);
   EXPECT_GT(value_of(recall, "kl"), 0.0);
   const StageResult& speed = results.at(Stage::kSpeed);
-  EXPECT_EQ(speed.evidence.at("pairs"), 3);
+  EXPECT_EQ(speed.evidence.at("pairs"), 6);
   EXPECT_EQ(speed.evidence.at("requests"), 4);
-  // Fixed work: four requests of six tokens, the first of each from prefill, three times.
-  EXPECT_EQ(speed.evidence.at("decode_tokens"), 4 * 5 * 3);
+  // Fixed work: four requests of six tokens, the first of each from prefill, six times.
+  EXPECT_EQ(speed.evidence.at("decode_tokens"), 4 * 5 * 6);
   EXPECT_NEAR(
       value_of(results.at(Stage::kConfirm), "accuracy_difference"),
       value_of(results.at(Stage::kConfirm), "accuracy") - value_of(results.at(Stage::kConfirm), "dense_accuracy"),
