@@ -49,7 +49,7 @@ expect 1 "no workspace" "$vortex" front --workspace nothing-here
 expect 1 "no searches" "$vortex" search --resume no-such-run --workspace w4
 
 # A disk that is full: the search says so, keeps what it has, and goes on when there is room again.
-short=(--definitions 24 --chain 4 --problems 2 --confirm-problems 1 --max-evals 1 --for 10m --seed 2)
+short=(--definitions 24 --chain 4 --problems 2 --speed-seconds 0 --confirm-problems 1 --max-evals 1 --for 10m --seed 2)
 on_full_disk() {
   expect 3 "space\|full" "$vortex" search --model "$model" --workspace full "${short[@]}"
   mount -o remount,size=400m full

@@ -9,7 +9,7 @@ trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 
 fail() { echo "FAILED: $1" >&2; exit 1; }
-search=("$vortex" search --model "$source_dir/models/chain-4m" --definitions 96 --chain 10 --problems 8
+search=("$vortex" search --model "$source_dir/models/chain-4m" --definitions 96 --chain 10 --problems 8 --speed-seconds 1
   --confirm-problems 4 --max-evals 4 --for 10m --seed 3 --rank-speed modelled --format json)
 
 echo "an interrupted search, resumed, makes the decisions of an uninterrupted one"

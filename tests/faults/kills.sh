@@ -14,7 +14,7 @@ trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true; rm -rf "$folder"' EXI
 cd "$folder"
 
 fail() { echo "FAILED: $1" >&2; exit 1; }
-new_search=(search --model "$source_dir/models/chain-4m" --definitions 24 --chain 4 --problems 6 --confirm-problems 3
+new_search=(search --model "$source_dir/models/chain-4m" --definitions 24 --chain 4 --problems 6 --confirm-problems 3 --speed-seconds 0
   --max-evals 8 --for 1h --seed 5 --rank-speed modelled --format json)
 
 run_name() { "$vortex" status --workspace killed --format json 2>/dev/null | sed -n 's/.*"name": *"\([^"]*\)".*/\1/p' | head -n 1; }
