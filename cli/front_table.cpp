@@ -16,14 +16,6 @@ nlohmann::json optional_json(const std::optional<evals::Interval>& interval) {
   return interval ? interval_json(*interval) : nlohmann::json();
 }
 
-// Dense attention is the first candidate that climbs, and so the first point of all.
-void add_baseline(const std::vector<agent::Point>& all, std::vector<agent::Point>& front) {
-  const auto is_dense = [](const agent::Point& point) { return point.key == "dense"; };
-  if (std::any_of(front.begin(), front.end(), is_dense)) return;
-  const auto dense = std::find_if(all.begin(), all.end(), is_dense);
-  if (dense != all.end()) front.insert(front.begin(), *dense);
-}
-
 // The first part of what its parents or its rationale say.
 std::string made_by(const agent::CandidateHistory& candidate) {
   constexpr size_t kShown = 44;
@@ -49,9 +41,8 @@ std::optional<evals::Interval> stage_metric(const agent::CandidateHistory& candi
 
 std::vector<FrontRow> front_rows(const agent::History& history, const agent::SearchOptions& options) {
   const agent::Standing standing = agent::standing_of(history, options);
-  std::vector<agent::Point> points = standing.front();
-  add_baseline(standing.archive().points(), points);
-  const std::vector<double> probability = agent::nondominated_probability(points, options.seed);
+  const std::vector<agent::Point> points = standing.front();
+  const std::vector<double> probability = standing.front_probability();
   std::vector<FrontRow> rows;
   for (size_t i = 0; i < points.size(); ++i) {
     const agent::CandidateHistory* candidate = history.find(points[i].candidate);

@@ -12,7 +12,7 @@
 
 namespace vortex::cli {
 
-// One member of a search's front, or the dense baseline, which is always shown. Intervals are 95 % ones.
+// One member of a search's front; dense attention always is one. Intervals are 95 % ones.
 struct FrontRow {
   int64_t id = 0;
   std::string origin;                           // "dense" for the baseline

@@ -36,14 +36,14 @@ bool keeps_accuracy(const FrontRow& row, const FrontRow& dense) {
 std::optional<Best> best_of(const LoadedRun& run, const agent::Standing& standing, const std::vector<FrontRow>& front) {
   const agent::Point* dense = nullptr;
   for (const agent::Point& point : standing.archive().points()) {
-    if (point.key == "dense") dense = &point;
+    if (point.reference) dense = &point;
   }
   const auto dense_row = std::find_if(front.begin(), front.end(), [](const FrontRow& row) { return row.is_dense(); });
   if (dense == nullptr || dense_row == front.end()) return std::nullopt;
   std::optional<Best> best;
   const auto rank = [](const FrontRow& row) { return std::pair(row.confirmed.has_value(), row.speed.value); };
   for (const agent::Point& point : standing.front()) {
-    if (point.key == "dense") continue;
+    if (point.reference) continue;
     if (agent::compare_accuracy(point, *dense, run.options.seed) == agent::Advantage::kWorse) continue;
     for (const FrontRow& row : front) {
       if (row.id != point.candidate || !keeps_accuracy(row, *dense_row)) continue;

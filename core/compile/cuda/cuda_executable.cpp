@@ -134,7 +134,24 @@ class PolicyKernels final : public CudaExecutable {
     if (first_tokens == nullptr || max_new_blocks < 0) {
       return cudaErrorInvalidValue;
     }
-    return max_new_blocks == 0 ? cudaSuccess : update(cache, batch, first_tokens, max_new_blocks, stream);
+    if (max_new_blocks == 0 || !generated_.updates) {
+      return cudaSuccess;
+    }
+    device::Params params{};
+    const cudaError_t error = fill(cache, batch, params);
+    if (error != cudaSuccess) {
+      return error;
+    }
+    params.first_tokens = first_tokens;
+    params.max_new_blocks = max_new_blocks;
+    if (generated_.update_bytes > loaded_.update_limit()) {
+      return cudaErrorNotSupported;
+    }
+    const int64_t blocks = static_cast<int64_t>(batch.num_requests) * max_new_blocks * kv_heads_;
+    if (blocks > INT32_MAX) {
+      return cudaErrorInvalidValue;
+    }
+    return launch(loaded_.update(), static_cast<int>(blocks), 1, generated_.update_bytes, params, stream);
   }
 
   cudaError_t select(const CudaLayerCache& cache, const CudaBatch& batch, const CudaSelection& selection,
@@ -241,28 +258,6 @@ class PolicyKernels final : public CudaExecutable {
     params.k_scale = kv.k_scale;
     params.v_scale = kv.v_scale;
     return cudaSuccess;
-  }
-
-  cudaError_t update(const CudaLayerCache& cache, const CudaBatch& batch, const std::int32_t* first_tokens,
-                     int max_new_blocks, cudaStream_t stream) const {
-    if (!generated_.updates) {
-      return cudaSuccess;
-    }
-    device::Params params{};
-    const cudaError_t error = fill(cache, batch, params);
-    if (error != cudaSuccess) {
-      return error;
-    }
-    params.first_tokens = first_tokens;
-    params.max_new_blocks = max_new_blocks;
-    if (generated_.update_bytes > loaded_.update_limit()) {
-      return cudaErrorNotSupported;
-    }
-    const int64_t blocks = static_cast<int64_t>(batch.num_requests) * max_new_blocks * kv_heads_;
-    if (blocks > INT32_MAX) {
-      return cudaErrorInvalidValue;
-    }
-    return launch(loaded_.update(), static_cast<int>(blocks), 1, generated_.update_bytes, params, stream);
   }
 
   static cudaError_t launch(cudaKernel_t kernel, int blocks, int cluster, int shared_bytes, device::Params& params,
