@@ -5,8 +5,8 @@
 #include <sstream>
 #include <utility>
 
-#include "core/base/files.h"
-#include "core/base/text.h"
+#include "base/files.h"
+#include "base/text.h"
 
 namespace vortex::cli {
 namespace {

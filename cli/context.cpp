@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <sstream>
 
-#include "core/base/text.h"
+#include "base/text.h"
 
 namespace vortex::cli {
 
@@ -86,26 +86,6 @@ std::string command_line(const Context& context, const std::string& arguments) {
   return program + " " + arguments + (context.workspace == ".vortex" ? "" : " --workspace " + context.workspace);
 }
 
-Result<db::Run> find_run(db::Store& store, const std::string& name) {
-  VORTEX_ASSIGN(const std::vector<db::Run> runs, store.runs());
-  if (runs.empty())
-    return candidate_error("this workspace has no searches yet", "start one: vortex search --model DIR");
-  if (name.empty()) return runs.front();
-  VORTEX_ASSIGN(const std::optional<db::Run> run, store.find_run(name));
-  if (run) return *run;
-  std::vector<std::string> names;
-  for (const db::Run& other : runs) names.push_back(other.name);
-  const auto nearest = nearest_word(name, names);
-  return candidate_error("no search is called " + name,
-                         nearest ? "did you mean " + *nearest + "?" : "`vortex status` lists them");
-}
-
-Result<db::Candidate> find_candidate(db::Store& store, int64_t id) {
-  VORTEX_ASSIGN(const std::optional<db::Candidate> candidate, store.find_candidate(id));
-  if (candidate) return *candidate;
-  return candidate_error("there is no candidate " + std::to_string(id), "`vortex front` and `vortex report` list them");
-}
-
 Result<std::string> find_worker(const Context& context) {
   std::string path = context.worker;
   if (path.empty()) {
@@ -124,8 +104,8 @@ Result<sandbox::ExecutorOptions> executor_options(const Context& context, double
   VORTEX_ASSIGN(options.worker_path, find_worker(context));
   options.scratch_root = (std::filesystem::path(context.workspace) / "scratch").string();
   options.memory_bytes = memory_bytes;
-  for (evals::Stage stage : {evals::Stage::kCompile, evals::Stage::kValidate, evals::Stage::kRecall,
-                             evals::Stage::kGate, evals::Stage::kRace, evals::Stage::kSpeed, evals::Stage::kConfirm}) {
+  for (job::Stage stage : {job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRecall, job::Stage::kGate,
+                           job::Stage::kRace, job::Stage::kSpeed, job::Stage::kConfirm}) {
     options.deadlines[stage] = stage_seconds;
   }
   return options;

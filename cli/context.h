@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "cli/output.h"
-#include "core/base/result.h"
 #include "db/store.h"
 #include "sandbox/executor.h"
 
@@ -38,11 +38,6 @@ std::string duration_text(double seconds);
 // A command of this program as the user can paste it: with the path that leads to it from here, unless the shell finds
 // it by its name, and with the workspace, unless that is the default.
 std::string command_line(const Context& context, const std::string& arguments);
-
-// The run that a user means: by name or id, the newest when the text is empty.
-Result<db::Run> find_run(db::Store& store, const std::string& name);
-// A candidate that a user named by its number.
-Result<db::Candidate> find_candidate(db::Store& store, int64_t id);
 
 // The worker program: the option, or the one beside this program. Missing: the environment's fault.
 Result<std::string> find_worker(const Context& context);

@@ -4,12 +4,12 @@
 
 namespace vortex::cli {
 
-std::string Continuation::push(const evals::NewToken& token) {
+std::string Continuation::push(const job::NewToken& token) {
   ids_.push_back(token.id);
   end_ = token.end;
   // A stop token ends the text without being part of it, also where the tokenizer does not call it special.
-  std::string text = end_ == evals::TokenEnd::kStopToken ? "" : stream_.push(token.id);
-  if (end_ != evals::TokenEnd::kGoesOn) text += stream_.finish();
+  std::string text = end_ == job::TokenEnd::kStopToken ? "" : stream_.push(token.id);
+  if (end_ != job::TokenEnd::kGoesOn) text += stream_.finish();
   text_ += text;
   sizes_.push_back(text_.size());
   return text;
@@ -25,7 +25,7 @@ std::string Continuation::piece(size_t index) const {
 std::pair<size_t, size_t> Continuation::place(size_t index) const {
   const size_t begin = index == 0 ? 0 : sizes_[index - 1];
   const bool leaves_no_text =
-      tokenizer_->is_special(ids_[index]) || (index + 1 == ids_.size() && end_ == evals::TokenEnd::kStopToken);
+      tokenizer_->is_special(ids_[index]) || (index + 1 == ids_.size() && end_ == job::TokenEnd::kStopToken);
   if (leaves_no_text) return {begin, begin};
   // A token that ends within a character has its text when the character is complete.
   for (size_t i = index; i < sizes_.size(); ++i) {
@@ -42,8 +42,8 @@ std::optional<size_t> first_difference(const Continuation& one, const Continuati
 
 nlohmann::json to_json(const Continuation& continuation) {
   std::string end;
-  if (continuation.end() == evals::TokenEnd::kStopToken) end = "stop";
-  if (continuation.end() == evals::TokenEnd::kLength) end = "length";
+  if (continuation.end() == job::TokenEnd::kStopToken) end = "stop";
+  if (continuation.end() == job::TokenEnd::kLength) end = "length";
   return {{"text", continuation.text()}, {"tokens", continuation.ids()}, {"end", end}};
 }
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/model/tokenizer.h"
-#include "evals/generation.h"
+#include "job/generation.h"
 
 namespace vortex::cli {
 
@@ -17,11 +17,11 @@ class Continuation {
   explicit Continuation(const model::Tokenizer& tokenizer) : tokenizer_(&tokenizer), stream_(tokenizer, false) {}
 
   // Takes a token; gives the text that it completes: whole characters only, no special tokens, often nothing.
-  std::string push(const evals::NewToken& token);
+  std::string push(const job::NewToken& token);
 
   const std::vector<int32_t>& ids() const { return ids_; }  // the stop token included
   const std::string& text() const { return text_; }
-  evals::TokenEnd end() const { return end_; }
+  job::TokenEnd end() const { return end_; }
 
   // The token at `index` as text; parts of characters show as U+FFFD, special tokens as they are spelled.
   std::string piece(size_t index) const;
@@ -34,7 +34,7 @@ class Continuation {
   std::vector<int32_t> ids_;
   std::vector<size_t> sizes_;  // of the text when each token had come
   std::string text_;
-  evals::TokenEnd end_ = evals::TokenEnd::kGoesOn;
+  job::TokenEnd end_ = job::TokenEnd::kGoesOn;
 };
 
 // Where two continuations part: the number of tokens that they share; nothing where they are the same.

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "base/text.h"
 #include "cli/arguments.h"
-#include "cli/verbs.h"
-#include "core/base/text.h"
+#include "cli/verbs/verbs.h"
 
 namespace vortex::cli {
 namespace {

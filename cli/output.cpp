@@ -85,12 +85,6 @@ std::string Table::markdown() const {
   return out;
 }
 
-std::string fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
 std::string interval_text(const evals::Interval& interval, int digits) {
   if (interval.lo == interval.hi) return fixed(interval.value, digits);
   return fixed(interval.value, digits) + " [" + fixed(interval.lo, digits) + ", " + fixed(interval.hi, digits) + "]";

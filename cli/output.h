@@ -5,7 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
+#include "base/text.h"
 #include "evals/statistics.h"
 
 namespace vortex::cli {
@@ -38,7 +39,6 @@ class Table {
 
 // "0.91 [0.80, 0.97]"; without the interval when it is exact.
 std::string interval_text(const evals::Interval& interval, int digits);
-std::string fixed(double value, int digits);
 nlohmann::json interval_json(const evals::Interval& interval);
 
 // "error: ..." and "hint: ..." on stderr; gives the exit code.

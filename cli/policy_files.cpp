@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "core/base/files.h"
+#include "base/files.h"
 #include "core/model/model.h"
 #include "evals/tasks/task.h"
 
@@ -40,10 +40,10 @@ Result<vflow::ModelGeometry> geometry_of_folder(const std::string& model, int ma
   return model::geometry_of(config, max_context, 0);
 }
 
-Result<vflow::ModelGeometry> geometry_of_job(const evals::Job& job) {
+Result<vflow::ModelGeometry> geometry_of_job(const job::Job& job) {
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
   int max_context = evals::context_bound(job.task);
-  for (const evals::TaskSpec& task : job.gate) max_context = std::max(max_context, evals::context_bound(task));
+  for (const job::TaskSpec& task : job.gate) max_context = std::max(max_context, evals::context_bound(task));
   if (job.confirm_task) max_context = std::max(max_context, evals::context_bound(*job.confirm_task));
   return model::geometry_of(config, max_context, job.kv_memory_bytes);
 }

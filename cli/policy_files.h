@@ -2,9 +2,9 @@
 
 #include <string>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/vflow/policy.h"
-#include "evals/job.h"
+#include "job/job.h"
 
 namespace vortex::cli {
 
@@ -18,7 +18,7 @@ Result<std::string> model_of(const vflow::PolicySource& source, const std::strin
 Result<vflow::ModelGeometry> geometry_of_folder(const std::string& model, int max_context);
 
 // What the policies of a search are checked against: the longest request of its task and its memory.
-Result<vflow::ModelGeometry> geometry_of_job(const evals::Job& job);
+Result<vflow::ModelGeometry> geometry_of_job(const job::Job& job);
 
 // Reads and checks; the diagnostics of a refused policy are the error's message.
 Result<vflow::Policy> checked_policy(const vflow::PolicySource& source, const vflow::ModelGeometry& model);

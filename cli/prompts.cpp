@@ -4,8 +4,8 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "core/base/files.h"
-#include "core/base/text.h"
+#include "base/files.h"
+#include "base/text.h"
 
 namespace vortex::cli {
 namespace {

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "core/base/text.h"
+#include "base/text.h"
 #include "evals/tasks/task_file.h"
 
 namespace vortex::cli {
@@ -21,7 +21,7 @@ std::vector<fs::path> task_folders() {
 }
 
 // The task that a user names.
-Result<evals::TaskSpec> read_task(const std::string& name) {
+Result<job::TaskSpec> read_task(const std::string& name) {
   std::error_code error;
   if (fs::is_regular_file(name, error)) return evals::read_task_file(name);
   std::vector<std::string> known;
@@ -62,7 +62,7 @@ void add_task_options(CLI::App* verb, TaskArguments& arguments) {
   verb->add_option("--task-seed", arguments.seed, "seed of the problems");
 }
 
-Status apply_tasks(const TaskArguments& arguments, evals::Job& job) {
+Status apply_tasks(const TaskArguments& arguments, job::Job& job) {
   if (!arguments.task.empty()) {
     VORTEX_ASSIGN(job.task, read_task(arguments.task));
   }
@@ -77,14 +77,14 @@ Status apply_tasks(const TaskArguments& arguments, evals::Job& job) {
     VORTEX_ASSIGN(job.confirm_task, read_task(arguments.confirm_task));
   }
   for (const std::string& name : arguments.gate) {
-    VORTEX_ASSIGN(evals::TaskSpec task, read_task(name));
+    VORTEX_ASSIGN(job::TaskSpec task, read_task(name));
     override_with(arguments.length, task.length);
     job.gate.push_back(std::move(task));
   }
-  const auto race = std::find(job.stages.begin(), job.stages.end(), evals::Stage::kRace);
-  if (!job.gate.empty()) job.stages.insert(race, evals::Stage::kGate);
+  const auto race = std::find(job.stages.begin(), job.stages.end(), job::Stage::kRace);
+  if (!job.gate.empty()) job.stages.insert(race, job::Stage::kGate);
   // What is out of range is refused here, by name, before anything starts.
-  VORTEX_TRY(evals::task_from_json(evals::to_json(job.task)));
+  VORTEX_TRY(job::task_from_json(job::to_json(job.task)));
   return ok_status();
 }
 

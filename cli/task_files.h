@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "core/base/result.h"
-#include "evals/job.h"
+#include "base/result.h"
+#include "job/job.h"
 
 namespace vortex::cli {
 
@@ -28,6 +28,6 @@ struct TaskArguments {
 void add_task_options(CLI::App* verb, TaskArguments& arguments);
 
 // Puts the tasks into a job, and the gate among its stages where it is asked for.
-Status apply_tasks(const TaskArguments& arguments, evals::Job& job);
+Status apply_tasks(const TaskArguments& arguments, job::Job& job);
 
 }  // namespace vortex::cli

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "core/base/result.h"
+#include "base/result.h"
 
 namespace vortex::db {
 

@@ -3,8 +3,8 @@
 #include <chrono>
 #include <system_error>
 
-#include "core/base/files.h"
-#include "core/base/sha256.h"
+#include "base/files.h"
+#include "base/sha256.h"
 #include "db/migrations.h"
 #include "db/sqlite_store.h"
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 
 namespace vortex::db {
 
@@ -56,7 +56,7 @@ struct StageRow {
   std::string verdict;
   std::string blame;  // empty on a pass
   std::string message;
-  std::string metrics;   // JSON array of evals::Metric
+  std::string metrics;   // JSON array of job::Metric
   std::string evidence;  // JSON object
   std::string log_tail;
   double seconds = 0;

@@ -7,7 +7,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 
 namespace vortex::evals {
 namespace {
@@ -107,11 +107,11 @@ struct Pairs {
 };
 
 // The (problem, trial) pairs that both have, in the order of `a`.
-Pairs paired(const std::vector<Outcome>& a, const std::vector<Outcome>& b) {
+Pairs paired(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b) {
   std::unordered_map<std::string_view, std::vector<std::pair<int, bool>>> other;
-  for (const Outcome& outcome : b) other[outcome.problem].emplace_back(outcome.trial, outcome.correct);
+  for (const job::Outcome& outcome : b) other[outcome.problem].emplace_back(outcome.trial, outcome.correct);
   Pairs pairs;
-  for (const Outcome& outcome : a) {
+  for (const job::Outcome& outcome : a) {
     const auto problem = other.find(outcome.problem);
     if (problem == other.end()) continue;
     const auto& trials = problem->second;
@@ -136,16 +136,16 @@ Interval wilson_interval(double p, double n) {
   return {p, std::clamp(centre - half, 0.0, p), std::clamp(centre + half, p, 1.0)};
 }
 
-Interval accuracy_interval(const std::vector<Outcome>& outcomes, uint64_t seed) {
+Interval accuracy_interval(const std::vector<job::Outcome>& outcomes, uint64_t seed) {
   if (outcomes.empty()) return {0, 0, 1};
   Clusters clusters;
-  for (const Outcome& outcome : outcomes) clusters.add(outcome.problem, outcome.correct ? 1.0 : 0.0);
+  for (const job::Outcome& outcome : outcomes) clusters.add(outcome.problem, outcome.correct ? 1.0 : 0.0);
   const Interval bootstrap = bootstrap_mean(clusters.get(), seed);
   const double size = effective_size(clusters.get(), bootstrap.value, bootstrap.value * (1 - bootstrap.value));
   return joined(bootstrap, wilson_interval(bootstrap.value, size), 0, 1);
 }
 
-Interval paired_difference(const std::vector<Outcome>& a, const std::vector<Outcome>& b, uint64_t seed) {
+Interval paired_difference(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b, uint64_t seed) {
   const Pairs pairs = paired(a, b);
   if (pairs.count == 0) return {0, -1, 1};
   const Interval bootstrap = bootstrap_mean(pairs.clusters.get(), seed);
@@ -155,14 +155,14 @@ Interval paired_difference(const std::vector<Outcome>& a, const std::vector<Outc
   return joined(bootstrap, won_minus_lost(won, lost, size), -1, 1);
 }
 
-double paired_mean(const std::vector<Outcome>& a, const std::vector<Outcome>& b) {
+double paired_mean(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b) {
   const Pairs pairs = paired(a, b);
   return pairs.count > 0 ? (pairs.won - pairs.lost) / pairs.count : 0.0;
 }
 
-Interval pass_at_k(const std::vector<Outcome>& outcomes, int k, uint64_t seed) {
+Interval pass_at_k(const std::vector<job::Outcome>& outcomes, int k, uint64_t seed) {
   std::map<std::string, std::pair<int, int>> trials;  // right ones and all
-  for (const Outcome& outcome : outcomes) {
+  for (const job::Outcome& outcome : outcomes) {
     auto& [right, all] = trials[outcome.problem];
     right += outcome.correct ? 1 : 0;
     all += 1;

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "evals/stage.h"
+#include "job/stage.h"
 
 namespace vortex::evals {
 
@@ -20,20 +20,20 @@ struct Interval {
 // Cameron, Gelbach, Miller 2008) joined with the Wilson interval at the effective sample size, since the bootstrap is
 // too narrow for few problems and empty when all outcomes are alike. The effective size is p(1-p) over the
 // cluster-robust variance of the mean, kept between the numbers of problems and of outcomes. No outcomes: 0 in [0, 1].
-Interval accuracy_interval(const std::vector<Outcome>& outcomes, uint64_t seed);
+Interval accuracy_interval(const std::vector<job::Outcome>& outcomes, uint64_t seed);
 
 // Mean paired difference (a - b) over the (problem, trial) pairs that both have. The interval is a cluster bootstrap
 // joined with one from the Wilson intervals of the shares won and lost (combined after Zou and Donner 2008) at the
 // effective number of pairs, so ties alone never give an empty one. No common pairs: 0 in [-1, 1].
-Interval paired_difference(const std::vector<Outcome>& a, const std::vector<Outcome>& b, uint64_t seed);
+Interval paired_difference(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b, uint64_t seed);
 // Its value alone, without the bootstrap. No common pairs: 0.
-double paired_mean(const std::vector<Outcome>& a, const std::vector<Outcome>& b);
+double paired_mean(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b);
 
 // Unbiased estimate of pass@k, the chance that one of k trials of a problem is right, averaged over problems: of n
 // trials with c right it is 1 - C(n-c, k) / C(n, k) (Chen et al. 2021, arXiv:2107.03374). Problems with fewer than k
 // trials are left out; with none left, nothing is known: 0 in [0, 1]. The interval is a cluster bootstrap over
 // problems. For k = 1 the value is mean accuracy where all problems have the same number of trials.
-Interval pass_at_k(const std::vector<Outcome>& outcomes, int k, uint64_t seed);
+Interval pass_at_k(const std::vector<job::Outcome>& outcomes, int k, uint64_t seed);
 
 // Median of repeated measurements with the narrowest interval of order statistics that holds the true median with at
 // least 95 % probability whatever the distribution. Below six samples there is none: the interval is their whole range,

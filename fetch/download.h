@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <functional>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "fetch/hub.h"
 #include "net/http.h"
 

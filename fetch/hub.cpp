@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "core/base/text.h"
+#include "base/text.h"
 
 namespace vortex::fetch {
 namespace {

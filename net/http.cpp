@@ -10,8 +10,8 @@
 #include <memory>
 #include <thread>
 
-#include "core/base/rng.h"
-#include "core/base/text.h"
+#include "base/rng.h"
+#include "base/text.h"
 
 namespace vortex::net {
 namespace {

@@ -12,10 +12,10 @@
 #include <cstring>
 #include <filesystem>
 
+#include "job/protocol.h"
+#include "sandbox/climb_listener.h"
 #include "sandbox/generation_listener.h"
-#include "sandbox/leash.h"
-#include "sandbox/protocol.h"
-#include "sandbox/supervisor.h"
+#include "sandbox/process_tree.h"
 
 namespace vortex::sandbox {
 namespace {
@@ -93,15 +93,16 @@ ssize_t drain(int fd, const Take& take) {
 // One worker from start to end.
 class Conversation {
  public:
-  Conversation(Leash& leash, Listener& listener, const std::function<bool()>& should_stop, std::string_view request)
-      : leash_(leash), listener_(listener), should_stop_(should_stop), unsent_(request) {}
+  Conversation(ProcessTree& tree, Listener& listener, const std::function<bool()>& should_stop,
+               std::string_view request)
+      : tree_(tree), listener_(listener), should_stop_(should_stop), unsent_(request) {}
 
   // Until all is said, the worker has ended or it must be killed; says why.
   Ending run() {
     while (true) {
       std::array<pollfd, 4> watched = {
-          pollfd{output_open_ ? leash_.output() : -1, POLLIN, 0}, pollfd{error_open_ ? leash_.error() : -1, POLLIN, 0},
-          pollfd{leash_.exited(), POLLIN, 0}, pollfd{unsent_.empty() ? -1 : leash_.input(), POLLOUT, 0}};
+          pollfd{output_open_ ? tree_.output() : -1, POLLIN, 0}, pollfd{error_open_ ? tree_.error() : -1, POLLIN, 0},
+          pollfd{tree_.exited(), POLLIN, 0}, pollfd{unsent_.empty() ? -1 : tree_.input(), POLLOUT, 0}};
       ::poll(watched.data(), watched.size(), kPollMs);
       exchange(watched);
       if (const auto ending = listener_.overdue(now_seconds())) return *ending;
@@ -116,18 +117,18 @@ class Conversation {
     // The log first: a result takes along what was logged before it.
     if (watched[1].revents != 0) read_log();
     if (watched[0].revents != 0) read_output();
-    if (watched[3].revents != 0 && !send_some(leash_.input(), unsent_)) unsent_ = {};
-    if (unsent_.empty()) leash_.close_input();
+    if (watched[3].revents != 0 && !send_some(tree_.input(), unsent_)) unsent_ = {};
+    if (unsent_.empty()) tree_.close_input();
   }
 
   ssize_t read_log() {
-    const ssize_t got = drain(leash_.error(), [&](std::string_view bytes) { listener_.take_log(bytes); });
+    const ssize_t got = drain(tree_.error(), [&](std::string_view bytes) { listener_.take_log(bytes); });
     error_open_ = got != 0;
     return got;
   }
   ssize_t read_output() {
     const ssize_t got =
-        drain(leash_.output(), [&](std::string_view bytes) { listener_.take_output(bytes, now_seconds()); });
+        drain(tree_.output(), [&](std::string_view bytes) { listener_.take_output(bytes, now_seconds()); });
     output_open_ = got != 0;
     return got;
   }
@@ -141,7 +142,7 @@ class Conversation {
     return listener_.misbehaved() ? Ending::kProtocol : Ending::kDied;
   }
 
-  Leash& leash_;
+  ProcessTree& tree_;
   Listener& listener_;
   const std::function<bool()>& should_stop_;
   std::string_view unsent_;
@@ -176,24 +177,24 @@ struct End {
 };
 
 // Starts a worker, sends it the request and hears it out. An Error: no worker could be started.
-Result<End> hear_out(Listener& listener, const Request& request, const ExecutorOptions& options,
+Result<End> hear_out(Listener& listener, const job::Request& request, const ExecutorOptions& options,
                      const std::function<bool()>& should_stop) {
-  const std::string line = request_line(request);
-  if (line.size() > kMaxLineBytes) return candidate_error("the job is larger than the protocol allows");
+  const std::string line = job::request_line(request);
+  if (line.size() > job::kMaxLineBytes) return candidate_error("the job is larger than the protocol allows");
   VORTEX_ASSIGN(const auto scratch, ScratchFolder::make(options.scratch_root));
-  VORTEX_ASSIGN(const auto leash, Leash::start(launch_of(options, scratch->path())));
+  VORTEX_ASSIGN(const auto tree, ProcessTree::start(launch_of(options, scratch->path())));
   End end;
-  end.ending = Conversation(*leash, listener, should_stop, line).run();
+  end.ending = Conversation(*tree, listener, should_stop, line).run();
   end.seconds = now_seconds();
-  leash->end();
-  VORTEX_ASSIGN(end.exit, leash->wait());
+  tree->end();
+  VORTEX_ASSIGN(end.exit, tree->wait());
   if (!listener.said_hello()) return not_started(listener, end.ending, end.exit, options);
   return end;
 }
 
 }  // namespace
 
-Status run_generation(evals::GenerationJob job, const ExecutorOptions& options, const evals::GenerationEvents& events,
+Status run_generation(job::GenerationJob job, const ExecutorOptions& options, const job::GenerationEvents& events,
                       const std::function<bool()>& should_stop) {
   make_absolute(job.model_path);
   GenerationListener listener(job, options, events, now_seconds());
@@ -201,12 +202,12 @@ Status run_generation(evals::GenerationJob job, const ExecutorOptions& options, 
   return listener.outcome(end.ending, end.exit);
 }
 
-Result<std::vector<evals::StageResult>> run_job(const evals::Job& job, const ExecutorOptions& options,
-                                                const std::function<void(const evals::StageResult&)>& on_result,
-                                                const std::function<bool()>& should_stop) {
-  Supervisor supervisor(job, options, on_result, now_seconds());
+Result<std::vector<job::StageResult>> run_job(const job::Job& job, const ExecutorOptions& options,
+                                              const std::function<void(const job::StageResult&)>& on_result,
+                                              const std::function<bool()>& should_stop) {
+  ClimbListener supervisor(job, options, on_result, now_seconds());
   if (supervisor.finished()) return supervisor.take_results();  // no stage is a worker's
-  evals::Job sent = job;
+  job::Job sent = job;
   make_absolute(sent.model_path);
   make_absolute(sent.prefix_folder);
   VORTEX_ASSIGN(const End end, hear_out(supervisor, sent, options, should_stop));

@@ -5,21 +5,21 @@
 #include <string>
 #include <vector>
 
-#include "core/base/result.h"
-#include "evals/generation.h"
-#include "evals/job.h"
-#include "evals/stage.h"
+#include "base/result.h"
+#include "job/generation.h"
+#include "job/job.h"
+#include "job/stage.h"
 
 namespace vortex::sandbox {
 
 struct ExecutorOptions {
-  std::string worker_path;                   // the vortex-worker program
-  std::string scratch_root;                  // a fresh folder below it for every worker, removed afterwards
-  std::map<evals::Stage, double> deadlines;  // wall-clock seconds a stage; missing: 600
-  int64_t memory_bytes = 0;                  // RLIMIT_AS of the worker; 0: none. At least 2 GiB with LibTorch
-  double cpu_seconds = 3600;                 // RLIMIT_CPU
-  double start_seconds = 60;                 // until the worker says hello
-  double idle_seconds = 30;                  // between two stages
+  std::string worker_path;                 // the vortex-worker program
+  std::string scratch_root;                // a fresh folder below it for every worker, removed afterwards
+  std::map<job::Stage, double> deadlines;  // wall-clock seconds a stage; missing: 600
+  int64_t memory_bytes = 0;                // RLIMIT_AS of the worker; 0: none. At least 2 GiB with LibTorch
+  double cpu_seconds = 3600;               // RLIMIT_CPU
+  double start_seconds = 60;               // until the worker says hello
+  double idle_seconds = 30;                // between two stages
 };
 
 // Runs one job in a process of its own: own session and process group, scrubbed environment, resource limits, a fresh
@@ -29,14 +29,14 @@ struct ExecutorOptions {
 // (or would have come next) gets a result whose blame verdict.h explains; see evidence.exit. Returns all results, each
 // with the end of what the worker had logged by then. An Error (environment) means that no worker could be
 // started: it did not say hello, or one of another version did. Safe to call from several threads at once.
-Result<std::vector<evals::StageResult>> run_job(const evals::Job& job, const ExecutorOptions& options,
-                                                const std::function<void(const evals::StageResult&)>& on_result,
-                                                const std::function<bool()>& should_stop);
+Result<std::vector<job::StageResult>> run_job(const job::Job& job, const ExecutorOptions& options,
+                                              const std::function<void(const job::StageResult&)>& on_result,
+                                              const std::function<bool()>& should_stop);
 
 // Runs one generation in such a process; `events` hear of each token and each run the moment it is reported. Stopped on
 // request, refused by the worker, or left unfinished in any other way: an Error. There is no deadline but that the
 // worker must not be silent for an hour.
-Status run_generation(evals::GenerationJob job, const ExecutorOptions& options, const evals::GenerationEvents& events,
+Status run_generation(job::GenerationJob job, const ExecutorOptions& options, const job::GenerationEvents& events,
                       const std::function<bool()>& should_stop);
 
 }  // namespace vortex::sandbox

@@ -10,8 +10,8 @@ namespace vortex::sandbox {
 // Follows one worker's generation: every token must be one of a prompt that goes on, in the run that is due.
 class GenerationListener : public Listener {
  public:
-  GenerationListener(const evals::GenerationJob& job, const ExecutorOptions& options,
-                     const evals::GenerationEvents& events, double now);
+  GenerationListener(const job::GenerationJob& job, const ExecutorOptions& options, const job::GenerationEvents& events,
+                     double now);
 
   bool finished() const override { return refusal_.has_value() || runs_.empty(); }
 
@@ -19,16 +19,16 @@ class GenerationListener : public Listener {
   Status outcome(Ending ending, const Exit& exit) const;
 
  private:
-  void take_event(Event event, double now) override;
+  void take_event(job::Event event, double now) override;
   double allowance() const override;
   Ending silence() const override { return Ending::kSilent; }
 
-  void take_token(const evals::NewToken& token);
-  void take_run(const evals::GenerationRun& run);
+  void take_token(const job::NewToken& token);
+  void take_run(const job::GenerationRun& run);
   void start_run();
 
-  const evals::GenerationJob& job_;
-  const evals::GenerationEvents& events_;
+  const job::GenerationJob& job_;
+  const job::GenerationEvents& events_;
   std::vector<bool> runs_;  // not yet finished, the last one first: is it dense?
   std::vector<int> left_;   // tokens that each prompt may still get in this run
   std::optional<Error> refusal_;

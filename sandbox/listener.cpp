@@ -10,7 +10,7 @@ void Listener::take_output(std::string_view bytes, double now) {
   while (!bytes.empty() && !misbehaved()) {
     const size_t end = bytes.find('\n');
     line_ += bytes.substr(0, end);
-    if (line_.size() > kMaxLineBytes) return fault("a line is longer than the protocol allows");
+    if (line_.size() > job::kMaxLineBytes) return fault("a line is longer than the protocol allows");
     if (end == std::string_view::npos) return;
     bytes.remove_prefix(end + 1);
     take_line(line_, now);
@@ -20,16 +20,16 @@ void Listener::take_output(std::string_view bytes, double now) {
 
 void Listener::take_log(std::string_view bytes) {
   log_ += bytes;
-  if (log_.size() > 2 * kLogTailBytes) log_.erase(0, log_.size() - kLogTailBytes);
+  if (log_.size() > 2 * job::kLogTailBytes) log_.erase(0, log_.size() - job::kLogTailBytes);
 }
 
 void Listener::take_line(std::string_view line, double now) {
-  Result<Event> event = parse_event(line);
+  Result<job::Event> event = job::parse_event(line);
   if (!event.ok()) {
     if (!said_hello_) hello_fault_ = event.error();
     return fault(event.error().message);
   }
-  if (std::holds_alternative<Hello>(*event)) {
+  if (std::holds_alternative<job::Hello>(*event)) {
     if (said_hello_) return fault("it said hello twice");
     said_hello_ = true;
     since_ = now;
@@ -48,7 +48,7 @@ std::optional<Ending> Listener::overdue(double now) const {
 }
 
 std::string Listener::log_tail() const {
-  return printable(std::string_view(log_).substr(log_.size() - std::min(log_.size(), kLogTailBytes)));
+  return job::printable(std::string_view(log_).substr(log_.size() - std::min(log_.size(), job::kLogTailBytes)));
 }
 
 }  // namespace vortex::sandbox

@@ -4,9 +4,9 @@
 #include <string>
 #include <string_view>
 
+#include "job/protocol.h"
+#include "sandbox/ending.h"
 #include "sandbox/executor.h"
-#include "sandbox/protocol.h"
-#include "sandbox/verdict.h"
 
 namespace vortex::sandbox {
 
@@ -35,7 +35,7 @@ class Listener {
 
  protected:
   // An event behind the hello, before finished().
-  virtual void take_event(Event event, double now) = 0;
+  virtual void take_event(job::Event event, double now) = 0;
   // Seconds from `since_` that the worker may be silent for, and what it is when it is silent for longer.
   virtual double allowance() const = 0;
   virtual Ending silence() const = 0;

@@ -15,7 +15,7 @@ mkdir -p "$build"
 flags=(-std=c++20 -O1 -g -I. -DVORTEX_BPE -fno-sanitize-recover=all "-fsanitize=fuzzer-no-link,address,undefined")
 
 objects=()
-for source in core/base/*.cpp core/vflow/*.cpp core/model/{tokenizer,unicode,word_level,bpe/*}.cpp evals/grading/*.cpp; do
+for source in base/*.cpp core/vflow/{*,*/*}.cpp core/model/{tokenizer,unicode,word_level,bpe/*}.cpp evals/grading/*.cpp; do
   object="$build/$(echo "$source" | tr / _).o"
   objects+=("$object")
   if [ "$source" -nt "$object" ] || [ -n "$(find core evals/grading -name '*.h' -newer "$object" -print -quit 2>/dev/null)" ]; then

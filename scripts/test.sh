@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
-scripts/check_dependencies.sh
+scripts/check_dependencies.py
 scripts/check_format.sh
 scripts/build.sh
 ctest --test-dir build/cuda --output-on-failure --no-tests=error --parallel 2 "$@"

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <chrono>
 
-#include "agent/budget.h"
 #include "agent/llm/channel.h"
+#include "agent/session/budget.h"
 
 namespace vortex::agent {
 namespace {
@@ -18,8 +18,6 @@ bool same_place(const db::LlmCall& row, const Ask& ask) {
 }  // namespace
 
 std::string whole_prompt(const Ask& ask) { return ask.system + "\n\n" + ask.prompt; }
-
-int64_t estimated_tokens(const std::string& text) { return static_cast<int64_t>(text.size() + 3) / 4; }
 
 Result<std::optional<CallBook::Open>> CallBook::begin(const Ask& ask, const std::string& model, int64_t most_tokens,
                                                       double most_dollars) {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "db/store.h"
 
 namespace vortex::agent {
@@ -52,7 +52,7 @@ class CallBook {
   // `spent` says what the failed attempt cost as far as that is known; its text is kept too.
   Status failed(Open open, const std::string& why, const Answer& spent);
 
-  // The reply that a place's round already has, from this sitting or an earlier one.
+  // The reply that a place's round already has, from this session or an earlier one.
   Result<std::optional<Answer>> find(const Ask& ask);
 
  private:
@@ -74,7 +74,5 @@ class Channel {
 
 // The prompt as it is kept and hashed: everything that the writer was told.
 std::string whole_prompt(const Ask& ask);
-// Tokens of a text where nobody counted them: a token is about four bytes of English or code.
-int64_t estimated_tokens(const std::string& text);
 
 }  // namespace vortex::agent

@@ -5,7 +5,8 @@
 #include <cstdlib>
 #include <memory>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
+#include "base/text.h"
 #include "net/http.h"
 
 namespace vortex::agent {
@@ -201,12 +202,12 @@ Error stop_error() { return environment_error("the search was told to stop while
 
 }  // namespace
 
-void Breaker::succeeded() {
+void EndpointBreaker::succeeded() {
   until_ = 0;
   next_rest_ = rest_;
 }
 
-void Breaker::failed(double now) {
+void EndpointBreaker::failed(double now) {
   until_ = now + next_rest_;
   next_rest_ = std::min(2 * next_rest_, std::max(rest_, kLongestRest));
 }

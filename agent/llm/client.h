@@ -6,15 +6,15 @@
 
 #include "agent/llm/channel.h"
 #include "agent/llm/models.h"
-#include "core/base/result.h"
+#include "base/result.h"
 
 namespace vortex::agent {
 
 // Keeps a model that does not answer from being asked again and again: it rests, longer after every failure, and is
 // then tried once.
-class Breaker {
+class EndpointBreaker {
  public:
-  explicit Breaker(double rest_seconds) : rest_(rest_seconds), next_rest_(rest_seconds) {}
+  explicit EndpointBreaker(double rest_seconds) : rest_(rest_seconds), next_rest_(rest_seconds) {}
   bool awake(double now) const { return now >= until_; }
   double until() const { return until_; }
   void succeeded();

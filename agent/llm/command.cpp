@@ -12,8 +12,8 @@
 #include <functional>
 
 #include "agent/llm/writer.h"
-#include "agent/options.h"
-#include "sandbox/leash.h"
+#include "sandbox/process_tree.h"
+#include "study/options.h"
 
 extern char** environ;  // NOLINT
 
@@ -49,14 +49,14 @@ bool read_some(int fd, std::string& into) {
 // One run of the program, from its start to the end of its whole process tree.
 class ProgramRun {
  public:
-  ProgramRun(std::unique_ptr<sandbox::Leash> leash, std::string_view input, double deadline,
+  ProgramRun(std::unique_ptr<sandbox::ProcessTree> tree, std::string_view input, double deadline,
              const std::function<bool()>& should_stop)
-      : leash_(std::move(leash)), unsent_(input), deadline_(deadline), should_stop_(should_stop) {}
+      : tree_(std::move(tree)), unsent_(input), deadline_(deadline), should_stop_(should_stop) {}
 
   Outcome run() {
     while (outcome_.failure.empty() && !ended_) step();
-    leash_->end();
-    const auto exit = leash_->wait();
+    tree_->end();
+    const auto exit = tree_->wait();
     if (!outcome_.failure.empty()) return std::move(outcome_);
     while (output_open_ && outcome_.output.size() <= kMaxReply) output_open_ = drain_once();
     if (!exit.ok()) {
@@ -72,14 +72,14 @@ class ProgramRun {
  private:
   void step() {
     std::array<pollfd, 4> watched = {
-        pollfd{output_open_ ? leash_->output() : -1, POLLIN, 0}, pollfd{error_open_ ? leash_->error() : -1, POLLIN, 0},
-        pollfd{leash_->exited(), POLLIN, 0}, pollfd{unsent_.empty() ? -1 : leash_->input(), POLLOUT, 0}};
+        pollfd{output_open_ ? tree_->output() : -1, POLLIN, 0}, pollfd{error_open_ ? tree_->error() : -1, POLLIN, 0},
+        pollfd{tree_->exited(), POLLIN, 0}, pollfd{unsent_.empty() ? -1 : tree_->input(), POLLOUT, 0}};
     ::poll(watched.data(), watched.size(), kPollMs);
-    if (watched[0].revents != 0) output_open_ = read_some(leash_->output(), outcome_.output);
-    if (watched[1].revents != 0) error_open_ = read_some(leash_->error(), outcome_.log);
+    if (watched[0].revents != 0) output_open_ = read_some(tree_->output(), outcome_.output);
+    if (watched[1].revents != 0) error_open_ = read_some(tree_->error(), outcome_.log);
     if (outcome_.log.size() > 4 * kLogTail) outcome_.log.erase(0, outcome_.log.size() - kLogTail);
     if (watched[3].revents != 0) send_some();
-    if (unsent_.empty()) leash_->close_input();
+    if (unsent_.empty()) tree_->close_input();
     ended_ = watched[2].revents != 0;
     if (outcome_.output.size() > kMaxReply) outcome_.failure = "wrote more than 4 MiB";
     if (!ended_ && steady_seconds() > deadline_) outcome_.failure = "missed its deadline";
@@ -90,7 +90,7 @@ class ProgramRun {
   }
 
   void send_some() {
-    const ssize_t sent = ::send(leash_->input(), unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
+    const ssize_t sent = ::send(tree_->input(), unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
     if (sent > 0) unsent_.remove_prefix(static_cast<size_t>(sent));
     // A program need not read what it is told.
     if (sent < 0 && errno != EAGAIN && errno != EINTR) unsent_ = {};
@@ -99,10 +99,10 @@ class ProgramRun {
   // After the end of the tree nothing more is written: what is not there now never comes.
   bool drain_once() {
     const size_t before = outcome_.output.size();
-    return read_some(leash_->output(), outcome_.output) && outcome_.output.size() > before;
+    return read_some(tree_->output(), outcome_.output) && outcome_.output.size() > before;
   }
 
-  std::unique_ptr<sandbox::Leash> leash_;
+  std::unique_ptr<sandbox::ProcessTree> tree_;
   std::string_view unsent_;
   double deadline_;
   const std::function<bool()>& should_stop_;
@@ -169,8 +169,8 @@ class CommandChannel final : public Channel {
     for (char** variable = environ; *variable != nullptr; ++variable) launch.environment.emplace_back(*variable);
     std::error_code ec;
     launch.folder = std::filesystem::current_path(ec).string();
-    VORTEX_ASSIGN(std::unique_ptr<sandbox::Leash> leash, sandbox::Leash::start(launch));
-    return ProgramRun(std::move(leash), input, steady_seconds() + seconds_, should_stop_).run();
+    VORTEX_ASSIGN(std::unique_ptr<sandbox::ProcessTree> tree, sandbox::ProcessTree::start(launch));
+    return ProgramRun(std::move(tree), input, steady_seconds() + seconds_, should_stop_).run();
   }
 
   static std::string printable(std::string log) {

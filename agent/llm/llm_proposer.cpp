@@ -5,10 +5,10 @@
 #include "agent/llm/client.h"
 #include "agent/llm/models.h"
 #include "agent/llm/writer.h"
-#include "agent/options.h"
-#include "core/base/rng.h"
-#include "core/base/text.h"
+#include "base/rng.h"
+#include "base/text.h"
 #include "net/http.h"
+#include "study/options.h"
 
 namespace vortex::agent {
 namespace {
@@ -23,10 +23,12 @@ double steady_seconds() {
 class ModelsChannel final : public Channel {
  public:
   ModelsChannel(const ProposerSetup& setup, Roster roster)
-      : setup_(setup), roster_(std::move(roster)), breakers_(roster_.models.size(), Breaker(roster_.rest_seconds)) {}
+      : setup_(setup),
+        roster_(std::move(roster)),
+        breakers_(roster_.models.size(), EndpointBreaker(roster_.rest_seconds)) {}
 
   Result<std::optional<Answer>> ask(const Ask& ask, CallBook& book) override {
-    VORTEX_ASSIGN(const std::vector<Arm> arms, arms_now());
+    VORTEX_ASSIGN(const std::vector<ModelArm> arms, arms_now());
     const bool may_wait = setup_.options->writer.fallback == "none";
     const double patient_until = steady_seconds() + (may_wait ? kPatience : 0.0);
     Error last = environment_error("all models rest after failures");
@@ -54,12 +56,12 @@ class ModelsChannel final : public Channel {
   }
 
  private:
-  Result<std::vector<Arm>> arms_now() {
-    if (!roster_.bandit) return std::vector<Arm>(roster_.models.size());
+  Result<std::vector<ModelArm>> arms_now() {
+    if (!roster_.bandit) return std::vector<ModelArm>(roster_.models.size());
     VORTEX_ASSIGN(const std::optional<db::Run> run, setup_.store->find_run(std::to_string(setup_.run)));
     if (!run) return internal_error("the run is not in the store");
-    VORTEX_ASSIGN(const History history, read_history(*setup_.store, *run));
-    return arms_of(*setup_.store, history, *setup_.options, roster_);
+    VORTEX_ASSIGN(const study::History history, study::read_history(*setup_.store, *run));
+    return model_arms(*setup_.store, history, *setup_.options, roster_);
   }
 
   std::vector<size_t> awake_models() const {
@@ -82,7 +84,7 @@ class ModelsChannel final : public Channel {
 
   ProposerSetup setup_;
   Roster roster_;
-  std::vector<Breaker> breakers_;
+  std::vector<EndpointBreaker> breakers_;
 };
 
 }  // namespace

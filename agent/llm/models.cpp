@@ -6,9 +6,9 @@
 #include <set>
 #include <tuple>
 
-#include "agent/standing.h"
-#include "core/base/rng.h"
-#include "evals/json_reader.h"
+#include "base/json_reader.h"
+#include "base/rng.h"
+#include "study/standing.h"
 
 namespace vortex::agent {
 namespace {
@@ -19,7 +19,7 @@ constexpr double kPassReward = 0.3;
 
 Result<ModelSpec> model_from_json(const json& value, const std::string& path) {
   ModelSpec spec;
-  evals::JsonReader reader(value, path);
+  JsonReader reader(value, path);
   reader.required("name", spec.name);
   reader.required("url", spec.url);
   reader.required("api", spec.api);
@@ -81,7 +81,7 @@ std::map<std::tuple<int64_t, int64_t>, std::string> writers_of(const std::vector
 }
 
 // Dollars a policy; models without a price count as the cheapest.
-double cost_of(const Arm& arm) { return arm.policies > 0 ? arm.dollars / static_cast<double>(arm.policies) : 0.0; }
+double cost_of(const ModelArm& arm) { return arm.policies > 0 ? arm.dollars / static_cast<double>(arm.policies) : 0.0; }
 
 }  // namespace
 
@@ -95,7 +95,7 @@ Result<Roster> roster_from_json(std::string_view text, bool needs_prices) {
   const json value = json::parse(text.begin(), text.end(), nullptr, false);
   if (value.is_discarded()) return candidate_error("the models file is no JSON");
   Roster roster;
-  evals::JsonReader reader(value, "models file");
+  JsonReader reader(value, "models file");
   std::string choice = "weights";
   reader.optional("choice", choice);
   roster.bandit = choice == "bandit";
@@ -116,29 +116,29 @@ Result<Roster> roster_from_json(std::string_view text, bool needs_prices) {
   return roster;
 }
 
-Result<std::vector<Arm>> arms_of(db::Store& store, const History& history, const SearchOptions& options,
-                                 const Roster& roster) {
+Result<std::vector<ModelArm>> model_arms(db::Store& store, const study::History& history,
+                                         const study::SearchOptions& options, const Roster& roster) {
   VORTEX_ASSIGN(const std::vector<db::LlmCall> calls, store.llm_calls(history.run.id));
-  std::map<std::string, Arm> by_name;
+  std::map<std::string, ModelArm> by_name;
   for (const db::LlmCall& call : calls) by_name[call.model].dollars += call.dollars;
   const auto writers = writers_of(calls);
-  const Standing standing = standing_of(history, options);
-  for (const CandidateHistory& candidate : history.candidates) {
+  const study::Standing standing = study::standing_of(history, options);
+  for (const study::CandidateHistory& candidate : history.candidates) {
     const db::Candidate& row = candidate.row;
     const bool repair = row.origin == "repair";
     if ((row.origin != "llm" && !repair) || row.state != "done") continue;
     const auto writer = writers.find({row.batch, repair ? 1 + row.slot * 100 + row.draw : 0});
     if (writer == writers.end()) continue;
-    Arm& arm = by_name[writer->second];
+    ModelArm& arm = by_name[writer->second];
     ++arm.policies;
     if (row.verdict == "pass") arm.reward += standing.archive().on_front(row.id) ? 1.0 : kPassReward;
   }
-  std::vector<Arm> arms;
+  std::vector<ModelArm> arms;
   for (const ModelSpec& model : roster.models) arms.push_back(by_name[model.name]);
   return arms;
 }
 
-size_t choose_model(const Roster& roster, const std::vector<Arm>& arms, const std::vector<size_t>& awake,
+size_t choose_model(const Roster& roster, const std::vector<ModelArm>& arms, const std::vector<size_t>& awake,
                     uint64_t key) {
   if (!roster.bandit) {
     double total = 0;

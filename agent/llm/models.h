@@ -7,10 +7,10 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/history.h"
 #include "agent/llm/wire.h"
-#include "agent/options.h"
-#include "core/base/result.h"
+#include "base/result.h"
+#include "study/history.h"
+#include "study/options.h"
 
 namespace vortex::agent {
 
@@ -49,17 +49,18 @@ struct Roster {
 Result<Roster> roster_from_json(std::string_view text, bool needs_prices);
 
 // What one model's past calls came to.
-struct Arm {
+struct ModelArm {
   int64_t policies = 0;  // written by it and decided
   double reward = 0;     // 1 a policy that is on the front, 0.3 one that passed
   double dollars = 0;
 };
-Result<std::vector<Arm>> arms_of(db::Store& store, const History& history, const SearchOptions& options,
-                                 const Roster& roster);
+Result<std::vector<ModelArm>> model_arms(db::Store& store, const study::History& history,
+                                         const study::SearchOptions& options, const Roster& roster);
 
 // Which of the models in `awake` (indices) to ask. By weight: drawn with `key`. As a bandit: the largest upper
 // confidence bound of the reward a policy (UCB1; Auer, Cesa-Bianchi, Fischer 2002), divided by the square root of what
 // a policy costs beside the cheapest model's; every model is tried once first.
-size_t choose_model(const Roster& roster, const std::vector<Arm>& arms, const std::vector<size_t>& awake, uint64_t key);
+size_t choose_model(const Roster& roster, const std::vector<ModelArm>& arms, const std::vector<size_t>& awake,
+                    uint64_t key);
 
 }  // namespace vortex::agent

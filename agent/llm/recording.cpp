@@ -4,8 +4,8 @@
 #include <system_error>
 
 #include "agent/llm/writer.h"
-#include "agent/options.h"
-#include "core/base/files.h"
+#include "base/files.h"
+#include "study/options.h"
 
 namespace vortex::agent {
 namespace {

@@ -4,7 +4,7 @@
 #include <cctype>
 #include <nlohmann/json.hpp>
 
-#include "core/base/text.h"
+#include "base/text.h"
 
 namespace vortex::agent {
 namespace {
@@ -67,7 +67,7 @@ void read_about(const json& object, Variant& variant, std::vector<std::string>& 
   if (hypothesis == object.end() || !hypothesis->is_object()) return;
   json prediction = *hypothesis;
   prediction.erase("claim");
-  const auto read = prediction_from_json(prediction);
+  const auto read = study::prediction_from_json(prediction);
   if (!read.ok()) {
     remarks.push_back("the hypothesis of " + variant.name + ": " + read.error().message);
     return;

@@ -5,14 +5,14 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/notebook.h"
-#include "core/base/result.h"
+#include "base/result.h"
+#include "study/notebook.h"
 
 namespace vortex::agent {
 
 struct WrittenHypothesis {
   std::string claim;
-  Prediction prediction;
+  study::Prediction prediction;
 };
 
 // One policy as somebody wrote it.

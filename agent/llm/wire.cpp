@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "core/base/text.h"
+#include "base/text.h"
 
 namespace vortex::agent {
 namespace {

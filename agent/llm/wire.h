@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "agent/llm/sse.h"
-#include "core/base/result.h"
+#include "base/result.h"
 
 namespace vortex::agent {
 

@@ -4,16 +4,16 @@
 #include <map>
 #include <tuple>
 
-#include "agent/evolver.h"
 #include "agent/llm/recording.h"
 #include "agent/llm/reply.h"
-#include "agent/notebook.h"
-#include "agent/options.h"
 #include "agent/prompts/facts.h"
 #include "agent/prompts/prompt.h"
 #include "agent/prompts/sections.h"
-#include "core/base/text.h"
-#include "core/vflow/explain.h"
+#include "agent/propose/evolver.h"
+#include "base/text.h"
+#include "core/vflow/tell/explain.h"
+#include "study/notebook.h"
+#include "study/options.h"
 
 namespace vortex::agent {
 namespace {
@@ -51,8 +51,8 @@ class Writer final : public Proposer {
   }
 
   Status learn(int64_t batch) override {
-    VORTEX_ASSIGN(const History history, read_run());
-    return settle_hypotheses(*setup_.store, history, options_, batch);
+    VORTEX_ASSIGN(const study::History history, read_run());
+    return study::settle_hypotheses(*setup_.store, history, options_, batch);
   }
 
  private:
@@ -64,10 +64,10 @@ class Writer final : public Proposer {
     bool unanswered = false;  // nobody answered, or the budget did not allow to ask
   };
 
-  Result<History> read_run() {
+  Result<study::History> read_run() {
     VORTEX_ASSIGN(const std::optional<db::Run> run, setup_.store->find_run(std::to_string(setup_.run)));
     if (!run) return internal_error("the run is not in the store");
-    return read_history(*setup_.store, *run);
+    return study::read_history(*setup_.store, *run);
   }
 
   Result<const Script*> script_at(const ProposalContext& context, int64_t slot) {
@@ -80,8 +80,8 @@ class Writer final : public Proposer {
   }
 
   Result<Script> write_script(const ProposalContext& context, int64_t slot) {
-    VORTEX_ASSIGN(const History history, read_run());
-    VORTEX_TRY(settle_hypotheses(*setup_.store, history, options_, context.batch - 1));
+    VORTEX_ASSIGN(const study::History history, read_run());
+    VORTEX_TRY(study::settle_hypotheses(*setup_.store, history, options_, context.batch - 1));
     VORTEX_ASSIGN(Ask ask, question(history, context, slot));
     for (ask.round = 1; ask.round <= kRounds; ++ask.round) {
       VORTEX_ASSIGN(const std::optional<Answer> answer, answer_to(ask));
@@ -114,7 +114,7 @@ class Writer final : public Proposer {
     return answer;
   }
 
-  Result<Ask> question(const History& history, const ProposalContext& context, int64_t slot) {
+  Result<Ask> question(const study::History& history, const ProposalContext& context, int64_t slot) {
     Ask ask;
     ask.batch = context.batch;
     ask.slot = slot;
@@ -137,7 +137,7 @@ class Writer final : public Proposer {
     return ask;
   }
 
-  Result<std::string> prompt_of(const History& history, const ProposalContext& context, int64_t slot,
+  Result<std::string> prompt_of(const study::History& history, const ProposalContext& context, int64_t slot,
                                 const std::string& problem) {
     std::map<std::string, std::string> values = {{"batch", std::to_string(context.batch)}, {"problem", problem}};
     if (context.draw > 0) {
@@ -153,7 +153,7 @@ class Writer final : public Proposer {
     values["others"] = others_section(facts_);
     values["failures"] = failures_section(facts_);
     VORTEX_ASSIGN(values["notebook"],
-                  notebook_markdown(*setup_.store, history, context.batch - 1, options_.writer.notebook_tokens));
+                  study::notebook_markdown(*setup_.store, history, context.batch - 1, options_.writer.notebook_tokens));
     return fill_template(templates_, options_.writer.mode, values);
   }
 
@@ -211,7 +211,7 @@ class Writer final : public Proposer {
   }
 
   ProposerSetup setup_;
-  const SearchOptions& options_;
+  const study::SearchOptions& options_;
   std::unique_ptr<Channel> channel_;
   Templates templates_;
   CallBook book_;

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "agent/llm/channel.h"
-#include "agent/proposer.h"
+#include "agent/propose/proposer.h"
 
 namespace vortex::agent {
 

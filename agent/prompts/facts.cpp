@@ -4,9 +4,9 @@
 #include <map>
 #include <set>
 
-#include "agent/notebook.h"
-#include "agent/standing.h"
-#include "core/vflow/cost.h"
+#include "core/vflow/tell/cost.h"
+#include "study/notebook.h"
+#include "study/standing.h"
 
 namespace vortex::agent {
 namespace {
@@ -23,9 +23,9 @@ json interval_json(const evals::Interval& interval) {
   return {{"value", interval.value}, {"lo", interval.lo}, {"hi", interval.hi}};
 }
 
-json task_facts(const SearchOptions& options) {
-  const evals::TaskSpec& spec = options.job.task;
-  json task = evals::to_json(spec);
+json task_facts(const study::SearchOptions& options) {
+  const job::TaskSpec& spec = options.job.task;
+  json task = job::to_json(spec);
   task["race_margin"] = options.job.race_margin;
   return task;
 }
@@ -52,18 +52,18 @@ json cost_facts(const vflow::Policy& policy, const vflow::ModelGeometry& model) 
           {"ratio", cost.byte_ratio()}};
 }
 
-void add_recall(const CandidateHistory& candidate, json& entry) {
-  const db::StageRow* row = last_stage(candidate, "recall");
+void add_recall(const study::CandidateHistory& candidate, json& entry) {
+  const db::StageRow* row = study::last_stage(candidate, "recall");
   if (row == nullptr) return;
   for (const char* name : {"mass_recall", "kl", "next_token_agreement"}) {
-    const evals::Metric metric = metric_of(*row, name);
+    const job::Metric metric = study::metric_of(*row, name);
     if (!metric.name.empty()) entry[name] = metric.value;
   }
   const json evidence = json::parse(row->evidence, nullptr, false);
   if (evidence.is_object() && evidence.contains("mass_per_layer")) entry["mass_per_layer"] = evidence["mass_per_layer"];
 }
 
-json measured(const CandidateHistory& candidate, const SearchOptions& options) {
+json measured(const study::CandidateHistory& candidate, const study::SearchOptions& options) {
   json entry = {{"candidate", candidate.row.id},
                 {"batch", candidate.row.batch},
                 {"origin", candidate.row.origin},
@@ -74,12 +74,12 @@ json measured(const CandidateHistory& candidate, const SearchOptions& options) {
     entry["operation"] = edge.operation;
   }
   add_recall(candidate, entry);
-  if (const db::StageRow* race = last_stage(candidate, "race")) {
-    entry["accuracy"] = interval_json(evals::accuracy_interval(outcomes_of(candidate, *race), options.seed));
+  if (const db::StageRow* race = study::last_stage(candidate, "race")) {
+    entry["accuracy"] = interval_json(evals::accuracy_interval(study::outcomes_of(candidate, *race), options.seed));
   }
-  const bool modelled = options.rank_speed == RankSpeed::kModelled;
-  if (const db::StageRow* row = last_stage(candidate, modelled ? "check" : "speed")) {
-    const evals::Metric metric = metric_of(*row, modelled ? kModelledSpeedup : "speedup_vs_dense");
+  const bool modelled = options.rank_speed == study::RankSpeed::kModelled;
+  if (const db::StageRow* row = study::last_stage(candidate, modelled ? "check" : "speed")) {
+    const job::Metric metric = study::metric_of(*row, modelled ? study::kModelledSpeedup : "speedup_vs_dense");
     if (!metric.name.empty()) entry["speed"] = {{"value", metric.value}, {"lo", metric.lo}, {"hi", metric.hi}};
   }
   return entry;
@@ -92,14 +92,14 @@ Status add_sources(db::Store& store, const db::Candidate& row, json& entry) {
 }
 
 // Members of the front, the likeliest to be on it first.
-Result<json> front_facts(db::Store& store, const History& history, const SearchOptions& options,
+Result<json> front_facts(db::Store& store, const study::History& history, const study::SearchOptions& options,
                          const ProposalContext& context) {
   std::vector<const Parent*> order;
   for (const Parent& parent : *context.front) order.push_back(&parent);
   std::stable_sort(order.begin(), order.end(), [](const Parent* a, const Parent* b) { return a->weight > b->weight; });
   json front = json::array();
   for (const Parent* parent : order) {
-    const CandidateHistory* candidate = history.find(parent->candidate);
+    const study::CandidateHistory* candidate = history.find(parent->candidate);
     if (candidate == nullptr || front.size() == kMaxFront) continue;
     json entry = measured(*candidate, options);
     entry["probability"] = parent->weight;
@@ -111,7 +111,7 @@ Result<json> front_facts(db::Store& store, const History& history, const SearchO
 }
 
 // Candidates that were measured but are not on the front, newest first.
-Result<json> other_facts(db::Store& store, const History& history, const SearchOptions& options,
+Result<json> other_facts(db::Store& store, const study::History& history, const study::SearchOptions& options,
                          const ProposalContext& context) {
   std::map<int64_t, const Parent*> passed;
   std::set<int64_t> on_front;
@@ -121,7 +121,7 @@ Result<json> other_facts(db::Store& store, const History& history, const SearchO
   for (auto entry = history.candidates.rbegin(); entry != history.candidates.rend(); ++entry) {
     const db::Candidate& row = entry->row;
     if (row.batch >= context.batch || row.batch == 0 || others.size() == kMaxOthers) continue;
-    if (on_front.contains(row.id) || last_stage(*entry, "race") == nullptr) continue;
+    if (on_front.contains(row.id) || study::last_stage(*entry, "race") == nullptr) continue;
     json other = measured(*entry, options);
     const auto policy = passed.find(row.id);
     if (policy != passed.end()) other["cost"] = cost_facts(policy->second->policy, context.model);
@@ -132,7 +132,7 @@ Result<json> other_facts(db::Store& store, const History& history, const SearchO
 }
 
 // Failures that are the candidate's own, the newest of each message.
-json failure_facts(const History& history, int64_t before) {
+json failure_facts(const study::History& history, int64_t before) {
   json failures = json::array();
   std::set<std::string> told;
   for (auto entry = history.candidates.rbegin(); entry != history.candidates.rend(); ++entry) {
@@ -152,14 +152,14 @@ json failure_facts(const History& history, int64_t before) {
 
 }  // namespace
 
-Result<json> gather_facts(db::Store& store, const History& history, const SearchOptions& options,
+Result<json> gather_facts(db::Store& store, const study::History& history, const study::SearchOptions& options,
                           const ProposalContext& context, int64_t variants) {
   json facts = {{"batch", context.batch},
                 {"slot", context.slot},
                 {"draw", context.draw},
                 {"mode", options.writer.mode},
                 {"variants", variants},
-                {"speed", rank_speed_name(options.rank_speed)},
+                {"speed", study::rank_speed_name(options.rank_speed)},
                 {"task", task_facts(options)},
                 {"model", model_facts(context.model)},
                 {"failures", failure_facts(history, context.batch)}};
@@ -169,17 +169,17 @@ Result<json> gather_facts(db::Store& store, const History& history, const Search
     facts["seeds"].push_back(
         {{"name", seed.name}, {"module", seed.source.module_text}, {"config", seed.source.config_text}});
   }
-  for (const CandidateHistory& candidate : history.candidates) {
+  for (const study::CandidateHistory& candidate : history.candidates) {
     if (candidate.row.origin == "dense") facts["dense"] = measured(candidate, options);
   }
   VORTEX_ASSIGN(facts["front"], front_facts(store, history, options, context));
   VORTEX_ASSIGN(facts["others"], other_facts(store, history, options, context));
-  VORTEX_ASSIGN(facts["notebook"], notebook_json(store, history, context.batch - 1));
+  VORTEX_ASSIGN(facts["notebook"], study::notebook_json(store, history, context.batch - 1));
   return facts;
 }
 
-Result<json> refused_facts(db::Store& store, const History& history, int64_t batch, int64_t slot, int64_t draw) {
-  for (const CandidateHistory& candidate : history.candidates) {
+Result<json> refused_facts(db::Store& store, const study::History& history, int64_t batch, int64_t slot, int64_t draw) {
+  for (const study::CandidateHistory& candidate : history.candidates) {
     const db::Candidate& row = candidate.row;
     if (row.batch != batch || row.slot != slot || row.draw != draw || candidate.stages.empty()) continue;
     const db::StageRow& last = candidate.stages.back();

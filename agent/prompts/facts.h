@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
-#include "agent/history.h"
-#include "agent/options.h"
-#include "agent/proposer.h"
-#include "core/base/result.h"
+#include "agent/propose/proposer.h"
+#include "base/result.h"
+#include "study/history.h"
+#include "study/options.h"
 
 namespace vortex::agent {
 
@@ -17,12 +17,13 @@ namespace vortex::agent {
 //    "notebook"}
 //
 // Sources are read from the store. docs/proposers.md explains the members.
-Result<nlohmann::json> gather_facts(db::Store& store, const History& history, const SearchOptions& options,
-                                    const ProposalContext& context, int64_t variants);
+Result<nlohmann::json> gather_facts(db::Store& store, const study::History& history,
+                                    const study::SearchOptions& options, const ProposalContext& context,
+                                    int64_t variants);
 
 // The policy at (batch, slot, draw) that was refused, with its diagnostics: {"candidate", "module", "config", "stage",
 // "message", "diagnostics"}.
-Result<nlohmann::json> refused_facts(db::Store& store, const History& history, int64_t batch, int64_t slot,
+Result<nlohmann::json> refused_facts(db::Store& store, const study::History& history, int64_t batch, int64_t slot,
                                      int64_t draw);
 
 }  // namespace vortex::agent

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "agent/prompts/builtin_templates.h"
-#include "core/base/files.h"
-#include "core/base/text.h"
+#include "base/files.h"
+#include "base/text.h"
 
 namespace vortex::agent {
 namespace {

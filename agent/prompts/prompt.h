@@ -3,7 +3,7 @@
 #include <map>
 #include <string>
 
-#include "core/base/result.h"
+#include "base/result.h"
 
 namespace vortex::agent {
 

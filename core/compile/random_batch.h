@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 #include "core/compile/executable.h"
 
 namespace vortex::compile {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "core/base/text.h"
-#include "core/vflow/op_table.h"
+#include "base/text.h"
+#include "core/vflow/graph/op_table.h"
 
 namespace vortex::compile {
 

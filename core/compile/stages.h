@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "core/vflow/config.h"
+#include "core/vflow/config/config.h"
 #include "core/vflow/program.h"
 
 namespace vortex::compile {

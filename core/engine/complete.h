@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/engine/engine.h"
 #include "core/model/tokenizer.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <new>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 #include "core/engine/prefill.h"
 #include "core/engine/prefix.h"
 #include "core/engine/requests.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 #include "core/engine/decode.h"
 #include "core/engine/kv_pool.h"
 #include "core/engine/packed_model.h"

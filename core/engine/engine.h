@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/compile/executable.h"
 #include "core/model/model.h"
 #include "core/vflow/policy.h"

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/compile/executable.h"
 #include "core/engine/prefix.h"
 #include "core/model/model.h"

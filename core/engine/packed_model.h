@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/model/model.h"
 #include "core/model/weights.h"
 #include "kernels/cpu/gemm.h"

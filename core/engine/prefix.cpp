@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstring>
 
-#include "core/base/files.h"
-#include "core/base/sha256.h"
+#include "base/files.h"
+#include "base/sha256.h"
 
 namespace vortex::engine {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/base/mapped_file.h"
-#include "core/base/result.h"
+#include "base/mapped_file.h"
+#include "base/result.h"
 #include "core/engine/engine.h"
 #include "core/model/model.h"
 #include "kernels/cpu/bf16.h"

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/engine/engine.h"
 #include "core/model/model.h"
 #include "core/vflow/policy.h"

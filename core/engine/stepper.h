@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/engine/engine.h"
 #include "core/model/model.h"
 #include "core/vflow/policy.h"

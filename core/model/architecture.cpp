@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/base/text.h"
+#include "base/text.h"
 
 namespace vortex::model {
 namespace {

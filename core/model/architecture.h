@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/model/model.h"
 #include "core/model/safetensors.h"
 

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "core/base/files.h"
+#include "base/files.h"
 
 namespace vortex::model {
 namespace {

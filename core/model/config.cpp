@@ -1,7 +1,7 @@
 #include <nlohmann/json.hpp>
 
-#include "core/base/files.h"
-#include "core/base/text.h"
+#include "base/files.h"
+#include "base/text.h"
 #include "core/model/architecture.h"
 #include "core/model/model.h"
 

@@ -1,7 +1,7 @@
 #include "core/model/model.h"
 
-#include "core/base/files.h"
-#include "core/base/sha256.h"
+#include "base/files.h"
+#include "base/sha256.h"
 #include "core/model/architecture.h"
 #include "core/model/safetensors.h"
 #include "core/model/weights.h"

@@ -6,8 +6,8 @@
 #include <optional>
 #include <set>
 
-#include "core/base/files.h"
-#include "core/base/sha256.h"
+#include "base/files.h"
+#include "base/sha256.h"
 
 namespace vortex::model {
 namespace {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "core/base/mapped_file.h"
-#include "core/base/result.h"
+#include "base/mapped_file.h"
+#include "base/result.h"
 #include "core/model/weights.h"
 
 namespace vortex::model {

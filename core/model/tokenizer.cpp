@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "core/base/files.h"
-#include "core/base/text.h"
+#include "base/files.h"
+#include "base/text.h"
 #include "core/model/tokenizer_models.h"
 #include "core/model/unicode.h"
 

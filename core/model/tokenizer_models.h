@@ -3,7 +3,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/model/tokenizer.h"
 
 namespace vortex::model {

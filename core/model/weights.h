@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/base/mapped_file.h"
-#include "core/vflow/config.h"
+#include "base/mapped_file.h"
+#include "core/vflow/config/config.h"
 
 namespace vortex::model {
 

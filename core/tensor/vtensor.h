@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/vflow/config.h"
+#include "core/vflow/config/config.h"
 #include "core/vflow/program.h"
 
 namespace vortex::tensor {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "core/vflow/config.h"
+#include "core/vflow/config/config.h"
 #include "core/vflow/diagnostics.h"
 #include "core/vflow/program.h"
 

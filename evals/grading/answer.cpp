@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/base/text.h"
+#include "base/text.h"
 #include "evals/grading/clean.h"
 #include "evals/grading/expression.h"
 

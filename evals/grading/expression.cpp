@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/base/rng.h"
-#include "core/base/text.h"
+#include "base/rng.h"
+#include "base/text.h"
 
 namespace vortex::evals {
 namespace {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "core/base/text.h"
+#include "base/text.h"
 
 namespace vortex::evals {
 namespace {

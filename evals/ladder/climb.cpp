@@ -6,28 +6,28 @@
 #include <new>
 #include <utility>
 
-#include "evals/ladder.h"
+#include "evals/ladder/ladder.h"
 #include "evals/ladder/session.h"
 #include "evals/ladder/stages.h"
 
 namespace vortex::evals {
 namespace {
 
-using StageFunction = Result<StageResult> (*)(Session&);
+using StageFunction = Result<job::StageResult> (*)(Session&);
 
-constexpr std::array<std::pair<Stage, StageFunction>, 7> kStageFunctions = {{
-    {Stage::kCompile, run_compile},
-    {Stage::kValidate, run_validate},
-    {Stage::kRecall, run_recall},
-    {Stage::kGate, run_gate},
-    {Stage::kRace, run_race},
-    {Stage::kSpeed, run_speed},
-    {Stage::kConfirm, run_confirm},
+constexpr std::array<std::pair<job::Stage, StageFunction>, 7> kStageFunctions = {{
+    {job::Stage::kCompile, run_compile},
+    {job::Stage::kValidate, run_validate},
+    {job::Stage::kRecall, run_recall},
+    {job::Stage::kGate, run_gate},
+    {job::Stage::kRace, run_race},
+    {job::Stage::kSpeed, run_speed},
+    {job::Stage::kConfirm, run_confirm},
 }};
 
-StageResult result_of(const Error& error) {
-  StageResult result;
-  result.verdict = error.blame == Blame::kCandidate ? Verdict::kFail : Verdict::kError;
+job::StageResult result_of(const Error& error) {
+  job::StageResult result;
+  result.verdict = error.blame == Blame::kCandidate ? job::Verdict::kFail : job::Verdict::kError;
   result.blame = error.blame;
   result.message = error.hint.empty() ? error.message : error.message + "\n" + error.hint;
   // A result that measured nothing still says so: evidence is never empty.
@@ -36,16 +36,17 @@ StageResult result_of(const Error& error) {
 }
 
 // Opens the session on first use, so that a job may begin with any stage.
-Result<StageResult> run_in_session(const Job& job, StageFunction function, std::unique_ptr<Session>& session) {
+Result<job::StageResult> run_in_session(const job::Job& job, StageFunction function,
+                                        std::unique_ptr<Session>& session) {
   if (session == nullptr) {
     VORTEX_ASSIGN(session, open_session(job));
   }
   return function(*session);
 }
 
-StageResult guarded(const Job& job, StageFunction function, std::unique_ptr<Session>& session) {
+job::StageResult guarded(const job::Job& job, StageFunction function, std::unique_ptr<Session>& session) {
   try {
-    Result<StageResult> result = run_in_session(job, function, session);
+    Result<job::StageResult> result = run_in_session(job, function, session);
     return result.ok() ? std::move(result).value() : result_of(result.error());
   } catch (const std::bad_alloc&) {
     // Policies are priced before they run, and the limit of address space is the job's own.
@@ -61,17 +62,17 @@ double now_seconds() {
 
 }  // namespace
 
-void climb(const Job& job, const LadderEvents& events) {
+void climb(const job::Job& job, const LadderEvents& events) {
   std::unique_ptr<Session> session;
   for (const auto& [stage, function] : kStageFunctions) {
     if (std::find(job.stages.begin(), job.stages.end(), stage) == job.stages.end()) continue;
     if (events.on_start) events.on_start(stage);
     const double start = now_seconds();
-    StageResult result = guarded(job, function, session);
+    job::StageResult result = guarded(job, function, session);
     result.stage = stage;
     result.seconds = now_seconds() - start;
     if (events.on_result) events.on_result(result);
-    if (result.verdict != Verdict::kPass) return;
+    if (result.verdict != job::Verdict::kPass) return;
   }
 }
 

@@ -1,13 +1,13 @@
-#include "core/base/text.h"
+#include "base/text.h"
 #include "core/compile/executable.h"
 #include "evals/ladder/evidence.h"
 #include "evals/ladder/stages.h"
 
 namespace vortex::evals {
 
-Result<StageResult> run_compile(Session& session) {
-  StageResult result;
-  result.verdict = Verdict::kPass;
+Result<job::StageResult> run_compile(Session& session) {
+  job::StageResult result;
+  result.verdict = job::Verdict::kPass;
   result.evidence = evidence_of(session);
   result.evidence["kernels"] = nlohmann::json::array();
   if (session.policy) {

@@ -2,7 +2,7 @@
 
 #include <fstream>
 
-#include "core/vflow/canonical.h"
+#include "core/vflow/graph/canonical.h"
 #include "evals/ladder/build_id.h"
 #include "kernels/cpu/isa.h"
 

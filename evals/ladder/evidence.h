@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/engine/engine.h"
 #include "evals/ladder/session.h"
 

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <map>
 
-#include "core/base/text.h"
+#include "base/text.h"
 #include "evals/ladder/evidence.h"
 #include "evals/ladder/stages.h"
 #include "evals/statistics.h"
@@ -11,18 +11,19 @@ namespace vortex::evals {
 namespace {
 
 // Accuracy of each task, by the kind and hash that its problems' ids begin with.
-nlohmann::json accuracy_by_task(const std::vector<PreparedProblem>& problems, const std::vector<Outcome>& outcomes) {
-  std::map<std::string, const TaskSpec*> specs;
+nlohmann::json accuracy_by_task(const std::vector<PreparedProblem>& problems,
+                                const std::vector<job::Outcome>& outcomes) {
+  std::map<std::string, const job::TaskSpec*> specs;
   for (const PreparedProblem& prepared : problems) specs[prepared.problem.id] = prepared.spec;
-  std::map<const TaskSpec*, std::pair<double, double>> sums;
-  for (const Outcome& outcome : outcomes) {
+  std::map<const job::TaskSpec*, std::pair<double, double>> sums;
+  for (const job::Outcome& outcome : outcomes) {
     auto& [right, all] = sums[specs.at(outcome.problem)];
     right += outcome.correct ? 1 : 0;
     all += 1;
   }
   nlohmann::json json = nlohmann::json::array();
   for (const auto& [spec, sum] : sums) {
-    json.push_back({{"task", task_summary(*spec)}, {"accuracy", sum.first / sum.second}});
+    json.push_back({{"task", job::task_summary(*spec)}, {"accuracy", sum.first / sum.second}});
   }
   return json;
 }
@@ -31,14 +32,14 @@ std::string percent(double share) { return format_number(std::round(share * 1000
 
 }  // namespace
 
-Result<StageResult> run_gate(Session& session) {
+Result<job::StageResult> run_gate(Session& session) {
   engine::RunStats stats;
-  StageResult result;
-  result.verdict = Verdict::kPass;
+  job::StageResult result;
+  result.verdict = job::Verdict::kPass;
   VORTEX_ASSIGN(result.outcomes, answer(session, session.gate, 0, session.gate.size(), session.job.task.seed, stats));
   VORTEX_ASSIGN(result.evidence, evidence_of(session, stats));
   result.evidence["tasks"] = accuracy_by_task(session.gate, result.outcomes);
-  std::vector<Outcome> dense = result.outcomes;
+  std::vector<job::Outcome> dense = result.outcomes;
   if (session.policy) {
     VORTEX_ASSIGN(dense, dense_outcomes(session, session.gate, session.job.task.seed));
   }
@@ -53,7 +54,7 @@ Result<StageResult> run_gate(Session& session) {
                     {"gate_dense_accuracy", yardstick.value, yardstick.lo, yardstick.hi, ""},
                     {"gate_ratio", own.value * scale, own.lo * scale, own.hi * scale, ""}};
   if (own.hi < session.job.gate_bar * yardstick.value) {
-    result.verdict = Verdict::kPruned;
+    result.verdict = job::Verdict::kPruned;
     result.message = "retrieves " + percent(own.value) + " (at most " + percent(own.hi) +
                      ") where dense attention has " + percent(yardstick.value) + ": below the bar of " +
                      percent(session.job.gate_bar) + " of that";

@@ -3,7 +3,7 @@
 #include <iterator>
 #include <set>
 
-#include "core/base/text.h"
+#include "base/text.h"
 #include "evals/ladder/evidence.h"
 #include "evals/ladder/stages.h"
 #include "evals/statistics.h"
@@ -20,13 +20,14 @@ struct Standing {
   bool paired = false;  // the incumbent has answered some of these problems
 };
 
-Standing standing_of(const std::vector<Outcome>& outcomes, const std::vector<Outcome>& incumbent, uint64_t seed) {
+Standing standing_of(const std::vector<job::Outcome>& outcomes, const std::vector<job::Outcome>& incumbent,
+                     uint64_t seed) {
   Standing standing;
   standing.accuracy = accuracy_interval(outcomes, seed);
   standing.difference = paired_difference(outcomes, incumbent, seed);
   std::set<std::pair<std::string, int>> known;
-  for (const Outcome& outcome : incumbent) known.emplace(outcome.problem, outcome.trial);
-  standing.paired = std::any_of(outcomes.begin(), outcomes.end(), [&](const Outcome& outcome) {
+  for (const job::Outcome& outcome : incumbent) known.emplace(outcome.problem, outcome.trial);
+  standing.paired = std::any_of(outcomes.begin(), outcomes.end(), [&](const job::Outcome& outcome) {
     return known.count({outcome.problem, outcome.trial}) > 0;
   });
   return standing;
@@ -35,16 +36,17 @@ Standing standing_of(const std::vector<Outcome>& outcomes, const std::vector<Out
 std::string percent(double share) { return format_number(std::round(share * 1000) / 10) + " %"; }
 
 // The outcomes' result: pruned when the difference to the incumbent lies wholly below the margin.
-StageResult judged(const Session& session, const Standing& standing, std::vector<Outcome> outcomes, size_t answered) {
-  StageResult result;
-  result.verdict = Verdict::kPass;
+job::StageResult judged(const Session& session, const Standing& standing, std::vector<job::Outcome> outcomes,
+                        size_t answered) {
+  job::StageResult result;
+  result.verdict = job::Verdict::kPass;
   const Interval& accuracy = standing.accuracy;
   result.metrics.push_back({"accuracy", accuracy.value, accuracy.lo, accuracy.hi, ""});
   if (standing.paired) {
     const Interval& difference = standing.difference;
     result.metrics.push_back({"accuracy_difference", difference.value, difference.lo, difference.hi, ""});
     if (difference.hi < -session.job.race_margin) {
-      result.verdict = Verdict::kPruned;
+      result.verdict = job::Verdict::kPruned;
       result.message = "right in " + percent(accuracy.value) + " of " + std::to_string(answered) +
                        " problems; the difference to the incumbent is at most " + percent(difference.hi) +
                        ", below the margin of " + percent(-session.job.race_margin);
@@ -58,7 +60,7 @@ StageResult judged(const Session& session, const Standing& standing, std::vector
 
 // Where problems are answered several times: the chance that one of these answers is right. Tasks that ask a problem
 // for several answers at once have no such thing.
-void add_pass_at_k(const std::vector<PreparedProblem>& problems, uint64_t seed, StageResult& result) {
+void add_pass_at_k(const std::vector<PreparedProblem>& problems, uint64_t seed, job::StageResult& result) {
   const int trials = problems.front().spec->trials;
   const bool one_answer = std::all_of(problems.begin(), problems.end(), [](const PreparedProblem& prepared) {
     return prepared.problem.answers.size() == 1;
@@ -70,14 +72,14 @@ void add_pass_at_k(const std::vector<PreparedProblem>& problems, uint64_t seed, 
 
 }  // namespace
 
-Result<StageResult> run_race(Session& session) {
-  std::vector<Outcome> outcomes;
+Result<job::StageResult> run_race(Session& session) {
+  std::vector<job::Outcome> outcomes;
   engine::RunStats stats;
   std::vector<size_t> rounds;
   Standing standing;
   for (size_t answered = 0; answered < session.problems.size();) {
     const size_t goal = std::min(session.problems.size(), std::max(kFirstRound, 2 * answered));
-    VORTEX_ASSIGN(std::vector<Outcome> round,
+    VORTEX_ASSIGN(std::vector<job::Outcome> round,
                   answer(session, session.problems, answered, goal - answered, session.job.task.seed, stats));
     std::move(round.begin(), round.end(), std::back_inserter(outcomes));
     answered = goal;
@@ -86,27 +88,27 @@ Result<StageResult> run_race(Session& session) {
     if (standing.paired && standing.difference.hi < -session.job.race_margin) break;
   }
   VORTEX_ASSIGN(nlohmann::json evidence, evidence_of(session, stats));
-  StageResult result = judged(session, standing, std::move(outcomes), rounds.back());
+  job::StageResult result = judged(session, standing, std::move(outcomes), rounds.back());
   add_pass_at_k(session.problems, session.job.seed, result);
   result.evidence = std::move(evidence);
   result.evidence["rounds"] = rounds;
-  result.evidence["task"] = task_summary(session.job.task);
+  result.evidence["task"] = job::task_summary(session.job.task);
   return result;
 }
 
-Result<StageResult> run_confirm(Session& session) {
+Result<job::StageResult> run_confirm(Session& session) {
   engine::RunStats stats;
-  VORTEX_ASSIGN(std::vector<Outcome> outcomes,
+  VORTEX_ASSIGN(std::vector<job::Outcome> outcomes,
                 answer(session, session.held_out, 0, session.held_out.size(), session.job.confirm_seed, stats));
   VORTEX_ASSIGN(nlohmann::json evidence, evidence_of(session, stats));
-  VORTEX_ASSIGN(const std::vector<Outcome> incumbent,
+  VORTEX_ASSIGN(const std::vector<job::Outcome> incumbent,
                 dense_outcomes(session, session.held_out, session.job.confirm_seed));
   const Standing standing = standing_of(outcomes, incumbent, session.job.seed);
-  StageResult result = judged(session, standing, std::move(outcomes), session.held_out.size());
+  job::StageResult result = judged(session, standing, std::move(outcomes), session.held_out.size());
   add_pass_at_k(session.held_out, session.job.seed, result);
   result.evidence = std::move(evidence);
   result.evidence["confirm_seed"] = session.job.confirm_seed;
-  result.evidence["task"] = task_summary(session.held_out_task);
+  result.evidence["task"] = job::task_summary(session.held_out_task);
   if (!incumbent.empty()) {
     const Interval dense = accuracy_interval(incumbent, session.job.seed);
     result.metrics.push_back({"dense_accuracy", dense.value, dense.lo, dense.hi, ""});

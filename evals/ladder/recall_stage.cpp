@@ -38,7 +38,7 @@ double coarse_kl(const std::vector<int32_t>& top, const std::vector<float>& dens
 
 // Feeds a trace through the policy; adds an outcome a position to `agreement` (is the most probable token the same?).
 Result<Recall> replay(Session& session, PreparedProblem& prepared, const DenseTrace& trace,
-                      std::vector<Outcome>& agreement, engine::RunStats& stats) {
+                      std::vector<job::Outcome>& agreement, engine::RunStats& stats) {
   const model::ModelConfig& config = session.engine->model().config;
   const int group = config.num_q_heads / config.num_kv_heads;
   const double scale = 1 / std::sqrt(static_cast<double>(config.head_dim));
@@ -65,7 +65,7 @@ Result<Recall> replay(Session& session, PreparedProblem& prepared, const DenseTr
   for (size_t at = 0; at < trace.tokens.size(); ++at) {
     const float* policy = &log_probs[at * vocab];
     recall.kl += coarse_kl(trace.top[at], trace.log_probs[at], policy) / static_cast<double>(trace.tokens.size());
-    Outcome outcome;
+    job::Outcome outcome;
     outcome.problem = prepared.problem.id;
     outcome.trial = static_cast<int>(at);
     outcome.correct = std::max_element(policy, policy + vocab) - policy == trace.top[at].front();
@@ -85,30 +85,30 @@ double mean_over_sparse_layers(const std::vector<double>& mass, const vflow::Eng
   return sparse > 0 ? sum / sparse : 1.0;
 }
 
-Metric metric(const char* name, const Interval& interval, const char* unit = "") {
+job::Metric metric(const char* name, const Interval& interval, const char* unit = "") {
   return {name, interval.value, interval.lo, interval.hi, unit};
 }
 
 // Dense attention is the yardstick itself; making its traces here spares the candidates after it.
-StageResult dense_recall() {
-  StageResult result;
-  result.verdict = Verdict::kPass;
+job::StageResult dense_recall() {
+  job::StageResult result;
+  result.verdict = job::Verdict::kPass;
   result.metrics = {{"mass_recall", 1, 1, 1, ""}, {"next_token_agreement", 1, 1, 1, ""}, {"kl", 0, 0, 0, "nat"}};
   return result;
 }
 
 }  // namespace
 
-Result<StageResult> run_recall(Session& session) {
+Result<job::StageResult> run_recall(Session& session) {
   const size_t count = std::min(session.problems.size(), static_cast<size_t>(session.job.recall_problems));
   VORTEX_ASSIGN(const std::vector<DenseTrace> traces, dense_traces(session, count));
   if (!session.policy) {
-    StageResult result = dense_recall();
+    job::StageResult result = dense_recall();
     result.evidence = evidence_of(session);
     return result;
   }
   const int layers = session.engine->model().config.num_layers;
-  std::vector<Outcome> agreement;
+  std::vector<job::Outcome> agreement;
   std::vector<double> mass;
   std::vector<double> kl;
   std::vector<double> layer_mass(static_cast<size_t>(layers), 0);
@@ -121,8 +121,8 @@ Result<StageResult> run_recall(Session& session) {
       layer_mass[layer] += recall.mass[layer] / static_cast<double>(count);
     }
   }
-  StageResult result;
-  result.verdict = Verdict::kPass;
+  job::StageResult result;
+  result.verdict = job::Verdict::kPass;
   result.metrics = {metric("mass_recall", median_interval(mass)),
                     metric("next_token_agreement", accuracy_interval(agreement, session.job.seed)),
                     metric("kl", median_interval(kl), "nat")};

@@ -5,8 +5,8 @@
 #include <iterator>
 #include <set>
 
-#include "core/base/rng.h"
-#include "core/base/sha256.h"
+#include "base/rng.h"
+#include "base/sha256.h"
 #include "core/model/chat.h"
 #include "core/model/model.h"
 #include "evals/ladder/setup.h"
@@ -17,7 +17,7 @@ namespace {
 // Turns a task's problems into what the model gets.
 class PromptEncoder {
  public:
-  static Result<PromptEncoder> make(const TaskSpec& spec, const model::Tokenizer& tokenizer,
+  static Result<PromptEncoder> make(const job::TaskSpec& spec, const model::Tokenizer& tokenizer,
                                     const std::filesystem::path& model_folder) {
     PromptEncoder encoder(spec, tokenizer);
     if (!spec.chat) return encoder;
@@ -40,13 +40,13 @@ class PromptEncoder {
   }
 
  private:
-  PromptEncoder(const TaskSpec& spec, const model::Tokenizer& tokenizer) : spec_(&spec), tokenizer_(&tokenizer) {}
-  const TaskSpec* spec_;
+  PromptEncoder(const job::TaskSpec& spec, const model::Tokenizer& tokenizer) : spec_(&spec), tokenizer_(&tokenizer) {}
+  const job::TaskSpec* spec_;
   const model::Tokenizer* tokenizer_;
   std::optional<model::ChatTemplate> chat_;
 };
 
-Result<std::vector<PreparedProblem>> prepare(const TaskSpec& spec, const Session& session) {
+Result<std::vector<PreparedProblem>> prepare(const job::TaskSpec& spec, const Session& session) {
   VORTEX_ASSIGN(const PromptEncoder encoder, PromptEncoder::make(spec, *session.tokenizer, session.job.model_path));
   const CountTokens count = [&](const Problem& problem) -> Result<size_t> {
     VORTEX_ASSIGN(const std::vector<int32_t> prompt, encoder.encode(problem));
@@ -73,9 +73,9 @@ std::string visible_text(const Session& session, const Task& task, const std::ve
 }
 
 // Problems that the search never sees: of another seed, or, of a data set, those behind the ones that it does see.
-TaskSpec held_out_task(const Job& job) {
+job::TaskSpec held_out_task(const job::Job& job) {
   if (job.confirm_task) return *job.confirm_task;
-  TaskSpec spec = job.task;
+  job::TaskSpec spec = job.task;
   spec.seed = job.confirm_seed;
   if (job.confirm_problems > 0) spec.problems = job.confirm_problems;
   const auto seen = std::min(spec.questions.size(), static_cast<size_t>(job.task.problems));
@@ -83,19 +83,19 @@ TaskSpec held_out_task(const Job& job) {
   return spec;
 }
 
-bool has_stage(const Job& job, Stage stage) {
+bool has_stage(const job::Job& job, job::Stage stage) {
   return std::find(job.stages.begin(), job.stages.end(), stage) != job.stages.end();
 }
 
 Status prepare_problems(Session& session) {
-  const Job& job = session.job;
+  const job::Job& job = session.job;
   VORTEX_ASSIGN(session.problems, prepare(job.task, session));
-  if (has_stage(job, Stage::kConfirm)) {
+  if (has_stage(job, job::Stage::kConfirm)) {
     session.held_out_task = held_out_task(job);
     VORTEX_ASSIGN(session.held_out, prepare(session.held_out_task, session));
   }
-  if (!has_stage(job, Stage::kGate)) return ok_status();
-  for (const TaskSpec& task : job.gate) {
+  if (!has_stage(job, job::Stage::kGate)) return ok_status();
+  for (const job::TaskSpec& task : job.gate) {
     VORTEX_ASSIGN(std::vector<PreparedProblem> problems, prepare(task, session));
     std::move(problems.begin(), problems.end(), std::back_inserter(session.gate));
   }
@@ -126,7 +126,7 @@ std::string tokens_hash(const std::vector<int32_t>& tokens) {
 
 }  // namespace
 
-Result<std::unique_ptr<Session>> open_session(const Job& job) {
+Result<std::unique_ptr<Session>> open_session(const job::Job& job) {
   auto session = std::make_unique<Session>();
   session->job = job;
   VORTEX_ASSIGN(session->tokenizer, model::load_tokenizer(job.model_path));
@@ -177,14 +177,14 @@ Result<engine::Request> request_of(Session& session, PreparedProblem& prepared) 
   engine::Request request;
   request.prompt = prepared.prompt;
   request.prefix = prepared.prefix;
-  const TaskSpec& spec = *prepared.spec;
+  const job::TaskSpec& spec = *prepared.spec;
   request.max_new_tokens = spec.max_new_tokens;
   request.sampling = {spec.temperature, spec.top_p, spec.top_k};
   return request;
 }
 
-Result<std::vector<Outcome>> answer(Session& session, std::vector<PreparedProblem>& all, size_t first, size_t count,
-                                    uint64_t task_seed, engine::RunStats& stats) {
+Result<std::vector<job::Outcome>> answer(Session& session, std::vector<PreparedProblem>& all, size_t first,
+                                         size_t count, uint64_t task_seed, engine::RunStats& stats) {
   std::vector<engine::Request> requests;
   std::vector<std::pair<size_t, int>> asked;  // problem and trial of each request
   for (size_t i = first; i < first + count; ++i) {
@@ -198,7 +198,7 @@ Result<std::vector<Outcome>> answer(Session& session, std::vector<PreparedProble
   engine::RunStats run;
   VORTEX_ASSIGN(const std::vector<engine::Output> outputs, session.engine->generate(requests, &run));
   add_stats(run, stats);
-  std::vector<Outcome> outcomes;
+  std::vector<job::Outcome> outcomes;
   for (size_t i = 0; i < outputs.size(); ++i) {
     const PreparedProblem& prepared = all[asked[i].first];
     const std::vector<std::string>& answers = prepared.problem.answers;
@@ -214,14 +214,15 @@ Result<std::vector<Outcome>> answer(Session& session, std::vector<PreparedProble
   return outcomes;
 }
 
-Result<std::vector<Outcome>> dense_outcomes(Session& session, std::vector<PreparedProblem>& all, uint64_t task_seed) {
+Result<std::vector<job::Outcome>> dense_outcomes(Session& session, std::vector<PreparedProblem>& all,
+                                                 uint64_t task_seed) {
   std::set<std::pair<std::string, int>> wanted;
   for (const PreparedProblem& prepared : all) {
     const int outcomes = prepared.spec->trials * static_cast<int>(prepared.problem.answers.size());
     for (int number = 0; number < outcomes; ++number) wanted.emplace(prepared.problem.id, number);
   }
-  std::vector<Outcome> known;
-  for (const Outcome& outcome : session.job.incumbent) {
+  std::vector<job::Outcome> known;
+  for (const job::Outcome& outcome : session.job.incumbent) {
     if (wanted.erase({outcome.problem, outcome.trial}) > 0) known.push_back(outcome);
   }
   if (wanted.empty() || session.job.dense) return known;

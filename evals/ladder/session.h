@@ -6,20 +6,20 @@
 #include <string>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/engine/engine.h"
 #include "core/model/tokenizer.h"
 #include "core/vflow/policy.h"
-#include "evals/job.h"
-#include "evals/stage.h"
 #include "evals/tasks/task.h"
+#include "job/job.h"
+#include "job/stage.h"
 
 namespace vortex::evals {
 
 // A problem as the engine takes it.
 struct PreparedProblem {
-  const TaskSpec* spec = nullptr;  // of the session: how to sample, and how much
-  const Task* task = nullptr;      // how to grade
+  const job::TaskSpec* spec = nullptr;  // of the session: how to sample, and how much
+  const Task* task = nullptr;           // how to grade
   Problem problem;
   std::vector<int32_t> prompt;
   engine::PrefixPtr prefix;  // dense prefill of the prompt, loaded on first use; null where the job keeps none
@@ -27,8 +27,8 @@ struct PreparedProblem {
 
 // What all stages of one climb share: the model in an engine, the policy, the problems.
 struct Session {
-  Job job;
-  TaskSpec held_out_task;
+  job::Job job;
+  job::TaskSpec held_out_task;
   std::unique_ptr<model::Tokenizer> tokenizer;
   std::vector<PreparedProblem> problems;  // of job.task
   std::vector<PreparedProblem> held_out;  // of the confirm stage, where it is one of the job's stages
@@ -43,7 +43,7 @@ struct Session {
 // Loads model and tokenizer, makes the problems, checks the policy against the model, sizes the engine for the longest
 // prompt, and sets the policy. A policy that does not check is the candidate's fault; the message is the rendered
 // diagnostics.
-Result<std::unique_ptr<Session>> open_session(const Job& job);
+Result<std::unique_ptr<Session>> open_session(const job::Job& job);
 
 // The policy as the CPU backend and the oracle run it: k and v as bfloat16, whatever the engine keeps.
 vflow::Policy cpu_twin(const vflow::Policy& policy);
@@ -55,12 +55,13 @@ bool selects_pages(const Session& session);
 // them: an outcome for each answer that the problem asks for, numbered trial by trial. Sampling is seeded by (task
 // seed, place of the problem in `all`, trial) alone, so that all candidates of a task share their seeds. `first` and
 // `count` choose a range of `all`. Adds the run's counters to `stats`.
-Result<std::vector<Outcome>> answer(Session& session, std::vector<PreparedProblem>& all, size_t first, size_t count,
-                                    uint64_t task_seed, engine::RunStats& stats);
+Result<std::vector<job::Outcome>> answer(Session& session, std::vector<PreparedProblem>& all, size_t first,
+                                         size_t count, uint64_t task_seed, engine::RunStats& stats);
 
 // Dense attention's outcomes on `all`: those that the job brings along, if it brings all; else it answers here and now.
 // For the dense baseline itself only what the job brings. The session's policy is set again afterwards.
-Result<std::vector<Outcome>> dense_outcomes(Session& session, std::vector<PreparedProblem>& all, uint64_t task_seed);
+Result<std::vector<job::Outcome>> dense_outcomes(Session& session, std::vector<PreparedProblem>& all,
+                                                 uint64_t task_seed);
 
 // The problem's prompt as a request, with its prefix if the job keeps any.
 Result<engine::Request> request_of(Session& session, PreparedProblem& prepared);

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/engine/engine.h"
 #include "core/vflow/policy.h"
 

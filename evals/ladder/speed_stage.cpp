@@ -88,14 +88,14 @@ Status measure_pair(Session& session, const std::vector<engine::Request>& work, 
   return ok_status();
 }
 
-Metric metric(const char* name, const std::vector<double>& samples, const char* unit, double scale = 1) {
+job::Metric metric(const char* name, const std::vector<double>& samples, const char* unit, double scale = 1) {
   const Interval interval = median_interval(samples);
   return {name, interval.value * scale, interval.lo * scale, interval.hi * scale, unit};
 }
 
 }  // namespace
 
-Result<StageResult> run_speed(Session& session) {
+Result<job::StageResult> run_speed(Session& session) {
   const double begin = now_seconds();
   if (session.job.speed_tokens < 2) return candidate_error("speed_tokens must be at least 2: prefill gives the first");
   VORTEX_ASSIGN(const auto warm_up, fixed_work(session, std::min(kWarmUpTokens, session.job.speed_tokens)));
@@ -114,8 +114,8 @@ Result<StageResult> run_speed(Session& session) {
   }
   VORTEX_TRY(session.engine->set_policy(session.policy));
 
-  StageResult result;
-  result.verdict = Verdict::kPass;
+  job::StageResult result;
+  result.verdict = job::Verdict::kPass;
   VORTEX_ASSIGN(result.evidence, evidence_of(session, samples.policy_stats));
   result.evidence["requests"] = work.size();
   result.evidence["tokens_a_request"] = session.job.speed_tokens;

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "evals/ladder/session.h"
-#include "evals/stage.h"
+#include "job/stage.h"
 
 namespace vortex::evals {
 
@@ -10,35 +10,35 @@ namespace vortex::evals {
 // time. An Error stands for a result too: fail where the candidate is to blame, error otherwise.
 
 // Does it build for this backend? Evidence: the stages that it was compiled to.
-Result<StageResult> run_compile(Session& session);
+Result<job::StageResult> run_compile(Session& session);
 
 // Is it right? It agrees with the oracle; the same inputs give the same tokens, in any batch; a budget that covers all
 // pages gives the bits of dense attention. A no is our bug.
-Result<StageResult> run_validate(Session& session);
+Result<job::StageResult> run_validate(Session& session);
 
 // Does it find what dense attention looks at? On dense decode traces: mass_recall, the share of softmax mass on the
 // chosen pages of the sparse layers (median over problems); kl, of next-token distributions from dense to policy in
 // nats, teacher-forced, on the dense model's most probable tokens and the rest as one (median over problems; never
 // above the whole one); next_token_agreement. Always passes.
-Result<StageResult> run_recall(Session& session);
+Result<job::StageResult> run_recall(Session& session);
 
 // Does it still retrieve? The job's gate tasks (RULER-style), answered beside dense attention. Pruned when the interval
 // of its accuracy lies wholly below gate_bar times dense attention's. Metrics: gate_accuracy, gate_dense_accuracy,
 // gate_ratio. Tasks that dense attention cannot do at all are refused: they would tell nothing.
-Result<StageResult> run_gate(Session& session);
+Result<job::StageResult> run_gate(Session& session);
 
 // Does it answer? Problems in growing rounds; after each the paired difference to the incumbent, and an end (pruned)
 // once its interval lies wholly below -race_margin. Metrics: accuracy; accuracy_difference where they share outcomes;
 // pass_at_K where every problem is answered K > 1 times.
-Result<StageResult> run_race(Session& session);
+Result<job::StageResult> run_race(Session& session);
 
 // Is it fast? Fixed work, in turns with dense attention in this process, many short pairs, each side at the median of
 // its steps. Metrics: tokens_per_s, speedup_vs_dense (median of the pairs' ratios), gigabytes_per_s and
 // percent_of_memory_read.
-Result<StageResult> run_speed(Session& session);
+Result<job::StageResult> run_speed(Session& session);
 
 // Does it hold on problems that the search never saw? As race, in one round beside the dense incumbent, which answers
 // here and now whatever the job does not bring along.
-Result<StageResult> run_confirm(Session& session);
+Result<job::StageResult> run_confirm(Session& session);
 
 }  // namespace vortex::evals

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/base/text.h"
+#include "base/text.h"
 #include "core/compile/executable.h"
 #include "core/compile/reference/agreement.h"
 #include "evals/ladder/evidence.h"
@@ -86,9 +86,9 @@ Result<std::string> check_oracle(const Session& session) {
 
 }  // namespace
 
-Result<StageResult> run_validate(Session& session) {
-  StageResult result;
-  result.verdict = Verdict::kPass;
+Result<job::StageResult> run_validate(Session& session) {
+  job::StageResult result;
+  result.verdict = job::Verdict::kPass;
   VORTEX_ASSIGN(const std::vector<engine::Request> requests, short_requests(session));
   VORTEX_ASSIGN(const engine::RunStats stats, check_determinism(session, requests));
   VORTEX_ASSIGN(result.evidence, evidence_of(session, stats));

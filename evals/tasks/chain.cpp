@@ -4,7 +4,7 @@
 #include <numeric>
 #include <optional>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 
 namespace vortex::evals {
 namespace {
@@ -58,7 +58,7 @@ std::array<std::string, 3> digits_of(int value) {
   return {std::to_string(value % 10), std::to_string(value / 10 % 10), std::to_string(value / 100)};
 }
 
-Status check_chain(const TaskSpec& spec) {
+Status check_chain(const job::TaskSpec& spec) {
   if (spec.definitions < 1 || spec.definitions > kNames) {
     return candidate_error("task.definitions must be between 1 and " + std::to_string(kNames));
   }
@@ -68,7 +68,7 @@ Status check_chain(const TaskSpec& spec) {
   return ok_status();
 }
 
-Result<Problem> make_chain_problem(const TaskSpec& spec, int number, const CountTokens&) {
+Result<Problem> make_chain_problem(const job::TaskSpec& spec, int number, const CountTokens&) {
   const auto size = static_cast<uint64_t>(spec.definitions) << 32 | static_cast<uint64_t>(spec.chain);
   Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), size));
   const std::vector<Definition> definitions = draw_definitions(rng, spec.definitions, spec.chain);

@@ -4,8 +4,8 @@
 #include <array>
 #include <cstdio>
 
-#include "core/base/sha256.h"
-#include "core/base/text.h"
+#include "base/sha256.h"
+#include "base/text.h"
 #include "evals/tasks/text.h"
 
 namespace vortex::evals {
@@ -64,7 +64,7 @@ constexpr int kUnitsPerToken = 8;  // more units than this and no end: the token
 constexpr size_t kSingles = kAdjectives.size() + kNouns.size();
 
 // Tokens of the prompt and the answer together.
-Result<int64_t> total_tokens(const TaskSpec& spec, const Problem& problem, const CountTokens& count) {
+Result<int64_t> total_tokens(const job::TaskSpec& spec, const Problem& problem, const CountTokens& count) {
   VORTEX_ASSIGN(const size_t tokens, count(problem));
   return static_cast<int64_t>(tokens) + spec.max_new_tokens;
 }
@@ -130,7 +130,7 @@ std::vector<std::string> scattered(const std::vector<std::string>& units, const 
   return all;
 }
 
-std::string synthetic_id(const TaskSpec& spec, int number) {
+std::string synthetic_id(const job::TaskSpec& spec, int number) {
   nlohmann::json json = to_json(spec);
   for (const char* key : {"problems", "trials", "seed", "temperature", "top_p", "top_k", "thinking", "chat"}) {
     json.erase(key);
@@ -141,7 +141,7 @@ std::string synthetic_id(const TaskSpec& spec, int number) {
          std::to_string(spec.seed) + "-" + digits;
 }
 
-Result<Problem> fit_to_length(const TaskSpec& spec, int least, const MakeSized& make, const CountTokens& count) {
+Result<Problem> fit_to_length(const job::TaskSpec& spec, int least, const MakeSized& make, const CountTokens& count) {
   if (!count) return internal_error("task " + spec.kind + " needs a tokenizer to fit its length");
   const auto fits = [&](int units) -> Result<bool> {
     VORTEX_ASSIGN(const int64_t tokens, total_tokens(spec, make(units, ""), count));

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 #include "evals/tasks/task.h"
 
 namespace vortex::evals {
@@ -28,14 +28,14 @@ std::vector<std::string> scattered(const std::vector<std::string>& units, const 
                                    Rng& rng);
 
 // A stable id: kind, length, what else decides the problems, seed and number.
-std::string synthetic_id(const TaskSpec& spec, int number);
+std::string synthetic_id(const job::TaskSpec& spec, int number);
 
 // Makes the largest problem of `units` units, at least `least`, whose prompt and spec.max_new_tokens come to
 // spec.length tokens at most, and fills what is left, less than a unit, with single dots: `make(units, filler)` puts
 // them at the end of the context. Where the tokenizer takes several tokens for a dot, another dot or a line break
 // behind them makes up for what is left. A length that does not hold `least` units is the candidate's fault.
 using MakeSized = std::function<Problem(int units, const std::string& filler)>;
-Result<Problem> fit_to_length(const TaskSpec& spec, int least, const MakeSized& make, const CountTokens& count);
+Result<Problem> fit_to_length(const job::TaskSpec& spec, int least, const MakeSized& make, const CountTokens& count);
 
 // Is the answer part of the output, whatever the case? (RULER's metric, an answer at a time)
 Grade grade_mention(const std::string& answer, std::string_view output);

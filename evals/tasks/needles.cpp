@@ -2,14 +2,14 @@
 
 #include <set>
 
-#include "core/base/text.h"
+#include "base/text.h"
 #include "evals/tasks/haystack.h"
 #include "evals/tasks/text.h"
 
 namespace vortex::evals {
 namespace {
 
-Status check_needles(const TaskSpec& spec) {
+Status check_needles(const job::TaskSpec& spec) {
   for (const char* place : {"{context}", "{query}"}) {
     if (spec.prompt.find(place) == std::string::npos) return candidate_error(std::string("task.prompt lacks ") + place);
   }
@@ -35,7 +35,7 @@ std::string new_thing(const std::string& type, std::set<std::string>& known, Rng
   }
 }
 
-std::string sentence_of(const NeedleSpec& spec, const std::string& key, const std::string& value) {
+std::string sentence_of(const job::NeedleSpec& spec, const std::string& key, const std::string& value) {
   const std::string type = spec.value_type.substr(0, spec.value_type.size() - 1);  // "number"
   return filled(spec.sentence, {{"{type}", type}, {"{key}", key}, {"{value}", value}});
 }
@@ -46,7 +46,7 @@ struct Hidden {
   std::vector<std::string> answers;
 };
 
-Hidden draw_needles(const NeedleSpec& spec, std::set<std::string>& known, Rng& rng) {
+Hidden draw_needles(const job::NeedleSpec& spec, std::set<std::string>& known, Rng& rng) {
   std::vector<std::pair<std::string, std::vector<std::string>>> drawn;  // key and values
   Hidden hidden;
   for (int k = 0; k < spec.keys; ++k) {
@@ -66,8 +66,8 @@ Hidden draw_needles(const NeedleSpec& spec, std::set<std::string>& known, Rng& r
   return hidden;
 }
 
-Problem make_sized(const TaskSpec& spec, int number, int units, const std::string& filler) {
-  const NeedleSpec& needles = spec.needles;
+Problem make_sized(const job::TaskSpec& spec, int number, int units, const std::string& filler) {
+  const job::NeedleSpec& needles = spec.needles;
   Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0x4ee));
   std::set<std::string> known;
   const Hidden hidden = draw_needles(needles, known, rng);
@@ -90,7 +90,7 @@ Problem make_sized(const TaskSpec& spec, int number, int units, const std::strin
   return problem;
 }
 
-Result<Problem> make_needles(const TaskSpec& spec, int number, const CountTokens& count) {
+Result<Problem> make_needles(const job::TaskSpec& spec, int number, const CountTokens& count) {
   return fit_to_length(
       spec, 1, [&](int units, const std::string& filler) { return make_sized(spec, number, units, filler); }, count);
 }

@@ -6,7 +6,7 @@
 namespace vortex::evals {
 namespace {
 
-Status check_questions(const TaskSpec& spec) {
+Status check_questions(const job::TaskSpec& spec) {
   if (spec.prompt.find("{problem}") == std::string::npos) return candidate_error("task.prompt lacks {problem}");
   const auto count = static_cast<int>(spec.questions.size());
   if (spec.problems > count) {
@@ -16,8 +16,8 @@ Status check_questions(const TaskSpec& spec) {
   return ok_status();
 }
 
-Result<Problem> make_question(const TaskSpec& spec, int number, const CountTokens&) {
-  const Question& question = spec.questions[static_cast<size_t>(number)];
+Result<Problem> make_question(const job::TaskSpec& spec, int number, const CountTokens&) {
+  const job::Question& question = spec.questions[static_cast<size_t>(number)];
   Problem problem;
   problem.id = spec.data + "-" + question.id;
   problem.prompt = filled(spec.prompt, {{"{problem}", question.problem}});

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "core/base/text.h"
+#include "base/text.h"
 #include "evals/tasks/chain.h"
 #include "evals/tasks/needles.h"
 #include "evals/tasks/questions.h"
@@ -29,7 +29,7 @@ Result<const Task*> find_task(std::string_view kind) {
   return candidate_error("no task is called \"" + std::string(kind) + "\"", "tasks: " + join(kinds, ", "));
 }
 
-Result<std::vector<Problem>> make_problems(const TaskSpec& spec, const CountTokens& count) {
+Result<std::vector<Problem>> make_problems(const job::TaskSpec& spec, const CountTokens& count) {
   VORTEX_ASSIGN(const Task* task, find_task(spec.kind));
   VORTEX_TRY(task->check(spec));
   std::vector<Problem> problems;
@@ -40,11 +40,11 @@ Result<std::vector<Problem>> make_problems(const TaskSpec& spec, const CountToke
   return problems;
 }
 
-int context_bound(const TaskSpec& spec) {
+int context_bound(const job::TaskSpec& spec) {
   if (spec.kind == "chain") return 5 * spec.definitions + 4 + spec.max_new_tokens;
   if (spec.kind != "questions") return spec.length;
   size_t longest = 0;  // a token stands for a byte at least
-  for (const Question& question : spec.questions) longest = std::max(longest, question.problem.size());
+  for (const job::Question& question : spec.questions) longest = std::max(longest, question.problem.size());
   const size_t prompt = longest + spec.prompt.size() + spec.answer_start.size() + (spec.chat ? kTemplateTokens : 1);
   return static_cast<int>(prompt) + spec.max_new_tokens;
 }

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/base/result.h"
-#include "evals/task_spec.h"
+#include "base/result.h"
+#include "job/task_spec.h"
 
 namespace vortex::evals {
 
@@ -32,10 +32,10 @@ using CountTokens = std::function<Result<size_t>(const Problem&)>;
 struct Task {
   std::string_view kind;
   // Says what is wrong with a specification; make_problem may rely on it.
-  Status (*check)(const TaskSpec& spec);
+  Status (*check)(const job::TaskSpec& spec);
   // The problem of a number in [0, spec.problems): depends on the specification and the number alone (for synthetic
   // kinds on `count`, too, which fills the prompt up to spec.length), so a longer list begins with the shorter one.
-  Result<Problem> (*make_problem)(const TaskSpec& spec, int number, const CountTokens& count);
+  Result<Problem> (*make_problem)(const job::TaskSpec& spec, int number, const CountTokens& count);
   // Grades the text of the generated tokens against one of the answers. Total: any text gets a grade.
   Grade (*grade)(const std::string& answer, std::string_view output);
   bool sees_special_tokens = false;  // is the stop token part of that text?
@@ -45,9 +45,9 @@ struct Task {
 Result<const Task*> find_task(std::string_view kind);
 
 // All problems of a specification. Synthetic kinds need `count`.
-Result<std::vector<Problem>> make_problems(const TaskSpec& spec, const CountTokens& count = {});
+Result<std::vector<Problem>> make_problems(const job::TaskSpec& spec, const CountTokens& count = {});
 
 // No request of the task has more tokens, whatever the tokenizer: for checks that come before one is loaded.
-int context_bound(const TaskSpec& spec);
+int context_bound(const job::TaskSpec& spec);
 
 }  // namespace vortex::evals

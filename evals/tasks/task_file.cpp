@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/base/files.h"
-#include "core/base/text.h"
-#include "evals/json_reader.h"
+#include "base/files.h"
+#include "base/json_reader.h"
+#include "base/text.h"
 
 namespace vortex::evals {
 namespace {
@@ -86,13 +86,13 @@ Status bring_data(nlohmann::json& json, const fs::path& task_file) {
 
 }  // namespace
 
-Result<TaskSpec> read_task_file(const fs::path& path) {
+Result<job::TaskSpec> read_task_file(const fs::path& path) {
   VORTEX_ASSIGN(const std::string text, read_file(path));
   auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) return candidate_error(path.string() + " is no object in JSON");
   json.erase("about");
   if (json.value("kind", nlohmann::json()) == "questions") VORTEX_TRY(bring_data(json, path));
-  Result<TaskSpec> task = task_from_json(json);
+  Result<job::TaskSpec> task = job::task_from_json(json);
   if (task.ok()) return task;
   return Error{task.error().blame, path.string() + ": " + task.error().message, task.error().hint};
 }

@@ -2,8 +2,8 @@
 
 #include <filesystem>
 
-#include "core/base/result.h"
-#include "evals/task_spec.h"
+#include "base/result.h"
+#include "job/task_spec.h"
 
 namespace vortex::evals {
 
@@ -11,6 +11,6 @@ namespace vortex::evals {
 // it: `data` is a JSONL file (absolute, beside the task file, or in ./data), `fields` says which members of its lines
 // are {id, problem, answer} (those names when absent; an id may be absent, an answer may be a number), and `problems`
 // is all of them when absent. Whatever is wrong is the candidate's fault, with file and line.
-Result<TaskSpec> read_task_file(const std::filesystem::path& path);
+Result<job::TaskSpec> read_task_file(const std::filesystem::path& path);
 
 }  // namespace vortex::evals

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 
 namespace vortex::evals {
 

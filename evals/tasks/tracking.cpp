@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "core/base/text.h"
+#include "base/text.h"
 #include "evals/tasks/haystack.h"
 #include "evals/tasks/text.h"
 
@@ -12,7 +12,7 @@ namespace {
 constexpr int kNameLetters = 5;
 constexpr int kExampleUnits = 5;  // units of haystack in a solved example
 
-Status check_tracking(const TaskSpec& spec) {
+Status check_tracking(const job::TaskSpec& spec) {
   for (const char* place : {"{context}", "{query}"}) {
     if (spec.prompt.find(place) == std::string::npos) return candidate_error(std::string("task.prompt lacks ") + place);
   }
@@ -52,7 +52,7 @@ Chain draw_chain(int hops, std::set<std::string>& known, Rng& rng) {
 }
 
 // Prompt, answer_start and answers of one problem with that much haystack.
-Problem make_one(const TaskSpec& spec, int units, const std::string& filler, Rng& rng) {
+Problem make_one(const job::TaskSpec& spec, int units, const std::string& filler, Rng& rng) {
   std::set<std::string> known;
   std::vector<Chain> chains;
   for (int i = 0; i < spec.tracking.chains; ++i) chains.push_back(draw_chain(spec.tracking.hops, known, rng));
@@ -69,7 +69,7 @@ Problem make_one(const TaskSpec& spec, int units, const std::string& filler, Rng
   return problem;
 }
 
-Problem make_sized(const TaskSpec& spec, int number, int units, const std::string& filler) {
+Problem make_sized(const job::TaskSpec& spec, int number, int units, const std::string& filler) {
   std::string examples;
   for (int i = 0; i < spec.tracking.examples; ++i) {
     Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0x4c4, static_cast<uint64_t>(i) + 1));
@@ -83,7 +83,7 @@ Problem make_sized(const TaskSpec& spec, int number, int units, const std::strin
   return problem;
 }
 
-Result<Problem> make_tracking(const TaskSpec& spec, int number, const CountTokens& count) {
+Result<Problem> make_tracking(const job::TaskSpec& spec, int number, const CountTokens& count) {
   return fit_to_length(
       spec, 1, [&](int units, const std::string& filler) { return make_sized(spec, number, units, filler); }, count);
 }

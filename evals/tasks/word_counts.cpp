@@ -4,7 +4,7 @@
 #include <numeric>
 #include <set>
 
-#include "core/base/text.h"
+#include "base/text.h"
 #include "evals/tasks/haystack.h"
 #include "evals/tasks/text.h"
 
@@ -13,12 +13,12 @@ namespace {
 
 constexpr int kTokensPerCodedWord = 50;  // the vocabulary of frequent_words has length / 50 words
 
-Status check_prompt(const TaskSpec& spec) {
+Status check_prompt(const job::TaskSpec& spec) {
   if (spec.prompt.find("{context}") == std::string::npos) return candidate_error("task.prompt lacks {context}");
   return ok_status();
 }
 
-Status check_common_words(const TaskSpec& spec) {
+Status check_common_words(const job::TaskSpec& spec) {
   if (static_cast<size_t>(spec.common_words.common) > plain_words() / 2) {
     return candidate_error("task.common_words.common is too large");
   }
@@ -30,7 +30,7 @@ struct WordList {
   std::vector<std::string> common;
 };
 
-WordList draw_list(const CommonWordsSpec& spec, int others, int common_count, int other_count, Rng& rng) {
+WordList draw_list(const job::CommonWordsSpec& spec, int others, int common_count, int other_count, Rng& rng) {
   std::vector<size_t> numbers(plain_words());
   std::iota(numbers.begin(), numbers.end(), size_t{0});
   shuffle(numbers, rng);
@@ -56,8 +56,8 @@ std::string numbered(const std::vector<std::string>& words) {
   return text;
 }
 
-Problem make_common_words_sized(const TaskSpec& spec, int number, int units, const std::string& filler) {
-  const CommonWordsSpec& words = spec.common_words;
+Problem make_common_words_sized(const job::TaskSpec& spec, int number, int units, const std::string& filler) {
+  const job::CommonWordsSpec& words = spec.common_words;
   const std::string count = std::to_string(words.common);
   Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0xc3e));
   std::string examples;
@@ -76,14 +76,14 @@ Problem make_common_words_sized(const TaskSpec& spec, int number, int units, con
   return problem;
 }
 
-Result<Problem> make_common_words(const TaskSpec& spec, int number, const CountTokens& count) {
+Result<Problem> make_common_words(const job::TaskSpec& spec, int number, const CountTokens& count) {
   return fit_to_length(
       spec, 1,
       [&](int units, const std::string& filler) { return make_common_words_sized(spec, number, units, filler); },
       count);
 }
 
-Status check_frequent_words(const TaskSpec& spec) {
+Status check_frequent_words(const job::TaskSpec& spec) {
   if (spec.length / kTokensPerCodedWord <= spec.frequent_words.asked) {
     return candidate_error("task.length must be above " +
                            std::to_string((spec.frequent_words.asked + 1) * kTokensPerCodedWord));
@@ -100,8 +100,8 @@ std::string coded_word(int letters, std::set<std::string>& known, Rng& rng) {
 }
 
 // About `units` words; the k-th most frequent word of the vocabulary stands floor(units k^-alpha / zeta(alpha)) times.
-Problem make_frequent_words_sized(const TaskSpec& spec, int number, int units, const std::string& filler) {
-  const FrequentWordsSpec& words = spec.frequent_words;
+Problem make_frequent_words_sized(const job::TaskSpec& spec, int number, int units, const std::string& filler) {
+  const job::FrequentWordsSpec& words = spec.frequent_words;
   Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0xf3e));
   std::set<std::string> known;
   std::vector<std::string> vocabulary = {"..."};
@@ -123,7 +123,7 @@ Problem make_frequent_words_sized(const TaskSpec& spec, int number, int units, c
   return problem;
 }
 
-Result<Problem> make_frequent_words(const TaskSpec& spec, int number, const CountTokens& count) {
+Result<Problem> make_frequent_words(const job::TaskSpec& spec, int number, const CountTokens& count) {
   // With fewer words than this, two of those that are asked for could stand equally often.
   const double asked = spec.frequent_words.asked + 1;
   const double gap = std::pow(asked, -spec.frequent_words.alpha) - std::pow(asked + 1, -spec.frequent_words.alpha);

@@ -1,5 +1,5 @@
 // vortex-worker: climbs the ladder for one job, or generates. Says hello, reads a request from standard input, writes
-// events to standard output (sandbox/protocol.h), logs to standard error. Exit code 0 when it came to its end.
+// events to standard output (job/protocol.h), logs to standard error. Exit code 0 when it came to its end.
 
 #include <unistd.h>
 
@@ -10,10 +10,11 @@
 #include <string_view>
 #include <variant>
 
-#include "evals/generation.h"
-#include "evals/ladder.h"
 #include "evals/ladder/build_id.h"
-#include "sandbox/protocol.h"
+#include "evals/ladder/generate.h"
+#include "evals/ladder/ladder.h"
+#include "job/generation.h"
+#include "job/protocol.h"
 
 namespace vortex::sandbox {
 namespace {
@@ -38,7 +39,7 @@ int take_standard_output() {
 std::optional<std::string> read_line() {
   std::string line;
   char buffer[65536];
-  while (line.size() <= kMaxLineBytes) {
+  while (line.size() <= job::kMaxLineBytes) {
     const ssize_t got = ::read(STDIN_FILENO, buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return std::nullopt;
@@ -54,7 +55,7 @@ std::optional<std::string> read_line() {
 class Reporter {
  public:
   explicit Reporter(int channel) : channel_(channel) {}
-  void report(const Event& event) { heard_ = heard_ && write_all(channel_, event_line(event)); }
+  void report(const job::Event& event) { heard_ = heard_ && write_all(channel_, job::event_line(event)); }
   bool heard() const { return heard_; }
 
  private:
@@ -62,28 +63,29 @@ class Reporter {
   bool heard_ = true;
 };
 
-void answer(const evals::Job& job, Reporter& reporter) {
+void answer(const job::Job& job, Reporter& reporter) {
   evals::LadderEvents events;
-  events.on_start = [&](evals::Stage stage) { reporter.report(StageStart{stage}); };
-  events.on_result = [&](const evals::StageResult& result) { reporter.report(result); };
+  events.on_start = [&](job::Stage stage) { reporter.report(job::StageStart{stage}); };
+  events.on_result = [&](const job::StageResult& result) { reporter.report(result); };
   evals::climb(job, events);
 }
 
-void answer(const evals::GenerationJob& job, Reporter& reporter) {
-  evals::GenerationEvents events;
-  events.on_token = [&](const evals::NewToken& token) { reporter.report(token); };
-  events.on_run = [&](const evals::GenerationRun& run) { reporter.report(run); };
+void answer(const job::GenerationJob& job, Reporter& reporter) {
+  job::GenerationEvents events;
+  events.on_token = [&](const job::NewToken& token) { reporter.report(token); };
+  events.on_run = [&](const job::GenerationRun& run) { reporter.report(run); };
   const Status status = evals::generate(job, events);
-  if (!status.ok()) reporter.report(Refusal{status.error()});
+  if (!status.ok()) reporter.report(job::Refusal{status.error()});
 }
 
 int work() {
   const int channel = take_standard_output();
   Reporter reporter(channel);
-  reporter.report(Hello{kProtocolVersion, evals::build_id()});
+  reporter.report(job::Hello{job::kProtocolVersion, evals::build_id()});
   if (!reporter.heard()) return exit_code(Blame::kEnvironment);
   const std::optional<std::string> line = read_line();
-  const Result<Request> request = line ? parse_request(*line) : Result<Request>(internal_error("cannot read the job"));
+  const Result<job::Request> request =
+      line ? job::parse_request(*line) : Result<job::Request>(internal_error("cannot read the job"));
   if (!request.ok()) {
     std::fprintf(stderr, "vortex-worker: %s\n", request.error().message.c_str());
     return exit_code(request.error().blame);
@@ -99,7 +101,7 @@ int main(int argc, char** argv) {
   if (argc == 1) return vortex::sandbox::work();
   if (argc == 2 && std::string_view(argv[1]) == "--version") {
     std::printf("vortex-worker %s build %s protocol %d\n", VORTEX_VERSION, vortex::evals::build_id().c_str(),
-                vortex::sandbox::kProtocolVersion);
+                vortex::job::kProtocolVersion);
     return 0;
   }
   std::fprintf(stderr, "usage: vortex-worker [--version]\nReads one job from standard input; started by vortex.\n");

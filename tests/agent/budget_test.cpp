@@ -1,4 +1,4 @@
-#include "agent/budget.h"
+#include "agent/session/budget.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -29,8 +29,8 @@ class BudgetTest : public testing::Test {
     store_ = std::move(db::Store::open(folder_)).value();
   }
 
-  // A new sitting: what an earlier one did not write is forgotten.
-  std::unique_ptr<Budget> sit(Limits limits, int gpus = 0) {
+  // A new session: what an earlier one did not write is forgotten.
+  std::unique_ptr<Budget> sit(study::Limits limits, int gpus = 0) {
     const db::Run run = *store_->find_run("test").value();
     auto budget = std::make_unique<Budget>(*store_, run, std::move(limits), gpus, [this] { return now_; });
     EXPECT_TRUE(budget->load().ok());
@@ -54,84 +54,86 @@ class BudgetTest : public testing::Test {
 
 TEST_F(BudgetTest, WhatWasSpentSurvivesASitting) {
   {
-    auto budget = sit({{Resource::kSeconds, 100}, {Resource::kTokens, 1000}, {Resource::kDollars, 2}});
+    auto budget =
+        sit({{study::Resource::kSeconds, 100}, {study::Resource::kTokens, 1000}, {study::Resource::kDollars, 2}});
     now_ += 30;
     ASSERT_TRUE(budget->heartbeat(0).ok());
-    budget->book(Resource::kTokens, 600);
-    budget->book(Resource::kDollars, 1.5);
+    budget->book(study::Resource::kTokens, 600);
+    budget->book(study::Resource::kDollars, 1.5);
   }
   reopen();
   now_ = 3;  // another boot: the clock starts anew
-  auto budget = sit({{Resource::kSeconds, 100}, {Resource::kTokens, 1000}, {Resource::kDollars, 2}});
-  EXPECT_DOUBLE_EQ(budget->used(Resource::kSeconds), 30);
-  EXPECT_DOUBLE_EQ(budget->used(Resource::kTokens), 600);
-  EXPECT_TRUE(budget->may_spend(Resource::kTokens, 400));
-  EXPECT_FALSE(budget->may_spend(Resource::kTokens, 401));
-  EXPECT_TRUE(budget->may_spend(Resource::kDollars, 0.5));
-  EXPECT_FALSE(budget->may_spend(Resource::kDollars, 0.51));
-  EXPECT_TRUE(budget->may_spend(Resource::kEvaluations, 1e9));  // no limit
+  auto budget =
+      sit({{study::Resource::kSeconds, 100}, {study::Resource::kTokens, 1000}, {study::Resource::kDollars, 2}});
+  EXPECT_DOUBLE_EQ(budget->used(study::Resource::kSeconds), 30);
+  EXPECT_DOUBLE_EQ(budget->used(study::Resource::kTokens), 600);
+  EXPECT_TRUE(budget->may_spend(study::Resource::kTokens, 400));
+  EXPECT_FALSE(budget->may_spend(study::Resource::kTokens, 401));
+  EXPECT_TRUE(budget->may_spend(study::Resource::kDollars, 0.5));
+  EXPECT_FALSE(budget->may_spend(study::Resource::kDollars, 0.51));
+  EXPECT_TRUE(budget->may_spend(study::Resource::kEvaluations, 1e9));  // no limit
 }
 
 TEST_F(BudgetTest, AStepBackOfTheClockIsNoTime) {
-  auto budget = sit({{Resource::kSeconds, 100}});
+  auto budget = sit({{study::Resource::kSeconds, 100}});
   now_ += 10;
-  EXPECT_DOUBLE_EQ(budget->used(Resource::kSeconds), 10);
+  EXPECT_DOUBLE_EQ(budget->used(study::Resource::kSeconds), 10);
   now_ -= 400;
-  EXPECT_DOUBLE_EQ(budget->used(Resource::kSeconds), 10);
+  EXPECT_DOUBLE_EQ(budget->used(study::Resource::kSeconds), 10);
   now_ += 5;
-  EXPECT_DOUBLE_EQ(budget->used(Resource::kSeconds), 15);
+  EXPECT_DOUBLE_EQ(budget->used(study::Resource::kSeconds), 15);
 }
 
 TEST_F(BudgetTest, ACallInFlightIsSpentUntilItIsSettled) {
-  auto budget = sit({{Resource::kTokens, 1000}, {Resource::kDollars, 1}});
+  auto budget = sit({{study::Resource::kTokens, 1000}, {study::Resource::kDollars, 1}});
   const auto first = budget->hold(700, 0.2);
   ASSERT_TRUE(first.ok() && first->has_value());
   EXPECT_FALSE(budget->hold(400, 0.1)->has_value());
   EXPECT_FALSE(budget->hold(100, 0.9)->has_value());
   ASSERT_TRUE(budget->settle(**first, 150, 0.05).ok());
-  EXPECT_DOUBLE_EQ(budget->used(Resource::kTokens), 150);
+  EXPECT_DOUBLE_EQ(budget->used(study::Resource::kTokens), 150);
   EXPECT_FALSE(budget->settle(**first, 150, 0.05).ok());  // once
   ASSERT_TRUE(budget->hold(800, 0.5)->has_value());
   // Cut off in the middle of the second call: it counts in full.
   reopen();
-  auto resumed = sit({{Resource::kTokens, 1000}, {Resource::kDollars, 1}});
-  EXPECT_DOUBLE_EQ(resumed->used(Resource::kTokens), 950);
-  EXPECT_DOUBLE_EQ(resumed->used(Resource::kDollars), 0.55);
+  auto resumed = sit({{study::Resource::kTokens, 1000}, {study::Resource::kDollars, 1}});
+  EXPECT_DOUBLE_EQ(resumed->used(study::Resource::kTokens), 950);
+  EXPECT_DOUBLE_EQ(resumed->used(study::Resource::kDollars), 0.55);
 }
 
 TEST_F(BudgetTest, WorkInFlightIsCountedBeforeMoreIsStarted) {
-  auto budget = sit({{Resource::kSeconds, 1000}, {Resource::kGpuSeconds, 100}}, 2);
+  auto budget = sit({{study::Resource::kSeconds, 1000}, {study::Resource::kGpuSeconds, 100}}, 2);
   ASSERT_TRUE(budget->start_work(1, 30));   // 60 GPU seconds
   EXPECT_FALSE(budget->start_work(2, 21));  // 42 more
   EXPECT_TRUE(budget->start_work(3, 20));
   now_ += 10;
-  EXPECT_DOUBLE_EQ(budget->used(Resource::kGpuSeconds), 40);
+  EXPECT_DOUBLE_EQ(budget->used(study::Resource::kGpuSeconds), 40);
   EXPECT_TRUE(budget->work_fits(1, 20));   // what it was expected to take
   EXPECT_FALSE(budget->work_fits(1, 21));  // 2 GPU seconds more than there are
   budget->end_work(3);
   EXPECT_TRUE(budget->work_fits(1, 21));
   budget->end_work(1);
   now_ += 500;
-  EXPECT_DOUBLE_EQ(budget->used(Resource::kGpuSeconds), 40);  // nobody holds a GPU
-  EXPECT_FALSE(budget->start_work(4, 600));                   // the wall clock would end first
+  EXPECT_DOUBLE_EQ(budget->used(study::Resource::kGpuSeconds), 40);  // nobody holds a GPU
+  EXPECT_FALSE(budget->start_work(4, 600));                          // the wall clock would end first
 }
 
 TEST_F(BudgetTest, NoticesAreGivenOnceARunAndAnewForARaisedLimit) {
   std::vector<int> told;
   {
-    auto budget = sit({{Resource::kSeconds, 100}});
-    budget->on_notice = [&](Resource, int percent) { told.push_back(percent); };
+    auto budget = sit({{study::Resource::kSeconds, 100}});
+    budget->on_notice = [&](study::Resource, int percent) { told.push_back(percent); };
     now_ += 85;
     ASSERT_TRUE(budget->heartbeat(1).ok());
     ASSERT_TRUE(budget->heartbeat(1).ok());
     EXPECT_EQ(told, (std::vector{50, 80}));
   }
-  auto budget = sit({{Resource::kSeconds, 100}});
+  auto budget = sit({{study::Resource::kSeconds, 100}});
   now_ += 20;
   EXPECT_TRUE(budget->expired());
   ASSERT_TRUE(budget->heartbeat(1).ok());
   EXPECT_EQ(notices("seconds"), (std::vector{50, 80, 100}));
-  auto raised = sit({{Resource::kSeconds, 150}});
+  auto raised = sit({{study::Resource::kSeconds, 150}});
   EXPECT_FALSE(raised->expired());
   ASSERT_TRUE(raised->heartbeat(1).ok());
   EXPECT_EQ(notices("seconds"), (std::vector{50, 80, 100, 50}));

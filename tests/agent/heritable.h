@@ -6,10 +6,10 @@
 #include <string>
 #include <utility>
 
-#include "core/base/rng.h"
-#include "core/vflow/cost.h"
-#include "core/vflow/op_table.h"
+#include "base/rng.h"
+#include "core/vflow/graph/op_table.h"
 #include "core/vflow/policy.h"
+#include "core/vflow/tell/cost.h"
 #include "tests/agent/synthetic.h"
 
 namespace vortex::agent {
@@ -34,7 +34,7 @@ inline double structure_worth(const vflow::Graph& graph, uint64_t world, uint64_
 
 // Between 0 and 1: the `truth` of SyntheticWorkers. The logit is 1 where an eighth of the pages is attended by a
 // structure of no worth; a factor of two in pages and a standard deviation of structure move it by 1 and by 1.5.
-inline double heritable_quality(const evals::Job& job, uint64_t world) {
+inline double heritable_quality(const job::Job& job, uint64_t world) {
   if (job.dense) return 1.0;
   const vflow::CheckReport report =
       vflow::check_policy({job.module_text, job.config_text, "p.py", "p.json"}, test_model());

@@ -9,7 +9,7 @@
 #include <new>
 #include <vector>
 
-#include "agent/evolver.h"
+#include "agent/propose/evolver.h"
 #include "tests/agent/synthetic.h"
 
 namespace vortex::agent {
@@ -31,7 +31,7 @@ struct Faults {
   int crash_every = 0;            // n: about one in n worker processes dies
 };
 
-// What outlives a sitting that is killed: the clock on the wall, and what the world outside has counted.
+// What outlives a session that is killed: the clock on the wall, and what the world outside has counted.
 struct World {
   double now = 1'000;
   int64_t steps = 0;       // places where a kill may strike

@@ -11,10 +11,10 @@
 #include <map>
 #include <set>
 
-#include "agent/history.h"
-#include "agent/search.h"
-#include "agent/task.h"
+#include "agent/loop/search.h"
 #include "db/store.h"
+#include "study/history.h"
+#include "study/retest.h"
 
 namespace vortex::agent {
 namespace {
@@ -30,13 +30,13 @@ constexpr int kExitEnvironment = 3;
 struct Night {
   uint64_t seed = 1;
   Faults faults;
-  SearchOptions options;
+  study::SearchOptions options;
   bool kills = false;
 };
 
-SearchOptions night_options(uint64_t seed) {
+study::SearchOptions night_options(uint64_t seed) {
   Rng rng(stream_key(seed, 0xbed));
-  SearchOptions options = test_options();
+  study::SearchOptions options = test_options();
   options.seed = 7;  // the same search every night; what differs are the faults and the budgets
   options.gpus = 1;
   options.seconds = kNight;
@@ -66,22 +66,22 @@ Night night_of(uint64_t seed) {
 }
 
 // A worker on the simulated clock: every stage takes its time, and stops when it is told to.
-Result<std::vector<evals::StageResult>> simulated_job(World& world, const Night& night, SyntheticWorkers& workers,
-                                                      const evals::Job& job,
-                                                      const std::function<void(const evals::StageResult&)>& on_result,
-                                                      const std::function<bool()>& should_stop) {
-  static const std::map<evals::Stage, double> kSeconds = {{evals::Stage::kCompile, 5},
-                                                          {evals::Stage::kValidate, 20},
-                                                          {evals::Stage::kRace, 200},
-                                                          {evals::Stage::kSpeed, 60},
-                                                          {evals::Stage::kConfirm, 100}};
+Result<std::vector<job::StageResult>> simulated_job(World& world, const Night& night, SyntheticWorkers& workers,
+                                                    const job::Job& job,
+                                                    const std::function<void(const job::StageResult&)>& on_result,
+                                                    const std::function<bool()>& should_stop) {
+  static const std::map<job::Stage, double> kSeconds = {{job::Stage::kCompile, 5},
+                                                        {job::Stage::kValidate, 20},
+                                                        {job::Stage::kRace, 200},
+                                                        {job::Stage::kSpeed, 60},
+                                                        {job::Stage::kConfirm, 100}};
   ++workers.jobs;
   const bool crashes = night.faults.crash_every > 0 && !world.crashed &&
                        Rng(stream_key(night.seed, static_cast<uint64_t>(world.steps), 0xc4a5))
                                .below(static_cast<uint64_t>(night.faults.crash_every)) == 0;
   world.crashed = crashes;
-  std::vector<evals::StageResult> results;
-  for (evals::Stage stage : job.stages) {
+  std::vector<job::StageResult> results;
+  for (job::Stage stage : job.stages) {
     bool stopped = false;
     for (double left = kSeconds.at(stage); left > 0 && !stopped; left -= 5) {
       world.step();
@@ -89,11 +89,11 @@ Result<std::vector<evals::StageResult>> simulated_job(World& world, const Night&
       world.worked_seconds += 5;
       stopped = should_stop();
     }
-    evals::StageResult result;
+    job::StageResult result;
     if (stopped || crashes) {
       world.crashes += stopped ? 0 : 1;
       result.stage = stage;
-      result.verdict = evals::Verdict::kError;
+      result.verdict = job::Verdict::kError;
       result.blame = Blame::kEnvironment;
       result.message = stopped ? "stopped on request" : "the worker was killed from outside";
     } else {
@@ -104,12 +104,12 @@ Result<std::vector<evals::StageResult>> simulated_job(World& world, const Night&
     on_result(result);
     world.step();
     results.push_back(result);
-    if (result.verdict != evals::Verdict::kPass) break;
+    if (result.verdict != job::Verdict::kPass) break;
   }
   return results;
 }
 
-// One sitting in a process of its own; gives its exit code.
+// One session in a process of its own; gives its exit code.
 int sit(World& world, const Night& night, const fs::path& folder) {
   ::signal(SIGXFSZ, SIG_IGN);
   world.pass(0, night.faults);
@@ -140,33 +140,33 @@ int sit(World& world, const Night& night, const fs::path& folder) {
   return end.error().blame == Blame::kEnvironment ? kExitEnvironment : 7;
 }
 
-// Sits until the search is finished, however often it is killed. Gives the number of sittings.
+// Sits until the search is finished, however often it is killed. Gives the number of sessions.
 int live_through(World& world, const Night& night, const fs::path& folder) {
   Rng rng(stream_key(night.seed, 0xf00d));
-  for (int sitting = 1;; ++sitting) {
-    const bool killed = night.kills && sitting <= 8;
+  for (int session = 1;; ++session) {
+    const bool killed = night.kills && session <= 8;
     world.fatal_step = killed ? world.steps + 1 + static_cast<int64_t>(rng.below(900)) : 0;
     const pid_t child = ::fork();
     if (child == 0) ::_exit(sit(world, night, folder));
     int status = 0;
     ::waitpid(child, &status, 0);
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    if (code == kExitFinished) return sitting;
+    if (code == kExitFinished) return session;
     EXPECT_TRUE(code == 9 || code == kExitEnvironment) << code;
-    if (sitting > 60 || (code != 9 && code != kExitEnvironment)) return -1;
+    if (session > 60 || (code != 9 && code != kExitEnvironment)) return -1;
     world.now += 60;  // somebody resumes it
   }
 }
 
 // What was decided and what came out, without attempts and times.
-std::vector<std::string> decisions(const History& history) {
+std::vector<std::string> decisions(const study::History& history) {
   std::vector<std::string> lines;
-  for (const CandidateHistory& candidate : history.candidates) {
+  for (const study::CandidateHistory& candidate : history.candidates) {
     const db::Candidate& row = candidate.row;
     if (row.state != "done") continue;
     std::string line = std::to_string(row.batch) + "." + std::to_string(row.slot) + "." + std::to_string(row.draw) +
                        " " + row.key + " " + row.origin + " " + row.arm;
-    for (const db::StageRow& stage : last_climb(candidate)) line += " " + stage.stage + "=" + stage.verdict;
+    for (const db::StageRow& stage : study::last_climb(candidate)) line += " " + stage.stage + "=" + stage.verdict;
     lines.push_back(line);
   }
   return lines;
@@ -181,30 +181,31 @@ class NightTest : public testing::TestWithParam<uint64_t> {
   }
   void TearDown() override { fs::remove_all(folder_); }
 
-  static History history_of(const fs::path& folder) {
+  static study::History history_of(const fs::path& folder) {
     const auto store = db::Store::open(folder).value();
-    return read_history(*store, *store->find_run("night").value()).value();
+    return study::read_history(*store, *store->find_run("night").value()).value();
   }
 
   fs::path folder_;
 };
 
-void expect_counted_once(const History& history) {
+void expect_counted_once(const study::History& history) {
   std::set<std::string> keys;
-  for (const CandidateHistory& candidate : history.candidates) {
+  for (const study::CandidateHistory& candidate : history.candidates) {
     std::map<std::string, int> results;  // stage -> rows that count
     for (const db::StageRow& row : candidate.stages) {
       if (row.blame != "environment") ++results[row.stage];
     }
-    const bool reached_a_worker = last_stage(candidate, "race") != nullptr;
+    const bool reached_a_worker = study::last_stage(candidate, "race") != nullptr;
     if (reached_a_worker) {
       EXPECT_TRUE(keys.insert(candidate.row.key).second) << "evaluated twice";
     }
     // A stage may be repeated by a later attempt after a crash, but one climb has each stage once.
     std::set<std::string> climbed;
-    for (const db::StageRow& row : last_climb(candidate)) EXPECT_TRUE(climbed.insert(row.stage).second) << row.stage;
+    for (const db::StageRow& row : study::last_climb(candidate))
+      EXPECT_TRUE(climbed.insert(row.stage).second) << row.stage;
     for (const auto& [stage, count] : results) {
-      if (is_retest(stage) || stage == "confirm") {
+      if (study::is_retest(stage) || stage == "confirm") {
         EXPECT_EQ(count, 1) << candidate.row.id << " " << stage;
       }
     }
@@ -222,7 +223,7 @@ void expect_within_budgets(const World& world, const Night& night, db::Store& st
     tokens += spend.tokens;
     dollars += spend.dollars;
   }
-  const SearchOptions& options = night.options;
+  const study::SearchOptions& options = night.options;
   EXPECT_LE(dollars, options.max_dollars + 1e-9);
   EXPECT_LE(tokens, options.max_tokens + 1e-9);
   EXPECT_LE(world.billed_dollars, dollars + 1e-9) << "something was paid that the books do not know";
@@ -231,9 +232,9 @@ void expect_within_budgets(const World& world, const Night& night, db::Store& st
   EXPECT_LE(run.seconds_used, options.seconds + kLongestJump + kSlack);
   EXPECT_LE(run.gpu_seconds_used, options.gpu_seconds + kLongestJump + kSlack);
   int evaluated = 0;
-  const History history = read_history(store, run).value();
-  for (const CandidateHistory& candidate : history.candidates) {
-    const db::StageRow* novelty = last_stage(candidate, "novelty");
+  const study::History history = study::read_history(store, run).value();
+  for (const study::CandidateHistory& candidate : history.candidates) {
+    const db::StageRow* novelty = study::last_stage(candidate, "novelty");
     evaluated += novelty != nullptr && novelty->verdict == "pass" ? 1 : 0;
   }
   EXPECT_LE(evaluated, options.max_evals);
@@ -244,10 +245,10 @@ TEST_P(NightTest, EndsWithinEveryBudgetAndCountsEveryEvaluationOnce) {
   const Night night = night_of(GetParam());
   World* world = World::share();
   ASSERT_NE(world, nullptr);
-  const int sittings = live_through(*world, night, folder_ / "night");
-  ASSERT_GT(sittings, 0);
+  const int sessions = live_through(*world, night, folder_ / "night");
+  ASSERT_GT(sessions, 0);
   const auto store = db::Store::open(folder_ / "night").value();
-  const History history = history_of(folder_ / "night");
+  const study::History history = history_of(folder_ / "night");
   EXPECT_EQ(history.run.state, "finished");
   expect_counted_once(history);
   expect_within_budgets(*world, night, *store);
@@ -268,7 +269,7 @@ TEST_P(NightTest, EndsWithinEveryBudgetAndCountsEveryEvaluationOnce) {
                                                              << wanted[common];
   EXPECT_GT(got.size(), 15u);
   EXPECT_GT(world->crashes, 0);
-  EXPECT_GT(sittings, 2);
+  EXPECT_GT(sessions, 2);
   ::munmap(world, sizeof(World));
   ::munmap(calm, sizeof(World));
 }

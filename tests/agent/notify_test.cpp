@@ -1,4 +1,4 @@
-#include "agent/notify.h"
+#include "agent/session/notify.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

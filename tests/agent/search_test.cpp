@@ -1,4 +1,4 @@
-#include "agent/search.h"
+#include "agent/loop/search.h"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -8,10 +8,11 @@
 #include <filesystem>
 #include <set>
 
-#include "agent/history.h"
-#include "agent/proposer.h"
-#include "agent/standing.h"
+#include "agent/loop/proposers.h"
+#include "agent/propose/proposer.h"
 #include "db/store.h"
+#include "study/history.h"
+#include "study/standing.h"
 #include "tests/agent/synthetic.h"
 
 namespace vortex::agent {
@@ -33,7 +34,7 @@ class SearchTest : public testing::Test {
     return std::move(store).value();
   }
 
-  static db::Run add_run(db::Store& store, const SearchOptions& options) {
+  static db::Run add_run(db::Store& store, const study::SearchOptions& options) {
     db::Run run;
     run.name = "test";
     run.config = to_json(options).dump();
@@ -51,17 +52,17 @@ class SearchTest : public testing::Test {
 
   // What must be equal between a search in one go and one that was interrupted: decisions and results, not attempts.
   static std::vector<std::string> decisions(db::Store& store) {
-    const History history = read_history(store, *store.find_run("test").value()).value();
+    const study::History history = study::read_history(store, *store.find_run("test").value()).value();
     std::vector<std::string> lines;
-    for (const CandidateHistory& candidate : history.candidates) {
+    for (const study::CandidateHistory& candidate : history.candidates) {
       const db::Candidate& row = candidate.row;
       std::string line = std::to_string(row.id) + " " + std::to_string(row.batch) + "." + std::to_string(row.slot) +
                          "." + std::to_string(row.draw) + " " + row.key + " " + row.module_object + " " +
                          row.config_object + " " + row.origin + " " + row.state + " " + row.verdict;
       for (const db::LineageEdge& edge : candidate.parents) line += " <" + std::to_string(edge.parent) + edge.operation;
-      for (const db::StageRow& stage : last_climb(candidate)) {
+      for (const db::StageRow& stage : study::last_climb(candidate)) {
         line += " " + stage.stage + "=" + stage.verdict;
-        for (const evals::Outcome& outcome : outcomes_of(candidate, stage)) {
+        for (const job::Outcome& outcome : study::outcomes_of(candidate, stage)) {
           line += outcome.correct ? "1" : "0";
         }
       }
@@ -80,7 +81,7 @@ class SearchTest : public testing::Test {
   std::filesystem::path folder_;
   SyntheticWorkers workers_;
   double now_ = 1000;
-  SearchOptions options_ = test_options();
+  study::SearchOptions options_ = test_options();
   SearchHooks hooks_;
 };
 
@@ -89,25 +90,25 @@ TEST_F(SearchTest, SpendsItsEvaluationsAndKeepsEveryAttempt) {
   const auto end = sit(*store);
   ASSERT_TRUE(end.ok()) << end.error().message;
   EXPECT_EQ(*end, SearchEnd::kBudget);
-  const History history = read_history(*store, run_of(*store)).value();
+  const study::History history = study::read_history(*store, run_of(*store)).value();
   int evaluated = 0;
   std::set<std::string> keys;
-  for (const CandidateHistory& candidate : history.candidates) {
+  for (const study::CandidateHistory& candidate : history.candidates) {
     EXPECT_EQ(candidate.row.state, "done");
     if (candidate.row.batch == 0) continue;
     ASSERT_FALSE(candidate.stages.empty());
-    if (last_stage(candidate, "compile") == nullptr) continue;
+    if (study::last_stage(candidate, "compile") == nullptr) continue;
     ++evaluated;
     EXPECT_TRUE(keys.insert(candidate.row.key).second) << "evaluated twice";
-    EXPECT_EQ(last_stage(candidate, "check")->verdict, "pass");
-    EXPECT_EQ(last_stage(candidate, "novelty")->verdict, "pass");
+    EXPECT_EQ(study::last_stage(candidate, "check")->verdict, "pass");
+    EXPECT_EQ(study::last_stage(candidate, "novelty")->verdict, "pass");
   }
   EXPECT_EQ(evaluated, options_.max_evals);
   EXPECT_EQ(history.run.state, "finished");
-  const Standing standing = standing_of(history, options_);
+  const study::Standing standing = study::standing_of(history, options_);
   EXPECT_GE(standing.front().size(), 1u);
-  for (const Point& point : standing.front()) {
-    EXPECT_NE(last_stage(*history.find(point.candidate), "confirm"), nullptr) << "the front is confirmed";
+  for (const study::Point& point : standing.front()) {
+    EXPECT_NE(study::last_stage(*history.find(point.candidate), "confirm"), nullptr) << "the front is confirmed";
   }
 }
 
@@ -135,22 +136,22 @@ TEST_F(SearchTest, TwoWorkersDecideLikeOne) {
 TEST_F(SearchTest, AResumedSearchDecidesLikeAnUninterruptedOne) {
   auto clean = open(folder_ / "clean");
   ASSERT_TRUE(sit(*clean).ok());
-  // Every sitting ends after a few jobs: by draining in even ones, by killing what runs in odd ones.
+  // Every session ends after a few jobs: by draining in even ones, by killing what runs in odd ones.
   auto store = open(folder_ / "resumed");
-  int sittings = 0;
-  for (bool done = false; !done; ++sittings) {
-    ASSERT_LT(sittings, 60);
+  int sessions = 0;
+  for (bool done = false; !done; ++sessions) {
+    ASSERT_LT(sessions, 60);
     const int jobs_before = workers_.jobs;
-    hooks_.stop = [&, limit = 2 + sittings % 3] {
+    hooks_.stop = [&, limit = 2 + sessions % 3] {
       if (workers_.jobs - jobs_before < limit) return StopLevel::kNone;
-      return sittings % 2 == 0 ? StopLevel::kDrain : StopLevel::kKill;
+      return sessions % 2 == 0 ? StopLevel::kDrain : StopLevel::kKill;
     };
     const auto end = sit(*store);
     ASSERT_TRUE(end.ok()) << end.error().message;
     done = *end != SearchEnd::kInterrupted;
     EXPECT_EQ(run_of(*store).state, done ? "finished" : "interrupted");
   }
-  EXPECT_GT(sittings, 3);
+  EXPECT_GT(sessions, 3);
   expect_same_decisions(*clean, *store);
 }
 
@@ -159,19 +160,19 @@ TEST_F(SearchTest, ASearchThatIsKilledDecidesLikeAnUninterruptedOne) {
   ASSERT_TRUE(sit(*clean).ok());
   const std::filesystem::path folder = folder_ / "killed";
   int status = 1;
-  int sittings = 0;
-  for (; sittings < 40 && status != 0; ++sittings) {
+  int sessions = 0;
+  for (; sessions < 40 && status != 0; ++sessions) {
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-      // Dies without a word at a stage result whose number differs from sitting to sitting.
-      const int fatal = 3 + 5 * (sittings % 4) + sittings;
+      // Dies without a word at a stage result whose number differs from session to session.
+      const int fatal = 3 + 5 * (sessions % 4) + sessions;
       const RunJob run_job = hooks_.run_job;
       int counted = 0;
-      hooks_.run_job = [&](const evals::Job& job, const auto& on_result, const auto& should_stop) {
+      hooks_.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
         return run_job(
             job,
-            [&](const evals::StageResult& result) {
+            [&](const job::StageResult& result) {
               on_result(result);
               if (++counted == fatal) ::_exit(9);
             },
@@ -186,7 +187,7 @@ TEST_F(SearchTest, ASearchThatIsKilledDecidesLikeAnUninterruptedOne) {
     ASSERT_TRUE(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 9) << WEXITSTATUS(status);
   }
   EXPECT_EQ(status, 0);
-  EXPECT_GT(sittings, 2);
+  EXPECT_GT(sessions, 2);
   auto store = open(folder);
   expect_same_decisions(*clean, *store);
 }
@@ -207,7 +208,7 @@ TEST_F(SearchTest, AStopRequestInTheStoreDrainsTheSearch) {
   EXPECT_EQ(*end, SearchEnd::kInterrupted);
   const std::vector<db::Candidate> rows = store->candidates(run.id).value();
   for (const db::Candidate& row : rows) EXPECT_NE(row.state, "running");
-  // The request was for that sitting.
+  // The request was for that session.
   hooks_.on_candidate = {};
   EXPECT_EQ(sit(*store).value(), SearchEnd::kBudget);
 }
@@ -217,7 +218,7 @@ TEST_F(SearchTest, WallClockIsCountedOverSittings) {
   options_.seconds = 100;
   auto store = open(folder_);
   const RunJob run_job = hooks_.run_job;
-  hooks_.run_job = [&](const evals::Job& job, const auto& on_result, const auto& should_stop) {
+  hooks_.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
     now_ += 8;
     return run_job(job, on_result, should_stop);
   };
@@ -229,16 +230,16 @@ TEST_F(SearchTest, WallClockIsCountedOverSittings) {
   EXPECT_GT(used, 30);
   EXPECT_LT(used, 60);
   hooks_.stop = [] { return StopLevel::kNone; };
-  now_ += 100'000;  // between sittings time does not count
+  now_ += 100'000;  // between sessions time does not count
   EXPECT_EQ(sit(*store).value(), SearchEnd::kBudget);
   EXPECT_LE(run_of(*store).seconds_used, 100 + 8);
   EXPECT_GT(run_of(*store).seconds_used, 90);
 }
 
-evals::StageResult planted(Blame blame, const std::string& message) {
-  evals::StageResult result;
-  result.stage = evals::Stage::kCompile;
-  result.verdict = evals::Verdict::kError;
+job::StageResult planted(Blame blame, const std::string& message) {
+  job::StageResult result;
+  result.stage = job::Stage::kCompile;
+  result.verdict = job::Verdict::kError;
   result.blame = blame;
   result.message = message;
   return result;
@@ -247,7 +248,7 @@ evals::StageResult planted(Blame blame, const std::string& message) {
 TEST_F(SearchTest, APassingFaultOfTheMachineIsRetried) {
   auto store = open(folder_);
   int faults = 2;
-  workers_.fault = [&](const evals::Job& job) -> std::optional<evals::StageResult> {
+  workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
     if (job.dense || faults == 0) return std::nullopt;
     --faults;
     return planted(Blame::kEnvironment, "the GPU is gone");
@@ -262,7 +263,7 @@ TEST_F(SearchTest, APassingFaultOfTheMachineIsRetried) {
 TEST_F(SearchTest, AMachineThatStaysBrokenEndsTheSearchResumably) {
   auto store = open(folder_);
   int jobs = 0;
-  workers_.fault = [&](const evals::Job&) -> std::optional<evals::StageResult> {
+  workers_.fault = [&](const job::Job&) -> std::optional<job::StageResult> {
     if (++jobs < 4) return std::nullopt;
     return planted(Blame::kEnvironment, "the GPU is gone");
   };
@@ -283,19 +284,19 @@ TEST_F(SearchTest, AMachineThatStaysBrokenEndsTheSearchResumably) {
 TEST_F(SearchTest, ACandidateThatBreaksAMachineThatWorksIsSetAsideUnscored) {
   auto store = open(folder_);
   std::string victim;
-  workers_.fault = [&](const evals::Job& job) -> std::optional<evals::StageResult> {
+  workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
     if (job.dense) return std::nullopt;
     if (victim.empty()) victim = job.module_text + job.config_text;
     if (job.module_text + job.config_text != victim) return std::nullopt;
     return planted(Blame::kEnvironment, "the worker was killed from outside");
   };
   ASSERT_EQ(sit(*store).value(), SearchEnd::kBudget);
-  const History history = read_history(*store, run_of(*store)).value();
+  const study::History history = study::read_history(*store, run_of(*store)).value();
   int errors = 0;
-  for (const CandidateHistory& candidate : history.candidates) {
+  for (const study::CandidateHistory& candidate : history.candidates) {
     if (candidate.row.verdict != "error") continue;
     ++errors;
-    EXPECT_FALSE(point_of(candidate, options_.rank_speed, 1).has_value());
+    EXPECT_FALSE(study::point_of(candidate, options_.rank_speed, 1).has_value());
     EXPECT_EQ(candidate.stages.back().attempt, 3);
   }
   EXPECT_EQ(errors, 1);
@@ -303,7 +304,7 @@ TEST_F(SearchTest, ACandidateThatBreaksAMachineThatWorksIsSetAsideUnscored) {
 
 TEST_F(SearchTest, OurOwnFaultsInARowEndTheSearch) {
   auto store = open(folder_);
-  workers_.fault = [&](const evals::Job& job) -> std::optional<evals::StageResult> {
+  workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
     if (job.dense) return std::nullopt;
     return planted(Blame::kInternal, "the worker crashed: SIGSEGV");
   };
@@ -314,9 +315,9 @@ TEST_F(SearchTest, OurOwnFaultsInARowEndTheSearch) {
 
 TEST_F(SearchTest, WithoutABaselineThereIsNoSearch) {
   auto store = open(folder_);
-  workers_.fault = [&](const evals::Job&) -> std::optional<evals::StageResult> {
-    evals::StageResult result = planted(Blame::kCandidate, "model.safetensors is truncated");
-    result.verdict = evals::Verdict::kFail;
+  workers_.fault = [&](const job::Job&) -> std::optional<job::StageResult> {
+    job::StageResult result = planted(Blame::kCandidate, "model.safetensors is truncated");
+    result.verdict = job::Verdict::kFail;
     return result;
   };
   const auto end = sit(*store);
@@ -347,33 +348,33 @@ TEST_F(SearchTest, AModelThatChangesBetweenSittingsIsNoticed) {
 
 TEST_F(SearchTest, AFrontMemberThatFailsOnHeldOutProblemsLeavesIt) {
   auto store = open(folder_);
-  workers_.fault = [&](const evals::Job& job) -> std::optional<evals::StageResult> {
-    if (job.dense || job.stages.front() != evals::Stage::kConfirm) return std::nullopt;
-    evals::StageResult result;
-    result.stage = evals::Stage::kConfirm;
-    result.verdict = evals::Verdict::kFail;
+  workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
+    if (job.dense || job.stages.front() != job::Stage::kConfirm) return std::nullopt;
+    job::StageResult result;
+    result.stage = job::Stage::kConfirm;
+    result.verdict = job::Verdict::kFail;
     result.blame = Blame::kCandidate;
     result.message = "worse than dense attention on held-out problems";
     return result;
   };
   ASSERT_EQ(sit(*store).value(), SearchEnd::kBudget);
-  const History history = read_history(*store, run_of(*store)).value();
-  const Standing standing = standing_of(history, options_);
+  const study::History history = study::read_history(*store, run_of(*store)).value();
+  const study::Standing standing = study::standing_of(history, options_);
   ASSERT_EQ(standing.front().size(), 1u);
   EXPECT_EQ(history.find(standing.front()[0].candidate)->row.origin, "dense");
 }
 
 TEST(Options, SurviveTheRoundTripAndRefuseUnknownKeys) {
-  SearchOptions options = test_options();
+  study::SearchOptions options = test_options();
   options.seconds = 300;
   options.seeds_folder = "policies";
   const nlohmann::json json = to_json(options);
-  const auto back = options_from_json(json);
+  const auto back = study::options_from_json(json);
   ASSERT_TRUE(back.ok()) << back.error().message;
   EXPECT_EQ(to_json(*back), json);
   nlohmann::json misspelled = json;
   misspelled["max_eval"] = 3;
-  EXPECT_FALSE(options_from_json(misspelled).ok());
+  EXPECT_FALSE(study::options_from_json(misspelled).ok());
 }
 
 TEST(Proposers, AnUnknownNameGetsTheNearest) {

@@ -5,11 +5,11 @@
 #include <functional>
 #include <string>
 
-#include "agent/search.h"
-#include "core/base/rng.h"
-#include "core/base/sha256.h"
-#include "core/vflow/canonical.h"
-#include "core/vflow/cost.h"
+#include "agent/loop/search.h"
+#include "base/rng.h"
+#include "base/sha256.h"
+#include "core/vflow/graph/canonical.h"
+#include "core/vflow/tell/cost.h"
 
 namespace vortex::agent {
 
@@ -29,15 +29,15 @@ struct SyntheticWorkers {
   int problems = 16;
   std::string model_hash = "synthetic";
   std::atomic<int> jobs = 0;
-  std::function<double(const evals::Job&)> truth = quality;                   // between 0 and 1
-  std::function<std::optional<evals::StageResult>(const evals::Job&)> fault;  // a result that ends the climb at once
+  std::function<double(const job::Job&)> truth = quality;                 // between 0 and 1
+  std::function<std::optional<job::StageResult>(const job::Job&)> fault;  // a result that ends the climb at once
 
-  Result<std::vector<evals::StageResult>> run(const evals::Job& job,
-                                              const std::function<void(const evals::StageResult&)>& on_result,
-                                              const std::function<bool()>& should_stop) {
+  Result<std::vector<job::StageResult>> run(const job::Job& job,
+                                            const std::function<void(const job::StageResult&)>& on_result,
+                                            const std::function<bool()>& should_stop) {
     ++jobs;
-    std::vector<evals::StageResult> results;
-    const auto report = [&](evals::StageResult result) {
+    std::vector<job::StageResult> results;
+    const auto report = [&](job::StageResult result) {
       results.push_back(result);
       on_result(result);
     };
@@ -47,41 +47,41 @@ struct SyntheticWorkers {
         return results;
       }
     }
-    for (evals::Stage stage : job.stages) {
-      evals::StageResult result = stage_result(job, stage);
+    for (job::Stage stage : job.stages) {
+      job::StageResult result = stage_result(job, stage);
       if (should_stop()) {
         result = {};
         result.stage = stage;
-        result.verdict = evals::Verdict::kError;
+        result.verdict = job::Verdict::kError;
         result.blame = Blame::kEnvironment;
         result.message = "stopped on request";
       }
       report(result);
-      if (result.verdict != evals::Verdict::kPass) break;
+      if (result.verdict != job::Verdict::kPass) break;
     }
     return results;
   }
 
   // Between 0 and 1, fixed for a policy: dense attention is the most accurate, the slowest.
-  static double quality(const evals::Job& job) {
+  static double quality(const job::Job& job) {
     if (job.dense) return 1.0;
     return Rng(std::stoull(sha256_hex(job.module_text + job.config_text).substr(0, 15), nullptr, 16)).uniform();
   }
 
-  evals::StageResult stage_result(const evals::Job& job, evals::Stage stage) const {
-    evals::StageResult result;
+  job::StageResult stage_result(const job::Job& job, job::Stage stage) const {
+    job::StageResult result;
     result.stage = stage;
-    result.verdict = evals::Verdict::kPass;
+    result.verdict = job::Verdict::kPass;
     result.seconds = 0.01;
     result.evidence["model_hash"] = model_hash;
     const double good = truth(job);
-    if (stage == evals::Stage::kValidate && good < 0.1) {
-      result.verdict = evals::Verdict::kFail;
+    if (stage == job::Stage::kValidate && good < 0.1) {
+      result.verdict = job::Verdict::kFail;
       result.blame = Blame::kCandidate;
       result.message = "planted: disagrees with the oracle";
     }
-    if (stage == evals::Stage::kRace || stage == evals::Stage::kConfirm) add_outcomes(job, stage, good, result);
-    if (stage == evals::Stage::kSpeed) {
+    if (stage == job::Stage::kRace || stage == job::Stage::kConfirm) add_outcomes(job, stage, good, result);
+    if (stage == job::Stage::kSpeed) {
       const double speed = job.dense ? 1.0 : 1.0 + 2.0 * (1.0 - good);
       result.metrics.push_back({"speedup_vs_dense", speed, speed * 0.98, speed * 1.02, "x"});
     }
@@ -89,11 +89,11 @@ struct SyntheticWorkers {
   }
 
  private:
-  void add_outcomes(const evals::Job& job, evals::Stage stage, double good, evals::StageResult& result) const {
+  void add_outcomes(const job::Job& job, job::Stage stage, double good, job::StageResult& result) const {
     for (int i = 0; i < problems; ++i) {
       Rng rng(stream_key(job.task.seed, static_cast<uint64_t>(i), static_cast<uint64_t>(stage)));
-      evals::Outcome outcome;
-      outcome.problem = std::string(evals::stage_name(stage)) + std::to_string(job.task.seed) + "-" + std::to_string(i);
+      job::Outcome outcome;
+      outcome.problem = std::string(job::stage_name(stage)) + std::to_string(job.task.seed) + "-" + std::to_string(i);
       outcome.correct = rng.uniform() < 0.3 + 0.7 * good;
       outcome.tokens = 10;
       outcome.tokens_hash = sha256_hex(job.module_text + outcome.problem);
@@ -102,15 +102,15 @@ struct SyntheticWorkers {
   }
 };
 
-inline SearchOptions test_options() {
-  SearchOptions options;
+inline study::SearchOptions test_options() {
+  study::SearchOptions options;
   options.job.id = "template";
   options.job.model_path = "synthetic";
-  options.job.stages = {evals::Stage::kCompile, evals::Stage::kValidate, evals::Stage::kRace, evals::Stage::kSpeed};
+  options.job.stages = {job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRace, job::Stage::kSpeed};
   options.job.confirm_seed = 2;
   options.seed = 11;
   options.max_evals = 16;
-  options.rank_speed = RankSpeed::kModelled;
+  options.rank_speed = study::RankSpeed::kModelled;
   return options;
 }
 

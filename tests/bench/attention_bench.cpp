@@ -9,7 +9,7 @@
 #include <numeric>
 #include <vector>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 #include "kernels/cpu/attention.h"
 
 namespace {

@@ -6,12 +6,12 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "core/base/files.h"
-#include "core/base/rng.h"
-#include "core/vflow/canonical.h"
-#include "core/vflow/distance.h"
-#include "core/vflow/generate.h"
+#include "base/files.h"
+#include "base/rng.h"
+#include "core/vflow/graph/canonical.h"
+#include "core/vflow/graph/distance.h"
 #include "core/vflow/policy.h"
+#include "core/vflow/vary/generate.h"
 
 int main() {
   using namespace vortex;

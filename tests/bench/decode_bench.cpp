@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "core/base/files.h"
-#include "core/base/rng.h"
+#include "base/files.h"
+#include "base/rng.h"
 #include "core/engine/engine.h"
 #include "core/vflow/policy.h"
 #include "kernels/cpu/parallel.h"

@@ -20,16 +20,16 @@ int main(int argc, char** argv) {
   double evaluating = 0;
   double now = 0;
   agent::SearchHooks hooks = agent::test_hooks(workers, &now);
-  hooks.run_job = [&](const evals::Job& job, const auto& on_result, const auto& should_stop) {
+  hooks.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
     // Only the stand-in's own time is taken out; storing its results is the orchestrator's.
     const auto start = Clock::now();
     auto results = workers.run(
         job, [](const auto&) {}, should_stop);
     evaluating += std::chrono::duration<double>(Clock::now() - start).count();
-    for (const evals::StageResult& result : *results) on_result(result);
+    for (const job::StageResult& result : *results) on_result(result);
     return results;
   };
-  agent::SearchOptions options = agent::test_options();
+  study::SearchOptions options = agent::test_options();
   options.max_evals = argc > 1 ? std::atoi(argv[1]) : 100;
 
   auto store = db::Store::open(folder);

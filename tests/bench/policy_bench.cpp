@@ -6,7 +6,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "core/base/files.h"
+#include "base/files.h"
 #include "core/compile/cuda/build.h"
 #include "core/compile/cuda/cuda_executable.h"
 #include "core/vflow/policy.h"

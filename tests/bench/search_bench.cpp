@@ -11,8 +11,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "agent/arms.h"
-#include "agent/history.h"
+#include "study/arms.h"
+#include "study/history.h"
 #include "tests/agent/heritable.h"
 
 namespace vortex::agent {
@@ -21,7 +21,7 @@ namespace {
 Result<ArmComparison> compare(uint64_t world, int evaluations, const std::filesystem::path& folder) {
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(folder));
   SyntheticWorkers workers;
-  workers.truth = [world](const evals::Job& job) { return heritable_quality(job, world); };
+  workers.truth = [world](const job::Job& job) { return heritable_quality(job, world); };
   double now = 0;
   const SearchHooks hooks = test_hooks(workers, &now);
   SearchOptions options = test_options();

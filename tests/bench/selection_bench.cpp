@@ -7,7 +7,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "tests/agent/planted.h"
+#include "tests/study/planted.h"
 
 namespace vortex::agent {
 namespace {

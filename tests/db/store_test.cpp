@@ -11,7 +11,7 @@
 #include <fstream>
 #include <string>
 
-#include "core/base/sha256.h"
+#include "base/sha256.h"
 #include "db/lock.h"
 #include "db/migrations.h"
 

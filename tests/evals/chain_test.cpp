@@ -5,8 +5,8 @@
 #include <set>
 #include <sstream>
 
-#include "core/base/files.h"
-#include "core/base/sha256.h"
+#include "base/files.h"
+#include "base/sha256.h"
 #include "evals/tasks/task.h"
 
 namespace vortex::evals {
@@ -17,8 +17,8 @@ std::vector<std::string> words_of(const std::string& text) {
   return {std::istream_iterator<std::string>(in), {}};
 }
 
-TaskSpec spec_of(int definitions, int chain, int problems = 4, uint64_t seed = 1) {
-  TaskSpec spec;
+job::TaskSpec spec_of(int definitions, int chain, int problems = 4, uint64_t seed = 1) {
+  job::TaskSpec spec;
   spec.definitions = definitions;
   spec.chain = chain;
   spec.problems = problems;
@@ -142,7 +142,7 @@ TEST(Chain, RefusesImpossibleSizes) {
     ASSERT_FALSE(problems.ok());
     EXPECT_EQ(problems.error().blame, Blame::kCandidate);
   }
-  TaskSpec unknown;
+  job::TaskSpec unknown;
   unknown.kind = "aime";
   const auto problems = make_problems(unknown);
   ASSERT_FALSE(problems.ok());

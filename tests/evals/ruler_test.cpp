@@ -7,7 +7,7 @@
 #include <set>
 #include <sstream>
 
-#include "core/base/files.h"
+#include "base/files.h"
 #include "evals/tasks/task.h"
 #include "evals/tasks/task_file.h"
 
@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 const fs::path kTasks = fs::path(VORTEX_SOURCE_DIR) / "examples/tasks";
 
-TaskSpec task_of(const std::string& name, int length = 4096) {
+job::TaskSpec task_of(const std::string& name, int length = 4096) {
   auto task = read_task_file(kTasks / (name + ".json"));
   EXPECT_TRUE(task.ok()) << task.error().message;
   task->length = length;
@@ -61,7 +61,7 @@ TEST(Ruler, HitsEveryLengthExactly) {
   for (const std::string& name : ruler_names()) {
     for (const int length : {3500, 4096, 8191}) {
       for (const CountTokens& count : {CountTokens(count_words), CountTokens(count_pieces)}) {
-        const TaskSpec spec = task_of(name, length);
+        const job::TaskSpec spec = task_of(name, length);
         const auto problems = make_problems(spec, count);
         ASSERT_TRUE(problems.ok()) << name << ": " << problems.error().message;
         for (const Problem& problem : *problems) {
@@ -74,7 +74,7 @@ TEST(Ruler, HitsEveryLengthExactly) {
 
 TEST(Ruler, DependsOnSeedAndNumberAlone) {
   for (const std::string& name : ruler_names()) {
-    TaskSpec spec = task_of(name);
+    job::TaskSpec spec = task_of(name);
     const auto some = make_problems(spec, count_words);
     spec.problems = 5;
     const auto more = make_problems(spec, count_words);
@@ -105,7 +105,7 @@ TEST(Ruler, NeedlesAreHiddenOnceAndAskedFor) {
                                                {"ruler_niah_multivalue", 4, 4},
                                                {"ruler_niah_multiquery", 4, 4},
                                                {"ruler_niah_multikey_2", 1, -1}}) {
-    const TaskSpec spec = task_of(name);
+    const job::TaskSpec spec = task_of(name);
     const auto problems = make_problems(spec, count_words);
     ASSERT_TRUE(problems.ok());
     std::set<size_t> places;
@@ -131,7 +131,7 @@ TEST(Ruler, NeedlesAreHiddenOnceAndAskedFor) {
 }
 
 TEST(Ruler, VariablesFollowOneFromAnother) {
-  const TaskSpec spec = task_of("ruler_vt");
+  const job::TaskSpec spec = task_of("ruler_vt");
   const auto problems = make_problems(spec, count_words);
   ASSERT_TRUE(problems.ok());
   for (const Problem& problem : *problems) {
@@ -151,7 +151,7 @@ TEST(Ruler, VariablesFollowOneFromAnother) {
 }
 
 TEST(Ruler, CommonWordsAreTheMostCommon) {
-  const TaskSpec spec = task_of("ruler_cwe", 8192);
+  const job::TaskSpec spec = task_of("ruler_cwe", 8192);
   const auto problems = make_problems(spec, count_words);
   ASSERT_TRUE(problems.ok());
   for (const Problem& problem : *problems) {
@@ -169,7 +169,7 @@ TEST(Ruler, CommonWordsAreTheMostCommon) {
 }
 
 TEST(Ruler, FrequentWordsFollowTheirLaw) {
-  const TaskSpec spec = task_of("ruler_fwe", 8192);
+  const job::TaskSpec spec = task_of("ruler_fwe", 8192);
   const auto problems = make_problems(spec, count_words);
   ASSERT_TRUE(problems.ok());
   for (const Problem& problem : *problems) {
@@ -203,7 +203,7 @@ TEST(Ruler, GradesMentions) {
 
 TEST(Ruler, RefusesWhatDoesNotFit) {
   for (const std::string& name : ruler_names()) {
-    const TaskSpec spec = task_of(name, 140);
+    const job::TaskSpec spec = task_of(name, 140);
     const auto problems = make_problems(spec, count_words);
     ASSERT_FALSE(problems.ok()) << name;
     EXPECT_EQ(problems.error().blame, Blame::kCandidate);
@@ -217,9 +217,9 @@ TEST(TaskFiles, AllThatShipAreRead) {
   for (const auto& entry : fs::directory_iterator(kTasks)) {
     const auto task = read_task_file(entry.path());
     if (task.ok()) {
-      const auto again = task_from_json(to_json(*task));
+      const auto again = job::task_from_json(to_json(*task));
       ASSERT_TRUE(again.ok()) << again.error().message;
-      EXPECT_EQ(task_hash(*again), task_hash(*task));
+      EXPECT_EQ(job::task_hash(*again), job::task_hash(*task));
       continue;
     }
     EXPECT_NE(task.error().message.find("is not there"), std::string::npos) << task.error().message;
@@ -233,7 +233,7 @@ class QuestionsTest : public ::testing::Test {
     fs::create_directories(folder_);
   }
   void TearDown() override { fs::remove_all(folder_); }
-  Result<TaskSpec> read(const std::string& task, const std::string& data) {
+  Result<job::TaskSpec> read(const std::string& task, const std::string& data) {
     EXPECT_TRUE(write_file_atomic(folder_ / "mine.jsonl", data).ok());
     EXPECT_TRUE(write_file_atomic(folder_ / "task.json", task).ok());
     return read_task_file(folder_ / "task.json");
@@ -258,7 +258,7 @@ TEST_F(QuestionsTest, ReadsAnyJsonl) {
   EXPECT_TRUE((*kind)->grade("7", "<think>\\boxed{8}</think>So \\boxed{7.0}").correct);
   EXPECT_EQ((*kind)->grade("7", "\\boxed{8}").extracted, "8");
   EXPECT_EQ((*kind)->grade("7", "\\boxed{8}").rule, "boxed");
-  EXPECT_FALSE(task_summary(*task).contains("questions"));
+  EXPECT_FALSE(job::task_summary(*task).contains("questions"));
 }
 
 TEST_F(QuestionsTest, RefusesByFileAndLine) {

@@ -5,21 +5,21 @@
 #include <cmath>
 #include <string>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 
 namespace vortex::evals {
 namespace {
 
-Outcome outcome(int problem, int trial, bool correct) {
-  Outcome made;
+job::Outcome outcome(int problem, int trial, bool correct) {
+  job::Outcome made;
   made.problem = "p" + std::to_string(problem);
   made.trial = trial;
   made.correct = correct;
   return made;
 }
 
-std::vector<Outcome> outcomes(const std::string& marks) {
-  std::vector<Outcome> made;
+std::vector<job::Outcome> outcomes(const std::string& marks) {
+  std::vector<job::Outcome> made;
   for (size_t i = 0; i < marks.size(); ++i) made.push_back(outcome(static_cast<int>(i), 0, marks[i] == '1'));
   return made;
 }
@@ -39,7 +39,7 @@ TEST(Wilson, HandWorkedValues) {
 // Against counting all subsets of k trials.
 TEST(PassAtK, IsTheShareOfSubsetsWithARightTrial) {
   for (int right = 0; right <= 6; ++right) {
-    std::vector<Outcome> made;
+    std::vector<job::Outcome> made;
     for (int trial = 0; trial < 6; ++trial) made.push_back(outcome(0, trial, trial < right));
     for (int k = 1; k <= 6; ++k) {
       int subsets = 0;
@@ -76,7 +76,7 @@ TEST(AccuracyInterval, NeverEmptyWhenAllOutcomesAreAlike) {
 
 TEST(AccuracyInterval, TrialsOfOneProblemAreNotIndependent) {
   // Eight problems, four trials each, all trials of a problem alike: no better known than from one trial each.
-  std::vector<Outcome> repeated;
+  std::vector<job::Outcome> repeated;
   for (int problem = 0; problem < 8; ++problem) {
     for (int trial = 0; trial < 4; ++trial) repeated.push_back(outcome(problem, trial, problem % 2 == 0));
   }
@@ -86,7 +86,7 @@ TEST(AccuracyInterval, TrialsOfOneProblemAreNotIndependent) {
   EXPECT_NEAR(once.lo, four.lo, 1e-12);
   EXPECT_NEAR(once.hi, four.hi, 1e-12);
   // The same number right, but every problem half right: four trials a problem do tell more.
-  std::vector<Outcome> mixed;
+  std::vector<job::Outcome> mixed;
   for (int problem = 0; problem < 8; ++problem) {
     for (int trial = 0; trial < 4; ++trial) mixed.push_back(outcome(problem, trial, trial % 2 == 0));
   }
@@ -94,14 +94,14 @@ TEST(AccuracyInterval, TrialsOfOneProblemAreNotIndependent) {
 }
 
 TEST(AccuracyInterval, IsDeterministicInTheSeed) {
-  const std::vector<Outcome> some = outcomes("110100110111010101101110");
+  const std::vector<job::Outcome> some = outcomes("110100110111010101101110");
   EXPECT_EQ(accuracy_interval(some, 5).lo, accuracy_interval(some, 5).lo);
   EXPECT_EQ(accuracy_interval(some, 5).hi, accuracy_interval(some, 5).hi);
 }
 
 TEST(PairedDifference, HandWorkedValues) {
   // All tied: Wilson's bound of none won (or lost) of n, z^2 / (n + z^2).
-  const std::vector<Outcome> all(outcomes(std::string(32, '1')));
+  const std::vector<job::Outcome> all(outcomes(std::string(32, '1')));
   const Interval tied = paired_difference(all, all, 1);
   EXPECT_EQ(tied.value, 0.0);
   EXPECT_NEAR(tied.hi, 3.841459 / 35.841459, 1e-6);
@@ -114,9 +114,9 @@ TEST(PairedDifference, HandWorkedValues) {
 }
 
 TEST(PairedDifference, UsesCommonPairsOnly) {
-  std::vector<Outcome> a = outcomes("1100");
+  std::vector<job::Outcome> a = outcomes("1100");
   a.push_back(outcome(0, 1, true));  // b has no trial 1
-  std::vector<Outcome> b = outcomes("0101");
+  std::vector<job::Outcome> b = outcomes("0101");
   b.push_back(outcome(9, 0, true));  // a has no problem 9
   EXPECT_EQ(paired_difference(a, b, 1).value, (1.0 + 0.0 + 0.0 - 1.0) / 4);
   const Interval nothing = paired_difference(a, {outcome(77, 0, true)}, 1);
@@ -167,7 +167,7 @@ TEST(Coverage, AccuracyOfIndependentProblems) {
   for (const int problems : {8, 16, 32}) {
     for (const double truth : {0.5, 0.8, 0.95}) {
       const double held = coverage(300, [&](Rng& rng, uint64_t seed) {
-        std::vector<Outcome> drawn;
+        std::vector<job::Outcome> drawn;
         for (int i = 0; i < problems; ++i) drawn.push_back(outcome(i, 0, rng.uniform() < truth));
         return covers(accuracy_interval(drawn, seed), truth);
       });
@@ -180,7 +180,7 @@ TEST(Coverage, AccuracyOfProblemsThatDifferInDifficulty) {
   for (const int problems : {8, 24}) {
     // Half the problems are nearly always solved, half seldom: 4 trials each.
     const double held = coverage(300, [&](Rng& rng, uint64_t seed) {
-      std::vector<Outcome> drawn;
+      std::vector<job::Outcome> drawn;
       for (int i = 0; i < problems; ++i) {
         const double difficulty = rng.uniform() < 0.5 ? 0.95 : 0.25;
         for (int trial = 0; trial < 4; ++trial) drawn.push_back(outcome(i, trial, rng.uniform() < difficulty));
@@ -195,8 +195,8 @@ TEST(Coverage, PairedDifference) {
   for (const int problems : {8, 16, 32}) {
     // a solves 70 % of what b solves and 10 % of what b does not: the true difference is 0.8 * 0.7 + 0.2 * 0.1 - 0.8.
     const double held = coverage(300, [&](Rng& rng, uint64_t seed) {
-      std::vector<Outcome> a;
-      std::vector<Outcome> b;
+      std::vector<job::Outcome> a;
+      std::vector<job::Outcome> b;
       for (int i = 0; i < problems; ++i) {
         const bool solved = rng.uniform() < 0.8;
         b.push_back(outcome(i, 0, solved));
@@ -210,8 +210,8 @@ TEST(Coverage, PairedDifference) {
 
 TEST(Coverage, EqualArmsAreSeldomTakenForDifferent) {
   const double held = coverage(300, [&](Rng& rng, uint64_t seed) {
-    std::vector<Outcome> a;
-    std::vector<Outcome> b;
+    std::vector<job::Outcome> a;
+    std::vector<job::Outcome> b;
     for (int i = 0; i < 16; ++i) {
       const bool same = rng.uniform() < 0.9;
       const bool first = rng.uniform() < 0.7;

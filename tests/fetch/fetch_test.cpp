@@ -1,7 +1,7 @@
 #include <filesystem>
 
-#include "core/base/files.h"
-#include "core/base/sha256.h"
+#include "base/files.h"
+#include "base/sha256.h"
 #include "fetch/checksum.h"
 #include "fetch/download.h"
 #include "fetch/hub.h"

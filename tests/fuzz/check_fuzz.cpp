@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <string_view>
 
-#include "core/vflow/canonical.h"
-#include "core/vflow/distance.h"
-#include "core/vflow/explain.h"
+#include "core/vflow/graph/canonical.h"
+#include "core/vflow/graph/distance.h"
 #include "core/vflow/policy.h"
+#include "core/vflow/tell/explain.h"
 
 namespace {
 

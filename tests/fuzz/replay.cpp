@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-#include "core/base/files.h"
+#include "base/files.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 

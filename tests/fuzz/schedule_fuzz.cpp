@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "core/vflow/schedule.h"
+#include "core/vflow/config/schedule.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace vortex::vflow;

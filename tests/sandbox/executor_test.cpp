@@ -11,9 +11,9 @@
 #include <filesystem>
 #include <thread>
 
-#include "core/base/files.h"
-#include "core/base/text.h"
-#include "sandbox/protocol.h"
+#include "base/files.h"
+#include "base/text.h"
+#include "job/protocol.h"
 
 namespace vortex::sandbox {
 namespace {
@@ -42,7 +42,7 @@ class ExecutorTest : public testing::Test {
     job_.id = "test";
     job_.model_path = "models/none";
     job_.prefix_folder = folder_ / "shared";
-    job_.stages = {evals::Stage::kCheck, evals::Stage::kCompile, evals::Stage::kRace};
+    job_.stages = {job::Stage::kCheck, job::Stage::kCompile, job::Stage::kRace};
   }
   void TearDown() override { fs::remove_all(folder_); }
 
@@ -51,9 +51,9 @@ class ExecutorTest : public testing::Test {
     ASSERT_EQ(::chmod(options_.worker_path.c_str(), 0755), 0);
   }
 
-  Result<std::vector<evals::StageResult>> run() {
+  Result<std::vector<job::StageResult>> run() {
     return run_job(
-        job_, options_, [&](const evals::StageResult& result) { streamed_.push_back(result.stage); },
+        job_, options_, [&](const job::StageResult& result) { streamed_.push_back(result.stage); },
         [&] { return stop_.load(); });
   }
 
@@ -66,8 +66,8 @@ class ExecutorTest : public testing::Test {
 
   fs::path folder_;
   ExecutorOptions options_;
-  evals::Job job_;
-  std::vector<evals::Stage> streamed_;
+  job::Job job_;
+  std::vector<job::Stage> streamed_;
   std::atomic<bool> stop_ = false;
 };
 
@@ -78,13 +78,13 @@ bool has_ended(int pid) {
   return !stat.ok() || stat->find(") Z ") != std::string::npos;
 }
 
-void expect_results(const json& expected, const std::vector<evals::StageResult>& results) {
+void expect_results(const json& expected, const std::vector<job::StageResult>& results) {
   ASSERT_EQ(results.size(), expected.size());
   for (size_t i = 0; i < results.size(); ++i) {
-    const evals::StageResult& result = results[i];
+    const job::StageResult& result = results[i];
     const json& want = expected[i];
-    EXPECT_EQ(evals::stage_name(result.stage), want.at("stage").get<std::string>());
-    EXPECT_EQ(evals::verdict_name(result.verdict), want.at("verdict").get<std::string>()) << result.message;
+    EXPECT_EQ(job::stage_name(result.stage), want.at("stage").get<std::string>());
+    EXPECT_EQ(job::verdict_name(result.verdict), want.at("verdict").get<std::string>()) << result.message;
     EXPECT_EQ(result.blame ? std::string(blame_name(*result.blame)) : "", want.value("blame", "")) << result.message;
     EXPECT_NE(result.message.find(want.value("says", "")), std::string::npos) << result.message;
     if (want.contains("how")) {
@@ -94,7 +94,7 @@ void expect_results(const json& expected, const std::vector<evals::StageResult>&
       EXPECT_TRUE(result.evidence.at("exit").at("tree_gone"));
     }
     // Whatever a worker did, what we keep of it can be written and read.
-    EXPECT_TRUE(evals::stage_result_from_json(json::parse(evals::to_json(result).dump())).ok());
+    EXPECT_TRUE(job::stage_result_from_json(json::parse(job::to_json(result).dump())).ok());
   }
 }
 
@@ -105,7 +105,7 @@ TEST_P(WorkerCase, IsHandled) {
   SCOPED_TRACE(item.at("name").get<std::string>());
   write_worker(joined(item.at("script")));
   const double deadline = item.value("deadline", 20.0);
-  options_.deadlines = {{evals::Stage::kCompile, deadline}, {evals::Stage::kRace, deadline}};
+  options_.deadlines = {{job::Stage::kCompile, deadline}, {job::Stage::kRace, deadline}};
   options_.start_seconds = item.value("start_seconds", 20.0);
   options_.idle_seconds = item.value("idle_seconds", 20.0);
   options_.cpu_seconds = item.value("cpu_seconds", 60.0);
@@ -120,7 +120,7 @@ TEST_P(WorkerCase, IsHandled) {
     expect_results(item.at("results"), *results);
     EXPECT_EQ(streamed_.size(), results->size());
     EXPECT_NE(results->back().log_tail.find(item.value("log", "")), std::string::npos) << results->back().log_tail;
-    EXPECT_LE(results->back().log_tail.size(), 3 * kLogTailBytes);
+    EXPECT_LE(results->back().log_tail.size(), 3 * job::kLogTailBytes);
   }
   for (const json& file : item.value("gone", json::array())) {
     const std::string pid = left(file.get<std::string>());
@@ -179,9 +179,9 @@ TEST_F(ExecutorTest, TheWorkerGetsTheJobWithAbsolutePaths) {
   write_worker("hello; printf '%s' \"$job\" > $dir/job; start compile; pass compile; start race; pass race\n");
   const auto results = run();
   ASSERT_TRUE(results.ok()) << results.error().message;
-  const auto request = parse_request(left("job"));
+  const auto request = job::parse_request(left("job"));
   ASSERT_TRUE(request.ok()) << request.error().message;
-  const auto& job = std::get<evals::Job>(*request);
+  const auto& job = std::get<job::Job>(*request);
   EXPECT_EQ(job.module_text.size(), job_.module_text.size());
   EXPECT_EQ(job.model_path, (fs::current_path() / "models/none").string());
 }
@@ -202,7 +202,7 @@ TEST_F(ExecutorTest, StopsOnRequest) {
 }
 
 TEST_F(ExecutorTest, NothingToDoStartsNothing) {
-  job_.stages = {evals::Stage::kCheck, evals::Stage::kNovelty};
+  job_.stages = {job::Stage::kCheck, job::Stage::kNovelty};
   const auto results = run();  // there is no worker at all
   ASSERT_TRUE(results.ok());
   EXPECT_TRUE(results->empty());
@@ -217,7 +217,7 @@ TEST_F(ExecutorTest, RunsFromSeveralThreads) {
     threads.emplace_back([&] {
       for (int repeat = 0; repeat < 2; ++repeat) {
         const auto results = run_job(job_, options_, {}, {});
-        if (results.ok() && results->size() == 2 && results->back().verdict == evals::Verdict::kPass) ++passed;
+        if (results.ok() && results->size() == 2 && results->back().verdict == job::Verdict::kPass) ++passed;
       }
     });
   }

@@ -17,8 +17,8 @@ class GenerationTest : public testing::Test {
     job_.max_new_tokens = 2;
     job_.dense = true;
     job_.module_text = "a policy";
-    events_.on_token = [this](const evals::NewToken& token) { tokens_.push_back(token); };
-    events_.on_run = [this](const evals::GenerationRun& run) { runs_.push_back(run.dense); };
+    events_.on_token = [this](const job::NewToken& token) { tokens_.push_back(token); };
+    events_.on_run = [this](const job::GenerationRun& run) { runs_.push_back(run.dense); };
   }
 
   // The listener's verdict once the worker has said these lines and died with exit code 0.
@@ -32,21 +32,21 @@ class GenerationTest : public testing::Test {
   }
 
   static std::string token(bool dense, size_t prompt, const std::string& end = "") {
-    evals::NewToken token{dense, prompt, 7, evals::TokenEnd::kGoesOn};
-    if (end == "stop") token.end = evals::TokenEnd::kStopToken;
-    if (end == "length") token.end = evals::TokenEnd::kLength;
-    return evals::to_json(token).dump();
+    job::NewToken token{dense, prompt, 7, job::TokenEnd::kGoesOn};
+    if (end == "stop") token.end = job::TokenEnd::kStopToken;
+    if (end == "length") token.end = job::TokenEnd::kLength;
+    return job::to_json(token).dump();
   }
   static std::string run(bool dense) {
-    evals::GenerationRun run;
+    job::GenerationRun run;
     run.dense = dense;
-    return evals::to_json(run).dump();
+    return job::to_json(run).dump();
   }
 
-  evals::GenerationJob job_;
+  job::GenerationJob job_;
   ExecutorOptions options_;
-  evals::GenerationEvents events_;
-  std::vector<evals::NewToken> tokens_;
+  job::GenerationEvents events_;
+  std::vector<job::NewToken> tokens_;
   std::vector<bool> runs_;
   std::string fault_;
 };
@@ -67,7 +67,7 @@ TEST_F(GenerationTest, RefusesWhatIsOutOfTurn) {
       {{token(true, 0), token(true, 0), token(true, 0)}, "token out of turn"},
       {{run(true)}, "run out of turn"},
       {{token(true, 0, "stop"), token(true, 1, "stop"), run(false)}, "run out of turn"},
-      {{event_line(StageStart{evals::Stage::kRace})}, "not asked"},
+      {{job::event_line(job::StageStart{job::Stage::kRace})}, "not asked"},
       {{R"({"event":"token","dense":true,"prompt":0,"id":1,"text":"x"})"}, "unknown key"},
   };
   for (const auto& [lines, part] : cases) {
@@ -79,7 +79,7 @@ TEST_F(GenerationTest, RefusesWhatIsOutOfTurn) {
 }
 
 TEST_F(GenerationTest, ARefusalIsTheOutcome) {
-  const Status status = hear({event_line(Refusal{candidate_error("no such model", "fetch it")})});
+  const Status status = hear({job::event_line(job::Refusal{candidate_error("no such model", "fetch it")})});
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().blame, Blame::kCandidate);
   EXPECT_EQ(status.error().message, "no such model");

@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "core/base/files.h"
+#include "base/files.h"
 #include "sandbox/executor.h"
 
 namespace vortex::sandbox {
@@ -32,7 +32,7 @@ class WorkerTest : public testing::Test {
     job_.task.chain = 10;
     job_.task.problems = 4;
     job_.task.max_new_tokens = 110;
-    job_.stages = {evals::Stage::kCheck, evals::Stage::kCompile, evals::Stage::kValidate, evals::Stage::kRace};
+    job_.stages = {job::Stage::kCheck, job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRace};
   }
   void TearDown() override {
     if (!folder_.empty()) fs::remove_all(folder_);
@@ -40,18 +40,17 @@ class WorkerTest : public testing::Test {
 
   fs::path folder_;
   ExecutorOptions options_;
-  evals::Job job_;
+  job::Job job_;
 };
 
 TEST_F(WorkerTest, ClimbsInItsProcess) {
-  std::vector<evals::Stage> streamed;
+  std::vector<job::Stage> streamed;
   const auto results =
-      run_job(job_, options_, [&](const evals::StageResult& result) { streamed.push_back(result.stage); }, {});
+      run_job(job_, options_, [&](const job::StageResult& result) { streamed.push_back(result.stage); }, {});
   ASSERT_TRUE(results.ok()) << results.error().message;
   ASSERT_EQ(results->size(), 3U) << results->back().message << results->back().log_tail;
-  for (const evals::StageResult& result : *results) EXPECT_EQ(result.verdict, evals::Verdict::kPass) << result.message;
-  EXPECT_EQ(streamed,
-            (std::vector<evals::Stage>{evals::Stage::kCompile, evals::Stage::kValidate, evals::Stage::kRace}));
+  for (const job::StageResult& result : *results) EXPECT_EQ(result.verdict, job::Verdict::kPass) << result.message;
+  EXPECT_EQ(streamed, (std::vector<job::Stage>{job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRace}));
   EXPECT_EQ(results->back().outcomes.size(), 4U);
   EXPECT_FALSE(fs::is_empty(job_.prefix_folder));
   EXPECT_TRUE(fs::is_empty(options_.scratch_root));
@@ -60,12 +59,12 @@ TEST_F(WorkerTest, ClimbsInItsProcess) {
 TEST_F(WorkerTest, IsKilledAtItsDeadline) {
   job_.task.problems = 2000;
   job_.prefix_folder.clear();
-  job_.stages = {evals::Stage::kRace};
-  options_.deadlines[evals::Stage::kRace] = 1.0;
+  job_.stages = {job::Stage::kRace};
+  options_.deadlines[job::Stage::kRace] = 1.0;
   const auto results = run_job(job_, options_, {}, {});
   ASSERT_TRUE(results.ok()) << results.error().message;
   ASSERT_EQ(results->size(), 1U);
-  EXPECT_EQ(results->front().verdict, evals::Verdict::kTimeout);
+  EXPECT_EQ(results->front().verdict, job::Verdict::kTimeout);
   EXPECT_EQ(results->front().blame, Blame::kCandidate);
 }
 
@@ -74,7 +73,7 @@ TEST_F(WorkerTest, RefusesAPolicyWithItsDiagnostics) {
   const auto results = run_job(job_, options_, {}, {});
   ASSERT_TRUE(results.ok()) << results.error().message;
   ASSERT_EQ(results->size(), 1U);
-  EXPECT_EQ(results->front().verdict, evals::Verdict::kFail);
+  EXPECT_EQ(results->front().verdict, job::Verdict::kFail);
   EXPECT_NE(results->front().message.find("policy.py:1"), std::string::npos) << results->front().message;
 }
 

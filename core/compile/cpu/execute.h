@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/base/aligned.h"
+#include "base/aligned.h"
 #include "core/compile/cpu/lower.h"
 #include "core/compile/executable.h"
 #include "kernels/cpu/pages.h"

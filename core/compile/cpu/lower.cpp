@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "core/vflow/op_table.h"
+#include "core/vflow/graph/op_table.h"
 
 namespace vortex::compile {
 

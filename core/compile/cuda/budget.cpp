@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "core/compile/cuda/expressions.h"
-#include "core/vflow/schedule_code.h"
+#include "core/vflow/config/schedule_code.h"
 
 namespace vortex::compile {
 

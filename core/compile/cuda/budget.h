@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "core/vflow/config.h"
+#include "core/vflow/config/config.h"
 
 namespace vortex::compile {
 

@@ -1,6 +1,6 @@
 #include "core/compile/cuda/build.h"
 
-#include "core/base/sha256.h"
+#include "base/sha256.h"
 #include "core/compile/cuda/kernel_cache.h"
 #include "core/compile/cuda/nvrtc.h"
 

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/vflow/policy.h"
 #include "kernels/cuda/types.h"
 

@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <utility>
 
-#include "core/base/text.h"
-#include "core/vflow/op_table.h"
+#include "base/text.h"
+#include "core/vflow/graph/op_table.h"
 
 namespace vortex::compile {
 

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 
-#include "core/base/text.h"
+#include "base/text.h"
 #include "core/compile/cpu/execute.h"
 #include "core/compile/cuda/budget.h"
 #include "core/compile/cuda/device/params.h"
 #include "core/compile/cuda/expressions.h"
 #include "core/compile/cuda/placement.h"
-#include "core/vflow/op_table.h"
+#include "core/vflow/graph/op_table.h"
 
 namespace vortex::compile {
 

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/vflow/policy.h"
 
 namespace vortex::compile {

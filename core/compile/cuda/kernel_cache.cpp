@@ -1,7 +1,7 @@
 #include "core/compile/cuda/kernel_cache.h"
 
-#include "core/base/files.h"
-#include "core/base/sha256.h"
+#include "base/files.h"
+#include "base/sha256.h"
 
 namespace vortex::compile {
 

@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "core/base/sha256.h"
-#include "core/base/text.h"
+#include "base/sha256.h"
+#include "base/text.h"
 #include "core/compile/cuda/generate.h"
 
 namespace vortex::compile {

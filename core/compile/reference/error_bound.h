@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/compile/reference/oracle_ops.h"
-#include "core/vflow/config.h"
+#include "core/vflow/config/config.h"
 
 namespace vortex::compile {
 

@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/compile/executable.h"
 #include "core/vflow/policy.h"
 

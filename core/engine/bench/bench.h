@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/engine/engine.h"
 #include "core/engine/limit.h"
 #include "core/engine/stepper.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 #include "core/engine/bench/bench.h"
 
 namespace vortex::bench {

@@ -2,7 +2,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "core/base/files.h"
+#include "base/files.h"
 #include "core/engine/bench/bench.h"
 #ifdef VORTEX_WITH_CUDA
 #include "core/engine/cuda/cuda_engine.h"

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 #include "core/engine/bench/bench.h"
 #include "core/engine/bench/trace_plan.h"
 

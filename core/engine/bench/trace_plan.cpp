@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 #include "core/engine/schedule.h"
 
 namespace vortex::bench {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "core/base/sha256.h"
+#include "base/sha256.h"
 #include "core/vflow/program.h"
 #include "kernels/cuda/select.h"
 

@@ -6,11 +6,11 @@
 #include <optional>
 #include <string>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/engine/engine.h"
 #include "core/engine/stepper.h"
 #include "core/model/model.h"
-#include "core/vflow/config.h"
+#include "core/vflow/config/config.h"
 
 namespace vortex::engine {
 

@@ -4,7 +4,7 @@
 #include <limits>
 #include <string>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 #include "core/engine/cuda/cuda_engine.h"
 #include "core/engine/cuda/runner.h"
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "core/base/result.h"
+#include "base/result.h"
 
 namespace vortex::engine {
 

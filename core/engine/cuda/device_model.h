@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/engine/cuda/device.h"
 #include "core/model/model.h"
 #include "kernels/cuda/types.h"

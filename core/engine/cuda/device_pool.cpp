@@ -3,7 +3,7 @@
 #include <numeric>
 #include <optional>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 
 namespace vortex::engine {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/compile/cuda/cuda_executable.h"
 #include "core/engine/cuda/device.h"
 #include "core/model/model.h"

@@ -10,7 +10,7 @@
 #include <tuple>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/engine/cuda/device.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/types.h"

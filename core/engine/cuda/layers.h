@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/engine/cuda/device.h"
 #include "core/engine/cuda/device_model.h"
 #include "core/engine/cuda/gemm.h"

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <string>
 
-#include "core/engine/cuda/support.h"
+#include "core/engine/cuda/limits.h"
 #include "kernels/cuda/plan.h"
 #include "kernels/cuda/sampler.h"
 #include "kernels/cuda/step.h"

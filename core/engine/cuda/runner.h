@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/compile/cuda/cuda_executable.h"
 #include "core/engine/cuda/block_topk.h"
 #include "core/engine/cuda/cuda_engine.h"

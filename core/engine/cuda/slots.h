@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/engine/cuda/device.h"
 #include "kernels/cuda/step.h"
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 #include "core/model/bpe/normalizer.h"
 
 namespace vortex::model {

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 
 namespace vortex::model {
 

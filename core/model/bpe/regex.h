@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/base/result.h"
+#include "base/result.h"
 
 struct pcre2_real_code_8;
 

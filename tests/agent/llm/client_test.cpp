@@ -8,8 +8,8 @@
 #include <fstream>
 #include <iterator>
 
-#include "agent/budget.h"
 #include "agent/llm/reply.h"
+#include "agent/session/budget.h"
 #include "tests/agent/llm/llm_server.h"
 
 namespace vortex::agent {
@@ -34,7 +34,8 @@ class ClientTest : public ::testing::TestWithParam<std::tuple<const char*, bool>
     run.id = store_->add_run(run).value();
     run_ = run.id;
     budget_ = std::make_unique<Budget>(
-        *store_, run, Limits{{Resource::kTokens, kTokenLimit}, {Resource::kDollars, 1e3}}, 0, [] { return 0.0; });
+        *store_, run, study::Limits{{study::Resource::kTokens, kTokenLimit}, {study::Resource::kDollars, 1e3}}, 0,
+        [] { return 0.0; });
     book_ = std::make_unique<CallBook>(*store_, run_);
     book_->set_budget(budget_.get());
     ::setenv("VORTEX_TEST_KEY", "sesame-open-7731", 1);
@@ -62,7 +63,7 @@ class ClientTest : public ::testing::TestWithParam<std::tuple<const char*, bool>
 
   Result<std::optional<Answer>> ask() { return ask_model(model_, roster_, ask_, *book_, {}); }
   std::vector<db::LlmCall> calls() { return store_->llm_calls(run_).value(); }
-  double tokens() const { return budget_->used(Resource::kTokens); }
+  double tokens() const { return budget_->used(study::Resource::kTokens); }
 
   // No row may be left in flight, and what is booked is what the rows say.
   void expect_settled() {
@@ -74,7 +75,7 @@ class ClientTest : public ::testing::TestWithParam<std::tuple<const char*, bool>
       dollars += call.dollars;
     }
     EXPECT_DOUBLE_EQ(tokens(), booked);
-    EXPECT_NEAR(budget_->used(Resource::kDollars), dollars, 1e-12);
+    EXPECT_NEAR(budget_->used(study::Resource::kDollars), dollars, 1e-12);
     for (const auto rows = store_->spends(run_).value(); const db::Spend& spend : rows) EXPECT_TRUE(spend.settled);
   }
 
@@ -203,7 +204,7 @@ TEST_P(ClientTest, TokensAreEstimatedWhereTheEndpointDoesNotCount) {
 }
 
 TEST_P(ClientTest, TheBudgetIsAskedBeforeAnythingIsSent) {
-  budget_->book(Resource::kTokens, kTokenLimit - 300);  // less than a reply may take
+  budget_->book(study::Resource::kTokens, kTokenLimit - 300);  // less than a reply may take
   server_.behave({});
   const auto answer = ask();
   ASSERT_TRUE(answer.ok());
@@ -243,7 +244,7 @@ INSTANTIATE_TEST_SUITE_P(Formats, ClientTest,
                          });
 
 TEST(BreakerTest, RestsLongerAfterEveryFailure) {
-  Breaker breaker(60);
+  EndpointBreaker breaker(60);
   EXPECT_TRUE(breaker.awake(0));
   breaker.failed(100);
   EXPECT_FALSE(breaker.awake(159));

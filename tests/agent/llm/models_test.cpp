@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "agent/prompts/prompt.h"
-#include "core/base/rng.h"
+#include "base/rng.h"
 
 namespace vortex::agent {
 namespace {
@@ -34,7 +34,7 @@ TEST(RosterTest, ReadsTheModelsFileStrictly) {
 
 TEST(RosterTest, WeightsAreChancesAndSleepersAreLeftOut) {
   const Roster roster = roster_from_json(kTwo, false).value();
-  const std::vector<Arm> arms(2);
+  const std::vector<ModelArm> arms(2);
   int first = 0;
   for (uint64_t key = 0; key < 1000; ++key) first += choose_model(roster, arms, {0, 1}, mix64(key)) == 0 ? 1 : 0;
   EXPECT_NEAR(first, 750, 60);

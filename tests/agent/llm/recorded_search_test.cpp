@@ -6,14 +6,14 @@
 #include <filesystem>
 #include <set>
 
-#include "agent/history.h"
-#include "agent/search.h"
-#include "agent/standing.h"
-#include "core/base/files.h"
-#include "core/base/sha256.h"
+#include "agent/loop/search.h"
+#include "base/files.h"
+#include "base/sha256.h"
 #include "core/model/model.h"
-#include "core/vflow/cost.h"
+#include "core/vflow/tell/cost.h"
 #include "evals/tasks/task.h"
+#include "study/history.h"
+#include "study/standing.h"
 
 namespace vortex::agent {
 namespace {
@@ -26,17 +26,18 @@ const fs::path kExample = fs::path(VORTEX_SOURCE_DIR) / "examples/recorded-searc
 json read_json(const fs::path& file) { return json::parse(read_file(file).value()); }
 
 // Policies that a language model wrote and that problems were answered with: those that were refused do not count.
-int64_t evaluated_policies(const History& history) {
-  return std::count_if(history.candidates.begin(), history.candidates.end(), [](const CandidateHistory& candidate) {
-    const bool written = candidate.row.origin == "llm" || candidate.row.origin == "repair";
-    return written && last_stage(candidate, "race") != nullptr;
-  });
+int64_t evaluated_policies(const study::History& history) {
+  return std::count_if(history.candidates.begin(), history.candidates.end(),
+                       [](const study::CandidateHistory& candidate) {
+                         const bool written = candidate.row.origin == "llm" || candidate.row.origin == "repair";
+                         return written && study::last_stage(candidate, "race") != nullptr;
+                       });
 }
 
 // What was decided and what became of it, a line each, without times.
-std::string decisions(db::Store& store, const History& history, const SearchOptions& options) {
+std::string decisions(db::Store& store, const study::History& history, const study::SearchOptions& options) {
   std::string text;
-  for (const CandidateHistory& candidate : history.candidates) {
+  for (const study::CandidateHistory& candidate : history.candidates) {
     const db::Candidate& row = candidate.row;
     text += "candidate " + std::to_string(row.id) + " at " + std::to_string(row.batch) + "." +
             std::to_string(row.slot) + "." + std::to_string(row.draw) + ": " + row.origin + " " +
@@ -52,7 +53,7 @@ std::string decisions(db::Store& store, const History& history, const SearchOpti
     }
   }
   std::set<int64_t> front;
-  for (const Point& point : standing_of(history, options).front()) front.insert(point.candidate);
+  for (const study::Point& point : study::standing_of(history, options).front()) front.insert(point.candidate);
   text += "front:";
   for (const int64_t candidate : front) text += " " + std::to_string(candidate);
   return text + "\n";
@@ -60,20 +61,20 @@ std::string decisions(db::Store& store, const History& history, const SearchOpti
 
 class KeptResults {
  public:
-  Result<std::vector<evals::StageResult>> run(const evals::Job& job,
-                                              const std::function<void(const evals::StageResult&)>& on_result) const {
+  Result<std::vector<job::StageResult>> run(const job::Job& job,
+                                            const std::function<void(const job::StageResult&)>& on_result) const {
     const std::string key = job.dense ? "dense" : sha256_hex(job.module_text + std::string(1, '\0') + job.config_text);
     if (!results_.contains(key)) return internal_error("a policy that the recorded search did not evaluate");
-    std::vector<evals::StageResult> done;
-    for (evals::Stage stage : job.stages) {
+    std::vector<job::StageResult> done;
+    for (job::Stage stage : job.stages) {
       for (const json& kept : results_[key]) {
-        if (kept["stage"] != evals::stage_name(stage)) continue;
-        const auto result = evals::stage_result_from_json(kept);
+        if (kept["stage"] != job::stage_name(stage)) continue;
+        const auto result = job::stage_result_from_json(kept);
         if (!result.ok()) return result.error();
         done.push_back(*result);
         on_result(*result);
       }
-      if (done.empty() || done.back().verdict != evals::Verdict::kPass) break;
+      if (done.empty() || done.back().verdict != job::Verdict::kPass) break;
     }
     return done;
   }
@@ -89,7 +90,7 @@ TEST(RecordedSearchTest, ReplaysByteForByte) {
   json config = read_json(kExample / "search.json");
   config["seeds_folder"] = (kExample / "seeds").string();
   config["writer"]["replies_folder"] = (kExample / "replies").string();
-  const auto options = options_from_json(config);
+  const auto options = study::options_from_json(config);
   ASSERT_TRUE(options.ok()) << options.error().message;
   const auto architecture = model::read_model_config(fs::path(VORTEX_SOURCE_DIR) / "models/chain-4m");
   ASSERT_TRUE(architecture.ok());
@@ -105,9 +106,7 @@ TEST(RecordedSearchTest, ReplaysByteForByte) {
   const KeptResults results;
   double now = 0;
   SearchHooks hooks;
-  hooks.run_job = [&](const evals::Job& job, const auto& on_result, const auto&) {
-    return results.run(job, on_result);
-  };
+  hooks.run_job = [&](const job::Job& job, const auto& on_result, const auto&) { return results.run(job, on_result); };
   hooks.modelled_speed = [&](const vflow::Policy& policy) {
     return vflow::decode_cost(policy, geometry, geometry.max_context).byte_ratio();
   };
@@ -116,7 +115,7 @@ TEST(RecordedSearchTest, ReplaysByteForByte) {
   hooks.sleep = [&](double seconds) { now += seconds; };
   const auto end = run_search(*store, run, *options, geometry, hooks);
   ASSERT_TRUE(end.ok()) << end.error().message;
-  const History history = read_history(*store, *store->find_run("replay").value()).value();
+  const study::History history = study::read_history(*store, *store->find_run("replay").value()).value();
   EXPECT_GE(evaluated_policies(history), 24);
   EXPECT_EQ(decisions(*store, history, *options), read_file(kExample / "decisions.txt").value());
   store.reset();

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "agent/llm/reply.h"
-#include "core/base/rng.h"
+#include "base/rng.h"
 
 namespace vortex::agent {
 namespace {

@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <set>
 
-#include "agent/history.h"
 #include "agent/llm/recording.h"
-#include "agent/seeds.h"
-#include "core/base/files.h"
+#include "agent/propose/seeds.h"
+#include "base/files.h"
+#include "study/history.h"
 #include "tests/agent/llm/llm_server.h"
 #include "tests/agent/synthetic.h"
 
@@ -67,9 +67,9 @@ class WriterTest : public ::testing::Test {
 
   // Everything that was decided, as text.
   std::string decisions() {
-    const History history = read_history(*store_, *store_->find_run("test").value()).value();
+    const study::History history = study::read_history(*store_, *store_->find_run("test").value()).value();
     std::string text;
-    for (const CandidateHistory& candidate : history.candidates) {
+    for (const study::CandidateHistory& candidate : history.candidates) {
       const db::Candidate& row = candidate.row;
       text += std::to_string(row.batch) + "." + std::to_string(row.slot) + "." + std::to_string(row.draw) + " " +
               row.key + " " + row.module_object + " " + row.config_object + " " + row.origin + " " + row.rationale +
@@ -100,7 +100,7 @@ class WriterTest : public ::testing::Test {
   fs::path folder_;
   SyntheticWorkers workers_;
   double now_ = 1000;
-  SearchOptions options_;
+  study::SearchOptions options_;
   SearchHooks hooks_;
   std::unique_ptr<db::Store> store_;
 };

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/compile/executable.h"
-#include "core/vflow/sketch.h"
+#include "core/vflow/vary/sketch.h"
 
 namespace vortex::compile {
 namespace {

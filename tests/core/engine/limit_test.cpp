@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "core/base/files.h"
+#include "base/files.h"
 
 namespace vortex::engine {
 namespace {

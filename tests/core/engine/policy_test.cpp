@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "core/base/files.h"
+#include "base/files.h"
 #include "tests/core/engine/support.h"
 
 namespace vortex::engine {

@@ -1,7 +1,7 @@
 // Snapshots of prefilled prompts on disk.
 #include "core/engine/prefix.h"
 
-#include "core/base/files.h"
+#include "base/files.h"
 #include "tests/core/engine/support.h"
 
 namespace vortex::engine {

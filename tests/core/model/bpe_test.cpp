@@ -3,7 +3,7 @@
 
 #include <cstdlib>
 
-#include "core/base/files.h"
+#include "base/files.h"
 #include "core/model/tokenizer.h"
 #include "core/model/unicode.h"
 #include "tests/core/model/checkpoint.h"

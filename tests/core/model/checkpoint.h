@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 #include "kernels/cpu/bf16.h"
 
 namespace vortex::testing {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/base/files.h"
+#include "base/files.h"
 #include "core/model/safetensors.h"
 #include "core/model/weights.h"
 #include "tests/core/model/checkpoint.h"

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/base/files.h"
+#include "base/files.h"
 #include "tests/core/model/checkpoint.h"
 
 namespace vortex::model {

@@ -8,9 +8,9 @@
 
 #include "core/compile/cpu/cpu_executable.h"
 #include "core/compile/random_batch.h"
-#include "core/vflow/families.h"
-#include "core/vflow/generate.h"
-#include "core/vflow/op_table.h"
+#include "core/vflow/graph/op_table.h"
+#include "core/vflow/vary/families.h"
+#include "core/vflow/vary/generate.h"
 
 namespace vortex::compile {
 namespace {

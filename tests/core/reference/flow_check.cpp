@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
-#include "core/base/files.h"
+#include "base/files.h"
 #include "core/compile/reference/agreement.h"
-#include "core/vflow/canonical.h"
+#include "core/vflow/graph/canonical.h"
 
 namespace vortex {
 namespace {

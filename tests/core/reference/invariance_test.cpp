@@ -7,8 +7,8 @@
 #include "core/compile/random_batch.h"
 #include "core/compile/reference/agreement.h"
 #include "core/compile/reference/oracle.h"
-#include "core/vflow/families.h"
-#include "core/vflow/generate.h"
+#include "core/vflow/vary/families.h"
+#include "core/vflow/vary/generate.h"
 #include "kernels/cpu/parallel.h"
 
 namespace vortex::compile {

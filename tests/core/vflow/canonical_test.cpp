@@ -1,13 +1,13 @@
-#include "core/vflow/canonical.h"
+#include "core/vflow/graph/canonical.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <set>
 
-#include "core/vflow/generate.h"
-#include "core/vflow/op_table.h"
-#include "core/vflow/prune.h"
+#include "core/vflow/graph/op_table.h"
+#include "core/vflow/graph/prune.h"
+#include "core/vflow/vary/generate.h"
 #include "tests/core/vflow/samples.h"
 
 namespace vortex::vflow {

@@ -5,10 +5,10 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "core/base/files.h"
-#include "core/base/rng.h"
-#include "core/base/text.h"
-#include "core/vflow/op_table.h"
+#include "base/files.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "core/vflow/graph/op_table.h"
 #include "tests/core/vflow/check_cases.h"
 
 namespace vortex::vflow {

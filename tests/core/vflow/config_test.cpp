@@ -1,4 +1,4 @@
-#include "core/vflow/config.h"
+#include "core/vflow/config/config.h"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
-#include "core/vflow/distance.h"
+#include "core/vflow/graph/distance.h"
 
 #include <gtest/gtest.h>
 
-#include "core/vflow/generate.h"
+#include "core/vflow/vary/generate.h"
 #include "tests/core/vflow/samples.h"
 
 namespace vortex::vflow {

@@ -1,4 +1,4 @@
-#include "core/vflow/explain.h"
+#include "core/vflow/tell/explain.h"
 
 #include <gtest/gtest.h>
 
@@ -6,14 +6,14 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "core/base/files.h"
-#include "core/vflow/canonical.h"
-#include "core/vflow/cost.h"
-#include "core/vflow/edit.h"
-#include "core/vflow/formula.h"
-#include "core/vflow/generate.h"
-#include "core/vflow/op_table.h"
-#include "core/vflow/prune.h"
+#include "base/files.h"
+#include "core/vflow/graph/canonical.h"
+#include "core/vflow/graph/op_table.h"
+#include "core/vflow/graph/prune.h"
+#include "core/vflow/tell/cost.h"
+#include "core/vflow/tell/formula.h"
+#include "core/vflow/vary/edit.h"
+#include "core/vflow/vary/generate.h"
 #include "tests/core/vflow/samples.h"
 
 namespace vortex::vflow {

@@ -1,8 +1,8 @@
-#include "core/vflow/lexer.h"
+#include "core/vflow/syntax/lexer.h"
 
 #include <gtest/gtest.h>
 
-#include "core/vflow/parser.h"
+#include "core/vflow/syntax/parser.h"
 
 namespace vortex::vflow {
 namespace {

@@ -1,14 +1,14 @@
-#include "core/vflow/mutate.h"
+#include "core/vflow/vary/mutate.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 
-#include "core/vflow/canonical.h"
-#include "core/vflow/config_moves.h"
-#include "core/vflow/generate.h"
-#include "core/vflow/op_table.h"
-#include "core/vflow/program_moves.h"
+#include "core/vflow/graph/canonical.h"
+#include "core/vflow/graph/op_table.h"
+#include "core/vflow/vary/config_moves.h"
+#include "core/vflow/vary/generate.h"
+#include "core/vflow/vary/program_moves.h"
 #include "tests/core/vflow/samples.h"
 
 namespace vortex::vflow {

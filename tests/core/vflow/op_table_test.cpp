@@ -1,4 +1,4 @@
-#include "core/vflow/op_table.h"
+#include "core/vflow/graph/op_table.h"
 
 #include <gtest/gtest.h>
 

@@ -2,11 +2,11 @@
 
 #include <filesystem>
 
-#include "core/base/files.h"
-#include "core/vflow/canonical.h"
-#include "core/vflow/generate.h"
+#include "base/files.h"
+#include "core/vflow/graph/canonical.h"
 #include "core/vflow/policy.h"
-#include "core/vflow/sketch.h"
+#include "core/vflow/vary/generate.h"
+#include "core/vflow/vary/sketch.h"
 #include "tests/core/vflow/samples.h"
 
 namespace vortex::vflow {

@@ -3,9 +3,9 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "core/base/rng.h"
-#include "core/vflow/families.h"
+#include "base/rng.h"
 #include "core/vflow/policy.h"
+#include "core/vflow/vary/families.h"
 
 namespace vortex::vflow {
 

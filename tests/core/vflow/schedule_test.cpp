@@ -1,10 +1,10 @@
-#include "core/vflow/schedule.h"
+#include "core/vflow/config/schedule.h"
 
 #include <gtest/gtest.h>
 
 #include <limits>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 
 namespace vortex::vflow {
 namespace {

@@ -1,4 +1,4 @@
-#include "core/vflow/trace.h"
+#include "core/vflow/trace/trace.h"
 
 #include <gtest/gtest.h>
 

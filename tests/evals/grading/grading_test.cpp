@@ -5,9 +5,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "core/base/files.h"
-#include "core/base/rng.h"
-#include "core/base/text.h"
+#include "base/files.h"
+#include "base/rng.h"
+#include "base/text.h"
 #include "evals/grading/answer.h"
 #include "evals/grading/extract.h"
 #include "evals/grading/math.h"

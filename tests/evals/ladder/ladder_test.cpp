@@ -1,11 +1,11 @@
-#include "evals/ladder.h"
+#include "evals/ladder/ladder.h"
 
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <map>
 
-#include "core/base/files.h"
+#include "base/files.h"
 #include "evals/ladder/build_id.h"
 #include "evals/tasks/task.h"
 #include "tests/core/model/checkpoint.h"
@@ -16,8 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::string kSource = VORTEX_SOURCE_DIR;
-const std::vector<Stage> kAllStages = {Stage::kCompile, Stage::kValidate, Stage::kRecall,
-                                       Stage::kRace,    Stage::kSpeed,    Stage::kConfirm};
+const std::vector<job::Stage> kAllStages = {job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRecall,
+                                            job::Stage::kRace,    job::Stage::kSpeed,    job::Stage::kConfirm};
 
 // A tiny random model that reads and writes the chain task's words, and jobs for it.
 class LadderTest : public ::testing::Test {
@@ -30,8 +30,8 @@ class LadderTest : public ::testing::Test {
     fs::copy(kSource + "/models/chain-4m/tokenizer.json", folder_.path() / "tokenizer.json");
   }
 
-  Job dense_job() {
-    Job job;
+  job::Job dense_job() {
+    job::Job job;
     job.id = "dense";
     job.dense = true;
     job.model_path = folder_.path();
@@ -51,8 +51,8 @@ class LadderTest : public ::testing::Test {
   }
 
   // One of the example policies with one budget for all layers but the first, and with changes to its configuration.
-  Job policy_job(const std::string& name, const nlohmann::json& config_patch) {
-    Job job = dense_job();
+  job::Job policy_job(const std::string& name, const nlohmann::json& config_patch) {
+    job::Job job = dense_job();
     job.id = name;
     job.dense = false;
     job.module_text = *read_file(kSource + "/examples/policies/" + name + ".py");
@@ -64,14 +64,14 @@ class LadderTest : public ::testing::Test {
   }
 
   // Every result of a climb, which must be announced beforehand, each by stage.
-  std::map<Stage, StageResult> run(const Job& job) {
-    std::map<Stage, StageResult> results;
-    std::optional<Stage> announced;
-    climb(job, {[&](Stage stage) { announced = stage; },
-                [&](const StageResult& result) {
+  std::map<job::Stage, job::StageResult> run(const job::Job& job) {
+    std::map<job::Stage, job::StageResult> results;
+    std::optional<job::Stage> announced;
+    climb(job, {[&](job::Stage stage) { announced = stage; },
+                [&](const job::StageResult& result) {
                   EXPECT_EQ(announced, result.stage);
                   EXPECT_FALSE(result.evidence.empty());
-                  EXPECT_TRUE(stage_result_from_json(nlohmann::json::parse(to_json(result).dump())).ok());
+                  EXPECT_TRUE(job::stage_result_from_json(nlohmann::json::parse(to_json(result).dump())).ok());
                   results[result.stage] = result;
                 }});
     return results;
@@ -80,22 +80,22 @@ class LadderTest : public ::testing::Test {
   vortex::testing::TempFolder folder_;
 };
 
-void expect_all_pass(const std::map<Stage, StageResult>& results, size_t stages) {
+void expect_all_pass(const std::map<job::Stage, job::StageResult>& results, size_t stages) {
   EXPECT_EQ(results.size(), stages);
   for (const auto& [stage, result] : results) {
-    EXPECT_EQ(result.verdict, Verdict::kPass) << stage_name(stage) << ": " << result.message;
+    EXPECT_EQ(result.verdict, job::Verdict::kPass) << job::stage_name(stage) << ": " << result.message;
   }
 }
 
-double value_of(const StageResult& result, std::string_view name) {
-  const Metric* metric = find_metric(result.metrics, name);
+double value_of(const job::StageResult& result, std::string_view name) {
+  const job::Metric* metric = job::find_metric(result.metrics, name);
   EXPECT_NE(metric, nullptr) << name;
   return metric == nullptr ? -1 : metric->value;
 }
 
-std::vector<std::string> hashes_of(const std::vector<Outcome>& outcomes) {
+std::vector<std::string> hashes_of(const std::vector<job::Outcome>& outcomes) {
   std::vector<std::string> hashes;
-  for (const Outcome& outcome : outcomes) {
+  for (const job::Outcome& outcome : outcomes) {
     EXPECT_EQ(outcome.tokens_hash.size(), 64U);
     hashes.push_back(outcome.problem + "/" + std::to_string(outcome.trial) + " " + outcome.tokens_hash);
   }
@@ -105,23 +105,23 @@ std::vector<std::string> hashes_of(const std::vector<Outcome>& outcomes) {
 TEST_F(LadderTest, DenseAttentionClimbsToTheTop) {
   const auto results = run(dense_job());
   expect_all_pass(results, 6);
-  const StageResult& race = results.at(Stage::kRace);
+  const job::StageResult& race = results.at(job::Stage::kRace);
   EXPECT_EQ(race.outcomes.size(), 12U);
-  EXPECT_EQ(find_metric(race.metrics, "accuracy_difference"), nullptr) << "nothing to be compared with";
+  EXPECT_EQ(job::find_metric(race.metrics, "accuracy_difference"), nullptr) << "nothing to be compared with";
   EXPECT_EQ(race.evidence.at("sparse_layer_calls"), 0);
   EXPECT_GT(race.evidence.at("dense_layer_calls").get<int>(), 0);
   EXPECT_EQ(race.evidence.at("rounds"), nlohmann::json::parse("[8, 12]"));
-  EXPECT_EQ(value_of(results.at(Stage::kRecall), "mass_recall"), 1.0);
-  EXPECT_EQ(value_of(results.at(Stage::kSpeed), "speedup_vs_dense"), 1.0);
-  EXPECT_GT(value_of(results.at(Stage::kSpeed), "tokens_per_s"), 0.0);
-  EXPECT_EQ(results.at(Stage::kConfirm).outcomes.size(), 5U);
-  EXPECT_EQ(results.at(Stage::kConfirm).outcomes[0].problem, "chain-60-4-s2-000");
+  EXPECT_EQ(value_of(results.at(job::Stage::kRecall), "mass_recall"), 1.0);
+  EXPECT_EQ(value_of(results.at(job::Stage::kSpeed), "speedup_vs_dense"), 1.0);
+  EXPECT_GT(value_of(results.at(job::Stage::kSpeed), "tokens_per_s"), 0.0);
+  EXPECT_EQ(results.at(job::Stage::kConfirm).outcomes.size(), 5U);
+  EXPECT_EQ(results.at(job::Stage::kConfirm).outcomes[0].problem, "chain-60-4-s2-000");
 }
 
 TEST_F(LadderTest, APolicyClimbsWithEvidence) {
   const auto results = run(policy_job("quest", {{"vortex_topk_val", 3}}));
   expect_all_pass(results, 6);
-  const nlohmann::json& evidence = results.at(Stage::kRace).evidence;
+  const nlohmann::json& evidence = results.at(job::Stage::kRace).evidence;
   EXPECT_EQ(evidence.at("model_hash").get<std::string>().size(), 64U);
   EXPECT_EQ(evidence.at("policy_key").get<std::string>().size(), 64U);
   EXPECT_EQ(evidence.at("build_id"), build_id());
@@ -132,68 +132,68 @@ TEST_F(LadderTest, APolicyClimbsWithEvidence) {
   EXPECT_EQ(attended[0], visible[0]);
   EXPECT_EQ(attended[1] % 6, 0);
   EXPECT_LT(attended[1] * 19, visible[1] * 6 + 1);
-  EXPECT_FALSE(results.at(Stage::kCompile).evidence.at("kernels").empty());
-  EXPECT_NE(results.at(Stage::kValidate).evidence.at("oracle").get<std::string>().find("rows scored"),
+  EXPECT_FALSE(results.at(job::Stage::kCompile).evidence.at("kernels").empty());
+  EXPECT_NE(results.at(job::Stage::kValidate).evidence.at("oracle").get<std::string>().find("rows scored"),
             std::string::npos);
-  const StageResult& recall = results.at(Stage::kRecall);
+  const job::StageResult& recall = results.at(job::Stage::kRecall);
   EXPECT_GT(value_of(recall, "mass_recall"), 0.0);
   EXPECT_LT(value_of(recall, "mass_recall"), 1.0);
   EXPECT_GT(value_of(recall, "kl"), 0.0);
-  const StageResult& speed = results.at(Stage::kSpeed);
+  const job::StageResult& speed = results.at(job::Stage::kSpeed);
   EXPECT_EQ(speed.evidence.at("pairs"), 6);
   EXPECT_EQ(speed.evidence.at("requests"), 4);
   // Fixed work: four requests of six tokens, the first of each from prefill, six times.
   EXPECT_EQ(speed.evidence.at("decode_tokens"), 4 * 5 * 6);
-  EXPECT_NEAR(
-      value_of(results.at(Stage::kConfirm), "accuracy_difference"),
-      value_of(results.at(Stage::kConfirm), "accuracy") - value_of(results.at(Stage::kConfirm), "dense_accuracy"),
-      1e-12);
+  EXPECT_NEAR(value_of(results.at(job::Stage::kConfirm), "accuracy_difference"),
+              value_of(results.at(job::Stage::kConfirm), "accuracy") -
+                  value_of(results.at(job::Stage::kConfirm), "dense_accuracy"),
+              1e-12);
 }
 
 TEST_F(LadderTest, ABudgetOfAllPagesIsDenseAttention) {
-  const Job dense = dense_job();
-  Job covering = policy_job("block_topk", {{"vortex_topk_val", 30}});
-  covering.incumbent = run(dense).at(Stage::kRace).outcomes;
+  const job::Job dense = dense_job();
+  job::Job covering = policy_job("block_topk", {{"vortex_topk_val", 30}});
+  covering.incumbent = run(dense).at(job::Stage::kRace).outcomes;
   const auto results = run(covering);
   expect_all_pass(results, 6);
-  EXPECT_EQ(hashes_of(results.at(Stage::kRace).outcomes), hashes_of(covering.incumbent));
-  EXPECT_EQ(value_of(results.at(Stage::kRace), "accuracy_difference"), 0.0);
-  EXPECT_EQ(value_of(results.at(Stage::kRecall), "mass_recall"), 1.0);
-  EXPECT_EQ(value_of(results.at(Stage::kRecall), "next_token_agreement"), 1.0);
-  EXPECT_NEAR(value_of(results.at(Stage::kRecall), "kl"), 0.0, 1e-6);
+  EXPECT_EQ(hashes_of(results.at(job::Stage::kRace).outcomes), hashes_of(covering.incumbent));
+  EXPECT_EQ(value_of(results.at(job::Stage::kRace), "accuracy_difference"), 0.0);
+  EXPECT_EQ(value_of(results.at(job::Stage::kRecall), "mass_recall"), 1.0);
+  EXPECT_EQ(value_of(results.at(job::Stage::kRecall), "next_token_agreement"), 1.0);
+  EXPECT_NEAR(value_of(results.at(job::Stage::kRecall), "kl"), 0.0, 1e-6);
 }
 
 TEST_F(LadderTest, AnyStageCanComeFirstAndGivesTheSame) {
-  Job job = policy_job("quest", {{"vortex_topk_val", 3}});
+  job::Job job = policy_job("quest", {{"vortex_topk_val", 3}});
   job.task.temperature = 0.8;
   job.task.trials = 2;
   const auto whole = run(job);
   expect_all_pass(whole, 6);
-  job.stages = {Stage::kRace};
+  job.stages = {job::Stage::kRace};
   job.batch = 3;  // another schedule, the same tokens
   job.prefix_folder.clear();
   const auto race = run(job);
   expect_all_pass(race, 1);
-  EXPECT_EQ(hashes_of(race.at(Stage::kRace).outcomes), hashes_of(whole.at(Stage::kRace).outcomes));
-  job.stages = {Stage::kConfirm};
+  EXPECT_EQ(hashes_of(race.at(job::Stage::kRace).outcomes), hashes_of(whole.at(job::Stage::kRace).outcomes));
+  job.stages = {job::Stage::kConfirm};
   const auto confirm = run(job);
   expect_all_pass(confirm, 1);
-  EXPECT_EQ(hashes_of(confirm.at(Stage::kConfirm).outcomes), hashes_of(whole.at(Stage::kConfirm).outcomes));
+  EXPECT_EQ(hashes_of(confirm.at(job::Stage::kConfirm).outcomes), hashes_of(whole.at(job::Stage::kConfirm).outcomes));
   // Sampling does differ from trial to trial.
-  const std::vector<Outcome>& outcomes = race.at(Stage::kRace).outcomes;
+  const std::vector<job::Outcome>& outcomes = race.at(job::Stage::kRace).outcomes;
   EXPECT_EQ(outcomes[0].problem, outcomes[1].problem);
   EXPECT_NE(outcomes[0].tokens_hash, outcomes[1].tokens_hash);
   // Two answers to each problem: the chance that one of them is right is a metric.
   int solved = 0;
   for (size_t i = 0; i < outcomes.size(); i += 2) solved += outcomes[i].correct || outcomes[i + 1].correct ? 1 : 0;
-  EXPECT_EQ(value_of(race.at(Stage::kRace), "pass_at_2"), 2.0 * solved / static_cast<double>(outcomes.size()));
-  EXPECT_NE(find_metric(confirm.at(Stage::kConfirm).metrics, "pass_at_2"), nullptr);
+  EXPECT_EQ(value_of(race.at(job::Stage::kRace), "pass_at_2"), 2.0 * solved / static_cast<double>(outcomes.size()));
+  EXPECT_NE(job::find_metric(confirm.at(job::Stage::kConfirm).metrics, "pass_at_2"), nullptr);
 }
 
 // The incumbent right everywhere, the tiny model nowhere: clear after the first round.
 TEST_F(LadderTest, TheRaceEndsWhenTheOutcomeIsClear) {
-  Job job = policy_job("block_topk", {{"vortex_topk_val", 3}});
-  job.stages = {Stage::kRace, Stage::kSpeed};
+  job::Job job = policy_job("block_topk", {{"vortex_topk_val", 3}});
+  job.stages = {job::Stage::kRace, job::Stage::kSpeed};
   const auto problems = make_problems(job.task);
   ASSERT_TRUE(problems.ok());
   for (const Problem& problem : *problems) {
@@ -201,29 +201,29 @@ TEST_F(LadderTest, TheRaceEndsWhenTheOutcomeIsClear) {
   }
   const auto pruned = run(job);
   ASSERT_EQ(pruned.size(), 1U) << "the climb ends";
-  EXPECT_EQ(pruned.at(Stage::kRace).verdict, Verdict::kPruned);
-  EXPECT_FALSE(pruned.at(Stage::kRace).blame.has_value());
-  EXPECT_EQ(pruned.at(Stage::kRace).outcomes.size(), 8U);
-  EXPECT_EQ(value_of(pruned.at(Stage::kRace), "accuracy_difference"), -1.0);
+  EXPECT_EQ(pruned.at(job::Stage::kRace).verdict, job::Verdict::kPruned);
+  EXPECT_FALSE(pruned.at(job::Stage::kRace).blame.has_value());
+  EXPECT_EQ(pruned.at(job::Stage::kRace).outcomes.size(), 8U);
+  EXPECT_EQ(value_of(pruned.at(job::Stage::kRace), "accuracy_difference"), -1.0);
   job.race_margin = 1.0;
   const auto tolerated = run(job);
   expect_all_pass(tolerated, 2);
-  EXPECT_EQ(tolerated.at(Stage::kRace).outcomes.size(), 12U);
+  EXPECT_EQ(tolerated.at(job::Stage::kRace).outcomes.size(), 12U);
   // Outcomes of other problems are no comparison.
-  for (Outcome& outcome : job.incumbent) outcome.problem += "-other";
+  for (job::Outcome& outcome : job.incumbent) outcome.problem += "-other";
   job.race_margin = 0.0;
   expect_all_pass(run(job), 2);
 }
 
 // The chain task as a gate. The tiny model knows nothing, so dense attention's outcomes are brought along.
 TEST_F(LadderTest, TheGateEndsAClimbBelowTheBar) {
-  Job job = policy_job("block_topk", {{"vortex_topk_val", 3}});
-  job.stages = {Stage::kGate, Stage::kSpeed};
+  job::Job job = policy_job("block_topk", {{"vortex_topk_val", 3}});
+  job.stages = {job::Stage::kGate, job::Stage::kSpeed};
   job.gate = {job.task};
   job.gate[0].seed = 7;
   const auto hopeless = run(job);
   ASSERT_EQ(hopeless.size(), 1U);
-  EXPECT_EQ(hopeless.at(Stage::kGate).blame, Blame::kCandidate) << "dense attention itself answers nothing";
+  EXPECT_EQ(hopeless.at(job::Stage::kGate).blame, Blame::kCandidate) << "dense attention itself answers nothing";
   const auto problems = make_problems(job.gate[0]);
   ASSERT_TRUE(problems.ok());
   for (const Problem& problem : *problems) {
@@ -231,18 +231,18 @@ TEST_F(LadderTest, TheGateEndsAClimbBelowTheBar) {
   }
   const auto pruned = run(job);
   ASSERT_EQ(pruned.size(), 1U);
-  EXPECT_EQ(pruned.at(Stage::kGate).verdict, Verdict::kPruned);
-  EXPECT_EQ(value_of(pruned.at(Stage::kGate), "gate_dense_accuracy"), 1.0);
-  EXPECT_EQ(value_of(pruned.at(Stage::kGate), "gate_ratio"), 0.0);
-  EXPECT_EQ(pruned.at(Stage::kGate).outcomes.size(), 12U);
-  EXPECT_EQ(pruned.at(Stage::kGate).evidence.at("tasks").at(0).at("accuracy"), 0.0);
+  EXPECT_EQ(pruned.at(job::Stage::kGate).verdict, job::Verdict::kPruned);
+  EXPECT_EQ(value_of(pruned.at(job::Stage::kGate), "gate_dense_accuracy"), 1.0);
+  EXPECT_EQ(value_of(pruned.at(job::Stage::kGate), "gate_ratio"), 0.0);
+  EXPECT_EQ(pruned.at(job::Stage::kGate).outcomes.size(), 12U);
+  EXPECT_EQ(pruned.at(job::Stage::kGate).evidence.at("tasks").at(0).at("accuracy"), 0.0);
   job.gate_bar = 0.0;
   expect_all_pass(run(job), 2);
 }
 
 TEST_F(LadderTest, AChatTaskNeedsATemplate) {
-  Job job = dense_job();
-  job.stages = {Stage::kRace};
+  job::Job job = dense_job();
+  job.stages = {job::Stage::kRace};
   job.task = {};
   job.task.kind = "questions";
   job.task.data = "mine";
@@ -253,42 +253,42 @@ TEST_F(LadderTest, AChatTaskNeedsATemplate) {
   expect_all_pass(run(job), 1);
   job.task.chat = true;
   const auto refused = run(job);
-  EXPECT_EQ(refused.at(Stage::kRace).blame, Blame::kCandidate);
-  EXPECT_NE(refused.at(Stage::kRace).message.find("chat"), std::string::npos);
+  EXPECT_EQ(refused.at(job::Stage::kRace).blame, Blame::kCandidate);
+  EXPECT_NE(refused.at(job::Stage::kRace).message.find("chat"), std::string::npos);
 }
 
 TEST_F(LadderTest, ABadPolicyIsTheCandidatesFault) {
-  Job job = policy_job("quest", {});
+  job::Job job = policy_job("quest", {});
   job.module_text = "import os\n";
   const auto results = run(job);
   ASSERT_EQ(results.size(), 1U);
-  const StageResult& compile = results.at(Stage::kCompile);
-  EXPECT_EQ(compile.verdict, Verdict::kFail);
+  const job::StageResult& compile = results.at(job::Stage::kCompile);
+  EXPECT_EQ(compile.verdict, job::Verdict::kFail);
   EXPECT_EQ(compile.blame, Blame::kCandidate);
   EXPECT_NE(compile.message.find("policy.py:1:"), std::string::npos) << compile.message;
 }
 
 TEST_F(LadderTest, ImpossibleJobsAreRefusedInTheirFirstStage) {
-  Job no_model = dense_job();
+  job::Job no_model = dense_job();
   no_model.model_path = folder_.path() / "nowhere";
-  Job no_task = dense_job();
+  job::Job no_task = dense_job();
   no_task.task.kind = "riddles";
-  Job too_long = dense_job();
+  job::Job too_long = dense_job();
   too_long.task.max_new_tokens = 9000;
-  Job no_memory = dense_job();
+  job::Job no_memory = dense_job();
   no_memory.kv_memory_bytes = 1000;
-  for (const Job& job : {no_model, no_task, too_long, no_memory}) {
+  for (const job::Job& job : {no_model, no_task, too_long, no_memory}) {
     const auto results = run(job);
     ASSERT_EQ(results.size(), 1U);
-    EXPECT_EQ(results.at(Stage::kCompile).verdict, Verdict::kFail);
-    EXPECT_EQ(results.at(Stage::kCompile).blame, Blame::kCandidate) << results.at(Stage::kCompile).message;
-    EXPECT_FALSE(results.at(Stage::kCompile).message.empty());
+    EXPECT_EQ(results.at(job::Stage::kCompile).verdict, job::Verdict::kFail);
+    EXPECT_EQ(results.at(job::Stage::kCompile).blame, Blame::kCandidate) << results.at(job::Stage::kCompile).message;
+    EXPECT_FALSE(results.at(job::Stage::kCompile).message.empty());
   }
 }
 
 TEST_F(LadderTest, DenseTracesAreKeptAndDamagedOnesMadeAnew) {
-  Job job = policy_job("quest", {{"vortex_topk_val", 3}});
-  job.stages = {Stage::kRecall};
+  job::Job job = policy_job("quest", {{"vortex_topk_val", 3}});
+  job.stages = {job::Stage::kRecall};
   const auto first = run(job);
   std::vector<fs::path> traces;
   for (const auto& entry : fs::directory_iterator(job.prefix_folder)) {
@@ -300,7 +300,7 @@ TEST_F(LadderTest, DenseTracesAreKeptAndDamagedOnesMadeAnew) {
     ASSERT_TRUE(write_file_atomic(traces[0], damage).ok());
     const auto again = run(job);
     expect_all_pass(again, 1);
-    EXPECT_EQ(value_of(again.at(Stage::kRecall), "kl"), value_of(first.at(Stage::kRecall), "kl"));
+    EXPECT_EQ(value_of(again.at(job::Stage::kRecall), "kl"), value_of(first.at(job::Stage::kRecall), "kl"));
     EXPECT_EQ(*read_file(traces[0]), kept);
   }
 }
@@ -312,7 +312,7 @@ TEST(BuildId, NamesThisProgram) {
 
 // The shipped model solves short problems under dense attention, fewer with few pages.
 TEST(ShippedModel, AccuracyDependsOnTheBudget) {
-  Job job;
+  job::Job job;
   job.id = "dense";
   job.dense = true;
   job.model_path = kSource + "/models/chain-4m";
@@ -320,10 +320,10 @@ TEST(ShippedModel, AccuracyDependsOnTheBudget) {
   job.task.chain = 10;
   job.task.problems = 8;
   job.task.max_new_tokens = 110;
-  job.stages = {Stage::kRace};
+  job.stages = {job::Stage::kRace};
   std::map<int, double> accuracy;
   const auto race = [&](int pages) {
-    climb(job, {{}, [&](const StageResult& result) { accuracy[pages] = value_of(result, "accuracy"); }});
+    climb(job, {{}, [&](const job::StageResult& result) { accuracy[pages] = value_of(result, "accuracy"); }});
   };
   race(1000);
   job.dense = false;

@@ -8,7 +8,7 @@
 #include <numeric>
 #include <vector>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 
 namespace vortex::cpu {
 namespace {

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <vector>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 
 namespace vortex::cpu {
 namespace {

@@ -8,7 +8,7 @@
 #include <numeric>
 #include <vector>
 
-#include "core/base/rng.h"
+#include "base/rng.h"
 #include "kernels/cpu/bf16.h"
 
 namespace vortex::cpu {

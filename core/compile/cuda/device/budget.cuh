@@ -1,4 +1,5 @@
-// Arithmetic of vortex_schedule_policy: doubles that hold an int32 or a float32 exactly (core/vflow/schedule.cpp).
+// Arithmetic of vortex_schedule_policy: doubles that hold an int32 or a float32 exactly
+// (core/vflow/config/schedule.cpp).
 #pragma once
 
 namespace vortex::compile::device {

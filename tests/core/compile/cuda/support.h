@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "core/base/files.h"
-#include "core/base/rng.h"
-#include "core/vflow/generate.h"
+#include "base/files.h"
+#include "base/rng.h"
 #include "core/vflow/policy.h"
+#include "core/vflow/vary/generate.h"
 
 namespace vortex::compile {
 

@@ -12,7 +12,7 @@ constexpr int kNewTokens = 192;
 constexpr int kContext = 5 * kDefinitions + 64 + kNewTokens;
 
 std::vector<evals::Problem> problems() {
-  evals::TaskSpec spec;
+  job::TaskSpec spec;
   spec.definitions = kDefinitions;
   spec.chain = 8;
   spec.problems = kProblems;

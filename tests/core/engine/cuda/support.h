@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "core/base/files.h"
-#include "core/base/rng.h"
+#include "base/files.h"
+#include "base/rng.h"
 #include "core/engine/cuda/cuda_engine.h"
 #include "core/engine/engine.h"
 #include "core/model/model.h"

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/evaluate/assignment.h"
+#include "agent/session/breaker.h"
+#include "agent/session/session.h"
+#include "study/history.h"
+
+namespace vortex::agent {
+
+// Which model a result was measured on; empty when it does not say (a worker that died).
+std::string model_hash_of(const nlohmann::json& evidence);
+
+// Runs tasks on worker threads within the budget. What a stage takes is learned from the rows of earlier ones: a task
+// that should not end within what is left is not started, and neither is a stage.
+class Evaluator {
+ public:
+  Evaluator(Session& session, const study::SearchOptions& options, job::Job canary)
+      : session_(session), options_(options), canary_(std::move(canary)), breaker_(session, "machine") {}
+
+  // Runs those of the tasks that have no result yet. Returns when all started ones have ended; some may be left for the
+  // next session, which the session then knows.
+  Status run(const std::vector<Assignment>& tasks);
+
+  // Takes in how long a candidate's stages took.
+  void learn(const study::CandidateHistory& candidate);
+  // Seconds that these stages should take together, from the first `from` on.
+  double expected_seconds(const std::vector<job::Stage>& stages, size_t from = 0) const;
+
+  // The model that dense attention was measured on: results on another one must not be compared with it.
+  void set_model_hash(std::string hash) { model_hash_ = std::move(hash); }
+
+ private:
+  Result<bool> is_pending(const Assignment& task);
+  bool may_start(const Assignment& task);
+  void work(const Assignment& task);
+  void conclude(const Assignment& task, const struct Evaluation& end);
+  void check_model(const job::StageResult& result);
+
+  Session& session_;
+  const study::SearchOptions& options_;
+  job::Job canary_;
+  Breaker breaker_;
+  std::string model_hash_;
+  struct Times {
+    double seconds = 0;
+    int count = 0;
+  };
+  std::map<std::string, Times> times_;    // by stage name; written between runs only
+  std::set<int64_t> learned_;             // stage rows
+  std::atomic<int> internal_faults_ = 0;  // in a row
+};
+
+}  // namespace vortex::agent

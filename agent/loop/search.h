@@ -1,0 +1,22 @@
+#pragma once
+
+#include "agent/session/hooks.h"
+#include "base/result.h"
+#include "core/vflow/policy.h"
+#include "db/store.h"
+#include "study/options.h"
+
+namespace vortex::agent {
+
+enum class SearchEnd {
+  kBudget,       // the time or the number of evaluations is used up
+  kExhausted,    // the proposer finds nothing new
+  kInterrupted,  // it was told to stop
+};
+
+// Runs or resumes a search until its budget ends, and keeps the run's state in the store. What is decided depends on
+// rows and the seed alone. An Error ends the search too: the environment's leaves it resumable.
+Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::SearchOptions& options,
+                             const vflow::ModelGeometry& model, const SearchHooks& hooks);
+
+}  // namespace vortex::agent

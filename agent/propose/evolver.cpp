@@ -1,0 +1,135 @@
+#include "agent/propose/evolver.h"
+
+#include "base/rng.h"
+#include "core/vflow/vary/generate.h"
+#include "core/vflow/vary/mutate.h"
+
+namespace vortex::agent {
+namespace {
+
+constexpr double kRandomShare = 0.08;     // fresh programs: a way out of what the seeds suggest
+constexpr double kCrossoverShare = 0.25;  // of the rest, where two parents exist
+constexpr double kFrontShare = 0.8;       // parents from the front; the others from everything that passed
+
+Rng rng_of(const ProposalContext& context) {
+  return Rng(stream_key(context.seed, static_cast<uint64_t>(context.batch), static_cast<uint64_t>(context.slot),
+                        static_cast<uint64_t>(context.draw)));
+}
+
+Proposal random_proposal(const ProposalContext& context, Rng& rng) {
+  Proposal proposal;
+  proposal.source = vflow::print_policy(vflow::random_policy(rng, context.model));
+  proposal.operation = "random program";
+  proposal.rationale = "independent of everything tried so far";
+  proposal.origin = "random";
+  return proposal;
+}
+
+// Drawn with the weights; every parent keeps a small chance.
+const Parent& draw_parent(const std::vector<Parent>& parents, Rng& rng) {
+  const auto weight = [](const Parent& parent) { return parent.weight + 0.05; };
+  double total = 0;
+  for (const Parent& parent : parents) total += weight(parent);
+  double left = rng.uniform() * total;
+  for (const Parent& parent : parents) {
+    left -= weight(parent);
+    if (left < 0) return parent;
+  }
+  return parents.back();
+}
+
+// Seeds that check against this model: what there is to vary before anything has passed.
+std::vector<Parent> seed_parents(const ProposalContext& context) {
+  std::vector<Parent> parents;
+  for (const Seed& seed : *context.seeds) {
+    vflow::CheckReport report = vflow::check_policy(seed.source, context.model);
+    if (report.policy) parents.push_back({0, std::move(*report.policy), 1.0});
+  }
+  return parents;
+}
+
+class Evolver final : public Proposer {
+ public:
+  Result<std::optional<Proposal>> propose(const ProposalContext& context) override {
+    return std::optional(next(context));
+  }
+
+ private:
+  static Proposal next(const ProposalContext& context) {
+    const auto index = static_cast<size_t>(context.index);
+    if (index < context.seeds->size() && context.draw == 0 && !context.control)
+      return seed_proposal((*context.seeds)[index]);
+    Rng rng = rng_of(context);
+    if (rng.uniform() < kRandomShare) return random_proposal(context, rng);
+    std::vector<Parent> seeds;
+    const std::vector<Parent>* everything = context.passed;
+    if (everything->empty()) {
+      seeds = seed_parents(context);
+      everything = &seeds;
+    }
+    if (everything->empty()) return random_proposal(context, rng);
+    const auto draw = [&]() -> const Parent& {
+      const bool from_front = !context.front->empty() && rng.uniform() < kFrontShare;
+      return draw_parent(from_front ? *context.front : *everything, rng);
+    };
+    const Parent& first = draw();
+    if (everything->size() > 1 && rng.uniform() < kCrossoverShare) {
+      const Parent& second = draw();
+      if (&second != &first && (second.candidate != first.candidate || first.candidate == 0)) {
+        return crossover_proposal(context, first, second, rng);
+      }
+    }
+    return mutate_proposal(context, first, rng);
+  }
+
+  static Proposal seed_proposal(const Seed& seed) {
+    return {seed.source, {}, "seed " + seed.name, "a known policy to start from", "seed"};
+  }
+
+  static Proposal crossover_proposal(const ProposalContext& context, const Parent& a, const Parent& b, Rng& rng) {
+    vflow::Variation variation = vflow::crossover(a.policy, b.policy, rng, context.model);
+    Proposal proposal;
+    proposal.source = vflow::print_policy(variation.policy);
+    if (a.candidate != 0) proposal.parents = {a.candidate, b.candidate};
+    proposal.operation = std::move(variation.description);
+    proposal.rationale = "joins two policies that passed";
+    proposal.origin = "crossover";
+    return proposal;
+  }
+
+  // Refused draws try larger steps.
+  static Proposal mutate_proposal(const ProposalContext& context, const Parent& parent, Rng& rng) {
+    const int steps = 1 + static_cast<int>(rng.below(2)) + static_cast<int>(context.draw / 2);
+    vflow::Variation variation{parent.policy, {}};
+    std::string operation;
+    for (int step = 0; step < steps; ++step) {
+      variation = vflow::mutate(variation.policy, rng, context.model);
+      operation += (step > 0 ? "; " : "") + variation.description;
+    }
+    Proposal proposal;
+    proposal.source = vflow::print_policy(variation.policy);
+    if (parent.candidate != 0) proposal.parents = {parent.candidate};
+    proposal.operation = std::move(operation);
+    proposal.rationale = parent.candidate != 0 ? "varies a policy that passed"
+                         : context.control     ? "varies a seed without a look at results"
+                                               : "varies a seed: nothing has passed yet";
+    proposal.origin = "mutate";
+    return proposal;
+  }
+};
+
+class RandomProposer final : public Proposer {
+ public:
+  Result<std::optional<Proposal>> propose(const ProposalContext& context) override {
+    Rng rng = rng_of(context);
+    return std::optional(random_proposal(context, rng));
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Proposer> make_evolver() { return std::make_unique<Evolver>(); }
+
+std::unique_ptr<Proposer> make_random_proposer() { return std::make_unique<RandomProposer>(); }
+
+}  // namespace vortex::agent

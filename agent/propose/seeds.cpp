@@ -1,0 +1,34 @@
+#include "agent/propose/seeds.h"
+
+#include <algorithm>
+#include <system_error>
+
+#include "base/files.h"
+
+namespace vortex::agent {
+
+Result<std::vector<Seed>> load_seeds(const std::filesystem::path& folder) {
+  std::error_code ec;
+  std::vector<std::filesystem::path> modules;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ec)) {
+    if (entry.path().extension() == ".py") modules.push_back(entry.path());
+  }
+  if (ec) return candidate_error("cannot list the seeds folder " + folder.string() + ": " + ec.message());
+  if (modules.empty()) return candidate_error("no policies (NAME.py with NAME.json) in " + folder.string());
+  std::sort(modules.begin(), modules.end());
+  std::vector<Seed> seeds;
+  for (const std::filesystem::path& module : modules) {
+    std::filesystem::path config = module;
+    config.replace_extension(".json");
+    Seed seed;
+    seed.name = module.stem().string();
+    seed.source.module_file = module.string();
+    seed.source.config_file = config.string();
+    VORTEX_ASSIGN(seed.source.module_text, read_file(module));
+    VORTEX_ASSIGN(seed.source.config_text, read_file(config));
+    seeds.push_back(std::move(seed));
+  }
+  return seeds;
+}
+
+}  // namespace vortex::agent

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "core/vflow/policy.h"
+
+namespace vortex::agent {
+
+// A policy to start from.
+struct Seed {
+  std::string name;
+  vflow::PolicySource source;
+};
+
+// The policies of examples/policies, compiled in.
+const std::vector<Seed>& builtin_seeds();
+
+// Every NAME.py of a folder with its NAME.json, by name. A module without a configuration is refused.
+Result<std::vector<Seed>> load_seeds(const std::filesystem::path& folder);
+
+}  // namespace vortex::agent

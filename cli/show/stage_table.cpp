@@ -1,0 +1,23 @@
+#include "cli/show/stage_table.h"
+
+#include "base/text.h"
+
+namespace vortex::cli {
+
+Table stage_table(const std::vector<job::StageResult>& results) {
+  Table table({"stage", "verdict", "seconds", "metrics"});
+  for (const job::StageResult& result : results) {
+    std::vector<std::string> metrics;
+    for (const job::Metric& metric : result.metrics) {
+      metrics.push_back(metric.name + " " + interval_text({metric.value, metric.lo, metric.hi}, 3) +
+                        (metric.unit.empty() ? "" : " " + metric.unit));
+    }
+    const std::string reason = result.message.substr(0, result.message.find('\n'));
+    if (!reason.empty()) metrics.push_back(reason);
+    table.add({std::string(stage_name(result.stage)), std::string(verdict_name(result.verdict)),
+               fixed(result.seconds, 2), join(metrics, "; ")});
+  }
+  return table;
+}
+
+}  // namespace vortex::cli

@@ -1,0 +1,55 @@
+#include <iostream>
+#include <memory>
+
+#include "cli/policy_files.h"
+#include "cli/verbs/verbs.h"
+#include "core/vflow/graph/canonical.h"
+
+namespace vortex::cli {
+namespace {
+
+struct CheckArguments {
+  std::string module;
+  std::string config;
+  std::string model;
+  int max_context = kDefaultContext;
+};
+
+Result<int> check(const Context& context, const CheckArguments& arguments) {
+  VORTEX_ASSIGN(const vflow::PolicySource source, read_policy(arguments.module, arguments.config));
+  VORTEX_ASSIGN(const std::string model, model_of(source, arguments.model));
+  VORTEX_ASSIGN(const vflow::ModelGeometry geometry, geometry_of_folder(model, arguments.max_context));
+  const vflow::CheckReport report = vflow::check_policy(source, geometry);
+  const int code = report.policy ? 0 : exit_code(Blame::kCandidate);
+  if (context.format() == Format::kText) {
+    if (!report.diagnostics.empty()) std::cerr << render(report.diagnostics) << "\n";
+    if (report.policy) std::cout << "ok: " << report.policy->program.name << " " << policy_key(*report.policy) << "\n";
+    return code;
+  }
+  nlohmann::json record = {{"ok", report.policy.has_value()}, {"diagnostics", nlohmann::json::array()}};
+  for (const vflow::Diagnostic& diagnostic : report.diagnostics) {
+    record["diagnostics"].push_back(nlohmann::json::parse(to_json(diagnostic), nullptr, false));
+  }
+  if (report.policy) {
+    record["name"] = report.policy->program.name;
+    record["key"] = policy_key(*report.policy);
+    record["program_hash"] = program_hash(report.policy->program);
+  }
+  print_record(context.format(), "check", record);
+  return code;
+}
+
+}  // namespace
+
+void add_check(CLI::App& app, Context& context) {
+  const auto arguments = std::make_shared<CheckArguments>();
+  CLI::App* verb = add_verb(app, context, "check", "says what is wrong with a policy, with line, column and remedy",
+                            [&context, arguments] { return check(context, *arguments); });
+  verb->add_option("module", arguments->module, "the policy, a .py file")->required();
+  verb->add_option("config", arguments->config, "its configuration (the .json beside it)");
+  verb->add_option("--model", arguments->model, "folder of the model (the configuration's model_path)");
+  verb->add_option("--max-context", arguments->max_context, "longest context in tokens")->check(CLI::Range(1, 1 << 24));
+  add_format_option(verb, context);
+}
+
+}  // namespace vortex::cli

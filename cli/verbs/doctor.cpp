@@ -1,0 +1,116 @@
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <thread>
+
+#include "base/files.h"
+#include "cli/verbs/verbs.h"
+
+namespace vortex::cli {
+namespace {
+
+// What one look at the machine found. Only a failure keeps a search from running.
+struct Finding {
+  std::string what;
+  std::string verdict;  // ok, warn or FAIL
+  std::string detail;
+  std::string remedy;  // empty when it is ok
+};
+
+Finding worker_finding(const Context& context) {
+  const Result<std::string> worker = find_worker(context);
+  if (!worker.ok()) return {"worker", "FAIL", worker.error().message, worker.error().hint};
+  std::array<char, 256> line{};
+  FILE* pipe = ::popen(("'" + *worker + "' --version 2>&1").c_str(), "r");
+  if (pipe != nullptr) {
+    if (std::fgets(line.data(), static_cast<int>(line.size()), pipe) == nullptr) line[0] = '\0';
+    const int status = ::pclose(pipe);
+    std::string text = line.data();
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    if (status == 0) return {"worker", "ok", text, ""};
+  }
+  return {"worker", "FAIL", *worker + " does not start: " + line.data(), "build it again: scripts/build.sh"};
+}
+
+Finding disk_finding(const std::string& workspace) {
+  std::error_code ec;
+  std::filesystem::path folder = std::filesystem::absolute(workspace, ec);
+  while (!std::filesystem::exists(folder, ec) && folder.has_parent_path() && folder != folder.parent_path()) {
+    folder = folder.parent_path();
+  }
+  struct statvfs disk = {};
+  if (::statvfs(folder.c_str(), &disk) != 0) return {"disk", "FAIL", "cannot look at " + folder.string(), ""};
+  const double gib = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize) / (1 << 30);
+  const bool enough = gib > 4;
+  return {"disk", enough ? "ok" : "warn", fixed(gib, 1) + " GiB free at " + folder.string(),
+          enough ? "" : "snapshots of prompts take some GiB: free room or move --workspace"};
+}
+
+Finding workspace_finding(const std::string& workspace) {
+  const std::filesystem::path probe = std::filesystem::path(workspace) / "doctor.probe";
+  const Status written = write_file_atomic(probe, "probe");
+  std::error_code ec;
+  std::filesystem::remove(probe, ec);
+  if (written.ok()) return {"workspace", "ok", workspace + " can be written", ""};
+  return {"workspace", "FAIL", written.error().message, "choose another with --workspace"};
+}
+
+Finding memory_finding() {
+  const double gib =
+      static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE)) / (1 << 30);
+  return {"memory", gib > 4 ? "ok" : "warn", fixed(gib, 1) + " GiB", gib > 4 ? "" : "use fewer --problems"};
+}
+
+Finding simd_finding() {
+  if (__builtin_cpu_supports("avx512f")) return {"SIMD", "ok", "AVX-512", ""};
+  if (__builtin_cpu_supports("avx2")) return {"SIMD", "ok", "AVX2", ""};
+  return {"SIMD", "warn", "neither AVX2 nor AVX-512", "everything works, slowly"};
+}
+
+Finding gpu_finding() {
+  if (::access("/dev/nvidia0", F_OK) == 0) return {"GPU", "ok", "/dev/nvidia0", ""};
+  return {"GPU", "warn", "no CUDA device", "searches run on the CPU"};
+}
+
+Result<int> doctor(const Context& context) {
+  const std::vector<Finding> findings = {
+      worker_finding(context),
+      workspace_finding(context.workspace),
+      disk_finding(context.workspace),
+      {"cores", "ok", std::to_string(std::thread::hardware_concurrency()), ""},
+      memory_finding(),
+      simd_finding(),
+      gpu_finding(),
+  };
+  bool failed = false;
+  Table table({"", "what", "found", "remedy"});
+  std::vector<nlohmann::json> items;
+  for (const Finding& finding : findings) {
+    failed = failed || finding.verdict == "FAIL";
+    table.add({finding.verdict, finding.what, finding.detail, finding.remedy});
+    items.push_back(
+        {{"what", finding.what}, {"verdict", finding.verdict}, {"detail", finding.detail}, {"remedy", finding.remedy}});
+  }
+  if (context.format() == Format::kText) {
+    std::cout << table.text();
+  } else {
+    print_records(context.format(), "finding", items);
+  }
+  return failed ? exit_code(Blame::kEnvironment) : 0;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Context& context) {
+  CLI::App* verb = add_verb(app, context, "doctor", "looks whether this machine can run a search, and what to mend",
+                            [&context] { return doctor(context); });
+  add_workspace_option(verb, context);
+  add_worker_option(verb, context);
+  add_format_option(verb, context);
+}
+
+}  // namespace vortex::cli

@@ -1,0 +1,86 @@
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "cli/policy_files.h"
+#include "cli/show/stage_table.h"
+#include "cli/task_files.h"
+#include "cli/verbs/verbs.h"
+#include "job/job.h"
+
+namespace vortex::cli {
+namespace {
+
+struct EvalArguments {
+  std::string module;
+  std::string config;
+  std::string model;
+  TaskArguments tasks;
+  job::Job job;
+};
+
+Result<job::Job> job_of(const Context& context, const EvalArguments& arguments) {
+  job::Job job = arguments.job;
+  job.id = "eval";
+  std::string model = arguments.model;
+  if (!job.dense) {
+    if (arguments.module.empty()) return candidate_error("which policy?", "name a .py file, or say --dense");
+    VORTEX_ASSIGN(const vflow::PolicySource source, read_policy(arguments.module, arguments.config));
+    VORTEX_ASSIGN(model, model_of(source, arguments.model));
+    job.module_text = source.module_text;
+    job.config_text = source.config_text;
+  }
+  if (model.empty()) return candidate_error("which model?", "name its folder with --model");
+  std::error_code ec;
+  job.model_path = std::filesystem::absolute(model, ec).string();
+  job.prefix_folder = std::filesystem::absolute(std::filesystem::path(context.workspace) / "prefixes", ec).string();
+  job.stages = {job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRecall, job::Stage::kRace,
+                job::Stage::kSpeed};
+  VORTEX_TRY(apply_tasks(arguments.tasks, job));
+  job.recall_problems = std::min(2, job.task.problems);
+  return job;
+}
+
+Result<int> evaluate(const Context& context, const EvalArguments& arguments) {
+  VORTEX_ASSIGN(const job::Job job, job_of(context, arguments));
+  VORTEX_ASSIGN(const sandbox::ExecutorOptions options, executor_options(context, 3600, 0));
+  const auto progress = [](const job::StageResult& result) {
+    log_line(std::string(stage_name(result.stage)) + ": " + std::string(verdict_name(result.verdict)));
+  };
+  VORTEX_ASSIGN(const std::vector<job::StageResult> results,
+                sandbox::run_job(job, options, progress, [] { return false; }));
+  if (context.format() == Format::kText) {
+    std::cout << stage_table(results).text();
+  } else {
+    std::vector<nlohmann::json> items;
+    for (const job::StageResult& result : results) items.push_back(to_json(result));
+    print_records(context.format(), "stage", items);
+  }
+  if (results.empty()) return internal_error("the worker reported no stage");
+  const std::optional<Blame> blame = results.back().blame;
+  return blame ? exit_code(*blame) : 0;
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, Context& context) {
+  const auto arguments = std::make_shared<EvalArguments>();
+  job::Job& job = arguments->job;
+  job.task.problems = 16;
+  job.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  CLI::App* verb = add_verb(app, context, "eval", "takes one policy up the ladder, beside dense attention",
+                            [&context, arguments] { return evaluate(context, *arguments); });
+  verb->add_option("module", arguments->module, "the policy, a .py file");
+  verb->add_option("config", arguments->config, "its configuration (the .json beside it)");
+  verb->add_flag("--dense", job.dense, "dense attention instead of a policy");
+  verb->add_option("--model", arguments->model, "folder of the model (the configuration's model_path)");
+  add_task_options(verb, arguments->tasks);
+  verb->add_option("--threads", job.threads, "threads of the worker")->check(CLI::Range(1, 1024));
+  add_workspace_option(verb, context);
+  add_worker_option(verb, context);
+  add_format_option(verb, context);
+}
+
+}  // namespace vortex::cli

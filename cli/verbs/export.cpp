@@ -1,0 +1,80 @@
+#include <filesystem>
+#include <iostream>
+#include <memory>
+
+#include "cli/export/bundle.h"
+#include "cli/export/cuda.h"
+#include "cli/policy_files.h"
+#include "cli/verbs/verbs.h"
+#include "core/vflow/graph/canonical.h"
+#include "study/loaded_run.h"
+
+namespace vortex::cli {
+namespace {
+
+struct ExportArguments {
+  int64_t candidate = 0;
+  std::string format;
+  std::string folder;
+  bool unconfirmed = false;
+};
+
+// The pair must stand for what was measured: written, read back and checked, it has the candidate's key.
+Status verify(const std::string& module_path, const db::Candidate& row, const job::Job& job) {
+  VORTEX_ASSIGN(const vflow::PolicySource source, read_policy(module_path, ""));
+  VORTEX_ASSIGN(const vflow::ModelGeometry model, geometry_of_job(job));
+  VORTEX_ASSIGN(const vflow::Policy policy, checked_policy(source, model));
+  if (policy_key(policy) == row.key) return ok_status();
+  return internal_error("the exported pair does not check back to the candidate's key");
+}
+
+Result<int> export_candidate(const Context& context, const ExportArguments& arguments) {
+  VORTEX_ASSIGN(const study::LoadedRun run, study::load_run_of(context.workspace, arguments.candidate));
+  const study::CandidateHistory* candidate = run.history.find(arguments.candidate);
+  if (candidate == nullptr || candidate->row.origin == "dense") {
+    return candidate_error("candidate " + std::to_string(arguments.candidate) + " has no policy to export");
+  }
+  const db::StageRow* confirm = study::last_stage(*candidate, "confirm");
+  const bool confirmed = confirm != nullptr && confirm->verdict == "pass";
+  if (!confirmed && !arguments.unconfirmed) {
+    return candidate_error(
+        "candidate " + std::to_string(arguments.candidate) + " was not confirmed on held-out problems",
+        "--unconfirmed exports it all the same, and says so inside");
+  }
+  const auto write = arguments.format == "bundle" ? write_bundle : arguments.format == "cuda" ? write_cuda : write_pair;
+  VORTEX_ASSIGN(const std::filesystem::path module, write(run, *candidate, confirmed, arguments.folder));
+  VORTEX_TRY(verify(module.string(), candidate->row, run.options.job));
+  const bool pair_only = arguments.format == "vortex-torch";
+  const std::string written = pair_only ? module.string() : arguments.folder;
+  if (context.format() != Format::kText) {
+    const std::string what = pair_only ? "module" : arguments.format;
+    print_record(context.format(), "export", {{what, written}, {"key", candidate->row.key}, {"confirmed", confirmed}});
+  } else if (arguments.format == "bundle") {
+    std::cout << "wrote " << written << "; verify it with " << written << "/verify.sh\n";
+  } else if (arguments.format == "cuda") {
+    std::cout << "wrote " << written << "; its README.md says how to build it\n";
+  } else {
+    std::cout << "wrote " << written << " and its .json; they check back to " << candidate->row.key << "\n";
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, Context& context) {
+  const auto arguments = std::make_shared<ExportArguments>();
+  CLI::App* verb = add_verb(app, context, "export", "writes a candidate for use elsewhere",
+                            [&context, arguments] { return export_candidate(context, *arguments); });
+  verb->add_option("candidate", arguments->candidate, "its number")->required();
+  verb->add_option("--to", arguments->format,
+                   "vortex-torch: a .py and .json pair; bundle: with everything that it was judged by; "
+                   "cuda: its kernels, with a header and a driver")
+      ->required()
+      ->check(CLI::IsMember({"vortex-torch", "bundle", "cuda"}));
+  verb->add_option("--out", arguments->folder, "folder to write to")->required();
+  verb->add_flag("--unconfirmed", arguments->unconfirmed, "also a candidate that held-out problems did not confirm");
+  add_workspace_option(verb, context);
+  add_format_option(verb, context);
+}
+
+}  // namespace vortex::cli

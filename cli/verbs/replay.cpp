@@ -1,0 +1,90 @@
+#include <iostream>
+#include <memory>
+
+#include "cli/show/front_table.h"
+#include "cli/verbs/verbs.h"
+#include "study/loaded_run.h"
+#include "study/reproduce.h"
+
+namespace vortex::cli {
+namespace {
+
+struct ReplayArguments {
+  std::string which;
+  std::string run;
+};
+
+Result<study::Replay> replay_one(const Context& context, const study::LoadedRun& run, int64_t candidate) {
+  const study::CandidateHistory* history = run.history.find(candidate);
+  if (history == nullptr) return candidate_error("there is no candidate " + std::to_string(candidate));
+  const db::StageRow* race = study::last_stage(*history, "race");
+  if (race == nullptr) {
+    return candidate_error("candidate " + std::to_string(candidate) + " never raced: nothing to reproduce");
+  }
+  VORTEX_ASSIGN(const job::Job job, study::reproducing_job(run, history->row));
+  VORTEX_ASSIGN(const sandbox::ExecutorOptions options, executor_options(context, 3600, run.options.memory_bytes));
+  VORTEX_ASSIGN(const std::vector<job::StageResult> results,
+                sandbox::run_job(
+                    job, options, [](const job::StageResult&) {}, [] { return false; }));
+  if (results.empty() || results.back().stage != job::Stage::kRace) {
+    const std::string why = results.empty() ? "no stage was reported" : results.back().message;
+    return environment_error("candidate " + std::to_string(candidate) + " did not reach the race again: " + why);
+  }
+  if (const auto blame = results.back().blame) {
+    return Error{*blame, "the race did not finish: " + results.back().message, ""};
+  }
+  return study::compare(candidate, study::outcomes_of(*history, *race), results.back().outcomes);
+}
+
+Result<std::vector<int64_t>> candidates_of(const study::LoadedRun& run, const std::string& which) {
+  if (which != "front") return std::vector<int64_t>{std::stoll(which)};
+  std::vector<int64_t> candidates;
+  for (const study::FrontRow& row : study::front_rows(run.history, run.options)) candidates.push_back(row.id);
+  if (candidates.empty()) return candidate_error("the front of " + run.history.run.name + " is empty");
+  return candidates;
+}
+
+Result<int> replay(const Context& context, const ReplayArguments& arguments) {
+  const bool is_number =
+      !arguments.which.empty() && arguments.which.find_first_not_of("0123456789") == std::string::npos;
+  if (arguments.which != "front" && (!is_number || arguments.which.size() > 15)) {
+    return candidate_error("not a candidate: " + arguments.which, "give its number, or the word front");
+  }
+  Result<study::LoadedRun> loaded = is_number ? study::load_run_of(context.workspace, std::stoll(arguments.which))
+                                              : study::load_run(context.workspace, arguments.run);
+  if (!loaded.ok()) return loaded.error();
+  VORTEX_ASSIGN(const std::vector<int64_t> candidates, candidates_of(*loaded, arguments.which));
+  bool all_same = true;
+  std::vector<nlohmann::json> items;
+  for (int64_t candidate : candidates) {
+    VORTEX_ASSIGN(const study::Replay result, replay_one(context, *loaded, candidate));
+    const bool same = result.difference.empty();
+    all_same = all_same && same;
+    items.push_back({{"candidate", candidate},
+                     {"reproduced", same},
+                     {"problems", result.compared},
+                     {"difference", result.difference}});
+    if (context.format() != Format::kText) continue;
+    std::cout << "candidate " << candidate << ": "
+              << (same ? "reproduced, token for token, on " + std::to_string(result.compared) + " problems"
+                       : "DIFFERS first at " + result.difference)
+              << std::endl;
+  }
+  if (context.format() != Format::kText) print_records(context.format(), "replay", items);
+  return all_same ? 0 : exit_code(Blame::kInternal);
+}
+
+}  // namespace
+
+void add_replay(CLI::App& app, Context& context) {
+  const auto arguments = std::make_shared<ReplayArguments>();
+  CLI::App* verb = add_verb(app, context, "replay", "runs a candidate again: must give the very same tokens",
+                            [&context, arguments] { return replay(context, *arguments); });
+  verb->add_option("candidate", arguments->which, "its number, or the word front for all of the front")->required();
+  verb->add_option("--run", arguments->run, "the search whose front is meant (the newest)");
+  add_workspace_option(verb, context);
+  add_worker_option(verb, context);
+  add_format_option(verb, context);
+}
+
+}  // namespace vortex::cli

@@ -1,0 +1,333 @@
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <memory>
+
+#include "base/files.h"
+#include "cli/show/document.h"
+#include "cli/show/front_chart.h"
+#include "cli/verbs/verbs.h"
+#include "study/facts.h"
+#include "study/lineage.h"
+
+namespace vortex::cli {
+namespace {
+
+constexpr std::array kStages = {"check", "novelty", "compile", "validate", "recall",
+                                "gate",  "race",    "retest",  "speed",    "confirm"};
+constexpr std::array kVerdicts = {"pass", "fail", "pruned", "timeout", "error"};
+
+struct ReportArguments {
+  std::string run;
+  std::string html;  // file to write; empty: Markdown on stdout
+};
+
+std::string headline(const study::LoadedRun& run, const study::Facts& facts) {
+  if (!facts.best) return "No policy that keeps dense attention's accuracy is on the front.";
+  const study::FrontRow& row = facts.best->row;
+  const bool modelled = run.options.rank_speed == study::RankSpeed::kModelled;
+  std::string text = "Candidate " + std::to_string(row.id) + " decodes " + interval_text(row.speed, 2) +
+                     " times as fast as dense attention" + (modelled ? " by the cost model" : "");
+  if (row.speed.lo <= 1) text += ", which its interval does not tell from no gain";
+  return text + (row.confirmed ? "." : "; held-out problems have not confirmed it, so it is no winner yet.");
+}
+
+std::string evidence_text(const study::Facts& facts) {
+  const study::Best& best = *facts.best;
+  std::string text = "Its accuracy is " + interval_text(best.row.accuracy, 3) + ", inside dense attention's " +
+                     interval_text(best.dense_accuracy, 3) + "; on the same problems they differ by " +
+                     interval_text(best.accuracy_difference, 3) + ". ";
+  if (best.row.confirmed) {
+    text += "On held-out problems, which the search never saw, it is " + interval_text(*best.row.confirmed, 3) + ".";
+  }
+  return text;
+}
+
+Block tiles(const study::Facts& facts) {
+  Block block;
+  block.kind = Block::Kind::kTiles;
+  const auto confirmed = std::count_if(facts.front.begin(), facts.front.end(), [](const study::FrontRow& row) {
+    return !row.is_dense() && row.confirmed.has_value();
+  });
+  if (facts.best) block.rows.push_back({fixed(facts.best->row.speed.value, 2) + "x", "over dense, at its accuracy"});
+  block.rows.push_back({std::to_string(confirmed), "confirmed front points"});
+  block.rows.push_back({std::to_string(facts.evaluated), "candidates evaluated"});
+  block.rows.push_back({interval_text(facts.hypervolume, 2), "hypervolume of the front"});
+  block.rows.push_back({duration_text(facts.spent.front().used), "of search"});
+  if (facts.spent.back().used > 0) block.rows.push_back({"$" + fixed(facts.spent.back().used, 2), "spent on models"});
+  return block;
+}
+
+void add_front(const study::LoadedRun& run, const study::Facts& facts, Document& document) {
+  document.heading("The front");
+  if (facts.front.empty()) return document.text("Nothing has passed every stage yet.");
+  Block figure;
+  figure.kind = Block::Kind::kFigure;
+  figure.svg = front_chart(facts.front, facts.points);
+  figure.text =
+      "Accuracy over speed with 95 % intervals. Filled: confirmed on held-out problems. Faint: everything "
+      "else that passed every stage. Up and right is better.";
+  document.blocks.push_back(std::move(figure));
+  std::vector<std::vector<std::string>> rows;
+  for (const study::FrontRow& row : facts.front) {
+    const auto found = facts.found.find(row.id);
+    rows.push_back({std::to_string(row.id), row.origin, interval_text(row.accuracy, 3), interval_text(row.speed, 2),
+                    row.tokens_per_s ? fixed(row.tokens_per_s->value, 1) : "-", fixed(row.front_probability, 2),
+                    row.confirmed ? interval_text(*row.confirmed, 3) : "not yet",
+                    found == facts.found.end() ? "-" : duration_text(found->second)});
+  }
+  document.table(
+      {"id", "origin", "accuracy", "speed over dense", "tok/s", "P(on front)", "confirmed accuracy", "found after"},
+      std::move(rows));
+  std::string lineage;
+  for (const study::FrontRow& row : facts.front) {
+    if (!row.is_dense()) lineage += study::ancestry_text(run.history, row.id);
+  }
+  if (lineage.empty()) return;
+  document.heading("What led to the front");
+  document.code(lineage);
+}
+
+// Hypotheses with what the data said of them, and what else was noted.
+void add_notebook(const study::Facts& facts, Document& document) {
+  document.heading("What was learned");
+  if (facts.notebook.empty()) return document.text("The proposer keeps no notebook.");
+  std::vector<std::vector<std::string>> rows;
+  for (const nlohmann::json& note : facts.notebook) {
+    std::string effect = "-";
+    if (note.contains("effect")) {
+      const nlohmann::json& seen = note["effect"];
+      effect = interval_text({seen.value("value", 0.0), seen.value("lo", 0.0), seen.value("hi", 0.0)}, 3);
+    }
+    const int64_t candidate = note.value("candidate", int64_t{0});
+    const std::string kind = note.value("kind", "");
+    rows.push_back({kind == "hypothesis" ? note.value("verdict", "open") : kind, note.value("text", ""), effect,
+                    candidate == 0 ? "-" : std::to_string(candidate)});
+  }
+  document.table({"verdict", "note", "measured effect", "candidate"}, std::move(rows));
+}
+
+void add_arms(const study::Facts& facts, Document& document) {
+  document.heading("Does the search earn its cost?");
+  if (!facts.arms) {
+    return document.text("This search had no control arm (`--control-share`), so it cannot say.");
+  }
+  const study::ArmComparison& arms = *facts.arms;
+  std::string verdict = "The data cannot tell the two apart.";
+  if (arms.difference.lo > 0) verdict = "It beats independent proposals.";
+  if (arms.difference.hi < 0) verdict = "It does not: independent proposals did better.";
+  document.text(verdict + " Hypervolume gained an evaluation, at the " + std::to_string(arms.matched) +
+                " evaluations that both arms had:");
+  document.table({"arm", "gain an evaluation"}, {{"search", interval_text(arms.search, 4)},
+                                                 {"independent proposals", interval_text(arms.control, 4)},
+                                                 {"difference", interval_text(arms.difference, 4)}});
+}
+
+void add_funnel(const study::Facts& facts, Document& document) {
+  document.heading("What was tried");
+  document.text(std::to_string(facts.candidates) + " policies besides dense attention; " +
+                std::to_string(facts.evaluated) + " reached a worker; " + std::to_string(facts.retests) +
+                " rounds of retests went to points that could change the front.");
+  std::vector<std::vector<std::string>> rows;
+  for (const char* stage : kStages) {
+    const auto found = facts.funnel.find(stage);
+    if (found == facts.funnel.end()) continue;
+    int reached = 0;
+    std::vector<std::string> cells = {stage, ""};
+    for (const char* verdict : kVerdicts) {
+      const auto count = found->second.find(verdict);
+      const int number = count == found->second.end() ? 0 : count->second;
+      reached += number;
+      cells.push_back(std::to_string(number));
+    }
+    cells[1] = std::to_string(reached);
+    rows.push_back(std::move(cells));
+  }
+  document.table({"stage", "reached", "pass", "fail", "pruned", "timeout", "error"}, std::move(rows));
+  rows.clear();
+  for (const auto& [name, origin] : facts.origins) {
+    rows.push_back(
+        {name, std::to_string(origin.proposed), std::to_string(origin.passed), std::to_string(origin.on_front)});
+  }
+  document.table({"origin", "proposed", "passed", "on the front"}, std::move(rows));
+}
+
+void add_failures(const study::Facts& facts, Document& document) {
+  document.heading("Failures by cause");
+  if (facts.failures.empty()) return document.text("None.");
+  std::multimap<int, std::vector<std::string>, std::greater<>> by_count;
+  for (const auto& [cause, failure] : facts.failures) {
+    by_count.emplace(failure.count, std::vector<std::string>{std::to_string(failure.count), cause.first, cause.second,
+                                                             std::to_string(failure.example)});
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (auto& [count, cells] : by_count) rows.push_back(std::move(cells));
+  document.table({"count", "stage", "cause", "example"}, std::move(rows));
+}
+
+void add_spend(const study::Facts& facts, Document& document) {
+  document.heading("Spend");
+  std::vector<std::vector<std::string>> rows;
+  for (const study::Spent& spent : facts.spent) {
+    const bool time = spent.what.ends_with("seconds");
+    const auto shown = [&](double value) {
+      return time ? duration_text(value) : fixed(value, spent.what == "dollars" ? 2 : 0);
+    };
+    if (spent.used <= 0 && spent.limit <= 0) continue;
+    const std::string name = spent.what == "seconds" ? "wall clock" : spent.what == "gpu_seconds" ? "GPU" : spent.what;
+    rows.push_back({name, shown(spent.used), spent.limit > 0 ? shown(spent.limit) : "no limit",
+                    spent.limit > 0 ? fixed(100 * spent.used / spent.limit, 0) + " %" : "-"});
+  }
+  document.table({"budget", "used", "limit", "share"}, std::move(rows));
+  rows.clear();
+  for (const char* stage : kStages) {
+    const auto seconds = facts.stage_seconds.find(stage);
+    if (seconds != facts.stage_seconds.end()) rows.push_back({stage, duration_text(seconds->second)});
+  }
+  document.table({"stage", "time"}, std::move(rows));
+  const auto count = [&](const char* kind) {
+    const auto found = facts.events.find(kind);
+    return found == facts.events.end() ? 0 : found->second;
+  };
+  const int faults = count("environment");
+  if (faults + count("breaker-opened") + count("resumed") == 0) return;
+  document.text("The machine: " + std::to_string(faults) + " faults met and retried, " +
+                std::to_string(count("breaker-opened")) + " outages waited for, " + std::to_string(count("resumed")) +
+                " resumes. None of these scored a candidate.");
+}
+
+std::vector<std::string> next_commands(const Context& context, const study::LoadedRun& run, const study::Facts& facts) {
+  const std::string where = context.workspace == ".vortex" ? "" : " --workspace " + context.workspace;
+  std::vector<std::string> commands;
+  if (facts.best) {
+    const std::string id = std::to_string(facts.best->row.id);
+    commands.push_back("vortex show " + id + where + "      # source, stages, evidence");
+    commands.push_back("vortex replay " + id + where + "    # must give the very same tokens");
+    const std::string unconfirmed = facts.best->row.confirmed ? "" : " --unconfirmed";
+    commands.push_back("vortex export " + id + " --to bundle --out bundle-" + id + unconfirmed + where);
+    commands.push_back("vortex export " + id + " --to vortex-torch --out policy-" + id + unconfirmed + where);
+  }
+  commands.push_back("vortex search --resume " + run.history.run.name + " --for 8h" + where +
+                     "  # goes on; confirms what is new on the front");
+  return commands;
+}
+
+Document brief(const Context& context, const study::LoadedRun& run, const study::Facts& facts) {
+  Document document;
+  document.title = "Search " + run.history.run.name;
+  document.subtitle = run.history.run.state + " after " + duration_text(run.history.run.seconds_used) + " on " +
+                      run.options.job.model_path + ", task " + run.options.job.task.kind + " with " +
+                      std::to_string(run.options.job.task.problems) + " problems, proposer " + run.options.proposer;
+  document.lead(headline(run, facts));
+  if (facts.best) document.text(evidence_text(facts));
+  document.blocks.push_back(tiles(facts));
+  add_front(run, facts, document);
+  add_notebook(facts, document);
+  add_arms(facts, document);
+  if (!facts.themes.empty()) {
+    document.heading("What to try next");
+    for (const std::string& theme : facts.themes) document.text(theme);
+  }
+  add_funnel(facts, document);
+  add_failures(facts, document);
+  add_spend(facts, document);
+  document.heading("Replay, confirm, export");
+  std::string commands;
+  for (const std::string& command : next_commands(context, run, facts)) commands += command + "\n";
+  document.code(commands);
+  return document;
+}
+
+// --- JSON
+
+nlohmann::json best_json(const study::Facts& facts) {
+  if (!facts.best) return nullptr;
+  nlohmann::json json = to_json(facts.best->row);
+  json["accuracy_difference"] = interval_json(facts.best->accuracy_difference);
+  return json;
+}
+
+nlohmann::json arms_json(const study::Facts& facts) {
+  if (!facts.arms) return nullptr;
+  return {{"matched_evaluations", facts.arms->matched},
+          {"search", interval_json(facts.arms->search)},
+          {"control", interval_json(facts.arms->control)},
+          {"difference", interval_json(facts.arms->difference)}};
+}
+
+nlohmann::json report_json(const Context& context, const study::LoadedRun& run, const study::Facts& facts) {
+  nlohmann::json front = nlohmann::json::array();
+  nlohmann::json lineage = nlohmann::json::array();
+  for (const study::FrontRow& row : facts.front) {
+    front.push_back(to_json(row));
+    for (const study::Ancestor& line : study::ancestry(run.history, row.id)) {
+      if (line.depth == 0) continue;
+      lineage.push_back({{"child", line.child}, {"parent", line.candidate}, {"operation", line.operation}});
+    }
+  }
+  nlohmann::json failures = nlohmann::json::array();
+  for (const auto& [cause, failure] : facts.failures) {
+    failures.push_back(
+        {{"stage", cause.first}, {"cause", cause.second}, {"count", failure.count}, {"example", failure.example}});
+  }
+  nlohmann::json origins = nlohmann::json::object();
+  for (const auto& [name, origin] : facts.origins) {
+    origins[name] = {{"proposed", origin.proposed}, {"passed", origin.passed}, {"on_front", origin.on_front}};
+  }
+  nlohmann::json spend = nlohmann::json::object();
+  for (const study::Spent& spent : facts.spent) spend[spent.what] = {{"used", spent.used}, {"limit", spent.limit}};
+  return {{"run", run.history.run.name},
+          {"state", run.history.run.state},
+          {"rank_speed", study::rank_speed_name(run.options.rank_speed)},
+          {"best", best_json(facts)},
+          {"front", front},
+          {"hypervolume", interval_json(facts.hypervolume)},
+          {"arms", arms_json(facts)},
+          {"candidates", facts.candidates},
+          {"evaluated", facts.evaluated},
+          {"retests", facts.retests},
+          {"funnel", facts.funnel},
+          {"origins", origins},
+          {"failures", failures},
+          {"lineage", lineage},
+          {"notebook", facts.notebook},
+          {"themes", facts.themes},
+          {"spend", spend},
+          {"events", facts.events},
+          {"seconds_used", run.history.run.seconds_used},
+          {"seconds_budget", run.options.seconds},
+          {"stage_seconds", facts.stage_seconds},
+          {"next", next_commands(context, run, facts)}};
+}
+
+Result<int> report(const Context& context, const ReportArguments& arguments) {
+  VORTEX_ASSIGN(const study::LoadedRun run, study::load_run(context.workspace, arguments.run));
+  VORTEX_ASSIGN(const study::Facts facts, study::facts_of(run));
+  if (!arguments.html.empty()) {
+    VORTEX_TRY(write_file_atomic(arguments.html, to_html(brief(context, run, facts))));
+    log_line("wrote " + arguments.html);
+    return 0;
+  }
+  if (context.format() == Format::kText) {
+    std::cout << to_markdown(brief(context, run, facts));
+  } else {
+    print_record(context.format(), "report", report_json(context, run, facts));
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_report(CLI::App& app, Context& context) {
+  const auto arguments = std::make_shared<ReportArguments>();
+  CLI::App* verb = add_verb(app, context, "report", "the morning brief: what a search found, as Markdown or HTML",
+                            [&context, arguments] { return report(context, *arguments); });
+  verb->add_option("--run", arguments->run, "the search, by name or number (the newest)");
+  verb->add_option("--html", arguments->html, "file to write as one self-contained page");
+  add_workspace_option(verb, context);
+  add_format_option(verb, context);
+}
+
+}  // namespace vortex::cli

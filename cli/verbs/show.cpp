@@ -1,0 +1,106 @@
+#include <iostream>
+#include <memory>
+
+#include "cli/verbs/verbs.h"
+#include "study/lineage.h"
+#include "study/loaded_run.h"
+
+namespace vortex::cli {
+namespace {
+
+nlohmann::json parsed(const std::string& text) { return nlohmann::json::parse(text, nullptr, false); }
+
+nlohmann::json record_of(const study::CandidateHistory& candidate, const study::CandidateFiles& files) {
+  const db::Candidate& row = candidate.row;
+  nlohmann::json record = {{"id", row.id},
+                           {"origin", row.origin},
+                           {"rationale", row.rationale},
+                           {"state", row.state},
+                           {"verdict", row.verdict},
+                           {"key", row.key},
+                           {"program_hash", row.program_hash},
+                           {"module", files.module_text},
+                           {"config", files.config_text},
+                           {"parents", nlohmann::json::array()},
+                           {"stages", nlohmann::json::array()},
+                           {"outcomes", nlohmann::json::array()}};
+  for (const db::LineageEdge& edge : candidate.parents) {
+    record["parents"].push_back({{"candidate", edge.parent}, {"operation", edge.operation}});
+  }
+  for (const db::StageRow& stage : candidate.stages) {
+    record["stages"].push_back({{"attempt", stage.attempt},
+                                {"stage", stage.stage},
+                                {"verdict", stage.verdict},
+                                {"blame", stage.blame},
+                                {"message", stage.message},
+                                {"seconds", stage.seconds},
+                                {"metrics", parsed(stage.metrics)},
+                                {"evidence", parsed(stage.evidence)},
+                                {"log_tail", stage.log_tail}});
+  }
+  for (const db::OutcomeRow& outcome : candidate.outcomes) {
+    record["outcomes"].push_back({{"stage", outcome.stage},
+                                  {"problem", outcome.problem},
+                                  {"trial", outcome.trial},
+                                  {"correct", outcome.correct},
+                                  {"extracted", outcome.extracted},
+                                  {"rule", outcome.rule},
+                                  {"tokens_hash", outcome.tokens_hash}});
+  }
+  return record;
+}
+
+std::string metrics_text(const std::string& json) {
+  const auto metrics = job::metrics_from_json(parsed(json));
+  if (!metrics.ok()) return "(unreadable metrics)";
+  std::string text;
+  for (const job::Metric& metric : *metrics) {
+    text += (text.empty() ? "" : "; ") + metric.name + " " + interval_text({metric.value, metric.lo, metric.hi}, 3) +
+            (metric.unit.empty() ? "" : " " + metric.unit);
+  }
+  return text;
+}
+
+void print_text(const study::History& history, const study::CandidateHistory& candidate,
+                const study::CandidateFiles& files) {
+  const db::Candidate& row = candidate.row;
+  std::cout << "candidate " << row.id << " of " << history.run.name << ": " << row.origin << ", " << row.state << " "
+            << row.verdict << "\n";
+  if (!row.rationale.empty()) std::cout << row.rationale << "\n";
+  std::cout << "key " << row.key << "\n\n" << study::ancestry_text(history, row.id) << "\n";
+  Table table({"try", "stage", "verdict", "seconds", "metrics"});
+  for (const db::StageRow& stage : candidate.stages) {
+    const std::string reason = stage.message.substr(0, stage.message.find('\n'));
+    table.add({std::to_string(stage.attempt), stage.stage, stage.verdict, fixed(stage.seconds, 2),
+               reason.empty() ? metrics_text(stage.metrics) : stage.blame + ": " + reason});
+  }
+  std::cout << table.text() << "\n";
+  if (!candidate.stages.empty()) std::cout << "evidence: " << parsed(candidate.stages.back().evidence).dump(2) << "\n";
+  if (!files.module_text.empty()) std::cout << "\n" << files.module_text << "\n" << files.config_text << "\n";
+}
+
+Result<int> show(const Context& context, int64_t id) {
+  VORTEX_ASSIGN(const study::LoadedRun run, study::load_run_of(context.workspace, id));
+  const study::CandidateHistory* candidate = run.history.find(id);
+  if (candidate == nullptr) return internal_error("candidate " + std::to_string(id) + " has no history");
+  VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(*run.store, candidate->row));
+  if (context.format() == Format::kText) {
+    print_text(run.history, *candidate, files);
+  } else {
+    print_record(context.format(), "candidate", record_of(*candidate, files));
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_show(CLI::App& app, Context& context) {
+  const auto id = std::make_shared<int64_t>(0);
+  CLI::App* verb = add_verb(app, context, "show", "all that is known of a candidate: source, stages, evidence",
+                            [&context, id] { return show(context, *id); });
+  verb->add_option("candidate", *id, "its number")->required();
+  add_workspace_option(verb, context);
+  add_format_option(verb, context);
+}
+
+}  // namespace vortex::cli

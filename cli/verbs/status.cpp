@@ -1,0 +1,78 @@
+#include <ctime>
+#include <iostream>
+#include <map>
+#include <memory>
+
+#include "cli/show/front_table.h"
+#include "cli/verbs/verbs.h"
+#include "db/lock.h"
+#include "study/loaded_run.h"
+
+namespace vortex::cli {
+namespace {
+
+nlohmann::json status_of(db::Store& store, const db::Run& run, bool lock_held) {
+  nlohmann::json record = {{"id", run.id},           {"name", run.name},
+                           {"state", run.state},     {"seconds_used", run.seconds_used},
+                           {"started", run.started}, {"verdicts", nlohmann::json::object()}};
+  if (run.state == "running" && !lock_held) record["state"] = "cut off";
+  const auto options = study::options_of(run);
+  const auto history = study::read_history(store, run);
+  if (!options.ok() || !history.ok()) return record;
+  record["seconds_budget"] = options->seconds;
+  std::map<std::string, int> verdicts;
+  for (const study::CandidateHistory& candidate : history->candidates) {
+    ++verdicts[candidate.row.state == "done" ? candidate.row.verdict : candidate.row.state];
+  }
+  record["verdicts"] = verdicts;
+  const std::vector<study::FrontRow> front = study::front_rows(*history, *options);
+  record["front"] = front.size();
+  record["best_speed"] = front.empty() ? 1.0 : front.back().speed.value;
+  return record;
+}
+
+std::string verdicts_text(const nlohmann::json& verdicts) {
+  std::string text;
+  for (const auto& [verdict, count] : verdicts.items()) {
+    text += (text.empty() ? "" : ", ") + verdict + " " + std::to_string(count.get<int>());
+  }
+  return text;
+}
+
+Result<int> status(const Context& context, const std::string& name) {
+  VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(context.workspace));
+  VORTEX_ASSIGN(std::vector<db::Run> runs, store->runs());
+  if (!name.empty()) {
+    VORTEX_ASSIGN(const db::Run run, study::find_run(*store, name));
+    runs = {run};
+  }
+  const bool lock_held = db::lock_holder(context.workspace).has_value();
+  std::vector<nlohmann::json> items;
+  for (const db::Run& run : runs) items.push_back(status_of(*store, run, lock_held));
+  if (context.format() != Format::kText) {
+    print_records(context.format(), "run", items);
+    return 0;
+  }
+  Table table({"search", "state", "time", "candidates", "front", "best"});
+  for (const nlohmann::json& item : items) {
+    table.add({item["name"], item["state"],
+               duration_text(item["seconds_used"]) + " of " + duration_text(item.value("seconds_budget", 0.0)),
+               verdicts_text(item["verdicts"]), std::to_string(item.value("front", 0)),
+               fixed(item.value("best_speed", 1.0), 2) + "x"});
+  }
+  std::cout << table.text();
+  return 0;
+}
+
+}  // namespace
+
+void add_status(CLI::App& app, Context& context) {
+  const auto name = std::make_shared<std::string>();
+  CLI::App* verb = add_verb(app, context, "status", "the searches of the workspace and how far they are",
+                            [&context, name] { return status(context, *name); });
+  verb->add_option("run", *name, "one search, by name or number (all)");
+  add_workspace_option(verb, context);
+  add_format_option(verb, context);
+}
+
+}  // namespace vortex::cli

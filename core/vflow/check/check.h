@@ -1,0 +1,28 @@
+#pragma once
+
+#include "core/vflow/trace/trace.h"
+
+namespace vortex::vflow {
+
+// What a complete trace and its configuration must satisfy together; findings go to the module's reporter where they
+// have a place in it, otherwise to the configuration's.
+struct CheckInput {
+  const Trace& trace;
+  const EngineConfig& config;
+  const ModelGeometry& model;
+  Reporter& module;
+  Reporter& config_file;
+};
+
+// Is what the module computes meaningful: one selection, every field written and read, a score that can differ by
+// page and query (check_program.cpp).
+void check_program(const CheckInput& input);
+
+// Do the configuration, the module and the model fit together: the contract's text searches, backend, budget, layers,
+// memory (check_fit.cpp).
+void check_fit(const CheckInput& input);
+
+// The two text searches of vortex_torch's own check, which ignore Python's syntax.
+void check_text_contract(std::string_view name, const EngineConfig& config, Reporter& module);
+
+}  // namespace vortex::vflow

@@ -1,0 +1,224 @@
+#include <algorithm>
+
+#include "core/vflow/check/check.h"
+
+namespace vortex::vflow {
+namespace {
+
+std::string quote(std::string_view text) { return "\"" + std::string(text) + "\""; }
+
+bool is_terminal(Op op) { return op == Op::kTopK || op == Op::kApproxTopK || op == Op::kUnion; }
+
+// How the two programs use one field.
+struct FieldUse {
+  bool stored = false;  // kStore
+  bool filled = false;  // kFill
+  bool saved = false;   // kSave
+  bool loaded = false;  // kLoad
+  bool read = false;    // kField
+};
+
+std::vector<FieldUse> field_uses(const Program& program) {
+  std::vector<FieldUse> uses(program.fields.size());
+  for (const Graph* graph : {&program.cache, &program.indexer}) {
+    for (const Node& node : graph->nodes) {
+      if (node.attrs.field < 0) continue;
+      FieldUse& use = uses[static_cast<size_t>(node.attrs.field)];
+      use.stored = use.stored || node.op == Op::kStore;
+      use.filled = use.filled || node.op == Op::kFill;
+      use.saved = use.saved || node.op == Op::kSave;
+      use.loaded = use.loaded || node.op == Op::kLoad;
+      use.read = use.read || node.op == Op::kField;
+    }
+  }
+  return uses;
+}
+
+void check_terminal(const CheckInput& input) {
+  const std::vector<Node>& nodes = input.trace.program.indexer.nodes;
+  int first_line = 0;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (!is_terminal(nodes[i].op)) continue;
+    if (first_line > 0) {
+      input.module.error(
+          input.trace.spans.indexer[i],
+          {"two-terminals",
+           "the pages were already selected in line " + std::to_string(first_line) + ": a policy selects once", "",
+           "combine the scores with Add or Maximum before one topK, or join two TopK(k) with Union"});
+      return;
+    }
+    first_line = nodes[i].pos.line;
+  }
+  if (first_line == 0) {
+    input.module.error(
+        input.trace.forward_indexer,
+        {"no-terminal", "forward_indexer never selects pages", "exactly one call of topK, approxTopK or Union",
+         "end with self.output_func(score, o, ctx=ctx), where self.output_func = topK()"});
+  }
+}
+
+void check_fields(const CheckInput& input) {
+  const Program& program = input.trace.program;
+  const std::vector<FieldUse> uses = field_uses(program);
+  bool any_written = false;
+  bool any_read = false;
+  for (size_t i = 0; i < uses.size(); ++i) {
+    if (program.fields[i].builtin) continue;
+    any_written = any_written || uses[i].stored || uses[i].filled;
+    any_read = any_read || uses[i].read || uses[i].loaded;
+  }
+  if (!any_written) {
+    input.module.error(
+        input.trace.forward_cache,
+        {"empty-cache-program", "forward_cache writes no field; vortex_torch cannot compile an empty cache program", "",
+         "a policy without summaries declares {\"unused\": (1, 1)} and fills it: Fill(0.0)(cache[\"unused\"], loc=loc, "
+         "ctx=ctx)"});
+  }
+  for (size_t i = 0; i < uses.size(); ++i) {
+    const FieldUse& use = uses[i];
+    if (program.fields[i].builtin) continue;
+    const std::string name = "field " + quote(program.fields[i].name);
+    const Span span = input.trace.fields[i];
+    const bool written = use.stored || use.filled;
+    const bool read = use.read || use.loaded;
+    if (!written && read && use.saved) {
+      input.module.error(
+          span, {"state-not-initialised",
+                 name + " is carried over steps but never initialised: a page starts with what its last owner left", "",
+                 "fill it in forward_cache: self.init = CFill(alpha=0.0), then self.init(cache[" +
+                     quote(program.fields[i].name) + "], loc=loc, ctx=ctx)"});
+    } else if (!written && !use.saved && read) {
+      input.module.error(
+          span, {"field-never-written", name + " is read but nothing writes it", "",
+                 "write it in forward_cache: op(x, cache[" + quote(program.fields[i].name) + "], loc=loc, ctx=ctx)"});
+    } else if (!written && !use.saved) {
+      input.module.warn(span, {"field-unused", name + " is declared but neither written nor read", "",
+                               "remove it: every field costs memory in every page"});
+    } else if (!read && !(use.filled && !any_read)) {
+      // A policy that needs no summaries fills a field of its own that nobody reads.
+      input.module.warn(span, {"field-never-read", name + " is written but never read", "",
+                               "remove it, or use it in forward_indexer"});
+    }
+  }
+}
+
+// Sigmoid and Silu with vortex_torch's default beta = 0 do not look at their exponent.
+void check_degenerate(const Graph& graph, const std::vector<Span>& spans, Reporter& module) {
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    if ((node.op != Op::kSigmoid && node.op != Op::kSilu) || node.attrs.beta != 0) continue;
+    const bool sigmoid = node.op == Op::kSigmoid;
+    module.warn(
+        spans[i],
+        {"degenerate", sigmoid ? "Sigmoid with beta = 0 is a constant" : "Silu with beta = 0 only scales by a constant",
+         "",
+         std::string("the ") + (sigmoid ? "logistic function is Sigmoid" : "usual function is Silu") + "(beta=-1.0)"});
+  }
+}
+
+// What a value can vary with.
+struct Dependence {
+  bool query = false;
+  bool page = false;
+};
+
+Dependence operator|(Dependence a, Dependence b) { return {a.query || b.query, a.page || b.page}; }
+
+// Dependence of every indexer value. What Save wrote in an earlier step comes back through Load, so fields are
+// propagated until nothing changes.
+std::vector<Dependence> dependences(const Program& program) {
+  const std::vector<FieldUse> uses = field_uses(program);
+  std::vector<Dependence> fields(program.fields.size());
+  for (size_t i = 0; i < fields.size(); ++i) fields[i].page = program.fields[i].builtin || uses[i].stored;
+  const std::vector<Node>& nodes = program.indexer.nodes;
+  std::vector<Dependence> result(nodes.size());
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      const Node& node = nodes[i];
+      Dependence value;
+      if (node.op == Op::kQuery) value.query = true;
+      if (node.op == Op::kField || node.op == Op::kLoad) value = fields[static_cast<size_t>(node.attrs.field)];
+      if (node.op != Op::kMaskSlice) {
+        for (int input : node.inputs) value = value | result[static_cast<size_t>(input)];
+      }
+      if (node.op == Op::kConv1d) value.page = true;  // the zero padding tells the first pages apart
+      result[i] = value;
+      if (node.op != Op::kSave) continue;
+      Dependence& field = fields[static_cast<size_t>(node.attrs.field)];
+      const Dependence joined = field | value;
+      changed = changed || joined.query != field.query || joined.page != field.page;
+      field = joined;
+    }
+  }
+  return result;
+}
+
+// Does the operation keep the order of its scores, so that selecting after it selects the same pages?
+bool keeps_order(const Graph& graph, const Node& node) {
+  switch (node.op) {
+    case Op::kSigmoid:
+      return node.attrs.beta < 0;
+    case Op::kExp:
+    case Op::kAddMul:
+      return node.attrs.beta > 0;
+    case Op::kSoftmax:
+      return node.attrs.scale > 0;
+    case Op::kNormalize:
+      return true;
+    case Op::kAdd: {
+      const bool x_same = graph.nodes[static_cast<size_t>(node.inputs[0])].format == Format::kBatched;
+      const bool y_same = graph.nodes[static_cast<size_t>(node.inputs[1])].format == Format::kBatched;
+      return (x_same && node.attrs.beta > 0) || (y_same && node.attrs.alpha > 0);
+    }
+    default:
+      return false;
+  }
+}
+
+void check_scores(const CheckInput& input) {
+  const Program& program = input.trace.program;
+  const Graph& graph = program.indexer;
+  const std::vector<Dependence> depends = dependences(program);
+  std::vector<int> consumers(graph.nodes.size());
+  for (const Node& node : graph.nodes) {
+    for (int operand : node.inputs) ++consumers[static_cast<size_t>(operand)];
+  }
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    if (node.op != Op::kTopK && node.op != Op::kApproxTopK && node.op != Op::kTopKTable) continue;
+    const auto score = static_cast<size_t>(node.inputs[0]);
+    const std::string name(op_info(graph.nodes[score].op).name);
+    if (!depends[score].page) {
+      input.module.warn(
+          input.trace.spans.indexer[i],
+          {"score-same-for-all-pages", "this score cannot differ between pages, so the selection is arbitrary", "",
+           "use a field that forward_cache writes"});
+    } else if (!depends[score].query) {
+      input.module.warn(
+          input.trace.spans.indexer[i],
+          {"score-ignores-query", "this score cannot depend on the query: the same pages are selected for every token",
+           "", "combine a field with q, e.g. GeMM()(q_mean, cache[\"field\"], ctx=ctx)"});
+    }
+    if (keeps_order(graph, graph.nodes[score]) && consumers[score] == 1) {
+      input.module.warn(
+          input.trace.spans.indexer[score],
+          {"order-unchanged",
+           "this " + name + " does not change the order of the scores, so the same pages are selected without it", "",
+           "remove it, or apply it before a reduction over heads or sub-blocks"});
+    }
+  }
+}
+
+}  // namespace
+
+void check_program(const CheckInput& input) {
+  check_terminal(input);
+  check_fields(input);
+  check_degenerate(input.trace.program.cache, input.trace.spans.cache, input.module);
+  check_degenerate(input.trace.program.indexer, input.trace.spans.indexer, input.module);
+  // A field that nobody writes would make its scores look constant.
+  if (input.module.errors() == 0) check_scores(input);
+}
+
+}  // namespace vortex::vflow

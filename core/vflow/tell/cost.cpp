@@ -1,0 +1,106 @@
+#include "core/vflow/tell/cost.h"
+
+#include <algorithm>
+
+#include "core/vflow/graph/op_table.h"
+#include "core/vflow/graph/prune.h"
+
+namespace vortex::vflow {
+namespace {
+
+// Floating-point operations of one node, for one page or for one row of BATCHED values.
+double node_flops(const Graph& graph, const Node& node) {
+  if (node.inputs.empty()) return 0;
+  const Shape x = graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
+  switch (node.op) {
+    case Op::kGemm:
+    case Op::kGemv:
+      return 2.0 * static_cast<double>(node.shape.size()) * x.cols;
+    case Op::kConv1d:
+      return 4.0 * static_cast<double>(x.size());
+    case Op::kTranspose:
+    case Op::kReshape:
+    case Op::kSave:
+      return 0;
+    default:
+      return static_cast<double>(std::max(x.size(), node.shape.size()));
+  }
+}
+
+struct FieldTraffic {
+  double read = 0;     // bytes a page
+  double written = 0;  // bytes a page
+  double held = 0;     // bytes a page of the fields that are not built in
+};
+
+FieldTraffic field_traffic(const Program& program, const EngineConfig& config) {
+  std::vector<bool> read(program.fields.size());
+  std::vector<bool> written(program.fields.size());
+  for (const Node& node : program.indexer.nodes) {
+    if (node.attrs.field >= 0) (node.op == Op::kSave ? written : read)[static_cast<size_t>(node.attrs.field)] = true;
+  }
+  FieldTraffic traffic;
+  for (size_t i = 0; i < program.fields.size(); ++i) {
+    const Field& field = program.fields[i];
+    const double bytes =
+        static_cast<double>(field.shape.size()) * dtype_bytes(field.builtin ? config.kv_dtype : config.dtype);
+    if (read[i]) traffic.read += bytes;
+    if (written[i]) traffic.written += bytes;
+    if (!field.builtin) traffic.held += bytes;
+  }
+  return traffic;
+}
+
+// Pages that a row attends. Union: as if its two selections had nothing in common.
+int attended_pages(const Program& program, const EngineConfig& config, int pages) {
+  const int budget = selected_blocks(config, pages);
+  int tables = 0;
+  for (const Node& node : program.indexer.nodes) {
+    if (node.op == Op::kTopKTable) tables += node.attrs.k;
+  }
+  if (tables == 0 || budget == pages) return budget;
+  return std::min(pages, config.reserved_bos + config.reserved_eos + tables);
+}
+
+}  // namespace
+
+DecodeCost decode_cost(const Policy& policy, const ModelGeometry& model, int context_tokens) {
+  const Program program = pruned(policy.program);
+  const EngineConfig& config = policy.config;
+  const Geometry& geometry = program.geometry;
+  const bool mla = program.dialect == Dialect::kMla;
+  const double heads = mla ? 1 : model.num_kv_heads;
+  const double token_bytes = (mla ? 1.0 : 2.0) * heads * geometry.head_dim * dtype_bytes(config.kv_dtype);
+  const double token_flops = 4.0 * heads * geometry.group * geometry.head_dim;
+
+  DecodeCost cost;
+  cost.context_tokens = context_tokens;
+  cost.pages = (context_tokens + config.block_size - 1) / config.block_size;
+  cost.selected_pages = attended_pages(program, config, cost.pages);
+  const bool scores = selected_blocks(config, cost.pages) < cost.pages;
+  cost.scored_pages = scores ? std::max(0, cost.pages - config.reserved_eos) : 0;
+  for (int layer = 0; layer < model.layers; ++layer)
+    ++(layer_is_dense(config, layer) ? cost.dense_layers : cost.sparse_layers);
+
+  const double attended = std::min(context_tokens, cost.selected_pages * config.block_size);
+  const FieldTraffic traffic = field_traffic(program, config);
+  const double scored = static_cast<double>(cost.sparse_layers) * heads * cost.scored_pages;
+  cost.dense_bytes = token_bytes * context_tokens * model.layers;
+  cost.dense_layer_bytes = token_bytes * context_tokens * cost.dense_layers;
+  cost.selected_bytes = token_bytes * attended * cost.sparse_layers;
+  cost.summary_bytes = scored * traffic.read;
+  cost.state_bytes = scored * traffic.written;
+  cost.policy_bytes = cost.dense_layer_bytes + cost.selected_bytes + cost.summary_bytes + cost.state_bytes;
+
+  for (const Node& node : program.indexer.nodes) {
+    const double times = node.format == Format::kBatched ? (scores ? cost.sparse_layers * heads : 0) : scored;
+    cost.score_flops += times * node_flops(program.indexer, node);
+  }
+  cost.dense_flops = token_flops * context_tokens * model.layers;
+  cost.policy_flops =
+      token_flops * (context_tokens * cost.dense_layers + attended * cost.sparse_layers) + cost.score_flops;
+  cost.field_overhead = heads * traffic.held / (token_bytes * config.block_size);
+  return cost;
+}
+
+}  // namespace vortex::vflow

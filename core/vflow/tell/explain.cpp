@@ -1,0 +1,169 @@
+#include "core/vflow/tell/explain.h"
+
+#include <cmath>
+#include <cstdio>
+
+#include "base/text.h"
+#include "core/vflow/graph/op_table.h"
+#include "core/vflow/graph/prune.h"
+#include "core/vflow/tell/cost.h"
+#include "core/vflow/tell/formula.h"
+
+namespace vortex::vflow {
+namespace {
+
+// "1.83 MB", "57.3 kflop": three digits with a metric prefix.
+std::string quantity(double value, const char* unit) {
+  constexpr const char* kPrefixes[] = {"", "k", "M", "G", "T"};
+  int prefix = 0;
+  while (value >= 999.5 && prefix < 4) {
+    value /= 1000;
+    ++prefix;
+  }
+  char text[48];
+  std::snprintf(text, sizeof text, "%.3g %s%s", value, kPrefixes[prefix], unit);
+  return text;
+}
+
+std::string percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g %%", 100 * share);
+  return text;
+}
+
+std::string layer_list(const EngineConfig& config, const ModelGeometry& model) {
+  std::vector<std::string> dense;
+  for (int layer = 0; layer < model.layers; ++layer) {
+    if (layer_is_dense(config, layer)) dense.push_back(std::to_string(layer));
+  }
+  return dense.empty() ? "none" : join(dense, ", ");
+}
+
+std::string selection_text(const Policy& policy) {
+  const EngineConfig& config = policy.config;
+  std::string text = "Attends, per kv head: the first " + std::to_string(config.reserved_bos) + " and the last " +
+                     std::to_string(config.reserved_eos) + " pages of " + std::to_string(config.block_size) +
+                     " tokens, and between them ";
+  std::vector<std::string> tables;
+  for (const Node& node : pruned(policy.program).indexer.nodes) {
+    if (node.op == Op::kTopKTable) tables.push_back("the best " + std::to_string(node.attrs.k));
+  }
+  if (!tables.empty()) return text + join(tables, " by one score and ") + " by the other.\n";
+  if (!config.schedule.is_default()) return text + "the best as far as the schedule policy's budget goes.\n";
+  text += "the best " + std::to_string(config.topk_val);
+  if (config.topk_ratio > 0) text += " (in all at least " + percent(config.topk_ratio) + " of the pages)";
+  return text + ".\n";
+}
+
+std::string line(const std::string& name, double dense, double policy, const char* unit) {
+  return "  " + name + std::string(name.size() < 26 ? 26 - name.size() : 1, ' ') + quantity(policy, unit) +
+         "   dense: " + quantity(dense, unit) + "   (" + percent(dense > 0 ? policy / dense : 0) + ")\n";
+}
+
+std::string cost_text(const DecodeCost& cost) {
+  const double layers = cost.dense_layers + cost.sparse_layers;
+  const double sparse = std::max(1, cost.sparse_layers);
+  std::string text = "One decode step of one request at " + std::to_string(cost.context_tokens) + " tokens (" +
+                     std::to_string(cost.pages) + " pages), attention alone:\n";
+  if (cost.scored_pages == 0) {
+    text += "  everything fits the budget: no page is scored and all are attended\n";
+  } else {
+    text += "  a row scores " + std::to_string(cost.scored_pages) + " pages and attends " +
+            std::to_string(cost.selected_pages) + "\n";
+  }
+  const double sparse_bytes = cost.policy_bytes - cost.dense_layer_bytes;
+  text += line("bytes, a sparse layer", cost.dense_bytes / layers, sparse_bytes / sparse, "B");
+  text += line("bytes, all layers", cost.dense_bytes, cost.policy_bytes, "B");
+  text += line("  selected pages", cost.dense_bytes, cost.selected_bytes, "B");
+  text += line("  page summaries", cost.dense_bytes, cost.summary_bytes, "B");
+  if (cost.state_bytes > 0) text += line("  state written", cost.dense_bytes, cost.state_bytes, "B");
+  text += line("  dense layers", cost.dense_bytes, cost.dense_layer_bytes, "B");
+  const double sparse_flops = cost.policy_flops - cost.dense_flops * cost.dense_layers / layers;
+  text += line("flops, a sparse layer", cost.dense_flops / layers, sparse_flops / sparse, "flop");
+  text += line("flops, all layers", cost.dense_flops, cost.policy_flops, "flop");
+  text += line("  scoring", cost.dense_flops, cost.score_flops, "flop");
+  char ratio[96];
+  std::snprintf(ratio, sizeof ratio, "  moves %.3g times less than dense attention; fields add %.3g %% to KV memory\n",
+                cost.byte_ratio(), 100 * cost.field_overhead);
+  return text + ratio;
+}
+
+std::string node_attributes(const Program& program, const Node& node) {
+  std::string text;
+  for (const ArgInfo& arg : op_info(node.op).args) {
+    switch (arg.arg) {
+      case Arg::kKronAxes:
+        text += " dim=" + std::string(node.attrs.kron_axes == 3 ? "(1, 2)" : std::to_string(node.attrs.kron_axes));
+        break;
+      case Arg::kWeight:
+      case Arg::kValue:
+        text += " constant " + std::to_string(node.attrs.constant);
+        break;
+      case Arg::kAlpha:
+      case Arg::kBeta:
+        if (!op_info(node.op).uses_alpha_beta) break;
+        [[fallthrough]];
+      case Arg::kDim:
+      case Arg::kScale:
+      case Arg::kTolerance:
+      case Arg::kInterleave:
+      case Arg::kCount:
+      case Arg::kStart:
+      case Arg::kEnd:
+        text += " " + std::string(arg.name) + "=" + format_number(get_arg(node.attrs, arg.arg));
+        break;
+      default:
+        break;
+    }
+  }
+  if (node.attrs.field >= 0) text += " \"" + program.fields[static_cast<size_t>(node.attrs.field)].name + "\"";
+  return text;
+}
+
+std::string node_name(const Node& node) {
+  switch (node.op) {
+    case Op::kQuery:
+      return "q";
+    case Op::kField:
+      return "field";
+    case Op::kStore:
+      return "store";
+    default:
+      return std::string(op_info(node.op).name);
+  }
+}
+
+std::string side_text(const Program& program, const Graph& graph) {
+  std::string text;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    text += "  %" + std::to_string(i) + " = " + node_name(node) + node_attributes(program, node);
+    std::vector<std::string> operands;
+    for (int input : node.inputs) operands.push_back("%" + std::to_string(input));
+    if (!operands.empty()) text += " (" + join(operands, ", ") + ")";
+    text += " : " + shape_text(node.shape) + " " + std::string(format_name(node.format)) + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string explain(const Policy& policy, const ModelGeometry& model, int context_tokens) {
+  const int context = context_tokens > 0 ? context_tokens : model.max_context;
+  std::string text = "Policy " + policy.program.name + "\n\n";
+  for (const std::string& formula : formula_lines(policy.program)) text += "  " + formula + "\n";
+  text += "\n" + selection_text(policy);
+  text += "Dense layers: " + layer_list(policy.config, model) + " of " + std::to_string(model.layers) + "\n\n";
+  return text + cost_text(decode_cost(policy, model, context));
+}
+
+std::string graph_text(const Program& program) {
+  std::string text = "fields:\n";
+  for (const Field& field : program.fields) {
+    text += "  " + field.name + " " + shape_text(field.shape) + (field.builtin ? " (engine)" : "") + "\n";
+  }
+  return text + "cache, when a page is full:\n" + side_text(program, program.cache) + "indexer, every decode step:\n" +
+         side_text(program, program.indexer);
+}
+
+}  // namespace vortex::vflow

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+
+#include "base/rng.h"
+#include "core/vflow/policy.h"
+
+namespace vortex::vflow {
+
+// A changed policy and what was done, in words: the lineage edge's operator.
+struct Variation {
+  Policy policy;
+  std::string description;  // e.g. "topk_val 29 -> 21", "replace Mean by Max in the cache program"
+};
+
+// One typed change of the op graph or of the configuration. The result always checks against `model`, computes
+// something else than its parent (policy_key), and stays finite where the parent does (ranges.h). About 6 changes in 10
+// are of the program (program_moves.cpp: other reductions, constants and score families, blends, wrappers), the rest of
+// the configuration (config_moves.cpp) and of the block size; weights stand beside the moves, on one scale.
+Variation mutate(const Policy& parent, Rng& rng, const ModelGeometry& model);
+
+// Joins a sub-expression or configuration of `b` into `a`, or gives `a` the program of `b`. The result always checks
+// against `model` and differs from `a`; it keeps the block size of `a`.
+Variation crossover(const Policy& a, const Policy& b, Rng& rng, const ModelGeometry& model);
+
+}  // namespace vortex::vflow

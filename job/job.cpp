@@ -1,0 +1,151 @@
+#include "job/job.h"
+
+#include <algorithm>
+
+#include "base/json_reader.h"
+
+namespace vortex::job {
+namespace {
+
+constexpr int kMaxProblems = 100'000;
+constexpr int kMaxTokens = 1 << 20;
+constexpr int kMaxThreads = 4096;
+
+void read_stages(JsonReader& reader, std::vector<Stage>& stages) {
+  const nlohmann::json* array = reader.find("stages", true);
+  if (array == nullptr) return;
+  if (!array->is_array()) return reader.refuse("stages", "must be an array of stage names");
+  for (const nlohmann::json& item : *array) {
+    const auto stage = item.is_string() ? stage_from_name(item.get<std::string>()) : std::nullopt;
+    if (!stage) return reader.refuse("stages", "has an unknown stage: " + item.dump());
+    if (!stages.empty() && *stage <= stages.back()) {
+      return reader.refuse("stages", "must be in climbing order, each stage once");
+    }
+    stages.push_back(*stage);
+  }
+}
+
+void read_incumbent(JsonReader& reader, std::vector<Outcome>& incumbent) {
+  const nlohmann::json* array = reader.find("incumbent", false);
+  if (array == nullptr) return;
+  if (!array->is_array()) return reader.refuse("incumbent", "must be an array of outcomes");
+  for (size_t i = 0; i < array->size(); ++i) {
+    Result<Outcome> outcome = outcome_from_json((*array)[i], reader.path() + ".incumbent[" + std::to_string(i) + "]");
+    if (!outcome.ok()) return reader.take(outcome.error());
+    incumbent.push_back(std::move(outcome).value());
+  }
+}
+
+void read_task(JsonReader& reader, const nlohmann::json& json, const std::string& path, TaskSpec& task) {
+  Result<TaskSpec> read = task_from_json(json, path);
+  if (!read.ok()) return reader.take(read.error());
+  task = std::move(read).value();
+}
+
+void read_tasks(JsonReader& reader, Job& job) {
+  if (const nlohmann::json* task = reader.find("task", false)) read_task(reader, *task, "task", job.task);
+  if (const nlohmann::json* task = reader.find("confirm_task", false)) {
+    read_task(reader, *task, reader.path() + ".confirm_task", job.confirm_task.emplace());
+  }
+  const nlohmann::json* gate = reader.find("gate", false);
+  if (gate == nullptr) return;
+  if (!gate->is_array()) return reader.refuse("gate", "must be an array of tasks");
+  for (size_t i = 0; i < gate->size(); ++i) {
+    read_task(reader, (*gate)[i], reader.path() + ".gate[" + std::to_string(i) + "]", job.gate.emplace_back());
+  }
+}
+
+void check_range(JsonReader& reader, const char* key, double value, double lo, double hi) {
+  if (value < lo || value > hi) reader.refuse(key, "is out of range");
+}
+
+void check_job_ranges(JsonReader& reader, const Job& job) {
+  if (job.id.empty()) reader.refuse("id", "must not be empty");
+  if (job.dense && !(job.module_text.empty() && job.config_text.empty())) {
+    reader.refuse("dense", "excludes a policy: dense attention has none");
+  }
+  check_range(reader, "race_margin", job.race_margin, 0.0, 1.0);
+  if (job.device != "auto" && job.device != "cuda" && job.device != "cpu") {
+    reader.refuse("device", "must be auto, cuda or cpu");
+  }
+  check_range(reader, "threads", job.threads, 1, kMaxThreads);
+  check_range(reader, "batch", job.batch, 1, kMaxProblems);
+  check_range(reader, "recall_problems", job.recall_problems, 1, kMaxProblems);
+  check_range(reader, "recall_tokens", job.recall_tokens, 1, kMaxTokens);
+  check_range(reader, "gate_bar", job.gate_bar, 0.0, 1.0);
+  const bool gates = std::find(job.stages.begin(), job.stages.end(), Stage::kGate) != job.stages.end();
+  if (gates && job.gate.empty()) reader.refuse("gate", "must not be empty where it is a stage");
+  check_range(reader, "speed_tokens", job.speed_tokens, 1, kMaxTokens);
+  check_range(reader, "confirm_problems", job.confirm_problems, 0, kMaxProblems);
+  const bool confirms = !job.stages.empty() && job.stages.back() == Stage::kConfirm;
+  if (confirms && !job.confirm_task && job.confirm_seed == job.task.seed) {
+    reader.refuse("confirm_seed", "must differ from task.seed: these problems are to be held out");
+  }
+  check_range(reader, "speed_seconds", job.speed_seconds, 0.0, 86400.0);
+  if (job.kv_memory_bytes < 0) reader.refuse("kv_memory_bytes", "must not be negative");
+}
+
+}  // namespace
+
+nlohmann::json to_json(const Job& job) {
+  nlohmann::json json = {{"id", job.id},
+                         {"dense", job.dense},
+                         {"module_text", job.module_text},
+                         {"config_text", job.config_text},
+                         {"model_path", job.model_path},
+                         {"task", to_json(job.task)},
+                         {"stages", nlohmann::json::array()},
+                         {"seed", job.seed},
+                         {"prefix_folder", job.prefix_folder},
+                         {"incumbent", nlohmann::json::array()},
+                         {"race_margin", job.race_margin},
+                         {"device", job.device},
+                         {"threads", job.threads},
+                         {"batch", job.batch},
+                         {"recall_problems", job.recall_problems},
+                         {"recall_tokens", job.recall_tokens},
+                         {"gate_bar", job.gate_bar},
+                         {"speed_tokens", job.speed_tokens},
+                         {"speed_seconds", job.speed_seconds},
+                         {"confirm_seed", job.confirm_seed},
+                         {"confirm_problems", job.confirm_problems},
+                         {"kv_memory_bytes", job.kv_memory_bytes}};
+  if (!job.gate.empty()) json["gate"] = nlohmann::json::array();
+  for (const TaskSpec& task : job.gate) json["gate"].push_back(to_json(task));
+  if (job.confirm_task) json["confirm_task"] = to_json(*job.confirm_task);
+  for (const Stage stage : job.stages) json["stages"].push_back(stage_name(stage));
+  for (const Outcome& outcome : job.incumbent) json["incumbent"].push_back(to_json(outcome));
+  return json;
+}
+
+Result<Job> job_from_json(const nlohmann::json& json) {
+  Job job;
+  JsonReader reader(json, "job");
+  reader.required("id", job.id);
+  reader.optional("dense", job.dense);
+  reader.optional("module_text", job.module_text);
+  reader.optional("config_text", job.config_text);
+  reader.required("model_path", job.model_path);
+  read_tasks(reader, job);
+  read_stages(reader, job.stages);
+  reader.optional("seed", job.seed);
+  reader.optional("prefix_folder", job.prefix_folder);
+  read_incumbent(reader, job.incumbent);
+  reader.optional("race_margin", job.race_margin);
+  reader.optional("device", job.device);
+  reader.optional("threads", job.threads);
+  reader.optional("batch", job.batch);
+  reader.optional("recall_problems", job.recall_problems);
+  reader.optional("recall_tokens", job.recall_tokens);
+  reader.optional("gate_bar", job.gate_bar);
+  reader.optional("speed_tokens", job.speed_tokens);
+  reader.optional("speed_seconds", job.speed_seconds);
+  reader.optional("confirm_seed", job.confirm_seed);
+  reader.optional("confirm_problems", job.confirm_problems);
+  reader.optional("kv_memory_bytes", job.kv_memory_bytes);
+  check_job_ranges(reader, job);
+  VORTEX_TRY(reader.finish());
+  return job;
+}
+
+}  // namespace vortex::job

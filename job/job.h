@@ -1,0 +1,48 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "job/stage.h"
+#include "job/task_spec.h"
+
+namespace vortex::job {
+
+// One candidate for a worker. The dense baseline is a Job with `dense` set and no policy.
+struct Job {
+  std::string id;
+  bool dense = false;
+  std::string module_text;
+  std::string config_text;
+  std::string model_path;
+  TaskSpec task;
+  std::vector<Stage> stages;  // in climbing order; the first that does not pass ends the climb
+  uint64_t seed = 0;          // of sampling, validation inputs and bootstraps
+  std::string prefix_folder;  // shared dense prefills; empty: none kept
+  std::vector<Outcome>
+      incumbent;                // outcomes of the dense baseline, search and held-out: race and confirm pair with these
+  double race_margin = 0.25;    // pruned once the interval of the paired difference lies below -race_margin
+  std::string device = "auto";  // cuda, cpu, or auto: cuda where there is a device for it
+  int threads = 1;
+  int batch = 16;
+  int recall_problems = 4;     // of the task's first ones
+  int recall_tokens = 256;     // of a dense trace at most
+  std::vector<TaskSpec> gate;  // what the gate stage asks; needed where it is a stage
+  double gate_bar = 0.85;      // share of dense attention's accuracy there that must be in reach
+  int speed_tokens = 48;       // tokens that every request of the speed stage decodes: fixed work
+  double speed_seconds = 3.0;  // wall time that the speed stage may take; six pairs are always measured
+  uint64_t confirm_seed = 0;   // of the held-out problems; must differ from task.seed where confirm is a stage
+  int confirm_problems = 0;    // 0: as many as the task has
+  std::optional<TaskSpec> confirm_task;  // held-out problems; absent: the task with confirm_seed and confirm_problems
+  int64_t kv_memory_bytes = 0;
+};
+
+// JSON both ways. Reading is strict: unknown keys, wrong types and values out of range are refused by name. Members
+// that are absent keep their defaults, except id, model_path and stages, which must be there.
+nlohmann::json to_json(const Job& job);
+Result<Job> job_from_json(const nlohmann::json& json);
+
+}  // namespace vortex::job

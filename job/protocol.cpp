@@ -1,0 +1,174 @@
+#include "job/protocol.h"
+
+#include <algorithm>
+
+#include "base/json_reader.h"
+
+namespace vortex::job {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kMaxDepth = 32;  // of nesting: evidence needs few levels, and copying JSON is recursive
+
+std::string line_of(const json& object) { return object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"; }
+
+int nesting_depth(std::string_view text) {
+  int depth = 0;
+  int deepest = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      deepest = std::max(deepest, ++depth);
+    } else if (c == '}' || c == ']') {
+      depth = std::max(0, depth - 1);
+    }
+  }
+  return deepest;
+}
+
+Result<json> parse_line(std::string_view line) {
+  if (line.size() > kMaxLineBytes) return internal_error("a line is longer than the protocol allows");
+  if (nesting_depth(line) > kMaxDepth) return internal_error("a line is nested deeper than the protocol allows");
+  json parsed = json::parse(line, nullptr, false);
+  if (parsed.is_discarded()) return internal_error("not JSON: " + printable(line.substr(0, 80)));
+  return parsed;
+}
+
+Status check_version(int version) {
+  if (version == kProtocolVersion) return ok_status();
+  return environment_error(
+      "protocol version " + std::to_string(version) + " instead of " + std::to_string(kProtocolVersion),
+      "vortex and vortex-worker must come from the same build");
+}
+
+struct EventWriter {
+  json operator()(const Hello& hello) const {
+    return {{"event", "hello"}, {"protocol", hello.protocol}, {"build", hello.build}};
+  }
+  json operator()(const StageStart& start) const { return {{"event", "start"}, {"stage", stage_name(start.stage)}}; }
+  json operator()(const StageResult& result) const { return {{"event", "result"}, {"result", to_json(result)}}; }
+  json operator()(const NewToken& token) const { return to_json(token); }
+  json operator()(const GenerationRun& run) const { return to_json(run); }
+  json operator()(const Refusal& refusal) const {
+    const Error& error = refusal.error;
+    return {{"event", "refused"}, {"blame", blame_name(error.blame)}, {"message", error.message}, {"hint", error.hint}};
+  }
+};
+
+struct RequestWriter {
+  json operator()(const Job& job) const { return {{"protocol", kProtocolVersion}, {"job", to_json(job)}}; }
+  json operator()(const GenerationJob& job) const {
+    return {{"protocol", kProtocolVersion}, {"generation", to_json(job)}};
+  }
+};
+
+Result<Event> parse_hello(JsonReader& reader) {
+  Hello hello;
+  reader.required("protocol", hello.protocol);
+  reader.required("build", hello.build);
+  VORTEX_TRY(reader.finish());
+  VORTEX_TRY(check_version(hello.protocol));
+  return Event(hello);
+}
+
+Result<Event> parse_start(JsonReader& reader) {
+  std::string name;
+  reader.required("stage", name);
+  const auto stage = stage_from_name(name);
+  if (!stage) reader.refuse("stage", "is no stage: \"" + printable(name) + "\"");
+  VORTEX_TRY(reader.finish());
+  return Event(StageStart{*stage});
+}
+
+Result<Event> parse_result(JsonReader& reader) {
+  const json* body = reader.find("result", true);
+  VORTEX_TRY(reader.finish());
+  VORTEX_ASSIGN(StageResult result, stage_result_from_json(*body));
+  return Event(std::move(result));
+}
+
+Result<Event> parse_refusal(JsonReader& reader) {
+  Refusal refusal;
+  std::string blame;
+  reader.required("blame", blame);
+  reader.required("message", refusal.error.message);
+  reader.required("hint", refusal.error.hint);
+  const auto known = blame_from_name(blame);
+  if (!known) reader.refuse("blame", "names nobody: \"" + printable(blame) + "\"");
+  VORTEX_TRY(reader.finish());
+  refusal.error = {*known, printable(refusal.error.message), printable(refusal.error.hint)};
+  return Event(std::move(refusal));
+}
+
+Result<Event> parse_token(const json& parsed) {
+  VORTEX_ASSIGN(const NewToken token, new_token_from_json(parsed));
+  return Event(token);
+}
+
+Result<Event> parse_run(const json& parsed) {
+  VORTEX_ASSIGN(const GenerationRun run, generation_run_from_json(parsed));
+  return Event(run);
+}
+
+}  // namespace
+
+std::string request_line(const Request& request) { return line_of(std::visit(RequestWriter{}, request)); }
+
+std::string event_line(const Event& event) { return line_of(std::visit(EventWriter{}, event)); }
+
+Result<Request> parse_request(std::string_view line) {
+  VORTEX_ASSIGN(const json parsed, parse_line(line));
+  JsonReader reader(parsed, "line");
+  int version = 0;
+  reader.required("protocol", version);
+  const json* generation = reader.find("generation", false);
+  const json* job = reader.find("job", generation == nullptr);
+  VORTEX_TRY(reader.finish());
+  VORTEX_TRY(check_version(version));
+  if (generation != nullptr) {
+    VORTEX_ASSIGN(GenerationJob read, generation_job_from_json(*generation));
+    return Request(std::move(read));
+  }
+  VORTEX_ASSIGN(Job read, job_from_json(*job));
+  return Request(std::move(read));
+}
+
+Result<Event> parse_event(std::string_view line) {
+  VORTEX_ASSIGN(const json parsed, parse_line(line));
+  JsonReader reader(parsed, "event");
+  std::string kind;
+  reader.required("event", kind);
+  if (kind == "hello") return parse_hello(reader);
+  if (kind == "start") return parse_start(reader);
+  if (kind == "result") return parse_result(reader);
+  if (kind == "token") return parse_token(parsed);
+  if (kind == "run") return parse_run(parsed);
+  if (kind == "refused") return parse_refusal(reader);
+  reader.refuse("event", "is unknown: \"" + printable(kind.substr(0, 80)) + "\"");
+  return reader.finish().error();
+}
+
+std::string printable(std::string_view text) {
+  // Writing JSON with replacement and reading it back repairs the UTF-8.
+  const std::string valid =
+      json::parse(json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
+  std::string clean;
+  clean.reserve(valid.size());
+  for (size_t i = 0; i < valid.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(valid[i]);
+    const bool c1_control = byte == 0xc2 && static_cast<unsigned char>(valid[i + 1]) < 0xa0;
+    if (c1_control) ++i;
+    const bool control = (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f || c1_control;
+    clean += control ? '?' : valid[i];
+  }
+  return clean;
+}
+
+}  // namespace vortex::job

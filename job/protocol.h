@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/result.h"
+#include "job/generation.h"
+#include "job/job.h"
+#include "job/stage.h"
+
+namespace vortex::job {
+
+// What the orchestrator and a worker say to each other: one JSON object a line. The worker says hello before it reads
+// anything, gets one request on its standard input, and answers on its standard output. Asked to climb, it reports that
+// a stage starts and what it came to, in climbing order. Asked to generate, it reports every new token, and behind
+// those of each run what the run came to, or why there is none. Then it exits with code 0. The orchestrator trusts none
+// of it.
+inline constexpr int kProtocolVersion = 1;
+inline constexpr size_t kMaxLineBytes = size_t{16} << 20;    // a request or an event
+inline constexpr size_t kMaxOutputBytes = size_t{64} << 20;  // all events of one climb
+inline constexpr size_t kLogTailBytes = 8192;                // kept of a worker's standard error
+
+struct Hello {
+  int protocol = kProtocolVersion;
+  std::string build;  // identifies the worker's program
+};
+struct StageStart {
+  Stage stage = Stage::kCompile;
+};
+struct Refusal {
+  Error error;  // why there is no generation
+};
+using Request = std::variant<Job, GenerationJob>;
+using Event = std::variant<Hello, StageStart, StageResult, NewToken, GenerationRun, Refusal>;
+
+// The lines, each with its newline. Text that is no UTF-8 is repaired with U+FFFD.
+std::string request_line(const Request& request);
+std::string event_line(const Event& event);
+
+// Reads a line without its newline. Errors say what is wrong; too long, too deeply nested, unknown keys, wrong types
+// and wrong versions are refused. Never crashes, whatever the bytes.
+Result<Request> parse_request(std::string_view line);
+Result<Event> parse_event(std::string_view line);
+
+// `text` made safe to print and to store: valid UTF-8 without control characters but newline and tab.
+std::string printable(std::string_view text);
+
+}  // namespace vortex::job

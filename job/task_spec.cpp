@@ -1,0 +1,242 @@
+#include "job/task_spec.h"
+
+#include <array>
+#include <set>
+
+#include "base/json_reader.h"
+#include "base/sha256.h"
+#include "base/text.h"
+
+namespace vortex::job {
+namespace {
+
+constexpr int kMaxProblems = 100'000;
+constexpr int kMaxTokens = 1 << 20;
+constexpr int kMaxParts = 1000;  // needles, hops, words asked for
+constexpr std::array<std::string_view, 4> kSynthetic = {"niah", "variable_tracking", "common_words", "frequent_words"};
+
+bool is_synthetic(std::string_view kind) {
+  return std::find(kSynthetic.begin(), kSynthetic.end(), kind) != kSynthetic.end();
+}
+
+void check_range(JsonReader& reader, const char* key, double value, double lo, double hi) {
+  if (value < lo || value > hi) reader.refuse(key, "is out of range");
+}
+
+void check_one_of(JsonReader& reader, const char* key, const std::string& value,
+                  const std::vector<std::string>& known) {
+  if (std::find(known.begin(), known.end(), value) == known.end()) {
+    reader.refuse(key, "must be one of " + join(known, ", "));
+  }
+}
+
+// Reads the object `key` with `read(JsonReader&)`, if it is there.
+template <typename Read>
+void read_object(JsonReader& reader, const char* key, Read read) {
+  const nlohmann::json* member = reader.find(key, false);
+  if (member == nullptr) return;
+  JsonReader nested(*member, reader.path() + "." + key);
+  read(nested);
+  reader.take(nested.finish());
+}
+
+void read_needles(JsonReader& reader, NeedleSpec& needles) {
+  reader.optional("haystack", needles.haystack);
+  reader.optional("key_type", needles.key_type);
+  reader.optional("value_type", needles.value_type);
+  reader.optional("keys", needles.keys);
+  reader.optional("values", needles.values);
+  reader.optional("queries", needles.queries);
+  reader.optional("sentence", needles.sentence);
+  check_one_of(reader, "haystack", needles.haystack, {"noise", "prose", "needles"});
+  check_one_of(reader, "key_type", needles.key_type, {"words", "numbers", "uuids"});
+  check_one_of(reader, "value_type", needles.value_type, {"words", "numbers", "uuids"});
+  check_range(reader, "keys", needles.keys, 1, kMaxParts);
+  check_range(reader, "values", needles.values, 1, kMaxParts);
+  check_range(reader, "queries", needles.queries, 1, needles.keys);
+  for (const char* place : {"{key}", "{value}"}) {
+    if (needles.sentence.find(place) == std::string::npos) reader.refuse("sentence", std::string("lacks ") + place);
+  }
+}
+
+void read_tracking(JsonReader& reader, TrackingSpec& tracking) {
+  reader.optional("haystack", tracking.haystack);
+  reader.optional("chains", tracking.chains);
+  reader.optional("hops", tracking.hops);
+  reader.optional("examples", tracking.examples);
+  check_one_of(reader, "haystack", tracking.haystack, {"noise", "prose"});
+  check_range(reader, "chains", tracking.chains, 1, kMaxParts);
+  check_range(reader, "hops", tracking.hops, 1, kMaxParts);
+  check_range(reader, "examples", tracking.examples, 0, 10);
+}
+
+void read_common_words(JsonReader& reader, CommonWordsSpec& words) {
+  reader.optional("common", words.common);
+  reader.optional("common_count", words.common_count);
+  reader.optional("other_count", words.other_count);
+  reader.optional("examples", words.examples);
+  reader.optional("example_others", words.example_others);
+  reader.optional("example_common_count", words.example_common_count);
+  reader.optional("example_other_count", words.example_other_count);
+  check_range(reader, "example_others", words.example_others, 1, kMaxParts);
+  check_range(reader, "example_common_count", words.example_common_count, 2, kMaxParts);
+  check_range(reader, "example_other_count", words.example_other_count, 1, words.example_common_count - 1);
+  check_range(reader, "common", words.common, 1, kMaxParts);
+  check_range(reader, "common_count", words.common_count, 2, kMaxParts);
+  check_range(reader, "other_count", words.other_count, 1, words.common_count - 1);
+  check_range(reader, "examples", words.examples, 0, 10);
+}
+
+void read_frequent_words(JsonReader& reader, FrequentWordsSpec& words) {
+  reader.optional("asked", words.asked);
+  reader.optional("alpha", words.alpha);
+  reader.optional("word_length", words.word_length);
+  check_range(reader, "asked", words.asked, 1, 100);
+  check_range(reader, "alpha", words.alpha, 1.01, 10);
+  check_range(reader, "word_length", words.word_length, 3, 32);
+}
+
+void read_questions(JsonReader& reader, TaskSpec& task) {
+  reader.required("data", task.data);
+  const nlohmann::json* array = reader.find("questions", true);
+  if (array == nullptr) return;
+  if (!array->is_array() || array->empty()) return reader.refuse("questions", "must be an array that is not empty");
+  std::set<std::string> ids;
+  for (size_t i = 0; i < array->size(); ++i) {
+    Question question;
+    JsonReader nested((*array)[i], reader.path() + ".questions[" + std::to_string(i) + "]");
+    nested.required("id", question.id);
+    nested.required("problem", question.problem);
+    nested.required("answer", question.answer);
+    if (!ids.insert(question.id).second) nested.refuse("id", "is there twice");
+    reader.take(nested.finish());
+    task.questions.push_back(std::move(question));
+  }
+}
+
+// Members of the task's own kind.
+void read_kind(JsonReader& reader, TaskSpec& task) {
+  if (task.kind == "chain") {
+    reader.optional("definitions", task.definitions);
+    reader.optional("chain", task.chain);
+    return;
+  }
+  reader.required("prompt", task.prompt);
+  reader.optional("answer_start", task.answer_start);
+  reader.optional("chat", task.chat);
+  reader.optional("thinking", task.thinking);
+  if (task.kind == "questions") return read_questions(reader, task);
+  reader.required("length", task.length);
+  reader.optional("noise", task.noise);
+  check_range(reader, "length", task.length, 1, kMaxTokens);
+  if (task.kind == "niah") read_object(reader, "needles", [&](JsonReader& in) { read_needles(in, task.needles); });
+  if (task.kind == "variable_tracking") {
+    read_object(reader, "tracking", [&](JsonReader& in) { read_tracking(in, task.tracking); });
+  }
+  if (task.kind == "common_words") {
+    read_object(reader, "common_words", [&](JsonReader& in) { read_common_words(in, task.common_words); });
+  }
+  if (task.kind == "frequent_words") {
+    read_object(reader, "frequent_words", [&](JsonReader& in) { read_frequent_words(in, task.frequent_words); });
+  }
+}
+
+nlohmann::json needles_json(const NeedleSpec& needles) {
+  return {{"haystack", needles.haystack}, {"key_type", needles.key_type}, {"value_type", needles.value_type},
+          {"keys", needles.keys},         {"values", needles.values},     {"queries", needles.queries},
+          {"sentence", needles.sentence}};
+}
+
+void write_synthetic(const TaskSpec& task, nlohmann::json& json) {
+  json["length"] = task.length;
+  if (!task.noise.empty()) json["noise"] = task.noise;
+  if (task.kind == "niah") json["needles"] = needles_json(task.needles);
+  if (task.kind == "variable_tracking") {
+    json["tracking"] = {{"haystack", task.tracking.haystack},
+                        {"chains", task.tracking.chains},
+                        {"hops", task.tracking.hops},
+                        {"examples", task.tracking.examples}};
+  }
+  if (task.kind == "common_words") {
+    json["common_words"] = {{"common", task.common_words.common},
+                            {"common_count", task.common_words.common_count},
+                            {"other_count", task.common_words.other_count},
+                            {"examples", task.common_words.examples},
+                            {"example_others", task.common_words.example_others},
+                            {"example_common_count", task.common_words.example_common_count},
+                            {"example_other_count", task.common_words.example_other_count}};
+  }
+  if (task.kind == "frequent_words") {
+    json["frequent_words"] = {{"asked", task.frequent_words.asked},
+                              {"alpha", task.frequent_words.alpha},
+                              {"word_length", task.frequent_words.word_length}};
+  }
+}
+
+}  // namespace
+
+nlohmann::json to_json(const TaskSpec& task) {
+  nlohmann::json json = {{"kind", task.kind},
+                         {"problems", task.problems},
+                         {"trials", task.trials},
+                         {"seed", task.seed},
+                         {"max_new_tokens", task.max_new_tokens},
+                         {"temperature", task.temperature},
+                         {"top_p", task.top_p},
+                         {"top_k", task.top_k}};
+  if (task.kind == "chain") {
+    json["definitions"] = task.definitions;
+    json["chain"] = task.chain;
+    return json;
+  }
+  json["prompt"] = task.prompt;
+  json["answer_start"] = task.answer_start;
+  json["chat"] = task.chat;
+  json["thinking"] = task.thinking;
+  if (is_synthetic(task.kind)) write_synthetic(task, json);
+  if (task.kind == "questions") {
+    json["data"] = task.data;
+    json["questions"] = nlohmann::json::array();
+    for (const Question& question : task.questions) {
+      json["questions"].push_back({{"id", question.id}, {"problem", question.problem}, {"answer", question.answer}});
+    }
+  }
+  return json;
+}
+
+Result<TaskSpec> task_from_json(const nlohmann::json& json, const std::string& path) {
+  TaskSpec task;
+  JsonReader reader(json, path);
+  reader.optional("kind", task.kind);
+  if (task.kind != "chain" && task.kind != "questions" && !is_synthetic(task.kind)) {
+    return candidate_error(path + ".kind: no task is called \"" + task.kind + "\"",
+                           "kinds: chain, questions, niah, variable_tracking, common_words, frequent_words");
+  }
+  read_kind(reader, task);
+  reader.optional("problems", task.problems);
+  reader.optional("trials", task.trials);
+  reader.optional("seed", task.seed);
+  reader.optional("max_new_tokens", task.max_new_tokens);
+  reader.optional("temperature", task.temperature);
+  reader.optional("top_p", task.top_p);
+  reader.optional("top_k", task.top_k);
+  check_range(reader, "problems", task.problems, 1, kMaxProblems);
+  check_range(reader, "trials", task.trials, 1, kMaxProblems);
+  check_range(reader, "max_new_tokens", task.max_new_tokens, 1, kMaxTokens);
+  check_range(reader, "temperature", task.temperature, 0.0, 100.0);
+  if (task.top_p <= 0.0 || task.top_p > 1.0) reader.refuse("top_p", "must be above 0 and at most 1");
+  if (task.top_k < 0) reader.refuse("top_k", "must not be negative");
+  VORTEX_TRY(reader.finish());
+  return task;
+}
+
+std::string task_hash(const TaskSpec& task) { return sha256_hex(to_json(task).dump()); }
+
+nlohmann::json task_summary(const TaskSpec& task) {
+  nlohmann::json json = to_json(task);
+  json.erase("questions");
+  json["hash"] = task_hash(task);
+  return json;
+}
+
+}  // namespace vortex::job

@@ -1,0 +1,72 @@
+#include "sandbox/climb_listener.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "job/protocol.h"
+
+namespace vortex::sandbox {
+namespace {
+
+constexpr double kDefaultDeadline = 600;
+
+}  // namespace
+
+ClimbListener::ClimbListener(const job::Job& job, const ExecutorOptions& options,
+                             const std::function<void(const job::StageResult&)>& on_result, double now)
+    : Listener(options, job::kMaxOutputBytes, now), on_result_(on_result) {
+  for (const job::Stage stage : job.stages) {
+    if (stage != job::Stage::kCheck && stage != job::Stage::kNovelty) stages_.push_back(stage);
+  }
+  finished_ = stages_.empty();
+}
+
+void ClimbListener::take_event(job::Event event, double now) {
+  if (const auto* start = std::get_if<job::StageStart>(&event)) return start_stage(start->stage, now);
+  if (auto* result = std::get_if<job::StageResult>(&event)) return finish_stage(std::move(*result), now);
+  fault("it answered what it was not asked");
+}
+
+void ClimbListener::start_stage(job::Stage stage, double now) {
+  if (running_ || stage != stages_[results_.size()]) {
+    return fault("it started " + std::string(job::stage_name(stage)) + " out of turn");
+  }
+  running_ = true;
+  since_ = now;
+}
+
+void ClimbListener::finish_stage(job::StageResult result, double now) {
+  const std::string name(job::stage_name(result.stage));
+  if (!running_ || result.stage != stages_[results_.size()]) return fault("it reported " + name + " out of turn");
+  if (result.evidence.empty()) return fault("its result of " + name + " has no evidence");
+  result.message = job::printable(result.message);
+  result.log_tail = log_tail();
+  running_ = false;
+  since_ = now;
+  finished_ = result.verdict != job::Verdict::kPass || results_.size() + 1 == stages_.size();
+  keep(std::move(result));
+}
+
+void ClimbListener::keep(job::StageResult result) {
+  results_.push_back(std::move(result));
+  if (on_result_) on_result_(results_.back());
+}
+
+double ClimbListener::allowance() const {
+  if (!running_) return options_.idle_seconds;
+  const auto own = options_.deadlines.find(stages_[results_.size()]);
+  return own == options_.deadlines.end() ? kDefaultDeadline : own->second;
+}
+
+void ClimbListener::leave_unfinished(Ending ending, const Exit& exit, double now) {
+  const std::string detail = ending == Ending::kDeadline ? format_number(allowance()) + " s" : protocol_fault();
+  job::StageResult result =
+      unfinished_result(stages_[results_.size()], ending, exit, options_.memory_bytes, options_.cpu_seconds, detail);
+  result.seconds = running_ ? std::max(0.0, now - since_) : 0.0;
+  result.log_tail = log_tail();
+  running_ = false;
+  finished_ = true;
+  keep(std::move(result));
+}
+
+}  // namespace vortex::sandbox

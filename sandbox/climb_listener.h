@@ -1,0 +1,41 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "job/stage.h"
+#include "sandbox/listener.h"
+
+namespace vortex::sandbox {
+
+// Follows one worker's climb.
+class ClimbListener : public Listener {
+ public:
+  ClimbListener(const job::Job& job, const ExecutorOptions& options,
+                const std::function<void(const job::StageResult&)>& on_result, double now);
+
+  // All stages have their results, or one of them ended the climb.
+  bool finished() const override { return finished_; }
+
+  // Gives the stage that was left without a result one; for a climb that is not finished.
+  void leave_unfinished(Ending ending, const Exit& exit, double now);
+
+  std::vector<job::StageResult> take_results() { return std::move(results_); }
+
+ private:
+  void take_event(job::Event event, double now) override;
+  double allowance() const override;
+  Ending silence() const override { return running_ ? Ending::kDeadline : Ending::kSilent; }
+
+  void start_stage(job::Stage stage, double now);
+  void finish_stage(job::StageResult result, double now);
+  void keep(job::StageResult result);
+
+  const std::function<void(const job::StageResult&)>& on_result_;
+  std::vector<job::Stage> stages_;  // the worker's
+  std::vector<job::StageResult> results_;
+  bool running_ = false;  // stages_[results_.size()] has started, at since_
+  bool finished_ = false;
+};
+
+}  // namespace vortex::sandbox

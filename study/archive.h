@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "evals/statistics.h"
+#include "job/stage.h"
+
+namespace vortex::study {
+
+// One policy that climbed the whole ladder, in the plane of accuracy and speed (dense attention is 1). Both objectives
+// are better when larger.
+struct Point {
+  int64_t candidate = 0;
+  std::string key;                     // identity: equal keys are one point
+  bool reference = false;              // dense attention, what all others are measured against
+  std::vector<job::Outcome> outcomes;  // on the search problems, paired over points
+  evals::Interval accuracy;
+  evals::Interval speed;  // over dense attention's
+  int rounds = 0;         // of further problems that it answered
+};
+
+// Is `a` better than `b`, as far as the data can tell?
+enum class Advantage { kBetter, kWorse, kInconclusive };
+// Both at a level of about 99.5 %, since a search makes many comparisons. Accuracy is paired by (problem, trial), with
+// the interval of the difference widened by sqrt(2); speed asks for disjoint intervals.
+Advantage compare_accuracy(const Point& a, const Point& b, uint64_t seed);
+Advantage compare_speed(const Point& a, const Point& b);
+
+// The points and their interval-aware front, built by adding points in the order of the search.
+//
+// A challenger enters the front only if it is conclusively better than each incumbent in at least one objective: copies
+// of one policy, and policies that the data cannot tell apart, give a front of one. An incumbent leaves when a new
+// member is conclusively better in one objective and, by its value, no worse in the other: the front never trades
+// accuracy away in steps too small to be seen. The reference does not leave: however many problems a policy answers as
+// well as dense attention does, they do not show that it loses nothing.
+class Archive {
+ public:
+  explicit Archive(uint64_t seed) : seed_(seed) {}
+
+  // True if the point entered the front. A key that is known already changes nothing.
+  bool add(Point point);
+
+  const std::vector<Point>& points() const { return points_; }
+  const std::vector<size_t>& front() const { return front_; }  // indices into points(), in order of entry
+  uint64_t seed() const { return seed_; }
+  bool on_front(int64_t candidate) const;
+
+ private:
+  uint64_t seed_;
+  std::vector<Point> points_;
+  std::vector<size_t> front_;
+};
+
+// For each point the share of resampled worlds (worlds.h) in which no other of the points dominates it.
+std::vector<double> nondominated_probability(const std::vector<Point>& points, uint64_t seed);
+
+}  // namespace vortex::study

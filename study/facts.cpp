@@ -1,0 +1,215 @@
+#include "study/facts.h"
+
+#include <algorithm>
+#include <cctype>
+#include <limits>
+
+#include "base/text.h"
+#include "study/arms.h"
+#include "study/notebook.h"
+#include "study/resources.h"
+#include "study/retest.h"
+#include "study/standing.h"
+
+namespace vortex::study {
+namespace {
+
+// A message's first line with its numbers left out, so that messages of one cause are alike.
+std::string cause_of(const std::string& message) {
+  std::string cause;
+  for (char c : message.substr(0, message.find('\n'))) {
+    if (std::isdigit(static_cast<unsigned char>(c)) == 0) {
+      cause += c;
+    } else if (cause.empty() || cause.back() != '#') {
+      cause += '#';
+    }
+  }
+  return cause;
+}
+
+// Not telling two accuracies apart is no evidence that they are equal: a policy keeps dense attention's accuracy only
+// if its own lies inside dense attention's interval, on the held-out problems as well where both answered them.
+bool keeps_accuracy(const FrontRow& row, const FrontRow& dense) {
+  const bool held_out = !row.confirmed || !dense.confirmed || row.confirmed->value >= dense.confirmed->lo;
+  return row.accuracy.value >= dense.accuracy.lo && held_out;
+}
+
+std::optional<Best> best_of(const LoadedRun& run, const Standing& standing, const std::vector<FrontRow>& front) {
+  const Point* dense = nullptr;
+  for (const Point& point : standing.archive().points()) {
+    if (point.reference) dense = &point;
+  }
+  const auto dense_row = std::find_if(front.begin(), front.end(), [](const FrontRow& row) { return row.is_dense(); });
+  if (dense == nullptr || dense_row == front.end()) return std::nullopt;
+  std::optional<Best> best;
+  const auto rank = [](const FrontRow& row) { return std::pair(row.confirmed.has_value(), row.speed.value); };
+  for (const Point& point : standing.front()) {
+    if (point.reference) continue;
+    if (compare_accuracy(point, *dense, run.options.seed) == Advantage::kWorse) continue;
+    for (const FrontRow& row : front) {
+      if (row.id != point.candidate || !keeps_accuracy(row, *dense_row)) continue;
+      if (best && rank(best->row) >= rank(row)) continue;
+      best =
+          Best{row, dense_row->accuracy, evals::paired_difference(point.outcomes, dense->outcomes, run.options.seed)};
+    }
+  }
+  return best;
+}
+
+void count_failure(const CandidateHistory& candidate, Facts& facts) {
+  if (candidate.stages.empty() || candidate.row.verdict == "pass" || candidate.row.state != "done") return;
+  const db::StageRow* last = nullptr;
+  for (const db::StageRow& row : candidate.stages) {
+    if (row.verdict != "pass") last = &row;
+  }
+  if (last == nullptr) return;
+  const std::string where = last->stage + " " + last->verdict + (last->blame.empty() ? "" : " (" + last->blame + ")");
+  Failure& failure = facts.failures[{where, cause_of(last->message)}];
+  if (failure.count++ == 0) failure.example = candidate.row.id;
+}
+
+void count_candidate(const LoadedRun& run, const CandidateHistory& candidate, Facts& facts) {
+  for (const db::StageRow& row : candidate.stages) {
+    const bool retest = is_retest(row.stage);
+    facts.stage_seconds[retest ? "retest" : row.stage] += row.seconds;
+    facts.retests += retest && row.verdict == "pass" ? 1 : 0;
+  }
+  if (candidate.row.origin == "dense") return;
+  ++facts.candidates;
+  const db::StageRow* novelty = last_stage(candidate, "novelty");
+  facts.evaluated += novelty != nullptr && novelty->verdict == "pass" ? 1 : 0;
+  Origin& origin = facts.origins[candidate.row.arm == "control" ? "control arm" : candidate.row.origin];
+  ++origin.proposed;
+  origin.passed += point_of(candidate, run.options.rank_speed, run.options.seed).has_value() ? 1 : 0;
+  for (const char* stage : {"check", "novelty", "compile", "validate", "recall", "gate", "race", "speed", "confirm"}) {
+    const db::StageRow* last = last_stage(candidate, stage);
+    if (last != nullptr) ++facts.funnel[stage][last->verdict];
+  }
+  count_failure(candidate, facts);
+}
+
+Status read_spend(const LoadedRun& run, Facts& facts) {
+  const db::Run& row = run.history.run;
+  VORTEX_ASSIGN(const std::vector<db::Spend> spends, run.store->spends(row.id));
+  double tokens = 0;
+  double dollars = 0;
+  for (const db::Spend& spend : spends) {
+    tokens += spend.tokens;
+    dollars += spend.dollars;
+  }
+  const Limits limits = limits_of(run.options);
+  const std::map<Resource, double> used = {{Resource::kSeconds, row.seconds_used},
+                                           {Resource::kGpuSeconds, row.gpu_seconds_used},
+                                           {Resource::kEvaluations, facts.evaluated},
+                                           {Resource::kTokens, tokens},
+                                           {Resource::kDollars, dollars}};
+  for (Resource resource : kResources) {
+    facts.spent.push_back({std::string(resource_name(resource)), used.at(resource), limits.at(resource)});
+  }
+  return ok_status();
+}
+
+Status read_events(const LoadedRun& run, Facts& facts) {
+  VORTEX_ASSIGN(const std::vector<db::Event> events, run.store->events(run.history.run.id));
+  for (const db::Event& event : events) {
+    ++facts.events[event.kind];
+    if (event.kind != "front") continue;
+    const auto detail = nlohmann::json::parse(event.detail, nullptr, false);
+    facts.found.emplace(detail.value("candidate", int64_t{0}), event.created - events.front().created);
+  }
+  return ok_status();
+}
+
+// --- what to try next
+
+void gap_theme(const Facts& facts, std::vector<std::string>& themes) {
+  const FrontRow* from = nullptr;
+  const FrontRow* to = nullptr;
+  for (size_t i = 1; i < facts.front.size(); ++i) {
+    const FrontRow& a = facts.front[i - 1];
+    const FrontRow& b = facts.front[i];
+    if (from == nullptr || b.speed.value / a.speed.value > to->speed.value / from->speed.value) {
+      from = &a;
+      to = &b;
+    }
+  }
+  if (from == nullptr || to->speed.value < 1.15 * from->speed.value) return;
+  const auto name = [](const FrontRow& row) { return row.is_dense() ? "dense" : std::to_string(row.id); };
+  themes.push_back("The widest gap of the front lies between " + name(*from) + " (" + fixed(from->speed.value, 2) +
+                   "x, accuracy " + fixed(from->accuracy.value, 2) + ") and " + name(*to) + " (" +
+                   fixed(to->speed.value, 2) + "x, " + fixed(to->accuracy.value, 2) +
+                   "): budgets between these two are untried ground.");
+}
+
+void failure_theme(const Facts& facts, std::vector<std::string>& themes) {
+  const std::pair<const std::pair<std::string, std::string>, Failure>* worst = nullptr;
+  for (const auto& failure : facts.failures) {
+    if (worst == nullptr || failure.second.count > worst->second.count) worst = &failure;
+  }
+  if (worst == nullptr || worst->second.count < 3) return;
+  themes.push_back("The most common end was \"" + worst->first.first + ": " + worst->first.second + "\", " +
+                   std::to_string(worst->second.count) + " times (e.g. candidate " +
+                   std::to_string(worst->second.example) + "): steer proposals away from it.");
+}
+
+void origin_theme(const Facts& facts, std::vector<std::string>& themes) {
+  const std::pair<const std::string, Origin>* best = nullptr;
+  const auto yield = [](const Origin& origin) { return double(origin.on_front) / origin.proposed; };
+  for (const auto& origin : facts.origins) {
+    if (origin.second.on_front == 0 || origin.second.proposed < 3) continue;
+    if (best == nullptr || yield(origin.second) > yield(best->second)) best = &origin;
+  }
+  if (best == nullptr) return;
+  themes.push_back("\"" + best->first + "\" gave the most members of the front for its proposals (" +
+                   std::to_string(best->second.on_front) + " of " + std::to_string(best->second.proposed) +
+                   "): give it more of the budget.");
+}
+
+// Points that would be on the front if their values were exact.
+void doubt_theme(const LoadedRun& run, const Standing& standing, std::vector<std::string>& themes) {
+  std::vector<std::string> close;
+  for (const Point& point : standing.archive().points()) {
+    if (standing.archive().on_front(point.candidate)) continue;
+    const std::vector<Point> front = standing.front();
+    const bool beaten = std::any_of(front.begin(), front.end(), [&](const Point& member) {
+      return member.accuracy.value >= point.accuracy.value && member.speed.value >= point.speed.value;
+    });
+    if (!beaten) close.push_back(std::to_string(point.candidate));
+  }
+  if (close.empty()) return;
+  std::string names;
+  for (size_t i = 0; i < std::min<size_t>(close.size(), 5); ++i) names += (i > 0 ? ", " : "") + close[i];
+  themes.push_back(std::to_string(close.size()) + (close.size() == 1 ? " point" : " points") + " (" + names +
+                   (close.size() > 5 ? ", ..." : "") +
+                   ") would be on the front by value, but the data cannot tell: more problems (now " +
+                   std::to_string(run.options.job.task.problems) + ") would.");
+}
+
+}  // namespace
+
+Result<Facts> facts_of(const LoadedRun& run) {
+  Facts facts;
+  const Standing standing = standing_of(run.history, run.options);
+  facts.front = front_rows(run.history, run.options);
+  facts.points = standing.archive().points();
+  facts.best = best_of(run, standing, facts.front);
+  facts.hypervolume = hypervolume_interval(standing.front(), run.options.seed);
+  for (const CandidateHistory& candidate : run.history.candidates) count_candidate(run, candidate, facts);
+  for (const FrontRow& row : facts.front) {
+    const CandidateHistory* candidate = run.history.find(row.id);
+    if (row.is_dense() || candidate == nullptr) continue;
+    ++facts.origins[candidate->row.arm == "control" ? "control arm" : row.origin].on_front;
+  }
+  facts.arms = arms_of(run.history, run.options);
+  VORTEX_TRY(read_spend(run, facts));
+  VORTEX_TRY(read_events(run, facts));
+  constexpr int64_t kAllBatches = std::numeric_limits<int64_t>::max();
+  VORTEX_ASSIGN(facts.notebook, notebook_json(*run.store, run.history, kAllBatches));
+  gap_theme(facts, facts.themes);
+  doubt_theme(run, standing, facts.themes);
+  origin_theme(facts, facts.themes);
+  failure_theme(facts, facts.themes);
+  return facts;
+}
+
+}  // namespace vortex::study

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "study/front.h"
+#include "study/hypervolume.h"
+#include "study/loaded_run.h"
+
+namespace vortex::study {
+
+// The fastest member of the front whose accuracy lies inside dense attention's interval or above. One that held-out
+// problems confirmed comes before one that was not asked.
+struct Best {
+  FrontRow row;
+  evals::Interval dense_accuracy;
+  evals::Interval accuracy_difference;  // paired with dense attention, on the search problems
+};
+
+struct Failure {
+  int count = 0;
+  int64_t example = 0;
+};
+
+struct Origin {
+  int proposed = 0;
+  int passed = 0;
+  int on_front = 0;
+};
+
+struct Spent {
+  std::string what;  // a resource of agent/session/budget.h
+  double used = 0;
+  double limit = 0;  // 0: none
+};
+
+// What a search came to, read from its rows. Counts leave dense attention out, times do not.
+struct Facts {
+  std::vector<FrontRow> front;
+  std::vector<Point> points;  // everything that passed
+  std::optional<Best> best;
+  evals::Interval hypervolume;                                      // of the front
+  std::optional<ArmComparison> arms;                                // where there is a control arm
+  std::map<std::string, std::map<std::string, int>> funnel;         // stage -> verdict -> candidates
+  std::map<std::pair<std::string, std::string>, Failure> failures;  // (stage and verdict, cause)
+  std::map<std::string, Origin> origins;
+  std::map<std::string, double> stage_seconds;  // over all attempts
+  std::map<int64_t, double> found;              // members of the front: seconds since the start when they were known
+  std::vector<Spent> spent;
+  std::map<std::string, int> events;  // kind -> how many
+  nlohmann::json notebook;            // study/notebook.h
+  std::vector<std::string> themes;    // what to try next, and why
+  int candidates = 0;
+  int evaluated = 0;  // those that reached a worker
+  int retests = 0;    // rounds of further problems
+};
+
+Result<Facts> facts_of(const LoadedRun& run);
+
+}  // namespace vortex::study

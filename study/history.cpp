@@ -1,0 +1,130 @@
+#include "study/history.h"
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "study/retest.h"
+
+namespace vortex::study {
+const CandidateHistory* History::find(int64_t candidate) const {
+  for (const CandidateHistory& entry : candidates) {
+    if (entry.row.id == candidate) return &entry;
+  }
+  return nullptr;
+}
+
+Result<History> read_history(db::Store& store, const db::Run& run) {
+  History history;
+  history.run = run;
+  VORTEX_ASSIGN(const std::vector<db::Candidate> rows, store.candidates(run.id));
+  VORTEX_ASSIGN(std::vector<db::StageRow> stages, store.stages_of_run(run.id));
+  VORTEX_ASSIGN(std::vector<db::OutcomeRow> outcomes, store.outcomes_of_run(run.id));
+  VORTEX_ASSIGN(std::vector<db::LineageEdge> edges, store.lineage(run.id));
+  std::map<int64_t, size_t> place;
+  for (const db::Candidate& row : rows) {
+    place[row.id] = history.candidates.size();
+    history.candidates.push_back({row, {}, {}, {}});
+  }
+  for (db::StageRow& stage : stages) {
+    history.candidates[place.at(stage.candidate)].stages.push_back(std::move(stage));
+  }
+  for (db::OutcomeRow& outcome : outcomes) {
+    history.candidates[place.at(outcome.candidate)].outcomes.push_back(std::move(outcome));
+  }
+  for (db::LineageEdge& edge : edges) history.candidates[place.at(edge.child)].parents.push_back(std::move(edge));
+  return history;
+}
+
+Result<CandidateHistory> read_candidate(db::Store& store, int64_t candidate) {
+  CandidateHistory history;
+  VORTEX_ASSIGN(const std::optional<db::Candidate> row, store.find_candidate(candidate));
+  if (!row) return candidate_error("there is no candidate " + std::to_string(candidate));
+  history.row = *row;
+  VORTEX_ASSIGN(history.stages, store.stages(candidate));
+  for (const db::StageRow& stage : history.stages) {
+    VORTEX_ASSIGN(const std::vector<db::OutcomeRow> rows, store.outcomes(candidate, stage.attempt, stage.stage));
+    history.outcomes.insert(history.outcomes.end(), rows.begin(), rows.end());
+  }
+  return history;
+}
+
+const db::StageRow* last_stage(const CandidateHistory& candidate, std::string_view stage) {
+  const db::StageRow* last = nullptr;
+  for (const db::StageRow& row : candidate.stages) {
+    if (row.stage == stage && (last == nullptr || row.attempt >= last->attempt)) last = &row;
+  }
+  return last;
+}
+
+std::vector<db::StageRow> last_climb(const CandidateHistory& candidate) {
+  const auto is_ours = [](const db::StageRow& row) { return row.stage == "check" || row.stage == "novelty"; };
+  int64_t attempt = 0;
+  for (const db::StageRow& row : candidate.stages) {
+    const bool aside = is_retest(row.stage) || (row.stage == "confirm" && row.attempt > attempt);
+    if (!aside && !is_ours(row)) attempt = std::max(attempt, row.attempt);
+  }
+  std::vector<db::StageRow> climb;
+  for (const db::StageRow& row : candidate.stages) {
+    if (is_ours(row) || row.attempt == attempt) climb.push_back(row);
+  }
+  return climb;
+}
+
+CandidateHistory as_of(CandidateHistory candidate, int rounds, bool confirmed) {
+  const std::vector<db::StageRow> climb = last_climb(candidate);
+  const auto is_later = [&](const db::StageRow& row) {
+    if (is_retest(row.stage)) return retest_round(row.stage) > rounds;
+    const bool climbed = std::any_of(climb.begin(), climb.end(), [&](const db::StageRow& c) { return c.id == row.id; });
+    return row.stage == "confirm" && !confirmed && !climbed;
+  };
+  std::erase_if(candidate.stages, is_later);
+  if (candidate.row.state == "done" && !confirmed && !climb.empty()) candidate.row.verdict = climb.back().verdict;
+  return candidate;
+}
+
+std::vector<job::Outcome> outcomes_of(const CandidateHistory& candidate, const db::StageRow& stage) {
+  std::vector<job::Outcome> outcomes;
+  for (const db::OutcomeRow& row : candidate.outcomes) {
+    if (row.attempt != stage.attempt || row.stage != stage.stage) continue;
+    outcomes.push_back({row.problem, static_cast<int>(row.trial), row.correct, static_cast<int>(row.tokens),
+                        row.extracted, row.rule, row.tokens_hash});
+  }
+  return outcomes;
+}
+
+job::Metric metric_of(const db::StageRow& stage, std::string_view name) {
+  const auto json = nlohmann::json::parse(stage.metrics, nullptr, false);
+  const auto metrics = job::metrics_from_json(json);
+  const job::Metric* metric = metrics.ok() ? job::find_metric(*metrics, name) : nullptr;
+  return metric == nullptr ? job::Metric{} : *metric;
+}
+
+db::StageRow to_row(const job::StageResult& result, int64_t candidate, int64_t attempt) {
+  db::StageRow row;
+  row.candidate = candidate;
+  row.attempt = attempt;
+  row.stage = job::stage_name(result.stage);
+  row.verdict = job::verdict_name(result.verdict);
+  if (result.blame) row.blame = blame_name(*result.blame);
+  row.message = result.message;
+  nlohmann::json metrics = nlohmann::json::array();
+  for (const job::Metric& metric : result.metrics) metrics.push_back(job::to_json(metric));
+  // Worker logs may hold any bytes; the database keeps text.
+  row.metrics = metrics.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  row.evidence = result.evidence.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  row.log_tail = result.log_tail;
+  row.seconds = result.seconds;
+  return row;
+}
+
+std::vector<db::OutcomeRow> to_rows(const std::vector<job::Outcome>& outcomes, const db::StageRow& stage) {
+  std::vector<db::OutcomeRow> rows;
+  for (const job::Outcome& outcome : outcomes) {
+    rows.push_back({stage.candidate, stage.attempt, stage.stage, outcome.problem, outcome.trial, outcome.correct,
+                    outcome.tokens, outcome.extracted, outcome.rule, outcome.tokens_hash});
+  }
+  return rows;
+}
+
+}  // namespace vortex::study

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "db/store.h"
+#include "job/stage.h"
+
+namespace vortex::study {
+
+// What the store knows of one candidate. Everything the search decides is decided from these rows alone.
+struct CandidateHistory {
+  db::Candidate row;
+  std::vector<db::LineageEdge> parents;
+  std::vector<db::StageRow> stages;  // of all attempts, oldest first
+  std::vector<db::OutcomeRow> outcomes;
+};
+
+struct History {
+  db::Run run;
+  std::vector<CandidateHistory> candidates;  // in (batch, slot, draw) order
+  const CandidateHistory* find(int64_t candidate) const;
+};
+
+Result<History> read_history(db::Store& store, const db::Run& run);
+// One candidate's rows without its parents: cheap enough for after every candidate.
+Result<CandidateHistory> read_candidate(db::Store& store, int64_t candidate);
+
+// The latest row of a stage; null when it never got there.
+const db::StageRow* last_stage(const CandidateHistory& candidate, std::string_view stage);
+// The check and novelty rows and those of the last worker that climbed (one that only confirmed or retested is not
+// meant), oldest first.
+std::vector<db::StageRow> last_climb(const CandidateHistory& candidate);
+// The candidate as it was when it had climbed and answered `rounds` retests, and, if `confirmed`, the confirm stage: a
+// search that is resumed decides again what it decided then, and must not see what came later.
+CandidateHistory as_of(CandidateHistory candidate, int rounds, bool confirmed);
+// The outcomes that belong to a stage row.
+std::vector<job::Outcome> outcomes_of(const CandidateHistory& candidate, const db::StageRow& stage);
+// A metric of a stage row; all zero when it has none of this name.
+job::Metric metric_of(const db::StageRow& stage, std::string_view name);
+
+db::StageRow to_row(const job::StageResult& result, int64_t candidate, int64_t attempt);
+std::vector<db::OutcomeRow> to_rows(const std::vector<job::Outcome>& outcomes, const db::StageRow& stage);
+
+}  // namespace vortex::study

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "db/store.h"
+#include "study/history.h"
+#include "study/options.h"
+
+namespace vortex::study {
+
+// The run that a user means: by name or id, the newest when the text is empty.
+Result<db::Run> find_run(db::Store& store, const std::string& name);
+// A candidate that a user named by its number.
+Result<db::Candidate> find_candidate(db::Store& store, int64_t id);
+
+// A search as the workspace holds it, for reading.
+struct LoadedRun {
+  std::unique_ptr<db::Store> store;
+  History history;
+  SearchOptions options;
+};
+
+// The search that a user names, the newest when the name is empty.
+Result<LoadedRun> load_run(const std::string& workspace, const std::string& name);
+// The search that a candidate belongs to.
+Result<LoadedRun> load_run_of(const std::string& workspace, int64_t candidate);
+
+// What a search was started with.
+Result<SearchOptions> options_of(const db::Run& run);
+
+// A candidate's files; both are empty for dense attention, which has none.
+struct CandidateFiles {
+  std::string module_text;
+  std::string config_text;
+};
+Result<CandidateFiles> files_of(db::Store& store, const db::Candidate& candidate);
+
+}  // namespace vortex::study

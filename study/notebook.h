@@ -1,0 +1,45 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "db/store.h"
+#include "evals/statistics.h"
+#include "study/history.h"
+#include "study/options.h"
+
+namespace vortex::study {
+
+// What a hypothesis says will be seen once its candidate is evaluated: the difference of a metric between the candidate
+// and another one (dense attention where none is named).
+struct Prediction {
+  std::string metric;     // accuracy (share of problems), speed (over dense attention's), mass_recall
+  std::string direction;  // higher, lower, same
+  double by = 0;          // higher, lower: by more than this; same: within this, above 0
+  int64_t against = 0;    // candidate; 0: dense attention
+};
+
+nlohmann::json to_json(const Prediction& prediction);
+// Strict about names and types, the candidate's fault.
+Result<Prediction> prediction_from_json(const nlohmann::json& json);
+
+// What the data say of a prediction. `effect` is the measured difference with its 95 % interval: confirmed when all of
+// it lies where the prediction says, refuted when none of it does, else inconclusive.
+std::string judge(const Prediction& prediction, const evals::Interval& effect);
+
+// The measured difference; nothing when either side was never measured. Accuracy is paired by problem.
+std::optional<evals::Interval> measured_effect(const Prediction& prediction, const CandidateHistory& candidate,
+                                               const CandidateHistory& other, RankSpeed rank, uint64_t seed);
+
+// Writes the verdicts of all open hypotheses whose candidates have theirs, in batches up to `batch`.
+Status settle_hypotheses(db::Store& store, const History& history, const SearchOptions& options, int64_t batch);
+
+// The notebook as Markdown for a prompt, in about `tokens` tokens: verdicts first, newest first; what does not fit is
+// counted. Notes of batches after `batch` are left out.
+Result<std::string> notebook_markdown(db::Store& store, const History& history, int64_t batch, int64_t tokens);
+// The same as JSON, all of it: [{"kind", "text", "prediction", "candidate", "verdict", "effect", "reason"}].
+Result<nlohmann::json> notebook_json(db::Store& store, const History& history, int64_t batch);
+
+}  // namespace vortex::study

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "study/archive.h"
+
+namespace vortex::study {
+
+// A point that is to answer the problems of a further round.
+struct Retest {
+  int64_t candidate = 0;
+  int round = 0;  // from 1; a candidate answers its rounds in order
+};
+
+struct RaceRules {
+  int max_rounds = 3;  // rounds of retests a point; 0: none
+  // Differences in accuracy below this are not worth a further evaluation.
+  double indifference = 0.02;
+  // A point is believed to be as good as its value plus this share of the way to the upper end of its interval: 1 tests
+  // whatever the data do not exclude, 0 only what looks better already.
+  double optimism = 0.25;
+};
+
+// Racing: which points should answer more problems, because the front would change if the data were clearer. That is a
+// point outside whose accuracy may be above that of every member that keeps it out, together with those members; and
+// two members of which the slower, unless it is the reference, may owe its place to luck. Both sides of a comparison
+// answer the same rounds, so that it stays paired. Nothing when everything is clear, or the rounds are used up. In
+// order of candidates, deterministic.
+std::vector<Retest> retests(const Archive& archive, const RaceRules& rules);
+
+}  // namespace vortex::study
