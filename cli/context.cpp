@@ -104,9 +104,8 @@ Result<sandbox::ExecutorOptions> executor_options(const Context& context, double
   VORTEX_ASSIGN(options.worker_path, find_worker(context));
   options.scratch_root = (std::filesystem::path(context.workspace) / "scratch").string();
   options.memory_bytes = memory_bytes;
-  for (job::Stage stage : {job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRecall, job::Stage::kGate,
-                           job::Stage::kRace, job::Stage::kSpeed, job::Stage::kConfirm}) {
-    options.deadlines[stage] = stage_seconds;
+  for (const job::StageInfo& info : job::kLadder) {
+    if (info.in_worker) options.deadlines[info.stage] = stage_seconds;
   }
   return options;
 }

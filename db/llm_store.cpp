@@ -1,6 +1,6 @@
 // What language models were asked and answered, and the notebook.
-#include <chrono>
 
+#include "base/clock.h"
 #include "db/sqlite_store.h"
 
 namespace vortex::db {
@@ -9,8 +9,6 @@ namespace {
 constexpr const char* kCallColumns =
     "id, run, batch, slot, draw, attempt, purpose, model, prompt_object, reply_object, state, finish, message, "
     "input_tokens, output_tokens, dollars, seconds, created";
-
-double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 LlmCall read_call(Statement& row) {
   return {row.integer(0), row.integer(1),  row.integer(2),  row.integer(3), row.integer(4), row.integer(5),
@@ -29,7 +27,7 @@ Result<int64_t> SqliteStore::add_llm_call(const LlmCall& call) {
   insert.bind(call.run).bind(call.batch).bind(call.slot).bind(call.draw).bind(call.attempt).bind(call.purpose);
   insert.bind(call.model).bind(call.prompt_object).bind(call.reply_object).bind(call.state).bind(call.finish);
   insert.bind(call.message).bind(call.input_tokens).bind(call.output_tokens).bind(call.dollars).bind(call.seconds);
-  VORTEX_TRY(insert.bind(call.created > 0 ? call.created : now()).run());
+  VORTEX_TRY(insert.bind(call.created > 0 ? call.created : wall_seconds()).run());
   return connection_.last_insert_id();
 }
 
@@ -54,7 +52,7 @@ Status SqliteStore::add_note(const Note& note) {
                    "INSERT INTO note (run, batch, slot, draw, kind, text, prediction, created) "
                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
   insert.bind(note.run).bind(note.batch).bind(note.slot).bind(note.draw).bind(note.kind).bind(note.text);
-  return insert.bind(note.prediction).bind(note.created > 0 ? note.created : now()).run();
+  return insert.bind(note.prediction).bind(note.created > 0 ? note.created : wall_seconds()).run();
 }
 
 Result<std::vector<Note>> SqliteStore::notes(int64_t run) {
@@ -74,7 +72,7 @@ Status SqliteStore::add_verdict(const NoteVerdict& verdict) {
                    "INSERT INTO verdict (note, verdict, value, lo, hi, reason, created) VALUES (?, ?, ?, ?, ?, ?, ?) "
                    "ON CONFLICT (note) DO NOTHING");
   insert.bind(verdict.note).bind(verdict.verdict).bind(verdict.value).bind(verdict.lo).bind(verdict.hi);
-  return insert.bind(verdict.reason).bind(verdict.created > 0 ? verdict.created : now()).run();
+  return insert.bind(verdict.reason).bind(verdict.created > 0 ? verdict.created : wall_seconds()).run();
 }
 
 Result<std::vector<NoteVerdict>> SqliteStore::verdicts(int64_t run) {

@@ -1,8 +1,8 @@
 #include "db/store.h"
 
-#include <chrono>
 #include <system_error>
 
+#include "base/clock.h"
 #include "base/files.h"
 #include "base/sha256.h"
 #include "db/migrations.h"
@@ -19,8 +19,6 @@ constexpr const char* kStageColumns =
     "stage.id, candidate, attempt, stage, stage.verdict, blame, message, metrics, evidence, log_tail, seconds, created";
 constexpr const char* kOutcomeColumns =
     "candidate, attempt, stage, problem, trial, correct, tokens, extracted, rule, tokens_hash";
-
-double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 Run read_run(Statement& row) {
   return {row.integer(0), row.text(1), row.text(2), row.text(3), row.real(4), row.real(5), row.real(6), row.real(7)};
@@ -111,7 +109,7 @@ Result<int64_t> SqliteStore::add_run(const Run& run) {
 Status SqliteStore::set_run_state(int64_t run, const std::string& state) {
   const std::lock_guard guard(mutex_);
   Statement update(connection_, "UPDATE run SET state = ?, ended = ? WHERE id = ?");
-  update.bind(state).bind(state == "running" ? 0.0 : now()).bind(run);
+  update.bind(state).bind(state == "running" ? 0.0 : wall_seconds()).bind(run);
   return durably(connection_, update);
 }
 
@@ -209,7 +207,7 @@ Status SqliteStore::add_stage(const StageRow& row, const std::vector<OutcomeRow>
       "seconds, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   insert.bind(row.candidate).bind(row.attempt).bind(row.stage).bind(row.verdict).bind(row.blame).bind(row.message);
   insert.bind(row.metrics).bind(row.evidence).bind(row.log_tail).bind(row.seconds);
-  insert.bind(row.created > 0 ? row.created : now());
+  insert.bind(row.created > 0 ? row.created : wall_seconds());
   VORTEX_TRY(insert.run());
   for (const OutcomeRow& outcome : outcomes) VORTEX_TRY(insert_outcome(connection_, outcome));
   return transaction.commit();
@@ -249,7 +247,7 @@ Result<std::vector<OutcomeRow>> SqliteStore::outcomes_of_run(int64_t run) {
 Status SqliteStore::add_event(int64_t run, const std::string& kind, const std::string& detail_json) {
   const std::lock_guard guard(mutex_);
   Statement insert(connection_, "INSERT INTO event (run, created, kind, detail) VALUES (?, ?, ?, ?)");
-  return insert.bind(run).bind(now()).bind(kind).bind(detail_json).run();
+  return insert.bind(run).bind(wall_seconds()).bind(kind).bind(detail_json).run();
 }
 
 Result<std::vector<Event>> SqliteStore::events(int64_t run) {
@@ -263,7 +261,10 @@ Result<std::vector<Event>> SqliteStore::events(int64_t run) {
 Result<int64_t> SqliteStore::add_spend(const Spend& spend) {
   const std::lock_guard guard(mutex_);
   Statement insert(connection_, "INSERT INTO spend (run, created, tokens, dollars, settled) VALUES (?, ?, ?, ?, ?)");
-  insert.bind(spend.run).bind(spend.created > 0 ? spend.created : now()).bind(spend.tokens).bind(spend.dollars);
+  insert.bind(spend.run)
+      .bind(spend.created > 0 ? spend.created : wall_seconds())
+      .bind(spend.tokens)
+      .bind(spend.dollars);
   insert.bind(int64_t{spend.settled});
   VORTEX_TRY(durably(connection_, insert));
   return connection_.last_insert_id();

@@ -9,38 +9,13 @@
 namespace vortex::job {
 namespace {
 
-constexpr std::array<std::pair<Stage, std::string_view>, 9> kStages = {{
-    {Stage::kCheck, "check"},
-    {Stage::kNovelty, "novelty"},
-    {Stage::kCompile, "compile"},
-    {Stage::kValidate, "validate"},
-    {Stage::kRecall, "recall"},
-    {Stage::kGate, "gate"},
-    {Stage::kRace, "race"},
-    {Stage::kSpeed, "speed"},
-    {Stage::kConfirm, "confirm"},
-}};
-
-constexpr std::array<std::pair<Verdict, std::string_view>, 5> kVerdicts = {{
-    {Verdict::kPass, "pass"},
-    {Verdict::kFail, "fail"},
-    {Verdict::kPruned, "pruned"},
-    {Verdict::kTimeout, "timeout"},
-    {Verdict::kError, "error"},
-}};
-
-template <typename Table, typename Key>
-std::string_view name_in(const Table& table, Key key) {
-  const auto row = std::find_if(table.begin(), table.end(), [&](const auto& entry) { return entry.first == key; });
-  return row == table.end() ? std::string_view("?") : row->second;
+constexpr bool in_order() {
+  for (size_t i = 0; i < kLadder.size(); ++i) {
+    if (kLadder[i].stage != static_cast<Stage>(i)) return false;
+  }
+  return true;
 }
-
-template <typename Key, size_t N>
-std::optional<Key> key_in(const std::array<std::pair<Key, std::string_view>, N>& table, std::string_view name) {
-  const auto row = std::find_if(table.begin(), table.end(), [&](const auto& entry) { return entry.second == name; });
-  if (row == table.end()) return std::nullopt;
-  return row->first;
-}
+static_assert(in_order(), "kLadder lists the stages in the order of the enum: stage_info looks them up by it");
 
 Result<Metric> metric_from_json(const nlohmann::json& json, const std::string& path) {
   Metric metric;
@@ -94,10 +69,47 @@ void read_names(JsonReader& reader, StageResult& result) {
 
 }  // namespace
 
-std::string_view stage_name(Stage stage) { return name_in(kStages, stage); }
-std::optional<Stage> stage_from_name(std::string_view name) { return key_in(kStages, name); }
-std::string_view verdict_name(Verdict verdict) { return name_in(kVerdicts, verdict); }
-std::optional<Verdict> verdict_from_name(std::string_view name) { return key_in(kVerdicts, name); }
+const StageInfo& stage_info(Stage stage) { return kLadder[static_cast<size_t>(stage)]; }
+
+std::vector<Stage> default_climb() {
+  std::vector<Stage> stages;
+  for (const StageInfo& info : kLadder) {
+    if (info.in_worker && info.by_default) stages.push_back(info.stage);
+  }
+  return stages;
+}
+
+std::string_view stage_name(Stage stage) { return stage_info(stage).name; }
+
+std::optional<Stage> stage_from_name(std::string_view name) {
+  for (const StageInfo& info : kLadder) {
+    if (info.name == name) return info.stage;
+  }
+  return std::nullopt;
+}
+
+std::string_view verdict_name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kPass:
+      return "pass";
+    case Verdict::kFail:
+      return "fail";
+    case Verdict::kPruned:
+      return "pruned";
+    case Verdict::kTimeout:
+      return "timeout";
+    case Verdict::kError:
+      return "error";
+  }
+  return "?";
+}
+
+std::optional<Verdict> verdict_from_name(std::string_view name) {
+  for (Verdict verdict : kVerdicts) {
+    if (verdict_name(verdict) == name) return verdict;
+  }
+  return std::nullopt;
+}
 
 nlohmann::json to_json(const Metric& metric) {
   return {{"name", metric.name}, {"value", metric.value}, {"lo", metric.lo}, {"hi", metric.hi}, {"unit", metric.unit}};

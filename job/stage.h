@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -11,12 +12,39 @@
 
 namespace vortex::job {
 
-// The stages of the ladder, in climbing order. check and novelty run in the orchestrator, the others in a worker.
 enum class Stage { kCheck, kNovelty, kCompile, kValidate, kRecall, kGate, kRace, kSpeed, kConfirm };
+
+// The ladder: its stages in climbing order, with all that is known of them outside the worker. What a stage does there
+// stands beside it in evals/ladder/climb.cpp.
+struct StageInfo {
+  Stage stage;
+  std::string_view name;
+  bool in_worker;           // else it is the orchestrator's, at the moment of the proposal
+  bool by_default;          // climbed unless the job says otherwise
+  double deadline_seconds;  // where nobody sets another; 0: none, it is no worker's
+};
+inline constexpr double kStageDeadline = 600;
+inline constexpr std::array<StageInfo, 9> kLadder = {{
+    {Stage::kCheck, "check", false, true, 0},
+    {Stage::kNovelty, "novelty", false, true, 0},
+    {Stage::kCompile, "compile", true, true, kStageDeadline},
+    {Stage::kValidate, "validate", true, true, kStageDeadline},
+    {Stage::kRecall, "recall", true, true, kStageDeadline},
+    {Stage::kGate, "gate", true, false, kStageDeadline},
+    {Stage::kRace, "race", true, true, kStageDeadline},
+    {Stage::kSpeed, "speed", true, true, kStageDeadline},
+    {Stage::kConfirm, "confirm", true, false, kStageDeadline},
+}};
+const StageInfo& stage_info(Stage stage);
+// The worker's stages that a job climbs unless it says otherwise.
+std::vector<Stage> default_climb();
+
 std::string_view stage_name(Stage stage);
 std::optional<Stage> stage_from_name(std::string_view name);
 
 enum class Verdict { kPass, kFail, kPruned, kTimeout, kError };
+inline constexpr std::array kVerdicts = {Verdict::kPass, Verdict::kFail, Verdict::kPruned, Verdict::kTimeout,
+                                         Verdict::kError};
 std::string_view verdict_name(Verdict verdict);
 std::optional<Verdict> verdict_from_name(std::string_view name);
 

@@ -1,5 +1,6 @@
 #include "job/task_spec.h"
 
+#include <algorithm>
 #include <array>
 #include <set>
 
@@ -13,11 +14,6 @@ namespace {
 constexpr int kMaxProblems = 100'000;
 constexpr int kMaxTokens = 1 << 20;
 constexpr int kMaxParts = 1000;  // needles, hops, words asked for
-constexpr std::array<std::string_view, 4> kSynthetic = {"niah", "variable_tracking", "common_words", "frequent_words"};
-
-bool is_synthetic(std::string_view kind) {
-  return std::find(kSynthetic.begin(), kSynthetic.end(), kind) != kSynthetic.end();
-}
 
 void check_range(JsonReader& reader, const char* key, double value, double lo, double hi) {
   if (value < lo || value > hi) reader.refuse(key, "is out of range");
@@ -114,6 +110,68 @@ void read_questions(JsonReader& reader, TaskSpec& task) {
   }
 }
 
+nlohmann::json needles_json(const TaskSpec& task) {
+  const NeedleSpec& needles = task.needles;
+  return {{"haystack", needles.haystack}, {"key_type", needles.key_type}, {"value_type", needles.value_type},
+          {"keys", needles.keys},         {"values", needles.values},     {"queries", needles.queries},
+          {"sentence", needles.sentence}};
+}
+
+nlohmann::json tracking_json(const TaskSpec& task) {
+  const TrackingSpec& tracking = task.tracking;
+  return {{"haystack", tracking.haystack},
+          {"chains", tracking.chains},
+          {"hops", tracking.hops},
+          {"examples", tracking.examples}};
+}
+
+nlohmann::json common_words_json(const TaskSpec& task) {
+  const CommonWordsSpec& words = task.common_words;
+  return {{"common", words.common},
+          {"common_count", words.common_count},
+          {"other_count", words.other_count},
+          {"examples", words.examples},
+          {"example_others", words.example_others},
+          {"example_common_count", words.example_common_count},
+          {"example_other_count", words.example_other_count}};
+}
+
+nlohmann::json frequent_words_json(const TaskSpec& task) {
+  const FrequentWordsSpec& words = task.frequent_words;
+  return {{"asked", words.asked}, {"alpha", words.alpha}, {"word_length", words.word_length}};
+}
+
+// A kind of task that makes its own problems, to a length: the member that holds what is its own, and how that reads.
+struct SyntheticKind {
+  std::string_view kind;
+  const char* member;
+  void (*read)(JsonReader& reader, TaskSpec& task);
+  nlohmann::json (*write)(const TaskSpec& task);
+};
+constexpr std::array kSynthetic = {
+    SyntheticKind{"niah", "needles", [](JsonReader& in, TaskSpec& task) { read_needles(in, task.needles); },
+                  needles_json},
+    SyntheticKind{"variable_tracking", "tracking",
+                  [](JsonReader& in, TaskSpec& task) { read_tracking(in, task.tracking); }, tracking_json},
+    SyntheticKind{"common_words", "common_words",
+                  [](JsonReader& in, TaskSpec& task) { read_common_words(in, task.common_words); }, common_words_json},
+    SyntheticKind{"frequent_words", "frequent_words",
+                  [](JsonReader& in, TaskSpec& task) { read_frequent_words(in, task.frequent_words); },
+                  frequent_words_json},
+};
+
+const SyntheticKind* synthetic_kind(std::string_view kind) {
+  const auto row = std::find_if(kSynthetic.begin(), kSynthetic.end(),
+                                [&](const SyntheticKind& candidate) { return candidate.kind == kind; });
+  return row == kSynthetic.end() ? nullptr : row;
+}
+
+std::string known_kinds() {
+  std::string known = "chain, questions";
+  for (const SyntheticKind& synthetic : kSynthetic) known += ", " + std::string(synthetic.kind);
+  return known;
+}
+
 // Members of the task's own kind.
 void read_kind(JsonReader& reader, TaskSpec& task) {
   if (task.kind == "chain") {
@@ -129,48 +187,14 @@ void read_kind(JsonReader& reader, TaskSpec& task) {
   reader.required("length", task.length);
   reader.optional("noise", task.noise);
   check_range(reader, "length", task.length, 1, kMaxTokens);
-  if (task.kind == "niah") read_object(reader, "needles", [&](JsonReader& in) { read_needles(in, task.needles); });
-  if (task.kind == "variable_tracking") {
-    read_object(reader, "tracking", [&](JsonReader& in) { read_tracking(in, task.tracking); });
-  }
-  if (task.kind == "common_words") {
-    read_object(reader, "common_words", [&](JsonReader& in) { read_common_words(in, task.common_words); });
-  }
-  if (task.kind == "frequent_words") {
-    read_object(reader, "frequent_words", [&](JsonReader& in) { read_frequent_words(in, task.frequent_words); });
-  }
+  const SyntheticKind& synthetic = *synthetic_kind(task.kind);
+  read_object(reader, synthetic.member, [&](JsonReader& in) { synthetic.read(in, task); });
 }
 
-nlohmann::json needles_json(const NeedleSpec& needles) {
-  return {{"haystack", needles.haystack}, {"key_type", needles.key_type}, {"value_type", needles.value_type},
-          {"keys", needles.keys},         {"values", needles.values},     {"queries", needles.queries},
-          {"sentence", needles.sentence}};
-}
-
-void write_synthetic(const TaskSpec& task, nlohmann::json& json) {
+void write_synthetic(const SyntheticKind& synthetic, const TaskSpec& task, nlohmann::json& json) {
   json["length"] = task.length;
   if (!task.noise.empty()) json["noise"] = task.noise;
-  if (task.kind == "niah") json["needles"] = needles_json(task.needles);
-  if (task.kind == "variable_tracking") {
-    json["tracking"] = {{"haystack", task.tracking.haystack},
-                        {"chains", task.tracking.chains},
-                        {"hops", task.tracking.hops},
-                        {"examples", task.tracking.examples}};
-  }
-  if (task.kind == "common_words") {
-    json["common_words"] = {{"common", task.common_words.common},
-                            {"common_count", task.common_words.common_count},
-                            {"other_count", task.common_words.other_count},
-                            {"examples", task.common_words.examples},
-                            {"example_others", task.common_words.example_others},
-                            {"example_common_count", task.common_words.example_common_count},
-                            {"example_other_count", task.common_words.example_other_count}};
-  }
-  if (task.kind == "frequent_words") {
-    json["frequent_words"] = {{"asked", task.frequent_words.asked},
-                              {"alpha", task.frequent_words.alpha},
-                              {"word_length", task.frequent_words.word_length}};
-  }
+  json[synthetic.member] = synthetic.write(task);
 }
 
 }  // namespace
@@ -193,7 +217,7 @@ nlohmann::json to_json(const TaskSpec& task) {
   json["answer_start"] = task.answer_start;
   json["chat"] = task.chat;
   json["thinking"] = task.thinking;
-  if (is_synthetic(task.kind)) write_synthetic(task, json);
+  if (const SyntheticKind* synthetic = synthetic_kind(task.kind)) write_synthetic(*synthetic, task, json);
   if (task.kind == "questions") {
     json["data"] = task.data;
     json["questions"] = nlohmann::json::array();
@@ -208,9 +232,8 @@ Result<TaskSpec> task_from_json(const nlohmann::json& json, const std::string& p
   TaskSpec task;
   JsonReader reader(json, path);
   reader.optional("kind", task.kind);
-  if (task.kind != "chain" && task.kind != "questions" && !is_synthetic(task.kind)) {
-    return candidate_error(path + ".kind: no task is called \"" + task.kind + "\"",
-                           "kinds: chain, questions, niah, variable_tracking, common_words, frequent_words");
+  if (task.kind != "chain" && task.kind != "questions" && synthetic_kind(task.kind) == nullptr) {
+    return candidate_error(path + ".kind: no task is called \"" + task.kind + "\"", "kinds: " + known_kinds());
   }
   read_kind(reader, task);
   reader.optional("problems", task.problems);

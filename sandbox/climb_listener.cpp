@@ -6,17 +6,13 @@
 #include "job/protocol.h"
 
 namespace vortex::sandbox {
-namespace {
-
-constexpr double kDefaultDeadline = 600;
-
-}  // namespace
+namespace {}  // namespace
 
 ClimbListener::ClimbListener(const job::Job& job, const ExecutorOptions& options,
                              const std::function<void(const job::StageResult&)>& on_result, double now)
     : Listener(options, job::kMaxOutputBytes, now), on_result_(on_result) {
   for (const job::Stage stage : job.stages) {
-    if (stage != job::Stage::kCheck && stage != job::Stage::kNovelty) stages_.push_back(stage);
+    if (job::stage_info(stage).in_worker) stages_.push_back(stage);
   }
   finished_ = stages_.empty();
 }
@@ -54,8 +50,9 @@ void ClimbListener::keep(job::StageResult result) {
 
 double ClimbListener::allowance() const {
   if (!running_) return options_.idle_seconds;
-  const auto own = options_.deadlines.find(stages_[results_.size()]);
-  return own == options_.deadlines.end() ? kDefaultDeadline : own->second;
+  const job::Stage stage = stages_[results_.size()];
+  const auto own = options_.deadlines.find(stage);
+  return own == options_.deadlines.end() ? job::stage_info(stage).deadline_seconds : own->second;
 }
 
 void ClimbListener::leave_unfinished(Ending ending, const Exit& exit, double now) {

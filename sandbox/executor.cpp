@@ -8,10 +8,10 @@
 
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <filesystem>
 
+#include "base/clock.h"
 #include "job/protocol.h"
 #include "sandbox/climb_listener.h"
 #include "sandbox/generation_listener.h"
@@ -25,10 +25,6 @@ namespace fs = std::filesystem;
 constexpr int64_t kMaxFileBytes = int64_t{8} << 30;  // of a file that a worker writes, e.g. a prefix
 constexpr int kMaxOpenFiles = 512;
 constexpr int kPollMs = 100;
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // A fresh folder, removed with everything in it.
 class ScratchFolder {
@@ -105,7 +101,7 @@ class Conversation {
           pollfd{tree_.exited(), POLLIN, 0}, pollfd{unsent_.empty() ? -1 : tree_.input(), POLLOUT, 0}};
       ::poll(watched.data(), watched.size(), kPollMs);
       exchange(watched);
-      if (const auto ending = listener_.overdue(now_seconds())) return *ending;
+      if (const auto ending = listener_.overdue(monotonic_seconds())) return *ending;
       if (listener_.finished()) return Ending::kDied;  // nothing that it does from here on matters
       if (watched[2].revents != 0) return finish();
       if (should_stop_ && should_stop_()) return Ending::kStopped;
@@ -128,7 +124,7 @@ class Conversation {
   }
   ssize_t read_output() {
     const ssize_t got =
-        drain(tree_.output(), [&](std::string_view bytes) { listener_.take_output(bytes, now_seconds()); });
+        drain(tree_.output(), [&](std::string_view bytes) { listener_.take_output(bytes, monotonic_seconds()); });
     output_open_ = got != 0;
     return got;
   }
@@ -185,7 +181,7 @@ Result<End> hear_out(Listener& listener, const job::Request& request, const Exec
   VORTEX_ASSIGN(const auto tree, ProcessTree::start(launch_of(options, scratch->path())));
   End end;
   end.ending = Conversation(*tree, listener, should_stop, line).run();
-  end.seconds = now_seconds();
+  end.seconds = monotonic_seconds();
   tree->end();
   VORTEX_ASSIGN(end.exit, tree->wait());
   if (!listener.said_hello()) return not_started(listener, end.ending, end.exit, options);
@@ -197,7 +193,7 @@ Result<End> hear_out(Listener& listener, const job::Request& request, const Exec
 Status run_generation(job::GenerationJob job, const ExecutorOptions& options, const job::GenerationEvents& events,
                       const std::function<bool()>& should_stop) {
   make_absolute(job.model_path);
-  GenerationListener listener(job, options, events, now_seconds());
+  GenerationListener listener(job, options, events, monotonic_seconds());
   VORTEX_ASSIGN(const End end, hear_out(listener, job, options, should_stop));
   return listener.outcome(end.ending, end.exit);
 }
@@ -205,7 +201,7 @@ Status run_generation(job::GenerationJob job, const ExecutorOptions& options, co
 Result<std::vector<job::StageResult>> run_job(const job::Job& job, const ExecutorOptions& options,
                                               const std::function<void(const job::StageResult&)>& on_result,
                                               const std::function<bool()>& should_stop) {
-  ClimbListener supervisor(job, options, on_result, now_seconds());
+  ClimbListener supervisor(job, options, on_result, monotonic_seconds());
   if (supervisor.finished()) return supervisor.take_results();  // no stage is a worker's
   job::Job sent = job;
   make_absolute(sent.model_path);

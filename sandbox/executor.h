@@ -15,7 +15,7 @@ namespace vortex::sandbox {
 struct ExecutorOptions {
   std::string worker_path;                 // the vortex-worker program
   std::string scratch_root;                // a fresh folder below it for every worker, removed afterwards
-  std::map<job::Stage, double> deadlines;  // wall-clock seconds a stage; missing: 600
+  std::map<job::Stage, double> deadlines;  // wall-clock seconds a stage; missing: the ladder's own (job/stage.h)
   int64_t memory_bytes = 0;                // RLIMIT_AS of the worker; 0: none. At least 2 GiB with LibTorch
   double cpu_seconds = 3600;               // RLIMIT_CPU
   double start_seconds = 60;               // until the worker says hello

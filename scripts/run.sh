@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
-VORTEX_TARGETS="vortex vortex-worker" scripts/build.sh
+VORTEX_TARGETS=programs scripts/build.sh
 exec build/cuda/bin/vortex search --model models/chain-4m --problems 16 --for 5m "$@"

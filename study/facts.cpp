@@ -81,9 +81,9 @@ void count_candidate(const LoadedRun& run, const CandidateHistory& candidate, Fa
   Origin& origin = facts.origins[candidate.row.arm == "control" ? "control arm" : candidate.row.origin];
   ++origin.proposed;
   origin.passed += point_of(candidate, run.options.rank_speed, run.options.seed).has_value() ? 1 : 0;
-  for (const char* stage : {"check", "novelty", "compile", "validate", "recall", "gate", "race", "speed", "confirm"}) {
-    const db::StageRow* last = last_stage(candidate, stage);
-    if (last != nullptr) ++facts.funnel[stage][last->verdict];
+  for (const job::StageInfo& info : job::kLadder) {
+    const db::StageRow* last = last_stage(candidate, info.name);
+    if (last != nullptr) ++facts.funnel[std::string(info.name)][last->verdict];
   }
   count_failure(candidate, facts);
 }
@@ -186,6 +186,15 @@ void doubt_theme(const LoadedRun& run, const Standing& standing, std::vector<std
 }
 
 }  // namespace
+
+std::vector<std::string> counted_stages() {
+  std::vector<std::string> stages;
+  for (const job::StageInfo& info : job::kLadder) {
+    stages.emplace_back(info.name);
+    if (info.stage == job::Stage::kRace) stages.emplace_back("retest");
+  }
+  return stages;
+}
 
 Result<Facts> facts_of(const LoadedRun& run) {
   Facts facts;

@@ -59,6 +59,9 @@ struct Facts {
   int retests = 0;    // rounds of further problems
 };
 
+// The stages that facts are counted by, in climbing order: the ladder's, and "retest" behind "race".
+std::vector<std::string> counted_stages();
+
 Result<Facts> facts_of(const LoadedRun& run);
 
 }  // namespace vortex::study

@@ -1,15 +1,11 @@
 #include <algorithm>
-#include <chrono>
 
 #include "agent/llm/channel.h"
 #include "agent/session/budget.h"
+#include "base/clock.h"
 
 namespace vortex::agent {
 namespace {
-
-double steady_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 bool same_place(const db::LlmCall& row, const Ask& ask) {
   return row.batch == ask.batch && row.slot == ask.slot && row.draw == ask.draw;
@@ -39,7 +35,7 @@ Result<std::optional<CallBook::Open>> CallBook::begin(const Ask& ask, const std:
   open.row.state = "sent";
   VORTEX_ASSIGN(open.row.prompt_object, store_.put_object(whole_prompt(ask)));
   VORTEX_ASSIGN(open.row.id, store_.add_llm_call(open.row));
-  open.started = steady_seconds();
+  open.started = monotonic_seconds();
   return std::optional(std::move(open));
 }
 
@@ -62,7 +58,7 @@ Status CallBook::end(Open open, const Answer& answer) {
   open.row.input_tokens = answer.input_tokens;
   open.row.output_tokens = answer.output_tokens;
   open.row.dollars = answer.dollars;
-  open.row.seconds = steady_seconds() - open.started;
+  open.row.seconds = monotonic_seconds() - open.started;
   VORTEX_TRY(store_.end_llm_call(open.row));
   if (!open.hold) return ok_status();
   return budget_->settle(*open.hold, static_cast<double>(answer.input_tokens + answer.output_tokens), answer.dollars);

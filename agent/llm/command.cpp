@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <functional>
 
 #include "agent/llm/writer.h"
+#include "base/clock.h"
 #include "sandbox/process_tree.h"
 #include "study/options.h"
 
@@ -26,10 +26,6 @@ constexpr int kAttempts = 2;
 constexpr int kPollMs = 100;
 constexpr size_t kMaxReply = size_t{4} << 20;
 constexpr size_t kLogTail = 600;  // bytes of what the program said on its standard error
-
-double steady_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 struct Outcome {
   std::string output;
@@ -82,7 +78,7 @@ class ProgramRun {
     if (unsent_.empty()) tree_->close_input();
     ended_ = watched[2].revents != 0;
     if (outcome_.output.size() > kMaxReply) outcome_.failure = "wrote more than 4 MiB";
-    if (!ended_ && steady_seconds() > deadline_) outcome_.failure = "missed its deadline";
+    if (!ended_ && monotonic_seconds() > deadline_) outcome_.failure = "missed its deadline";
     if (!ended_ && should_stop_ && should_stop_()) {
       outcome_.failure = "was stopped";
       outcome_.stopped = true;
@@ -170,7 +166,7 @@ class CommandChannel final : public Channel {
     std::error_code ec;
     launch.folder = std::filesystem::current_path(ec).string();
     VORTEX_ASSIGN(std::unique_ptr<sandbox::ProcessTree> tree, sandbox::ProcessTree::start(launch));
-    return ProgramRun(std::move(tree), input, steady_seconds() + seconds_, should_stop_).run();
+    return ProgramRun(std::move(tree), input, monotonic_seconds() + seconds_, should_stop_).run();
   }
 
   static std::string printable(std::string log) {

@@ -1,10 +1,10 @@
 #include <algorithm>
-#include <chrono>
 #include <limits>
 
 #include "agent/llm/client.h"
 #include "agent/llm/models.h"
 #include "agent/llm/writer.h"
+#include "base/clock.h"
 #include "base/rng.h"
 #include "base/text.h"
 #include "net/http.h"
@@ -14,10 +14,6 @@ namespace vortex::agent {
 namespace {
 
 constexpr double kPatience = 3600;  // seconds that a search waits for any model to answer before it is interrupted
-
-double steady_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // The models of a roster, one of which answers each question.
 class ModelsChannel final : public Channel {
@@ -30,14 +26,14 @@ class ModelsChannel final : public Channel {
   Result<std::optional<Answer>> ask(const Ask& ask, CallBook& book) override {
     VORTEX_ASSIGN(const std::vector<ModelArm> arms, arms_now());
     const bool may_wait = setup_.options->writer.fallback == "none";
-    const double patient_until = steady_seconds() + (may_wait ? kPatience : 0.0);
+    const double patient_until = monotonic_seconds() + (may_wait ? kPatience : 0.0);
     Error last = environment_error("all models rest after failures");
     while (true) {
       const std::vector<size_t> awake = awake_models();
       if (awake.empty()) {
         const double wake = earliest_wake();
         if (wake > patient_until) return last;
-        if (!net::pause_for(std::max(0.0, wake - steady_seconds()), setup_.should_stop)) return last;
+        if (!net::pause_for(std::max(0.0, wake - monotonic_seconds()), setup_.should_stop)) return last;
         continue;
       }
       const uint64_t key = stream_key(setup_.options->seed, static_cast<uint64_t>(ask.batch),
@@ -50,7 +46,7 @@ class ModelsChannel final : public Channel {
       }
       last = answer.error();
       if (last.blame != Blame::kEnvironment || stopped()) return last;
-      breakers_[chosen].failed(steady_seconds());
+      breakers_[chosen].failed(monotonic_seconds());
       if (setup_.on_message) setup_.on_message(last.message + "; " + roster_.models[chosen].name + " rests");
     }
   }
@@ -67,7 +63,7 @@ class ModelsChannel final : public Channel {
   std::vector<size_t> awake_models() const {
     std::vector<size_t> awake;
     for (size_t i = 0; i < breakers_.size(); ++i) {
-      if (breakers_[i].awake(steady_seconds()) && roster_.models[i].weight > 0) awake.push_back(i);
+      if (breakers_[i].awake(monotonic_seconds()) && roster_.models[i].weight > 0) awake.push_back(i);
     }
     return awake;
   }

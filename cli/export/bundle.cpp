@@ -19,7 +19,8 @@ constexpr const char* kVerify = R"sh(#!/usr/bin/env bash
 # Verifies this bundle. usage: ./verify.sh [folder of the model]
 set -euo pipefail
 cd "$(dirname "$0")"
-sha256sum --quiet -c SHA256SUMS && echo "files: as they were exported"
+sha256sum --quiet -c SHA256SUMS  # with set -e a failure ends it; behind && it would not
+echo "files: as they were exported"
 
 # The accuracy of every stage again, from the graded answers alone.
 awk -F'\t' '
@@ -30,12 +31,13 @@ awk -F'\t' '
     got = right[key] / all[key]
     if (got - $4 > 1e-9 || $4 - got > 1e-9) { print "claims: " key " is " got ", not " $4; bad = 1 }
   }
-  END { exit bad }' outcomes.tsv claims.tsv && echo "claims: every accuracy follows from its answers"
+  END { exit bad }' outcomes.tsv claims.tsv
+echo "claims: every accuracy follows from its answers"
 
 if [ $# -gt 0 ]; then
   command -v vortex >/dev/null || { echo "vortex is not on the PATH: the policy was not run again" >&2; exit 1; }
   module=(policy/*.py)
-  vortex eval "${module[0]}" --model "$1" @EVAL@
+  vortex eval "${module[0]}" --model "$1" --task task.json
 fi
 )sh";
 
@@ -106,18 +108,9 @@ std::string readme(const study::LoadedRun& run, const study::CandidateHistory& c
       "| `outcomes.tsv` | every graded answer, with the hash of its tokens |\n"
       "| `claims.tsv` | the accuracies that stages claim |\n"
       "| `search.json` | the options of the search |\n"
+      "| `task.json` | the problems that it was scored on, as a task file |\n"
       "| `verify.sh` | checks the sums and the claims; `./verify.sh MODEL` also runs the policy again |\n";
   return text;
-}
-
-std::string verify_script(const study::LoadedRun& run) {
-  const job::TaskSpec& task = run.options.job.task;
-  std::string script = kVerify;
-  const std::string arguments = "--problems " + std::to_string(task.problems) + " --definitions " +
-                                std::to_string(task.definitions) + " --chain " + std::to_string(task.chain) +
-                                " --task-seed " + std::to_string(task.seed);
-  script.replace(script.find("@EVAL@"), 6, arguments);
-  return script;
 }
 
 }  // namespace
@@ -179,7 +172,8 @@ Result<fs::path> write_bundle(const study::LoadedRun& run, const study::Candidat
   files["stages.json"] = stages.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   files["search.json"] = study::to_json(run.options).dump(2) + "\n";
   files["README.md"] = readme(run, candidate, confirmed);
-  files["verify.sh"] = verify_script(run);
+  files["verify.sh"] = kVerify;
+  files["task.json"] = job::to_json(run.options.job.task).dump(2) + "\n";
   std::string sums;
   for (const auto& [name, bytes] : files) {
     VORTEX_TRY(write_file_atomic(folder / name, bytes));

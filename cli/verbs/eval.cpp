@@ -36,8 +36,7 @@ Result<job::Job> job_of(const Context& context, const EvalArguments& arguments) 
   std::error_code ec;
   job.model_path = std::filesystem::absolute(model, ec).string();
   job.prefix_folder = std::filesystem::absolute(std::filesystem::path(context.workspace) / "prefixes", ec).string();
-  job.stages = {job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRecall, job::Stage::kRace,
-                job::Stage::kSpeed};
+  job.stages = job::default_climb();
   VORTEX_TRY(apply_tasks(arguments.tasks, job));
   job.recall_problems = std::min(2, job.task.problems);
   return job;

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <span>
 
-#include "cli/export/bundle.h"
-#include "cli/export/cuda.h"
+#include "base/text.h"
+#include "cli/export/formats.h"
 #include "cli/policy_files.h"
 #include "cli/verbs/verbs.h"
 #include "core/vflow/graph/canonical.h"
@@ -28,6 +30,12 @@ Status verify(const std::string& module_path, const db::Candidate& row, const jo
   return internal_error("the exported pair does not check back to the candidate's key");
 }
 
+// CLI11 has checked the name.
+const ExportFormat& format_of_name(const std::string& name) {
+  const std::span<const ExportFormat> formats = export_formats();
+  return *std::find_if(formats.begin(), formats.end(), [&](const ExportFormat& format) { return format.name == name; });
+}
+
 Result<int> export_candidate(const Context& context, const ExportArguments& arguments) {
   VORTEX_ASSIGN(const study::LoadedRun run, study::load_run_of(context.workspace, arguments.candidate));
   const study::CandidateHistory* candidate = run.history.find(arguments.candidate);
@@ -41,20 +49,16 @@ Result<int> export_candidate(const Context& context, const ExportArguments& argu
         "candidate " + std::to_string(arguments.candidate) + " was not confirmed on held-out problems",
         "--unconfirmed exports it all the same, and says so inside");
   }
-  const auto write = arguments.format == "bundle" ? write_bundle : arguments.format == "cuda" ? write_cuda : write_pair;
-  VORTEX_ASSIGN(const std::filesystem::path module, write(run, *candidate, confirmed, arguments.folder));
+  const ExportFormat& format = format_of_name(arguments.format);
+  VORTEX_ASSIGN(const std::filesystem::path module, format.write(run, *candidate, confirmed, arguments.folder));
   VORTEX_TRY(verify(module.string(), candidate->row, run.options.job));
-  const bool pair_only = arguments.format == "vortex-torch";
-  const std::string written = pair_only ? module.string() : arguments.folder;
   if (context.format() != Format::kText) {
-    const std::string what = pair_only ? "module" : arguments.format;
-    print_record(context.format(), "export", {{what, written}, {"key", candidate->row.key}, {"confirmed", confirmed}});
-  } else if (arguments.format == "bundle") {
-    std::cout << "wrote " << written << "; verify it with " << written << "/verify.sh\n";
-  } else if (arguments.format == "cuda") {
-    std::cout << "wrote " << written << "; its README.md says how to build it\n";
+    const std::string record(format.record);
+    const std::string written = record == "module" ? module.string() : arguments.folder;
+    print_record(context.format(), "export",
+                 {{record, written}, {"key", candidate->row.key}, {"confirmed", confirmed}});
   } else {
-    std::cout << "wrote " << written << " and its .json; they check back to " << candidate->row.key << "\n";
+    std::cout << format.said(module, arguments.folder, candidate->row.key) << "\n";
   }
   return 0;
 }
@@ -66,11 +70,13 @@ void add_export(CLI::App& app, Context& context) {
   CLI::App* verb = add_verb(app, context, "export", "writes a candidate for use elsewhere",
                             [&context, arguments] { return export_candidate(context, *arguments); });
   verb->add_option("candidate", arguments->candidate, "its number")->required();
-  verb->add_option("--to", arguments->format,
-                   "vortex-torch: a .py and .json pair; bundle: with everything that it was judged by; "
-                   "cuda: its kernels, with a header and a driver")
-      ->required()
-      ->check(CLI::IsMember({"vortex-torch", "bundle", "cuda"}));
+  std::vector<std::string> names;
+  std::vector<std::string> help;
+  for (const ExportFormat& format : export_formats()) {
+    names.emplace_back(format.name);
+    help.push_back(std::string(format.name) + ": " + std::string(format.help));
+  }
+  verb->add_option("--to", arguments->format, join(help, "; "))->required()->check(CLI::IsMember(names));
   verb->add_option("--out", arguments->folder, "folder to write to")->required();
   verb->add_flag("--unconfirmed", arguments->unconfirmed, "also a candidate that held-out problems did not confirm");
   add_workspace_option(verb, context);

@@ -15,10 +15,6 @@
 namespace vortex::cli {
 namespace {
 
-constexpr std::array kStages = {"check", "novelty", "compile", "validate", "recall",
-                                "gate",  "race",    "retest",  "speed",    "confirm"};
-constexpr std::array kVerdicts = {"pass", "fail", "pruned", "timeout", "error"};
-
 struct ReportArguments {
   std::string run;
   std::string html;  // file to write; empty: Markdown on stdout
@@ -131,13 +127,13 @@ void add_funnel(const study::Facts& facts, Document& document) {
                 std::to_string(facts.evaluated) + " reached a worker; " + std::to_string(facts.retests) +
                 " rounds of retests went to points that could change the front.");
   std::vector<std::vector<std::string>> rows;
-  for (const char* stage : kStages) {
+  for (const std::string& stage : study::counted_stages()) {
     const auto found = facts.funnel.find(stage);
     if (found == facts.funnel.end()) continue;
     int reached = 0;
     std::vector<std::string> cells = {stage, ""};
-    for (const char* verdict : kVerdicts) {
-      const auto count = found->second.find(verdict);
+    for (job::Verdict verdict : job::kVerdicts) {
+      const auto count = found->second.find(std::string(job::verdict_name(verdict)));
       const int number = count == found->second.end() ? 0 : count->second;
       reached += number;
       cells.push_back(std::to_string(number));
@@ -182,7 +178,7 @@ void add_spend(const study::Facts& facts, Document& document) {
   }
   document.table({"budget", "used", "limit", "share"}, std::move(rows));
   rows.clear();
-  for (const char* stage : kStages) {
+  for (const std::string& stage : study::counted_stages()) {
     const auto seconds = facts.stage_seconds.find(stage);
     if (seconds != facts.stage_seconds.end()) rows.push_back({stage, duration_text(seconds->second)});
   }

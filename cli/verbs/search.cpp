@@ -15,6 +15,7 @@
 #include "agent/loop/proposers.h"
 #include "agent/propose/proposer.h"
 #include "agent/session/notify.h"
+#include "base/clock.h"
 #include "base/files.h"
 #include "base/rng.h"
 #include "cli/interrupt.h"
@@ -56,10 +57,6 @@ agent::StopLevel stop_level() {
   const int signals = interrupts();
   if (signals == 0) return agent::StopLevel::kNone;
   return signals == 1 ? agent::StopLevel::kDrain : agent::StopLevel::kKill;
-}
-
-double monotonic_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 // "brisk-otter": short, typeable, unlike the names that the workspace has.
@@ -106,8 +103,7 @@ Result<study::SearchOptions> search_options(const SearchArguments& arguments, co
   std::error_code ec;
   options.job.model_path = fs::absolute(arguments.model, ec).lexically_normal().string();
   options.job.prefix_folder = fs::absolute(fs::path(context.workspace) / "prefixes", ec).string();
-  options.job.stages = {job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRecall, job::Stage::kRace,
-                        job::Stage::kSpeed};
+  options.job.stages = job::default_climb();
   if (!arguments.models_file.empty()) {
     VORTEX_ASSIGN(options.writer.models, read_file(arguments.models_file));
   }

@@ -1,10 +1,10 @@
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/rng.h"
 #include "core/engine/decode.h"
 #include "core/engine/kv_pool.h"
@@ -20,8 +20,6 @@ namespace {
 constexpr int kDenseBlockSize = 16;
 constexpr size_t kCopyBytes = size_t{128} << 20;
 constexpr int kCopies = 5;
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Weights that own their values.
 struct RandomWeights : model::Weights {
@@ -84,13 +82,13 @@ class CpuStepper final : public Stepper {
     std::vector<int32_t> prompt(static_cast<size_t>(prompt_tokens));
     const auto vocab = static_cast<uint64_t>(model_.source.config.vocab_size);
     for (int32_t& token : prompt) token = static_cast<int32_t>(rng_.below(vocab));
-    const double start = now();
+    const double start = monotonic_seconds();
     Sequence sequence;
     VORTEX_TRY(grow(sequence, prompt_tokens));
     pool_.fill(prefill(model_, prompt, &threads_), sequence.pages, &threads_);
     Decoder(model_, pool_, policy_, &threads_).update_completed(sequence);
     residents_.push_back(std::move(sequence));
-    return now() - start;
+    return monotonic_seconds() - start;
   }
 
   Status retire(int index) override {
@@ -108,7 +106,7 @@ class CpuStepper final : public Stepper {
     if (residents_.empty()) return 0.0;
     RunStats stats = fresh_stats(model_.source.config.num_layers);
     Decoder decoder(model_, pool_, policy_, &threads_);
-    const double start = now();
+    const double start = monotonic_seconds();
     for (int step = 0; step < steps; ++step) {
       std::vector<Sequence*> batch;
       for (Sequence& sequence : residents_) {
@@ -119,7 +117,7 @@ class CpuStepper final : public Stepper {
       }
       decoder.step(batch, nullptr, stats);
     }
-    return now() - start;
+    return monotonic_seconds() - start;
   }
 
   int block_size() const override { return pool_.block_size(); }
@@ -130,12 +128,12 @@ class CpuStepper final : public Stepper {
     std::vector<char> to(kCopyBytes, 0);
     double best = 1e30;
     for (int i = 0; i < kCopies; ++i) {
-      const double start = now();
+      const double start = monotonic_seconds();
       cpu::parallel_for(&threads_, static_cast<int64_t>(kCopyBytes >> 20), [&](int64_t begin, int64_t end, int) {
         std::memcpy(&to[static_cast<size_t>(begin) << 20], &from[static_cast<size_t>(begin) << 20],
                     static_cast<size_t>(end - begin) << 20);
       });
-      best = std::min(best, now() - start);
+      best = std::min(best, monotonic_seconds() - start);
     }
     return 2.0 * static_cast<double>(kCopyBytes) / best;
   }

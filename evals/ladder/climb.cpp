@@ -1,11 +1,10 @@
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <exception>
 #include <memory>
 #include <new>
 #include <utility>
 
+#include "base/clock.h"
 #include "evals/ladder/ladder.h"
 #include "evals/ladder/session.h"
 #include "evals/ladder/stages.h"
@@ -15,15 +14,29 @@ namespace {
 
 using StageFunction = Result<job::StageResult> (*)(Session&);
 
-constexpr std::array<std::pair<job::Stage, StageFunction>, 7> kStageFunctions = {{
-    {job::Stage::kCompile, run_compile},
-    {job::Stage::kValidate, run_validate},
-    {job::Stage::kRecall, run_recall},
-    {job::Stage::kGate, run_gate},
-    {job::Stage::kRace, run_race},
-    {job::Stage::kSpeed, run_speed},
-    {job::Stage::kConfirm, run_confirm},
-}};
+// Null: a stage of the orchestrator.
+StageFunction function_of(job::Stage stage) {
+  switch (stage) {
+    case job::Stage::kCheck:
+    case job::Stage::kNovelty:
+      return nullptr;
+    case job::Stage::kCompile:
+      return run_compile;
+    case job::Stage::kValidate:
+      return run_validate;
+    case job::Stage::kRecall:
+      return run_recall;
+    case job::Stage::kGate:
+      return run_gate;
+    case job::Stage::kRace:
+      return run_race;
+    case job::Stage::kSpeed:
+      return run_speed;
+    case job::Stage::kConfirm:
+      return run_confirm;
+  }
+  return nullptr;
+}
 
 job::StageResult result_of(const Error& error) {
   job::StageResult result;
@@ -56,21 +69,17 @@ job::StageResult guarded(const job::Job& job, StageFunction function, std::uniqu
   }
 }
 
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 }  // namespace
 
 void climb(const job::Job& job, const LadderEvents& events) {
   std::unique_ptr<Session> session;
-  for (const auto& [stage, function] : kStageFunctions) {
-    if (std::find(job.stages.begin(), job.stages.end(), stage) == job.stages.end()) continue;
-    if (events.on_start) events.on_start(stage);
-    const double start = now_seconds();
-    job::StageResult result = guarded(job, function, session);
-    result.stage = stage;
-    result.seconds = now_seconds() - start;
+  for (const job::StageInfo& info : job::kLadder) {
+    if (!info.in_worker || std::find(job.stages.begin(), job.stages.end(), info.stage) == job.stages.end()) continue;
+    if (events.on_start) events.on_start(info.stage);
+    const double start = monotonic_seconds();
+    job::StageResult result = guarded(job, function_of(info.stage), session);
+    result.stage = info.stage;
+    result.seconds = monotonic_seconds() - start;
     if (events.on_result) events.on_result(result);
     if (result.verdict != job::Verdict::kPass) return;
   }

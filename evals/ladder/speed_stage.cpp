@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <chrono>
 
+#include "base/clock.h"
 #include "evals/ladder/evidence.h"
 #include "evals/ladder/memory_read.h"
 #include "evals/ladder/stages.h"
@@ -13,10 +13,6 @@ constexpr int kMinPairs = 6;  // with fewer the range of all of them is no 95 % 
 constexpr int kWarmUpTokens = 8;
 constexpr double kMemoryTestSeconds = 0.1;
 constexpr double kGiga = 1e9;
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // The fixed work: the first problems of the task, as many as decode together, each for exactly `tokens` tokens.
 Result<std::vector<engine::Request>> fixed_work(Session& session, int tokens) {
@@ -96,7 +92,7 @@ job::Metric metric(const char* name, const std::vector<double>& samples, const c
 }  // namespace
 
 Result<job::StageResult> run_speed(Session& session) {
-  const double begin = now_seconds();
+  const double begin = monotonic_seconds();
   if (session.job.speed_tokens < 2) return candidate_error("speed_tokens must be at least 2: prefill gives the first");
   VORTEX_ASSIGN(const auto warm_up, fixed_work(session, std::min(kWarmUpTokens, session.job.speed_tokens)));
   VORTEX_ASSIGN(const auto work, fixed_work(session, session.job.speed_tokens));
@@ -107,10 +103,10 @@ Result<job::StageResult> run_speed(Session& session) {
   const double memory = on_cpu ? memory_read_bandwidth(session.job.threads, kMemoryTestSeconds) / kGiga : 0;
   Samples samples;
   for (double last = 0;
-       samples.speedup.size() < kMinPairs || now_seconds() - begin + last < session.job.speed_seconds;) {
-    const double start = now_seconds();
+       samples.speedup.size() < kMinPairs || monotonic_seconds() - begin + last < session.job.speed_seconds;) {
+    const double start = monotonic_seconds();
     VORTEX_TRY(measure_pair(session, work, samples));
-    last = now_seconds() - start;
+    last = monotonic_seconds() - start;
   }
   VORTEX_TRY(session.engine->set_policy(session.policy));
 

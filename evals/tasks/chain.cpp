@@ -9,7 +9,9 @@
 namespace vortex::evals {
 namespace {
 
-constexpr int kNames = 1008;
+// Variables are drawn from as many names as the models have words for: those of the 4K model, or all of the 16K one's.
+constexpr int kFewNames = 1008;
+constexpr int kNames = 4080;
 constexpr double kLiteralShare = 0.15;
 constexpr int kModulus = 1000;
 
@@ -21,12 +23,13 @@ struct Definition {
 
 // Definitions in topological order; the first `chain` of them are the chain, literal first.
 std::vector<Definition> draw_definitions(Rng& rng, int definitions, int chain) {
-  std::vector<int> names(kNames);
+  const int count = definitions <= kFewNames ? kFewNames : kNames;
+  std::vector<int> names(static_cast<size_t>(count));
   std::iota(names.begin(), names.end(), 0);
   std::vector<Definition> drawn(static_cast<size_t>(definitions));
   for (int i = 0; i < definitions; ++i) {
     Definition& definition = drawn[static_cast<size_t>(i)];
-    std::swap(names[static_cast<size_t>(i)], names[static_cast<size_t>(rng.between(i, kNames - 1))]);
+    std::swap(names[static_cast<size_t>(i)], names[static_cast<size_t>(rng.between(i, count - 1))]);
     definition.name = names[static_cast<size_t>(i)];
     definition.constant = rng.between(0, 99);
     const bool literal = i < chain ? i == 0 : rng.uniform() < kLiteralShare;
@@ -127,8 +130,10 @@ Grade grade_chain(const std::string& answer, std::string_view output) {
   return grade;
 }
 
+int chain_bound(const job::TaskSpec& spec) { return 5 * spec.definitions + 4 + spec.max_new_tokens; }
+
 }  // namespace
 
-const Task kChainTask = {"chain", check_chain, make_chain_problem, grade_chain, true};
+const Task kChainTask = {"chain", check_chain, make_chain_problem, grade_chain, chain_bound, true};
 
 }  // namespace vortex::evals

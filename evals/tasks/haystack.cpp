@@ -188,4 +188,6 @@ Grade grade_mention(const std::string& answer, std::string_view output) {
   return {true, answer, "the answer is mentioned"};
 }
 
+int synthetic_bound(const job::TaskSpec& spec) { return spec.length; }
+
 }  // namespace vortex::evals

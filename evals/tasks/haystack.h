@@ -40,4 +40,7 @@ Result<Problem> fit_to_length(const job::TaskSpec& spec, int least, const MakeSi
 // Is the answer part of the output, whatever the case? (RULER's metric, an answer at a time)
 Grade grade_mention(const std::string& answer, std::string_view output);
 
+// A synthetic prompt and its answer fill the length that was asked for.
+int synthetic_bound(const job::TaskSpec& spec);
+
 }  // namespace vortex::evals

@@ -97,6 +97,6 @@ Result<Problem> make_needles(const job::TaskSpec& spec, int number, const CountT
 
 }  // namespace
 
-const Task kNeedlesTask = {"niah", check_needles, make_needles, grade_mention};
+const Task kNeedlesTask = {"niah", check_needles, make_needles, grade_mention, synthetic_bound};
 
 }  // namespace vortex::evals

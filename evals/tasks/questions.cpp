@@ -1,5 +1,7 @@
 #include "evals/tasks/questions.h"
 
+#include <algorithm>
+
 #include "evals/grading/math.h"
 #include "evals/tasks/text.h"
 
@@ -31,8 +33,17 @@ Grade grade_question(const std::string& answer, std::string_view output) {
   return {grade.correct, grade.extracted, grade.rule};
 }
 
+constexpr size_t kTemplateTokens = 256;  // more than any chat template puts around a message
+
+int questions_bound(const job::TaskSpec& spec) {
+  size_t longest = 0;  // a token stands for a byte at least
+  for (const job::Question& question : spec.questions) longest = std::max(longest, question.problem.size());
+  const size_t prompt = longest + spec.prompt.size() + spec.answer_start.size() + (spec.chat ? kTemplateTokens : 1);
+  return static_cast<int>(prompt) + spec.max_new_tokens;
+}
+
 }  // namespace
 
-const Task kQuestionsTask = {"questions", check_questions, make_question, grade_question};
+const Task kQuestionsTask = {"questions", check_questions, make_question, grade_question, questions_bound};
 
 }  // namespace vortex::evals

@@ -16,8 +16,6 @@ namespace {
 constexpr std::array<const Task*, 6> kTasks = {&kChainTask,    &kQuestionsTask,   &kNeedlesTask,
                                                &kTrackingTask, &kCommonWordsTask, &kFrequentWordsTask};
 
-constexpr size_t kTemplateTokens = 256;  // more than any chat template puts around a message
-
 }  // namespace
 
 Result<const Task*> find_task(std::string_view kind) {
@@ -41,12 +39,8 @@ Result<std::vector<Problem>> make_problems(const job::TaskSpec& spec, const Coun
 }
 
 int context_bound(const job::TaskSpec& spec) {
-  if (spec.kind == "chain") return 5 * spec.definitions + 4 + spec.max_new_tokens;
-  if (spec.kind != "questions") return spec.length;
-  size_t longest = 0;  // a token stands for a byte at least
-  for (const job::Question& question : spec.questions) longest = std::max(longest, question.problem.size());
-  const size_t prompt = longest + spec.prompt.size() + spec.answer_start.size() + (spec.chat ? kTemplateTokens : 1);
-  return static_cast<int>(prompt) + spec.max_new_tokens;
+  const Result<const Task*> task = find_task(spec.kind);
+  return task.ok() ? (*task)->context_bound(spec) : 0;
 }
 
 }  // namespace vortex::evals

@@ -38,6 +38,8 @@ struct Task {
   Result<Problem> (*make_problem)(const job::TaskSpec& spec, int number, const CountTokens& count);
   // Grades the text of the generated tokens against one of the answers. Total: any text gets a grade.
   Grade (*grade)(const std::string& answer, std::string_view output);
+  // No request has more tokens, whatever the tokenizer: for checks that come before one is loaded.
+  int (*context_bound)(const job::TaskSpec& spec);
   bool sees_special_tokens = false;  // is the stop token part of that text?
 };
 
@@ -47,7 +49,7 @@ Result<const Task*> find_task(std::string_view kind);
 // All problems of a specification. Synthetic kinds need `count`.
 Result<std::vector<Problem>> make_problems(const job::TaskSpec& spec, const CountTokens& count = {});
 
-// No request of the task has more tokens, whatever the tokenizer: for checks that come before one is loaded.
+// The bound of the specification's kind; 0 for an unknown one.
 int context_bound(const job::TaskSpec& spec);
 
 }  // namespace vortex::evals

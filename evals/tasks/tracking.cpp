@@ -90,6 +90,6 @@ Result<Problem> make_tracking(const job::TaskSpec& spec, int number, const Count
 
 }  // namespace
 
-const Task kTrackingTask = {"variable_tracking", check_tracking, make_tracking, grade_mention};
+const Task kTrackingTask = {"variable_tracking", check_tracking, make_tracking, grade_mention, synthetic_bound};
 
 }  // namespace vortex::evals

@@ -136,7 +136,8 @@ Result<Problem> make_frequent_words(const job::TaskSpec& spec, int number, const
 
 }  // namespace
 
-const Task kCommonWordsTask = {"common_words", check_common_words, make_common_words, grade_mention};
-const Task kFrequentWordsTask = {"frequent_words", check_frequent_words, make_frequent_words, grade_mention};
+const Task kCommonWordsTask = {"common_words", check_common_words, make_common_words, grade_mention, synthetic_bound};
+const Task kFrequentWordsTask = {"frequent_words", check_frequent_words, make_frequent_words, grade_mention,
+                                 synthetic_bound};
 
 }  // namespace vortex::evals

@@ -52,6 +52,32 @@ else
   echo "SKIPPED: compiling exported kernels needs nvcc"
 fi
 
+echo "a bundle carries its task and verifies itself"
+"$vortex" export "$member" --to bundle --out bundle --unconfirmed --workspace clean >&2 || fail "export of a bundle"
+verify() {  # FOLDER: its verify.sh with the model, which must say all it checks and run the search's own task
+  PATH=$(dirname "$vortex"):$PATH "$1/verify.sh" "$source_dir/models/chain-4m" > verify.txt 2>&1 ||
+    { cat verify.txt >&2; fail "$1/verify.sh"; }
+  grep -q "files: as they were exported" verify.txt || fail "$1: the sums"
+  grep -q "claims: every accuracy follows from its answers" verify.txt || fail "$1: the claims"
+}
+verify bundle
+grep -qE '^\| *race|^race ' verify.txt || { cat verify.txt >&2; fail "the bundle's race did not run"; }
+sed -i 's/"definitions": 96/"definitions": 97/' bundle/task.json
+! bundle/verify.sh > /dev/null 2>&1 || fail "a bundle whose task was changed verifies"
+
+echo "a bundle of a search on a file of questions runs those questions"
+printf '{"id": "a", "problem": "1 2 3 4", "answer": "5"}\n{"id": "b", "problem": "5 6 7 8", "answer": "9"}\n' > own.jsonl
+cat > own.json <<'TASK'
+{"kind": "questions", "data": "own.jsonl", "prompt": "{problem}", "max_new_tokens": 4}
+TASK
+"$vortex" search --model "$source_dir/models/chain-4m" --task own.json --max-evals 1 --for 5m --seed 3 --no-confirm \
+  --speed-seconds 1 --rank-speed modelled --format json --workspace questions > questions.json 2> questions.log ||
+  { cat questions.log >&2; fail "the search on questions"; }
+"$vortex" export 2 --to bundle --out questions_bundle --unconfirmed --workspace questions >&2 || fail "export of questions"
+rm own.json own.jsonl
+grep -q '"5 6 7 8"' questions_bundle/task.json || fail "the bundle's task lacks its questions"
+verify questions_bundle
+
 echo "the other views print"
 for view in "show $member" report status "lineage $member"; do
   # shellcheck disable=SC2086

@@ -43,7 +43,8 @@ std::map<std::string, Line> parse_prompt(const std::vector<std::string>& words, 
 }
 
 TEST(Chain, ProblemsAreWhatTheyClaimToBe) {
-  for (const auto& [definitions, chain] : {std::pair{780, 16}, {1008, 20}, {16, 16}, {6, 2}, {1, 1}}) {
+  for (const auto& [definitions, chain] :
+       {std::pair{780, 16}, {1008, 20}, {1009, 16}, {4080, 16}, {16, 16}, {6, 2}, {1, 1}}) {
     const auto problems = make_problems(spec_of(definitions, chain));
     ASSERT_TRUE(problems.ok());
     for (const Problem& problem : *problems) {
@@ -137,7 +138,7 @@ TEST(Chain, ProblemsNeverChange) {
 }
 
 TEST(Chain, RefusesImpossibleSizes) {
-  for (const auto& [definitions, chain] : {std::pair{0, 1}, {1009, 4}, {10, 0}, {10, 11}, {-5, 2}}) {
+  for (const auto& [definitions, chain] : {std::pair{0, 1}, {4081, 4}, {10, 0}, {10, 11}, {-5, 2}}) {
     const auto problems = make_problems(spec_of(definitions, chain));
     ASSERT_FALSE(problems.ok());
     EXPECT_EQ(problems.error().blame, Blame::kCandidate);

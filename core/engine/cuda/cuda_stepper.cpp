@@ -1,9 +1,9 @@
 // Benchmarks' view of the runner: made-up requests that decode on and on.
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <string>
 
+#include "base/clock.h"
 #include "base/rng.h"
 #include "core/engine/cuda/cuda_engine.h"
 #include "core/engine/cuda/runner.h"
@@ -13,8 +13,6 @@ namespace {
 
 constexpr size_t kCopyBytes = size_t{1} << 30;
 constexpr int kCopies = 7;
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Bytes read and written a second by copies within the device's memory, the best of a few.
 Result<double> measure_copies() {
@@ -30,14 +28,14 @@ Result<double> measure_copies() {
   double best = std::numeric_limits<double>::max();
   for (int i = 0; i < kCopies; ++i) {
     VORTEX_TRY(stream.synchronize("measuring the memory"));
-    const double start = now();
+    const double start = monotonic_seconds();
     for (int j = 0; j < kCopies; ++j) {
       VORTEX_TRY(
           cuda_status(cudaMemcpyAsync(to.data(), from.data(), kCopyBytes, cudaMemcpyDeviceToDevice, stream.get()),
                       "measuring the memory"));
     }
     VORTEX_TRY(stream.synchronize("measuring the memory"));
-    best = std::min(best, (now() - start) / kCopies);
+    best = std::min(best, (monotonic_seconds() - start) / kCopies);
   }
   return 2.0 * static_cast<double>(kCopyBytes) / best;
 }
@@ -75,10 +73,10 @@ class CudaStepper final : public Stepper {
     std::vector<int32_t> prompt(static_cast<size_t>(prompt_tokens));
     for (int32_t& token : prompt) token = random_token();
     VORTEX_TRY(runner_->prepare_prompt(prompt_tokens));
-    const double start = now();
+    const double start = monotonic_seconds();
     VORTEX_TRY(runner_->prefill(slot, prompt));
     ++residents_;
-    return now() - start;
+    return monotonic_seconds() - start;
   }
 
   Status retire(int index) override {
@@ -101,10 +99,10 @@ class CudaStepper final : public Stepper {
     for (int i = 0; i < residents_; ++i) make_endless(i);
     VORTEX_TRY(runner_->slots().upload(runner_->stream()));
     VORTEX_TRY(runner_->synchronize());
-    const double start = now();
+    const double start = monotonic_seconds();
     for (int i = 0; i < steps; ++i) VORTEX_TRY(runner_->replay(capacity));
     VORTEX_TRY(runner_->synchronize());
-    const double seconds = now() - start;
+    const double seconds = monotonic_seconds() - start;
     VORTEX_TRY(runner_->slots().download(runner_->stream()));
     if (grows_ && resident_lengths() != lengths)
       return internal_error("a request did not decode as many steps as it was told");

@@ -8,9 +8,8 @@ import json
 
 import torch
 
-LITERAL, SEMICOLON, ASK, BOS, EOS, PAD, FIRST_VARIABLE, VOCAB = 10, 11, 12, 13, 14, 15, 16, 1024
+LITERAL, SEMICOLON, ASK, BOS, EOS, PAD, FIRST_VARIABLE = 10, 11, 12, 13, 14, 15, 16
 WORDS = [str(i) for i in range(10)] + ["#", ";", "?", "<s>", "</s>", "<pad>"]
-WORDS += [f"v{i}" for i in range(VOCAB - FIRST_VARIABLE)]
 
 
 def prompt_length(definitions):
@@ -21,7 +20,7 @@ def solution_length(chain):
     return 10 * chain + 5
 
 
-def sample(batch, definitions, chain, rng, chain_first=False):
+def sample(batch, definitions, chain, rng, chain_first=False, vocabulary=1024):
     """Returns tokens [batch, prompt + solution] on rng's device.
 
     Variables are numbered in topological order: number i may refer only to a smaller number. The chain takes a random
@@ -35,7 +34,7 @@ def sample(batch, definitions, chain, rng, chain_first=False):
     def integers(high, *shape):
         return torch.randint(0, high, shape, generator=rng, device=device)
 
-    names = uniform(batch, VOCAB - FIRST_VARIABLE).argsort(1)[:, :definitions] + FIRST_VARIABLE
+    names = uniform(batch, vocabulary - FIRST_VARIABLE).argsort(1)[:, :definitions] + FIRST_VARIABLE
     if chain_first:
         members = torch.arange(chain, device=device).expand(batch, chain)
     else:
@@ -68,11 +67,12 @@ def sample(batch, definitions, chain, rng, chain_first=False):
                       column(EOS)], 1)
 
 
-def write_tokenizer(path):
-    """Writes a Hugging Face WordLevel tokenizer; a text is words separated by single spaces."""
+def write_tokenizer(path, size):
+    """Writes a Hugging Face WordLevel tokenizer of `size` words; a text is words separated by single spaces."""
+    words = WORDS + [f"v{i}" for i in range(size - FIRST_VARIABLE)]
     special = [{"id": i, "content": WORDS[i], "single_word": False, "lstrip": False, "rstrip": False,
                 "normalized": False, "special": True} for i in (BOS, EOS, PAD)]
-    vocabulary = {word: i for i, word in enumerate(WORDS)}
+    vocabulary = {word: i for i, word in enumerate(words)}
     tokenizer = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": special, "normalizer": None,
                  "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": None, "decoder": None,
                  "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": WORDS[PAD]}}

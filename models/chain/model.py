@@ -205,9 +205,17 @@ def save(model, folder):
     save_file(tensors, os.path.join(folder, "model.safetensors"), {"format": "pt"})
 
 
-def load(folder):
+def load(folder, **changes):
+    """A saved model in float32. `changes` of the configuration may enlarge the vocabulary: new words begin as draws
+    from the distribution of the old ones' embeddings."""
     from safetensors.torch import load_file
     with open(os.path.join(folder, "config.json")) as file:
-        model = Qwen3(json.load(file))
-    model.load_state_dict(load_file(os.path.join(folder, "model.safetensors")))
+        model = Qwen3({**json.load(file), **changes})
+    tensors = load_file(os.path.join(folder, "model.safetensors"))
+    name = "model.embed_tokens.weight"
+    known, wanted = tensors[name].float(), model.config["vocab_size"]
+    if wanted > len(known):
+        new = known.mean(0) + known.std(0) * torch.randn(wanted - len(known), known.shape[1])
+        tensors[name] = torch.cat([known, new])
+    model.load_state_dict(tensors)
     return model.float()

@@ -18,8 +18,11 @@ import chain
 import evaluate
 import model as qwen3
 
-LEVELS = [(6, 2), (8, 3), (12, 4), (16, 5), (24, 6), (36, 8), (60, 8), (96, 10), (150, 12), (300, 12), (500, 14),
-          (780, 16)]
+SMALL = [(6, 2), (8, 3), (12, 4), (16, 5), (24, 6), (36, 8), (60, 8), (96, 10), (150, 12), (300, 12), (500, 14),
+         (780, 16)]
+LEVELS = {"4k": SMALL, "16k": SMALL + [(1200, 16), (1800, 16), (2500, 16), (3250, 16)]}
+VOCABULARY = {"4k": 1024, "16k": 4096}
+POSITIONS = {"4k": 8192, "16k": 32768}
 
 
 class Muon:
@@ -58,11 +61,13 @@ def orthogonalise(x):
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", required=True)
-    parser.add_argument("--init", help="folder of a trained model to go on from, at the last level")
+    parser.add_argument("--init", help="folder of a trained model to go on from; its vocabulary may be smaller")
     parser.add_argument("--minutes", type=float, default=7.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--levels", type=int, default=len(LEVELS), help="use only the first levels")
+    parser.add_argument("--size", choices=LEVELS, default="4k")
+    parser.add_argument("--levels", type=int, help="use only the first levels")
+    parser.add_argument("--first-level", type=int, help="where the curriculum begins (0; with --init the last)")
     parser.add_argument("--tokens", type=int, default=131072, help="tokens a step")
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
@@ -123,9 +128,11 @@ def train(args):
     device = torch.device(args.device)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     rng = torch.Generator(device).manual_seed(args.seed)
+    vocabulary = VOCABULARY[args.size]
+    sizes = dict(vocab_size=vocabulary, max_position_embeddings=POSITIONS[args.size])
     config = dict(qwen3.CONFIG, hidden_size=args.hidden, num_hidden_layers=args.layers, intermediate_size=args.ffn,
-                  rope_theta=args.theta)
-    model = (qwen3.load(args.init) if args.init else qwen3.Qwen3(config)).to(device)
+                  rope_theta=args.theta, **sizes)
+    model = (qwen3.load(args.init, **sizes) if args.init else qwen3.Qwen3(config)).to(device)
     if args.compile:
         model.project = torch.compile(qwen3.project, dynamic=True)
         model.finish = torch.compile(qwen3.finish, dynamic=True)
@@ -133,8 +140,9 @@ def train(args):
     others = [p for name, p in model.named_parameters() if p.dim() != 2 or "embed" in name]
     muon = Muon(matrices, args.muon_lr)
     adam = torch.optim.AdamW(others, lr=args.adam_lr, betas=(0.9, 0.98), weight_decay=0.0)
-    levels = LEVELS[:args.levels]
-    progress = Progress(device, len(levels) - 1 if args.init else 0)
+    levels = LEVELS[args.size][:args.levels]
+    first = args.first_level if args.first_level is not None else len(levels) - 1 if args.init else 0
+    progress = Progress(device, first)
     log = open(os.path.join(args.out, "train_log.jsonl"), "w")
     start, step, tokens_seen, saved = time.time(), 0, 0, 0
     while (fraction := (time.time() - start) / (60 * args.minutes)) < 1:
@@ -142,7 +150,8 @@ def train(args):
         prompt = chain.prompt_length(definitions)
         budget = args.tokens if definitions >= 60 else args.tokens // 2
         batch = max(2, budget // (prompt + chain.solution_length(length)))
-        tokens = chain.sample(batch, definitions, length, rng, chain_first=random.random() < 0.5)
+        tokens = chain.sample(batch, definitions, length, rng, chain_first=random.random() < 0.5,
+                              vocabulary=vocabulary)
         policy, share = None, 1
         if fraction > args.sparse_from and random.random() < args.sparse_share:
             policy, share = draw_policy(definitions, progress.page_loss, args.widest_share, args.dense_layer_share)
@@ -194,9 +203,10 @@ def train(args):
 def main():
     args = arguments()
     os.makedirs(args.out, exist_ok=True)
-    chain.write_tokenizer(os.path.join(args.out, "tokenizer.json"))
+    chain.write_tokenizer(os.path.join(args.out, "tokenizer.json"), VOCABULARY[args.size])
     qwen3.save(train(args), args.out)
-    evaluate.report(args.out, args.device, args.problems, os.path.join(args.out, "evaluation.json"))
+    evaluate.report(args.out, args.device, args.problems, os.path.join(args.out, "evaluation.json"),
+                    args.size)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures a trained model: `python3 evaluate.py --model DIR --out evaluation.json`.
+"""Measures a trained model: `python3 evaluate.py --model DIR --out evaluation.json [--size 16k]`.
 
 Exact match is teacher-forced: every solution token is the most probable one given the right ones before it, which is
 the case exactly when greedy decoding yields the whole solution. The answers are measured by greedy decoding.
@@ -12,15 +12,16 @@ import torch
 import chain
 import model as qwen3
 
-SIZES = [(96, 10), (300, 12), (780, 16)]
-BUDGETS = [4, 8, 16, 32, 48, 64, 96, 128]
-DECODED = [16, 32, 64]
+SIZES = {"4k": [(96, 10), (300, 12), (780, 16)], "16k": [(780, 16), (3250, 16)]}
+BUDGETS = {"4k": [4, 8, 16, 32, 48, 64, 96, 128], "16k": [8, 16, 32, 64, 128, 256, 512]}
+DECODED = {"4k": [16, 32, 64], "16k": [32, 64, 128]}
 KINDS = ["block", "quest", "random"]
 SEED = 20011
-LAST_DENSE = (3,)
+EACH_DENSE = ((), (0,), (1,), (2,), (3,))
+LAST_DENSE = ((), (3,))
 
 
-def settings(dense_layers=((),), budgets=BUDGETS):
+def settings(dense_layers, budgets):
     yield qwen3.PagePolicy("dense")
     for layers in dense_layers:
         for kind in KINDS:
@@ -55,18 +56,20 @@ def decode(model, tokens, prompt, policies, dtype):
         yield right.all(1).float().mean().item(), right[:, -5:].all(1).float().mean().item()
 
 
-def report(folder, device, problems, out, decode_problems=128):
+def report(folder, device, problems, out, size="4k", decode_problems=128):
     model = qwen3.load(folder).to(device)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     torch.manual_seed(SEED)
     rows, decoded, started = [], [], time.time()
-    for definitions, length in reversed(SIZES):
-        hardest = definitions == SIZES[-1][0]
+    vocabulary = model.config["vocab_size"]
+    for definitions, length in reversed(SIZES[size]):
+        hardest = definitions == SIZES[size][-1][0]
         rng = torch.Generator(device).manual_seed(SEED)
-        tokens = chain.sample(problems, definitions, length, rng, chain_first=True)
-        spread = chain.sample(problems, definitions, length, rng)
+        tokens = chain.sample(problems, definitions, length, rng, chain_first=True, vocabulary=vocabulary)
+        spread = chain.sample(problems, definitions, length, rng, vocabulary=vocabulary)
         prompt = chain.prompt_length(definitions)
-        for policy in settings(((), LAST_DENSE) if hardest else ((),)):
+        layers = ((),) if not hardest else LAST_DENSE if size == "4k" else EACH_DENSE
+        for policy in settings(layers, BUDGETS[size]):
             rows.append({"N": definitions, "C": length, "policy": policy.kind, "pages": policy.pages,
                          "dense_layers": list(policy.dense_layers),
                          "exact": exact_match(model, tokens, prompt, policy, dtype)})
@@ -74,7 +77,7 @@ def report(folder, device, problems, out, decode_problems=128):
                 rows[-1]["exact_chain_spread"] = exact_match(model, spread, prompt, policy, dtype)
             print(rows[-1], flush=True)
         if hardest:
-            policies = list(settings(budgets=DECODED))
+            policies = list(settings(((),), DECODED[size]))
             results = decode(model, tokens[:decode_problems], prompt, policies, dtype)
             for policy, (exact, answer) in zip(policies, results):
                 decoded.append({"N": definitions, "C": length, "policy": policy.kind, "pages": policy.pages,
@@ -91,6 +94,7 @@ if __name__ == "__main__":
     parser.add_argument("--model", default=".")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--problems", type=int, default=256)
+    parser.add_argument("--size", choices=SIZES, default="4k")
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
-    report(args.model, args.device, args.problems, args.out)
+    report(args.model, args.device, args.problems, args.out, args.size)
