@@ -1,10 +1,13 @@
 #include "cli/policy_files.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "core/compile/limits.h"
 #include "core/model/model.h"
 #include "evals/tasks/task.h"
 
@@ -38,6 +41,16 @@ Result<std::string> model_of(const vflow::PolicySource& source, const std::strin
 Result<vflow::ModelGeometry> geometry_of_folder(const std::string& model, int max_context) {
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(model));
   return model::geometry_of(config, max_context, 0);
+}
+
+vflow::BackendLimits limits_of_device(const std::string& device) {
+  if (device == "cpu") return compile::cpu_limits();
+#ifdef VORTEX_WITH_CUDA
+  const bool there = ::access("/dev/nvidia0", F_OK) == 0;
+#else
+  const bool there = false;
+#endif
+  return device == "cuda" || there ? compile::cuda_limits() : vflow::BackendLimits{};
 }
 
 Result<vflow::ModelGeometry> geometry_of_job(const job::Job& job) {

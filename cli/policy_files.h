@@ -17,6 +17,10 @@ Result<std::string> model_of(const vflow::PolicySource& source, const std::strin
 // What a policy is checked against for contexts of up to `max_context` tokens.
 Result<vflow::ModelGeometry> geometry_of_folder(const std::string& model, int max_context);
 
+// What a device covers: `device` is cpu, cuda, or auto, which is cuda where this machine has a device for it and this
+// program's worker the kernels, and otherwise covers everything.
+vflow::BackendLimits limits_of_device(const std::string& device);
+
 // What the policies of a search are checked against: the longest request of its task and its memory.
 Result<vflow::ModelGeometry> geometry_of_job(const job::Job& job);
 

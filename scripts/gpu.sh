@@ -14,6 +14,9 @@
 #   serve     a served load of 16K-token prompts
 #   policies  compiled policies: kernels and compile times
 #   torch     the dense baseline from PyTorch parts (needs PyTorch)
+#   groups    the tests of any number of query heads a kv head and of every KV type, and what odd groups cost
+#   recall    a policy's recall at Qwen3-1.7B's shape: 2 problems of 16K tokens, and its tests
+#   devices   greedy tokens of the CPU and of the device on the model folder $MODEL: equal up to near ties
 # --build DIR  the build's folder (default build-gpu); what is missing is built, what is there is kept
 # --out DIR    where the files go (default: the build's folder): build.txt, output.txt (all that ran, in full),
 #              engine.json (the engine's measurements, an object a run), kernels.json
@@ -114,6 +117,20 @@ part() {
     policies)
       cmake --build "$build" --target policy_bench >>"$out/build.txt" 2>&1
       run policies 60 "$bin/policy_bench" ;;
+    groups)
+      run group-kernels 100 "$bin/kernels_cuda_tests" --gtest_brief=1 \
+        --gtest_filter='*EveryShape*:*EveryGroup*:*OddGroup*:*Covering*:Append*:*Fused*'
+      run group-engine 100 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='CudaGroups.*'
+      run group-kernel-times 60 "$bin/vortex-bench-kernels" --filter attention_groups --json "$out/groups.json" ;;
+    recall)
+      run recall-tests 60 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='Recall*:LogProbs*'
+      run recall-engine 60 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='*Forced*:*Recall*:*Everything*'
+      bench recall-topk 90 recall 2x16384 --max-batch 2 --batch-invariant "${pages[@]}"
+      bench recall-quest 90 recall 2x16384 --max-batch 2 --batch-invariant --policy examples/policies/quest.py --pages 64 ;;
+    devices)
+      cmake --build "$build" --target compare_devices >>"$out/build.txt" 2>&1
+      lines=40 run devices 200 "$bin/compare_devices" "$MODEL" docs/vflow.md examples/policies/block_topk.py \
+        examples/policies/quest.py ;;
     torch) run torch 100 python3 scripts/torch_dense_baseline.py 64x8192 ;;
     *) echo "unknown part $1" >&2; return 1 ;;
   esac

@@ -12,13 +12,15 @@ struct CheckArguments {
   std::string module;
   std::string config;
   std::string model;
+  std::string device = "auto";
   int max_context = kDefaultContext;
 };
 
 Result<int> check(const Context& context, const CheckArguments& arguments) {
   VORTEX_ASSIGN(const vflow::PolicySource source, read_policy(arguments.module, arguments.config));
   VORTEX_ASSIGN(const std::string model, model_of(source, arguments.model));
-  VORTEX_ASSIGN(const vflow::ModelGeometry geometry, geometry_of_folder(model, arguments.max_context));
+  VORTEX_ASSIGN(vflow::ModelGeometry geometry, geometry_of_folder(model, arguments.max_context));
+  geometry.backend = limits_of_device(arguments.device);
   const vflow::CheckReport report = vflow::check_policy(source, geometry);
   const int code = report.policy ? 0 : exit_code(Blame::kCandidate);
   if (context.format() == Format::kText) {
@@ -48,6 +50,9 @@ void add_check(CLI::App& app, Context& context) {
   verb->add_option("module", arguments->module, "the policy, a .py file")->required();
   verb->add_option("config", arguments->config, "its configuration (the .json beside it)");
   verb->add_option("--model", arguments->model, "folder of the model (the configuration's model_path)");
+  verb->add_option("--device", arguments->device,
+                   "what must be able to run it: cuda, cpu, or auto (a GPU that is here)")
+      ->check(CLI::IsMember({"auto", "cuda", "cpu"}));
   verb->add_option("--max-context", arguments->max_context, "longest context in tokens")->check(CLI::Range(1, 1 << 24));
   add_format_option(verb, context);
 }

@@ -203,7 +203,10 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   if (!opened.ok()) return opened.error();
   const Sitting session = std::move(opened).value();
   const study::SearchOptions& options = session.options;
-  VORTEX_ASSIGN(const vflow::ModelGeometry model, geometry_of_job(options.job));
+  VORTEX_ASSIGN(vflow::ModelGeometry model, geometry_of_job(options.job));
+  model.backend = limits_of_device(options.job.device);
+  VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(options.job.model_path));
+  VORTEX_TRY(model::check_covered(config, model.backend));
   VORTEX_ASSIGN(const sandbox::ExecutorOptions executor,
                 executor_options(context, options.stage_seconds, options.memory_bytes));
 

@@ -1,7 +1,6 @@
 #include "core/engine/cpu_engine.h"
 
 #include <algorithm>
-#include <new>
 
 #include "base/rng.h"
 #include "core/engine/prefill.h"
@@ -12,16 +11,6 @@
 
 namespace vortex::engine {
 namespace {
-
-// Calls `body`, which gives a Result; running out of memory becomes the environment's error.
-template <typename Body>
-auto guarded(const Body& body) -> decltype(body()) {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return environment_error("the CPU engine ran out of memory", "use a smaller batch, context or KV pool");
-  }
-}
 
 constexpr int kDenseBlockSize = 16;  // of the pool while no policy says otherwise
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -12,6 +13,16 @@
 
 namespace vortex::engine {
 
+// Calls `body`, which gives a Result; running out of memory becomes the environment's error.
+template <typename Body>
+auto guarded(const Body& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    return environment_error("the CPU engine ran out of memory", "use a smaller batch, context or KV pool");
+  }
+}
+
 class CpuEngine : public Engine {
  public:
   static Result<std::unique_ptr<CpuEngine>> make(model::Model model, const EngineOptions& options);
@@ -20,6 +31,8 @@ class CpuEngine : public Engine {
   Result<std::vector<Output>> generate(const std::vector<Request>& requests, RunStats* stats) override;
   Result<std::vector<float>> teacher_force(const Request& request, std::span<const int32_t> continuation,
                                            const AttentionObserver& observer, RunStats* stats) override;
+  Result<std::vector<Forced>> force_decode(std::span<const ForcedRequest> requests, const ForcedOptions& options,
+                                           RunStats* stats) override;
   Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override;
   const model::Model& model() const override { return model_.source; }
 
@@ -28,6 +41,7 @@ class CpuEngine : public Engine {
  private:
   struct Active;
   class Run;
+  class ForcedRun;
 
   CpuEngine(PackedModel model, const EngineOptions& options);
   // The prompt's K and V: the request's own prefix, or a fresh prefill.

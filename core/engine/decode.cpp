@@ -90,7 +90,7 @@ void Decoder::attend(int layer, const AttentionObserver* observer, RunStats& sta
   count(layer, stats);
   if (observer != nullptr && *observer) {
     (*observer)({layer, requests_, q_.data(), &cache, block_table_.data(), max_blocks_, seq_lens_.data(),
-                 sparse ? &selection_ : nullptr});
+                 sparse ? &selection_ : nullptr, args.group});
   }
 }
 

@@ -77,8 +77,46 @@ struct AttentionView {
   int max_blocks;
   const int32_t* seq_lens;              // [request]
   const compile::Selection* selection;  // null when the layer is dense
+  int group = 1;                        // query heads a kv head
+  // Which of the call's requests each row belongs to, [request]; null where there is only one.
+  const size_t* which = nullptr;
 };
 using AttentionObserver = std::function<void(const AttentionView&)>;
+
+// How much of what dense attention would look at one kv head of one layer attends: shares, averaged over the query
+// heads of its group and over the steps at which they were taken. A page competes unless it is one of the reserved
+// ones.
+struct AttentionRecall {
+  double mass = 0;          // of softmax over all tokens, on the attended pages
+  double mass_chosen = 0;   // of softmax over the tokens of competing pages alone, on those attended
+  double index = 0;         // of the k pages with the most softmax mass of the group; k pages are attended
+  double index_chosen = 0;  // the same among competing pages alone
+  int64_t looks = 0;        // steps
+};
+
+// A request whose continuation is given.
+struct ForcedRequest {
+  Request request;                           // its prompt and prefix; nothing else is read
+  std::vector<int32_t> continuation;         // fed after the prompt, one decode step a token; at least one
+  std::vector<std::vector<int32_t>> wanted;  // [position]: tokens whose log-probabilities to tell; empty: none
+};
+
+struct ForcedOptions {
+  int top_tokens = 1;  // how many of the most probable tokens to tell, 1 to kMaxTopTokens
+  int look_every = 0;  // take AttentionRecall at every so many-th decode step; 0: never
+  // Optional: sees every layer of every step on the CPU; an engine on a device calls nobody, as its keys stay there.
+  AttentionObserver observer = {};
+};
+inline constexpr int kMaxTopTokens = 64;
+
+// What the model under the current policy says at each position of a continuation, before its token is fed.
+struct Forced {
+  std::vector<float> log_probs;                   // [position]: of the continuation's token
+  std::vector<std::vector<float>> wanted;         // [position]: of the tokens asked for
+  std::vector<std::vector<int32_t>> top;          // [position]: most probable first, equal ones by token
+  std::vector<std::vector<float>> top_log_probs;  // [position]
+  std::vector<AttentionRecall> recall;            // [layer][kv head]; no looks in dense layers
+};
 
 // One model on one device with one paged KV pool. Runs requests with continuous batching: dense prefill, then sparse
 // decode through the policy (dense without one). Not thread-safe; threads are used inside. The schedule depends on
@@ -98,6 +136,12 @@ class Engine {
   // continuation[i]); `observer` may be empty.
   virtual Result<std::vector<float>> teacher_force(const Request& request, std::span<const int32_t> continuation,
                                                    const AttentionObserver& observer, RunStats* stats) = 0;
+
+  // Teacher forcing of many requests at once: as many together as batch and pool hold, so that the weights are read
+  // once a step for all of them. Results in request order; each depends on its request alone. On a device nothing but
+  // the results leaves it.
+  virtual Result<std::vector<Forced>> force_decode(std::span<const ForcedRequest> requests,
+                                                   const ForcedOptions& options, RunStats* stats) = 0;
 
   // Dense prefill of a prompt, kept in `folder` under a name derived from model hash, block-independent layout and
   // prompt; loads it when it is there. A damaged file is recomputed.

@@ -50,6 +50,9 @@ std::vector<double> rotary_frequencies(const ModelConfig& config);
 // What the policy checker needs to know of a model.
 vflow::ModelGeometry geometry_of(const ModelConfig& config, int max_context, int64_t kv_memory_bytes);
 
+// Does the backend cover the model? If not, the error, which is the candidate's, says what it lacks.
+Status check_covered(const ModelConfig& config, const vflow::BackendLimits& backend);
+
 // Weights of a decoder, immutable and shared by everything that runs it.
 struct Weights;
 struct Model {

@@ -18,6 +18,20 @@ struct PolicySource {
   std::string config_file = "policy.json";
 };
 
+// What the backend that is going to run a policy covers; without a name it covers everything.
+struct BackendLimits {
+  std::string name;              // "CUDA"
+  std::vector<int> head_dims;    // empty: any
+  int block_multiple = 1;        // of tokens a block
+  std::vector<Dtype> kv_dtypes;  // empty: any
+  size_t max_fields = 0;         // k and v among them; 0: any number
+  // Of the model around it (core/model/model.h, check_covered).
+  int max_hidden = 0;       // 0: any
+  int hidden_multiple = 1;  // of hidden and intermediate sizes
+  int max_stop_tokens = 0;  // 0: any number
+  std::string remedy;       // what to do with a model that it does not cover
+};
+
 // What a policy is checked against.
 struct ModelGeometry {
   int layers = 1;
@@ -28,6 +42,7 @@ struct ModelGeometry {
   int64_t kv_memory_bytes = 0;  // memory for KV and fields together; 0 means unlimited
   int kv_lora_rank = 0;         // MLA models only
   int rope_dim = 0;             // MLA models only
+  BackendLimits backend;
 };
 
 // A policy that passed every check, traced for one model.

@@ -66,7 +66,7 @@ Status run_all(const job::GenerationJob& job, const job::GenerationEvents& event
   if (job.dense) policies.emplace_back();
   if (job.has_policy()) {
     VORTEX_ASSIGN(policies.emplace_back(),
-                  checked_policy(job.module_text, job.config_text, config, options.max_context, 0));
+                  checked_policy(job.module_text, job.config_text, config, options.max_context, 0, job.device));
   }
   VORTEX_ASSIGN(model::Model model, model::load_model(job.model_path));
   const vflow::Policy* policy_run = policies.back() ? &*policies.back() : nullptr;

@@ -134,8 +134,8 @@ Result<std::unique_ptr<Session>> open_session(const job::Job& job) {
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
   const int max_context = longest_context(*session);
   if (!job.dense) {
-    VORTEX_ASSIGN(session->policy,
-                  checked_policy(job.module_text, job.config_text, config, max_context, job.kv_memory_bytes));
+    VORTEX_ASSIGN(session->policy, checked_policy(job.module_text, job.config_text, config, max_context,
+                                                  job.kv_memory_bytes, job.device));
   }
   VORTEX_ASSIGN(model::Model model, model::load_model(job.model_path));
   engine::EngineOptions options;

@@ -1,5 +1,6 @@
 #include "evals/ladder/setup.h"
 
+#include "core/compile/limits.h"
 #include "core/model/model.h"
 #ifdef VORTEX_WITH_CUDA
 #include "core/engine/cuda/cuda_engine.h"
@@ -8,11 +9,15 @@
 namespace vortex::evals {
 
 Result<vflow::Policy> checked_policy(const std::string& module_text, const std::string& config_text,
-                                     const model::ModelConfig& config, int max_context, int64_t kv_memory_bytes) {
+                                     const model::ModelConfig& config, int max_context, int64_t kv_memory_bytes,
+                                     const std::string& device) {
   vflow::PolicySource source;
   source.module_text = module_text;
   source.config_text = config_text;
-  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(config, max_context, kv_memory_bytes));
+  vflow::ModelGeometry geometry = model::geometry_of(config, max_context, kv_memory_bytes);
+  if (device == "cuda") geometry.backend = compile::cuda_limits();
+  if (device == "cpu") geometry.backend = compile::cpu_limits();
+  vflow::CheckReport report = vflow::check_policy(source, geometry);
   if (!report.policy) return candidate_error(vflow::render(report.diagnostics));
   return std::move(*report.policy);
 }

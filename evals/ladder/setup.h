@@ -10,10 +10,12 @@
 
 namespace vortex::evals {
 
-// The policy of a job, checked against the model for contexts of `max_context` tokens. One that does not check is the
+// The policy of a job, checked against the model for contexts of `max_context` tokens, and against what `device` covers
+// where that is cpu or cuda. One that does not check is the
 // candidate's fault; the message is the rendered diagnostics.
 Result<vflow::Policy> checked_policy(const std::string& module_text, const std::string& config_text,
-                                     const model::ModelConfig& config, int max_context, int64_t kv_memory_bytes);
+                                     const model::ModelConfig& config, int max_context, int64_t kv_memory_bytes,
+                                     const std::string& device);
 
 // A model in an engine, and what it runs on.
 struct DeviceEngine {

@@ -16,10 +16,9 @@ Result<job::StageResult> run_compile(Session& session);
 // pages gives the bits of dense attention. A no is our bug.
 Result<job::StageResult> run_validate(Session& session);
 
-// Does it find what dense attention looks at? On dense decode traces: mass_recall, the share of softmax mass on the
-// chosen pages of the sparse layers (median over problems); kl, of next-token distributions from dense to policy in
-// nats, teacher-forced, on the dense model's most probable tokens and the rest as one (median over problems; never
-// above the whole one); next_token_agreement. Always passes.
+// Does it find what dense attention looks at? Every problem's dense trace is forced through the policy, all together,
+// on the engine's device. Metrics: those of recall_metrics.h. Evidence: the shares of each layer's kv heads. Always
+// passes.
 Result<job::StageResult> run_recall(Session& session);
 
 // Does it still retrieve? The job's gate tasks (RULER-style), answered beside dense attention. Pruned when the interval

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <optional>
 
 #include "base/files.h"
@@ -13,16 +12,17 @@ namespace vortex::evals {
 namespace {
 
 constexpr int kFormat = 2;
-constexpr size_t kTopTokens = 32;
+constexpr int kTopTokens = 32;
 
-int trace_tokens(const Session& session, const PreparedProblem& prepared) {
+int trace_length(const Session& session, const PreparedProblem& prepared) {
   return std::min(prepared.spec->max_new_tokens, session.job.recall_tokens);
 }
 
 // Named by everything that a trace depends on.
-std::filesystem::path trace_path(const Session& session, const PreparedProblem& prepared) {
-  const nlohmann::json identity = {kFormat, session.engine->model().hash, trace_tokens(session, prepared),
-                                   prepared.prompt};
+std::filesystem::path trace_path(const Session& session, const TraceWanted& wanted) {
+  const PreparedProblem& prepared = session.problems[wanted.problem];
+  nlohmann::json identity = {kFormat, session.engine->model().hash, trace_length(session, prepared), prepared.prompt};
+  if (!wanted.tokens.empty()) identity[2] = wanted.tokens;
   const std::string name = "trace-" + sha256_hex(identity.dump()).substr(0, 32) + ".json";
   return std::filesystem::path(session.job.prefix_folder) / name;
 }
@@ -66,66 +66,68 @@ Status save_trace(const DenseTrace& trace, const std::filesystem::path& path) {
   return write_file_atomic(path, json.dump());
 }
 
-// Keeps the most probable tokens of one position.
-void keep_top(const float* log_probs, size_t vocab, DenseTrace& trace) {
-  std::vector<int32_t> order(vocab);
-  std::iota(order.begin(), order.end(), 0);
-  const auto kept = static_cast<std::ptrdiff_t>(std::min(kTopTokens, vocab));
-  std::partial_sort(order.begin(), order.begin() + kept, order.end(), [&](int32_t a, int32_t b) {
-    return log_probs[a] != log_probs[b] ? log_probs[a] > log_probs[b] : a < b;
-  });
-  order.resize(static_cast<size_t>(kept));
-  std::vector<float> values;
-  for (const int32_t token : order) values.push_back(log_probs[token]);
-  trace.top.push_back(std::move(order));
-  trace.log_probs.push_back(std::move(values));
+// Fills in the tokens that dense attention, which must be set, writes where none are given.
+Status write_tokens(Session& session, const std::vector<TraceWanted>& wanted,
+                    std::vector<engine::ForcedRequest>& forced) {
+  std::vector<engine::Request> requests;
+  std::vector<size_t> writes;
+  for (size_t i = 0; i < forced.size(); ++i) {
+    if (!forced[i].continuation.empty()) continue;
+    engine::Request request = forced[i].request;
+    request.sampling = {};
+    request.max_new_tokens = trace_length(session, session.problems[wanted[i].problem]);
+    requests.push_back(std::move(request));
+    writes.push_back(i);
+  }
+  if (requests.empty()) return ok_status();
+  VORTEX_ASSIGN(std::vector<engine::Output> outputs, session.engine->generate(requests, nullptr));
+  for (size_t i = 0; i < writes.size(); ++i) forced[writes[i]].continuation = std::move(outputs[i].tokens);
+  return ok_status();
 }
 
 // Under dense attention, which must be set.
-Result<std::vector<DenseTrace>> compute_traces(Session& session, const std::vector<size_t>& which) {
-  std::vector<engine::Request> requests;
-  for (const size_t i : which) {
-    VORTEX_ASSIGN(engine::Request request, request_of(session, session.problems[i]));
-    request.sampling = {};
-    request.max_new_tokens = trace_tokens(session, session.problems[i]);
+Result<std::vector<DenseTrace>> compute_traces(Session& session, const std::vector<TraceWanted>& wanted) {
+  std::vector<engine::ForcedRequest> requests;
+  for (const TraceWanted& one : wanted) {
+    engine::ForcedRequest request;
+    VORTEX_ASSIGN(request.request, request_of(session, session.problems[one.problem]));
+    request.continuation = one.tokens;
     requests.push_back(std::move(request));
   }
-  VORTEX_ASSIGN(const std::vector<engine::Output> outputs, session.engine->generate(requests, nullptr));
+  VORTEX_TRY(write_tokens(session, wanted, requests));
+  VORTEX_ASSIGN(std::vector<engine::Forced> forced, session.engine->force_decode(requests, {kTopTokens, 0}, nullptr));
   std::vector<DenseTrace> traces;
-  for (size_t i = 0; i < requests.size(); ++i) {
-    DenseTrace trace;
-    trace.tokens = outputs[i].tokens;
-    VORTEX_ASSIGN(const std::vector<float> log_probs,
-                  session.engine->teacher_force(requests[i], trace.tokens, {}, nullptr));
-    const size_t vocab = log_probs.size() / trace.tokens.size();
-    for (size_t at = 0; at < trace.tokens.size(); ++at) keep_top(&log_probs[at * vocab], vocab, trace);
-    traces.push_back(std::move(trace));
+  for (size_t i = 0; i < forced.size(); ++i) {
+    traces.push_back(
+        {std::move(requests[i].continuation), std::move(forced[i].top), std::move(forced[i].top_log_probs)});
   }
   return traces;
 }
 
 }  // namespace
 
-Result<std::vector<DenseTrace>> dense_traces(Session& session, size_t count) {
+Result<std::vector<DenseTrace>> dense_traces(Session& session, const std::vector<TraceWanted>& wanted) {
   const bool kept = !session.job.prefix_folder.empty();
-  std::vector<DenseTrace> traces(count);
+  std::vector<DenseTrace> traces(wanted.size());
   std::vector<size_t> missing;
-  for (size_t i = 0; i < count; ++i) {
-    auto loaded = kept ? load_trace(trace_path(session, session.problems[i])) : std::nullopt;
+  std::vector<TraceWanted> to_compute;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    auto loaded = kept ? load_trace(trace_path(session, wanted[i])) : std::nullopt;
     if (loaded) {
       traces[i] = std::move(*loaded);
     } else {
       missing.push_back(i);
+      to_compute.push_back(wanted[i]);
     }
   }
   if (missing.empty()) return traces;
   VORTEX_TRY(session.engine->set_policy(std::nullopt));
-  auto computed = compute_traces(session, missing);
+  auto computed = compute_traces(session, to_compute);
   VORTEX_TRY(session.engine->set_policy(session.policy));
   if (!computed.ok()) return computed.error();
   for (size_t i = 0; i < missing.size(); ++i) {
     traces[missing[i]] = std::move((*computed)[i]);
-    if (kept) VORTEX_TRY(save_trace(traces[missing[i]], trace_path(session, session.problems[missing[i]])));
+    if (kept) VORTEX_TRY(save_trace(traces[missing[i]], trace_path(session, wanted[missing[i]])));
   }
   return traces;
 }

@@ -6,11 +6,13 @@ namespace {
 
 constexpr int kWarps = 4;
 
+__device__ __forceinline__ float to_float(float x) { return x; }
 __device__ __forceinline__ float to_float(Bf16 x) { return __bfloat162float(x); }
 __device__ __forceinline__ float to_float(__nv_fp8_e4m3 x) { return static_cast<float>(x); }
 __device__ __forceinline__ float to_float(__nv_fp8_e5m2 x) { return static_cast<float>(x); }
 
 // Rounds to nearest; fp8 saturates to its largest finite value.
+__device__ __forceinline__ void store(float* p, float x) { *p = x; }
 __device__ __forceinline__ void store(Bf16* p, float x) { *p = __float2bfloat16_rn(x); }
 __device__ __forceinline__ void store(__nv_fp8_e4m3* p, float x) { *p = __nv_fp8_e4m3(x); }
 __device__ __forceinline__ void store(__nv_fp8_e5m2* p, float x) { *p = __nv_fp8_e5m2(x); }
@@ -200,6 +202,8 @@ cudaError_t launch_type(const Args& a, cudaStream_t stream) {
       return launch_dim<__nv_fp8_e4m3>(a, stream);
     case KvType::fp8_e5m2:
       return launch_dim<__nv_fp8_e5m2>(a, stream);
+    case KvType::fp32:
+      return launch_dim<float>(a, stream);
   }
   return cudaErrorInvalidValue;
 }

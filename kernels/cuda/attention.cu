@@ -7,8 +7,10 @@ namespace {
 constexpr int kTile = 16;  // tokens a warp handles at a time
 constexpr int kMaxWarps = 8;
 constexpr int kMaxSlots = 16;
+constexpr int kMaxHeads = 8;  // query heads of a thread block; their queries and sums live in registers
 
-// How a warp covers one tile: each lane holds 8 dimensions of one token at a time.
+// How a warp covers one tile: each lane holds 8 dimensions of one token at a time. kGroup is 1 or even, so that
+// reduce_scatter can halve the scores; a thread block with fewer heads computes more than it has, with queries of 0.
 template <int kDim, int kGroup>
 struct Shape {
   static constexpr int kLanes = kDim / 8;      // lanes that share a token
@@ -28,13 +30,13 @@ struct WarpState {
   float maximum[S::kHeads];
   float sum[S::kHeads];  // of this lane's tokens
 
-  __device__ __forceinline__ void start(const Bf16* query, float scale, int lane) {
+  __device__ __forceinline__ void start(const Bf16* query, int heads, float scale, int lane) {
 #pragma unroll
     for (int g = 0; g < kGroup; ++g) {
-      load8(query + g * kDim + (lane % S::kLanes) * 8, q[g]);
+      load8(query + (g < heads ? g : 0) * kDim + (lane % S::kLanes) * 8, q[g]);
 #pragma unroll
       for (int d = 0; d < 8; ++d) {
-        q[g][d] *= scale;
+        q[g][d] *= g < heads ? scale : 0.0F;
         acc[g][d] = 0.0F;
       }
     }
@@ -241,10 +243,12 @@ class TileRing {
 template <int kDim, int kGroup>
 __device__ __forceinline__ void merge_row(const DecodeAttention& a, const float* partials, int partial_stride,
                                           const float (&maxima)[kMaxWarps][kGroup],
-                                          const float (&sums)[kMaxWarps][kGroup], std::int64_t first_q_head) {
+                                          const float (&sums)[kMaxWarps][kGroup], std::int64_t first_q_head,
+                                          int heads) {
   const int warps = static_cast<int>(blockDim.x / 32);
   const unsigned ranks = cluster_size();
-  for (unsigned e = cluster_rank() * blockDim.x + threadIdx.x; e < kDim * kGroup; e += ranks * blockDim.x) {
+  const auto elements = static_cast<unsigned>(kDim * heads);
+  for (unsigned e = cluster_rank() * blockDim.x + threadIdx.x; e < elements; e += ranks * blockDim.x) {
     const unsigned g = e / kDim;
     float top = negative_infinity();
     for (unsigned rank = 0; rank < ranks; ++rank) {
@@ -269,6 +273,10 @@ __device__ __forceinline__ void merge_row(const DecodeAttention& a, const float*
   }
 }
 
+// Over how many thread blocks (or clusters) the query heads of a row are spread, and how many heads one takes.
+__host__ __device__ __forceinline__ int parts_of(int group) { return ceil_div(group, kMaxHeads); }
+__host__ __device__ __forceinline__ int heads_of_part(int group) { return ceil_div(group, parts_of(group)); }
+
 template <class T, int kDim, int kGroup>
 __global__ void __launch_bounds__(kMaxWarps * 32) decode_attention_kernel(const DecodeAttention a, int slots) {
   using Ring = TileRing<T, kDim>;
@@ -279,7 +287,11 @@ __global__ void __launch_bounds__(kMaxWarps * 32) decode_attention_kernel(const 
 
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int warp = static_cast<int>(threadIdx.x / 32);
-  const int row = static_cast<int>(blockIdx.x / cluster_size());
+  const int group = a.num_q_heads / a.kv.num_kv_heads;
+  const int unit = static_cast<int>(blockIdx.x / cluster_size());
+  const int row = unit / parts_of(group);  // the parts of a row lie side by side: they share its tiles in L2
+  const int first_head = unit % parts_of(group) * heads_of_part(group);
+  const int heads = min(heads_of_part(group), group - first_head);
   const int request = row / a.kv.num_kv_heads;
   const int kv_head = row % a.kv.num_kv_heads;
 
@@ -309,9 +321,9 @@ __global__ void __launch_bounds__(kMaxWarps * 32) decode_attention_kernel(const 
   };
   for (int i = 0; i < slots; ++i) fill_next();
 
-  const std::int64_t first_q_head = static_cast<std::int64_t>(row) * kGroup;
+  const std::int64_t first_q_head = static_cast<std::int64_t>(row) * group + first_head;
   WarpState<T, kDim, kGroup> state;
-  state.start(a.q + first_q_head * kDim, a.scale * a.kv.k_scale * kLog2e, lane);
+  state.start(a.q + first_q_head * kDim, heads, a.scale * a.kv.k_scale * kLog2e, lane);
 
   for (int i = 0; i < mine; ++i) {
     const int valid = tokens - (first + i * step) * kTile;
@@ -338,7 +350,8 @@ __global__ void __launch_bounds__(kMaxWarps * 32) decode_attention_kernel(const 
   state.finish(reinterpret_cast<float*>(ring_storage), maxima[warp], sums[warp], lane);
   cluster_barrier();
   const int partial_stride = slots * static_cast<int>(Ring::kBytes / sizeof(float));
-  merge_row<kDim, kGroup>(a, reinterpret_cast<const float*>(storage), partial_stride, maxima, sums, first_q_head);
+  merge_row<kDim, kGroup>(a, reinterpret_cast<const float*>(storage), partial_stride, maxima, sums, first_q_head,
+                          heads);
   cluster_barrier();  // a block must not leave while others read its shared memory
 }
 
@@ -357,7 +370,8 @@ cudaError_t launch(const DecodeAttention& a, const DecodeSchedule& schedule, cud
   attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;  // as launch_early()
   attributes[1].val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(a.num_requests * a.kv.num_kv_heads * schedule.cluster));
+  const int parts = parts_of(a.num_q_heads / a.kv.num_kv_heads);
+  config.gridDim = dim3(static_cast<unsigned>(a.num_requests * a.kv.num_kv_heads * parts * schedule.cluster));
   config.blockDim = dim3(static_cast<unsigned>(schedule.warps * 32));
   config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
   config.stream = stream;
@@ -368,18 +382,12 @@ cudaError_t launch(const DecodeAttention& a, const DecodeSchedule& schedule, cud
 
 template <class T, int kDim>
 cudaError_t launch_group(const DecodeAttention& a, const DecodeSchedule& schedule, cudaStream_t stream) {
-  switch (a.num_q_heads / a.kv.num_kv_heads) {
-    case 1:
-      return launch<T, kDim, 1>(a, schedule, stream);
-    case 2:
-      return launch<T, kDim, 2>(a, schedule, stream);
-    case 4:
-      return launch<T, kDim, 4>(a, schedule, stream);
-    case 8:
-      return launch<T, kDim, 8>(a, schedule, stream);
-    default:
-      return cudaErrorNotSupported;
-  }
+  const int heads = heads_of_part(a.num_q_heads / a.kv.num_kv_heads);
+  if (heads == 1) return launch<T, kDim, 1>(a, schedule, stream);
+  if (heads == 2) return launch<T, kDim, 2>(a, schedule, stream);
+  if (heads <= 4) return launch<T, kDim, 4>(a, schedule, stream);
+  if (heads <= 6) return launch<T, kDim, 6>(a, schedule, stream);
+  return launch<T, kDim, kMaxHeads>(a, schedule, stream);
 }
 
 template <class T>
@@ -426,6 +434,8 @@ cudaError_t decode_attention(const DecodeAttention& args, const DecodeSchedule& 
       return launch_dim<__nv_fp8_e4m3>(args, schedule, stream);
     case KvType::fp8_e5m2:
       return launch_dim<__nv_fp8_e5m2>(args, schedule, stream);
+    case KvType::fp32:
+      return launch_dim<float>(args, schedule, stream);
   }
   return cudaErrorInvalidValue;
 }

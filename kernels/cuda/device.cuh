@@ -41,6 +41,17 @@ __device__ __forceinline__ void unpack8(const uint4& bits, float (&x)[8]) {
 // Loads 8 consecutive elements, aligned to their size, as float.
 __device__ __forceinline__ void load8(const Bf16* p, float (&x)[8]) { unpack8(*reinterpret_cast<const uint4*>(p), x); }
 
+__device__ __forceinline__ void load8(const float* p, float (&x)[8]) {
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const float4 part = reinterpret_cast<const float4*>(p)[i];
+    x[4 * i] = part.x;
+    x[4 * i + 1] = part.y;
+    x[4 * i + 2] = part.z;
+    x[4 * i + 3] = part.w;
+  }
+}
+
 template <__nv_fp8_interpretation_t kKind>
 __device__ __forceinline__ void load8_fp8(const void* p, float (&x)[8]) {
   const uint2 bits = *static_cast<const uint2*>(p);

@@ -214,6 +214,8 @@ cudaError_t prefill_attention(const PrefillAttention& args, cudaStream_t stream)
       return launch_dim<__nv_fp8_e4m3>(args, stream);
     case KvType::fp8_e5m2:
       return launch_dim<__nv_fp8_e5m2>(args, stream);
+    case KvType::fp32:
+      return launch_dim<float>(args, stream);
   }
   return cudaErrorInvalidValue;
 }

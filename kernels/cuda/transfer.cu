@@ -18,6 +18,7 @@ __device__ __forceinline__ std::int64_t first_index() {
 }
 __device__ __forceinline__ std::int64_t index_step() { return static_cast<std::int64_t>(gridDim.x) * kThreads; }
 
+__device__ __forceinline__ float widen(float x) { return x; }
 __device__ __forceinline__ float widen(Bf16 x) { return __bfloat162float(x); }
 __device__ __forceinline__ float widen(__nv_fp8_e4m3 x) { return static_cast<float>(x); }
 __device__ __forceinline__ float widen(__nv_fp8_e5m2 x) { return static_cast<float>(x); }
@@ -62,6 +63,9 @@ cudaError_t launch_image(const KvImage& a, cudaStream_t stream) {
       break;
     case KvType::fp8_e5m2:
       image_kernel<__nv_fp8_e5m2, kImport><<<grid, kThreads, 0, stream>>>(a);
+      break;
+    case KvType::fp32:
+      image_kernel<float, kImport><<<grid, kThreads, 0, stream>>>(a);
       break;
   }
   return cudaGetLastError();

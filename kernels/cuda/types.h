@@ -17,13 +17,14 @@ namespace vortex::cuda {
 
 using Bf16 = __nv_bfloat16;
 
-enum class KvType : std::uint8_t { bf16, fp8_e4m3, fp8_e5m2 };
+enum class KvType : std::uint8_t { bf16, fp8_e4m3, fp8_e5m2, fp32 };
 
 // Bytes of one element.
-constexpr int kv_type_size(KvType type) { return type == KvType::bf16 ? 2 : 1; }
+constexpr int kv_type_size(KvType type) { return type == KvType::fp32 ? 4 : type == KvType::bf16 ? 2 : 1; }
 
 // K and V of every request: each [page][kv head][block][head_dim] of `type`, so that a page of one kv head is
-// contiguous. A stored fp8 element x stands for x * scale; the scales are 1 for bf16.
+// contiguous. A stored fp8 element x stands for x * scale; the scales are 1 for bf16
+// and fp32.
 struct KvPool {
   void* k = nullptr;
   void* v = nullptr;

@@ -41,6 +41,9 @@ sed 's/Sum(dim=2)/Sum(dim=1)/' quest.py > shapes.py; cp quest.json shapes.json
 expect 1 "shapes.py:" "$vortex" check shapes.py --model "$model"
 sed 's/(1, head_dim), "key_min"/(4000000, head_dim), "key_min"/' quest.py > huge.py; cp quest.json huge.json
 expect 1 "huge.py:" "$vortex" check huge.py --model "$model"
+cp quest.py small.py; sed 's/"vortex_block_size": *[0-9]*/"vortex_block_size": 8/' quest.json > small.json
+expect 0 "ok" "$vortex" check small.py --model "$model" --device cpu
+expect 1 "backend-block-size" "$vortex" check small.py --model "$model" --device cuda
 printf '[search\nfor = ' > broken.toml
 expect 1 "broken.toml" "$vortex" search --model "$model" --config broken.toml --workspace w3
 printf 'problemz = 3\n' > misspelled.toml

@@ -8,6 +8,7 @@ namespace vortex::compile {
 
 vflow::Dtype dtype_of(cuda::KvType type) {
   return type == cuda::KvType::bf16       ? vflow::Dtype::kBf16
+         : type == cuda::KvType::fp32     ? vflow::Dtype::kFp32
          : type == cuda::KvType::fp8_e4m3 ? vflow::Dtype::kFp8E4m3
                                           : vflow::Dtype::kFp8E5m2;
 }

@@ -22,7 +22,7 @@ struct Options {
   std::string geometry = "qwen3-1.7b";  // a named one, or a folder with a config.json
   std::string policy;                   // a vFlow .py file; empty: dense
   std::string config;                   // its .json; empty: beside it
-  std::string kv = "";                  // bfloat16, fp8_e4m3, fp8_e5m2; empty: the policy's own
+  std::string kv = "";                  // bfloat16, float32, fp8_e4m3, fp8_e5m2; empty: the policy's own
   int pages = 0;                        // attended per row, whatever the length; 0: the policy's own budget
   double ratio = -1;                    // budget as a share of the pages; < 0: the policy's own
   std::vector<int> dense_layers;        // of the policy, where pages or ratio are given
@@ -33,7 +33,7 @@ struct Options {
   bool batch_invariant = false;
   int steps = 8;  // decode steps a sample
   int samples = 11;
-  std::vector<std::string> shapes;  // step: REQUESTSxTOKENS
+  std::vector<std::string> shapes;  // step, recall: REQUESTSxTOKENS
   // step: stages to leave out, one after the other, each a line beside the whole step's
   std::vector<std::string> without;
   // trace
@@ -49,6 +49,8 @@ struct Options {
   // serve-sim
   double rate = 1;  // requests a second
   int outputs = 256;
+  // recall (with outputs)
+  int look_every = 8;  // decode steps between two looks at the softmax
   std::string format = "text";
   std::string json;          // a file to which the lines are appended as one JSON object
   bool cublas_only = false;  // matrix products by cuBLASLt alone
@@ -98,6 +100,14 @@ Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, cons
 Status bench_step(const Options& options);
 Status bench_trace(const Options& options);
 Status bench_serve(const Options& options);
+Status bench_recall(const Options& options);
+
+// A batch of equal requests, as REQUESTSxTOKENS says it.
+struct BatchShape {
+  int requests = 0;
+  int tokens = 0;
+};
+Result<BatchShape> parse_shape(const std::string& text);
 
 // The value below which a share `q` of the values lies.
 double quantile(std::vector<double> values, double q);

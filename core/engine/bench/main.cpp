@@ -15,7 +15,7 @@ void add_common(CLI::App* verb, Options& o) {
   verb->add_option("--config", o.config, "its configuration (the .json beside it)");
   verb->add_flag_callback(
       "--dense", [&o] { o.policy.clear(); }, "dense attention");
-  verb->add_option("--kv", o.kv, "K and V as bfloat16, fp8_e4m3 or fp8_e5m2");
+  verb->add_option("--kv", o.kv, "K and V as bfloat16, float32, fp8_e4m3 or fp8_e5m2");
   verb->add_option("--pages", o.pages, "pages that a row attends, whatever its length");
   verb->add_option("--ratio", o.ratio, "budget as a share of the pages");
   verb->add_option("--dense-layers", o.dense_layers, "with --pages or --ratio: layers that stay dense");
@@ -58,11 +58,17 @@ int run(int argc, char** argv) {
   add_load(serve, o);
   serve->add_option("--rate", o.rate, "arrivals a second")->check(CLI::PositiveNumber);
   serve->add_option("--outputs", o.outputs, "tokens of an answer");
+  CLI::App* recall = app.add_subcommand("recall", "a policy forced through what dense attention writes, and its looks");
+  add_common(recall, o);
+  recall->add_option("shapes", o.shapes, "REQUESTSxTOKENS")->required();
+  recall->add_option("--outputs", o.outputs, "tokens that are forced")->check(CLI::Range(1, 100000));
+  recall->add_option("--look-every", o.look_every, "steps between two looks at the softmax; 0: none");
   CLI11_PARSE(app, argc, argv);
   vortex::Status status = vortex::ok_status();
   if (step->parsed()) status = vortex::bench::bench_step(o);
   if (trace->parsed()) status = vortex::bench::bench_trace(o);
   if (serve->parsed()) status = vortex::bench::bench_serve(o);
+  if (recall->parsed()) status = vortex::bench::bench_recall(o);
   if (status.ok()) return 0;
   std::fprintf(stderr, "error: %s\n", status.error().message.c_str());
   if (!status.error().hint.empty()) std::fprintf(stderr, "hint: %s\n", status.error().hint.c_str());

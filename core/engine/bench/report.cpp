@@ -13,6 +13,10 @@ Report::Report(const Options& options, const std::string& device, double copy_by
       copy_(copy_bytes_per_second) {
   if (format_ == "json") return;
   const bool markdown = format_ == "markdown";
+  if (copy_ == 0) {  // nothing but values will be added
+    std::printf("%s\n\n", device_.c_str());
+    return;
+  }
   std::printf("%s; copy %.3f TB/s (read + write)\n\n", device_.c_str(), copy_ * 1e-12);
   if (markdown) {
     std::printf("| what | shape | policy | median ms | min-max ms | GB | TB/s | %% of limit | tok/s |\n");

@@ -66,9 +66,10 @@ Result<model::ModelConfig> find_geometry(const Options& options) {
 
 Result<vflow::Dtype> kv_dtype_of(const Options& options) {
   if (options.kv.empty() || options.kv == "bfloat16") return vflow::Dtype::kBf16;
+  if (options.kv == "float32") return vflow::Dtype::kFp32;
   if (options.kv == "fp8_e4m3") return vflow::Dtype::kFp8E4m3;
   if (options.kv == "fp8_e5m2") return vflow::Dtype::kFp8E5m2;
-  return candidate_error("--kv must be bfloat16, fp8_e4m3 or fp8_e5m2, not " + options.kv);
+  return candidate_error("--kv must be bfloat16, float32, fp8_e4m3 or fp8_e5m2, not " + options.kv);
 }
 
 Result<std::optional<vflow::Policy>> find_policy(const Options& options, const model::ModelConfig& model) {

@@ -6,20 +6,6 @@
 namespace vortex::bench {
 namespace {
 
-struct StepShape {
-  int requests = 0;
-  int tokens = 0;
-};
-
-Result<StepShape> parse_shape(const std::string& text) {
-  StepShape shape;
-  if (std::sscanf(text.c_str(), "%dx%d", &shape.requests, &shape.tokens) != 2 || shape.requests < 1 ||
-      shape.tokens < 1) {
-    return candidate_error("a shape is REQUESTSxTOKENS, e.g. 64x8192, not " + text);
-  }
-  return shape;
-}
-
 // Seconds a step of each sample of a batch of equal requests.
 Result<std::vector<double>> time_steps(engine::Stepper& stepper, const Options& options) {
   VORTEX_TRY(stepper.run(options.steps));  // warms up
@@ -43,6 +29,15 @@ Record record_of(const std::string& what, const std::string& shape, const std::v
 
 }  // namespace
 
+Result<BatchShape> parse_shape(const std::string& text) {
+  BatchShape shape;
+  if (std::sscanf(text.c_str(), "%dx%d", &shape.requests, &shape.tokens) != 2 || shape.requests < 1 ||
+      shape.tokens < 1) {
+    return candidate_error("a shape is REQUESTSxTOKENS, e.g. 64x8192, not " + text);
+  }
+  return shape;
+}
+
 Status bench_step(const Options& options) {
   VORTEX_ASSIGN(const model::ModelConfig model, find_geometry(options));
   VORTEX_ASSIGN(const std::optional<vflow::Policy> policy, find_policy(options, model));
@@ -52,7 +47,7 @@ Status bench_step(const Options& options) {
   VORTEX_TRY(stepper->set_policy(policy));
   Report report(options, stepper->device(), copy);
   for (const std::string& text : options.shapes) {
-    VORTEX_ASSIGN(const StepShape shape, parse_shape(text));
+    VORTEX_ASSIGN(const BatchShape shape, parse_shape(text));
     const std::vector<int> lengths(static_cast<size_t>(shape.requests), shape.tokens);
     const int grown = options.steps * (options.samples + 2) / 2;  // at the middle of the measurement
     const std::vector<int> mean(static_cast<size_t>(shape.requests), shape.tokens + grown);

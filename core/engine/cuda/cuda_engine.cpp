@@ -4,7 +4,9 @@
 #include <limits>
 #include <string>
 
+#include "core/engine/cuda/forced_run.h"
 #include "core/engine/cuda/runner.h"
+#include "core/engine/forced.h"
 #include "core/engine/prefix.h"
 #include "core/engine/requests.h"
 #include "core/engine/schedule.h"
@@ -14,24 +16,6 @@ namespace {
 
 // Of the tokens that a request which may stop early is allowed, those that admission expects.
 constexpr double kExpectedShare = 0.5;
-
-// Adds what the device counted to the statistics of a run.
-Status add_counters(const Runner& runner, RunStats& stats) {
-  VORTEX_ASSIGN(const std::vector<cuda::PageCounters> counters, runner.read_counters());
-  const model::ModelConfig& c = runner.model().source.config;
-  const DevicePolicy& policy = runner.policy();
-  const vflow::Dtype kv = policy.executable != nullptr ? policy.policy.config.kv_dtype : vflow::Dtype::kBf16;
-  const int64_t token_bytes = 2LL * c.head_dim * vflow::dtype_bytes(kv);
-  const int64_t block_bytes = policy.executable != nullptr ? scored_bytes(policy.policy) : 0;
-  for (size_t layer = 0; layer < counters.size(); ++layer) {
-    const cuda::PageCounters& of_layer = counters[layer];
-    (policy.sparse(static_cast<int>(layer)) ? stats.sparse_layer_calls : stats.dense_layer_calls) += of_layer.calls;
-    stats.pages_visible[layer] += of_layer.visible;
-    stats.pages_attended[layer] += of_layer.attended;
-    stats.kv_bytes_read += of_layer.tokens * token_bytes + of_layer.scored * block_bytes;
-  }
-  return ok_status();
-}
 
 // One call of generate(). Active requests fill the slots from 0 on without gaps. The host knows every length and how
 // many pages are free, so it decides before each replay who may grow; which pages they get is the device's business.
@@ -53,7 +37,7 @@ class Run {
       VORTEX_TRY(decode());
       VORTEX_TRY(retire());
     }
-    VORTEX_TRY(add_counters(runner_, stats_));
+    VORTEX_TRY(runner_.add_counters(stats_));
     return std::move(outputs_);
   }
 
@@ -302,9 +286,18 @@ class CudaEngine final : public Engine {
       ++counted.decode_tokens;
       counted.weight_bytes_read += runner_->model().weight_bytes;
     }
-    VORTEX_TRY(add_counters(*runner_, counted));
+    VORTEX_TRY(runner_->add_counters(counted));
     if (stats != nullptr) *stats = std::move(counted);
     return log_probs;
+  }
+
+  Result<std::vector<Forced>> force_decode(std::span<const ForcedRequest> requests, const ForcedOptions& options,
+                                           RunStats* stats) override {
+    VORTEX_TRY(check_forced(model(), runner_->options(), requests, options));
+    RunStats counted = fresh_stats(model().config.num_layers);
+    VORTEX_ASSIGN(std::vector<Forced> forced, force_on_device(*runner_, requests, options, counted));
+    if (stats != nullptr) *stats = std::move(counted);
+    return forced;
   }
 
   Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override {
@@ -358,7 +351,7 @@ class CudaEngine final : public Engine {
       VORTEX_TRY(runner_->read_selection(layer, 1, host.selection.blocks, host.selection.counts));
     }
     observer({layer, 1, host.q.data(), &host.cache, host.block_table.data(), blocks, &length,
-              sparse ? &host.selection : nullptr});
+              sparse ? &host.selection : nullptr, c.num_q_heads / c.num_kv_heads});
     return ok_status();
   }
 

@@ -39,6 +39,8 @@ cuda::FillType fill_type_of(cuda::KvType type) {
       return cuda::FillType::fp8_e4m3;
     case cuda::KvType::fp8_e5m2:
       return cuda::FillType::fp8_e5m2;
+    case cuda::KvType::fp32:
+      return cuda::FillType::fp32;
     default:
       return cuda::FillType::bf16;
   }
@@ -54,6 +56,8 @@ std::optional<cuda::KvType> kv_type_of(vflow::Dtype dtype) {
       return cuda::KvType::fp8_e4m3;
     case vflow::Dtype::kFp8E5m2:
       return cuda::KvType::fp8_e5m2;
+    case vflow::Dtype::kFp32:
+      return cuda::KvType::fp32;
     default:
       return std::nullopt;
   }

@@ -14,7 +14,7 @@
 
 namespace vortex::engine {
 
-// bf16, or fp8; nothing for other types.
+// bf16, fp32 or fp8; nothing for other types.
 std::optional<cuda::KvType> kv_type_of(vflow::Dtype dtype);
 
 // The size of one page over all layers: K, V and the policy's own fields.

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <string>
 
 #include "core/engine/cuda/limits.h"
+#include "core/engine/packed_model.h"
+#include "core/engine/requests.h"
 #include "kernels/cuda/plan.h"
 #include "kernels/cuda/sampler.h"
 #include "kernels/cuda/step.h"
@@ -116,7 +117,7 @@ Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
   const vflow::Policy* set = policy ? &policy_.policy : nullptr;
   const int block = policy ? policy->config.block_size : kDenseBlockSize;
   const std::optional<cuda::KvType> type = kv_type_of(policy ? policy->config.kv_dtype : cuda_.kv_dtype);
-  if (!type) return candidate_error("the CUDA engine keeps K and V as bfloat16 or fp8");
+  if (!type) return candidate_error("the CUDA engine keeps K and V as bfloat16, float32 or fp8");
   max_blocks_ = (options_.max_context + block - 1) / block;
   VORTEX_TRY(table_.allocate(ints(int64_t{options_.max_batch} * max_blocks_)));
   VORTEX_TRY(reserve_policy_memory());
@@ -245,6 +246,12 @@ Status Runner::select(int layer, int capacity) {
   return cuda_status(policy_.executable->select(cache, rows, selection, stream_.get()), "selecting pages");
 }
 
+// What select() has chosen for a layer, until the next layer's.
+cuda::Selection Runner::selection(int layer) const {
+  const int64_t rows = int64_t{options_.max_batch} * model_.source.config.num_kv_heads;
+  return {selected_.as<std::int32_t>(), counts_.as<std::int32_t>() + layer * rows, policy_.max_selected};
+}
+
 Status Runner::attend(int layer, int capacity, bool sparse) {
   const model::ModelConfig& c = model_.source.config;
   cuda::DecodeAttention args;
@@ -254,12 +261,8 @@ Status Runner::attend(int layer, int capacity, bool sparse) {
   args.table = table(step_lengths_.as<std::int32_t>());
   args.num_requests = capacity;
   args.num_q_heads = c.num_q_heads;
-  args.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.head_dim)));
-  if (sparse) {
-    args.selection.blocks = selected_.as<std::int32_t>();
-    args.selection.counts = counts_.as<std::int32_t>() + int64_t{layer} * options_.max_batch * c.num_kv_heads;
-    args.selection.max_selected = policy_.max_selected;
-  }
+  args.scale = attention_scale(c);
+  if (sparse) args.selection = selection(layer);
   cuda::DecodeSchedule schedule;
   if (!cuda_.batch_invariant) {
     schedule = cuda::plan_decode_attention(capacity * c.num_kv_heads, sparse ? policy_.max_selected : max_blocks_,
@@ -372,12 +375,45 @@ Status Runner::move(std::span<const std::pair<int, int>> from_to) {
   return stream_.synchronize("moving requests");
 }
 
-Result<std::vector<cuda::PageCounters>> Runner::read_counters() const {
+Status Runner::add_counters(RunStats& stats) const {
   std::vector<cuda::PageCounters> counters(model_.layers.size());
   VORTEX_TRY(stream_.synchronize("decoding"));
   VORTEX_TRY(cuda_status(cudaMemcpy(counters.data(), counters_.data(), counters_.bytes(), cudaMemcpyDeviceToHost),
                          "reading counters"));
-  return counters;
+  const int64_t token_bytes = 2LL * model_.source.config.head_dim * cuda::kv_type_size(pool_.type());
+  const int64_t block_bytes = policy_.executable != nullptr ? scored_bytes(policy_.policy) : 0;
+  for (size_t layer = 0; layer < counters.size(); ++layer) {
+    const cuda::PageCounters& of_layer = counters[layer];
+    (policy_.sparse(static_cast<int>(layer)) ? stats.sparse_layer_calls : stats.dense_layer_calls) += of_layer.calls;
+    stats.pages_visible[layer] += of_layer.visible;
+    stats.pages_attended[layer] += of_layer.attended;
+    stats.kv_bytes_read += of_layer.tokens * token_bytes + of_layer.scored * block_bytes;
+  }
+  return ok_status();
+}
+
+cuda::LogProbs Runner::logit_rows(const std::uint8_t* active) const {
+  cuda::LogProbs args;
+  args.logits = activations_.logits;
+  args.vocab = model_.source.config.vocab_size;
+  args.stride = activations_.logit_stride;
+  args.active = active;
+  return args;
+}
+
+cuda::MeasureRecall Runner::attended(int layer, int capacity) const {
+  const model::ModelConfig& c = model_.source.config;
+  cuda::MeasureRecall args;
+  args.q = activations_.q;
+  args.kv = pool_.layer(layer).kv;
+  args.table = table(step_lengths_.as<std::int32_t>());
+  args.selection = selection(layer);
+  args.num_requests = capacity;
+  args.num_q_heads = c.num_q_heads;
+  args.scale = attention_scale(c);
+  args.reserved_first = policy_.policy.config.reserved_bos;
+  args.reserved_last = policy_.policy.config.reserved_eos;
+  return args;
 }
 
 }  // namespace vortex::engine

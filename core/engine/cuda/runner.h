@@ -24,6 +24,8 @@
 #include "core/engine/prefix.h"
 #include "core/vflow/policy.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/log_probs.h"
+#include "kernels/cuda/recall.h"
 
 namespace vortex::engine {
 
@@ -101,8 +103,14 @@ class Runner {
   // K and V of the first `tokens` tokens of a slot in one layer, [k, v][kv head][token][head_dim].
   Status read_kv(int layer, int slot, int tokens, std::vector<cpu::Bf16>& out);
 
-  // What the steps since reset() did, per layer.
-  Result<std::vector<cuda::PageCounters>> read_counters() const;
+  // Adds what the steps since reset() did.
+  Status add_counters(RunStats& stats) const;
+
+  // For kernels that read what a step leaves: logits, who took part ([slot], of the last step), and, in a hook, what
+  // the layer attended. Sizes and results are the caller's to set.
+  cuda::LogProbs logit_rows(const std::uint8_t* active) const;
+  const std::uint8_t* granted() const { return granted_.as<std::uint8_t>(); }
+  cuda::MeasureRecall attended(int layer, int capacity) const;
 
  private:
   struct Chunk;
@@ -122,6 +130,7 @@ class Runner {
   cuda::EndStep end_of(int first, int count, const std::uint8_t* granted) const;
   compile::CudaBatch batch(int layer, int requests, const std::int32_t* lengths) const;
   cuda::PageTable table(const std::int32_t* lengths) const;
+  cuda::Selection selection(int layer) const;
 
   Status take_pages(std::span<const int> tokens);  // [slot] new tokens wanted
   Status take_prompt_pages(int slot, int tokens);

@@ -1,10 +1,10 @@
 // Prompts: chunked dense prefill into the pool, and snapshots of it.
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <vector>
 
 #include "core/engine/cuda/runner.h"
+#include "core/engine/packed_model.h"
 #include "kernels/cuda/plan.h"
 #include "kernels/cuda/prefill.h"
 #include "kernels/cuda/step.h"
@@ -118,7 +118,7 @@ Status Runner::compute_chunk(const Chunk& chunk, DevicePool& pool) {
     attention.first = chunk.first;
     attention.rows = rows;
     attention.num_q_heads = c.num_q_heads;
-    attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.head_dim)));
+    attention.scale = attention_scale(c);
     VORTEX_TRY(cuda_status(cuda::prefill_attention(attention, stream_.get()), "attending to a prompt"));
     VORTEX_TRY(layers_->attention_outputs(layer, rows, stream_.get()));
   }

@@ -88,6 +88,59 @@ void check_dtype(const CheckInput& input) {
   }
 }
 
+// "64 or 128"
+template <typename List, typename Name>
+std::string alternatives(const List& list, const Name& name) {
+  std::string text;
+  for (size_t i = 0; i < list.size(); ++i) {
+    text += (i == 0 ? "" : i + 1 == list.size() ? " or " : ", ") + name(list[i]);
+  }
+  return text;
+}
+
+template <typename List, typename Value>
+bool covers(const List& list, const Value& value) {
+  return list.empty() || std::find(list.begin(), list.end(), value) != list.end();
+}
+
+// Can the backend run what is asked for? Found out here rather than by the engine.
+void check_backend(const CheckInput& input) {
+  const BackendLimits& backend = input.model.backend;
+  if (backend.name.empty()) return;
+  const std::string taken = "the " + backend.name + " backend takes ";
+  if (!covers(backend.head_dims, input.model.head_dim)) {
+    const std::string dims = alternatives(backend.head_dims, [](int dim) { return std::to_string(dim); });
+    input.config_file.error(
+        {0, 1}, {"backend-head-dim",
+                 taken + "a head_dim of " + dims + "; the model has " + std::to_string(input.model.head_dim), dims,
+                 backend.remedy});
+  }
+  if (input.config.block_size % backend.block_multiple != 0) {
+    const std::string multiple = std::to_string(backend.block_multiple);
+    input.config_file.error(key_span(input.config_file, "vortex_block_size"),
+                            {"backend-block-size",
+                             taken + "blocks of a multiple of " + multiple + " tokens, vortex_block_size is " +
+                                 std::to_string(input.config.block_size),
+                             "multiples of " + multiple, "set vortex_block_size to " + multiple});
+  }
+  if (!covers(backend.kv_dtypes, input.config.kv_dtype)) {
+    const std::string types =
+        alternatives(backend.kv_dtypes, [](Dtype dtype) { return std::string(dtype_name(dtype)); });
+    input.config_file.error(
+        key_span(input.config_file, "kv_cache_dtype"),
+        {"backend-kv-dtype",
+         taken + "k and v as " + types + ", not as " + std::string(dtype_name(input.config.kv_dtype)), types,
+         "set kv_cache_dtype to \"auto\", which is bfloat16"});
+  }
+  const size_t fields = input.trace.program.fields.size();
+  if (backend.max_fields > 0 && fields > backend.max_fields) {
+    input.config_file.error({0, 1}, {"backend-fields",
+                                     taken + "at most " + std::to_string(backend.max_fields) +
+                                         " cache fields, k and v among them; there are " + std::to_string(fields),
+                                     "", "join some fields into one of more rows"});
+  }
+}
+
 void check_budget(const CheckInput& input, int pages) {
   const EngineConfig& config = input.config;
   const int reserved = config.reserved_bos + config.reserved_eos;
@@ -203,6 +256,7 @@ void check_fit(const CheckInput& input) {
   check_selection(input);
   check_dtype(input);
   check_layers(input);
+  check_backend(input);
   const int64_t block = input.config.block_size;
   const auto pages = static_cast<int>((int64_t{input.model.max_context} + block - 1) / block);
   if (pages > kMaxPages) {

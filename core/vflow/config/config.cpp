@@ -342,7 +342,8 @@ class Reader {
 
   void read_kv_dtype(const ordered_json& value) {
     std::string name;
-    read_choice(value, {"auto", "bfloat16", "fp8_e5m2", "fp8_e4m3"}, name);
+    // float32 is ours: vortex_torch's "auto" is the model's own type, which for a float32 model is that.
+    read_choice(value, {"auto", "bfloat16", "float32", "fp8_e5m2", "fp8_e4m3"}, name);
     for (const NamedDtype& known : kDtypes) {  // "auto" is the default, bfloat16
       if (known.name == name) config_.kv_dtype = known.dtype;
     }

@@ -21,7 +21,7 @@ struct Shape {
 
 constexpr int kHeads = 8;
 constexpr int kSets = 4;
-const char* const kTypeNames[] = {"bf16", "e4m3", "e5m2"};
+const char* const kTypeNames[] = {"bf16", "e4m3", "e5m2", "fp32"};
 
 std::string describe(const Shape& s) {
   std::string text = std::to_string(s.requests) + "x" + std::to_string(s.length);
@@ -106,9 +106,10 @@ struct Problem {
   }
 };
 
-void measure(Bench& bench, const Problem& p, const DecodeSchedule& s, bool planned) {
+void measure(Bench& bench, const Problem& p, const DecodeSchedule& s, bool planned,
+             const std::string& name = "attention") {
   Measurement m;
-  m.kernel = "attention";
+  m.kernel = name;
   m.shape = describe(p.shape);
   m.variant = std::string(planned ? "plan " : "") + "w" + std::to_string(s.warps) + " s" + std::to_string(s.slots) +
               " c" + std::to_string(s.cluster);
@@ -172,6 +173,24 @@ void bench_attention(Bench& bench) {
       measure(bench, problem, plan_decode_attention(shape.requests * kHeads, visited, bench.num_sms()), true);
       if (bench.sweep() && shapes == &swept) sweep(bench, problem);
     }
+  }
+}
+
+// What any number of query heads a kv head costs: dense attention should be bound by memory whatever it is.
+void bench_groups(Bench& bench) {
+  const std::string name = "attention_groups";
+  if (!bench.wants(name)) return;
+  std::vector<Shape> shapes;
+  for (const int group : {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16}) {
+    shapes.push_back({64, 8192, 0, KvType::bf16, group});
+    shapes.push_back({64, 16384, 64, KvType::bf16, group});
+  }
+  shapes.push_back({64, 8192, 0, KvType::bf16, 3, 64});
+  shapes.push_back({32, 8192, 0, KvType::fp32, 2});
+  shapes.push_back({32, 8192, 0, KvType::fp32, 3, 64});
+  for (const Shape& shape : shapes) {
+    const Problem problem(shape);
+    measure(bench, problem, DecodeSchedule{}, true, name);
   }
 }
 

@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   }
   vortex::cuda::Bench bench(filter, sweep);
   vortex::cuda::bench_attention(bench);
+  vortex::cuda::bench_groups(bench);
   vortex::cuda::bench_select(bench);
   vortex::cuda::bench_step(bench);
   if (!json.empty() && !bench.write_json(json)) {

@@ -184,6 +184,92 @@ TEST(SparseDecode, ObserverSeesTheSelection) {
   EXPECT_EQ(sparse, 2 * 29);
 }
 
+std::vector<ForcedRequest> forced_requests() {
+  std::vector<ForcedRequest> requests;
+  for (const Request& request : long_requests()) {
+    ForcedRequest forced;
+    forced.request = request;
+    forced.continuation = testing::random_tokens(5 + static_cast<int>(requests.size()) * 7, kVocab, 9);
+    for (const int32_t token : forced.continuation) forced.wanted.push_back({token, (token + 1) % kVocab, 3});
+    requests.push_back(std::move(forced));
+  }
+  return requests;
+}
+
+TEST(ForcedDecode, TellsWhatTeacherForcingTells) {
+  auto engine = testing::make_engine(kShape, options_of(1, 2));
+  set_policy(*engine, load_policy("quest", budget(4, {0})));
+  const auto requests = forced_requests();
+  RunStats stats;
+  const auto forced = engine->force_decode(requests, {3, 0}, &stats);
+  ASSERT_TRUE(forced.ok()) << forced.error().message;
+  ASSERT_EQ(forced->size(), requests.size());
+  EXPECT_GT(stats.sparse_layer_calls, 0);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    SCOPED_TRACE(r);
+    const ForcedRequest& request = requests[r];
+    const Forced& told = (*forced)[r];
+    const auto whole = engine->teacher_force(request.request, request.continuation, {}, nullptr).value();
+    ASSERT_EQ(told.top.size(), request.continuation.size());
+    for (size_t at = 0; at < request.continuation.size(); ++at) {
+      const float* row = &whole[at * kVocab];
+      EXPECT_EQ(told.log_probs[at], row[request.continuation[at]]);
+      ASSERT_EQ(told.wanted[at].size(), 3U);
+      EXPECT_EQ(told.wanted[at][1], row[(request.continuation[at] + 1) % kVocab]);
+      EXPECT_EQ(told.wanted[at][2], row[3]);
+      ASSERT_EQ(told.top[at].size(), 3U);
+      EXPECT_EQ(told.top[at][0], std::max_element(row, row + kVocab) - row);
+      EXPECT_EQ(told.top_log_probs[at][0], row[told.top[at][0]]);
+      EXPECT_GE(told.top_log_probs[at][0], told.top_log_probs[at][1]);
+      EXPECT_GE(told.top_log_probs[at][1], told.top_log_probs[at][2]);
+    }
+  }
+}
+
+TEST(ForcedDecode, LooksAreOfTheRequestAlone) {
+  auto engine = testing::make_engine(kShape, options_of(1, 5));
+  auto narrow = testing::make_engine(kShape, options_of(1, 1));
+  const vflow::Policy policy = load_policy("quest", budget(4, {0}));
+  set_policy(*engine, policy);
+  set_policy(*narrow, policy);
+  const auto requests = forced_requests();
+  const auto together = engine->force_decode(requests, {1, 3}, nullptr).value();
+  const auto alone = narrow->force_decode(requests, {1, 3}, nullptr).value();
+  const auto heads = static_cast<size_t>(kShape.kv_heads);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    SCOPED_TRACE(r);
+    ASSERT_EQ(together[r].recall.size(), 3 * heads);
+    const auto looks = static_cast<int64_t>((requests[r].continuation.size() - 1 + 2) / 3);  // steps 0, 3, 6, ...
+    for (size_t i = 0; i < together[r].recall.size(); ++i) {
+      const AttentionRecall& recall = together[r].recall[i];
+      EXPECT_EQ(recall.looks, i < heads ? 0 : looks);
+      if (recall.looks == 0) continue;
+      EXPECT_GT(recall.mass, 0);
+      EXPECT_LE(recall.mass, 1 + 1e-12);
+      EXPECT_LE(recall.index_chosen, 1);
+      EXPECT_EQ(recall.mass, alone[r].recall[i].mass);
+      EXPECT_EQ(recall.mass_chosen, alone[r].recall[i].mass_chosen);
+      EXPECT_EQ(recall.index, alone[r].recall[i].index);
+    }
+    EXPECT_EQ(together[r].log_probs, alone[r].log_probs);
+  }
+  // The longest prompt has many more pages than the policy attends, the shortest none to spare.
+  EXPECT_LT(together[0].recall[heads].mass, 1);
+  EXPECT_EQ(together[1].recall[heads].mass_chosen, 1);
+}
+
+TEST(ForcedDecode, RefusesWhatDoesNotFit) {
+  auto engine = testing::make_engine(kShape, options_of(1, 1));
+  ForcedRequest request = forced_requests()[1];
+  request.wanted.pop_back();
+  EXPECT_FALSE(engine->force_decode({&request, 1}, {}, nullptr).ok());
+  request.wanted.clear();
+  EXPECT_TRUE(engine->force_decode({&request, 1}, {}, nullptr).ok());
+  EXPECT_FALSE(engine->force_decode({&request, 1}, {kMaxTopTokens + 1, 0}, nullptr).ok());
+  request.continuation.clear();
+  EXPECT_FALSE(engine->force_decode({&request, 1}, {}, nullptr).ok());
+}
+
 TEST(SparseDecode, OneSnapshotServesEveryBlockSize) {
   testing::TempFolder folder;
   auto engine = testing::make_engine(kShape, options_of(1, 2));

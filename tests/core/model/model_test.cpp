@@ -284,5 +284,37 @@ TEST(Safetensors, SurvivesCorruption) {
   EXPECT_GT(refused, 1000);
 }
 
+TEST(CheckCovered, SaysWhatTheBackendLacks) {
+  vflow::BackendLimits backend;
+  ModelConfig config;
+  config.head_dim = 96;
+  config.hidden_size = 576;
+  config.intermediate_size = 1530;
+  config.eos_token_ids = {1, 2};
+  EXPECT_TRUE(check_covered(config, backend).ok()) << "no limits";
+  backend.name = "CUDA";
+  backend.head_dims = {64, 128};
+  backend.max_hidden = 8192;
+  backend.hidden_multiple = 8;
+  backend.remedy = "use the CPU";
+  const auto refused = [&](const char* word) {
+    const Status status = check_covered(config, backend);
+    ASSERT_FALSE(status.ok()) << word;
+    EXPECT_EQ(status.error().blame, Blame::kCandidate);
+    EXPECT_NE(status.error().message.find(word), std::string::npos) << status.error().message;
+    EXPECT_EQ(status.error().hint, "use the CPU");
+  };
+  refused("head_dim of 64 or 128");
+  config.head_dim = 64;
+  refused("multiples of 8");
+  config.intermediate_size = 1536;
+  EXPECT_TRUE(check_covered(config, backend).ok());
+  backend.max_stop_tokens = 1;
+  refused("at most 1 stop tokens");
+  backend.max_stop_tokens = 8;
+  config.hidden_size = 8200;
+  refused("at most 8192");
+}
+
 }  // namespace
 }  // namespace vortex::model

@@ -5,8 +5,6 @@
 namespace vortex::cuda {
 namespace {
 
-constexpr int kQHeads = 6;
-constexpr int kHeads = 3;
 constexpr float kEpsilon = 1e-6F;
 
 struct Case {
@@ -15,6 +13,8 @@ struct Case {
   bool norm = true;
   float k_scale = 1.0F;
   float v_scale = 1.0F;
+  int q_heads = 6;
+  int heads = 3;
 };
 
 std::vector<float2> rope_table(int positions, int dim) {
@@ -35,12 +35,12 @@ class Problem {
       : c_(c),
         random_(random),
         table_(std::move(lengths), 16, random),
-        pool_(c.type, table_.num_pages, kHeads, 16, c.dim),
+        pool_(c.type, table_.num_pages, c.heads, 16, c.dim),
         rope_(rope_table(*std::max_element(table_.lengths.begin(), table_.lengths.end()), c.dim)),
         q_norm_(random_bf16(dim(), random)),
         k_norm_(random_bf16(dim(), random)) {
     fill_tokens(pool_, table_, random);
-    summary_host_.assign(static_cast<std::size_t>(table_.num_pages * kHeads) * dim(), __ushort_as_bfloat16(0x7fc0));
+    summary_host_.assign(static_cast<std::size_t>(table_.num_pages * c.heads) * dim(), __ushort_as_bfloat16(0x7fc0));
     for (auto& s : summary_) s = DeviceArray<Bf16>(summary_host_);
     pages_ = DeviceArray<std::int32_t>(table_.pages);
     lengths_ = DeviceArray<std::int32_t>(table_.lengths);
@@ -48,19 +48,19 @@ class Problem {
     v_ = DeviceArray<std::uint8_t>(pool_.bytes(pool_.v));
   }
 
-  KvPool kv() const { return {k_.data(), v_.data(), c_.type, kHeads, 16, c_.dim, c_.k_scale, c_.v_scale}; }
+  KvPool kv() const { return {k_.data(), v_.data(), c_.type, c_.heads, 16, c_.dim, c_.k_scale, c_.v_scale}; }
   PageTable page_table() const { return {pages_.data(), lengths_.data(), table_.max_blocks}; }
   BlockSummary summary() const { return {summary_[0].data(), summary_[1].data(), summary_[2].data()}; }
 
   // One token per entry; in decode mode they are the last tokens of the requests.
   void append(bool decode, const std::vector<std::int32_t>& requests, const std::vector<std::int32_t>& positions) {
-    const int heads = kQHeads + 2 * kHeads;
+    const int heads = c_.q_heads + 2 * c_.heads;
     const std::size_t tokens = positions.size();
     qkv_ = random_bf16(tokens * static_cast<std::size_t>(heads) * dim(), random_);
     const DeviceArray<Bf16> qkv(qkv_), q_norm(q_norm_), k_norm(k_norm_);
     const DeviceArray<float2> rope(rope_);
     const DeviceArray<std::int32_t> device_requests(requests), device_positions(positions);
-    DeviceArray<Bf16> q(tokens * kQHeads * dim());
+    DeviceArray<Bf16> q(tokens * q_heads() * dim());
     q.poison();
     KvAppend a;
     a.qkv = qkv.data();
@@ -75,7 +75,7 @@ class Problem {
     const DeviceArray<std::uint8_t> active(active_);
     if (!active_.empty()) a.active = active.data();
     a.num_tokens = static_cast<int>(tokens);
-    a.num_q_heads = kQHeads;
+    a.num_q_heads = c_.q_heads;
     a.q = q.data();
     a.kv = kv();
     a.table = page_table();
@@ -89,13 +89,13 @@ class Problem {
       for (int h = 0; h < heads; ++h) {
         if (positions[t] < 0 || (!active_.empty() && !active_[t])) continue;
         const std::vector<double> x = transformed(t, h, positions[t]);
-        if (h < kQHeads) {
+        if (h < c_.q_heads) {
           q_reference.insert(q_reference.end(), x.begin(), x.end());
           const auto from =
-              q_.begin() + static_cast<std::ptrdiff_t>((t * kQHeads + static_cast<std::size_t>(h)) * dim());
+              q_.begin() + static_cast<std::ptrdiff_t>((t * q_heads() + static_cast<std::size_t>(h)) * dim());
           for (std::size_t d = 0; d < dim(); ++d) q_device.push_back(value(*(from + static_cast<std::ptrdiff_t>(d))));
         } else {
-          store(static_cast<std::size_t>(requests[t]), positions[t], h - kQHeads, x);
+          store(static_cast<std::size_t>(requests[t]), positions[t], h - c_.q_heads, x);
         }
       }
     }
@@ -107,19 +107,22 @@ class Problem {
   void expect_pool() {
     for (const bool keys : {true, false}) {
       const std::vector<std::uint8_t> bytes = keys ? k_.read() : v_.read();
-      std::vector<std::uint16_t>& host = keys ? pool_.k : pool_.v;
+      std::vector<std::uint32_t>& host = keys ? pool_.k : pool_.v;
       const auto size = static_cast<std::size_t>(kv_type_size(c_.type));
-      const float rounding = c_.type == KvType::bf16 ? 1.0F / 128 : c_.type == KvType::fp8_e4m3 ? 1.0F / 8 : 1.0F / 4;
+      const float rounding = c_.type == KvType::fp8_e4m3   ? 1.0F / 8
+                             : c_.type == KvType::fp8_e5m2 ? 1.0F / 4
+                                                           : 1.0F / 128;
+      const float slack = c_.type == KvType::fp32 ? 1e-4F : 2e-3F;
       for (std::size_t i = 0; i < host.size(); ++i) {
-        std::uint16_t device = 0;
+        std::uint32_t device = 0;
         for (std::size_t b = 0; b < size; ++b) {
-          device = static_cast<std::uint16_t>(device | bytes[i * size + b] << (8 * b));
+          device |= static_cast<std::uint32_t>(bytes[i * size + b]) << (8 * b);
         }
         const float expected = decode(host[i], c_.type);
         if (std::isnan(expected)) {
           ASSERT_EQ(device, host[i]) << "written outside the tokens, element " << i;
         } else {
-          ASSERT_NEAR(decode(device, c_.type), expected, std::abs(expected) * rounding + 2e-3F) << "element " << i;
+          ASSERT_NEAR(decode(device, c_.type), expected, std::abs(expected) * rounding + slack) << "element " << i;
         }
         host[i] = device;
       }
@@ -130,7 +133,7 @@ class Problem {
   void expect_summaries(const std::vector<std::pair<std::size_t, int>>& blocks) {
     std::vector<std::vector<Bf16>> expected(3, summary_host_);
     for (const auto& [b, block] : blocks) {
-      for (int h = 0; h < kHeads; ++h) {
+      for (int h = 0; h < c_.heads; ++h) {
         for (int d = 0; d < c_.dim; ++d) {
           double sum = 0.0;
           double largest = -1e300;
@@ -167,18 +170,20 @@ class Problem {
 
  private:
   std::size_t dim() const { return static_cast<std::size_t>(c_.dim); }
+  std::size_t q_heads() const { return static_cast<std::size_t>(c_.q_heads); }
 
   std::vector<double> transformed(std::size_t token, int head, int position) const {
     std::vector<double> x(dim());
-    const std::size_t at = (token * (kQHeads + 2 * kHeads) + static_cast<std::size_t>(head)) * dim();
+    const std::size_t at =
+        (token * static_cast<std::size_t>(c_.q_heads + 2 * c_.heads) + static_cast<std::size_t>(head)) * dim();
     double squares = 0.0;
     for (std::size_t d = 0; d < dim(); ++d) {
       x[d] = value(qkv_[at + d]);
       squares += x[d] * x[d];
     }
-    if (head >= kQHeads + kHeads) return x;
+    if (head >= c_.q_heads + c_.heads) return x;
     if (c_.norm) {
-      const std::vector<Bf16>& weight = head < kQHeads ? q_norm_ : k_norm_;
+      const std::vector<Bf16>& weight = head < c_.q_heads ? q_norm_ : k_norm_;
       for (std::size_t d = 0; d < dim(); ++d) {
         x[d] *= value(weight[d]) / std::sqrt(squares / c_.dim + static_cast<double>(kEpsilon));
       }
@@ -193,9 +198,9 @@ class Problem {
   }
 
   void store(std::size_t request, int position, int kv_index, const std::vector<double>& x) {
-    const bool key = kv_index < kHeads;
+    const bool key = kv_index < c_.heads;
     const std::size_t at =
-        pool_.at(table_.slot(request, position / 16), key ? kv_index : kv_index - kHeads, position % 16, 0);
+        pool_.at(table_.slot(request, position / 16), key ? kv_index : kv_index - c_.heads, position % 16, 0);
     for (std::size_t d = 0; d < dim(); ++d) {
       const double scaled = x[d] / static_cast<double>(key ? c_.k_scale : c_.v_scale);
       (key ? pool_.k : pool_.v)[at + d] = encode(static_cast<float>(scaled), c_.type);
@@ -214,18 +219,28 @@ class Problem {
   DeviceArray<Bf16> summary_[3];
 };
 
-const std::vector<Case> kCases = {
-    {KvType::bf16, 128, true, 1.0F, 1.0F},      {KvType::bf16, 64, true, 1.0F, 1.0F},
-    {KvType::bf16, 128, false, 1.0F, 1.0F},     {KvType::fp8_e4m3, 128, true, 0.5F, 2.0F},
-    {KvType::fp8_e4m3, 64, true, 1.0F, 1.0F},   {KvType::fp8_e5m2, 128, true, 1.0F, 0.25F},
-    {KvType::fp8_e4m3, 128, true, 0.001F, 1.0F}};  // the last saturates
+const std::vector<Case> kCases = {{KvType::bf16, 128, true, 1.0F, 1.0F},
+                                  {KvType::bf16, 64, true, 1.0F, 1.0F},
+                                  {KvType::bf16, 128, false, 1.0F, 1.0F},
+                                  {KvType::fp8_e4m3, 128, true, 0.5F, 2.0F},
+                                  {KvType::fp8_e4m3, 64, true, 1.0F, 1.0F},
+                                  {KvType::fp8_e5m2, 128, true, 1.0F, 0.25F},
+                                  {KvType::fp8_e4m3, 128, true, 0.001F, 1.0F},  // saturates
+                                  {KvType::fp32, 128, true, 1.0F, 1.0F},
+                                  {KvType::fp32, 64, false, 1.0F, 1.0F},
+                                  {KvType::bf16, 64, false, 1.0F, 1.0F, 9, 3},  // SmolLM2
+                                  {KvType::bf16, 128, false, 1.0F, 1.0F, 14, 2},
+                                  {KvType::bf16, 128, true, 1.0F, 1.0F, 6, 1},
+                                  {KvType::fp8_e4m3, 128, true, 1.0F, 1.0F, 33, 3},
+                                  {KvType::fp32, 64, true, 1.0F, 1.0F, 16, 1}};
 
 using AppendTest = DeviceTest;
 
 TEST_F(AppendTest, DecodeStoresTokensAndSummarisesBlocksThatTheyComplete) {
   Random random(1);
   for (const Case& c : kCases) {
-    SCOPED_TRACE(testing::Message() << "type " << static_cast<int>(c.type) << " dim " << c.dim << " norm " << c.norm);
+    SCOPED_TRACE(testing::Message() << "type " << static_cast<int>(c.type) << " dim " << c.dim << " norm " << c.norm
+                                    << " heads " << c.q_heads << " on " << c.heads);
     const std::vector<std::int32_t> lengths = {1, 16, 0, 17, 48, 333};
     Problem problem(c, lengths, random);
     std::vector<std::int32_t> requests, positions;
@@ -236,8 +251,8 @@ TEST_F(AppendTest, DecodeStoresTokensAndSummarisesBlocksThatTheyComplete) {
     problem.append(true, requests, positions);
     problem.expect_pool();
     problem.expect_summaries({{1, 0}, {4, 2}});
-    const std::size_t idle = 2 * kQHeads * static_cast<std::size_t>(c.dim);
-    for (std::size_t i = 0; i < kQHeads * static_cast<std::size_t>(c.dim); ++i) {
+    const std::size_t idle = 2 * static_cast<std::size_t>(c.q_heads * c.dim);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(c.q_heads * c.dim); ++i) {
       ASSERT_EQ(__bfloat16_as_ushort(problem.q()[idle + i]), 0xffff) << "idle request written";
     }
   }

@@ -1,6 +1,7 @@
 #include "kernels/cuda/attention.h"
 
 #include <cstring>
+#include <tuple>
 
 #include "tests/kernels/cuda/support.h"
 
@@ -63,6 +64,18 @@ class Problem {
     finish();
     std::vector<Bf16> out = out_.read();
     out.resize(requests * static_cast<std::size_t>(c_.heads * c_.group * c_.dim));
+    return out;
+  }
+
+  // The output with the first `group` query heads of one request alone.
+  std::vector<Bf16> run_group(int group) {
+    DecodeAttention a = args(1);
+    a.num_q_heads = group * c_.heads;
+    out_.poison();
+    EXPECT_EQ(decode_attention(a, c_.schedule, nullptr), cudaSuccess);
+    finish();
+    std::vector<Bf16> out = out_.read();
+    out.resize(static_cast<std::size_t>(c_.heads * group * c_.dim));
     return out;
   }
 
@@ -180,15 +193,16 @@ using DecodeAttentionTest = DeviceTest;
 
 TEST_F(DecodeAttentionTest, AgreesWithFloat64OnEveryShape) {
   Random random(1);
-  for (const KvType type : {KvType::bf16, KvType::fp8_e4m3, KvType::fp8_e5m2}) {
+  for (const KvType type : kTypes) {
     for (const int dim : {64, 128}) {
-      for (const int group : {1, 2, 4, 8}) {
+      for (const int group : kGroups) {
         Case c;
         c.type = type;
         c.dim = dim;
         c.group = group;
-        c.block = group == 4 ? 32 : 16;
-        if (type != KvType::bf16) {
+        c.block = group % 4 == 0 ? 32 : 16;
+        if (group % 3 == 0) c.lengths = {1, 0, 47, 300};
+        if (kv_type_size(type) == 1) {
           c.k_scale = 0.5F;
           c.v_scale = 1.75F;
         }
@@ -218,6 +232,24 @@ TEST_F(DecodeAttentionTest, AgreesWithFloat64OnEverySchedule) {
   }
 }
 
+// A query head's bits do not depend on how many others share its kv head.
+TEST_F(DecodeAttentionTest, HeadsOfAnOddGroupAreThoseOfTheLargerOne) {
+  Random random(8);
+  Case c;
+  c.heads = 1;
+  c.lengths = {900};
+  c.group = 8;
+  Problem problem(c, random);
+  const std::vector<Bf16> all = problem.run();
+  const auto dim = static_cast<std::ptrdiff_t>(c.dim);
+  for (const int group : {7, 6, 5, 4, 3}) {
+    SCOPED_TRACE(group);
+    const std::vector<Bf16> fewer = problem.run_group(group);
+    EXPECT_LT(relative_error(values(fewer), values({all.begin(), all.begin() + group * dim})), 3e-3);
+  }
+  EXPECT_TRUE(same_bits(problem.run_group(7), {all.begin(), all.begin() + 7 * dim})) << "7 heads run as 8";
+}
+
 TEST_F(DecodeAttentionTest, LongRowsCrossManyTileBatches) {
   Random random(3);
   Case c;
@@ -230,9 +262,16 @@ TEST_F(DecodeAttentionTest, LongRowsCrossManyTileBatches) {
 
 TEST_F(DecodeAttentionTest, BudgetCoveringAllBlocksIsBitIdenticalToDense) {
   Random random(4);
-  for (const int cluster : {1, 4}) {
+  for (const auto& [cluster, group, type] : {std::tuple{1, 2, KvType::bf16},
+                                             {4, 2, KvType::bf16},
+                                             {1, 3, KvType::bf16},
+                                             {2, 7, KvType::fp8_e4m3},
+                                             {1, 12, KvType::fp32}}) {
+    SCOPED_TRACE(testing::Message() << "cluster " << cluster << " group " << group);
     Case c;
     c.schedule.cluster = cluster;
+    c.group = group;
+    c.type = type;
     Problem problem(c, random);
     const std::vector<Bf16> dense = problem.run();
     problem.select(2.0, random);
@@ -294,8 +333,10 @@ TEST_F(DecodeAttentionTest, RefusesWhatItDoesNotSupport) {
   a.num_q_heads = 2;
   EXPECT_EQ(decode_attention(a, {}, nullptr), cudaErrorNotSupported);  // head_dim 96
   a.kv.head_dim = 128;
+  a.kv.num_kv_heads = 2;
   a.num_q_heads = 3;
-  EXPECT_EQ(decode_attention(a, {}, nullptr), cudaErrorNotSupported);  // group 3
+  EXPECT_EQ(decode_attention(a, {}, nullptr), cudaErrorInvalidValue);  // one and a half heads a kv head
+  a.kv.num_kv_heads = 1;
   a.num_q_heads = 2;
   a.kv.block = 8;
   EXPECT_EQ(decode_attention(a, {}, nullptr), cudaErrorInvalidValue);

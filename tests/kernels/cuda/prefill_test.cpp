@@ -43,7 +43,7 @@ void expect_like_decode(const Case& c) {
   args.q = q.data();
   args.out = out.data();
   args.kv = {k.data(), v.data(), c.type, c.kv_heads, c.block, c.dim, 0.5F, 2.0F};
-  if (c.type == KvType::bf16) args.kv.k_scale = args.kv.v_scale = 1.0F;
+  if (kv_type_size(c.type) > 1) args.kv.k_scale = args.kv.v_scale = 1.0F;
   args.pages = table.data();
   args.first = c.first;
   args.rows = c.rows;
@@ -103,6 +103,15 @@ TEST_F(Prefill, RowsAreDecodeRows) {
   expect_like_decode({KvType::bf16, 8, 1, 128, 48, 77, 90});
   expect_like_decode({KvType::fp8_e4m3, 4, 2, 128, 16, 77, 90});
   expect_like_decode({KvType::fp8_e5m2, 4, 4, 64, 16, 0, 90});
+}
+
+TEST_F(Prefill, EveryGroupAndType) {
+  for (const int group : kGroups) {
+    for (const KvType type : kTypes) {
+      SCOPED_TRACE(testing::Message() << "group " << group << " type " << static_cast<int>(type));
+      expect_like_decode({type, 2 * group, 2, group % 2 == 0 ? 128 : 64, 16, 33, 70});
+    }
+  }
 }
 
 TEST_F(Prefill, RefusesWhatItCannotDo) {

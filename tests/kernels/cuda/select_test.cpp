@@ -282,7 +282,7 @@ void expect_block_topk(int dim, int group, const std::vector<Row>& requests, boo
 TEST_F(SelectTest, FusedBlockTopKAgreesWithFloat64) {
   const std::vector<Row> requests = {{16384, 64}, {3000, 40}, {0, 5}, {100, 40}, {9999, 3}, {9999, 4}};
   for (const int dim : {64, 128}) {
-    for (const int group : {1, 2, 5}) expect_block_topk(dim, group, requests);
+    for (const int group : kGroups) expect_block_topk(dim, group, requests);
   }
   expect_block_topk(128, 2, requests, true);
   expect_block_topk(128, 2, {{60000, 100}, {31, 100}});

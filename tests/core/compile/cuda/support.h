@@ -30,14 +30,17 @@ struct RandomPolicy {
   uint64_t key = 0;
 };
 
-// The i-th random policy: shapes of all kinds, every fifth for latent attention, every fourth in float32.
+// The i-th random policy: shapes of all kinds, every third of an uneven group, every fifth for latent attention, every
+// fourth in float32.
 inline RandomPolicy random_policy(int i) {
   Rng rng(stream_key(2606, static_cast<uint64_t>(i)));
   vflow::GenerateOptions generate;
   generate.mla = i % 5 == 4;
   const int head_dims[] = {8, 16, 24, 40, 64, 128};
   RandomPolicy result;
-  result.model = small_model(1 << rng.below(3), head_dims[rng.below(6)]);
+  const int power = 1 << rng.below(3);
+  const int uneven[] = {3, 5, 6, 7, 9, 16};
+  result.model = small_model(i % 3 == 1 ? uneven[i / 3 % 6] : power, head_dims[rng.below(6)]);
   if (generate.mla) {
     result.model.kv_lora_rank = rng.below(2) == 0 ? 24 : 48;
     result.model.rope_dim = rng.below(2) == 0 ? 8 : 16;

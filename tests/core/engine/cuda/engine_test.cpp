@@ -3,38 +3,13 @@
 #include <cmath>
 
 #include "core/engine/cuda/runner.h"
+#include "tests/core/engine/cuda/distance.h"
 #include "tests/core/engine/cuda/support.h"
 
 namespace vortex::engine {
 namespace {
 
 constexpr int kContext = 1024;
-
-struct Distance {
-  double mean = 0;  // of the KL divergence from the CPU engine
-  double worst = 0;
-  double agree = 0;  // share of positions with the same most probable token
-};
-
-Distance distance(const std::vector<float>& cpu, const std::vector<float>& cuda, size_t vocab) {
-  Distance d;
-  const size_t positions = cpu.size() / vocab;
-  for (size_t i = 0; i < positions; ++i) {
-    double kl = 0;
-    for (size_t t = i * vocab; t < (i + 1) * vocab; ++t) {
-      const auto p = static_cast<double>(cpu[t]);
-      kl += std::exp(p) * (p - static_cast<double>(cuda[t]));
-    }
-    d.mean += kl / static_cast<double>(positions);
-    d.worst = std::max(d.worst, kl);
-    const auto top = [&](const std::vector<float>& x) {
-      const auto first = x.begin() + static_cast<int64_t>(i * vocab);
-      return std::max_element(first, first + static_cast<int64_t>(vocab)) - first;
-    };
-    d.agree += top(cpu) == top(cuda) ? 1.0 / static_cast<double>(positions) : 0.0;
-  }
-  return d;
-}
 
 void expect_near_cpu(const std::optional<vflow::Policy>& policy, const CudaOptions& cuda, double mean_kl,
                      double agreement) {
