@@ -39,6 +39,12 @@ function(vortex_precompile target)
   target_compile_options(${target} PRIVATE ${VORTEX_PCH_OPTIONS})
 endfunction()
 
+# Every switch over an enumeration names all of its members, default or not: a new operation, or a new kind of anything,
+# shows every place that has to know it. For the language and the policy compiler.
+function(vortex_exhaustive_switches target)
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wswitch-enum>)
+endfunction()
+
 # vortex_library(NAME [NO_PCH] DIRS dir... [LIBS lib...]): a static library of all .cpp files directly in the given folders.
 # NO_PCH: for options of its own, or those of LibTorch, with which the precompiled headers do not fit.
 function(vortex_library name)
@@ -58,4 +64,22 @@ function(vortex_library name)
     add_library(${name} INTERFACE)  # headers only
     target_link_libraries(${name} INTERFACE vortex_options ${ARG_LIBS})
   endif()
+endfunction()
+
+# vortex_embed(OUTPUT HEADER FUNCTION file...): writes a source file that defines FUNCTION, declared in HEADER as
+# `const std::vector<std::pair<std::string, std::string>>& name()` and given with its namespace: the files' names, from
+# the root of the repository, and texts.
+function(vortex_embed output header function)
+  string(REGEX MATCH "^(.*)::([a-z_]+)$" matched ${function})
+  set(text "#include \"${header}\"\n\nnamespace ${CMAKE_MATCH_1} {\n
+const std::vector<std::pair<std::string, std::string>>& ${CMAKE_MATCH_2}() {
+  static const std::vector<std::pair<std::string, std::string>> files = {\n")
+  set(namespace ${CMAKE_MATCH_1})
+  foreach(file ${ARGN})
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${file})
+    file(READ ${PROJECT_SOURCE_DIR}/${file} content)
+    string(APPEND text "{\"${file}\", R\"vortex(${content})vortex\"},\n")
+  endforeach()
+  string(APPEND text "};\n  return files;\n}\n\n}  // namespace ${namespace}\n")
+  file(CONFIGURE OUTPUT ${output} CONTENT "${text}" @ONLY)
 endfunction()

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/fp8.h"
 #include "core/compile/stages.h"
 #include "kernels/cpu/bf16.h"
 
@@ -34,6 +35,10 @@ float draw(InputKind kind, Rng& rng) {
   return static_cast<float>(normal);
 }
 
+Fp8Format fp8_format(vflow::Dtype dtype) {
+  return dtype == vflow::Dtype::kFp8E4m3 ? Fp8Format::kE4m3 : Fp8Format::kE5m2;
+}
+
 // Writes `count` elements at element `offset`.
 void put(std::vector<std::byte>& memory, vflow::Dtype dtype, int64_t offset, const float* from, int64_t count) {
   if (dtype == vflow::Dtype::kFp32) {
@@ -41,11 +46,30 @@ void put(std::vector<std::byte>& memory, vflow::Dtype dtype, int64_t offset, con
                 static_cast<size_t>(count) * sizeof(float));
     return;
   }
+  if (vflow::dtype_bytes(dtype) == 1) {
+    std::transform(from, from + count, memory.begin() + offset,
+                   [&](float x) { return std::byte{fp8_bits(x, fp8_format(dtype))}; });
+    return;
+  }
   auto* to = reinterpret_cast<cpu::Bf16*>(memory.data()) + offset;
   std::transform(from, from + count, to, cpu::float_to_bf16);
 }
 
 }  // namespace
+
+float stored_value(const std::byte* at, vflow::Dtype dtype) {
+  if (vflow::dtype_bytes(dtype) == 1) {
+    return fp8_value(std::to_integer<uint8_t>(*at), fp8_format(dtype));
+  }
+  if (dtype == vflow::Dtype::kBf16) {
+    cpu::Bf16 bits = 0;
+    std::memcpy(&bits, at, sizeof(bits));
+    return cpu::bf16_to_float(bits);
+  }
+  float value = 0;
+  std::memcpy(&value, at, sizeof(value));
+  return value;
+}
 
 RandomBatch::RandomBatch(const vflow::Policy& policy, InputKind kind, int kv_heads, std::vector<int32_t> lengths,
                          int room, uint64_t seed)
@@ -76,7 +100,7 @@ RandomBatch::RandomBatch(const vflow::Policy& policy, InputKind kind, int kv_hea
   }
   for (const Tensor& tensor : tensors_) {
     const int64_t bytes = pages_ * kv_heads_ * tensor.shape.size() * vflow::dtype_bytes(tensor.dtype);
-    memory_.emplace_back(static_cast<size_t>(bytes), std::byte{0xff});  // a NaN in both types
+    memory_.emplace_back(static_cast<size_t>(bytes), std::byte{0xff});  // a NaN in every type
   }
   std::vector<int32_t> ids(static_cast<size_t>(pages_));
   std::iota(ids.begin(), ids.end(), 0);
@@ -117,7 +141,7 @@ LayerCache RandomBatch::cache() {
   const auto view = [&](size_t i) {
     return PagedTensor{memory_[i].data(), tensors_[i].dtype, kv_heads_, tensors_[i].shape.rows, tensors_[i].shape.cols};
   };
-  LayerCache result{view(0), view(1), {}};
+  LayerCache result{pages_, view(0), view(1), {}};
   for (size_t i = 2; i < memory_.size(); ++i) {
     result.fields.push_back(view(i));
   }

@@ -71,6 +71,9 @@ class RandomBatch {
   Rng rng_;
 };
 
+// The number that is stored at `at`: kBf16, kFp32 or an fp8 type.
+float stored_value(const std::byte* at, vflow::Dtype dtype);
+
 // Lengths for a batch of `requests`: nothing, one token, something that fits the budget, and rows with more pages than
 // it (as far as `most_blocks` allows; sparse_blocks = 0 when there are none).
 struct Lengths {

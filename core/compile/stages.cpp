@@ -10,6 +10,7 @@ namespace vortex::compile {
 using vflow::Graph;
 using vflow::Node;
 using vflow::Op;
+using vflow::OpKind;
 using vflow::Reach;
 
 namespace {
@@ -20,8 +21,7 @@ bool is_root(Op op) { return vflow::op_info(op).reach == Reach::kRoot; }
 
 // Selections read all scores of a row.
 bool over_rows(const Graph& graph, const Node& node) {
-  return vflow::node_reach(graph, node) == Reach::kRow || node.op == Op::kTopK || node.op == Op::kApproxTopK ||
-         node.op == Op::kUnion;
+  return vflow::node_reach(graph, node) == Reach::kRow || chooses_pages(node.op);
 }
 
 std::vector<bool> live_nodes(const Graph& graph) {
@@ -55,7 +55,7 @@ std::string node_text(const Graph& graph, int index) {
 
 }  // namespace
 
-bool is_leaf(Op op) { return op == Op::kQuery || op == Op::kField || op == Op::kParameter; }
+bool is_leaf(Op op) { return vflow::op_info(op).kind == OpKind::kLeaf; }
 
 StagePlan plan_stages(const Graph& graph) {
   StagePlan plan;
@@ -96,8 +96,7 @@ bool reads_kept(const Graph& graph, const StagePlan& plan, int consumer, int pro
 }
 
 vflow::Dtype kept_dtype(const Node& node, vflow::Dtype policy_dtype) {
-  const bool always_bf16 = node.op == Op::kSoftmax || node.op == Op::kNormalize || node.op == Op::kConv1d;
-  return always_bf16 ? vflow::Dtype::kBf16 : policy_dtype;
+  return vflow::op_info(node.op).kind == OpKind::kOverPages ? vflow::Dtype::kBf16 : policy_dtype;
 }
 
 std::string describe_stages(const Graph& graph, const StagePlan& plan, vflow::Dtype policy_dtype) {

@@ -35,6 +35,7 @@ class CpuEngine : public Engine {
                                            RunStats* stats) override;
   Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override;
   const model::Model& model() const override { return model_.source; }
+  std::shared_ptr<const compile::Executable> executable() const override { return policy_.executable; }
 
   KvPool& pool() { return pool_; }
 

@@ -15,7 +15,7 @@ void Decoder::update_completed(const Sequence& sequence) {
   cpu::parallel_for(threads_, model_.source.config.num_layers, [&](int64_t begin, int64_t end, int) {
     for (auto layer = static_cast<int>(begin); layer < end; ++layer) {
       if (!policy_.sparse(layer)) continue;
-      policy_.executable->update_pages(pool_.layer(layer), {sequence.pages.data(), static_cast<size_t>(completed)});
+      policy_.executable->update(pool_.layer(layer), {sequence.pages.data(), static_cast<size_t>(completed)});
     }
   });
 }
@@ -64,8 +64,8 @@ void Decoder::attend(int layer, const AttentionObserver* observer, RunStats& sta
     batch.max_blocks = max_blocks_;
     batch.seq_lens = seq_lens_.data();
     batch.pool = threads_;
-    if (!filled_.empty()) policy_.executable->update_pages(cache, filled_);
-    policy_.executable->select(cache, batch, selection_);
+    if (!filled_.empty()) policy_.executable->update(cache, filled_);
+    policy_.executable->choose(cache, batch, selection_);
   }
   cpu::AttentionArgs args;
   args.q = q_.data();

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "core/compile/executable.h"
+#include "core/compile/cpu/cpu_executable.h"
 #include "core/engine/engine.h"
 #include "core/engine/kv_pool.h"
 #include "core/engine/packed_model.h"
@@ -22,7 +22,7 @@ struct Sequence {
 // A policy ready to run; null executable means dense attention in every layer.
 struct ActivePolicy {
   vflow::Policy policy;
-  std::unique_ptr<compile::Executable> executable;
+  std::shared_ptr<const compile::CpuExecutable> executable;
   int64_t scored_bytes = 0;  // fields that scoring one block of one row reads
 
   bool sparse(int layer) const { return executable != nullptr && !vflow::layer_is_dense(policy.config, layer); }

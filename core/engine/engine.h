@@ -148,6 +148,10 @@ class Engine {
   virtual Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) = 0;
 
   virtual const model::Model& model() const = 0;
+
+  // What the current policy was compiled to, the very kernels that generate() runs; null while attention is dense. It
+  // outlives a change of policy, but not the engine's device.
+  virtual std::shared_ptr<const compile::Executable> executable() const = 0;
 };
 
 Result<std::unique_ptr<Engine>> make_cpu_engine(model::Model model, const EngineOptions& options);

@@ -78,6 +78,7 @@ Status KvPool::configure(const model::ModelConfig& model, int block_size, const 
   std::byte* next = memory_.get();
   layers_.assign(static_cast<size_t>(model.num_layers), cache);
   for (compile::LayerCache& layer : layers_) {
+    layer.pages = pages;
     for_tensors(layer, [&](compile::PagedTensor& tensor) {
       tensor.data = next;
       next += round_up(share_bytes(tensor) * pages);

@@ -18,15 +18,18 @@ namespace vortex::tensor {
 struct VTensor {
   at::Tensor data;
   vflow::Format format = vflow::Format::kRagged;
+  vflow::Dtype dtype = vflow::Dtype::kFp32;  // of PAGED data: fp8 is kept as bytes, which LibTorch has no type for
 };
 
-// A PAGED view of memory that somebody else owns and keeps alive. `data` holds `pages` physical pages.
+// A PAGED view of memory that somebody else owns and keeps alive. `data` holds `pages` physical pages of kBf16, kFp32
+// or an fp8 type.
 VTensor paged_view(void* data, vflow::Dtype dtype, int64_t pages, int kv_heads, int rows, int cols);
 
 // RAGGED copy of one kv head's pages, in the order of `page_ids`, in the given scalar type.
 VTensor gather(const VTensor& paged, int kv_head, const std::vector<int64_t>& page_ids, at::ScalarType type);
 
-// Rounds to the dtype (kBf16 or kFp32) and back: float32 first, then bfloat16, to nearest even. Monotonic.
+// Rounds to the dtype (kBf16, kFp32 or an fp8 type) and back: float32 first, then the smaller type, to nearest even;
+// fp8 stops at its largest number, as the device's stores do. Monotonic.
 at::Tensor round_to(const at::Tensor& x, vflow::Dtype dtype);
 
 }  // namespace vortex::tensor

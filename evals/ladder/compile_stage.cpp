@@ -9,11 +9,9 @@ Result<job::StageResult> run_compile(Session& session) {
   job::StageResult result;
   result.verdict = job::Verdict::kPass;
   result.evidence = evidence_of(session);
-  result.evidence["kernels"] = nlohmann::json::array();
-  if (session.policy) {
-    VORTEX_ASSIGN(const auto executable, compile::compile_cpu(cpu_twin(*session.policy)));
-    result.evidence["kernels"] = split_lines(executable->describe());
-  }
+  const std::shared_ptr<const compile::Executable> executable = session.engine->executable();
+  result.evidence["stages"] = nlohmann::json::array();
+  if (executable != nullptr) result.evidence["stages"] = split_lines(executable->describe());
   return result;
 }
 

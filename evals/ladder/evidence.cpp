@@ -18,6 +18,27 @@ std::string processor_name() {
   return {};
 }
 
+nlohmann::json to_json(const compile::KernelInfo& kernel) {
+  nlohmann::json json = {{"name", kernel.name}, {"source_hash", kernel.source_hash}};
+  if (!kernel.binary_hash.empty()) json["binary_hash"] = kernel.binary_hash;
+  if (kernel.registers > 0) {
+    json["registers"] = kernel.registers;
+    json["local_bytes"] = kernel.local_bytes;
+    json["shared_bytes"] = kernel.shared_bytes;
+  }
+  if (kernel.spill_bytes) json["spill_bytes"] = *kernel.spill_bytes;
+  return json;
+}
+
+// The kernels of the policy that the engine runs; none under dense attention.
+nlohmann::json kernels_of(const engine::Engine& engine) {
+  nlohmann::json kernels = nlohmann::json::array();
+  const std::shared_ptr<const compile::Executable> executable = engine.executable();
+  if (executable == nullptr) return kernels;
+  for (const compile::KernelInfo& kernel : executable->kernels()) kernels.push_back(to_json(kernel));
+  return kernels;
+}
+
 }  // namespace
 
 nlohmann::json evidence_of(const Session& session) {
@@ -28,7 +49,8 @@ nlohmann::json evidence_of(const Session& session) {
                              {"isa", cpu::isa_name(cpu::best_isa())},
                              {"threads", session.job.threads},
                              {"batch", session.job.batch},
-                             {"dense", session.job.dense}};
+                             {"dense", session.job.dense},
+                             {"kernels", kernels_of(*session.engine)}};
   if (session.driver != 0) evidence["driver"] = session.driver;
   if (!session.device_note.empty()) evidence["device_note"] = session.device_note;
   if (session.policy) {

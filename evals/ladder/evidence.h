@@ -9,7 +9,8 @@
 namespace vortex::evals {
 
 // Who measured what: hashes of model, program and policy, build id, device and its driver, processor, instruction
-// set, threads, batch.
+// set, threads, batch; the kernels that the policy runs, each with the hashes of its source and machine code, its
+// registers, stack, shared memory and spills (CUDA).
 nlohmann::json evidence_of(const Session& session);
 
 // The same with what the engine did: tokens decoded, layer calls through the policy, pages attended and visible of each

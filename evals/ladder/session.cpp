@@ -155,12 +155,6 @@ Result<std::unique_ptr<Session>> open_session(const job::Job& job) {
   return session;
 }
 
-vflow::Policy cpu_twin(const vflow::Policy& policy) {
-  vflow::Policy twin = policy;
-  twin.config.kv_dtype = vflow::Dtype::kBf16;
-  return twin;
-}
-
 bool selects_pages(const Session& session) {
   if (!session.policy) return false;
   const int layers = session.engine->model().config.num_layers;

@@ -45,9 +45,6 @@ struct Session {
 // diagnostics.
 Result<std::unique_ptr<Session>> open_session(const job::Job& job);
 
-// The policy as the CPU backend and the oracle run it: k and v as bfloat16, whatever the engine keeps.
-vflow::Policy cpu_twin(const vflow::Policy& policy);
-
 // Does the policy leave any layer to page selection?
 bool selects_pages(const Session& session);
 

@@ -9,11 +9,11 @@ namespace vortex::evals {
 // One function a stage. A result holds verdict, message, metrics, outcomes and evidence; the caller adds stage and
 // time. An Error stands for a result too: fail where the candidate is to blame, error otherwise.
 
-// Does it build for this backend? Evidence: the stages that it was compiled to.
+// Does it build for the device that the engine runs on? Evidence: the stages that it was compiled to.
 Result<job::StageResult> run_compile(Session& session);
 
-// Is it right? It agrees with the oracle; the same inputs give the same tokens, in any batch; a budget that covers all
-// pages gives the bits of dense attention. A no is our bug.
+// Is it right? The kernels that the engine runs agree with the oracle; the same inputs give the same tokens, in any
+// batch; a budget that covers all pages gives the bits of dense attention. A no is our bug.
 Result<job::StageResult> run_validate(Session& session);
 
 // Does it find what dense attention looks at? Every problem's dense trace is forced through the policy, all together,

@@ -42,6 +42,20 @@ enum class Unary : unsigned char {
 
 enum class Reduction : unsigned char { kMean, kMax, kMin, kSum, kL2Norm };
 
+// Of every page of a row, from all of them.
+enum class PageTransform : unsigned char {
+  kSoftmax,    // of scale * x
+  kNormalize,  // x / max(sqrt(sum x^2), 1e-12)
+  kConvolve,   // out[p] = sum_t weight[t] x[p - t] over t <= p
+};
+
+// What a transform takes beside its pages; each reads what its formula names.
+struct PageArgs {
+  float scale = 1;
+  int taps = 0;
+  const float* weight = nullptr;  // [taps][size]
+};
+
 struct Extent {
   std::int64_t pages = 1;
   int rows = 1;
@@ -82,10 +96,8 @@ struct VectorKernels {
 
   // Over pages, each of `size` elements. scratch: 32 * size floats.
   void (*reduce_pages)(Reduction op, std::int64_t pages, std::int64_t size, const float* x, float* out, float* scratch);
-  void (*softmax_pages)(float scale, std::int64_t pages, std::int64_t size, const float* x, float* out, float* scratch);
-  void (*normalize_pages)(std::int64_t pages, std::int64_t size, const float* x, float* out, float* scratch);
-  // out[p] = sum_t weight[t] x[p - t] over t <= p; weight [taps][size].
-  void (*conv_pages)(int taps, const float* weight, std::int64_t pages, std::int64_t size, const float* x, float* out);
+  void (*transform_pages)(PageTransform op, const PageArgs& args, std::int64_t pages, std::int64_t size, const float* x,
+                          float* out, float* scratch);
 
   void (*round_bf16)(std::int64_t count, const float* x, float* out);  // out may be x
   void (*from_bf16)(std::int64_t count, const Bf16* x, float* out);

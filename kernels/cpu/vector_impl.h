@@ -197,9 +197,11 @@ inline Lanes step(Lanes state, Lanes x) {
       return minimum(state, x);
     case Reduction::kL2Norm:
       return fma(x, x, state);
-    default:
-      return state + x;
+    case Reduction::kMean:
+    case Reduction::kSum:
+      break;
   }
+  return state + x;
 }
 template <Reduction op>
 inline Lanes combine(Lanes a, Lanes b) {
@@ -481,7 +483,8 @@ inline void repeat(std::int64_t size, float* state) {
   }
 }
 
-void softmax_pages(float scale, std::int64_t pages, std::int64_t size, const float* x, float* out, float* scratch) {
+inline void softmax_pages(float scale, std::int64_t pages, std::int64_t size, const float* x, float* out,
+                          float* scratch) {
   if (pages == 0) {
     return;
   }
@@ -509,7 +512,7 @@ void softmax_pages(float scale, std::int64_t pages, std::int64_t size, const flo
   });
 }
 
-void normalize_pages(std::int64_t pages, std::int64_t size, const float* x, float* out, float* scratch) {
+inline void normalize_pages(std::int64_t pages, std::int64_t size, const float* x, float* out, float* scratch) {
   if (pages == 0) {
     return;
   }
@@ -527,7 +530,8 @@ void normalize_pages(std::int64_t pages, std::int64_t size, const float* x, floa
   });
 }
 
-void conv_pages(int taps, const float* weight, std::int64_t pages, std::int64_t size, const float* x, float* out) {
+inline void convolve_pages(int taps, const float* weight, std::int64_t pages, std::int64_t size, const float* x,
+                           float* out) {
   for (std::int64_t p = 0; p < pages; ++p) {
     const int used = p + 1 < taps ? static_cast<int>(p + 1) : taps;
     for_lanes(size, [&](std::int64_t i, int n) {
@@ -537,6 +541,18 @@ void conv_pages(int taps, const float* weight, std::int64_t pages, std::int64_t 
       }
       store_up_to(out + p * size + i, state, n);
     });
+  }
+}
+
+void transform_pages(PageTransform op, const PageArgs& args, std::int64_t pages, std::int64_t size, const float* x,
+                     float* out, float* scratch) {
+  switch (op) {
+    case PageTransform::kSoftmax:
+      return softmax_pages(args.scale, pages, size, x, out, scratch);
+    case PageTransform::kNormalize:
+      return normalize_pages(pages, size, x, out, scratch);
+    case PageTransform::kConvolve:
+      return convolve_pages(args.taps, args.weight, pages, size, x, out);
   }
 }
 
@@ -560,9 +576,9 @@ void to_bf16(std::int64_t count, const float* x, Bf16* out) {
   });
 }
 
-constexpr VectorKernels kKernels = {
-    binary,       unary,         reduce_rows,     reduce_cols, reduce_bound,      gemm,      kron,   transpose,
-    reduce_pages, softmax_pages, normalize_pages, conv_pages,  round_to_bf16_all, from_bf16, to_bf16};
+constexpr VectorKernels kKernels = {binary, unary,     reduce_rows,  reduce_cols,     reduce_bound,      gemm,
+                                    kron,   transpose, reduce_pages, transform_pages, round_to_bf16_all, from_bf16,
+                                    to_bf16};
 
 }  // namespace
 }  // namespace vortex::cpu

@@ -186,6 +186,17 @@ cudaError_t launch(const SummarizeBlocks& a, cudaStream_t stream) {
   return cudaGetLastError();
 }
 
+// Launches nothing: asks for the attributes of the kernel that would summarise the pool.
+struct AskSummarize {
+  KvPool kv;
+  cudaFuncAttributes* attributes = nullptr;
+};
+
+template <class T, int kDim>
+cudaError_t launch(const AskSummarize& a, cudaStream_t) {
+  return cudaFuncGetAttributes(a.attributes, summarize_kernel<T, kDim>);
+}
+
 template <class T, class Args>
 cudaError_t launch_dim(const Args& a, cudaStream_t stream) {
   if (a.kv.head_dim == 64) return launch<T, 64>(a, stream);
@@ -229,6 +240,14 @@ cudaError_t summarize_blocks(const SummarizeBlocks& args, cudaStream_t stream) {
   if (!args.first_tokens || !sizes || !valid(args.kv, args.table)) return cudaErrorInvalidValue;
   if (args.num_requests == 0 || args.max_new_blocks == 0) return cudaSuccess;
   return launch_type(args, stream);
+}
+
+cudaError_t summarize_blocks_attributes(KvType type, int head_dim, cudaFuncAttributes& attributes) {
+  AskSummarize ask;
+  ask.kv.type = type;
+  ask.kv.head_dim = head_dim;
+  ask.attributes = &attributes;
+  return launch_type(ask, nullptr);
 }
 
 }  // namespace vortex::cuda

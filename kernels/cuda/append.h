@@ -54,4 +54,7 @@ struct SummarizeBlocks {
 
 cudaError_t summarize_blocks(const SummarizeBlocks& args, cudaStream_t stream);
 
+// What the driver knows of the kernel that summarize_blocks() launches for a pool of this type and head_dim.
+cudaError_t summarize_blocks_attributes(KvType type, int head_dim, cudaFuncAttributes& attributes);
+
 }  // namespace vortex::cuda

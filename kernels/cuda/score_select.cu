@@ -161,7 +161,20 @@ cudaError_t launch_blocks(const ScoreAndSelect& a, const SelectionRule& rule, co
   return launch<kDim, 512>(a, rule, out, stream);
 }
 
+template <int kDim>
+cudaError_t attributes_of(int threads, cudaFuncAttributes& attributes) {
+  if (threads == 256) return cudaFuncGetAttributes(&attributes, score_and_select_kernel<kDim, 256>);
+  if (threads == 512) return cudaFuncGetAttributes(&attributes, score_and_select_kernel<kDim, 512>);
+  return cudaErrorInvalidValue;
+}
+
 }  // namespace
+
+cudaError_t score_and_select_attributes(int head_dim, int threads, cudaFuncAttributes& attributes) {
+  if (head_dim == 64) return attributes_of<64>(threads, attributes);
+  if (head_dim == 128) return attributes_of<128>(threads, attributes);
+  return cudaErrorNotSupported;
+}
 
 cudaError_t score_and_select(const ScoreAndSelect& args, const SelectionRule& rule, const SelectionOutput& out,
                              cudaStream_t stream) {

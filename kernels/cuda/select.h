@@ -61,4 +61,7 @@ struct ScoreAndSelect {
 cudaError_t score_and_select(const ScoreAndSelect& args, const SelectionRule& rule, const SelectionOutput& out,
                              cudaStream_t stream);
 
+// What the driver knows of the two kernels that score_and_select() chooses between: blocks of 256 and of 512 threads.
+cudaError_t score_and_select_attributes(int head_dim, int threads, cudaFuncAttributes& attributes);
+
 }  // namespace vortex::cuda

@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/sha256.h"
 #include "core/compile/cpu/execute.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/select.h"
@@ -17,16 +18,16 @@ Scratch& worker_scratch() {
   return scratch;
 }
 
-class CpuExecutable final : public Executable {
+class LoweredPolicy final : public CpuExecutable {
  public:
-  CpuExecutable(const vflow::Policy& policy, cpu::Isa isa)
+  LoweredPolicy(const vflow::Policy& policy, cpu::Isa isa)
       : policy_(policy),
         isa_(isa),
         constants_(prepare_constants(policy.program)),
         cache_side_(lower(policy.program, vflow::Side::kCache, policy.config.dtype)),
         indexer_side_(lower(policy.program, vflow::Side::kIndexer, policy.config.dtype)) {}
 
-  void update_pages(const LayerCache& cache, std::span<const int32_t> pages) const override {
+  void update(const LayerCache& cache, std::span<const int32_t> pages) const override {
     RowTask task;
     task.lowered = &cache_side_;
     task.constants = &constants_;
@@ -40,7 +41,7 @@ class CpuExecutable final : public Executable {
     }
   }
 
-  void select(const LayerCache& cache, const IndexerBatch& batch, Selection& selection,
+  void choose(const LayerCache& cache, const IndexerBatch& batch, Selection& selection,
               std::vector<float>* scores) const override {
     const int rows = batch.requests * cache.k.kv_heads;
     selection.stride = 1;
@@ -65,6 +66,14 @@ class CpuExecutable final : public Executable {
     const vflow::Program& program = policy_.program;
     return "cache\n" + describe_stages(program.cache, plan_stages(program.cache), dtype) + "indexer\n" +
            describe_stages(program.indexer, plan_stages(program.indexer), dtype);
+  }
+
+  // No code is generated: the program's own kernels run the stages one after the other.
+  std::vector<KernelInfo> kernels() const override {
+    KernelInfo kernel;
+    kernel.name = "stages on " + std::string(cpu::isa_name(isa_));
+    kernel.source_hash = sha256_hex(describe());
+    return {kernel};
   }
 
  private:
@@ -179,7 +188,7 @@ bool runs_here(vflow::Dtype dtype) { return dtype == vflow::Dtype::kBf16 || dtyp
 
 }  // namespace
 
-Result<std::unique_ptr<Executable>> compile_cpu_for(const vflow::Policy& policy, cpu::Isa isa) {
+Result<std::unique_ptr<CpuExecutable>> compile_cpu_for(const vflow::Policy& policy, cpu::Isa isa) {
   if (!runs_here(policy.config.dtype) || !runs_here(policy.config.kv_dtype)) {
     return candidate_error("the CPU backend keeps fields, k and v as bfloat16 or float32, not vortex_dtype " +
                                std::string(vflow::dtype_name(policy.config.dtype)) + " with kv_cache_dtype " +
@@ -193,10 +202,10 @@ Result<std::unique_ptr<Executable>> compile_cpu_for(const vflow::Policy& policy,
   if (std::none_of(nodes.begin(), nodes.end(), selects)) {
     return candidate_error("forward_indexer chooses no pages", "end it with topK, approxTopK or Union");
   }
-  return std::unique_ptr<Executable>(std::make_unique<CpuExecutable>(policy, isa));
+  return std::unique_ptr<CpuExecutable>(std::make_unique<LoweredPolicy>(policy, isa));
 }
 
-Result<std::unique_ptr<Executable>> compile_cpu(const vflow::Policy& policy) {
+Result<std::unique_ptr<CpuExecutable>> compile_cpu(const vflow::Policy& policy) {
   return compile_cpu_for(policy, cpu::best_isa());
 }
 

@@ -87,8 +87,12 @@ class Runner {
       case StepKind::kKeep:
         run_keep(s, out);
         return;
-      default:
-        return;  // operations over pages run in run_over_rows
+      case StepKind::kNone:
+      case StepKind::kReduce:
+      case StepKind::kTransformPages:
+      case StepKind::kReducePages:
+      case StepKind::kParameterGemm:
+        return;  // operations over pages run in run_over_rows; the first two never become steps
     }
   }
 
@@ -117,26 +121,24 @@ class Runner {
   Tile tile_;
 };
 
-// Softmax, Normalize, Conv1d: the middle is computed, the first `bos` pages are copied.
+// Softmax and its like: the middle is computed, the first `bos` pages are copied.
 void run_page_transform(const RowTask& task, const Step& s) {
-  const cpu::VectorKernels& k = *task.kernels;
   const int64_t size = s.x.shape.size();
   const float* x = row_values(task, s.x);
   float* out = task.scratch->row.data() + s.out.offset * task.computed;
   const int64_t copied = task.copy_over_rows ? task.computed : std::min(task.bos, task.computed);
   const int64_t middle = task.computed - copied;
   std::copy_n(x, copied * size, out);
-  const float* from = x + copied * size;
-  float* to = out + copied * size;
-  if (s.kind == StepKind::kSoftmax) {
-    k.softmax_pages(static_cast<float>(s.attrs.scale), middle, size, from, to, task.scratch->pages.data());
-  } else if (s.kind == StepKind::kNormalize) {
-    k.normalize_pages(middle, size, from, to, task.scratch->pages.data());
-  } else {
+  cpu::PageArgs args;
+  args.scale = static_cast<float>(s.attrs.scale);
+  if (s.constant >= 0) {
     const PreparedConstant& weight = (*task.constants)[static_cast<size_t>(s.constant)];
-    k.conv_pages(weight.dims[0], weight.data.data(), middle, size, from, to);
+    args.taps = weight.dims[0];
+    args.weight = weight.data.data();
   }
-  k.round_bf16(task.computed * size, out, out);
+  task.kernels->transform_pages(static_cast<cpu::PageTransform>(s.code), args, middle, size, x + copied * size,
+                                out + copied * size, task.scratch->pages.data());
+  task.kernels->round_bf16(task.computed * size, out, out);
 }
 
 void run_parameter_gemm(const RowTask& task, const Step& s) {

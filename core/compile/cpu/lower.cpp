@@ -1,6 +1,7 @@
 #include "core/compile/cpu/lower.h"
 
 #include <algorithm>
+#include <array>
 #include <unordered_map>
 
 #include "core/vflow/graph/op_table.h"
@@ -20,86 +21,80 @@ constexpr int64_t kTileFloats = 6 * 1024;  // 24 KiB: stays in the first-level c
 constexpr int kMaxTilePages = 64;
 constexpr int64_t kLine = 16;  // floats
 
-struct KernelChoice {
-  StepKind kind;
-  uint8_t code;
+// Which kernel runs an operation. Those without one of their own are leaves, views and roots, which the lowering itself
+// makes something of.
+struct KernelRow {
+  Op op;
+  StepKind kind = StepKind::kNone;
+  uint8_t code = 0;
 };
 
-KernelChoice elementwise(cpu::Binary op) { return {StepKind::kBinary, static_cast<uint8_t>(op)}; }
-KernelChoice elementwise(cpu::Unary op) { return {StepKind::kUnary, static_cast<uint8_t>(op)}; }
-KernelChoice reduction(cpu::Reduction op, int dim) {
-  const StepKind kind = dim == 0 ? StepKind::kReducePages : dim == 1 ? StepKind::kReduceRows : StepKind::kReduceCols;
-  return {kind, static_cast<uint8_t>(op)};
+constexpr KernelRow none(Op op) { return {op}; }
+constexpr KernelRow kernel(Op op, StepKind kind) { return {op, kind}; }
+constexpr KernelRow kernel(Op op, cpu::Binary code) { return {op, StepKind::kBinary, static_cast<uint8_t>(code)}; }
+constexpr KernelRow kernel(Op op, cpu::Unary code) { return {op, StepKind::kUnary, static_cast<uint8_t>(code)}; }
+constexpr KernelRow kernel(Op op, cpu::Reduction code) { return {op, StepKind::kReduce, static_cast<uint8_t>(code)}; }
+constexpr KernelRow kernel(Op op, cpu::PageTransform code) {
+  return {op, StepKind::kTransformPages, static_cast<uint8_t>(code)};
 }
 
-KernelChoice choose_kernel(const Node& node) {
-  using cpu::Binary;
-  using cpu::Reduction;
-  using cpu::Unary;
-  switch (node.op) {
-    case Op::kMultiply:
-      return elementwise(Binary::kMultiply);
-    case Op::kAdd:
-      return elementwise(Binary::kAdd);
-    case Op::kMaximum:
-      return elementwise(Binary::kMaximum);
-    case Op::kMinimum:
-      return elementwise(Binary::kMinimum);
-    case Op::kWhereEqual:
-      return elementwise(Binary::kWhereEqual);
-    case Op::kWhereNotEqual:
-      return elementwise(Binary::kWhereNotEqual);
-    case Op::kWhereGreater:
-      return elementwise(Binary::kWhereGreater);
-    case Op::kWhereGreaterEqual:
-      return elementwise(Binary::kWhereGreaterEqual);
-    case Op::kWhereLess:
-      return elementwise(Binary::kWhereLess);
-    case Op::kWhereLessEqual:
-      return elementwise(Binary::kWhereLessEqual);
-    case Op::kRelu:
-      return elementwise(Unary::kRelu);
-    case Op::kSigmoid:
-      return elementwise(Unary::kSigmoid);
-    case Op::kSilu:
-      return elementwise(Unary::kSilu);
-    case Op::kAddMul:
-      return elementwise(Unary::kAddMul);
-    case Op::kAbs:
-      return elementwise(Unary::kAbs);
-    case Op::kLog:
-      return elementwise(Unary::kLog);
-    case Op::kExp:
-      return elementwise(Unary::kExp);
-    case Op::kMean:
-    case Op::kMeanInterleave:
-      return reduction(Reduction::kMean, node.attrs.dim);
-    case Op::kMax:
-    case Op::kMaxInterleave:
-      return reduction(Reduction::kMax, node.attrs.dim);
-    case Op::kMin:
-    case Op::kMinInterleave:
-      return reduction(Reduction::kMin, node.attrs.dim);
-    case Op::kSum:
-      return reduction(Reduction::kSum, node.attrs.dim);
-    case Op::kL2Norm:
-    case Op::kL2NormInterleave:
-      return reduction(Reduction::kL2Norm, node.attrs.dim);
-    case Op::kKron:
-      return {StepKind::kKron, 0};
-    case Op::kTranspose:
-      return {StepKind::kTranspose, 0};
-    case Op::kMaskSlice:
-      return {StepKind::kMask, 0};
-    case Op::kSoftmax:
-      return {StepKind::kSoftmax, 0};
-    case Op::kNormalize:
-      return {StepKind::kNormalize, 0};
-    case Op::kConv1d:
-      return {StepKind::kConv, 0};
-    default:
-      return {StepKind::kGemm, 0};  // kGemm, kGemv
+constexpr std::array kKernels = {
+    none(Op::kQuery),
+    none(Op::kField),
+    none(Op::kParameter),
+    kernel(Op::kGemm, StepKind::kGemm),
+    kernel(Op::kGemv, StepKind::kGemm),
+    kernel(Op::kKron, StepKind::kKron),
+    kernel(Op::kMean, cpu::Reduction::kMean),
+    kernel(Op::kMax, cpu::Reduction::kMax),
+    kernel(Op::kMin, cpu::Reduction::kMin),
+    kernel(Op::kSum, cpu::Reduction::kSum),
+    kernel(Op::kL2Norm, cpu::Reduction::kL2Norm),
+    kernel(Op::kMeanInterleave, cpu::Reduction::kMean),
+    kernel(Op::kMaxInterleave, cpu::Reduction::kMax),
+    kernel(Op::kMinInterleave, cpu::Reduction::kMin),
+    kernel(Op::kL2NormInterleave, cpu::Reduction::kL2Norm),
+    kernel(Op::kSoftmax, cpu::PageTransform::kSoftmax),
+    kernel(Op::kNormalize, cpu::PageTransform::kNormalize),
+    kernel(Op::kConv1d, cpu::PageTransform::kConvolve),
+    kernel(Op::kMultiply, cpu::Binary::kMultiply),
+    kernel(Op::kAdd, cpu::Binary::kAdd),
+    kernel(Op::kMaximum, cpu::Binary::kMaximum),
+    kernel(Op::kMinimum, cpu::Binary::kMinimum),
+    kernel(Op::kWhereEqual, cpu::Binary::kWhereEqual),
+    kernel(Op::kWhereNotEqual, cpu::Binary::kWhereNotEqual),
+    kernel(Op::kWhereGreater, cpu::Binary::kWhereGreater),
+    kernel(Op::kWhereGreaterEqual, cpu::Binary::kWhereGreaterEqual),
+    kernel(Op::kWhereLess, cpu::Binary::kWhereLess),
+    kernel(Op::kWhereLessEqual, cpu::Binary::kWhereLessEqual),
+    kernel(Op::kRelu, cpu::Unary::kRelu),
+    kernel(Op::kSigmoid, cpu::Unary::kSigmoid),
+    kernel(Op::kSilu, cpu::Unary::kSilu),
+    kernel(Op::kAddMul, cpu::Unary::kAddMul),
+    kernel(Op::kAbs, cpu::Unary::kAbs),
+    kernel(Op::kLog, cpu::Unary::kLog),
+    kernel(Op::kExp, cpu::Unary::kExp),
+    kernel(Op::kTranspose, StepKind::kTranspose),
+    none(Op::kReshape),
+    kernel(Op::kMaskSlice, StepKind::kMask),
+    none(Op::kLoad),
+    none(Op::kSave),
+    none(Op::kStore),
+    none(Op::kFill),
+    none(Op::kTopK),
+    none(Op::kApproxTopK),
+    none(Op::kTopKTable),
+    none(Op::kUnion),
+};
+static_assert(vflow::has_a_row_for_every_op(kKernels),
+              "an operation has no row here, or rows are not in the order of Op");
+
+// A reduction's kernel depends on the dimension that it goes along.
+StepKind step_kind(const KernelRow& row, int dim) {
+  if (row.kind != StepKind::kReduce) {
+    return row.kind;
   }
+  return dim == 0 ? StepKind::kReducePages : dim == 1 ? StepKind::kReduceRows : StepKind::kReduceCols;
 }
 
 class Lowering {
@@ -240,10 +235,10 @@ class Lowering {
 
   Step make_step(int index) {
     const Node& n = node(index);
-    const KernelChoice choice = choose_kernel(n);
+    const KernelRow& row = kKernels[static_cast<size_t>(n.op)];
     Step step;
-    step.kind = choice.kind;
-    step.code = choice.code;
+    step.kind = step_kind(row, n.attrs.dim);
+    step.code = row.code;
     step.attrs = n.attrs;
     step.axes = n.attrs.kron_axes;
     step.constant = n.attrs.constant;
@@ -285,7 +280,7 @@ class Lowering {
 
   void lower_fused(int index) {
     const Node& n = node(index);
-    if (n.op == Op::kSave || n.op == Op::kStore || n.op == Op::kFill) {
+    if (writes_field(n.op)) {
       lower_write(index);
       return;
     }
@@ -337,7 +332,7 @@ class Lowering {
   void lower_choosers() {
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& n = graph_.nodes[i];
-      if (plan_.live[i] && (n.op == Op::kTopK || n.op == Op::kApproxTopK || n.op == Op::kTopKTable)) {
+      if (plan_.live[i] && chooses_pages(n.op) && n.op != Op::kUnion) {
         out_.choosers.push_back({kept(n.inputs[0]), n.op == Op::kTopKTable ? n.attrs.k : 0,
                                  n.op == Op::kApproxTopK ? n.attrs.tolerance : 0.0});
       }
@@ -353,7 +348,7 @@ class Lowering {
 
   void lower_over_rows(int index) {
     const Node& n = node(index);
-    if (n.op == Op::kUnion || n.op == Op::kTopK || n.op == Op::kApproxTopK || n.op == Op::kTopKTable) {
+    if (chooses_pages(n.op)) {
       return;
     }
     const Place x = read_over_rows(index);
@@ -365,7 +360,7 @@ class Lowering {
     step.x = x;
     step.out = allocate(kept_space(n), n.shape);
     step.round = kept_dtype(n, dtype_) == vflow::Dtype::kBf16;
-    if (n.op == Op::kGemm) {
+    if (step.kind == StepKind::kGemm) {
       step.kind = StepKind::kParameterGemm;
       step.constant = node(n.inputs[1]).attrs.constant;
       step.y = allocate(Space::kBatched, x.shape);  // x in bfloat16

@@ -27,9 +27,11 @@ struct Place {
 };
 
 enum class StepKind : uint8_t {
+  kNone,
   kGather,      // out <- field
   kBinary,      // code: cpu::Binary
   kUnary,       // code: cpu::Unary
+  kReduce,      // code: cpu::Reduction; becomes one of the next two, or kReducePages
   kReduceRows,  // code: cpu::Reduction; group
   kReduceCols,
   kReduceBound,  // code: cpu::Reduction of columns; bound; the products x * y and z * w
@@ -39,11 +41,9 @@ enum class StepKind : uint8_t {
   kMask,
   kKeep,  // out <- x, rounded to bfloat16 if `round`; out may be x
   // over pages
-  kSoftmax,
-  kNormalize,
-  kConv,
-  kReducePages,
-  kParameterGemm,  // y is the Parameter `constant`
+  kTransformPages,  // code: cpu::PageTransform
+  kReducePages,     // code: cpu::Reduction
+  kParameterGemm,   // y is the Parameter `constant`
 };
 
 struct Step {

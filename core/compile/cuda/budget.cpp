@@ -30,19 +30,17 @@ class BudgetWriter {
     }
     const ScheduleNode& n = at(index);
     const std::string indent(static_cast<size_t>(depth) * 2, ' ');
-    switch (n.op) {
-      case ScheduleOp::kReturn:
-        return indent + "return static_cast<int>(as_int(" + value(n.a) + "));\n";
-      case ScheduleOp::kAssign:
-        return indent + slot(n.slot) + " = " + value(n.a) + ";\n";
-      case ScheduleOp::kIf:
-        return indent + "if (" + value(n.a) + " != 0.0) {\n" + statement(n.b, depth + 1) + indent + "} else {\n" +
-               statement(n.c, depth + 1) + indent + "}\n";
-      case ScheduleOp::kBlock:
-        return statement(n.a, depth) + statement(n.b, depth);
-      default:
-        return "";
+    if (n.op == ScheduleOp::kReturn) {
+      return indent + "return static_cast<int>(as_int(" + value(n.a) + "));\n";
     }
+    if (n.op == ScheduleOp::kAssign) {
+      return indent + slot(n.slot) + " = " + value(n.a) + ";\n";
+    }
+    if (n.op == ScheduleOp::kIf) {
+      return indent + "if (" + value(n.a) + " != 0.0) {\n" + statement(n.b, depth + 1) + indent + "} else {\n" +
+             statement(n.c, depth + 1) + indent + "}\n";
+    }
+    return n.op == ScheduleOp::kBlock ? statement(n.a, depth) + statement(n.b, depth) : "";
   }
 
   static std::string slot(int index) { return "s" + std::to_string(index); }
@@ -53,20 +51,22 @@ class BudgetWriter {
   std::string value(int index) const {
     const ScheduleNode& n = at(index);
     const auto holds = [&](int operand) { return value(operand) + " != 0.0"; };
-    switch (n.op) {
-      case ScheduleOp::kConstant:
-        return "(" + double_literal(n.constant) + ")";
-      case ScheduleOp::kSlot:
-        return slot(n.slot);
-      case ScheduleOp::kAnd:
-        return "truth(" + holds(n.a) + " && " + holds(n.b) + ")";
-      case ScheduleOp::kOr:
-        return "truth(" + holds(n.a) + " || " + holds(n.b) + ")";
-      case ScheduleOp::kSelect:
-        return "(" + holds(n.a) + " ? " + value(n.b) + " : " + value(n.c) + ")";
-      default:
-        return (n.is_float ? "as_float(" : "as_int(") + computed(n) + ")";
+    if (n.op == ScheduleOp::kConstant) {
+      return "(" + double_literal(n.constant) + ")";
     }
+    if (n.op == ScheduleOp::kSlot) {
+      return slot(n.slot);
+    }
+    if (n.op == ScheduleOp::kAnd) {
+      return "truth(" + holds(n.a) + " && " + holds(n.b) + ")";
+    }
+    if (n.op == ScheduleOp::kOr) {
+      return "truth(" + holds(n.a) + " || " + holds(n.b) + ")";
+    }
+    if (n.op == ScheduleOp::kSelect) {
+      return "(" + holds(n.a) + " ? " + value(n.b) + " : " + value(n.c) + ")";
+    }
+    return (n.is_float ? "as_float(" : "as_int(") + computed(n) + ")";
   }
 
   std::string computed(const ScheduleNode& n) const {
@@ -116,9 +116,22 @@ class BudgetWriter {
         return call("ceil");
       case ScheduleOp::kLog2:
         return call("binary_logarithm");
-      default:  // conversions: the rounding to the node's type does the work
-        return a;
+      case ScheduleOp::kToInt:
+      case ScheduleOp::kToFloat:
+        return a;  // the rounding to the node's type does the work
+      case ScheduleOp::kConstant:
+      case ScheduleOp::kSlot:
+      case ScheduleOp::kAnd:
+      case ScheduleOp::kOr:
+      case ScheduleOp::kSelect:
+      case ScheduleOp::kAssign:
+      case ScheduleOp::kIf:
+      case ScheduleOp::kBlock:
+      case ScheduleOp::kReturn:
+      case ScheduleOp::kEmpty:
+        break;  // not computed from their operands' values alone
     }
+    return "";
   }
 
   const vflow::ScheduleCode& code_;

@@ -2,6 +2,7 @@
 
 #include "base/sha256.h"
 #include "core/compile/cuda/kernel_cache.h"
+#include "core/compile/cuda/kernel_switches.h"
 #include "core/compile/cuda/nvrtc.h"
 
 namespace vortex::compile {
@@ -25,14 +26,18 @@ Result<CudaBinary> build_generated(const GeneratedPolicy& generated, const CudaT
   CudaBinary binary;
   binary.source = generated.source;
   binary.hash = sha256_hex(nvrtc_identity(target.arch) + generated.source);
+  const KernelSwitches switches = kernel_switches();
   const KernelCache cache(target.cache_folder);
-  if (std::optional<std::string> cubin = cache.find(binary.hash)) {
-    binary.cubin = std::move(*cubin);
-    binary.from_cache = true;
-    return binary;
+  std::optional<CompiledSource> compiled = switches.dump_folder.empty() ? cache.find(binary.hash) : std::nullopt;
+  binary.from_cache = compiled.has_value();
+  if (!compiled) {
+    VORTEX_ASSIGN(compiled, compile_source(binary.source, target.arch));
+    cache.keep(binary.hash, binary.source, *compiled);
   }
-  VORTEX_ASSIGN(binary.cubin, compile_to_cubin(binary.source, target.arch));
-  cache.keep(binary.hash, binary.source, binary.cubin);
+  VORTEX_TRY(dump_kernels(switches, binary.hash, binary.source, *compiled));
+  if (switches.refuse_spills) VORTEX_TRY(refuse_spills(compiled->resources));
+  binary.cubin = std::move(compiled->cubin);
+  binary.resources = std::move(compiled->resources);
   return binary;
 }
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <utility>
 
+#include "base/sha256.h"
 #include "core/compile/cuda/build.h"
 #include "core/compile/cuda/device/params.h"
 #include "core/compile/cuda/generate.h"
@@ -54,9 +55,9 @@ class Loaded {
         return cuda_error(what, error);
       }
     }
-    VORTEX_TRY(allow_shared(select_, device, select_limit_));
+    VORTEX_TRY(allow_shared(select_, device, select_attributes_, select_limit_));
     if (generated.updates) {
-      VORTEX_TRY(allow_shared(update_, device, update_limit_));
+      VORTEX_TRY(allow_shared(update_, device, update_attributes_, update_limit_));
     }
     return upload(generated.constants);
   }
@@ -65,13 +66,14 @@ class Loaded {
   cudaKernel_t update() const { return update_; }
   int select_limit() const { return select_limit_; }
   int update_limit() const { return update_limit_; }
+  const cudaFuncAttributes& select_attributes() const { return select_attributes_; }
+  const cudaFuncAttributes& update_attributes() const { return update_attributes_; }
   int multiprocessors() const { return multiprocessors_; }
   const float* constants() const { return constants_; }
 
  private:
   // Lets a kernel use all the shared memory that its static part leaves.
-  Status allow_shared(cudaKernel_t kernel, int device, int& limit) const {
-    cudaFuncAttributes attributes{};
+  Status allow_shared(cudaKernel_t kernel, int device, cudaFuncAttributes& attributes, int& limit) const {
     cudaError_t error = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel));
     if (error == cudaSuccess) {
       limit = shared_limit_ - static_cast<int>(attributes.sharedSizeBytes);
@@ -101,6 +103,8 @@ class Loaded {
   int shared_limit_ = 0;
   int select_limit_ = 0;
   int update_limit_ = 0;
+  cudaFuncAttributes select_attributes_{};
+  cudaFuncAttributes update_attributes_{};
   int multiprocessors_ = 0;
 };
 
@@ -184,6 +188,15 @@ class PolicyKernels final : public CudaExecutable {
     return launch(loaded_.select(), rows * blocks, blocks, shared, params, stream);
   }
 
+  int kv_heads() const override { return kv_heads_; }
+
+  std::optional<CudaScores> scores(int max_blocks) const override {
+    if (!generated_.scores_offset) {
+      return std::nullopt;
+    }
+    return CudaScores{*generated_.scores_offset * max_blocks, row_floats(max_blocks)};
+  }
+
   std::string describe() const override {
     const vflow::Dtype dtype = policy_.config.dtype;
     const vflow::Program& program = policy_.program;
@@ -197,10 +210,29 @@ class PolicyKernels final : public CudaExecutable {
     return text;
   }
 
+  std::vector<KernelInfo> kernels() const override {
+    std::vector<KernelInfo> result = {kernel_info("vortex_select", loaded_.select_attributes())};
+    if (generated_.updates) {
+      result.push_back(kernel_info("vortex_update", loaded_.update_attributes()));
+    }
+    return result;
+  }
+
   const std::string& source() const override { return binary_.source; }
-  const std::string& hash() const override { return binary_.hash; }
 
  private:
+  KernelInfo kernel_info(const std::string& name, const cudaFuncAttributes& attributes) const {
+    KernelInfo kernel = describe_kernel(name, attributes);
+    kernel.source_hash = binary_.hash;
+    kernel.binary_hash = sha256_hex(binary_.cubin);
+    for (const KernelResources& resources : binary_.resources) {
+      if (resources.name == name) {
+        kernel.spill_bytes = resources.spill_bytes();
+      }
+    }
+    return kernel;
+  }
+
   int64_t row_floats(int max_blocks) const {
     return (generated_.work_floats * max_blocks + generated_.row_floats + 3) / 4 * 4;
   }
@@ -291,15 +323,29 @@ class PolicyKernels final : public CudaExecutable {
 
 }  // namespace
 
-Result<std::unique_ptr<CudaExecutable>> compile_cuda(const vflow::Policy& policy, const vflow::ModelGeometry& model,
-                                                     const CudaTarget& target) {
-  vflow::Policy own = for_target(policy, target);
-  VORTEX_ASSIGN(GeneratedPolicy generated, generate_cuda(own));
-  VORTEX_ASSIGN(CudaBinary binary, build_generated(generated, target));
-  const int kv_heads = own.program.dialect == vflow::Dialect::kMla ? 1 : model.num_kv_heads;
-  auto result = std::make_unique<PolicyKernels>(std::move(own), kv_heads, std::move(generated), std::move(binary));
+KernelInfo describe_kernel(std::string name, const cudaFuncAttributes& attributes) {
+  KernelInfo kernel;
+  kernel.name = std::move(name);
+  kernel.registers = attributes.numRegs;
+  kernel.local_bytes = static_cast<int>(attributes.localSizeBytes);
+  kernel.shared_bytes = static_cast<int>(attributes.sharedSizeBytes);
+  return kernel;
+}
+
+Result<std::unique_ptr<CudaExecutable>> load_generated(const vflow::Policy& policy, const vflow::ModelGeometry& model,
+                                                       GeneratedPolicy generated, CudaBinary binary) {
+  const int kv_heads = policy.program.dialect == vflow::Dialect::kMla ? 1 : model.num_kv_heads;
+  auto result = std::make_unique<PolicyKernels>(policy, kv_heads, std::move(generated), std::move(binary));
   VORTEX_TRY(result->load());
   return std::unique_ptr<CudaExecutable>(std::move(result));
+}
+
+Result<std::unique_ptr<CudaExecutable>> compile_cuda(const vflow::Policy& policy, const vflow::ModelGeometry& model,
+                                                     const CudaTarget& target) {
+  const vflow::Policy own = for_target(policy, target);
+  VORTEX_ASSIGN(GeneratedPolicy generated, generate_cuda(own));
+  VORTEX_ASSIGN(CudaBinary binary, build_generated(generated, target));
+  return load_generated(own, model, std::move(generated), std::move(binary));
 }
 
 }  // namespace vortex::compile

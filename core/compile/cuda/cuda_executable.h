@@ -5,8 +5,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
+#include "core/compile/cuda/nvrtc.h"
+#include "core/compile/executable.h"
 #include "core/vflow/policy.h"
 #include "kernels/cuda/types.h"
 
@@ -29,7 +32,10 @@ struct CudaBatch {
   cuda::PageTable table;                 // lengths count the token of this step
   const std::uint8_t* active = nullptr;  // [request]; 0: waits for a page and appends nothing; null: all are active
   bool completes_blocks = false;         // select() starts with forward_cache for what the newest tokens completed
-  void* workspace = nullptr;             // workspace_bytes(); contents need not be kept between calls
+  // [request], blocks by the policy's rule for these lengths, reserved ones included. Generated kernels compute their
+  // own and take null.
+  const std::int32_t* budgets = nullptr;
+  void* workspace = nullptr;  // workspace_bytes(); contents need not be kept between calls
 };
 
 // Where the chosen blocks go: [row][max_selected] logical blocks, ascending, the true last block last; [row] counts.
@@ -37,6 +43,13 @@ struct CudaSelection {
   std::int32_t* blocks = nullptr;
   std::int32_t* counts = nullptr;
   int max_selected = 0;
+};
+
+// Where select() leaves the scores of the first score list, as the choice saw them: block b of row r is float
+// r * row_stride + first + b of the workspace.
+struct CudaScores {
+  std::int64_t first = 0;
+  std::int64_t row_stride = 0;
 };
 
 // A policy compiled for one device. Immutable; every call only enqueues on the stream and can be captured in a graph.
@@ -62,9 +75,15 @@ class CudaExecutable {
   virtual cudaError_t select(const CudaLayerCache& cache, const CudaBatch& batch, const CudaSelection& selection,
                              cudaStream_t stream) const = 0;
 
-  virtual std::string describe() const = 0;       // the stages and kernels in words, one a line
-  virtual const std::string& source() const = 0;  // the generated CUDA source: evidence and export
-  virtual const std::string& hash() const = 0;    // of compiler, flags and source: its name in the cache
+  // The kv heads that it was compiled for; 0: any number.
+  virtual int kv_heads() const = 0;
+
+  // Nothing where scores never leave the kernel.
+  virtual std::optional<CudaScores> scores(int max_blocks) const = 0;
+
+  virtual std::string describe() const = 0;             // the stages and kernels in words, one a line
+  virtual std::vector<KernelInfo> kernels() const = 0;  // what runs, the one that selects first
+  virtual const std::string& source() const = 0;        // what the kernels were compiled from
 };
 
 struct CudaTarget {
@@ -76,8 +95,9 @@ struct CudaTarget {
 // Source to cubin through NVRTC or the cache; needs no device. A policy that NVRTC refuses is our bug (internal).
 struct CudaBinary {
   std::string source;
-  std::string hash;
+  std::string hash;  // of compiler, flags, embedded headers and source: its name in the cache
   std::string cubin;
+  std::vector<KernelResources> resources;
   bool from_cache = false;
 };
 Result<CudaBinary> build_cuda(const vflow::Policy& policy, const vflow::ModelGeometry& model, const CudaTarget& target);

@@ -13,6 +13,7 @@ using vflow::Dtype;
 using vflow::Graph;
 using vflow::Node;
 using vflow::Op;
+using vflow::OpKind;
 using vflow::Shape;
 using vflow::Side;
 
@@ -28,26 +29,6 @@ std::string index_of(Shape shape, const std::string& r, const std::string& c) {
 }
 
 bool has_lanes(Shape shape) { return shape.cols % kLanes == 0; }
-
-std::string reduction_name(Op op) {
-  switch (op) {
-    case Op::kMean:
-    case Op::kMeanInterleave:
-      return "Mean";
-    case Op::kMax:
-    case Op::kMaxInterleave:
-      return "Max";
-    case Op::kMin:
-    case Op::kMinInterleave:
-      return "Min";
-    case Op::kSum:
-      return "Sum";
-    default:
-      return "L2Norm";
-  }
-}
-
-bool is_reduction(Op op) { return op >= Op::kMean && op <= Op::kL2NormInterleave; }
 
 std::string loop(const std::string& variable, const std::string& body) {
   return "[&](int " + variable + ") { return " + body + "; }";
@@ -79,52 +60,18 @@ std::string type_name(Dtype type) {
       return "e4m3";
     case Dtype::kFp8E5m2:
       return "e5m2";
-    default:
-      return "bf16";
+    case Dtype::kBf16:
+    case Dtype::kFp16:
+      break;
   }
+  return "bf16";
 }
 
 std::string shape_comment(Shape shape) { return "[" + number(shape.rows) + ", " + number(shape.cols) + "]"; }
 
-std::string elementwise_name(Op op) {
-  switch (op) {
-    case Op::kMultiply:
-      return "multiply";
-    case Op::kAdd:
-      return "add";
-    case Op::kMaximum:
-      return "maximum";
-    case Op::kMinimum:
-      return "minimum";
-    case Op::kWhereEqual:
-      return "where_equal";
-    case Op::kWhereNotEqual:
-      return "where_not_equal";
-    case Op::kWhereGreater:
-      return "where_greater";
-    case Op::kWhereGreaterEqual:
-      return "where_greater_equal";
-    case Op::kWhereLess:
-      return "where_less";
-    case Op::kWhereLessEqual:
-      return "where_less_equal";
-    case Op::kRelu:
-      return "relu";
-    case Op::kSigmoid:
-      return "sigmoid";
-    case Op::kSilu:
-      return "silu";
-    case Op::kAddMul:
-      return "add_mul";
-    case Op::kAbs:
-      return "absolute";
-    case Op::kLog:
-      return "log";
-    case Op::kExp:
-      return "exp";
-    default:
-      return "";
-  }
+bool is_elementwise(Op op) {
+  const OpKind kind = vflow::op_info(op).kind;
+  return kind == OpKind::kBinary || kind == OpKind::kWhere || kind == OpKind::kUnary;
 }
 
 std::string Expressions::Source::at_element(const std::string& page, const std::string& e) const {
@@ -208,9 +155,12 @@ std::string Expressions::address(const Location& location, Shape shape) const {
       return "p.once + " + number(location.offset);
     case Home::kWork:
       return "row_value<" + number(shape.size()) + ">(p, " + number(location.offset) + ")";
-    default:
+    case Home::kWorkOnce:
       return "once_value<" + number(placement_.work_floats) + ">(p, " + number(location.offset) + ")";
+    case Home::kExpression:
+      break;  // lives nowhere
   }
+  return "";
 }
 
 Expressions::Source Expressions::leaf(int index, int stage) {
@@ -222,7 +172,7 @@ Expressions::Source Expressions::read(int consumer, size_t operand) {
   const int input = node(consumer).inputs[operand];
   if (is_leaf(node(input).op)) {
     const bool write = writes_field(node(consumer).op) && side_ == Side::kIndexer;
-    const bool fused = !runs_over_pages(placement_, consumer) && !is_chooser(node(consumer).op) && !write;
+    const bool fused = !runs_over_pages(placement_, consumer) && !chooses_pages(node(consumer).op) && !write;
     return leaf(input, fused ? placement_.plan.stage_of[static_cast<size_t>(consumer)] : -1);
   }
   return reads_kept(graph_, placement_.plan, consumer, input) ? kept(input) : inside(input);
@@ -279,45 +229,64 @@ Expressions::Source Expressions::kept(int index) {
                 "round_to<" + type + ">(" + from.at("p", "r", "c") + ")");
 }
 
-std::string Expressions::elementwise(int index, const std::vector<std::string>& operands) const {
+std::string Expressions::elementwise_call(int index, const std::vector<std::string>& operands) const {
   const Node& n = node(index);
-  std::string text = elementwise_name(n.op) + "(" + join(operands, ", ");
-  if (n.op == Op::kAdd || n.inputs.size() == 1) {
+  const vflow::OpInfo& info = vflow::op_info(n.op);
+  std::string text = std::string(info.cuda) + "(" + join(operands, ", ");
+  if (info.uses_alpha_beta) {
     text += ", " + float_literal(static_cast<float>(n.attrs.alpha)) + ", " +
             float_literal(static_cast<float>(n.attrs.beta));
   }
   return text + ")";
 }
 
+// The element (r, c) of a node's value, from what it reads of its operands. For a GeMM of [1, 64] and [1, 64]:
+//   dot_lanes<64>([&](int i) { return kept1_lanes(p, 0, i); }, [&](int i) { return field0_lanes(p, 0, i); })
 std::string Expressions::expression(int index) {
   const Node& n = node(index);
-  switch (n.op) {
-    case Op::kGemm:
-    case Op::kGemv:
+  switch (vflow::op_info(n.op).kind) {
+    case OpKind::kProduct:
       return product(index);
-    case Op::kKron:
+    case OpKind::kKron:
       return kron(index);
-    case Op::kTranspose:
-      return read(index, 0).at("p", "c", "r");
-    case Op::kReshape:
-      return reshape(index, false);
-    case Op::kMaskSlice: {
-      const std::string at = n.attrs.dim == 1 ? "r" : "c";
-      return at + " >= " + number(n.attrs.start) + " && " + at + " < " + number(n.attrs.end) + " ? " +
-             float_literal(static_cast<float>(n.attrs.alpha)) + " : " + float_literal(static_cast<float>(n.attrs.beta));
-    }
-    default:
-      break;
+    case OpKind::kReduction:
+    case OpKind::kInterleave:
+      return reduction(index);
+    case OpKind::kLayout:
+      return layout(index);
+    case OpKind::kBinary:
+    case OpKind::kWhere:
+    case OpKind::kUnary:
+      return elementwise(index);
+    case OpKind::kLeaf:
+    case OpKind::kOverPages:
+    case OpKind::kStorage:
+    case OpKind::kSelection:
+      break;  // none of these is an expression: what they give is read where it lives
   }
-  if (is_reduction(n.op)) {
-    return reduction(index);
+  return "";
+}
+
+std::string Expressions::layout(int index) {
+  const Node& n = node(index);
+  if (n.op == Op::kTranspose) {
+    return read(index, 0).at("p", "c", "r");
   }
+  if (n.op == Op::kReshape) {
+    return reshape(index, false);
+  }
+  const std::string at = n.attrs.dim == 1 ? "r" : "c";  // MaskSlice
+  return at + " >= " + number(n.attrs.start) + " && " + at + " < " + number(n.attrs.end) + " ? " +
+         float_literal(static_cast<float>(n.attrs.alpha)) + " : " + float_literal(static_cast<float>(n.attrs.beta));
+}
+
+std::string Expressions::elementwise(int index) {
   std::vector<std::string> operands;
-  for (size_t k = 0; k < n.inputs.size(); ++k) {
+  for (size_t k = 0; k < node(index).inputs.size(); ++k) {
     const Source x = read(index, k);
     operands.push_back(x.at("p", x.shape.rows == 1 ? "0" : "r", x.shape.cols == 1 ? "0" : "c"));
   }
-  return elementwise(index, operands);
+  return elementwise_call(index, operands);
 }
 
 std::string Expressions::reshape(int index, bool as_lanes) {
@@ -352,7 +321,7 @@ std::string Expressions::product(int index) {
 std::string Expressions::reduction(int index) {
   const Node& n = node(index);
   const Source x = read(index, 0);
-  const std::string name = reduction_name(n.op);
+  const std::string name(vflow::op_info(n.op).cuda);
   const bool rows = n.attrs.dim == 1;
   const int count = rows ? x.shape.rows / n.shape.rows : x.shape.cols / n.shape.cols;
   const std::string kind = "<" + name + ", " + number(count) + ">(";
@@ -399,7 +368,7 @@ std::function<std::string()> Expressions::lanes_maker(int index) {
     const Source x = read(index, 0);
     return has_lanes(x.shape) ? std::function<std::string()>([this, index] { return reshape(index, true); }) : nullptr;
   }
-  if (elementwise_name(n.op).empty()) {
+  if (!is_elementwise(n.op)) {
     return nullptr;
   }
   return [this, index] {
@@ -409,7 +378,7 @@ std::function<std::string()> Expressions::lanes_maker(int index) {
       const std::string row = x.shape.rows == 1 ? "0" : "r";
       operands.push_back(x.shape.cols == 1 ? "splat(" + x.at("p", row, "0") + ")" : lanes(x, row, "c"));
     }
-    return elementwise(index, operands);
+    return elementwise_call(index, operands);
   };
 }
 

@@ -51,7 +51,9 @@ class Expressions {
   std::string lanes(const Source& source, const std::string& r, const std::string& c);
 
   std::string expression(int node);
-  std::string elementwise(int node, const std::vector<std::string>& operands) const;
+  std::string elementwise(int node);
+  std::string elementwise_call(int node, const std::vector<std::string>& operands) const;
+  std::string layout(int node);
   std::string product(int node);
   std::string reduction(int node);
   std::string kron(int node);
@@ -72,7 +74,7 @@ std::string float_literal(float x);        // in device code
 std::string type_name(vflow::Dtype type);  // in device/lanes.cuh
 std::string shape_comment(vflow::Shape shape);
 
-// Calls of an elementwise operation that takes no operands' positions into account, e.g. "sigmoid"; empty for others.
-std::string elementwise_name(vflow::Op op);
+// Does an element of its result depend on nothing but the same element of each operand?
+bool is_elementwise(vflow::Op op);
 
 }  // namespace vortex::compile

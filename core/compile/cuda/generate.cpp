@@ -16,6 +16,7 @@ using vflow::Format;
 using vflow::Graph;
 using vflow::Node;
 using vflow::Op;
+using vflow::OpKind;
 using vflow::Side;
 
 namespace {
@@ -213,6 +214,12 @@ class SelectWriter : public KernelWriter {
     }
     return ks;
   }
+  // In units of max_blocks, where the first list's scores have a place in the row's workspace.
+  std::optional<int64_t> scores_offset() const {
+    const int scores = node(choosers().front()).inputs[0];
+    const bool kept_in_memory = !is_leaf(node(scores).op) && kept(scores).home == Home::kWork;
+    return kept_in_memory ? std::optional(kept(scores).offset) : std::nullopt;
+  }
   // Marks of Union need a bit a block beside the keys.
   double key_bytes() const { return choosers().size() > 1 ? 4.25 : 4; }
   bool saves_fields() const {
@@ -298,7 +305,7 @@ class SelectWriter : public KernelWriter {
   }
   std::string over_pages(int i) {
     const Node& n = node(i);
-    if (is_chooser(n.op) || n.op == Op::kReshape) {
+    if (chooses_pages(n.op) || n.op == Op::kReshape) {
       return "";
     }
     const std::string comment = "    " + node_comment(graph_, i);
@@ -306,35 +313,33 @@ class SelectWriter : public KernelWriter {
     const std::string read =
         "[&](int block, int e) { const Page p = at(block); return " + x.at_element("p", "e") + "; }";
     const std::string size = number(x.shape.size());
-    if (n.op == Op::kGemm || n.op == Op::kGemv) {
+    const vflow::OpInfo& info = vflow::op_info(n.op);
+    if (info.kind == OpKind::kProduct) {
       return comment + parameter_product(i, x);
     }
-    if (n.format == Format::kBatched) {  // a reduction
-      return comment + "    reduce_pages<" + reduction(n.op) + ", " + size + ">(row.middle, row.computed, " + read +
-             ", [&](int e, float x) { const Page p = at(0); (" + values_.address(kept(i), n.shape) +
+    if (info.kind == OpKind::kReduction) {
+      return comment + "    reduce_pages<" + std::string(info.cuda) + ", " + size + ">(row.middle, row.computed, " +
+             read + ", [&](int e, float x) { const Page p = at(0); (" + values_.address(kept(i), n.shape) +
              ")[e] = " + rounded(i, "x") + "; });\n";
     }
     const std::string write = "[&](int block, int e, float x) { const Page p = at(block); (" +
                               values_.address(kept(i), n.shape) + ")[e] = x; }";
-    const std::string where = "first_changed(row), row.computed, " + read + ", " + write + ");\n";
-    if (n.op == Op::kSoftmax) {
-      return comment + "    softmax_pages<" + size + ">(" + float_literal(static_cast<float>(n.attrs.scale)) + ", " +
-             where;
-    }
-    if (n.op == Op::kNormalize) {
-      return comment + "    normalize_pages<" + size + ">(" + where;
-    }
-    const auto constant = static_cast<size_t>(n.attrs.constant);
-    return comment + "    conv_pages<" + number(policy_.program.constants[constant].dims[0]) + ", " + size +
-           ">(a.constants + " + number(constant_at_[constant]) + ", " + where;
+    return comment + "    " + page_transform(n, size) + "first_changed(row), row.computed, " + read + ", " + write +
+           ");\n";
   }
 
-  static std::string reduction(Op op) {
-    return op == Op::kMean  ? "Mean"
-           : op == Op::kMax ? "Max"
-           : op == Op::kMin ? "Min"
-           : op == Op::kSum ? "Sum"
-                            : "L2Norm";
+  // The call of an operation over pages, up to the arguments that all of them have: "softmax_pages<1>(0.09F, ",
+  // "conv_pages<3, 1>(a.constants + 0, ".
+  std::string page_transform(const Node& n, const std::string& size) const {
+    const vflow::OpInfo& info = vflow::op_info(n.op);
+    const std::string name(info.cuda);
+    if (takes(info, vflow::Arg::kWeight)) {
+      const auto constant = static_cast<size_t>(n.attrs.constant);
+      return name + "<" + number(policy_.program.constants[constant].dims[0]) + ", " + size + ">(a.constants + " +
+             number(constant_at_[constant]) + ", ";
+    }
+    const bool scaled = takes(info, vflow::Arg::kScale);
+    return name + "<" + size + ">(" + (scaled ? float_literal(static_cast<float>(n.attrs.scale)) + ", " : "");
   }
 
   // x in bfloat16 times this layer's matrix.
@@ -463,7 +468,7 @@ Status check_types(const vflow::Policy& policy) {
     return candidate_error("more than " + number(device::kMaxFields) + " fields", "join some of them");
   }
   const std::vector<Node>& nodes = policy.program.indexer.nodes;
-  if (std::none_of(nodes.begin(), nodes.end(), [](const Node& n) { return is_chooser(n.op); })) {
+  if (std::none_of(nodes.begin(), nodes.end(), [](const Node& n) { return chooses_pages(n.op); })) {
     return candidate_error("forward_indexer chooses no pages", "end it with topK, approxTopK or Union");
   }
   return ok_status();
@@ -520,6 +525,7 @@ Result<GeneratedPolicy> generate_cuda(const vflow::Policy& policy) {
   out.teams_bytes = teams * ((indexer.tile_pages * (indexer.record_bytes + 4) + 15) / 16 * 16);
   out.work_floats = indexer.work_floats;
   out.row_floats = indexer.work_once_floats;
+  out.scores_offset = select.scores_offset();
   out.pages_at_a_time = teams * indexer.tile_pages;
   for (const PreparedConstant& constant : prepare_constants(policy.program)) {
     out.constants.insert(out.constants.end(), constant.data.begin(), constant.data.end());

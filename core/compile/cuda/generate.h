@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,9 @@ struct GeneratedPolicy {
   int update_bytes = 0;     // shared memory of vortex_update
   int64_t work_floats = 0;  // workspace of a row: a block
   int64_t row_floats = 0;   // and a row
+  // Where the workspace of a row keeps the scores of the first list: this many floats a block before them. Nothing
+  // where they are read elsewhere (a field, a reshaped value).
+  std::optional<int64_t> scores_offset;
   int pages_at_a_time = 1;  // of a thread block
   std::vector<int> own_ks;  // per list that is chosen from: its own k, 0 for the row's budget
   std::vector<float> constants;

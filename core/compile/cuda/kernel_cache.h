@@ -4,6 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "core/compile/cuda/nvrtc.h"
+
 namespace vortex::compile {
 
 // Compiled kernels on disk by the hash of everything that decides them: HASH.cubin, and HASH.cu beside it to read.
@@ -13,9 +15,10 @@ class KernelCache {
  public:
   explicit KernelCache(std::filesystem::path folder) : folder_(std::move(folder)) {}  // empty: keeps nothing
 
-  std::optional<std::string> find(const std::string& hash) const;
+  // What was kept, without its PTX.
+  std::optional<CompiledSource> find(const std::string& hash) const;
   // True if it was kept.
-  bool keep(const std::string& hash, const std::string& source, const std::string& cubin) const;
+  bool keep(const std::string& hash, const std::string& source, const CompiledSource& compiled) const;
 
  private:
   std::filesystem::path folder_;

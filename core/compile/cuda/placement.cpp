@@ -2,12 +2,15 @@
 
 #include <algorithm>
 
+#include "core/vflow/graph/op_table.h"
+
 namespace vortex::compile {
 
 using vflow::Format;
 using vflow::Graph;
 using vflow::Node;
 using vflow::Op;
+using vflow::OpKind;
 using vflow::Side;
 
 namespace {
@@ -29,9 +32,7 @@ constexpr int kThreads = 128;
 int64_t round_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 
 // Changes only where elements are, or ignores them: never worth keeping.
-bool is_view(Op op) { return op == Op::kReshape || op == Op::kLoad || op == Op::kTranspose || op == Op::kMaskSlice; }
-
-bool is_transcendental(Op op) { return op == Op::kSigmoid || op == Op::kSilu || op == Op::kLog || op == Op::kExp; }
+bool is_view(Op op) { return vflow::op_info(op).kind == OpKind::kLayout || op == Op::kLoad; }
 
 class Placing {
  public:
@@ -94,10 +95,11 @@ class Placing {
   // Elements that one element of a reduction or a product goes over; 0 for other operations.
   int loop_length(int i) const {
     const Node& n = node(i);
-    if (n.op == Op::kGemm || n.op == Op::kGemv) {
+    const OpKind kind = vflow::op_info(n.op).kind;
+    if (kind == OpKind::kProduct) {
       return node(n.inputs[0]).shape.cols;
     }
-    if (n.op >= Op::kMean && n.op <= Op::kL2NormInterleave && n.attrs.dim != 0) {
+    if ((kind == OpKind::kReduction || kind == OpKind::kInterleave) && n.attrs.dim != 0) {
       return static_cast<int>(node(n.inputs[0]).shape.size() / n.shape.size());
     }
     return 0;
@@ -112,7 +114,7 @@ class Placing {
     if (loop_length(i) >= kLongLoop) {
       return reads > 1 || (n.shape.size() > 1 && looped_[static_cast<size_t>(i)]);
     }
-    if (is_transcendental(n.op)) {
+    if (vflow::op_info(n.op).costly) {
       return reads > 1;
     }
     return consumers_[static_cast<size_t>(i)] > 1 &&
@@ -126,7 +128,7 @@ class Placing {
       inside(i).home = keep ? Home::kOnce : Home::kExpression;
       return;
     }
-    if (is_leaf(n.op) || is_chooser(n.op) || writes_field(n.op)) {
+    if (is_leaf(n.op) || chooses_pages(n.op) || writes_field(n.op)) {
       return;
     }
     const bool batched = n.format == Format::kBatched;
@@ -151,7 +153,7 @@ class Placing {
       return 0;
     }
     double reads = 1;
-    if (n.op == Op::kGemm || n.op == Op::kGemv) {
+    if (vflow::op_info(n.op).kind == OpKind::kProduct) {
       reads = node(n.inputs[1 - operand]).shape.rows;
     } else if (loop_length(i) == 0 && !is_view(n.op)) {
       reads = std::max(1.0, static_cast<double>(n.shape.size()) / static_cast<double>(from.shape.size()));
@@ -164,7 +166,7 @@ class Placing {
     const Node& n = node(i);
     const size_t self = static_cast<size_t>(i);
     const bool in_memory =
-        inside(i).home != Home::kExpression || over_pages(i) || is_chooser(n.op) || writes_field(n.op);
+        inside(i).home != Home::kExpression || over_pages(i) || chooses_pages(n.op) || writes_field(n.op);
     double evaluations = in_memory ? 1 : reads_[self];
     evaluations += !in_memory && kept(i).home != Home::kExpression ? 1 : 0;
     for (size_t k = 0; k < n.inputs.size(); ++k) {
@@ -333,9 +335,6 @@ class Placing {
 };
 
 }  // namespace
-
-bool is_chooser(Op op) { return op == Op::kTopK || op == Op::kApproxTopK || op == Op::kTopKTable || op == Op::kUnion; }
-bool writes_field(Op op) { return op == Op::kSave || op == Op::kStore || op == Op::kFill; }
 
 bool runs_over_pages(const Placement& placement, int node) {
   const int stage = placement.plan.stage_of[static_cast<size_t>(node)];

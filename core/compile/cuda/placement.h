@@ -56,9 +56,6 @@ vflow::Dtype field_dtype(const vflow::Policy& policy, int field);
 
 Placement place(const vflow::Policy& policy, vflow::Side side);
 
-// Does this operation choose pages, or stand for a choice?
-bool is_chooser(vflow::Op op);
-bool writes_field(vflow::Op op);
 // Does the operation see all pages of a row? (They are the over_rows of stages.h.)
 bool runs_over_pages(const Placement& placement, int node);
 

@@ -76,7 +76,8 @@ class Comparison {
 
   Status run_case(InputKind kind, uint64_t key) {
     Rng rng(key);
-    const int kv_heads = policy_.program.dialect == vflow::Dialect::kMla ? 1 : 2;
+    const int own = executable_.kv_heads() > 0 ? executable_.kv_heads() : options_.kv_heads;
+    const int kv_heads = policy_.program.dialect == vflow::Dialect::kMla ? 1 : own;
     const Lengths lengths = draw_lengths(policy_, options_.requests, options_.most_blocks, rng);
     RandomBatch world(policy_, kind, kv_heads, lengths.tokens, options_.steps, rng.next());
     VORTEX_TRY(check_update(world, world.full_pages()));
@@ -102,9 +103,9 @@ class Comparison {
   Status check_update(RandomBatch& world, const std::vector<int32_t>& pages) {
     RandomBatch before = world;
     VORTEX_ASSIGN(const std::vector<OracleWrite> writes, oracle_update(policy_, before.cache(), before.pages(), pages));
-    executable_.update_pages(world.cache(), pages);
+    VORTEX_TRY(executable_.update_pages(world.cache(), pages));
     check_memory(world, before, writes, "forward_cache");
-    executable_.update_pages(before.cache(), pages);
+    VORTEX_TRY(executable_.update_pages(before.cache(), pages));
     check_same_memory(world, before, "forward_cache");
     return ok_status();
   }
@@ -115,7 +116,7 @@ class Comparison {
                   oracle_select(policy_, before.cache(), before.pages(), before.batch()));
     Selection selection;
     std::vector<float> scores;
-    executable_.select(world.cache(), world.batch(), selection, &scores);
+    VORTEX_TRY(executable_.select(world.cache(), world.batch(), selection, &scores));
     std::vector<OracleWrite> writes;
     for (size_t r = 0; r < rows.size(); ++r) {
       check_row(rows[r], r, selection, scores, world.batch().max_blocks);
@@ -124,7 +125,7 @@ class Comparison {
     check_memory(world, before, writes, "Save");
     Selection again;
     std::vector<float> scores_again;
-    executable_.select(before.cache(), before.batch(), again, &scores_again);
+    VORTEX_TRY(executable_.select(before.cache(), before.batch(), again, &scores_again));
     if (!same_bits(selection.blocks, again.blocks) || !same_bits(selection.counts, again.counts) ||
         !same_bits(scores, scores_again)) {
       fail("a second run chose other pages or gave other scores");
@@ -183,16 +184,7 @@ class Comparison {
     }
   }
 
-  static double read(const std::byte* at, vflow::Dtype dtype) {
-    if (dtype == vflow::Dtype::kBf16) {
-      cpu::Bf16 bits = 0;
-      std::memcpy(&bits, at, sizeof(bits));
-      return cpu::bf16_to_float(bits);
-    }
-    float value = 0;
-    std::memcpy(&value, at, sizeof(value));
-    return value;
-  }
+  static double read(const std::byte* at, vflow::Dtype dtype) { return stored_value(at, dtype); }
 
   void check_row(const OracleRow& row, size_t index, const Selection& selection, const std::vector<float>& scores,
                  int max_blocks) {
@@ -207,7 +199,11 @@ class Comparison {
     }
     ++report.rows_scored;
     report.same_choice += chosen == row.chosen ? 1 : 0;
-    check_scores(row, scores.data() + index * static_cast<size_t>(max_blocks));
+    if (scores.empty()) {
+      ++report.rows_unseen;
+    } else {
+      check_scores(row, scores.data() + index * static_cast<size_t>(max_blocks));
+    }
     check_choice(row, chosen);
   }
 
@@ -300,10 +296,12 @@ Result<AgreementReport> compare_with_oracle(const vflow::Policy& policy, const E
 }
 
 std::string describe(const AgreementReport& report) {
+  const std::string unseen =
+      report.rows_unseen == 0 ? "" : std::to_string(report.rows_unseen) + " rows by their pages alone; ";
   std::string text = std::to_string(report.rows_scored) + " rows scored, " + std::to_string(report.same_choice) +
                      " with the oracle's pages; " + std::to_string(report.scores_compared) + " scores compared, " +
                      std::to_string(report.scores_identical) + " identical, " +
-                     std::to_string(report.scores_unbounded) + " without a bound; " +
+                     std::to_string(report.scores_unbounded) + " without a bound; " + unseen +
                      std::to_string(report.field_values_compared) + " field values compared, " +
                      std::to_string(report.field_values_unbounded) + " without a bound";
   for (const std::string& failure : report.failures) {

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/compile/reference/error_bound.h"
 #include "core/compile/reference/oracle_ops.h"
 #include "core/compile/stages.h"
 #include "core/tensor/vtensor.h"
+#include "core/vflow/graph/op_table.h"
 
 namespace vortex::compile {
 
@@ -69,9 +69,6 @@ Uncertain leaf(const Row& row, const Node& node) {
   return exact(tensor::gather(field, row.kv_head, row.pages, row.type).data);
 }
 
-bool chooses(Op op) { return op == Op::kTopK || op == Op::kApproxTopK || op == Op::kTopKTable || op == Op::kUnion; }
-bool writes(Op op) { return op == Op::kSave || op == Op::kStore || op == Op::kFill; }
-
 Uncertain input_of(const Row& row, const Values& values, int node, int input) {
   return reads_kept(*row.graph, *row.plan, node, input) ? values.kept[static_cast<size_t>(input)]
                                                         : values.inside[static_cast<size_t>(input)];
@@ -104,7 +101,7 @@ Values evaluate(const Row& row) {
   values.kept.resize(row.graph->nodes.size());
   for (size_t i = 0; i < row.graph->nodes.size(); ++i) {
     const Node& node = row.graph->nodes[i];
-    if (!row.plan->live[i] || chooses(node.op) || writes(node.op)) {
+    if (!row.plan->live[i] || chooses_pages(node.op) || writes_field(node.op)) {
       continue;
     }
     values.inside[i] = compute(row, values, static_cast<int>(i));
@@ -119,7 +116,7 @@ std::vector<OracleWrite> collect_writes(const Row& row, const Values& values) {
   std::vector<OracleWrite> result;
   for (size_t i = 0; i < row.graph->nodes.size(); ++i) {
     const Node& node = row.graph->nodes[i];
-    if (!writes(node.op)) {
+    if (!writes_field(node.op)) {
       continue;
     }
     Uncertain content;
@@ -178,7 +175,7 @@ void choose(const Row& row, const Values& values, const RowBudget& budget, Oracl
   const vflow::EngineConfig& config = row.policy->config;
   for (size_t i = 0; i < row.graph->nodes.size(); ++i) {
     const Node& node = row.graph->nodes[i];
-    if (!row.plan->live[i] || !chooses(node.op) || node.op == Op::kUnion) {
+    if (!row.plan->live[i] || !chooses_pages(node.op) || node.op == Op::kUnion) {
       continue;
     }
     const bool own_k = node.op == Op::kTopKTable;

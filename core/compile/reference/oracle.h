@@ -11,7 +11,7 @@ namespace vortex::compile {
 
 // The meaning of a policy, as the plainest LibTorch program of each operation, in float64, rounded exactly where
 // stages.h says. Every other backend is tested against it. Beside each value stands a bound on how far a correct
-// float32 implementation may be from it (error_bound.h).
+// float32 implementation may be from it (oracle_ops.h).
 
 // Values of one row, [pages][rows][cols], with their bounds; a bound is infinite where float32 overflows or a NaN
 // makes no promise possible.

@@ -4,6 +4,9 @@
 #include <set>
 
 #include "base/sha256.h"
+#include "core/compile/cuda/build.h"
+#include "core/engine/cuda/device_code.h"
+#include "core/engine/cuda/device_pool.h"
 #include "core/vflow/program.h"
 #include "kernels/cuda/select.h"
 
@@ -53,21 +56,19 @@ bool scores_by_mean_query(const vflow::Program& program) {
 
 }  // namespace
 
-std::unique_ptr<BlockTopK> BlockTopK::match(const vflow::Policy& policy, const std::int32_t* budgets) {
+std::unique_ptr<BlockTopK> BlockTopK::match(const vflow::Policy& policy) {
   const vflow::Program& program = policy.program;
   const vflow::EngineConfig& config = policy.config;
   const bool one_field = program.fields.size() == 3 && !program.fields[0].builtin;
   if (program.dialect != vflow::Dialect::kGqa || !one_field || config.dtype != vflow::Dtype::kBf16) return nullptr;
   if (!config.schedule.is_default() || config.reserved_eos < 1) return nullptr;
   if (!makes_centroids(program) || !scores_by_mean_query(program)) return nullptr;
-  return std::unique_ptr<BlockTopK>(new BlockTopK(config, budgets));
+  return std::unique_ptr<BlockTopK>(new BlockTopK(config, program.geometry.head_dim));
 }
 
-BlockTopK::BlockTopK(vflow::EngineConfig config, const std::int32_t* budgets)
-    : config_(std::move(config)),
-      budgets_(budgets),
-      source_("kernels/cuda/score_select.cu"),
-      hash_(sha256_hex(source_)) {}
+BlockTopK::BlockTopK(vflow::EngineConfig config, int head_dim) : config_(std::move(config)), head_dim_(head_dim) {
+  for (const auto& [name, text] : block_topk_sources()) source_ += "// " + name + "\n" + text + "\n";
+}
 
 cuda::BudgetRule BlockTopK::budget_rule() const {
   return {config_.topk_val, static_cast<float>(config_.topk_ratio), config_.reserved_bos, config_.reserved_eos};
@@ -110,13 +111,32 @@ cudaError_t BlockTopK::select(const compile::CudaLayerCache& cache, const compil
   args.round_bf16 = true;
   cuda::SelectionRule rule;
   rule.lengths = batch.table.lengths;
-  rule.budgets = budgets_;
+  rule.budgets = batch.budgets;
   rule.num_requests = batch.num_requests;
   rule.num_kv_heads = cache.kv.num_kv_heads;
   rule.block = cache.kv.block;
   rule.reserved_bos = config_.reserved_bos;
   rule.reserved_eos = config_.reserved_eos;
   return cuda::score_and_select(args, rule, {selection.blocks, selection.counts, selection.max_selected}, stream);
+}
+
+std::vector<compile::KernelInfo> BlockTopK::kernels() const {
+  std::vector<compile::KernelInfo> result;
+  cudaFuncAttributes attributes{};
+  const auto add = [&](const std::string& name, cudaError_t found) {
+    if (found != cudaSuccess) return;
+    compile::KernelInfo kernel = compile::describe_kernel(name, attributes);
+    kernel.source_hash = sha256_hex(source_);
+    kernel.binary_hash = device_code_hash();
+    result.push_back(std::move(kernel));
+  };
+  for (const int threads : {512, 256}) {
+    add("score_and_select, " + std::to_string(threads) + " threads",
+        cuda::score_and_select_attributes(head_dim_, threads, attributes));
+  }
+  const auto type = kv_type_of(config_.kv_dtype);
+  if (type) add("summarize_blocks", cuda::summarize_blocks_attributes(*type, head_dim_, attributes));
+  return result;
 }
 
 std::string BlockTopK::describe() const {

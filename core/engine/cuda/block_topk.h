@@ -3,7 +3,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/compile/cuda/cuda_executable.h"
 #include "core/vflow/policy.h"
@@ -12,11 +15,14 @@
 
 namespace vortex::engine {
 
+// The files that the kernels were compiled from, names and texts as they were when this program was built.
+const std::vector<std::pair<std::string, std::string>>& block_topk_sources();
+
 class BlockTopK final : public compile::CudaExecutable {
  public:
   // Null unless `policy` is block top-k (examples/policies/block_topk.py, up to renaming) under the default budget
-  // rule. `budgets`, [request] on the device, hold each request's budget by budget_rule() when select() runs.
-  static std::unique_ptr<BlockTopK> match(const vflow::Policy& policy, const std::int32_t* budgets);
+  // rule. select() takes each request's budget by budget_rule() from its batch.
+  static std::unique_ptr<BlockTopK> match(const vflow::Policy& policy);
 
   cuda::BudgetRule budget_rule() const;
   // What append_kv has to make of each completed block.
@@ -29,17 +35,19 @@ class BlockTopK final : public compile::CudaExecutable {
   // Completes nothing: append_kv has made the centroids.
   cudaError_t select(const compile::CudaLayerCache& cache, const compile::CudaBatch& batch,
                      const compile::CudaSelection& selection, cudaStream_t stream) const override;
+  int kv_heads() const override { return 0; }
+  std::optional<compile::CudaScores> scores(int) const override { return std::nullopt; }
   std::string describe() const override;
+  // Their binary hash is that of all device code in this program, which holds them.
+  std::vector<compile::KernelInfo> kernels() const override;
   const std::string& source() const override { return source_; }
-  const std::string& hash() const override { return hash_; }
 
  private:
-  BlockTopK(vflow::EngineConfig config, const std::int32_t* budgets);
+  BlockTopK(vflow::EngineConfig config, int head_dim);
 
   vflow::EngineConfig config_;
-  const std::int32_t* budgets_;
+  int head_dim_;
   std::string source_;
-  std::string hash_;
 };
 
 }  // namespace vortex::engine

@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include "core/compile/cuda/host_face.h"
 #include "core/engine/cuda/forced_run.h"
 #include "core/engine/cuda/runner.h"
 #include "core/engine/forced.h"
@@ -313,6 +314,11 @@ class CudaEngine final : public Engine {
   }
 
   const model::Model& model() const override { return runner_->model().source; }
+
+  std::shared_ptr<const compile::Executable> executable() const override {
+    const DevicePolicy& policy = runner_->policy();
+    return policy.executable == nullptr ? nullptr : compile::over_host_memory(policy.policy, policy.executable);
+  }
 
  private:
   // One step of the request in slot 0 with a token that was not sampled.

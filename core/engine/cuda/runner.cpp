@@ -71,7 +71,7 @@ Result<DevicePolicy> Runner::compile(const vflow::Policy& policy) const {
   DevicePolicy made;
   made.policy = policy;
   made.zeroes_pages = !writes_every_field(policy.program);
-  if (auto fused = BlockTopK::match(policy, budgets_.as<std::int32_t>())) {
+  if (auto fused = BlockTopK::match(policy)) {
     made.fused = fused.get();
     made.executable = std::move(fused);
     return made;
@@ -238,6 +238,7 @@ Status Runner::select(int layer, int capacity) {
   compile::CudaBatch rows = batch(layer, capacity, step_lengths_.as<std::int32_t>());
   rows.active = granted_.as<std::uint8_t>();
   rows.completes_blocks = true;
+  rows.budgets = budgets_.as<std::int32_t>();
   compile::CudaSelection selection;
   selection.blocks = selected_.as<std::int32_t>();
   selection.counts =

@@ -34,7 +34,7 @@ inline constexpr int kPromptChunk = 1024;  // tokens of a prompt that go through
 // A policy ready to run; without an executable every layer is dense.
 struct DevicePolicy {
   vflow::Policy policy;
-  std::unique_ptr<compile::CudaExecutable> executable;
+  std::shared_ptr<const compile::CudaExecutable> executable;
   const BlockTopK* fused = nullptr;  // the executable, where append_kv makes its summaries
   bool zeroes_pages = false;         // fields are read that forward_cache does not write
   int max_selected = 0;

@@ -7,8 +7,6 @@ namespace {
 
 std::string quote(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
-bool is_terminal(Op op) { return op == Op::kTopK || op == Op::kApproxTopK || op == Op::kUnion; }
-
 // How the two programs use one field.
 struct FieldUse {
   bool stored = false;  // kStore
@@ -102,17 +100,13 @@ void check_fields(const CheckInput& input) {
   }
 }
 
-// Sigmoid and Silu with vortex_torch's default beta = 0 do not look at their exponent.
+// With vortex_torch's default beta = 0 some operations do not look at their exponent.
 void check_degenerate(const Graph& graph, const std::vector<Span>& spans, Reporter& module) {
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    const Node& node = graph.nodes[i];
-    if ((node.op != Op::kSigmoid && node.op != Op::kSilu) || node.attrs.beta != 0) continue;
-    const bool sigmoid = node.op == Op::kSigmoid;
-    module.warn(
-        spans[i],
-        {"degenerate", sigmoid ? "Sigmoid with beta = 0 is a constant" : "Silu with beta = 0 only scales by a constant",
-         "",
-         std::string("the ") + (sigmoid ? "logistic function is Sigmoid" : "usual function is Silu") + "(beta=-1.0)"});
+    const OpInfo& info = op_info(graph.nodes[i].op);
+    if (info.degenerate.what.empty() || graph.nodes[i].attrs.beta != 0) continue;
+    module.warn(spans[i], {"degenerate", std::string(info.name) + " with beta = 0 " + std::string(info.degenerate.what),
+                           "", std::string(info.degenerate.hint)});
   }
 }
 
@@ -142,7 +136,7 @@ std::vector<Dependence> dependences(const Program& program) {
       if (node.op != Op::kMaskSlice) {
         for (int input : node.inputs) value = value | result[static_cast<size_t>(input)];
       }
-      if (node.op == Op::kConv1d) value.page = true;  // the zero padding tells the first pages apart
+      if (op_info(node.op).tells_pages_apart) value.page = true;
       result[i] = value;
       if (node.op != Op::kSave) continue;
       Dependence& field = fields[static_cast<size_t>(node.attrs.field)];
@@ -156,24 +150,12 @@ std::vector<Dependence> dependences(const Program& program) {
 
 // Does the operation keep the order of its scores, so that selecting after it selects the same pages?
 bool keeps_order(const Graph& graph, const Node& node) {
-  switch (node.op) {
-    case Op::kSigmoid:
-      return node.attrs.beta < 0;
-    case Op::kExp:
-    case Op::kAddMul:
-      return node.attrs.beta > 0;
-    case Op::kSoftmax:
-      return node.attrs.scale > 0;
-    case Op::kNormalize:
-      return true;
-    case Op::kAdd: {
-      const bool x_same = graph.nodes[static_cast<size_t>(node.inputs[0])].format == Format::kBatched;
-      const bool y_same = graph.nodes[static_cast<size_t>(node.inputs[1])].format == Format::kBatched;
-      return (x_same && node.attrs.beta > 0) || (y_same && node.attrs.alpha > 0);
-    }
-    default:
-      return false;
-  }
+  const auto fixed = [&](size_t operand) {
+    return operand < node.inputs.size() &&
+           graph.nodes[static_cast<size_t>(node.inputs[operand])].format == Format::kBatched;
+  };
+  const OpInfo& info = op_info(node.op);
+  return info.keeps_order != nullptr && info.keeps_order(node.attrs, fixed(0), fixed(1));
 }
 
 void check_scores(const CheckInput& input) {
@@ -186,7 +168,7 @@ void check_scores(const CheckInput& input) {
   }
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    if (node.op != Op::kTopK && node.op != Op::kApproxTopK && node.op != Op::kTopKTable) continue;
+    if (!chooses_pages(node.op) || node.op == Op::kUnion) continue;
     const auto score = static_cast<size_t>(node.inputs[0]);
     const std::string name(op_info(graph.nodes[score].op).name);
     if (!depends[score].page) {

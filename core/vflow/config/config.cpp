@@ -170,8 +170,22 @@ class Reader {
         return read_schedule(value);
       case Key::kDisableRadixCache:
         return read_flag(value, config_.disable_radix_cache);
-      default:
-        return;
+      case Key::kMemFraction:
+      case Key::kTpSize:
+      case Key::kKvInt4:
+      case Key::kHostKvGb:
+      case Key::kHostKvPoolBlocks:
+      case Key::kHostKvPolicy:
+      case Key::kAttentionBackend:
+      case Key::kImplBackend:
+      case Key::kTensorCore:
+      case Key::kMaxTopkVal:
+      case Key::kCacheDir:
+      case Key::kDisableCudaGraph:
+      case Key::kDisableOverlap:
+      case Key::kSglAttentionBackend:
+      case Key::kPageSize:
+        return;  // read_runtime
     }
   }
 
@@ -229,8 +243,22 @@ class Reader {
         return read_text(value, text);
       case Key::kPageSize:
         return read_int(value, 1, 1 << 20, count);
-      default:
-        return;
+      case Key::kModelPath:
+      case Key::kModulePath:
+      case Key::kModuleName:
+      case Key::kBlockSize:
+      case Key::kChunkSize:
+      case Key::kTopkVal:
+      case Key::kTopkRatio:
+      case Key::kReservedBos:
+      case Key::kReservedEos:
+      case Key::kLayersSkip:
+      case Key::kMaxSeqLens:
+      case Key::kDtype:
+      case Key::kKvDtype:
+      case Key::kSchedulePolicy:
+      case Key::kDisableRadixCache:
+        return;  // read_program
     }
   }
 

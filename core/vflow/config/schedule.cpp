@@ -42,38 +42,22 @@ class Machine {
   bool execute(int index) {
     if (index < 0) return false;
     const ScheduleNode& node = at(index);
-    switch (node.op) {
-      case ScheduleOp::kReturn:
-        result_ = evaluate(node.a);
-        return true;
-      case ScheduleOp::kAssign:
-        slots_[static_cast<size_t>(node.slot)] = evaluate(node.a);
-        return false;
-      case ScheduleOp::kIf:
-        return execute(evaluate(node.a) != 0 ? node.b : node.c);
-      case ScheduleOp::kBlock:
-        return execute(node.a) || execute(node.b);
-      default:
-        return false;
+    if (node.op == ScheduleOp::kReturn) {
+      result_ = evaluate(node.a);
+      return true;
     }
+    if (node.op == ScheduleOp::kAssign) slots_[static_cast<size_t>(node.slot)] = evaluate(node.a);
+    if (node.op == ScheduleOp::kIf) return execute(evaluate(node.a) != 0 ? node.b : node.c);
+    return node.op == ScheduleOp::kBlock && (execute(node.a) || execute(node.b));
   }
 
   double evaluate(int index) {
     const ScheduleNode& node = at(index);
-    switch (node.op) {
-      case ScheduleOp::kConstant:
-        return node.constant;
-      case ScheduleOp::kSlot:
-        return slots_[static_cast<size_t>(node.slot)];
-      case ScheduleOp::kAnd:
-        return evaluate(node.a) != 0 && evaluate(node.b) != 0 ? 1 : 0;
-      case ScheduleOp::kOr:
-        return evaluate(node.a) != 0 || evaluate(node.b) != 0 ? 1 : 0;
-      case ScheduleOp::kSelect:
-        return evaluate(evaluate(node.a) != 0 ? node.b : node.c);
-      default:
-        break;
-    }
+    if (node.op == ScheduleOp::kConstant) return node.constant;
+    if (node.op == ScheduleOp::kSlot) return slots_[static_cast<size_t>(node.slot)];
+    if (node.op == ScheduleOp::kAnd) return evaluate(node.a) != 0 && evaluate(node.b) != 0 ? 1 : 0;
+    if (node.op == ScheduleOp::kOr) return evaluate(node.a) != 0 || evaluate(node.b) != 0 ? 1 : 0;
+    if (node.op == ScheduleOp::kSelect) return evaluate(evaluate(node.a) != 0 ? node.b : node.c);
     const double a = evaluate(node.a);
     const double b = node.b >= 0 ? evaluate(node.b) : 0;
     return rounded(compute(node, a, b), node.is_float);
@@ -121,9 +105,22 @@ class Machine {
         return std::ceil(a);
       case ScheduleOp::kLog2:
         return a <= 0 ? 0 : std::log2(a);
-      default:  // conversions: the rounding to the node's type does the work
-        return a;
+      case ScheduleOp::kToInt:
+      case ScheduleOp::kToFloat:
+        return a;  // the rounding to the node's type does the work
+      case ScheduleOp::kConstant:
+      case ScheduleOp::kSlot:
+      case ScheduleOp::kAnd:
+      case ScheduleOp::kOr:
+      case ScheduleOp::kSelect:
+      case ScheduleOp::kAssign:
+      case ScheduleOp::kIf:
+      case ScheduleOp::kBlock:
+      case ScheduleOp::kReturn:
+      case ScheduleOp::kEmpty:
+        break;  // not computed from their operands' values alone
     }
+    return 0;
   }
 
   const ScheduleCode& code_;

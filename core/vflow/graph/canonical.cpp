@@ -36,15 +36,8 @@ std::string constant_text(const Constant& constant) {
 
 // Whether an argument of an operation takes part in what it computes.
 bool argument_matters(const OpInfo& info, Arg arg) {
-  switch (arg) {
-    case Arg::kAlpha:
-    case Arg::kBeta:
-      return info.uses_alpha_beta;
-    case Arg::kDim:
-      return info.reach != Reach::kRow;  // over pages there is only dim 0
-    default:
-      return true;
-  }
+  if (arg == Arg::kAlpha || arg == Arg::kBeta) return info.uses_alpha_beta;
+  return arg != Arg::kDim || info.reach != Reach::kRow;  // over pages there is only dim 0
 }
 
 class Canonicalizer {
@@ -125,7 +118,15 @@ class Canonicalizer {
         case Arg::kDtype:
         case Arg::kDevice:
           break;
-        default:
+        case Arg::kDim:
+        case Arg::kAlpha:
+        case Arg::kBeta:
+        case Arg::kScale:
+        case Arg::kTolerance:
+        case Arg::kInterleave:
+        case Arg::kCount:
+        case Arg::kStart:
+        case Arg::kEnd:
           text += " " + std::string(arg.name) + "=" + number(get_arg(attrs, arg.arg));
       }
     }

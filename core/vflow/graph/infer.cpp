@@ -165,20 +165,22 @@ Result<TypedValue> infer_interleave(const Call& call) {
   return TypedValue{shape, Format::kRagged};
 }
 
+// A filter of Conv1d has the shape of what it filters.
+Status check_weight(const Call& call) {
+  const std::vector<int>& dims = call.program.constants[static_cast<size_t>(call.attrs.constant)].dims;
+  const Shape x = call.in[0].shape;
+  if (dims.size() == 3 && dims[0] >= 1 && dims[1] == x.rows && dims[2] == x.cols) return ok_status();
+  std::vector<std::string> sizes;
+  for (int size : dims) sizes.push_back(std::to_string(size));
+  return call.refuse("weight has sizes [" + join(sizes, ", ") + "], x is " + describe(call.in[0]),
+                     "weight is a list nested exactly 3 deep, [K][" + std::to_string(x.rows) + "][" +
+                         std::to_string(x.cols) + "]: a plain filter over scores is [[[w0]], [[w1]], ...]");
+}
+
 Result<TypedValue> infer_over_pages(const Call& call) {
   if (call.attrs.dim != 0) return call.refuse("dim must be 0 (over pages), got " + std::to_string(call.attrs.dim));
   VORTEX_TRY(need_ragged(call));
-  if (call.op == Op::kConv1d) {
-    const std::vector<int>& dims = call.program.constants[static_cast<size_t>(call.attrs.constant)].dims;
-    const Shape x = call.in[0].shape;
-    if (dims.size() != 3 || dims[0] < 1 || dims[1] != x.rows || dims[2] != x.cols) {
-      std::vector<std::string> sizes;
-      for (int size : dims) sizes.push_back(std::to_string(size));
-      return call.refuse("weight has sizes [" + join(sizes, ", ") + "], x is " + describe(call.in[0]),
-                         "weight is a list nested exactly 3 deep, [K][" + std::to_string(x.rows) + "][" +
-                             std::to_string(x.cols) + "]: a plain filter over scores is [[[w0]], [[w1]], ...]");
-    }
-  }
+  if (takes(op_info(call.op), Arg::kWeight)) VORTEX_TRY(check_weight(call));
   return TypedValue{call.in[0].shape, Format::kRagged};
 }
 
@@ -234,6 +236,7 @@ Result<TypedValue> infer_parameter(const Call& call) {
 }
 
 Result<TypedValue> infer_selection(const Call& call) {
+  if (call.op == Op::kUnion) return TypedValue{{1, 1}, Format::kRagged};
   const TypedValue& x = call.in[0];
   if (x.format != Format::kRagged || !(x.shape == Shape{1, 1})) {
     return call.refuse("takes one score a page, RAGGED [1, 1], got " + describe(x),
@@ -249,56 +252,58 @@ Result<TypedValue> infer_selection(const Call& call) {
   return x;
 }
 
+// For the kinds whose operations each have a rule of their own: a new one must not fall to another's.
+Error no_rule(const Call& call) { return internal_error(call.name() + ": infer.cpp has no rule for its shape"); }
+
+Result<TypedValue> infer_leaf(const Call& call) {
+  const Geometry& geometry = call.program.geometry;
+  if (call.op == Op::kQuery) return TypedValue{{geometry.group, geometry.head_dim}, Format::kBatched};
+  if (call.op == Op::kField) return infer_field(call);
+  if (call.op == Op::kParameter) return infer_parameter(call);
+  return no_rule(call);
+}
+
+Result<TypedValue> infer_product(const Call& call) {
+  if (call.op == Op::kGemm) return infer_gemm(call);
+  if (call.op == Op::kGemv) return infer_gemv(call);
+  return no_rule(call);
+}
+
+Result<TypedValue> infer_layout(const Call& call) {
+  const Shape x = call.in[0].shape;
+  if (call.op == Op::kTranspose) return TypedValue{{x.cols, x.rows}, joined_format(call.in)};
+  if (call.op == Op::kReshape) return infer_reshape(call);
+  if (call.op == Op::kMaskSlice) return infer_mask(call);
+  return no_rule(call);
+}
+
 Result<TypedValue> dispatch(const Call& call) {
-  switch (call.op) {
-    case Op::kQuery:
-      return TypedValue{{call.program.geometry.group, call.program.geometry.head_dim}, Format::kBatched};
-    case Op::kField:
-    case Op::kLoad:
-    case Op::kSave:
-    case Op::kStore:
-    case Op::kFill:
-      return infer_field(call);
-    case Op::kParameter:
-      return infer_parameter(call);
-    case Op::kGemm:
-      return infer_gemm(call);
-    case Op::kGemv:
-      return infer_gemv(call);
-    case Op::kKron:
+  switch (op_info(call.op).kind) {
+    case OpKind::kLeaf:
+      return infer_leaf(call);
+    case OpKind::kProduct:
+      return infer_product(call);
+    case OpKind::kKron:
       return infer_kron(call);
-    case Op::kMean:
-    case Op::kMax:
-    case Op::kMin:
-    case Op::kSum:
-    case Op::kL2Norm:
+    case OpKind::kReduction:
       return infer_reduction(call);
-    case Op::kMeanInterleave:
-    case Op::kMaxInterleave:
-    case Op::kMinInterleave:
-    case Op::kL2NormInterleave:
+    case OpKind::kInterleave:
       return infer_interleave(call);
-    case Op::kSoftmax:
-    case Op::kNormalize:
-    case Op::kConv1d:
+    case OpKind::kOverPages:
       return infer_over_pages(call);
-    case Op::kTranspose:
-      return TypedValue{{call.in[0].shape.cols, call.in[0].shape.rows}, joined_format(call.in)};
-    case Op::kReshape:
-      return infer_reshape(call);
-    case Op::kMaskSlice:
-      return infer_mask(call);
-    case Op::kTopK:
-    case Op::kApproxTopK:
-    case Op::kTopKTable:
+    case OpKind::kBinary:
+    case OpKind::kWhere:
+      return infer_broadcast(call);
+    case OpKind::kUnary:
+      return TypedValue{call.in[0].shape, joined_format(call.in)};
+    case OpKind::kLayout:
+      return infer_layout(call);
+    case OpKind::kStorage:
+      return infer_field(call);
+    case OpKind::kSelection:
       return infer_selection(call);
-    case Op::kUnion:
-      return TypedValue{{1, 1}, Format::kRagged};
-    default:
-      break;
   }
-  if (op_info(call.op).arity == 2) return infer_broadcast(call);
-  return TypedValue{call.in[0].shape, joined_format(call.in)};
+  return no_rule(call);
 }
 
 }  // namespace

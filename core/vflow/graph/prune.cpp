@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/vflow/graph/op_table.h"
+
 namespace vortex::vflow {
 namespace {
 
@@ -101,7 +103,7 @@ void merge_nodes(Graph& graph) {
     Node& node = graph.nodes[i];
     for (int& input : node.inputs) input = first[static_cast<size_t>(input)];
     first[i] = static_cast<int>(i);
-    const bool root = node.op == Op::kStore || node.op == Op::kFill || node.op == Op::kSave || is_terminal(node.op);
+    const bool root = writes_field(node.op) || is_terminal(node.op);
     for (size_t j = 0; j < i && !root && first[i] == static_cast<int>(i); ++j) {
       const Node& other = graph.nodes[j];
       const bool same =
@@ -146,8 +148,6 @@ Program merged(const Program& program) {
   merge_nodes(result.indexer);
   return pruned(result);
 }
-
-bool is_terminal(Op op) { return op == Op::kTopK || op == Op::kApproxTopK || op == Op::kUnion; }
 
 Liveness find_live(const Program& program, bool through_masks) { return Marker(program, through_masks).run(); }
 

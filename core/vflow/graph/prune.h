@@ -28,6 +28,4 @@ Program pruned(const Program& program);
 // What it computes stays the same.
 Program merged(const Program& program);
 
-bool is_terminal(Op op);
-
 }  // namespace vortex::vflow

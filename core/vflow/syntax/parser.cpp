@@ -112,9 +112,14 @@ std::string Parser::describe(const Token& token) const {
       return "an indented line";
     case TokenKind::kDedent:
       return "the end of the block";
-    default:
-      return "\"" + std::string(token.text.substr(0, 40)) + "\"";
+    case TokenKind::kName:
+    case TokenKind::kInteger:
+    case TokenKind::kFloat:
+    case TokenKind::kString:
+    case TokenKind::kSymbol:
+      break;
   }
+  return "\"" + std::string(token.text.substr(0, 40)) + "\"";
 }
 
 Expr* Parser::fail_here(std::string_view wanted) {
@@ -521,20 +526,15 @@ Stmt* Parser::parse_expression_statement() {
 
 void Parser::check_target(const Expr* target) {
   if (failed_) return;
-  switch (target->kind) {
-    case ExprKind::kName:
-    case ExprKind::kAttribute:
-    case ExprKind::kSubscript:
-    case ExprKind::kError:
-      return;
-    case ExprKind::kTuple:
-    case ExprKind::kList:
-      for (const Expr* item : target->items) check_target(item);
-      return;
-    default:
-      fail(target->span, {"bad-target", "cannot assign to this expression",
-                          "a name, self.name, x[key], or a tuple of them", "for a comparison write `==`"});
+  const ExprKind kind = target->kind;
+  if (kind == ExprKind::kTuple || kind == ExprKind::kList) {
+    for (const Expr* item : target->items) check_target(item);
+    return;
   }
+  const bool place = kind == ExprKind::kName || kind == ExprKind::kAttribute || kind == ExprKind::kSubscript;
+  if (place || kind == ExprKind::kError) return;
+  fail(target->span, {"bad-target", "cannot assign to this expression", "a name, self.name, x[key], or a tuple of them",
+                      "for a comparison write `==`"});
 }
 
 }  // namespace vortex::vflow

@@ -326,7 +326,10 @@ Expr* Parser::parse_atom() {
       return refuse_expression();
     case TokenKind::kName:
       break;
-    default:
+    case TokenKind::kNewline:
+    case TokenKind::kIndent:
+    case TokenKind::kDedent:
+    case TokenKind::kEnd:
       return refuse_expression();
   }
   const Span span = token.span;

@@ -12,19 +12,9 @@ namespace {
 double node_flops(const Graph& graph, const Node& node) {
   if (node.inputs.empty()) return 0;
   const Shape x = graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
-  switch (node.op) {
-    case Op::kGemm:
-    case Op::kGemv:
-      return 2.0 * static_cast<double>(node.shape.size()) * x.cols;
-    case Op::kConv1d:
-      return 4.0 * static_cast<double>(x.size());
-    case Op::kTranspose:
-    case Op::kReshape:
-    case Op::kSave:
-      return 0;
-    default:
-      return static_cast<double>(std::max(x.size(), node.shape.size()));
-  }
+  const OpInfo& info = op_info(node.op);
+  if (info.kind == OpKind::kProduct) return info.flops * static_cast<double>(node.shape.size()) * x.cols;
+  return info.flops * static_cast<double>(std::max(x.size(), node.shape.size()));
 }
 
 struct FieldTraffic {

@@ -112,7 +112,12 @@ std::string node_attributes(const Program& program, const Node& node) {
       case Arg::kEnd:
         text += " " + std::string(arg.name) + "=" + format_number(get_arg(node.attrs, arg.arg));
         break;
-      default:
+      case Arg::kLeading:
+      case Arg::kRows:
+      case Arg::kCols:
+      case Arg::kLayerLookup:
+      case Arg::kDtype:
+      case Arg::kDevice:
         break;
     }
   }
@@ -121,16 +126,10 @@ std::string node_attributes(const Program& program, const Node& node) {
 }
 
 std::string node_name(const Node& node) {
-  switch (node.op) {
-    case Op::kQuery:
-      return "q";
-    case Op::kField:
-      return "field";
-    case Op::kStore:
-      return "store";
-    default:
-      return std::string(op_info(node.op).name);
-  }
+  if (node.op == Op::kQuery) return "q";
+  if (node.op == Op::kField) return "field";
+  if (node.op == Op::kStore) return "store";
+  return std::string(op_info(node.op).name);
 }
 
 std::string side_text(const Program& program, const Graph& graph) {

@@ -2,6 +2,7 @@
 
 #include <cctype>
 #include <cmath>
+#include <limits>
 
 #include "base/text.h"
 #include "core/vflow/graph/op_table.h"
@@ -81,93 +82,58 @@ class FormulaWriter {
     const std::string& text = operand(node, index);
     return is_closed(text) ? text : "(" + text + ")";
   }
-  std::string call(const Node& node, const std::string& name) const {
+  std::string arguments(const Node& node) const {
     std::vector<std::string> arguments;
     for (size_t i = 0; i < node.inputs.size(); ++i) arguments.push_back(operand(node, i));
-    return name + "(" + join(arguments, ", ") + ")";
-  }
-  std::string field(const Node& node) const {
-    return plain_name(program_.fields[static_cast<size_t>(node.attrs.field)].name);
+    return join(arguments, ", ");
   }
 
+  // Fills the table's text for the operation: {x}, {y}, {all}: operands, {(x)}, {(y)}: in parentheses where they need
+  // them; {affine}: beta * x + alpha; {scaled}: scale * x; {sum}: alpha * x + beta * y; {axis}, {axis by k}, {shape},
+  // {field}, {recall}; an attribute by its name.
   std::string write(const Node& node) const {
-    const Attrs& attrs = node.attrs;
-    const std::string name = lower_ascii(op_info(node.op).name);
-    switch (node.op) {
-      case Op::kQuery:
-        return "q";
-      case Op::kField:
-      case Op::kLoad:
-        return field(node);
-      case Op::kParameter:
-        return "W" + std::to_string(attrs.constant);
-      case Op::kGemm:
-      case Op::kGemv:
-        return call(node, "dot");
-      case Op::kMultiply:
-        return grouped(node, 0) + " * " + grouped(node, 1);
-      case Op::kAdd:
-        return affine(attrs.alpha, operand(node, 0), 0) + (attrs.beta < 0 ? " - " : " + ") +
-               affine(std::abs(attrs.beta), grouped(node, 1), 0);
-      case Op::kMaximum:
-        return call(node, "max");
-      case Op::kMinimum:
-        return call(node, "min");
-      case Op::kReshape:
-        return call(node, "reshape" + shape_text(node.shape));
-      case Op::kStore:
-        return field(node) + " = " + operand(node, 0);
-      case Op::kSave:
-        return field(node) + " <- " + operand(node, 0);
-      case Op::kFill:
-        return field(node) + " = " + format_number(attrs.alpha);
-      case Op::kTopK:
-      case Op::kApproxTopK:
-      case Op::kUnion:
-        return "select " + call(node, std::string(op_info(node.op).name)) +
-               (attrs.tolerance > 0 ? " recall >= " + format_number(1 - attrs.tolerance) : "");
-      default:
-        return op_info(node.op).uses_alpha_beta ? write_elementwise(node) : write_along(node, name);
+    std::string_view text = op_info(node.op).expression;
+    std::string result;
+    while (!text.empty()) {
+      const size_t open = text.find('{');
+      result += text.substr(0, open);
+      if (open == std::string_view::npos) break;
+      const size_t close = text.find('}', open);
+      result += part(node, text.substr(open + 1, close - open - 1));
+      text.remove_prefix(close + 1);
     }
+    return result;
   }
 
-  std::string write_elementwise(const Node& node) const {
+  std::string part(const Node& node, std::string_view key) const {
     const Attrs& attrs = node.attrs;
-    const std::string& x = operand(node, 0);
-    const std::string inner = affine(attrs.beta, x, attrs.alpha);
-    switch (node.op) {
-      case Op::kRelu:
-        return "(" + x + " if >= " + format_number(attrs.alpha) + " else " + format_number(attrs.beta) + ")";
-      case Op::kSigmoid:
-        return "1/(1 + exp(" + inner + "))";
-      case Op::kSilu:
-        return grouped(node, 0) + "/(1 + exp(" + inner + "))";
-      case Op::kAddMul:
-        return "(" + inner + ")";
-      case Op::kMaskSlice:
-        return "mask" + axis(attrs.dim) + "(" + format_number(attrs.alpha) + " in " + std::to_string(attrs.start) +
-               ".." + std::to_string(attrs.end) + ", else " + format_number(attrs.beta) + ")";
-      default:
-        return lower_ascii(op_info(node.op).name) + "(" + inner + ")";
+    if (key == "x") return operand(node, 0);
+    if (key == "y") return operand(node, 1);
+    if (key == "(x)") return grouped(node, 0);
+    if (key == "(y)") return grouped(node, 1);
+    if (key == "all") return arguments(node);
+    if (key == "affine") return affine(attrs.beta, operand(node, 0), attrs.alpha);
+    if (key == "scaled") return affine(attrs.scale, operand(node, 0), 0);
+    if (key == "sum") {
+      return affine(attrs.alpha, operand(node, 0), 0) + (attrs.beta < 0 ? " - " : " + ") +
+             affine(std::abs(attrs.beta), grouped(node, 1), 0);
     }
+    if (key == "axis") return axis(attrs.dim);
+    if (key == "axis by k") return axis(attrs.dim).insert(5, " by " + std::to_string(attrs.k));
+    if (key == "shape") return shape_text(node.shape);
+    if (key == "field") return plain_name(program_.fields[static_cast<size_t>(attrs.field)].name);
+    if (key == "recall") return attrs.tolerance > 0 ? " recall >= " + format_number(1 - attrs.tolerance) : "";
+    return format_number(attribute(attrs, key));
   }
 
-  // Reductions, operations over pages, and whatever is just a function of its operands.
-  std::string write_along(const Node& node, const std::string& name) const {
-    for (const ArgInfo& arg : op_info(node.op).args) {
-      if (arg.arg == Arg::kInterleave) {
-        const std::string base = name.substr(0, name.find("interleave"));
-        return call(node, base + axis(node.attrs.dim).insert(5, " by " + std::to_string(node.attrs.k)));
-      }
-      if (arg.arg == Arg::kCount) return call(node, "top" + std::to_string(node.attrs.k));
-      if (arg.arg == Arg::kScale && node.attrs.scale != 1) {
-        return name + "[pages](" + affine(node.attrs.scale, operand(node, 0), 0) + ")";
-      }
-    }
-    for (const ArgInfo& arg : op_info(node.op).args) {
-      if (arg.arg == Arg::kDim || arg.arg == Arg::kWeight) return call(node, name + axis(node.attrs.dim));
-    }
-    return call(node, name);
+  static double attribute(const Attrs& attrs, std::string_view key) {
+    if (key == "alpha") return attrs.alpha;
+    if (key == "beta") return attrs.beta;
+    if (key == "k") return attrs.k;
+    if (key == "start") return attrs.start;
+    if (key == "end") return attrs.end;
+    if (key == "constant") return attrs.constant;
+    return std::numeric_limits<double>::quiet_NaN();  // no part that the table may name
   }
 
   const Program& program_;

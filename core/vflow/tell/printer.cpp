@@ -209,7 +209,11 @@ class ModulePrinter {
         case Arg::kDtype:
         case Arg::kDevice:
           break;
-        default:
+        case Arg::kDim:
+        case Arg::kInterleave:
+        case Arg::kCount:
+        case Arg::kStart:
+        case Arg::kEnd:
           list.push_back(keyword + format_number(get_arg(node.attrs, arg.arg)));
       }
     }
@@ -303,23 +307,8 @@ class ModulePrinter {
   }
 
   static std::string local_name(const Node& node) {
-    switch (node.op) {
-      case Op::kGemm:
-      case Op::kGemv:
-        return "dots";
-      case Op::kLoad:
-        return "loaded";
-      case Op::kMultiply:
-        return "product";
-      case Op::kAdd:
-        return "total";
-      case Op::kMaximum:
-        return "larger";
-      case Op::kMinimum:
-        return "smaller";
-      default:
-        return snake_case(op_info(node.op).name) + "_out";
-    }
+    const OpInfo& info = op_info(node.op);
+    return info.result.empty() ? snake_case(info.name) + "_out" : std::string(info.result);
   }
 
   Program program_;

@@ -9,6 +9,13 @@ namespace {
 
 constexpr size_t kAnyCount = 64;
 
+// Is the whole text a number? Then it is in `number`.
+template <typename Number>
+bool reads_as(const std::string& text, Number& number) {
+  const char* end = text.data() + text.size();
+  return !text.empty() && std::from_chars(text.data(), end, number).ptr == end;
+}
+
 }  // namespace
 
 Value Interp::call_builtin(Builtin builtin, Arguments& arguments, Span span, Scope& scope) {
@@ -46,10 +53,33 @@ Value Interp::call_builtin(Builtin builtin, Arguments& arguments, Span span, Sco
     case Builtin::kDict:
       if (!need_arguments(arguments, 0, 0, "dict", span)) return Poison{};
       return &dicts_.emplace_back();
-    default:
+    case Builtin::kAbs:
+    case Builtin::kBool:
+    case Builtin::kFloat:
+    case Builtin::kInt:
+    case Builtin::kLen:
+    case Builtin::kRound:
+    case Builtin::kStaticMethod:
+    case Builtin::kStr:
+    case Builtin::kType:
       if (!need_arguments(arguments, 1, builtin == Builtin::kRound ? 2 : 1, "this function", span)) return Poison{};
       return call_conversion(builtin, arguments.values[0], span);
+    case Builtin::kSuper:
+    case Builtin::kTorchTensor:
+    case Builtin::kRegister:
+      break;  // above
   }
+  return Poison{};
+}
+
+Value Interp::length_of(const Value& value, Span span) {
+  if (std::holds_alternative<List>(value) || std::holds_alternative<Tuple>(value) ||
+      std::holds_alternative<DictObject*>(value)) {
+    return walk_cost(value);
+  }
+  if (const auto* text = std::get_if<const std::string*>(&value)) return static_cast<int64_t>((*text)->size());
+  const auto items = elements(value, span);
+  return items ? Value(static_cast<int64_t>(items->size())) : poison();
 }
 
 // Functions of one value.
@@ -58,52 +88,32 @@ Value Interp::call_conversion(Builtin builtin, const Value& value, Span span) {
   int64_t storage = 0;
   const int64_t* integer = as_integer(value, storage);
   const bool numeric = as_number(value, number);
-  switch (builtin) {
-    case Builtin::kBool: {
-      const std::optional<bool> flag = truth(value, span);
-      return flag ? Value(*flag) : poison();
-    }
-    case Builtin::kStr:
-      return make_string(value_text(value));
-    case Builtin::kType:
-      if (const auto* instance = std::get_if<Instance*>(&value)) return (*instance)->type;
-      return Opaque{"type"};
-    case Builtin::kStaticMethod:
-      if (const auto* function = std::get_if<FunctionObject*>(&value)) (*function)->is_static = true;
-      return value;
-    case Builtin::kLen: {
-      if (std::holds_alternative<List>(value) || std::holds_alternative<Tuple>(value) ||
-          std::holds_alternative<DictObject*>(value)) {
-        return walk_cost(value);
-      }
-      if (const auto* text = std::get_if<const std::string*>(&value)) return static_cast<int64_t>((*text)->size());
-      const auto items = elements(value, span);
-      return items ? Value(static_cast<int64_t>(items->size())) : poison();
-    }
-    case Builtin::kAbs:
-      if (integer != nullptr) return *integer < 0 ? unary(Operator::kNegate, *integer, span) : Value(*integer);
-      if (numeric) return std::fabs(number);
-      break;
-    case Builtin::kFloat:
-      if (numeric) return number;
-      if (const auto* text = std::get_if<const std::string*>(&value)) {
-        const char* end = (*text)->data() + (*text)->size();
-        if (std::from_chars((*text)->data(), end, number).ptr == end && !(*text)->empty()) return number;
-      }
-      break;
-    case Builtin::kInt:
-    case Builtin::kRound:
-      if (integer != nullptr) return *integer;
-      if (numeric && std::fabs(number) < 9e18) {
-        return static_cast<int64_t>(builtin == Builtin::kRound ? std::nearbyint(number) : std::trunc(number));
-      }
-      if (const auto* text = std::get_if<const std::string*>(&value); text != nullptr && builtin == Builtin::kInt) {
-        const char* end = (*text)->data() + (*text)->size();
-        if (std::from_chars((*text)->data(), end, storage).ptr == end && !(*text)->empty()) return storage;
-      }
-      break;
-    default:
-      break;
+  if (builtin == Builtin::kBool) {
+    const std::optional<bool> flag = truth(value, span);
+    return flag ? Value(*flag) : poison();
+  }
+  if (builtin == Builtin::kStr) return make_string(value_text(value));
+  if (builtin == Builtin::kType) {
+    if (const auto* instance = std::get_if<Instance*>(&value)) return (*instance)->type;
+    return Opaque{"type"};
+  }
+  if (builtin == Builtin::kStaticMethod) {
+    if (const auto* function = std::get_if<FunctionObject*>(&value)) (*function)->is_static = true;
+    return value;
+  }
+  if (builtin == Builtin::kLen) return length_of(value, span);
+  if (builtin == Builtin::kAbs) {
+    if (integer != nullptr) return *integer < 0 ? unary(Operator::kNegate, *integer, span) : Value(*integer);
+    if (numeric) return std::fabs(number);
+  }
+  if (builtin == Builtin::kFloat && numeric) return number;
+  if ((builtin == Builtin::kInt || builtin == Builtin::kRound) && integer != nullptr) return *integer;
+  if ((builtin == Builtin::kInt || builtin == Builtin::kRound) && numeric && std::fabs(number) < 9e18) {
+    return static_cast<int64_t>(builtin == Builtin::kRound ? std::nearbyint(number) : std::trunc(number));
+  }
+  if (const auto* text = std::get_if<const std::string*>(&value)) {
+    if (builtin == Builtin::kFloat && reads_as(**text, number)) return number;
+    if (builtin == Builtin::kInt && reads_as(**text, storage)) return storage;
   }
   if (std::holds_alternative<Tensor>(value) || std::holds_alternative<FieldRef>(value)) {
     return error(span, {"tensor-operator", "Python functions do not work on tensors", "",
@@ -121,24 +131,15 @@ Value Interp::call_math(Builtin builtin, Arguments& arguments, Span span) {
                       "math functions take numbers, got " + std::string(kind_name(arguments.values[0])));
   }
   double result = 0;
-  switch (builtin) {
-    case Builtin::kMathCeil:
-    case Builtin::kMathFloor:
-      result = builtin == Builtin::kMathCeil ? std::ceil(x) : std::floor(x);
-      if (std::fabs(result) < 9e18) return static_cast<int64_t>(result);
-      return error(span, {"overflow", "the result does not fit in 64 bits"});
-    case Builtin::kMathExp:
-      result = std::exp(x);
-      break;
-    case Builtin::kMathLog2:
-      result = std::log2(x);
-      break;
-    case Builtin::kMathLog:
-      result = arguments.values.size() > 1 ? std::log(x) / std::log(base) : std::log(x);
-      break;
-    default:
-      result = std::sqrt(x);
+  if (builtin == Builtin::kMathCeil || builtin == Builtin::kMathFloor) {
+    result = builtin == Builtin::kMathCeil ? std::ceil(x) : std::floor(x);
+    if (std::fabs(result) < 9e18) return static_cast<int64_t>(result);
+    return error(span, {"overflow", "the result does not fit in 64 bits"});
   }
+  if (builtin == Builtin::kMathExp) result = std::exp(x);
+  if (builtin == Builtin::kMathLog2) result = std::log2(x);
+  if (builtin == Builtin::kMathLog) result = arguments.values.size() > 1 ? std::log(x) / std::log(base) : std::log(x);
+  if (builtin == Builtin::kMathSqrt) result = std::sqrt(x);
   if (!std::isfinite(result))
     return error(span, {"math-domain", "this function has no finite value at " + value_text(x)});
   return result;

@@ -314,22 +314,10 @@ void Interp::execute_augmented(const Stmt& stmt, Scope& scope) {
 }
 
 void Interp::assign(const Expr& target, const Value& value, Scope& scope) {
-  switch (target.kind) {
-    case ExprKind::kName:
-      set_name(scope.names, target.name, value);
-      return;
-    case ExprKind::kAttribute:
-      assign_attribute(target, value, scope);
-      return;
-    case ExprKind::kSubscript:
-      assign_subscript(target, value, scope);
-      return;
-    case ExprKind::kTuple:
-    case ExprKind::kList:
-      break;
-    default:
-      return;
-  }
+  if (target.kind == ExprKind::kName) return set_name(scope.names, target.name, value);
+  if (target.kind == ExprKind::kAttribute) return assign_attribute(target, value, scope);
+  if (target.kind == ExprKind::kSubscript) return assign_subscript(target, value, scope);
+  if (target.kind != ExprKind::kTuple && target.kind != ExprKind::kList) return;
   std::optional<std::vector<Value>> items;
   if (!is_poison(value)) items = elements(value, target.span);
   if (items && items->size() != target.items.size()) {
@@ -422,9 +410,9 @@ void Interp::execute_expression(const Stmt& stmt, Scope& scope) {
   const Value value = evaluate(expr, scope);
   const auto* tensor = std::get_if<Tensor>(&value);
   if (tensor == nullptr || program_ == nullptr || expr.kind != ExprKind::kCall) return;
-  const Op op = graph().nodes[static_cast<size_t>(tensor->node)].op;
-  const std::string name(op_info(op).name);
-  if (op == Op::kSoftmax || op == Op::kNormalize) {
+  const OpInfo& info = op_info(graph().nodes[static_cast<size_t>(tensor->node)].op);
+  const std::string name(info.name);
+  if (info.kind == OpKind::kOverPages && !takes(info, Arg::kWeight)) {
     error(expr.span,
           {"discarded-result", name + " does not work in place: it returns a new tensor, which is dropped here", "",
            "assign the result and use it: `scores = " + std::string(reporter_.source().at(expr.span).substr(0, 80)) +

@@ -136,6 +136,7 @@ class Interp {
   Value call_class(ClassObject* type, Arguments& arguments, Span span);
   Value call_builtin(Builtin builtin, Arguments& arguments, Span span, Scope& scope);
   Value call_conversion(Builtin builtin, const Value& value, Span span);
+  Value length_of(const Value& value, Span span);
   Value call_math(Builtin builtin, Arguments& arguments, Span span);
   Value call_extremum(Builtin builtin, Arguments& arguments, Span span);
   Value call_range(Arguments& arguments, Span span);

@@ -18,19 +18,29 @@ bool is_tensor(const Value& value) {
 
 // The operation that a Python operator on tensors stands for.
 std::string_view tensor_remedy(Operator op) {
-  switch (op) {
-    case Operator::kAdd:
-      return "self.add = Add() in __init__, then self.add(x, y, ctx=ctx); with a number Add_Mul(alpha=number)";
-    case Operator::kSubtract:
-      return "self.sub = Add(alpha=1, beta=-1) in __init__, then self.sub(x, y, ctx=ctx)";
-    case Operator::kMultiply:
-      return "self.mul = Multiply() in __init__, then self.mul(x, y, ctx=ctx); with a number Add_Mul(alpha=0, "
-             "beta=number)";
-    case Operator::kDivide:
-      return "there is no division: Add_Mul(alpha=0, beta=1/number) scales; exp(-log(y)) inverts";
-    default:
-      return "WhereGreater and its kin compare: they give 0 where true and -1e30 elsewhere";
+  if (op == Operator::kAdd) {
+    return "self.add = Add() in __init__, then self.add(x, y, ctx=ctx); with a number Add_Mul(alpha=number)";
   }
+  if (op == Operator::kSubtract) return "self.sub = Add(alpha=1, beta=-1) in __init__, then self.sub(x, y, ctx=ctx)";
+  if (op == Operator::kMultiply) {
+    return "self.mul = Multiply() in __init__, then self.mul(x, y, ctx=ctx); with a number Add_Mul(alpha=0, "
+           "beta=number)";
+  }
+  if (op == Operator::kDivide) {
+    return "there is no division: Add_Mul(alpha=0, beta=1/number) scales; exp(-log(y)) inverts";
+  }
+  return "WhereGreater and its kin compare: they give 0 where true and -1e30 elsewhere";
+}
+
+// Below 0, 0 or above it as left is less than, equal to or greater than right; nothing where neither both are numbers
+// nor both strings.
+std::optional<int> order_of(const Value& left, const Value& right) {
+  double a = 0;
+  double b = 0;
+  if (as_number(left, a) && as_number(right, b)) return a < b ? -1 : a > b ? 1 : 0;
+  const auto* x = std::get_if<const std::string*>(&left);
+  const auto* y = std::get_if<const std::string*>(&right);
+  return x != nullptr && y != nullptr ? std::optional((*x)->compare(**y)) : std::nullopt;
 }
 
 int64_t floor_divide(int64_t a, int64_t b) {
@@ -106,12 +116,28 @@ Value Interp::integer_binary(Operator op, int64_t left, int64_t right, Span span
       break;
     case Operator::kDivide:
       return float_binary(op, static_cast<double>(left), static_cast<double>(right), span);
-    default:
+    case Operator::kFloorDivide:
+    case Operator::kModulo:
       if (right == 0) return error(span, {"division-by-zero", "division by zero"});
       overflow = left == INT64_MIN && right == -1;
       if (!overflow) {
         result = op == Operator::kFloorDivide ? floor_divide(left, right) : left - right * floor_divide(left, right);
       }
+      break;
+    case Operator::kNegate:
+    case Operator::kPlus:
+    case Operator::kNot:
+    case Operator::kEqual:
+    case Operator::kNotEqual:
+    case Operator::kLess:
+    case Operator::kLessEqual:
+    case Operator::kGreater:
+    case Operator::kGreaterEqual:
+    case Operator::kIn:
+    case Operator::kNotIn:
+    case Operator::kIs:
+    case Operator::kIsNot:
+      break;  // not arithmetic of two numbers
   }
   if (overflow) return error(span, {"overflow", "the result does not fit in 64 bits"});
   return result;
@@ -133,11 +159,28 @@ Value Interp::float_binary(Operator op, double left, double right, Span span) {
       if (left == 0 && right < 0) return error(span, {"division-by-zero", "zero to a negative power"});
       result = std::pow(left, right);
       break;
-    default:
+    case Operator::kDivide:
+    case Operator::kFloorDivide:
+    case Operator::kModulo:
       if (right == 0) return error(span, {"division-by-zero", "division by zero"});
       result = left / right;
       if (op == Operator::kFloorDivide) result = std::floor(result);
       if (op == Operator::kModulo) result = left - right * std::floor(left / right);
+      break;
+    case Operator::kNegate:
+    case Operator::kPlus:
+    case Operator::kNot:
+    case Operator::kEqual:
+    case Operator::kNotEqual:
+    case Operator::kLess:
+    case Operator::kLessEqual:
+    case Operator::kGreater:
+    case Operator::kGreaterEqual:
+    case Operator::kIn:
+    case Operator::kNotIn:
+    case Operator::kIs:
+    case Operator::kIsNot:
+      break;  // not arithmetic of two numbers
   }
   if (!std::isfinite(result)) return error(span, {"overflow", "the result is not a finite number"});
   return result;
@@ -194,42 +237,20 @@ Value Interp::evaluate_compare(const Expr& expr, Scope& scope) {
 
 std::optional<bool> Interp::compare(Operator op, const Value& left, const Value& right, Span span) {
   const bool tensors = is_tensor(left) || is_tensor(right);
-  switch (op) {
-    case Operator::kIs:
-      return equal(left, right);
-    case Operator::kIsNot:
-      return !equal(left, right);
-    case Operator::kIn:
-      return contains(left, right, span);
-    case Operator::kNotIn: {
-      const std::optional<bool> found = contains(left, right, span);
-      return found ? std::optional(!*found) : std::nullopt;
-    }
-    case Operator::kEqual:
-      if (!tensors) return equal(left, right);
-      break;
-    case Operator::kNotEqual:
-      if (!tensors) return !equal(left, right);
-      break;
-    default: {
-      double a = 0;
-      double b = 0;
-      int order = 0;
-      const auto* x = std::get_if<const std::string*>(&left);
-      const auto* y = std::get_if<const std::string*>(&right);
-      if (as_number(left, a) && as_number(right, b)) {
-        order = a < b ? -1 : a > b ? 1 : 0;
-      } else if (x != nullptr && y != nullptr) {
-        order = (*x)->compare(**y);
-      } else {
-        break;
-      }
-      if (op == Operator::kLess) return order < 0;
-      if (op == Operator::kLessEqual) return order <= 0;
-      if (op == Operator::kGreater) return order > 0;
-      return order >= 0;
-    }
+  if (op == Operator::kIs) return equal(left, right);
+  if (op == Operator::kIsNot) return !equal(left, right);
+  if (op == Operator::kIn) return contains(left, right, span);
+  if (op == Operator::kNotIn) {
+    const std::optional<bool> found = contains(left, right, span);
+    return found ? std::optional(!*found) : std::nullopt;
   }
+  if (op == Operator::kEqual && !tensors) return equal(left, right);
+  if (op == Operator::kNotEqual && !tensors) return !equal(left, right);
+  const std::optional<int> order = tensors ? std::nullopt : order_of(left, right);
+  if (order && op == Operator::kLess) return *order < 0;
+  if (order && op == Operator::kLessEqual) return *order <= 0;
+  if (order && op == Operator::kGreater) return *order > 0;
+  if (order && op == Operator::kGreaterEqual) return *order >= 0;
   if (tensors) {
     error(span,
           {"tensor-operator", "tensors cannot be compared while a policy is traced: their values are not known yet", "",

@@ -86,20 +86,11 @@ Value Interp::construct_op(const OpClass& op_class, Arguments& arguments, Span s
 // False after a report, or for an unknown value.
 bool Interp::set_op_argument(OpObject& op, const ArgInfo& info, const Value& value, Span span) {
   if (is_poison(value)) return false;
-  switch (info.arg) {
-    case Arg::kDtype:
-    case Arg::kDevice:
-      return true;
-    case Arg::kKronAxes:
-      return set_axes(op, value, span);
-    case Arg::kWeight:
-    case Arg::kValue:
-      return set_constant(op, info, value, span);
-    case Arg::kLayerLookup:
-      return set_layer_lookup(op, value, span);
-    default:
-      return set_number(op, info, value, span);
-  }
+  if (info.arg == Arg::kDtype || info.arg == Arg::kDevice) return true;
+  if (info.arg == Arg::kKronAxes) return set_axes(op, value, span);
+  if (info.arg == Arg::kWeight || info.arg == Arg::kValue) return set_constant(op, info, value, span);
+  if (info.arg == Arg::kLayerLookup) return set_layer_lookup(op, value, span);
+  return set_number(op, info, value, span);
 }
 
 bool Interp::set_number(OpObject& op, const ArgInfo& info, const Value& value, Span span) {

@@ -13,20 +13,10 @@ constexpr int kFilled = -2;
 
 // Names of a call's tensors and engine arguments, in positional order, without ctx.
 std::vector<std::string_view> call_names(const OpInfo& info, Side side) {
-  switch (info.op) {
-    case Op::kFill:
-      return {"x", "loc"};
-    case Op::kSave:
-    case Op::kTopK:
-    case Op::kApproxTopK:
-      return {"x", "o"};
-    case Op::kUnion:
-      return {"i_0", "i_1", "o"};
-    case Op::kLoad:
-      return {"x"};
-    default:
-      break;
-  }
+  if (info.op == Op::kFill) return {"x", "loc"};
+  if (info.op == Op::kLoad) return {"x"};
+  if (info.op == Op::kUnion) return {"i_0", "i_1", "o"};
+  if (info.op == Op::kSave || is_terminal(info.op)) return {"x", "o"};
   std::vector<std::string_view> names = {"x"};
   if (info.arity == 2) names.emplace_back("y");
   if (side == Side::kCache) {
@@ -323,7 +313,7 @@ Value Interp::trace_op(OpObject& op, Arguments& arguments, Span span) {
     return special != nullptr && *special == wanted;
   };
   const OpInfo& info = *op.info;
-  const bool terminal = info.op == Op::kTopK || info.op == Op::kApproxTopK || info.op == Op::kUnion;
+  const bool terminal = is_terminal(info.op);
   if (op.side == Side::kCache && !is_special(bound.size() - 1, Special::kLoc)) {
     return type_error(spans.back(), std::string(info.name) + ": loc must be the loc that forward_cache was given",
                       call_form(info, op.side));
@@ -349,7 +339,7 @@ Value Interp::trace_op(OpObject& op, Arguments& arguments, Span span) {
     if (!node) return Poison{};
     inputs.push_back(*node);
   }
-  if (info.op == Op::kConv1d) {
+  if (takes(info, Arg::kWeight)) {
     attrs.constant = static_cast<int>(program_->constants.size());
     program_->constants.push_back(op.constant);
   }

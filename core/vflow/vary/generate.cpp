@@ -23,26 +23,6 @@ const T& any_of(Rng& rng, const std::vector<T>& values) {
   return values[rng.below(values.size())];
 }
 
-// How often a step tries an operation, relative to the others.
-double step_weight(Op op) {
-  switch (op) {
-    case Op::kGemm:
-    case Op::kMultiply:
-    case Op::kAdd:
-    case Op::kMean:
-    case Op::kMax:
-      return 3;
-    case Op::kQuery:
-    case Op::kField:
-    case Op::kParameter:
-    case Op::kLoad:
-    case Op::kTopKTable:
-      return 0;  // made where they are needed
-    default:
-      return op_info(op).reach == Reach::kRoot ? 0 : 1;
-  }
-}
-
 class Generator {
  public:
   Generator(Rng& rng, const GenerateOptions& options, Program base)
@@ -104,7 +84,7 @@ class Generator {
   Op choose_op(Side side) {
     double total = 0;
     const auto weight = [&](const OpInfo& info) {
-      return (side == Side::kCache ? info.on_cache : info.on_indexer) ? step_weight(info.op) : 0;
+      return (side == Side::kCache ? info.on_cache : info.on_indexer) ? info.weight : 0;
     };
     for (const OpInfo& info : op_table()) total += weight(info);
     double at = rng_.uniform() * total;
@@ -122,9 +102,9 @@ class Generator {
     for (int i = 0; i < op_info(op).arity; ++i) inputs.push_back(choose(side));
     for (int input : inputs) {
       const Bounds in = range(side, input);
-      if (needs_tame_operands(op) && in.magnitude() > kTame) return -1;
+      if (op_info(op).tame_operands && in.magnitude() > kTame) return -1;
     }
-    if (op == Op::kConv1d && node(side, inputs[0]).shape.size() > kLargestFilter) return -1;
+    if (takes(op_info(op), Arg::kWeight) && node(side, inputs[0]).shape.size() > kLargestFilter) return -1;
     const Attrs attrs = draw_attrs(side, op, inputs);
     Program& program = sketch_.program();
     const Result<int> made = append_node(program, side, op, inputs, attrs, draw_shape(op, side, inputs));
@@ -138,62 +118,37 @@ class Generator {
     return *made;
   }
 
-  // Constants that keep exponentials small and logarithms of positive numbers.
+  // The table's numbers where it has any: they keep exponentials small and take logarithms of positive numbers.
   Attrs draw_attrs(Side side, Op op, const std::vector<int>& inputs) {
+    const OpInfo& info = op_info(op);
     Attrs attrs = default_attrs(op);
-    const Bounds in = range(side, inputs[0]);
     const Shape shape = node(side, inputs[0]).shape;
-    switch (op) {
-      case Op::kExp: {
-        const double largest = std::max(1.0, in.magnitude());
-        attrs.beta = nice(pick(rng_, {-2, 1, 2, 4}) / largest);
-        attrs.alpha = pick(rng_, {0, 0, -1, 0.5});
-        break;
-      }
-      case Op::kLog:
-        attrs.beta = nice(1 / std::max(1.0, in.magnitude()));
-        attrs.alpha = 2;
-        break;
-      case Op::kAbs:
-      case Op::kAddMul:
-        attrs.beta = pick(rng_, {1, -1, 0.5, 2});
-        attrs.alpha = pick(rng_, {0, 0, 1, -0.5});
-        break;
-      case Op::kSigmoid:
-      case Op::kSilu:
-        attrs.beta = pick(rng_, {-1, -1, -0.5, -0.125});
-        attrs.alpha = pick(rng_, {0, 0, 1});
-        break;
-      case Op::kRelu:
-        attrs.alpha = pick(rng_, {0, 0, -1});
-        attrs.beta = pick(rng_, {0, 0, -1});
-        break;
-      case Op::kAdd:
-        attrs.alpha = pick(rng_, {1, 1, 0.5, 0.75});
-        attrs.beta = pick(rng_, {1, -1, 0.5, 0.25});
-        break;
-      case Op::kSoftmax:
-        attrs.scale = pick(rng_, {1, 0.09, 0.125, -0.5});
-        break;
-      case Op::kKron:
-        attrs.kron_axes = 1 + static_cast<unsigned>(rng_.below(3));
-        break;
-      case Op::kMaskSlice: {
-        attrs.dim = rng_.between(1, 2);
-        const int size = attrs.dim == 1 ? shape.rows : shape.cols;
-        attrs.start = rng_.between(0, size / 2);
-        attrs.end = rng_.between(attrs.start, size);
-        attrs.alpha = pick(rng_, {1, 1, 2, 0.5});
-        attrs.beta = pick(rng_, {0, 0, 0.25, -1});
-        break;
-      }
-      case Op::kConv1d:
-        attrs.constant = draw_filter(shape);
-        break;
-      default:
-        draw_dim(side, op, attrs);
+    if (!info.draws.empty()) {
+      for (const Draw& draw : info.draws) set_arg(attrs, draw.arg, drawn(draw, range(side, inputs[0])));
+    } else if (takes(info, Arg::kWeight)) {
+      attrs.constant = draw_filter(shape);
+    } else if (takes(info, Arg::kKronAxes)) {
+      attrs.kron_axes = 1 + static_cast<unsigned>(rng_.below(3));
+    } else if (takes(info, Arg::kStart)) {
+      draw_slice(shape, attrs);
+    } else {
+      draw_dim(side, op, attrs);
     }
     return attrs;
+  }
+
+  double drawn(const Draw& draw, Bounds in) {
+    const double value = draw.values.size() == 1 ? draw.values[0] : draw.values[rng_.below(draw.values.size())];
+    return draw.over_magnitude ? nice(value / std::max(1.0, in.magnitude())) : value;
+  }
+
+  void draw_slice(Shape shape, Attrs& attrs) {
+    attrs.dim = rng_.between(1, 2);
+    const int size = attrs.dim == 1 ? shape.rows : shape.cols;
+    attrs.start = rng_.between(0, size / 2);
+    attrs.end = rng_.between(attrs.start, size);
+    attrs.alpha = pick(rng_, {1, 1, 2, 0.5});
+    attrs.beta = pick(rng_, {0, 0, 0.25, -1});
   }
 
   void draw_dim(Side side, Op op, Attrs& attrs) {

@@ -77,17 +77,28 @@ Done replace_by_relative(Program& program, Rng& rng, std::span<const Op> first, 
   return "replace " + name_of(before) + " by " + name_of(node.op) + where(place.side);
 }
 
+// The operations of a kind that can stand for one another: `first` in this order, on which recorded searches rest, then
+// every other one of the table that needs no constant.
+std::vector<Op> relatives(OpKind kind, std::initializer_list<Op> first) {
+  std::vector<Op> ops = first;
+  for (const OpInfo& info : op_table()) {
+    const bool listed = std::find(ops.begin(), ops.end(), info.op) != ops.end();
+    if (info.kind == kind && !listed && !takes(info, Arg::kWeight)) ops.push_back(info.op);
+  }
+  return ops;
+}
+
 Done swap_reduction(Program& program, Rng& rng) {
-  static constexpr std::array kReductions = {Op::kMean, Op::kMax, Op::kMin, Op::kL2Norm, Op::kSum};
-  static constexpr std::array kInterleaved = {Op::kMeanInterleave, Op::kMaxInterleave, Op::kMinInterleave,
-                                              Op::kL2NormInterleave};
-  return replace_by_relative(program, rng, kReductions, kInterleaved);
+  static const std::vector<Op> reductions =
+      relatives(OpKind::kReduction, {Op::kMean, Op::kMax, Op::kMin, Op::kL2Norm, Op::kSum});
+  static const std::vector<Op> interleaved = relatives(OpKind::kInterleave, {});
+  return replace_by_relative(program, rng, reductions, interleaved);
 }
 
 Done swap_binary(Program& program, Rng& rng) {
-  static constexpr std::array kCombine = {Op::kMultiply, Op::kAdd, Op::kMaximum, Op::kMinimum};
-  static constexpr std::array kOverPages = {Op::kSoftmax, Op::kNormalize};
-  const Done done = replace_by_relative(program, rng, kCombine, kOverPages);
+  static const std::vector<Op> binary = relatives(OpKind::kBinary, {});
+  static const std::vector<Op> pages = relatives(OpKind::kOverPages, {});
+  const Done done = replace_by_relative(program, rng, binary, pages);
   for (Graph* graph : {&program.cache, &program.indexer}) {
     for (Node& node : graph->nodes) {
       if (node.op == Op::kAdd && node.attrs.alpha == 0 && node.attrs.beta == 0) node.attrs.alpha = node.attrs.beta = 1;
@@ -96,16 +107,32 @@ Done swap_binary(Program& program, Rng& rng) {
   return done;
 }
 
+// An operation of one operand with the numbers that it is inserted with.
+struct Insertion {
+  Op op;
+  double alpha;
+  double beta;
+};
+
+// Those that recorded searches rest on, in their order, then every other one of the table that is safe on any operand,
+// with the first numbers that the generator draws for it.
+std::vector<Insertion> insertions() {
+  std::vector<Insertion> all = {{Op::kAbs, 0, 1},        {Op::kRelu, 0, 0},     {Op::kSigmoid, 0, -1},
+                                {Op::kSilu, 0, -1},      {Op::kExp, 0, 0.0625}, {Op::kSigmoid, 0, -0.125},
+                                {Op::kAddMul, 1, 0.0625}};
+  for (const OpInfo& info : op_table()) {
+    const bool listed =
+        std::any_of(all.begin(), all.end(), [&](const Insertion& insertion) { return insertion.op == info.op; });
+    if (info.kind != OpKind::kUnary || listed || info.tame_operands) continue;
+    Attrs attrs = default_attrs(info.op);
+    for (const Draw& draw : info.draws) set_arg(attrs, draw.arg, draw.values[0]);
+    all.push_back({info.op, attrs.alpha, attrs.beta});
+  }
+  return all;
+}
+
 Done insert_elementwise(Program& program, Rng& rng) {
-  struct Choice {
-    Op op;
-    double alpha;
-    double beta;
-  };
-  static constexpr std::array kChoices = {Choice{Op::kAbs, 0, 1},        Choice{Op::kRelu, 0, 0},
-                                          Choice{Op::kSigmoid, 0, -1},   Choice{Op::kSilu, 0, -1},
-                                          Choice{Op::kExp, 0, 0.0625},   Choice{Op::kSigmoid, 0, -0.125},
-                                          Choice{Op::kAddMul, 1, 0.0625}};
+  static const std::vector<Insertion> choices = insertions();
   const auto edges = [](Side, const Node& node) -> size_t {
     const bool fixed = is_terminal(node.op) || node.op == Op::kTopKTable || node.op == Op::kSave;
     return fixed ? 0 : node.inputs.size();
@@ -113,7 +140,7 @@ Done insert_elementwise(Program& program, Rng& rng) {
   const std::vector<Place> found = places(program, edges);
   if (found.empty()) return std::nullopt;
   const Place place = found[rng.below(found.size())];
-  const Choice choice = kChoices[rng.below(kChoices.size())];
+  const Insertion choice = choices[rng.below(choices.size())];
   Graph& graph = graph_of(program, place.side);
   const Node& consumer = graph.nodes[static_cast<size_t>(place.node)];
   const Op source = graph.nodes[static_cast<size_t>(consumer.inputs[place.detail])].op;
@@ -161,9 +188,22 @@ double changed_argument(const Node& node, Arg arg, double value, Rng& rng) {
     }
     case Arg::kDim:
       return op_info(node.op).reach == Reach::kRow ? value : rng.between(1, 2);
-    default:
+    case Arg::kAlpha:
+    case Arg::kBeta:
+    case Arg::kScale:
       return nearby(value, rng);
+    case Arg::kKronAxes:
+    case Arg::kLeading:
+    case Arg::kRows:
+    case Arg::kCols:
+    case Arg::kWeight:
+    case Arg::kValue:
+    case Arg::kLayerLookup:
+    case Arg::kDtype:
+    case Arg::kDevice:
+      break;  // not tunable, or changed elsewhere
   }
+  return value;
 }
 
 bool tunable(const OpInfo& info, Arg arg) {
@@ -181,9 +221,17 @@ bool tunable(const OpInfo& info, Arg arg) {
       return true;
     case Arg::kDim:
       return info.reach == Reach::kPage;
-    default:
+    case Arg::kKronAxes:
+    case Arg::kLeading:
+    case Arg::kRows:
+    case Arg::kCols:
+    case Arg::kValue:
+    case Arg::kLayerLookup:
+    case Arg::kDtype:
+    case Arg::kDevice:
       return false;
   }
+  return false;
 }
 
 Done change_filter(Program& program, Node& node, Rng& rng) {

@@ -1,6 +1,8 @@
 // Results do not depend on the instruction set, the number of threads or what lies in memory that is not to be read.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "core/compile/cpu/cpu_executable.h"
@@ -9,6 +11,7 @@
 #include "core/compile/reference/oracle.h"
 #include "core/vflow/vary/families.h"
 #include "core/vflow/vary/generate.h"
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/parallel.h"
 
 namespace vortex::compile {
@@ -38,11 +41,11 @@ Outcome run(const vflow::Policy& policy, cpu::Isa isa, cpu::ThreadPool* pool, ui
   RandomBatch world(policy, InputKind::kNormal, 2, lengths.tokens, 2, rng.next());
   const auto executable = compile_cpu_for(policy, isa);
   Outcome outcome;
-  (*executable)->update_pages(world.cache(), world.full_pages());
+  (*executable)->update(world.cache(), world.full_pages());
   for (int step = 0; step < 2; ++step) {
     IndexerBatch batch = world.batch();
     batch.pool = pool;
-    (*executable)->select(world.cache(), batch, outcome.selection, &outcome.scores);
+    (*executable)->choose(world.cache(), batch, outcome.selection, &outcome.scores);
   }
   outcome.memory = world.memory();
   return outcome;
@@ -101,6 +104,63 @@ vflow::Policy family_policy(std::string_view name, int topk) {
   return policy;
 }
 
+// Hands every call on, but for what a test plants.
+class Wrapped : public Executable {
+ public:
+  explicit Wrapped(const Executable& real) : real_(real) {}
+  Status update_pages(const LayerCache& cache, std::span<const int32_t> pages) const override {
+    return real_.update_pages(cache, pages);
+  }
+  Status select(const LayerCache& cache, const IndexerBatch& batch, Selection& selection,
+                std::vector<float>* scores) const override {
+    return real_.select(cache, batch, selection, scores);
+  }
+  int kv_heads() const override { return real_.kv_heads(); }
+  std::string describe() const override { return real_.describe(); }
+  std::vector<KernelInfo> kernels() const override { return real_.kernels(); }
+
+ private:
+  const Executable& real_;
+};
+
+class SkipsUpdates final : public Wrapped {
+ public:
+  using Wrapped::Wrapped;
+  Status update_pages(const LayerCache&, std::span<const int32_t>) const override { return ok_status(); }
+};
+
+class ShiftsScores final : public Wrapped {
+ public:
+  using Wrapped::Wrapped;
+  Status select(const LayerCache& cache, const IndexerBatch& batch, Selection& selection,
+                std::vector<float>* scores) const override {
+    VORTEX_TRY(Wrapped::select(cache, batch, selection, scores));
+    for (float& score : *scores) {
+      score *= 1.01F;
+    }
+    return ok_status();
+  }
+};
+
+// Keeps its scores to itself, as a kernel that scores and selects in one go does.
+class HidesScores final : public Wrapped {
+ public:
+  using Wrapped::Wrapped;
+  Status select(const LayerCache& cache, const IndexerBatch& batch, Selection& selection,
+                std::vector<float>* scores) const override {
+    scores->clear();
+    return Wrapped::select(cache, batch, selection, nullptr);
+  }
+};
+
+class LosesTheDevice final : public Wrapped {
+ public:
+  using Wrapped::Wrapped;
+  Status select(const LayerCache&, const IndexerBatch&, Selection&, std::vector<float>*) const override {
+    return environment_error("the device is lost");
+  }
+};
+
 // The comparison must be able to fail: another program, another budget, and a cache side that is skipped.
 TEST(Agreement, NoticesAWrongExecutable) {
   const auto families = vflow::score_families();
@@ -112,45 +172,77 @@ TEST(Agreement, NoticesAWrongExecutable) {
   ASSERT_TRUE(report.ok());
   EXPECT_FALSE(report->agrees());
 
-  class SkipsUpdates final : public Executable {
-   public:
-    explicit SkipsUpdates(const Executable& real) : real_(real) {}
-    void update_pages(const LayerCache&, std::span<const int32_t>) const override {}
-    void select(const LayerCache& cache, const IndexerBatch& batch, Selection& selection,
-                std::vector<float>* scores) const override {
-      real_.select(cache, batch, selection, scores);
-    }
-    std::string describe() const override { return {}; }
-
-   private:
-    const Executable& real_;
-  };
   const auto real = compile_cpu(policy);
   const auto skipped = compare_with_oracle(policy, SkipsUpdates(**real), 1);
   ASSERT_TRUE(skipped.ok());
   EXPECT_FALSE(skipped->agrees());
 
-  class ShiftsScores final : public Executable {
-   public:
-    explicit ShiftsScores(const Executable& real) : real_(real) {}
-    void update_pages(const LayerCache& cache, std::span<const int32_t> pages) const override {
-      real_.update_pages(cache, pages);
-    }
-    void select(const LayerCache& cache, const IndexerBatch& batch, Selection& selection,
-                std::vector<float>* scores) const override {
-      real_.select(cache, batch, selection, scores);
-      for (float& score : *scores) {
-        score *= 1.01F;
-      }
-    }
-    std::string describe() const override { return {}; }
-
-   private:
-    const Executable& real_;
-  };
   const auto shifted = compare_with_oracle(policy, ShiftsScores(**real), 1);
   ASSERT_TRUE(shifted.ok());
   EXPECT_FALSE(shifted->agrees());
+  const auto lost = compare_with_oracle(policy, LosesTheDevice(**real), 1);
+  ASSERT_FALSE(lost.ok());
+  EXPECT_EQ(lost.error().blame, Blame::kEnvironment);
+}
+
+// Without scores the choice alone is checked: a right one passes, one by another score does not.
+TEST(Agreement, ChecksTheChoiceOfAKernelThatHidesItsScores) {
+  const auto families = vflow::score_families();
+  const vflow::Policy policy = family_policy(families[0].name, 6);
+  const auto right = compile_cpu(policy);
+  const auto report = compare_with_oracle(policy, HidesScores(**right), 1);
+  ASSERT_TRUE(report.ok());
+  EXPECT_TRUE(report->agrees()) << describe(*report);
+  EXPECT_EQ(report->rows_unseen, report->rows_scored);
+  EXPECT_GT(report->rows_unseen, 0);
+  EXPECT_EQ(report->scores_compared, 0);
+  vflow::Policy other = policy;
+  for (vflow::Node& node : other.program.indexer.nodes) {
+    if (node.op == vflow::Op::kMean) node.op = vflow::Op::kMax;
+  }
+  const auto wrong = compile_cpu(other);
+  const auto refused = compare_with_oracle(policy, HidesScores(**wrong), 1);
+  ASSERT_TRUE(refused.ok());
+  EXPECT_FALSE(refused->agrees());
+}
+
+// Keys in fp8 are numbers that bfloat16 has, too: the oracle reads the same from either.
+TEST(Oracle, ReadsFp8KeysAsTheNumbersThatTheyStandFor) {
+  for (const vflow::Dtype dtype : {vflow::Dtype::kFp8E4m3, vflow::Dtype::kFp8E5m2}) {
+    vflow::Policy small = family_policy(vflow::score_families()[0].name, 6);
+    vflow::Policy wide = small;
+    small.config.kv_dtype = dtype;
+    RandomBatch narrow(small, InputKind::kNormal, 2, {100, 40}, 1, 9);
+    RandomBatch same(wide, InputKind::kNormal, 2, {100, 40}, 1, 9);
+    for (size_t tensor = 0; tensor < 2; ++tensor) {
+      const std::vector<std::byte>& from = narrow.memory()[tensor];
+      auto* to = reinterpret_cast<cpu::Bf16*>(same.memory()[tensor].data());
+      for (size_t i = 0; i < from.size(); ++i) to[i] = cpu::float_to_bf16(stored_value(&from[i], dtype));
+    }
+    const auto read = oracle_update(small, narrow.cache(), narrow.pages(), narrow.full_pages());
+    const auto expected = oracle_update(wide, same.cache(), same.pages(), same.full_pages());
+    ASSERT_TRUE(read.ok()) << read.error().message;
+    ASSERT_TRUE(expected.ok());
+    ASSERT_EQ(read->size(), expected->size());
+    for (size_t i = 0; i < read->size(); ++i) {
+      EXPECT_EQ((*read)[i].content.value, (*expected)[i].content.value);
+      EXPECT_FALSE((*read)[i].content.value.empty());
+    }
+  }
+}
+
+// Fields in fp8 stop at the largest number, where the device's stores do.
+TEST(Oracle, RoundsFieldsToFp8) {
+  vflow::Policy policy = family_policy(vflow::score_families()[0].name, 6);
+  policy.config.dtype = vflow::Dtype::kFp8E4m3;
+  RandomBatch world(policy, InputKind::kHuge, 2, {100}, 1, 4);
+  const auto writes = oracle_update(policy, world.cache(), world.pages(), world.full_pages());
+  ASSERT_TRUE(writes.ok()) << writes.error().message;
+  double largest = 0;
+  for (const OracleWrite& write : *writes) {
+    for (const double value : write.content.value) largest = std::max(largest, std::abs(value));
+  }
+  EXPECT_EQ(largest, 448);
 }
 
 TEST(Oracle, Float32StaysWithinTheBoundOfFloat64) {
@@ -158,7 +250,7 @@ TEST(Oracle, Float32StaysWithinTheBoundOfFloat64) {
   Rng rng(5);
   const Lengths lengths = draw_lengths(policy, 4, 400, rng);
   RandomBatch world(policy, InputKind::kNormal, 2, lengths.tokens, 1, 9);
-  (*compile_cpu(policy))->update_pages(world.cache(), world.full_pages());
+  (*compile_cpu(policy))->update(world.cache(), world.full_pages());
   const auto exact = oracle_select(policy, world.cache(), world.pages(), world.batch());
   const auto single = oracle_select(policy, world.cache(), world.pages(), world.batch(), OraclePrecision::kFloat32);
   ASSERT_TRUE(exact.ok());

@@ -164,6 +164,54 @@ TEST(OpTable, DefaultsAreThoseOfTheConstructors) {
   EXPECT_EQ(default_attrs(Op::kKron).kron_axes, 3U);
 }
 
+// The parts that tell/formula.cpp can fill in.
+TEST(OpTable, ExpressionsNameOnlyPartsThatThereAre) {
+  const std::set<std::string_view> parts = {"x",    "y",    "(x)",       "(y)",   "all",     "affine", "scaled",
+                                            "sum",  "axis", "axis by k", "shape", "field",   "recall", "alpha",
+                                            "beta", "k",    "start",     "end",   "constant"};
+  for (const OpInfo& info : op_table()) {
+    std::string_view text = info.expression;
+    for (size_t open = text.find('{'); open != std::string_view::npos; open = text.find('{')) {
+      const size_t close = text.find('}', open);
+      ASSERT_NE(close, std::string_view::npos) << info.expression;
+      EXPECT_TRUE(parts.contains(text.substr(open + 1, close - open - 1))) << info.expression;
+      text.remove_prefix(close + 1);
+    }
+  }
+}
+
+TEST(OpTable, KnowsWhatSelectsAndWhatWrites) {
+  std::set<Op> selecting;
+  std::set<Op> writing;
+  std::set<Op> ending;
+  for (const OpInfo& info : op_table()) {
+    if (chooses_pages(info.op)) selecting.insert(info.op);
+    if (writes_field(info.op)) writing.insert(info.op);
+    if (is_terminal(info.op)) ending.insert(info.op);
+  }
+  EXPECT_EQ(selecting, (std::set<Op>{Op::kTopK, Op::kApproxTopK, Op::kTopKTable, Op::kUnion}));
+  EXPECT_EQ(writing, (std::set<Op>{Op::kSave, Op::kStore, Op::kFill}));
+  EXPECT_EQ(ending, (std::set<Op>{Op::kTopK, Op::kApproxTopK, Op::kUnion}));
+  EXPECT_TRUE(takes(op_info(Op::kConv1d), Arg::kWeight));
+  EXPECT_FALSE(takes(op_info(Op::kSoftmax), Arg::kWeight));
+}
+
+TEST(OpTable, KnowsWhatKeepsTheOrderOfScores) {
+  const auto keeps = [](Op op, double beta, bool y_fixed = false) {
+    Attrs attrs = default_attrs(op);
+    attrs.beta = beta;
+    return op_info(op).keeps_order != nullptr && op_info(op).keeps_order(attrs, false, y_fixed);
+  };
+  EXPECT_TRUE(keeps(Op::kSigmoid, -1));
+  EXPECT_FALSE(keeps(Op::kSigmoid, 1));
+  EXPECT_TRUE(keeps(Op::kExp, 1));
+  EXPECT_FALSE(keeps(Op::kExp, -1));
+  EXPECT_TRUE(keeps(Op::kAdd, 1, true));
+  EXPECT_FALSE(keeps(Op::kAdd, 1, false));
+  EXPECT_TRUE(keeps(Op::kNormalize, 0));
+  EXPECT_FALSE(keeps(Op::kAbs, 1));
+}
+
 TEST(OpTable, EveryArgumentIsReadBackAsSet) {
   for (const OpInfo& info : op_table()) {
     for (const ArgInfo& arg : info.args) {

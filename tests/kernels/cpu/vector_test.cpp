@@ -237,10 +237,10 @@ TEST(Vector, OperationsOverPagesMatchFloat64) {
       const auto x = random_values(static_cast<std::size_t>(pages * size), rng);
       std::vector<float> scratch(static_cast<std::size_t>(32 * size));
       const auto soft = on_all(x.size(), [&](const VectorKernels& k, float* to) {
-        k.softmax_pages(-3.0F, pages, size, x.data(), to, scratch.data());
+        k.transform_pages(PageTransform::kSoftmax, {-3.0F}, pages, size, x.data(), to, scratch.data());
       });
       const auto unit = on_all(x.size(), [&](const VectorKernels& k, float* to) {
-        k.normalize_pages(pages, size, x.data(), to, scratch.data());
+        k.transform_pages(PageTransform::kNormalize, {}, pages, size, x.data(), to, scratch.data());
       });
       const auto least = on_all(static_cast<std::size_t>(size), [&](const VectorKernels& k, float* to) {
         k.reduce_pages(Reduction::kMin, pages, size, x.data(), to, scratch.data());
@@ -280,8 +280,9 @@ TEST(Vector, AnEmptyMiddleReducesToZero) {
 TEST(Vector, ConvolutionLooksBackOnly) {
   const std::vector<float> x = {1, 10, 100, 1000};
   const std::vector<float> weight = {1, 2, 3};
-  const auto out =
-      on_all(4, [&](const VectorKernels& k, float* to) { k.conv_pages(3, weight.data(), 4, 1, x.data(), to); });
+  const auto out = on_all(4, [&](const VectorKernels& k, float* to) {
+    k.transform_pages(PageTransform::kConvolve, {1, 3, weight.data()}, 4, 1, x.data(), to, nullptr);
+  });
   EXPECT_EQ(out, (std::vector<float>{1, 12, 123, 1230}));
 }
 

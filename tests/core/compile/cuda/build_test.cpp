@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "core/compile/cuda/kernel_cache.h"
+#include "core/compile/cuda/kernel_switches.h"
 #include "core/compile/cuda/nvrtc.h"
 #include "tests/core/compile/cuda/support.h"
 
@@ -16,11 +17,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// A cubin whose kernels spill no register.
 void expect_cubin(const Result<CudaBinary>& binary, const vflow::Policy& policy) {
   if (binary.ok()) {
     EXPECT_EQ(binary->cubin.substr(1, 3), "ELF");
     EXPECT_NE(binary->cubin.find("vortex_select"), std::string::npos);
     EXPECT_EQ(binary->hash.size(), 64U);
+    ASSERT_FALSE(binary->resources.empty());
+    EXPECT_EQ(binary->resources[0].name, "vortex_select");
+    EXPECT_GT(binary->resources[0].registers, 0);
+    const Status spills = refuse_spills(binary->resources);
+    EXPECT_TRUE(spills.ok()) << spills.error().message << "\n" << generate_cuda(policy)->source;
     return;
   }
   ADD_FAILURE() << binary.error().message << "\n" << generate_cuda(policy)->source;
@@ -77,7 +84,7 @@ TEST(CudaBuild, RefusesWhatTheDeviceCannotKeep) {
 }
 
 TEST(CudaBuild, AnErrorOfNvrtcIsOursAndSaysWhere) {
-  const Result<std::string> refused = compile_to_cubin("__global__ void broken() { nonsense; }", "sm_90");
+  const Result<CompiledSource> refused = compile_source("__global__ void broken() { nonsense; }", "sm_90");
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().blame, Blame::kInternal);
   EXPECT_NE(refused.error().message.find("policy.cu(1)"), std::string::npos) << refused.error().message;
@@ -128,6 +135,7 @@ TEST_F(KernelCacheTest, TheSecondBuildComesFromTheFolder) {
   EXPECT_TRUE(second.from_cache);
   EXPECT_EQ(first.cubin, second.cubin);
   EXPECT_EQ(first.hash, second.hash);
+  EXPECT_EQ(resources_text(first.resources), resources_text(second.resources));
   EXPECT_EQ(read_file(folder_ / (first.hash + ".cu")).value(), first.source);
   policy_.config.topk_val += 1;
   EXPECT_NE(build().hash, first.hash);
@@ -153,7 +161,102 @@ TEST_F(KernelCacheTest, AFolderThatCannotBeWrittenCostsOnlyTime) {
   const CudaBinary first = build();
   EXPECT_FALSE(first.from_cache);
   EXPECT_FALSE(build().from_cache);
-  EXPECT_FALSE(KernelCache(folder_).keep(first.hash, first.source, first.cubin));
+  EXPECT_FALSE(KernelCache(folder_).keep(first.hash, first.source, {first.cubin, "", first.resources}));
+}
+
+// A variable of the environment for one test.
+class Variable {
+ public:
+  Variable(const char* name, const std::string& value) : name_(name) { ::setenv(name, value.c_str(), 1); }
+  ~Variable() { ::unsetenv(name_); }
+
+ private:
+  const char* name_;
+};
+
+TEST_F(KernelCacheTest, ADumpHasSourceAssemblyAndResources) {
+  build();
+  const fs::path dump = folder_ / "dump";
+  const Variable variable("VORTEX_DUMP_KERNELS", dump.string());
+  const CudaBinary binary = build();
+  EXPECT_FALSE(binary.from_cache) << "the cache has no PTX";
+  EXPECT_EQ(read_file(dump / (binary.hash + ".cu")).value(), binary.source);
+  EXPECT_EQ(read_file(dump / (binary.hash + ".cubin")).value(), binary.cubin);
+  EXPECT_NE(read_file(dump / (binary.hash + ".ptx")).value().find(".entry vortex_select"), std::string::npos);
+  const std::string resources = read_file(dump / (binary.hash + ".resources")).value();
+  EXPECT_NE(resources.find("vortex_select registers "), std::string::npos) << resources;
+  EXPECT_NE(resources.find("spill_stores 0"), std::string::npos) << resources;
+}
+
+// A stand-in for nvdisasm on the PATH: what it prints becomes HASH.sass.
+TEST_F(KernelCacheTest, ADisassemblerOnThePathIsUsed) {
+  fs::create_directories(folder_ / "bin");
+  std::ofstream(folder_ / "bin" / "nvdisasm") << "#!/bin/sh\nhead -c 4 \"$1\"\n";
+  fs::permissions(folder_ / "bin" / "nvdisasm", fs::perms::owner_all);
+  const std::string path = std::getenv("PATH");
+  const Variable dump("VORTEX_DUMP_KERNELS", (folder_ / "dump").string());
+  ::setenv("PATH", ((folder_ / "bin").string() + ":" + path).c_str(), 1);
+  const CudaBinary binary = build();
+  ::setenv("PATH", "/nowhere", 1);
+  policy_.config.topk_val += 1;
+  const CudaBinary without = build();
+  ::setenv("PATH", path.c_str(), 1);
+  EXPECT_EQ(read_file(folder_ / "dump" / (binary.hash + ".sass")).value(), binary.cubin.substr(0, 4));
+  EXPECT_FALSE(fs::exists(folder_ / "dump" / (without.hash + ".sass")));
+}
+
+TEST(KernelResources, AreReadFromTheAssemblersLog) {
+  const std::string log =
+      "ptxas info    : 79 bytes gmem\n"
+      "ptxas info    : Compiling entry function 'vortex_select' for 'sm_90'\n"
+      "ptxas info    : Function properties for vortex_select\n"
+      "    16 bytes stack frame, 12 bytes spill stores, 8 bytes spill loads\n"
+      "ptxas info    : Used 105 registers, used 1 barriers, 8240 bytes smem, 400 bytes cmem[0]\n"
+      "ptxas info    : Function properties for _ZN6vortex8completeEv\n"
+      "    24 bytes stack frame, 4 bytes spill stores, 2 bytes spill loads\n"
+      "ptxas info    : Compiling entry function 'vortex_update' for 'sm_90'\n"
+      "ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
+      "ptxas info    : Used 32 registers\n";
+  const std::vector<KernelResources> kernels = resources_in(log);
+  ASSERT_EQ(kernels.size(), 2U);
+  EXPECT_EQ(resources_text(kernels),
+            "vortex_select registers 105 stack 24 spill_stores 16 spill_loads 10 shared 8240\n"
+            "vortex_update registers 32 stack 0 spill_stores 0 spill_loads 0 shared 0\n");
+  EXPECT_EQ(resources_text(resources_from_text(resources_text(kernels))), resources_text(kernels));
+  EXPECT_TRUE(resources_from_text("vortex_select registers many").empty());
+  const Status refused = refuse_spills(kernels);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().blame, Blame::kInternal);
+  EXPECT_NE(refused.error().message.find("vortex_select 16 bytes stored and 10 loaded"), std::string::npos);
+  EXPECT_EQ(refused.error().message.find("vortex_update"), std::string::npos);
+}
+
+// More values alive at once than a thread has registers.
+constexpr const char* kSpilling = R"(
+extern "C" __global__ void __launch_bounds__(1024) spills(const float* x, float* y) {
+  float v[200];
+#pragma unroll
+  for (int i = 0; i < 200; ++i) v[i] = x[i * 1024 + threadIdx.x];
+#pragma unroll
+  for (int r = 0; r < 200; ++r) {
+#pragma unroll
+    for (int i = 0; i < 200; ++i) v[i] = v[i] * v[(i + 7) % 200] + v[(i + 31) % 200];
+  }
+#pragma unroll
+  for (int i = 0; i < 200; ++i) y[i * 1024 + threadIdx.x] = v[i];
+})";
+
+TEST(KernelResources, AKernelThatSpillsIsRefusedOnDemand) {
+  GeneratedPolicy generated;
+  generated.source = kSpilling;
+  const Result<CudaBinary> accepted = build_generated(generated, {});
+  ASSERT_TRUE(accepted.ok()) << accepted.error().message;
+  ASSERT_EQ(accepted->resources.size(), 1U);
+  EXPECT_GT(accepted->resources[0].spill_bytes(), 0);
+  const Variable variable("VORTEX_REFUSE_SPILLS", "1");
+  const Result<CudaBinary> refused = build_generated(generated, {});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("spills"), std::string::npos) << refused.error().message;
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/compile/cpu/cpu_executable.h"
 #include "core/compile/cuda/cuda_executable.h"
-#include "core/compile/executable.h"
 #include "core/compile/random_batch.h"
 #include "kernels/cpu/bf16.h"
 #include "kernels/cuda/device_array.h"
@@ -203,16 +203,16 @@ bool compare(const vflow::Policy& policy, const vflow::ModelGeometry& model, Inp
   EXPECT_EQ((*device)->select(mirror.cache(), batch, mirror.selection(), stream), cudaSuccess);
   EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
   EXPECT_EQ(cudaGraphInstantiate(&replay, graph, 0), cudaSuccess);
-  (*host)->update_pages(world.cache(), world.full_pages());
+  (*host)->update(world.cache(), world.full_pages());
   bool good = !::testing::Test::HasFailure();
   for (int step = 0; step < steps && good; ++step) {
     if (step > 0) {
-      (*host)->update_pages(world.cache(), world.grow());
+      (*host)->update(world.cache(), world.grow());
       world.draw_queries();
       mirror.upload_step();
     }
     Selection selection;
-    (*host)->select(world.cache(), world.batch(), selection);
+    (*host)->choose(world.cache(), world.batch(), selection);
     EXPECT_EQ(cudaGraphLaunch(replay, stream), cudaSuccess);
     EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
     const std::string wrong = difference(chosen(selection), mirror.chosen());

@@ -1,0 +1,72 @@
+// The validate stage asks the engine for the kernels that it runs: a wrong one does not get past it.
+
+#include <gtest/gtest.h>
+
+#include "base/files.h"
+#include "evals/ladder/session.h"
+#include "evals/ladder/stages.h"
+#include "tests/evals/ladder/wrapped_engine.h"
+
+namespace vortex::evals {
+namespace {
+
+const std::string kSource = VORTEX_SOURCE_DIR;
+
+std::unique_ptr<Session> session_of(const std::string& policy) {
+  job::Job job;
+  job.id = policy;
+  job.device = "cpu";
+  job.model_path = kSource + "/models/chain-4m";
+  job.module_text = *read_file(kSource + "/examples/policies/" + policy + ".py");
+  nlohmann::json config = nlohmann::json::parse(*read_file(kSource + "/examples/policies/" + policy + ".json"));
+  config.merge_patch({{"vortex_topk_val", 3}, {"vortex_topk_ratio", 0}, {"vortex_layers_skip", {0}}});
+  job.config_text = config.dump();
+  job.task.definitions = 48;
+  job.task.problems = 2;
+  job.task.max_new_tokens = 4;
+  auto session = open_session(job);
+  EXPECT_TRUE(session.ok()) << session.error().message;
+  return session.ok() ? std::move(*session) : nullptr;
+}
+
+TEST(Validate, ComparesWhatTheEngineRunsWithTheOracle) {
+  const auto session = session_of("block_topk");
+  ASSERT_NE(session, nullptr);
+  const auto right = run_validate(*session);
+  ASSERT_TRUE(right.ok()) << right.error().message;
+  EXPECT_EQ(right->verdict, job::Verdict::kPass);
+  EXPECT_NE(right->evidence.at("oracle").get<std::string>().find("scores compared"), std::string::npos);
+}
+
+TEST(Validate, AWrongScoringKernelFails) {
+  for (const MiscompilingEngine::Change change : {score_by_maximum, choose_one_more}) {
+    const auto session = session_of("block_topk");
+    ASSERT_NE(session, nullptr);
+    session->engine = std::make_unique<MiscompilingEngine>(std::move(session->engine), change);
+    const auto wrong = run_validate(*session);
+    ASSERT_FALSE(wrong.ok()) << "a wrong kernel passed";
+    EXPECT_EQ(wrong.error().blame, Blame::kInternal);
+    EXPECT_NE(wrong.error().message.find("the oracle disagrees"), std::string::npos) << wrong.error().message;
+    EXPECT_NE(wrong.error().message.find("the policy on cpu"), std::string::npos) << wrong.error().message;
+  }
+}
+
+TEST(Validate, TheEvidenceNamesTheKernelsThatRun) {
+  const auto session = session_of("quest");
+  ASSERT_NE(session, nullptr);
+  const auto compiled = run_compile(*session);
+  ASSERT_TRUE(compiled.ok());
+  const nlohmann::json& kernels = compiled->evidence.at("kernels");
+  ASSERT_EQ(kernels.size(), 1U);
+  EXPECT_EQ(kernels[0].at("name").get<std::string>().rfind("stages on ", 0), 0U);
+  EXPECT_EQ(kernels[0].at("source_hash").get<std::string>().size(), 64U);
+  EXPECT_FALSE(compiled->evidence.at("stages").empty());
+  ASSERT_TRUE(session->engine->set_policy(std::nullopt).ok());
+  const auto dense = run_compile(*session);
+  ASSERT_TRUE(dense.ok());
+  EXPECT_TRUE(dense->evidence.at("kernels").empty());
+  EXPECT_TRUE(dense->evidence.at("stages").empty());
+}
+
+}  // namespace
+}  // namespace vortex::evals
