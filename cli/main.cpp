@@ -56,6 +56,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_status(app, context);
   add_stop(app, context);
   add_report(app, context);
+  add_dashboard(app, context);
   add_front(app, context);
   add_show(app, context);
   add_diff(app, context);

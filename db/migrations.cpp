@@ -151,6 +151,29 @@ CREATE TABLE verdict (
   created REAL NOT NULL
 ) STRICT;
 )sql",
+
+    // 4: what people make of candidates, and what they ask of a running search.
+    R"sql(
+CREATE TABLE mark (
+  candidate INTEGER PRIMARY KEY REFERENCES candidate (id),
+  starred INTEGER NOT NULL CHECK (starred IN (0, 1)),
+  hidden INTEGER NOT NULL CHECK (hidden IN (0, 1)),
+  note TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE request (
+  id INTEGER PRIMARY KEY,
+  run INTEGER NOT NULL REFERENCES run (id),
+  candidate INTEGER NOT NULL REFERENCES candidate (id),
+  kind TEXT NOT NULL CHECK (kind IN ('retest', 'confirm')),
+  created REAL NOT NULL,
+  batch INTEGER NOT NULL DEFAULT 0 CHECK (batch >= 0),
+  taken REAL NOT NULL DEFAULT 0,
+  ended REAL NOT NULL DEFAULT 0,
+  result TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX request_run ON request (run);
+)sql",
 };
 
 // Refuses files that are not ours or come from a newer program; gives the schema version of the file (0: empty).

@@ -51,6 +51,14 @@ class SqliteStore final : public Store {
   Status add_verdict(const NoteVerdict& verdict) override;
   Result<std::vector<NoteVerdict>> verdicts(int64_t run) override;
 
+  Status set_mark(const Mark& mark) override;
+  Result<std::vector<Mark>> marks(int64_t run) override;
+
+  Result<int64_t> add_request(const Request& request) override;
+  Status take_request(int64_t request, int64_t batch) override;
+  Status end_request(int64_t request, const std::string& result) override;
+  Result<std::vector<Request>> requests(int64_t run) override;
+
   Result<std::string> put_object(const std::string& bytes) override;
   Result<std::string> get_object(const std::string& name) override;
 

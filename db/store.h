@@ -141,6 +141,27 @@ struct NoteVerdict {
   double created = 0;
 };
 
+// What a person made of a candidate.
+struct Mark {
+  int64_t candidate = 0;
+  bool starred = false;
+  bool hidden = false;
+  std::string note;
+};
+
+// What a person asked of a running search.
+struct Request {
+  int64_t id = 0;
+  int64_t run = 0;
+  int64_t candidate = 0;
+  std::string kind;  // retest, confirm
+  double created = 0;
+  int64_t batch = 0;   // at whose end the search took it up; 0: not yet
+  double taken = 0;    // when it did
+  double ended = 0;    // when it was answered; 0: not yet
+  std::string result;  // in words
+};
+
 // The workspace's database (SQLite, WAL, foreign keys) and its content-addressed objects. A search holds the
 // workspace's lock (lock.h); readers and short writes of other processes (a stop request) go beside it. Thread-safe.
 // Every call is one transaction: after it returns, kill -9 and power loss lose nothing. Errors: environment (disk full,
@@ -193,6 +214,14 @@ class Store {
   virtual Result<std::vector<Note>> notes(int64_t run) = 0;  // oldest first
   virtual Status add_verdict(const NoteVerdict& verdict) = 0;
   virtual Result<std::vector<NoteVerdict>> verdicts(int64_t run) = 0;
+
+  virtual Status set_mark(const Mark& mark) = 0;
+  virtual Result<std::vector<Mark>> marks(int64_t run) = 0;
+
+  virtual Result<int64_t> add_request(const Request& request) = 0;  // of its run, candidate and kind
+  virtual Status take_request(int64_t request, int64_t batch) = 0;
+  virtual Status end_request(int64_t request, const std::string& result) = 0;
+  virtual Result<std::vector<Request>> requests(int64_t run) = 0;  // oldest first
 
   // Content-addressed text: returns the SHA-256 name. Objects are written once, atomically.
   virtual Result<std::string> put_object(const std::string& bytes) = 0;

@@ -26,7 +26,7 @@ ALLOWED = {
     "fetch": "base net fetch",
     "study": "base core/vflow job evals db study",
     "agent": "base core/vflow core/model job evals sandbox db net study agent",
-    "web": "base job evals db study web",
+    "web": "base core/vflow core/model job evals db study web",
     "cli": "base core/vflow core/compile core/model job evals sandbox db net fetch study agent web cli",
 }
 # The rooms of a folder, lowest first: a file may include what lies in its own room or in one before it. "." is the

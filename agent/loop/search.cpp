@@ -64,6 +64,7 @@ class Search {
   Result<SearchEnd> run() {
     VORTEX_TRY(planner_.load());
     VORTEX_TRY(load_announced());
+    VORTEX_TRY(load_batches());
     VORTEX_TRY(climb_dense());
     int empty_batches = 0;
     for (int64_t batch = 1; !session_.ended(); ++batch) {
@@ -76,6 +77,7 @@ class Search {
       if (session_.ended()) break;
       VORTEX_TRY(race_front());
       VORTEX_TRY(confirm_front());
+      VORTEX_TRY(answer_requests(batch));
       announce();
     }
     VORTEX_TRY(session_.status());
@@ -256,6 +258,60 @@ class Search {
     return ok_status();
   }
 
+  // What people asked for (the dashboard writes it), one at a time at the end of a batch. Where it was taken up is kept:
+  // a resumed search answers it at the same place, and takes up nothing new before it is past its old batches.
+  Status answer_requests(int64_t batch) {
+    VORTEX_ASSIGN(std::vector<db::Request> requests, session_.store().requests(session_.run().id));
+    for (db::Request& request : requests) {
+      if (session_.ended()) return ok_status();
+      if (request.batch == 0 && batch >= known_batches_) {
+        VORTEX_TRY(session_.store().take_request(request.id, batch));
+        request.batch = batch;
+      }
+      if (request.batch != batch) continue;
+      VORTEX_ASSIGN(const std::string result, answer(request));
+      if (session_.ended()) return ok_status();
+      if (request.ended == 0) VORTEX_TRY(session_.store().end_request(request.id, result));
+    }
+    return ok_status();
+  }
+
+  // What came of a request, in words; whatever, when the session ended meanwhile.
+  Result<std::string> answer(const db::Request& request) {
+    const bool confirm = request.kind == "confirm";
+    const auto source = sources_.find(request.candidate);
+    if (source == sources_.end()) return std::string("refused: it is no candidate that can be run");
+    if (confirm && confirmed_.contains(request.candidate)) return std::string("it was asked on held-out problems before");
+    const int round = rounds_[request.candidate] + 1;
+    if (!confirm && round > study::kMaxRetests) return std::string("refused: it has answered every round");
+    std::vector<Assignment> tasks;
+    if (confirm) {
+      job::Job job = job_of(source->second);
+      job.stages = {job::Stage::kConfirm};
+      tasks.push_back({Assignment::Kind::kConfirm, request.candidate, std::move(job), 0, true});
+    } else {
+      // Dense attention answers the same problems, so that the two stay paired.
+      for (int dense_round = rounds_[dense_] + 1; dense_round <= round; ++dense_round) {
+        tasks.push_back({Assignment::Kind::kRetest, dense_, retest_job({dense_, dense_round}), dense_round, true});
+      }
+      tasks.push_back(
+          {Assignment::Kind::kRetest, request.candidate, retest_job({request.candidate, round}), round, true});
+    }
+    for (const Assignment& task : tasks) {
+      VORTEX_TRY(evaluator_.run({task}));
+      if (session_.ended()) return std::string();
+      if (task.kind == Assignment::Kind::kConfirm) confirmed_.insert(task.candidate);
+      if (task.kind == Assignment::Kind::kRetest) rounds_[task.candidate] = task.round;
+      VORTEX_TRY(absorb_all({task}));
+    }
+    VORTEX_ASSIGN(const study::CandidateHistory candidate,
+                  study::read_candidate(session_.store(), request.candidate));
+    const std::string stage = confirm ? "confirm" : study::retest_stage(round);
+    const db::StageRow* row = study::last_stage(candidate, stage);
+    if (row == nullptr) return stage + " was not run";
+    return stage + ": " + row->verdict + (row->message.empty() ? "" : ", " + row->message);
+  }
+
   Status absorb_all(const std::vector<Assignment>& tasks) {
     for (const Assignment& task : tasks) {
       VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), task.candidate));
@@ -291,6 +347,13 @@ class Search {
     return ok_status();
   }
 
+  // Batches that this search has been through before, when it is resumed.
+  Status load_batches() {
+    VORTEX_ASSIGN(const std::vector<db::Candidate> rows, session_.store().candidates(session_.run().id));
+    if (!rows.empty()) known_batches_ = rows.back().batch;
+    return ok_status();
+  }
+
   // New members of the front, once each, when they have passed all that there is to pass.
   void announce() {
     if (session_.ended()) return;
@@ -319,6 +382,7 @@ class Search {
   std::set<int64_t> confirmed_;    // asked on held-out problems, with whatever result
   std::map<int64_t, int> rounds_;  // of retests that are answered
   std::set<int64_t> announced_;
+  int64_t known_batches_ = 0;
   int64_t race_problems_ = 0;  // answered by races and by retests, trials counted
   int64_t retest_problems_ = 0;
 };

@@ -113,6 +113,24 @@ Status PatientStore::add_verdict(const db::NoteVerdict& verdict) {
 Result<std::vector<db::NoteVerdict>> PatientStore::verdicts(int64_t run) {
   return patiently([&] { return store_.verdicts(run); });
 }
+Status PatientStore::set_mark(const db::Mark& mark) {
+  return patiently([&] { return store_.set_mark(mark); });
+}
+Result<std::vector<db::Mark>> PatientStore::marks(int64_t run) {
+  return patiently([&] { return store_.marks(run); });
+}
+Result<int64_t> PatientStore::add_request(const db::Request& request) {
+  return patiently([&] { return store_.add_request(request); });
+}
+Status PatientStore::take_request(int64_t request, int64_t batch) {
+  return patiently([&] { return store_.take_request(request, batch); });
+}
+Status PatientStore::end_request(int64_t request, const std::string& result) {
+  return patiently([&] { return store_.end_request(request, result); });
+}
+Result<std::vector<db::Request>> PatientStore::requests(int64_t run) {
+  return patiently([&] { return store_.requests(run); });
+}
 Result<std::string> PatientStore::put_object(const std::string& bytes) {
   return patiently([&] { return store_.put_object(bytes); });
 }

@@ -54,6 +54,13 @@ class PatientStore final : public db::Store {
   Status add_verdict(const db::NoteVerdict& verdict) override;
   Result<std::vector<db::NoteVerdict>> verdicts(int64_t run) override;
 
+  Status set_mark(const db::Mark& mark) override;
+  Result<std::vector<db::Mark>> marks(int64_t run) override;
+  Result<int64_t> add_request(const db::Request& request) override;
+  Status take_request(int64_t request, int64_t batch) override;
+  Status end_request(int64_t request, const std::string& result) override;
+  Result<std::vector<db::Request>> requests(int64_t run) override;
+
   Result<std::string> put_object(const std::string& bytes) override;
   Result<std::string> get_object(const std::string& name) override;
 

@@ -26,5 +26,6 @@ void add_tokenize(CLI::App& app, Context& context);
 void add_vflow(CLI::App& app, Context& context);
 void add_diversity(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
+void add_dashboard(CLI::App& app, Context& context);
 
 }  // namespace vortex::cli

@@ -213,6 +213,53 @@ TEST_F(SearchTest, AStopRequestInTheStoreDrainsTheSearch) {
   EXPECT_EQ(sit(*store).value(), SearchEnd::kBudget);
 }
 
+// Somebody looks at a running search and asks for more of a candidate: it is a row, and the search answers it there.
+TEST_F(SearchTest, RequestsAreTakenUpAndAnsweredOnce) {
+  options_.retests = 0;
+  options_.confirm = false;
+  options_.job.confirm_seed = 99;
+  auto store = open(folder_);
+  const db::Run run = run_of(*store);
+  int64_t asked = 0;
+  const auto run_job = hooks_.run_job;
+  hooks_.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
+    const std::vector<db::Candidate> rows = store->candidates(run.id).value();
+    for (const db::Candidate& row : rows) {
+      if (asked != 0 || row.verdict != "pass" || row.origin == "dense") continue;
+      asked = row.id;
+      for (const char* kind : {"retest", "confirm"}) {
+        db::Request request;
+        request.run = run.id;
+        request.candidate = asked;
+        request.kind = kind;
+        EXPECT_TRUE(store->add_request(request).ok());
+      }
+    }
+    return run_job(job, on_result, should_stop);
+  };
+  const auto end = sit(*store);
+  ASSERT_TRUE(end.ok()) << end.error().message;
+  ASSERT_NE(asked, 0);
+  const std::vector<db::Request> requests = *store->requests(run.id);
+  ASSERT_EQ(requests.size(), 2u);
+  for (const db::Request& request : requests) {
+    EXPECT_GT(request.batch, 0) << request.kind;
+    EXPECT_GE(request.ended, request.taken);
+  }
+  EXPECT_EQ(requests[0].result.rfind("retest-1: ", 0), 0u) << requests[0].result;
+  EXPECT_EQ(requests[1].result.rfind("confirm: ", 0), 0u) << requests[1].result;
+  const study::CandidateHistory candidate = *study::read_candidate(*store, asked);
+  EXPECT_NE(study::last_stage(candidate, "retest-1"), nullptr);
+  EXPECT_NE(study::last_stage(candidate, "confirm"), nullptr);
+  const study::History history = *study::read_history(*store, run);
+  EXPECT_NE(study::last_stage(history.candidates.front(), "retest-1"), nullptr) << "dense attention stays paired";
+
+  const size_t rows = store->stages_of_run(run.id)->size();
+  ASSERT_TRUE(store->set_run_state(run.id, "running").ok());
+  ASSERT_TRUE(sit(*store).ok());
+  EXPECT_EQ(store->stages_of_run(run.id)->size(), rows) << "a resumed search asks nothing again";
+}
+
 TEST_F(SearchTest, WallClockIsCountedOverSittings) {
   options_.max_evals = 0;
   options_.seconds = 100;

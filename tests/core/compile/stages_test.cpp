@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/compile/executable.h"
+#include "core/compile/cpu/cpu_executable.h"
 #include "core/vflow/vary/sketch.h"
 
 namespace vortex::compile {

@@ -24,6 +24,11 @@ class WrappedEngine : public engine::Engine {
                                            engine::RunStats* stats) override {
     return real_->teacher_force(request, continuation, observer, stats);
   }
+  Result<std::vector<engine::Forced>> force_decode(std::span<const engine::ForcedRequest> requests,
+                                                   const engine::ForcedOptions& options,
+                                                   engine::RunStats* stats) override {
+    return real_->force_decode(requests, options, stats);
+  }
   Result<engine::PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override {
     return real_->prefix(prompt, folder);
   }

@@ -1,0 +1,119 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "study/history.h"
+#include "study/options.h"
+#include "study/standing.h"
+
+namespace vortex::study {
+
+// The rungs that a board counts, in climbing order; retests count as one.
+inline constexpr std::array kRungs = {"check", "novelty", "compile", "validate", "recall",
+                                      "gate",  "race",    "retest",  "speed",    "confirm"};
+inline constexpr std::array kVerdicts = {"pass", "fail", "pruned", "timeout", "error"};
+
+// One candidate in a line.
+struct BoardLine {
+  int64_t candidate = 0;
+  int64_t batch = 0;
+  std::string origin;
+  std::string arm;
+  std::string state;
+  std::string verdict;
+  std::string stage;    // that it was in last; empty before the first
+  std::string why;      // it ended there: the first line of the message
+  std::string made_by;  // what was done to its first parent, or its rationale; short
+  std::optional<double> accuracy;
+  std::optional<double> speed;  // over dense attention's
+  double seconds = 0;           // over all stages and attempts
+  double known = 0;             // when its last row was stored, seconds since the epoch
+  bool evaluated = false;       // it reached a worker
+  bool confirmed = false;       // on held-out problems
+  int retests = 0;              // rounds that it answered
+  std::array<uint8_t, kRungs.size()> rungs{};  // index into kVerdicts plus one of its last row there; 0: none
+  int failure = -1;                            // index into failures()
+};
+
+// Candidates that ended in the same place for the same reason.
+struct FailureGroup {
+  std::string stage;
+  std::string verdict;
+  std::string blame;
+  std::string cause;    // the first line of the message with numbers left out
+  std::string message;  // of the first of them, whole
+  int64_t example = 0;
+  int count = 0;
+};
+
+struct OriginCount {
+  int proposed = 0;
+  int passed = 0;
+};
+
+// A candidate that was on the front when it was taken in.
+struct RiseStep {
+  int64_t candidate = 0;
+  double known = 0;   // seconds since the epoch
+  int evaluated = 0;  // candidates evaluated until then
+  double accuracy = 0;
+  double speed = 0;
+};
+
+// What is known of a run, kept up candidate by candidate: taking one in costs what that one is, whatever the run's size
+// (only a point that is judged anew makes the archive be built again). What it says of a run does not depend on when it
+// was read, except that `rise` keeps members that later data took back if they were seen before. Not thread-safe.
+class Board {
+ public:
+  explicit Board(const SearchOptions& options);
+
+  // Takes a candidate in, or anew. On first sight in search order. `history` needs no evidence and no log tails, and
+  // `parents` only the first one. True if its point changed: it became one, moved, or is none any more.
+  bool update(const CandidateHistory& history);
+
+  const std::vector<BoardLine>& lines() const { return lines_; }  // in order of first sight
+  const BoardLine* find(int64_t candidate) const;
+  const Standing& standing() const { return standing_; }
+  const Point* point(int64_t candidate) const;  // null where it is none
+  bool on_front(int64_t candidate) const { return standing_.archive().on_front(candidate); }
+
+  const std::vector<FailureGroup>& failures() const { return failures_; }
+  const std::map<std::string, OriginCount>& origins() const { return origins_; }
+  int rung_count(size_t rung, size_t verdict) const { return counts_[rung][verdict]; }
+  int candidates() const { return candidates_; }  // dense attention aside, as everything counted here
+  int evaluated() const { return evaluated_; }
+  int retests() const { return retests_; }
+  const std::set<int64_t>& unfinished() const { return unfinished_; }
+  std::vector<RiseStep> rise() const;  // in order of time
+
+ private:
+  BoardLine line_of(const CandidateHistory& history) const;
+  void count(const BoardLine& line, int sign);
+  int failure_of(const CandidateHistory& history);
+  bool judge(const CandidateHistory& history, BoardLine& line);
+
+  SearchOptions options_;
+  Standing standing_;
+  std::vector<BoardLine> lines_;
+  std::unordered_map<int64_t, size_t> place_;
+  std::vector<FailureGroup> failures_;
+  std::map<std::tuple<std::string, std::string, std::string, std::string>, int> failure_place_;
+  std::map<std::string, OriginCount> origins_;
+  std::array<std::array<int, kVerdicts.size()>, kRungs.size()> counts_{};
+  std::set<int64_t> unfinished_;
+  std::map<int64_t, RiseStep> rise_;
+  std::unordered_map<int64_t, size_t> point_place_;
+  int candidates_ = 0;
+  int evaluated_ = 0;
+  int retests_ = 0;
+};
+
+}  // namespace vortex::study

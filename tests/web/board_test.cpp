@@ -1,0 +1,130 @@
+#include "study/board.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "db/run_reader.h"
+#include "study/front.h"
+#include "study/loaded_run.h"
+#include "tests/web/synthetic_run.h"
+
+namespace vortex::study {
+namespace {
+
+namespace fs = std::filesystem;
+
+class BoardTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    workspace_ = fs::temp_directory_path() / ("board-" + std::to_string(::getpid()));
+    fs::remove_all(workspace_);
+    web::SyntheticOptions options;
+    options.candidates = 150;
+    options.model_path = std::string(VORTEX_SOURCE_DIR) + "/models/chain-4m";
+    options.policies = std::string(VORTEX_SOURCE_DIR) + "/examples/policies";
+    const Status written = web::write_synthetic_run(workspace_, options);
+    ASSERT_TRUE(written.ok()) << written.error().message;
+    store_ = std::move(*db::Store::open_read_only(workspace_));
+    run_ = store_->runs()->front();
+    options_ = *options_of(run_);
+    history_ = *read_history(*store_, run_);
+  }
+  void TearDown() override { fs::remove_all(workspace_); }
+
+  fs::path workspace_;
+  std::unique_ptr<db::Store> store_;
+  db::Run run_;
+  SearchOptions options_;
+  History history_;
+};
+
+TEST_F(BoardTest, SaysTheSameAsTheWholeHistory) {
+  Board board(options_);
+  for (const CandidateHistory& candidate : history_.candidates) board.update(candidate);
+  const Standing standing = standing_of(history_, options_);
+  ASSERT_GT(standing.front().size(), 2u);
+  ASSERT_EQ(board.standing().archive().front(), standing.archive().front());
+  EXPECT_EQ(board.standing().archive().points().size(), standing.archive().points().size());
+  int proposed = 0;
+  for (const CandidateHistory& candidate : history_.candidates) proposed += candidate.row.origin == "dense" ? 0 : 1;
+  EXPECT_EQ(board.candidates(), proposed);
+  int failed = 0;
+  for (const FailureGroup& group : board.failures()) failed += group.count;
+  int passed = 0;
+  for (const auto& [name, origin] : board.origins()) passed += origin.passed;
+  EXPECT_EQ(failed + passed, proposed) << "each candidate passed, or ended for a reason";
+}
+
+// What the page shows of a front is made from its members alone.
+TEST_F(BoardTest, TheFrontOfItsMembersIsTheFrontOfAll) {
+  Board board(options_);
+  for (const CandidateHistory& candidate : history_.candidates) board.update(candidate);
+  History few;
+  few.run = run_;
+  for (const CandidateHistory& candidate : history_.candidates) {
+    if (board.on_front(candidate.row.id)) few.candidates.push_back(candidate);
+  }
+  const std::vector<FrontRow> all = front_rows(history_, options_);
+  const std::vector<FrontRow> from_few = front_rows(few, options_);
+  ASSERT_EQ(from_few.size(), all.size());
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(from_few[i].id, all[i].id);
+    EXPECT_EQ(from_few[i].accuracy.lo, all[i].accuracy.lo);
+    EXPECT_EQ(from_few[i].speed.value, all[i].speed.value);
+    EXPECT_EQ(from_few[i].front_probability, all[i].front_probability);
+  }
+}
+
+TEST_F(BoardTest, ATakingInTwiceCountsOnce) {
+  Board once(options_);
+  Board twice(options_);
+  for (const CandidateHistory& candidate : history_.candidates) {
+    once.update(candidate);
+    CandidateHistory early = candidate;  // as it was when its first row came in
+    early.row.state = "running";
+    early.row.verdict.clear();
+    if (early.stages.size() > 1) early.stages.resize(1);
+    EXPECT_FALSE(twice.update(early)) << "what has not ended is no point";
+    twice.update(candidate);
+  }
+  EXPECT_EQ(twice.candidates(), once.candidates());
+  EXPECT_EQ(twice.evaluated(), once.evaluated());
+  EXPECT_TRUE(twice.unfinished().empty());
+  EXPECT_EQ(twice.standing().archive().front(), once.standing().archive().front());
+  for (size_t rung = 0; rung < kRungs.size(); ++rung) {
+    for (size_t verdict = 0; verdict < kVerdicts.size(); ++verdict) {
+      EXPECT_EQ(twice.rung_count(rung, verdict), once.rung_count(rung, verdict)) << kRungs[rung];
+    }
+  }
+  ASSERT_EQ(twice.rise().size(), once.rise().size());
+}
+
+TEST_F(BoardTest, RisesWithTime) {
+  Board board(options_);
+  for (const CandidateHistory& candidate : history_.candidates) board.update(candidate);
+  const std::vector<RiseStep> rise = board.rise();
+  ASSERT_GT(rise.size(), 1u);
+  for (size_t i = 1; i < rise.size(); ++i) EXPECT_GE(rise[i].known, rise[i - 1].known);
+  EXPECT_EQ(rise.front().speed, 1.0) << "dense attention is the first";
+}
+
+// The reader gives the rows that the store gives, in pieces.
+TEST_F(BoardTest, RowsComeInPieces) {
+  const auto reader = std::move(*db::RunReader::open(workspace_, run_.id));
+  const db::RunReader::Range range = *reader->candidate_range();
+  size_t stages = 0;
+  size_t outcomes = 0;
+  for (int64_t first = range.first; first <= range.last; first += 7) {
+    const db::RunReader::Range piece{first, std::min(range.last, first + 6)};
+    stages += reader->stages(piece)->size();
+    outcomes += reader->outcomes(piece)->size();
+  }
+  EXPECT_EQ(stages, store_->stages_of_run(run_.id)->size());
+  EXPECT_EQ(outcomes, store_->outcomes_of_run(run_.id)->size());
+  EXPECT_TRUE(reader->touched_since(*reader->newest_stage())->empty());
+}
+
+}  // namespace
+}  // namespace vortex::study

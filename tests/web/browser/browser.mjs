@@ -1,0 +1,335 @@
+// The dashboard in a real browser: every view on a recorded run and on a made-up one, live changes, filters, hostile
+// texts, a server that comes back, keys, accessibility. usage: node browser.mjs VORTEX SYNTHETIC_RUN SOURCE_DIR
+import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import http from "node:http";
+import { join } from "node:path";
+import { axe, browse, check, cleanUp, end, finish, folder, makeRun, open, serve, shots, sourceDir, startRun, until } from "./harness.mjs";
+import { hostile } from "./hostile.mjs";
+import { answerSchema, problems } from "./openapi.mjs";
+
+const api = JSON.parse(readFileSync(join(sourceDir, "web/openapi.json"), "utf8"));
+const recorded = join(sourceDir, "tests/cases/web/recorded");
+
+const ask = (server, path, init = {}) => fetch(server.base + path, init);
+const answer = async (server, path) => (await ask(server, path)).json();
+const withToken = (server, body) => ({
+  method: "POST",
+  headers: { "Content-Type": "application/json", Authorization: `Bearer ${server.token}` },
+  body: JSON.stringify(body),
+});
+
+function raw(server, { method = "GET", path = "/", headers = {} }) {
+  return new Promise((resolve, reject) => {
+    const request = http.request({ host: "127.0.0.1", port: server.port, method, path, headers, setHost: !headers.Host }, (response) => {
+      let text = "";
+      response.on("data", (data) => (text += data));
+      response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, text }));
+    });
+    request.on("error", reject);
+    request.end();
+  });
+}
+
+// The views of a run with a text that shows that they are there, and candidates worth opening.
+async function viewsOf(server, run) {
+  const overview = await answer(server, `/api/runs/${run}/overview`);
+  const ids = overview.front.map((member) => member.candidate);
+  const best = overview.best?.candidate ?? ids.at(-1);
+  return {
+    overview,
+    best,
+    views: {
+      overview: [`/r/${run}`, "The front"],
+      candidate: [`/c/${best}`, "Source"],
+      lineage: [`/r/${run}/lineage`, "Who came from whom"],
+      diversity: [`/r/${run}/diversity`, "Distances"],
+      compare: [`/compare?c=${ids[0]},${best}`, "What differs"],
+      notebook: [`/r/${run}/notebook`, "Notebook"],
+      failures: [`/r/${run}/failures`, "Failures"],
+      runs: [`/runs`, "All searches"],
+      environment: [`/r/${run}/environment`, "What it ran on"],
+    },
+  };
+}
+
+async function testViews(browser, server, run, label, shoot) {
+  const { views } = await viewsOf(server, run);
+  for (const width of [1280, 390]) {
+    for (const dark of [false, true]) {
+      const page = await open(browser, server, { width, dark });
+      for (const [name, [path, text]] of Object.entries(views)) {
+        const what = `${label} ${name} at ${width}${dark ? " dark" : ""}`;
+        await page.goto(server.base + path);
+        await page.getByText(text, { exact: false }).first().waitFor();
+        await page.locator("main .quiet[role=status]", { hasText: "…" }).waitFor({ state: "detached" });
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        check(wide <= 0, `${what}: wider than the window by ${wide} pixels`);
+        const found = await axe(page);
+        check(found.length === 0, `${what}: ${found.join(" | ")}`);
+        if (shoot && shots) {
+          mkdirSync(shots, { recursive: true });
+          await page.screenshot({ path: join(shots, `${name}-${width}-${dark ? "dark" : "light"}.png`), fullPage: true });
+        }
+      }
+      check(page.problems.length === 0, `${label} at ${width}${dark ? " dark" : ""}: ${page.problems.join(" | ")}`);
+      await page.context().close();
+    }
+  }
+}
+
+// The walk of somebody who has not seen the project: what is fastest, why, where from, and how to take it away.
+async function testWalk(browser, server, run) {
+  const { overview, best } = await viewsOf(server, run);
+  const page = await open(browser, server);
+  await page.goto(`${server.base}/r/${run}`);
+  await page.locator(".headline .lead a").click();
+  await page.waitForURL(`**/c/${best}`);
+  const commands = await page.locator(".command code").allTextContents();
+  check(commands.some((text) => text.includes(`export ${best} --to vortex-torch`)), "the export command stands on the candidate's page");
+  const parents = (await answer(server, `/api/candidates/${best}`)).parents;
+  if (parents.length > 0) {
+    await page.getByRole("tab", { name: `diff to ${parents[0].candidate}` }).click();
+    check(page.url().includes("source=from-"), "the chosen tab is in the address");
+    await page.locator(".diff").first().waitFor();
+    await page.locator("section", { hasText: "Family" }).getByRole("link", { name: `#${parents[0].candidate}`, exact: true }).first().click();
+    await page.waitForURL(`**/c/${parents[0].candidate}`);
+    await page.goBack();
+    await page.waitForURL(`**/c/${best}**`);
+  }
+  check(overview.best !== null, "there is a best candidate to find");
+  await page.context().close();
+}
+
+async function testFilters(browser, server, run) {
+  const page = await open(browser, server);
+  await page.goto(`${server.base}/r/${run}`);
+  await page.getByLabel("Verdict").selectOption("fail");
+  await until("the filter's rows", async () => {
+    const verdicts = await page.locator("section[aria-labelledby=all-title] tbody .verdict").allTextContents();
+    return verdicts.length > 0 && verdicts.every((text) => text.includes("fail"));
+  });
+  check(new URL(page.url()).searchParams.get("verdict") === "fail", "the filter is in the address");
+  await page.reload();
+  await page.locator("section[aria-labelledby=all-title] tbody tr").first().waitFor();
+  check((await page.getByLabel("Verdict").inputValue()) === "fail", "a filter lives through a reload");
+  await page.getByRole("button", { name: "seconds", exact: false }).last().click();
+  await until("sorting in the address", async () => (new URL(page.url()).searchParams.get("sort") ?? "").includes("seconds"));
+  await page.locator("section[aria-labelledby=all-title]").getByRole("button", { name: "Copy as CSV" }).click();
+  const csv = await page.evaluate(() => navigator.clipboard.readText());
+  check(csv.startsWith("candidate,verdict,stage,speed"), `the table is copied as CSV: ${csv.slice(0, 60)}`);
+  await page.context().close();
+}
+
+async function testKeys(browser, server, run) {
+  const page = await open(browser, server);
+  await page.goto(`${server.base}/r/${run}`);
+  await page.locator("a.member").first().waitFor();
+  await page.keyboard.press("Tab");
+  check((await page.evaluate(() => document.activeElement.className)) === "skip", "the first stop is the way past the menu");
+  await page.locator("a.member").first().focus();
+  const first = await page.evaluate(() => document.activeElement.getAttribute("aria-label"));
+  await page.keyboard.press("ArrowRight");
+  const second = await page.evaluate(() => document.activeElement.getAttribute("aria-label"));
+  check(first !== second && second?.includes("accuracy"), "arrow keys move along the front");
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/c/*");
+  await page.goto(`${server.base}/r/${run}`);
+  const sort = page.getByRole("button", { name: "accuracy", exact: false }).last();
+  await sort.focus();
+  await page.keyboard.press("Enter");
+  await until("sorting by keys", async () => (new URL(page.url()).searchParams.get("sort") ?? "").includes("accuracy"));
+  await page.context().close();
+}
+
+async function testPlotsHaveTables(browser, server, run) {
+  const page = await open(browser, server);
+  for (const view of ["", "/lineage", "/diversity"]) {
+    await page.goto(`${server.base}/r/${run}${view}`);
+    await page.locator("figure").first().waitFor();
+    for (const figure of await page.locator("figure").all()) {
+      await figure.locator("summary", { hasText: "As a table" }).click();
+      check((await figure.locator("tbody tr").count()) > 0, `${view || "overview"}: the table of ${await figure.locator("h2").textContent()} has rows`);
+      check((await figure.getByRole("button", { name: "Copy as CSV" }).count()) === 1, "and can be copied");
+    }
+  }
+  await page.context().close();
+}
+
+// While a search writes, an open page changes without being asked.
+async function testLive(browser) {
+  const workspace = folder();
+  makeRun(workspace, "5", sourceDir, "earlier");
+  const search = startRun(workspace, "400", sourceDir, "going-on", "0.08");
+  await until("the search starts", () => existsSync(join(workspace, "search.lock")));
+  const server = await serve(workspace);
+  const page = await open(browser, server);
+  await page.goto(`${server.base}/r/going-on`);
+  const evaluated = async () => Number((await page.locator(".tiles div", { hasText: "candidates evaluated" }).locator("dd").innerText()).split(" ")[0].replace(",", ""));
+  await page.locator(".connection.c-live").waitFor();
+  check((await page.locator(".top .state").innerText()) === "running", "the search is shown as running");
+  const before = await evaluated();
+  await until("more is evaluated", async () => (await evaluated()) > before + 5);
+  check((await page.evaluate(() => performance.getEntriesByType("navigation").length)) === 1, "without a new page");
+
+  // A server that goes away and comes back: the page says so, and then misses nothing.
+  await end(server);
+  await page.locator(".connection.c-waiting").waitFor();
+  const again = await serve(workspace, server.port);
+  await page.locator(".connection.c-live").waitFor({ timeout: 30_000 });
+  const now = await evaluated();
+  await until("it goes on", async () => (await evaluated()) > now);
+
+  // What a person asks for is a row.
+  await page.goto(again.url);
+  await page.goto(`${again.base}/r/going-on`);
+  await page.getByRole("button", { name: "Stop softly" }).click();
+  await page.getByText("Stopping: it ends when what runs has ended").waitFor();
+  const events = (await answer(again, "/api/runs/going-on/overview")).events;
+  check(events.some((event) => event.kind === "stop-requested"), "a soft stop is an event that the search reads");
+
+  search.kill("SIGKILL");
+  await until("a search that died is called cut off", async () => (await page.locator(".top .state").innerText()) === "cut off");
+  check(page.problems.length === 0, `live: ${page.problems.join(" | ")}`);
+
+  const all = await answer(again, "/api/runs/going-on/overview");
+  await until("the page ends with what is stored", async () => (await evaluated()) === all.counts.evaluated);
+  await page.context().close();
+  await end(again);
+}
+
+async function testMarks(browser, server, run) {
+  const page = await open(browser, server);
+  const { best } = await viewsOf(server, run);
+  await page.goto(`${server.base}/c/${best}`);
+  await page.getByRole("button", { name: "☆ Star" }).click();
+  await page.getByRole("button", { name: "★ Starred" }).waitFor();
+  await page.getByLabel("Note").fill("look again <b>tomorrow</b>");
+  await page.getByRole("button", { name: "Save note" }).click();
+  await page.getByText("Saved.").waitFor();
+  await page.reload();
+  await page.getByLabel("Note").waitFor();
+  check((await page.getByLabel("Note").inputValue()) === "look again <b>tomorrow</b>", "a note is kept");
+  await page.goto(`${server.base}/r/${run}?verdict=starred`);
+  await page.locator("section[aria-labelledby=all-title] .star").first().waitFor();
+  await page.context().close();
+  const stranger = await open(browser, server, { signedIn: false });
+  await stranger.goto(`${server.base}/c/${best}`);
+  await stranger.getByRole("button", { name: "★ Starred" }).click();
+  await stranger.getByText("this needs the token").waitFor();
+  await stranger.context().close();
+}
+
+async function testHostile(browser) {
+  const workspace = folder();
+  makeRun(workspace, "60", sourceDir, "hostile", "0", hostile);
+  const server = await serve(workspace);
+  const { views } = await viewsOf(server, "hostile");
+  const page = await open(browser, server);
+  const list = await answer(server, "/api/runs/hostile/candidates?limit=500");
+  const one = (verdict) => list.items.find((row) => row.verdict === verdict)?.candidate;
+  const more = ["fail", "error", "pruned", "timeout"].map(one).filter(Boolean).map((id) => [`/c/${id}`, "Stages"]);
+  for (const [path, text] of [...Object.values(views), ...more]) {
+    await page.goto(server.base + path);
+    await page.getByText(text).first().waitFor();
+    for (const summary of await page.locator("summary").all()) await summary.click().catch(() => {});
+    const state = await page.evaluate(() => ({
+      ran: window.__xss,
+      elements: document.querySelectorAll("main script, main iframe, main img, main style, main object, main embed, [onload], [onerror], [onmouseover]").length,
+      links: [...document.querySelectorAll("a")].map((a) => a.getAttribute("href") ?? "").filter((href) => /^\s*javascript:/i.test(href)).length,
+    }));
+    check(state.ran === undefined, `${path}: a script of a proposal ran (${state.ran})`);
+    check(state.elements === 0, `${path}: ${state.elements} elements of a proposal`);
+    check(state.links === 0, `${path}: a link of a proposal that runs`);
+  }
+  await page.goto(`${server.base}${views.candidate[0]}`);
+  await page.getByText("<script>window.__xss=1</script>").first().waitFor();
+  check((page.dialogs ?? 0) === 0, "no dialog of a proposal");
+  const real = page.problems.filter((text) => !text.includes("Content Security Policy"));
+  check(real.length === 0, `hostile: ${real.join(" | ")}`);
+  check(page.problems.length === 0, "nothing even reached the content policy");
+  await page.context().close();
+  await end(server);
+}
+
+async function testApi(server, run) {
+  const { best, overview } = await viewsOf(server, run);
+  const ids = overview.front.map((member) => member.candidate);
+  for (const path of Object.keys(api.paths)) {
+    if (!api.paths[path].get || path.endsWith("/stream") || path.includes("{call}")) continue;
+    const real = path.replace("{run}", run).replace("{candidate}", best) + (path === "/api/compare" ? `?candidates=${ids[0]},${best}` : "");
+    const response = await ask(server, real);
+    check(response.status === 200, `${real}: ${response.status}`);
+    const found = problems(await response.json(), answerSchema(api, path), api);
+    check(found.length === 0, `${path} is not as described: ${found.join("; ")}`);
+  }
+  const missing = await ask(server, "/api/candidates/999999");
+  check(missing.status === 404 && problems(await missing.json(), api.components.schemas.Error, api).length === 0, "errors are described, too");
+}
+
+async function testSafety(server, run) {
+  const body = { starred: true, hidden: false, note: "" };
+  const json = { "Content-Type": "application/json" };
+  check((await ask(server, "/api/candidates/2/mark", { method: "POST", headers: json, body: JSON.stringify(body) })).status === 401, "a write without the token is refused");
+  check((await ask(server, "/api/candidates/2/mark", withToken(server, body))).status === 200, "a write with the token is not");
+  check((await ask(server, "/api/candidates/2/mark", { ...withToken(server, body), headers: { Authorization: `Bearer ${server.token}`, "Content-Type": "text/plain" } })).status === 415, "a form is no JSON");
+  const head = { Host: `127.0.0.1:${server.port}` };
+  check((await raw(server, { path: "/api/runs", headers: { Host: `evil.example:${server.port}` } })).status === 421, "another Host is refused");
+  check((await raw(server, { path: "/api/runs", headers: { ...head, Origin: "http://evil.example" } })).status === 403, "another Origin is refused");
+  check((await raw(server, { path: "/api/runs", headers: head })).status === 200, "our own is not");
+  check((await raw(server, { method: "DELETE", path: "/api/runs", headers: head })).status === 405, "other methods are refused");
+  check((await raw(server, { path: "/?token=wrong", headers: head })).status === 401, "a wrong token is refused");
+  for (const path of ["/..%2f..%2fetc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/api/runs/..%2f..%2fx/overview", "/api/calls/..%2fx"]) {
+    const response = await raw(server, { path, headers: head });
+    check(!response.text.includes("root:"), `${path} gives no file`);
+  }
+  const page = await raw(server, { path: "/", headers: head });
+  check(page.headers["content-security-policy"]?.startsWith("default-src 'self'"), "the page carries a content policy");
+  check(page.headers["x-content-type-options"] === "nosniff", "types are not guessed");
+  check(!/https?:\/\//.test(page.text), "the page names no other host");
+
+  // Open streams keep nobody waiting.
+  const streams = [];
+  for (let i = 0; i < 64; ++i) {
+    const control = new AbortController();
+    streams.push(control);
+    await ask(server, `/api/runs/${run}/stream?cursor=`, { signal: control.signal });
+  }
+  check((await ask(server, "/api/about")).status === 200, "64 open streams keep nobody waiting");
+  for (const control of streams) control.abort();
+}
+
+async function main() {
+  const browser = await browse();
+  const workspace = folder();
+  makeRun(workspace, "160", sourceDir, "made-up");
+  const server = await serve(workspace);
+  await testApi(server, "made-up");
+  await testSafety(server, "made-up");
+  await testWalk(browser, server, "made-up");
+  await testFilters(browser, server, "made-up");
+  await testKeys(browser, server, "made-up");
+  await testPlotsHaveTables(browser, server, "made-up");
+  await testMarks(browser, server, "made-up");
+  await testHostile(browser);
+  await testLive(browser);
+  await end(server);
+
+  check(existsSync(recorded), "there is a recorded run");
+  const copy = folder();
+  cpSync(recorded, copy, { recursive: true });
+  const real = await serve(copy);
+  const run = (await answer(real, "/api/about")).newest;
+  await testViews(browser, real, run, "recorded", true);
+  await testApi(real, run);
+  await testWalk(browser, real, run);
+  await end(real);
+}
+
+try {
+  await main();
+} catch (error) {
+  check(false, error.stack ?? String(error));
+} finally {
+  await cleanUp();
+}
+finish();

@@ -1,0 +1,63 @@
+import type { Interval } from "./api";
+
+// Numbers as text. Missing values are an en dash, never a zero.
+
+export const missing = "–";
+
+export function fixed(value: number | null | undefined, digits: number): string {
+  return value === null || value === undefined || !Number.isFinite(value) ? missing : value.toFixed(digits);
+}
+
+export function range(interval: Interval, digits: number): string {
+  return `${interval.lo.toFixed(digits)} to ${interval.hi.toFixed(digits)}`;
+}
+
+export function intervalText(interval: Interval | null | undefined, digits: number): string {
+  if (!interval) return missing;
+  if (interval.lo === interval.hi) return fixed(interval.value, digits);
+  return `${fixed(interval.value, digits)} (${range(interval, digits)})`;
+}
+
+export function signed(value: number, digits: number): string {
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
+}
+
+export function signedInterval(interval: Interval | null | undefined, digits: number): string {
+  if (!interval) return missing;
+  return `${signed(interval.value, digits)} (${signed(interval.lo, digits)} to ${signed(interval.hi, digits)})`;
+}
+
+export function duration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return missing;
+  if (seconds < 0.95) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${String(Math.round(seconds % 60)).padStart(2, "0")} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+}
+
+export function count(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+export function clock(epoch: number): string {
+  if (!epoch) return missing;
+  return new Date(epoch * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+}
+
+export function date(epoch: number): string {
+  if (!epoch) return missing;
+  const when = new Date(epoch * 1000);
+  const day = when.toLocaleDateString([], { year: "numeric", month: "short", day: "numeric" });
+  return `${day}, ${when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`;
+}
+
+// "candidate 7", or what dense attention is called.
+export function candidateName(id: number, origin?: string): string {
+  return origin === "dense" ? "dense attention" : `candidate ${id}`;
+}
+
+export function plural(n: number, one: string, many = `${one}s`): string {
+  return `${count(n)} ${n === 1 ? one : many}`;
+}

@@ -1,0 +1,141 @@
+#include "web/server/front_section.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "job/stage.h"
+#include "study/facts.h"
+#include "study/front.h"
+#include "study/loaded_run.h"
+#include "study/resources.h"
+#include "web/server/json.h"
+
+namespace vortex::web {
+namespace {
+
+using nlohmann::json;
+
+// Kept, lost, or not known: held-out problems decide the first, the shared problems of the search the second.
+std::string keeps(const study::FrontRow& row, const study::Point* point, const study::Point* dense, uint64_t seed) {
+  if (row.is_dense()) return "dense";
+  if (point == nullptr || dense == nullptr) return "undecided";
+  if (study::compare_accuracy(*point, *dense, seed) == study::Advantage::kWorse) return "lost";
+  return row.confirmed ? "kept" : "undecided";
+}
+
+// A history of the run with the given candidates alone.
+Result<study::LoadedRun> loaded(const std::filesystem::path& workspace, const db::Run& run,
+                                const study::SearchOptions& options, const std::vector<int64_t>& candidates) {
+  study::LoadedRun result;
+  VORTEX_ASSIGN(result.store, db::Store::open_read_only(workspace));
+  result.options = options;
+  result.history.run = run;
+  for (int64_t id : candidates) {
+    VORTEX_ASSIGN(study::CandidateHistory history, study::read_candidate(*result.store, id));
+    result.history.candidates.push_back(std::move(history));
+  }
+  return result;
+}
+
+json best_json(const study::Best& best) {
+  return {{"candidate", best.row.id},
+          {"speed", to_json(best.row.speed)},
+          {"accuracy", to_json(best.row.accuracy)},
+          {"dense_accuracy", to_json(best.dense_accuracy)},
+          {"difference", to_json(best.accuracy_difference)},
+          {"confirmed", to_json(best.row.confirmed)}};
+}
+
+}  // namespace
+
+Result<FrontSection> read_front(const std::filesystem::path& workspace, const db::Run& run,
+                                const study::SearchOptions& options, const study::Board& board) {
+  FrontSection section;
+  const study::Archive& archive = board.standing().archive();
+  std::vector<int64_t> ids;
+  for (size_t i : archive.front()) ids.push_back(archive.points()[i].candidate);
+  if (ids.empty()) return section;
+  std::sort(ids.begin(), ids.end());
+  VORTEX_ASSIGN(const study::LoadedRun few, loaded(workspace, run, options, ids));
+  VORTEX_ASSIGN(const study::Facts facts, study::facts_of(few));
+  const study::Point* dense = nullptr;
+  for (size_t i : archive.front()) {
+    if (archive.points()[i].reference) dense = &archive.points()[i];
+  }
+  for (const study::FrontRow& row : facts.front) {
+    const study::Point* point = board.point(row.id);
+    const study::BoardLine* line = board.find(row.id);
+    json difference;
+    if (!row.is_dense() && point != nullptr && dense != nullptr) {
+      difference = to_json(evals::paired_difference(point->outcomes, dense->outcomes, options.seed));
+    }
+    section.members.push_back({{"candidate", row.id},
+                               {"origin", row.origin},
+                               {"made_by", line == nullptr ? row.made_by : line->made_by},
+                               {"rationale", row.rationale},
+                               {"accuracy", to_json(row.accuracy)},
+                               {"speed", to_json(row.speed)},
+                               {"tokens_per_s", to_json(row.tokens_per_s)},
+                               {"confirmed", to_json(row.confirmed)},
+                               {"difference", difference},
+                               {"front_probability", rounded(row.front_probability)},
+                               {"keeps", keeps(row, point, dense, options.seed)},
+                               {"found_seconds", nullptr}});
+  }
+  if (facts.best) section.best = best_json(*facts.best);
+  section.hypervolume = to_json(facts.hypervolume);
+  return section;
+}
+
+json run_json(const db::Run& run, const study::SearchOptions& options, bool lock_held) {
+  const std::string model = std::filesystem::path(options.job.model_path).filename().string();
+  return {{"id", run.id},
+          {"name", run.name},
+          {"state", run.state == "running" && !lock_held ? "cut off" : run.state},
+          {"started", run.started},
+          {"ended", run.ended},
+          {"seconds_used", rounded(run.seconds_used, 10)},
+          {"seconds_limit", options.seconds},
+          {"proposer", options.proposer},
+          {"model", model.empty() ? options.job.model_path : model},
+          {"task", options.job.task.kind},
+          {"problems", options.job.task.problems},
+          {"speed_is", study::rank_speed_name(options.rank_speed)}};
+}
+
+json request_json(const db::Request& request) {
+  const char* state = request.ended > 0 ? "done" : request.batch > 0 ? "taken" : "waiting";
+  return {{"id", request.id},           {"kind", request.kind},   {"candidate", request.candidate},
+          {"created", request.created}, {"state", state},         {"taken", request.taken},
+          {"ended", request.ended},     {"result", request.result}};
+}
+
+json spent_json(const db::Run& run, const study::SearchOptions& options, int evaluated, double tokens,
+                double dollars) {
+  const study::Limits limits = study::limits_of(options);
+  const std::map<study::Resource, double> used = {{study::Resource::kSeconds, run.seconds_used},
+                                                  {study::Resource::kGpuSeconds, run.gpu_seconds_used},
+                                                  {study::Resource::kEvaluations, evaluated},
+                                                  {study::Resource::kTokens, tokens},
+                                                  {study::Resource::kDollars, dollars}};
+  json spent = json::array();
+  for (study::Resource resource : study::kResources) {
+    const auto limit = limits.find(resource);
+    spent.push_back({{"what", study::resource_name(resource)},
+                     {"used", rounded(used.at(resource), 1e4)},
+                     {"limit", limit == limits.end() ? 0.0 : limit->second}});
+  }
+  return spent;
+}
+
+std::string next_stage(std::string_view stage, const study::SearchOptions& options) {
+  const std::vector<job::Stage>& stages = options.job.stages;
+  if (stages.empty()) return "a stage";
+  const auto same = [&](job::Stage one) { return job::stage_name(one) == stage; };
+  const auto found = std::find_if(stages.begin(), stages.end(), same);
+  if (found == stages.end()) return std::string(job::stage_name(stages.front()));
+  return std::string(found + 1 == stages.end() ? "the end" : job::stage_name(*(found + 1)));
+}
+
+}  // namespace vortex::web

@@ -1,0 +1,326 @@
+#include "web/server/live_run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <unordered_set>
+
+#include "db/lock.h"
+#include "study/hypervolume.h"
+#include "study/loaded_run.h"
+#include "study/resources.h"
+#include "web/server/front_section.h"
+#include "web/server/json.h"
+
+namespace vortex::web {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kChunk = 2000;    // candidates read at a time
+constexpr size_t kEventsKept = 40;  // in the section
+
+std::string made_epoch() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+}
+
+// Rows of one candidate out of rows of many that are in order of candidates.
+template <typename Row, typename Owner>
+std::vector<Row> taken(std::vector<Row>& rows, size_t& next, int64_t candidate, Owner owner) {
+  std::vector<Row> mine;
+  while (next < rows.size() && owner(rows[next]) < candidate) ++next;
+  while (next < rows.size() && owner(rows[next]) == candidate) mine.push_back(std::move(rows[next++]));
+  return mine;
+}
+
+}  // namespace
+
+LiveRun::LiveRun(std::filesystem::path workspace, db::Run run, study::SearchOptions options,
+                 std::unique_ptr<db::RunReader> reader, std::unique_ptr<db::Store> store)
+    : workspace_(std::move(workspace)),
+      options_(std::move(options)),
+      epoch_(made_epoch()),
+      reader_(std::move(reader)),
+      store_(std::move(store)),
+      run_(std::move(run)),
+      board_(options_) {}
+
+Result<std::shared_ptr<LiveRun>> LiveRun::open(const std::filesystem::path& workspace, const db::Run& run) {
+  VORTEX_ASSIGN(study::SearchOptions options, study::options_of(run));
+  VORTEX_ASSIGN(std::unique_ptr<db::RunReader> reader, db::RunReader::open(workspace, run.id));
+  VORTEX_ASSIGN(std::unique_ptr<db::Store> store, db::Store::open_read_only(workspace));
+  std::shared_ptr<LiveRun> live(
+      new LiveRun(workspace, run, std::move(options), std::move(reader), std::move(store)));
+  VORTEX_TRY(live->refresh());
+  return live;
+}
+
+Result<bool> LiveRun::refresh() {
+  const std::lock_guard guard(mutex_);
+  VORTEX_ASSIGN(const int64_t data_version, reader_->data_version());
+  const bool held = db::lock_holder(workspace_).has_value();
+  const bool looks_alive = run_.state == "running" && held;
+  if (data_version == data_version_ && !(run_.state == "running" && !looks_alive)) return false;
+  const int64_t before = version_;
+  ++version_;
+  VORTEX_TRY(read_changes());
+  data_version_ = data_version;
+  VORTEX_TRY(rebuild_sections());
+  const bool changed = std::any_of(sections_.begin(), sections_.end(), [&](const auto& s) { return s.second.version > before; }) ||
+                       (!moves_.empty() && moves_.back().first > before);
+  if (!changed) version_ = before;
+  return changed;
+}
+
+Status LiveRun::read_changes() {
+  VORTEX_ASSIGN(run_, reader_->run());
+  const int64_t known_stage = last_stage_;
+  VORTEX_ASSIGN(last_stage_, reader_->newest_stage());
+  VORTEX_ASSIGN(const db::RunReader::Range range, reader_->candidate_range());
+  const int64_t known_candidate = last_candidate_;
+  for (int64_t first = std::max(range.first, known_candidate + 1); first <= range.last; first += kChunk) {
+    VORTEX_TRY(take_in({first, std::min(range.last, first + kChunk - 1)}));
+  }
+  last_candidate_ = std::max(last_candidate_, range.last);
+  if (known_stage > 0) VORTEX_TRY(read_touched(known_stage));
+  VORTEX_ASSIGN(std::vector<db::Event> events, reader_->events_since(last_event_));
+  for (db::Event& event : events) {
+    if (event.kind == "resumed") {
+      VORTEX_ASSIGN(const double stage, reader_->last_stage_before(event.created));
+      const double stopped = std::max(stage, events_.empty() ? run_.started : events_.back().created);
+      gaps_.emplace_back(stopped, event.created - stopped);
+    }
+    last_event_ = event.id;
+    events_.push_back(std::move(event));
+  }
+  return ok_status();
+}
+
+Status LiveRun::take_in(db::RunReader::Range range) {
+  VORTEX_ASSIGN(const std::vector<db::Candidate> rows, reader_->candidates(range));
+  VORTEX_ASSIGN(std::vector<db::StageRow> stages, reader_->stages(range));
+  VORTEX_ASSIGN(std::vector<db::OutcomeRow> outcomes, reader_->outcomes(range));
+  VORTEX_ASSIGN(std::vector<db::LineageEdge> edges, reader_->lineage(range));
+  size_t next_stage = 0;
+  size_t next_outcome = 0;
+  size_t next_edge = 0;
+  for (const db::Candidate& row : rows) {
+    study::CandidateHistory history;
+    history.row = row;
+    history.stages = taken(stages, next_stage, row.id, [](const db::StageRow& r) { return r.candidate; });
+    history.outcomes = taken(outcomes, next_outcome, row.id, [](const db::OutcomeRow& r) { return r.candidate; });
+    history.parents = taken(edges, next_edge, row.id, [](const db::LineageEdge& r) { return r.child; });
+    if (board_.update(history)) moves_.emplace_back(version_, row.id);
+    if (!history.parents.empty()) parents_[row.id] = std::move(history.parents);
+  }
+  return ok_status();
+}
+
+// Candidates that have new rows, and those that had not ended: their state may have changed without one.
+Status LiveRun::read_touched(int64_t since) {
+  VORTEX_ASSIGN(const std::vector<int64_t> touched, reader_->touched_since(since));
+  std::set<int64_t> again = board_.unfinished();
+  again.insert(touched.begin(), touched.end());
+  for (int64_t candidate : again) {
+    if (candidate <= last_candidate_) VORTEX_TRY(take_in({candidate, candidate}));
+  }
+  return ok_status();
+}
+
+double LiveRun::search_seconds(double time) const {
+  double seconds = time - run_.started;
+  for (const auto& [begin, length] : gaps_) seconds -= time > begin ? std::min(length, time - begin) : 0;
+  return std::max(0.0, seconds);
+}
+
+void LiveRun::set_section(const std::string& name, json value) {
+  Section& section = sections_[name];
+  std::string text = dumped(value);
+  if (section.version > 0 && text == section.text) return;
+  section.text = std::move(text);
+  section.version = version_;
+}
+
+Status LiveRun::rebuild_sections() {
+  const bool held = db::lock_holder(workspace_).has_value();
+  set_section("run", run_json(run_, options_, held));
+  json funnel = json::array();
+  for (size_t rung = 0; rung < study::kRungs.size(); ++rung) {
+    json verdicts = json::object();
+    for (size_t verdict = 0; verdict < study::kVerdicts.size(); ++verdict) {
+      const int count = board_.rung_count(rung, verdict);
+      if (count > 0) verdicts[study::kVerdicts[verdict]] = count;
+    }
+    if (!verdicts.empty()) funnel.push_back({{"stage", study::kRungs[rung]}, {"verdicts", verdicts}});
+  }
+  set_section("funnel", std::move(funnel));
+
+  json now = json::array();
+  for (int64_t candidate : board_.unfinished()) {
+    const study::BoardLine* line = board_.find(candidate);
+    if (line == nullptr || line->state != "running" || run_.state != "running" || !held) continue;
+    now.push_back({{"candidate", candidate},
+                   {"origin", line->origin},
+                   {"stage", next_stage(line->stage, options_)},
+                   {"since", line->known}});
+  }
+  set_section("now", std::move(now));
+
+  json events = json::array();
+  for (size_t i = events_.size() > kEventsKept ? events_.size() - kEventsKept : 0; i < events_.size(); ++i) {
+    events.push_back({{"id", events_[i].id},
+                      {"created", events_[i].created},
+                      {"kind", events_[i].kind},
+                      {"detail", parsed(events_[i].detail)}});
+  }
+  set_section("events", std::move(events));
+  VORTEX_TRY(rebuild_front());
+  return rebuild_marks();
+}
+
+// The front is worked out anew only when a point moved: from its members and dense attention alone, which give the
+// same front as all points do.
+Status LiveRun::rebuild_front() {
+  const bool moved = front_key_.empty() || (!moves_.empty() && moves_.back().first == version_);
+  if (moved) {
+    std::string key = "front";
+    for (size_t i : board_.standing().archive().front()) {
+      const study::Point& point = board_.standing().archive().points()[i];
+      key += " " + std::to_string(point.candidate) + ":" + std::to_string(point.outcomes.size());
+      const study::BoardLine* line = board_.find(point.candidate);
+      key += line != nullptr && line->confirmed ? "c" : "";
+    }
+    if (key != front_key_) {
+      front_key_ = key;
+      VORTEX_ASSIGN(FrontSection front, read_front(workspace_, run_, options_, board_));
+      for (json& member : front.members) {
+        const study::BoardLine* line = board_.find(member["candidate"].get<int64_t>());
+        if (line != nullptr && line->origin != "dense") member["found_seconds"] = rounded(search_seconds(line->known), 10);
+      }
+      set_section("front", std::move(front.members));
+      set_section("best", std::move(front.best));
+      set_section("hypervolume", std::move(front.hypervolume));
+    }
+    json progress = json::array();
+    std::vector<double> accuracy;
+    std::vector<double> speed;
+    double best = 1;
+    for (const study::RiseStep& step : board_.rise()) {
+      accuracy.push_back(step.accuracy);
+      speed.push_back(step.speed);
+      best = std::max(best, step.speed);
+      progress.push_back({{"seconds", rounded(search_seconds(step.known), 10)},
+                          {"evaluated", step.evaluated},
+                          {"candidate", step.candidate},
+                          {"best_speed", rounded(best)},
+                          {"hypervolume", rounded(study::hypervolume(accuracy, speed))}});
+    }
+    set_section("progress", std::move(progress));
+  }
+  int confirmed = 0;
+  std::map<std::string, int> on_front;
+  for (size_t i : board_.standing().archive().front()) {
+    const study::BoardLine* line = board_.find(board_.standing().archive().points()[i].candidate);
+    if (line == nullptr || line->origin == "dense") continue;
+    confirmed += line->confirmed ? 1 : 0;
+    ++on_front[line->arm == "control" ? "control arm" : line->origin];
+  }
+  int passed = 0;
+  json origins = json::array();
+  for (const auto& [name, origin] : board_.origins()) {
+    passed += origin.passed;
+    origins.push_back({{"origin", name},
+                       {"proposed", origin.proposed},
+                       {"passed", origin.passed},
+                       {"on_front", on_front[name]}});
+  }
+  set_section("origins", std::move(origins));
+  set_section("counts", {{"candidates", board_.candidates()},
+                         {"evaluated", board_.evaluated()},
+                         {"passed", passed},
+                         {"confirmed", confirmed},
+                         {"retests", board_.retests()}});
+  return ok_status();
+}
+
+Status LiveRun::rebuild_marks() {
+  VORTEX_ASSIGN(const std::vector<db::Request> requests, store_->requests(run_.id));
+  json asked = json::array();
+  for (const db::Request& request : requests) asked.push_back(request_json(request));
+  set_section("requests", std::move(asked));
+  VORTEX_ASSIGN(const std::vector<db::Mark> marks, store_->marks(run_.id));
+  json marked = json::array();
+  for (const db::Mark& mark : marks) {
+    marked.push_back({{"candidate", mark.candidate}, {"starred", mark.starred}, {"hidden", mark.hidden}});
+  }
+  set_section("marks", std::move(marked));
+
+  VORTEX_ASSIGN(const std::vector<db::Spend> spends, store_->spends(run_.id));
+  double tokens = 0;
+  double dollars = 0;
+  for (const db::Spend& spend : spends) {
+    tokens += spend.tokens;
+    dollars += spend.dollars;
+  }
+  set_section("spent", spent_json(run_, options_, board_.evaluated(), tokens, dollars));
+  return ok_status();
+}
+
+int64_t LiveRun::version() const {
+  const std::lock_guard guard(mutex_);
+  return version_;
+}
+
+std::string LiveRun::cursor() const {
+  const std::lock_guard guard(mutex_);
+  return epoch_ + "-" + std::to_string(version_);
+}
+
+int64_t LiveRun::version_of(const std::string& cursor) const {
+  const size_t dash = cursor.find('-');
+  if (dash == std::string::npos || cursor.substr(0, dash) != epoch_) return 0;
+  const std::string number = cursor.substr(dash + 1);
+  if (number.empty() || number.size() > 15 || number.find_first_not_of("0123456789") != std::string::npos) return 0;
+  return std::stoll(number);
+}
+
+std::string LiveRun::since(int64_t version) const {
+  const std::lock_guard guard(mutex_);
+  if (version >= version_) return {};
+  std::string text = "{\"cursor\":\"" + epoch_ + "-" + std::to_string(version_) + "\"";
+  for (const auto& [name, section] : sections_) {
+    if (section.version > version) text += ",\"" + name + "\":" + section.text;
+  }
+  auto move = std::upper_bound(moves_.begin(), moves_.end(), version,
+                               [](int64_t v, const auto& one) { return v < one.first; });
+  std::unordered_set<int64_t> told;
+  json points = {{"candidate", json::array()}, {"speed", json::array()}, {"accuracy", json::array()}};
+  json gone = json::array();
+  for (; move != moves_.end(); ++move) {
+    if (!told.insert(move->second).second) continue;
+    const study::Point* point = board_.point(move->second);
+    if (point == nullptr) {
+      gone.push_back(move->second);
+      continue;
+    }
+    points["candidate"].push_back(point->candidate);
+    points["speed"].push_back(rounded(point->speed.value, 1e4));
+    points["accuracy"].push_back(rounded(point->accuracy.value, 1e4));
+  }
+  if (version == 0 || !points["candidate"].empty()) text += ",\"points\":" + points.dump();
+  if (!gone.empty()) text += ",\"gone\":" + gone.dump();
+  return text + "}";
+}
+
+json LiveRun::section(const std::string& name) const {
+  const std::lock_guard guard(mutex_);
+  const auto found = sections_.find(name);
+  return found == sections_.end() ? json() : parsed(found->second.text);
+}
+
+db::Run LiveRun::run() const {
+  const std::lock_guard guard(mutex_);
+  return run_;
+}
+
+}  // namespace vortex::web

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "db/run_reader.h"
+#include "study/board.h"
+
+namespace vortex::web {
+
+// One run, kept up with a search that writes beside it. What the overview shows is held in sections; each remembers the
+// version at which it last changed, and so does each point, so that a reader who knows a version is told only what is
+// new. Thread-safe.
+class LiveRun {
+ public:
+  static Result<std::shared_ptr<LiveRun>> open(const std::filesystem::path& workspace, const db::Run& run);
+
+  // Reads what was written since the last time. True if something changed.
+  Result<bool> refresh();
+
+  int64_t version() const;
+  // The sections that changed after `version` (0: all), as JSON with the new cursor; empty when nothing did.
+  std::string since(int64_t version) const;
+  std::string cursor() const;
+  // The version that a cursor stands for; 0 when this object did not make it (the server was started anew).
+  int64_t version_of(const std::string& cursor) const;
+
+  // Calls `read` with the board while nothing changes it.
+  template <typename Read>
+  auto with_board(Read&& read) const {
+    const std::lock_guard guard(mutex_);
+    return read(board_, parents_);
+  }
+
+  using Parents = std::map<int64_t, std::vector<db::LineageEdge>>;  // by child
+  const study::SearchOptions& options() const { return options_; }
+  nlohmann::json section(const std::string& name) const;
+  db::Run run() const;
+
+ private:
+  LiveRun(std::filesystem::path workspace, db::Run run, study::SearchOptions options,
+          std::unique_ptr<db::RunReader> reader, std::unique_ptr<db::Store> store);
+
+  Status read_changes();
+  Status take_in(db::RunReader::Range range);
+  Status read_touched(int64_t since);
+  Status rebuild_sections();
+  Status rebuild_front();
+  Status rebuild_marks();
+  void set_section(const std::string& name, nlohmann::json value);
+  double search_seconds(double time) const;
+
+  std::filesystem::path workspace_;
+  study::SearchOptions options_;
+  std::string epoch_;  // of this object: a cursor of another one means nothing here
+
+  mutable std::mutex mutex_;
+  std::unique_ptr<db::RunReader> reader_;
+  std::unique_ptr<db::Store> store_;
+  db::Run run_;
+  study::Board board_;
+  Parents parents_;
+  int64_t data_version_ = -1;
+  int64_t last_candidate_ = -1;
+  int64_t last_stage_ = 0;
+  int64_t last_event_ = 0;
+  std::vector<db::Event> events_;
+  std::vector<std::pair<double, double>> gaps_;  // times in which nothing ran: begin, length
+  std::string front_key_;                        // what the front section was made from
+
+  struct Section {
+    std::string text;
+    int64_t version = 0;
+  };
+  int64_t version_ = 0;
+  std::map<std::string, Section> sections_;
+  std::vector<std::pair<int64_t, int64_t>> moves_;  // (version, candidate) of points that changed, in order
+};
+
+}  // namespace vortex::web

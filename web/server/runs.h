@@ -1,0 +1,40 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "web/server/live_run.h"
+
+namespace vortex::web {
+
+// The runs that somebody looks at. Each is read when it is first asked for; those that nobody has asked for longest are
+// let go. Thread-safe.
+class Runs {
+ public:
+  explicit Runs(std::filesystem::path workspace) : workspace_(std::move(workspace)) {}
+
+  // A run by name or number; the candidate's error where there is none.
+  Result<std::shared_ptr<LiveRun>> find(const std::string& name);
+  // Reads what is new in all runs that are held. Failures are kept and told by the next `find`.
+  void refresh();
+
+  const std::filesystem::path& workspace() const { return workspace_; }
+
+ private:
+  struct Held {
+    std::shared_ptr<LiveRun> run;
+    int64_t used = 0;
+  };
+
+  std::filesystem::path workspace_;
+  std::mutex mutex_;
+  std::mutex opening_;  // one run is opened at a time: who asks for the same waits for it
+  std::map<int64_t, Held> held_;
+  int64_t turn_ = 0;
+};
+
+}  // namespace vortex::web

@@ -1,0 +1,349 @@
+#include "web/server/server.h"
+
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <chrono>
+#include <list>
+#include <optional>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+#include "db/store.h"
+#include "web/server/api.h"
+#include "web/server/assets.h"
+#include "web/server/guard.h"
+
+namespace vortex::web {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using tcp = asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr auto kIdle = std::chrono::seconds(60);       // of a connection between requests
+constexpr auto kRefresh = std::chrono::milliseconds(500);
+constexpr auto kKeepAlive = std::chrono::seconds(15);  // a sign of life on a stream that has no news
+constexpr size_t kMostStreams = 512;
+constexpr size_t kMostBody = 64 * 1024;
+
+constexpr const char* kContentPolicy =
+    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+using Answer = http::response<http::string_body>;
+using Question = http::request<http::string_body>;
+
+void protect(http::fields& fields) {
+  fields.set("Content-Security-Policy", kContentPolicy);
+  fields.set("X-Content-Type-Options", "nosniff");
+  fields.set("X-Frame-Options", "DENY");
+  fields.set("Referrer-Policy", "no-referrer");
+  fields.set("Cross-Origin-Resource-Policy", "same-origin");
+  fields.set("Cross-Origin-Opener-Policy", "same-origin");
+}
+
+Answer answer_with(const Question& question, int status, std::string_view type, std::string body) {
+  Answer answer{static_cast<http::status>(status), question.version()};
+  protect(answer);
+  answer.set(http::field::content_type, boost::string_view(type.data(), type.size()));
+  answer.set(http::field::cache_control, "no-store");
+  answer.keep_alive(question.keep_alive());
+  answer.body() = question.method() == http::verb::head ? std::string() : std::move(body);
+  answer.prepare_payload();
+  return answer;
+}
+
+Answer refusal(const Question& question, int status, const std::string& why) {
+  return answer_with(question, status, "application/json", "{\"error\":\"" + why + "\",\"hint\":\"\"}");
+}
+
+std::string_view field(const Question& question, http::field name) {
+  const auto value = question[name];
+  return {value.data(), value.size()};
+}
+
+std::string event(const char* name, const std::string& data) {
+  return "event: " + std::string(name) + "\ndata: " + data + "\n\n";
+}
+
+}  // namespace
+
+struct Server::State {
+  explicit State(ServerOptions given)
+      : options(std::move(given)), api({options.workspace, options.actions, options.vortex}) {}
+
+  ServerOptions options;
+  Api api;
+  bool local = true;
+  uint16_t port = 0;
+  asio::io_context io{1};
+  asio::thread_pool pool{2};
+  tcp::acceptor acceptor{io};
+  std::list<asio::steady_timer*> waiting;  // streams that wait for news; touched by the io thread alone
+  size_t streams = 0;
+  std::atomic<bool> stopping = false;
+  std::thread io_thread;
+  std::thread reader;
+
+  // --- rights
+
+  bool has_token(const Question& question) const {
+    return same_token(token_of(field(question, http::field::authorization), field(question, http::field::cookie)),
+                      options.token);
+  }
+
+  // Nothing where the question may be answered.
+  std::optional<Answer> refuse(const Question& question) const {
+    if (!is_our_host(field(question, http::field::host), options.address, port)) {
+      return refusal(question, 421, "this is not the host that you asked for");
+    }
+    const std::string_view origin = field(question, http::field::origin);
+    if (!origin.empty() && !is_our_origin(origin, options.address, port)) {
+      return refusal(question, 403, "requests of other pages are not answered");
+    }
+    const bool writes = question.method() == http::verb::post;
+    if (!writes && question.method() != http::verb::get && question.method() != http::verb::head) {
+      return refusal(question, 405, "only GET, HEAD and POST are understood");
+    }
+    if ((writes || !local) && !has_token(question)) {
+      return refusal(question, 401, "this needs the token: open the address that vortex dashboard printed");
+    }
+    if (writes && field(question, http::field::content_type).rfind("application/json", 0) != 0) {
+      return refusal(question, 415, "send JSON");
+    }
+    return std::nullopt;
+  }
+
+  // A visit with the token in the address: it becomes a cookie, and leaves the address.
+  std::optional<Answer> welcome(const Question& question, const Target& target) const {
+    const auto token = target.query.find("token");
+    if (token == target.query.end() || target.path != "/") return std::nullopt;
+    if (!is_our_host(field(question, http::field::host), options.address, port)) return std::nullopt;
+    if (!same_token(token->second, options.token)) return refusal(question, 401, "this token is not the right one");
+    Answer answer = answer_with(question, 303, "text/plain", "");
+    answer.set(http::field::location, "/");
+    answer.set(http::field::set_cookie,
+               "vortex_token=" + options.token + "; HttpOnly; SameSite=Strict; Path=/; Max-Age=604800");
+    return answer;
+  }
+
+  // --- answers
+
+  static Answer page(const Question& question, const Target& target) {
+    const Asset& asset = asset_at(target.path);
+    Answer answer = answer_with(question, 200, asset.type, std::string(asset.bytes));
+    answer.set(http::field::cache_control, "no-cache");
+    return answer;
+  }
+
+  // Runs `work` on the pool and goes on on the io thread with what it gave.
+  template <typename Work>
+  asio::awaitable<std::invoke_result_t<Work>> on_pool(Work work) {
+    using Given = std::invoke_result_t<Work>;
+    auto task = [](Work todo) -> asio::awaitable<std::optional<Given>> { co_return todo(); };
+    std::optional<Given> given = co_await asio::co_spawn(pool, task(std::move(work)), asio::use_awaitable);
+    co_return std::move(*given);
+  }
+
+  asio::awaitable<Answer> ask_api(const Question& question, Target target) {
+    Request request{std::string(question.method_string()), std::move(target.segments), std::move(target.query),
+                    question.body()};
+    request.path.erase(request.path.begin());  // "api"
+    if (request.method == "HEAD") request.method = "GET";
+    Response response = co_await on_pool([this, &request] { return api.handle(request); });
+    co_return answer_with(question, response.status, "application/json", std::move(response.body));
+  }
+
+  // --- streams
+
+  asio::awaitable<bool> send(beast::tcp_stream& stream, const std::string& text) {
+    error_code failed;
+    stream.expires_after(kIdle);
+    co_await asio::async_write(stream, asio::buffer(text), asio::redirect_error(asio::use_awaitable, failed));
+    co_return !failed;
+  }
+
+  // Waits until somebody says that there may be news, or `kKeepAlive` has gone by.
+  asio::awaitable<void> wait_for_news() {
+    asio::steady_timer timer(io);
+    timer.expires_after(kKeepAlive);
+    const auto place = waiting.insert(waiting.end(), &timer);
+    error_code cancelled;
+    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+    waiting.erase(place);
+  }
+
+  // Everything that changed since the cursor, then what changes, as server-sent events, until either side ends it. A
+  // cursor of another life of this server is answered with everything.
+  asio::awaitable<void> stream_run(beast::tcp_stream& stream, const std::shared_ptr<LiveRun>& run,
+                                   std::string cursor) {
+    http::fields fields;
+    protect(fields);
+    std::string head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nConnection: close\r\n";
+    for (const auto& one : fields) {
+      head += std::string(one.name_string()) + ": " + std::string(one.value()) + "\r\n";
+    }
+    int64_t known = run->version_of(cursor);
+    if (!co_await send(stream, head + "\r\n" + event("hello", "{\"cursor\":\"" + run->cursor() + "\"}"))) co_return;
+    while (!stopping) {
+      const int64_t now = run->version();
+      if (now > known) {
+        const std::string news = run->since(known);
+        if (!co_await send(stream, event(known == 0 ? "all" : "delta", news))) co_return;
+        known = now;
+        continue;
+      }
+      co_await wait_for_news();
+      if (!stopping && run->version() == known && !co_await send(stream, ": still here\n\n")) co_return;
+    }
+  }
+
+  asio::awaitable<void> open_stream(beast::tcp_stream& stream, const Question& question, const Target& target) {
+    error_code ignored;
+    if (streams >= kMostStreams) {
+      Answer full = refusal(question, 503, "too many open streams");
+      co_await http::async_write(stream, full, asio::redirect_error(asio::use_awaitable, ignored));
+      co_return;
+    }
+    const std::string& name = target.segments[2];
+    Result<std::shared_ptr<LiveRun>> run = co_await on_pool([this, &name] { return api.runs().find(name); });
+    if (!run.ok()) {
+      Answer missing = refusal(question, 404, "there is no such search");
+      co_await http::async_write(stream, missing, asio::redirect_error(asio::use_awaitable, ignored));
+      co_return;
+    }
+    const auto cursor = target.query.find("cursor");
+    ++streams;
+    co_await stream_run(stream, *run, cursor == target.query.end() ? "" : cursor->second);
+    --streams;
+  }
+
+  // --- connections
+
+  asio::awaitable<void> serve(tcp::socket socket) {
+    beast::tcp_stream stream(std::move(socket));
+    beast::flat_buffer buffer;
+    error_code failed;
+    for (bool open = true; open && !stopping;) {
+      http::request_parser<http::string_body> parser;
+      parser.body_limit(kMostBody);
+      stream.expires_after(kIdle);
+      co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, failed));
+      if (failed) break;
+      const Question question = parser.release();
+      Target target;
+      const auto text = question.target();
+      const bool valid = parse_target({text.data(), text.size()}, target);
+      std::optional<Answer> answer;
+      if (!valid) answer = refusal(question, 400, "this address cannot be read");
+      if (!answer) answer = welcome(question, target);
+      if (!answer) answer = refuse(question);
+      const bool is_api = valid && !target.segments.empty() && target.segments[0] == "api";
+      if (!answer && is_api && target.segments.size() == 4 && target.segments[3] == "stream") {
+        co_await open_stream(stream, question, target);
+        break;
+      }
+      if (!answer && is_api) answer = co_await ask_api(question, std::move(target));
+      if (!answer) answer = page(question, target);
+      open = answer->keep_alive();
+      stream.expires_after(kIdle);
+      co_await http::async_write(stream, *answer, asio::redirect_error(asio::use_awaitable, failed));
+      if (failed) break;
+    }
+    stream.socket().shutdown(tcp::socket::shutdown_send, failed);
+  }
+
+  asio::awaitable<void> accept() {
+    while (!stopping) {
+      error_code failed;
+      tcp::socket socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, failed));
+      if (stopping) co_return;
+      if (failed) {  // too many open files, say: give them time to close
+        asio::steady_timer timer(io, std::chrono::milliseconds(100));
+        co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, failed));
+        continue;
+      }
+      asio::co_spawn(io, serve(std::move(socket)), asio::detached);
+    }
+  }
+
+  void read_rows() {
+    while (!stopping) {
+      std::this_thread::sleep_for(kRefresh);
+      api.runs().refresh();
+      asio::post(io, [this] {
+        for (asio::steady_timer* timer : waiting) timer->cancel();
+      });
+    }
+  }
+
+  Status listen() {
+    error_code failed;
+    const auto address = asio::ip::make_address(options.address == "localhost" ? "127.0.0.1" : options.address, failed);
+    if (failed) return candidate_error("not an address: " + options.address, "give an IP address, e.g. 127.0.0.1");
+    const tcp::endpoint endpoint(address, options.port);
+    acceptor.open(endpoint.protocol(), failed);
+    if (!failed) acceptor.set_option(asio::socket_base::reuse_address(true), failed);
+    if (!failed) acceptor.bind(endpoint, failed);
+    if (!failed) acceptor.listen(asio::socket_base::max_listen_connections, failed);
+    if (failed) {
+      return environment_error(
+          "cannot listen on " + options.address + ":" + std::to_string(options.port) + ": " + failed.message(),
+          "choose another --port, or 0 for any that is free");
+    }
+    port = acceptor.local_endpoint().port();
+    local = is_loopback(options.address);
+    return ok_status();
+  }
+
+  void run() {
+    asio::co_spawn(io, accept(), asio::detached);
+    io_thread = std::thread([this] { io.run(); });
+    reader = std::thread([this] { read_rows(); });
+  }
+
+  ~State() {
+    stopping = true;
+    io.stop();
+    if (io_thread.joinable()) io_thread.join();
+    if (reader.joinable()) reader.join();
+    pool.join();
+  }
+};
+
+Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Server::~Server() = default;
+
+Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
+  VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(options.workspace));
+  if (options.token.empty()) options.token = random_token();
+  if (options.token.empty()) return environment_error("cannot make a token: /dev/urandom cannot be read");
+  auto state = std::make_unique<State>(std::move(options));
+  VORTEX_TRY(state->listen());
+  state->run();
+  return std::unique_ptr<Server>(new Server(std::move(state)));
+}
+
+uint16_t Server::port() const { return state_->port; }
+
+std::string Server::url() const {
+  const std::string& address = state_->options.address;
+  const bool any = address == "0.0.0.0" || address == "::";
+  const std::string host = any ? "127.0.0.1" : address.find(':') == std::string::npos ? address : "[" + address + "]";
+  return "http://" + host + ":" + std::to_string(state_->port) + "/?token=" + state_->options.token;
+}
+
+}  // namespace vortex::web

@@ -1,0 +1,402 @@
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "core/vflow/graph/canonical.h"
+#include "core/vflow/graph/distance.h"
+#include "core/vflow/tell/explain.h"
+#include "study/front.h"
+#include "study/loaded_run.h"
+#include "study/notebook.h"
+#include "study/retest.h"
+#include "web/server/front_section.h"
+#include "web/server/json.h"
+#include "web/server/structure.h"
+#include "web/server/views.h"
+
+namespace vortex::web {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMostStructures = 80;  // in the distance matrix
+
+int64_t dense_of(const LiveRun& run) {
+  return run.with_board([](const study::Board& board, const LiveRun::Parents&) {
+    for (const study::BoardLine& line : board.lines()) {
+      if (line.origin == "dense") return line.candidate;
+    }
+    return int64_t{0};
+  });
+}
+
+json stage_json(const db::StageRow& stage, double limit) {
+  const bool worker = stage.stage != "check" && stage.stage != "novelty";
+  json metrics = parsed(stage.metrics);
+  return {{"id", stage.id},
+          {"attempt", stage.attempt},
+          {"stage", stage.stage},
+          {"verdict", stage.verdict},
+          {"blame", stage.blame},
+          {"message", stage.message},
+          {"seconds", rounded(stage.seconds, 1e4)},
+          {"limit_seconds", worker ? limit : 0.0},
+          {"created", stage.created},
+          {"metrics", metrics.is_array() ? metrics : json::array()},
+          {"evidence", parsed(stage.evidence)},
+          {"log_tail", stage.log_tail}};
+}
+
+// Answers of the last attempt at each stage that asks, beside dense attention's at the same problems.
+json outcomes_json(const study::CandidateHistory& candidate, const study::CandidateHistory* dense) {
+  json list = json::array();
+  std::vector<std::string> stages = {"gate", "race"};
+  for (int round = 1; round <= study::kMaxRetests; ++round) stages.push_back(study::retest_stage(round));
+  stages.push_back("confirm");
+  for (const std::string& name : stages) {
+    const db::StageRow* stage = study::last_stage(candidate, name);
+    if (stage == nullptr) continue;
+    std::map<std::pair<std::string, int>, bool> right;
+    const db::StageRow* reference = dense == nullptr ? nullptr : study::last_stage(*dense, name);
+    if (reference != nullptr) {
+      for (const job::Outcome& outcome : study::outcomes_of(*dense, *reference)) {
+        right[{outcome.problem, outcome.trial}] = outcome.correct;
+      }
+    }
+    for (const job::Outcome& outcome : study::outcomes_of(candidate, *stage)) {
+      const auto found = right.find({outcome.problem, outcome.trial});
+      list.push_back({{"stage", name},
+                      {"attempt", stage->attempt},
+                      {"problem", outcome.problem},
+                      {"trial", outcome.trial},
+                      {"correct", outcome.correct},
+                      {"dense_correct", found == right.end() ? json() : json(found->second)},
+                      {"tokens", outcome.tokens},
+                      {"extracted", outcome.extracted},
+                      {"rule", outcome.rule}});
+    }
+  }
+  return list;
+}
+
+json relative_json(const LiveRun& run, int64_t id, const std::string& operation) {
+  return run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
+    const study::BoardLine* line = board.find(id);
+    return json{{"candidate", id},
+                {"operation", operation},
+                {"origin", line == nullptr ? "" : line->origin},
+                {"verdict", line == nullptr ? "" : line->state == "done" ? line->verdict : line->state}};
+  });
+}
+
+json files_json(const study::CandidateFiles& files) {
+  return {{"module", files.module_text}, {"config", files.config_text}};
+}
+
+Result<study::CandidateFiles> files_of(db::Store& store, int64_t candidate) {
+  VORTEX_ASSIGN(const std::optional<db::Candidate> row, store.find_candidate(candidate));
+  if (!row) return candidate_error("there is no candidate " + std::to_string(candidate));
+  return study::files_of(store, *row);
+}
+
+Status add_family(db::Store& store, const LiveRun& run, int64_t candidate, json& record) {
+  using Edges = std::vector<db::LineageEdge>;
+  const auto [mine, children] = run.with_board([&](const study::Board&, const LiveRun::Parents& parents) {
+    const auto found = parents.find(candidate);
+    Edges down;
+    for (auto child = parents.upper_bound(candidate); child != parents.end(); ++child) {
+      for (const db::LineageEdge& edge : child->second) {
+        if (edge.parent == candidate) down.push_back(edge);
+      }
+    }
+    return std::pair<Edges, Edges>(found == parents.end() ? Edges{} : found->second, std::move(down));
+  });
+  record["parents"] = json::array();
+  for (const db::LineageEdge& edge : mine) {
+    json parent = relative_json(run, edge.parent, edge.operation);
+    VORTEX_ASSIGN(const study::CandidateFiles files, files_of(store, edge.parent));
+    parent["files"] = files_json(files);
+    record["parents"].push_back(std::move(parent));
+  }
+  record["children"] = json::array();
+  for (const db::LineageEdge& edge : children) {
+    record["children"].push_back(relative_json(run, edge.child, edge.operation));
+  }
+  return ok_status();
+}
+
+Status add_calls(db::Store& store, const db::Candidate& row, json& record) {
+  VORTEX_ASSIGN(const std::vector<db::LlmCall> calls, store.llm_calls(row.run));
+  record["calls"] = json::array();
+  for (const db::LlmCall& call : calls) {
+    const bool ours = call.batch == row.batch && (call.purpose == "propose" || call.slot == row.slot);
+    if (!ours || row.origin == "dense" || row.arm == "control") continue;
+    record["calls"].push_back({{"id", call.id},
+                               {"purpose", call.purpose},
+                               {"model", call.model},
+                               {"state", call.state},
+                               {"finish", call.finish},
+                               {"message", call.message},
+                               {"input_tokens", call.input_tokens},
+                               {"output_tokens", call.output_tokens},
+                               {"dollars", call.dollars},
+                               {"seconds", call.seconds},
+                               {"draw", call.draw}});
+  }
+  return ok_status();
+}
+
+Status add_notes(db::Store& store, const LiveRun& run, int64_t candidate, json& record) {
+  record["notes"] = json::array();
+  VORTEX_ASSIGN(const std::vector<db::Note> notes, store.notes(run.run().id));
+  if (notes.empty()) return ok_status();
+  VORTEX_ASSIGN(const json notebook, web::notebook_json(store, run));
+  for (const json& entry : notebook) {
+    if (entry.value("candidate", int64_t{0}) == candidate) record["notes"].push_back(entry);
+  }
+  return ok_status();
+}
+
+void add_graph(const study::CandidateFiles& files, const LiveRun& run, json& record) {
+  record["graph"] = json::array();
+  record["graph_problem"] = "";
+  record["formulas"] = "";
+  if (files.module_text.empty()) return;
+  const Result<vflow::Policy> policy = traced_policy(files, run.options());
+  if (!policy.ok()) {
+    record["graph_problem"] = policy.error().message;
+    return;
+  }
+  record["graph"] = graph_json(policy->program);
+  const Result<vflow::ModelGeometry> geometry = geometry_of_run(run.options());
+  if (geometry.ok()) record["formulas"] = vflow::explain(*policy, *geometry);
+}
+
+json commands_json(const std::string& vortex, const db::Candidate& row) {
+  const std::string id = std::to_string(row.id);
+  json commands = json::array();
+  const auto add = [&](const char* name, const std::string& arguments) {
+    commands.push_back({{"name", name}, {"command", vortex + " " + arguments}});
+  };
+  if (row.origin != "dense" && row.verdict == "pass") add("export", "export " + id + " --to vortex-torch --out winner/");
+  add("replay", "replay " + id);
+  add("show", "show " + id);
+  return commands;
+}
+
+json mark_json(const std::vector<db::Mark>& marks, int64_t candidate) {
+  for (const db::Mark& mark : marks) {
+    if (mark.candidate == candidate) {
+      return {{"starred", mark.starred}, {"hidden", mark.hidden}, {"note", mark.note}};
+    }
+  }
+  return {{"starred", false}, {"hidden", false}, {"note", ""}};
+}
+
+json difference_to(const LiveRun& run, int64_t candidate, int64_t other) {
+  return run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
+    const study::Point* a = board.point(candidate);
+    const study::Point* b = board.point(other);
+    if (a == nullptr || b == nullptr || a == b) return json();
+    return to_json(evals::paired_difference(a->outcomes, b->outcomes, run.options().seed));
+  });
+}
+
+json mass_per_layer(const study::CandidateHistory& history) {
+  const db::StageRow* recall = study::last_stage(history, "recall");
+  if (recall == nullptr) return json::array();
+  const json evidence = parsed(recall->evidence);
+  const auto found = evidence.is_object() ? evidence.find("mass_per_layer") : evidence.end();
+  return evidence.is_object() && found != evidence.end() && found->is_array() ? *found : json::array();
+}
+
+}  // namespace
+
+Result<std::string> run_of(db::Store& store, int64_t candidate) {
+  VORTEX_ASSIGN(const std::optional<db::Candidate> row, store.find_candidate(candidate));
+  if (!row) return candidate_error("there is no candidate " + std::to_string(candidate));
+  VORTEX_ASSIGN(const std::optional<db::Run> run, store.find_run(std::to_string(row->run)));
+  if (!run) return internal_error("candidate " + std::to_string(candidate) + " belongs to no search");
+  return run->name;
+}
+
+Result<json> candidate_json(db::Store& store, const LiveRun& run, int64_t candidate, const std::string& vortex) {
+  VORTEX_ASSIGN(const study::CandidateHistory history, study::read_candidate(store, candidate));
+  const db::Candidate& row = history.row;
+  const int64_t dense_id = dense_of(run);
+  study::CandidateHistory dense;
+  if (dense_id != 0) {
+    VORTEX_ASSIGN(dense, study::read_candidate(store, dense_id));
+  }
+  VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(store, row));
+  json record = {{"run", run.section("run")}, {"candidate", row.id},
+                 {"batch", row.batch},        {"slot", row.slot},
+                 {"draw", row.draw},          {"origin", row.origin},
+                 {"arm", row.arm},            {"state", row.state},
+                 {"verdict", row.verdict},    {"rationale", row.rationale},
+                 {"key", row.key},            {"program_hash", row.program_hash},
+                 {"files", files_json(files)}, {"front", nullptr}};
+  for (const json& member : run.section("front")) {
+    if (member["candidate"] == candidate) record["front"] = member;
+  }
+  record["difference"] = difference_to(run, candidate, dense_id);
+  record["stages"] = json::array();
+  for (const db::StageRow& stage : history.stages) {
+    record["stages"].push_back(stage_json(stage, run.options().stage_seconds));
+  }
+  record["outcomes"] = outcomes_json(history, dense_id == 0 || dense_id == candidate ? nullptr : &dense);
+  record["mass_per_layer"] = mass_per_layer(history);
+  VORTEX_TRY(add_family(store, run, candidate, record));
+  VORTEX_TRY(add_calls(store, row, record));
+  VORTEX_TRY(add_notes(store, run, candidate, record));
+  add_graph(files, run, record);
+  VORTEX_ASSIGN(const std::vector<db::Mark> marks, store.marks(row.run));
+  record["mark"] = mark_json(marks, candidate);
+  record["requests"] = json::array();
+  VORTEX_ASSIGN(const std::vector<db::Request> requests, store.requests(row.run));
+  for (const db::Request& request : requests) {
+    if (request.candidate == candidate) record["requests"].push_back(request_json(request));
+  }
+  record["commands"] = commands_json(vortex, row);
+  return record;
+}
+
+Result<json> call_json(db::Store& store, int64_t call) {
+  VORTEX_ASSIGN(const std::vector<db::Run> runs, store.runs());
+  for (const db::Run& run : runs) {
+    VORTEX_ASSIGN(const std::vector<db::LlmCall> calls, store.llm_calls(run.id));
+    for (const db::LlmCall& row : calls) {
+      if (row.id != call) continue;
+      std::string reply;
+      VORTEX_ASSIGN(const std::string prompt, store.get_object(row.prompt_object));
+      if (!row.reply_object.empty()) {
+        VORTEX_ASSIGN(reply, store.get_object(row.reply_object));
+      }
+      return json{{"prompt", prompt}, {"reply", reply}};
+    }
+  }
+  return candidate_error("there is no call " + std::to_string(call));
+}
+
+Result<json> diversity_json(db::Store& store, const LiveRun& run) {
+  std::vector<int64_t> chosen;  // the front first, then the fastest of what passed
+  size_t passed = 0;
+  run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
+    std::vector<const study::Point*> points;
+    for (const study::Point& point : board.standing().archive().points()) {
+      if (!point.reference) points.push_back(&point);
+    }
+    passed = points.size();
+    std::stable_sort(points.begin(), points.end(), [&](const study::Point* a, const study::Point* b) {
+      const bool front_a = board.on_front(a->candidate);
+      const bool front_b = board.on_front(b->candidate);
+      return front_a != front_b ? front_a : a->speed.value > b->speed.value;
+    });
+    for (size_t i = 0; i < std::min(points.size(), kMostStructures); ++i) chosen.push_back(points[i]->candidate);
+    return 0;
+  });
+  json names = json::array();
+  json candidates = json::array();
+  json on_front = json::array();
+  std::vector<vflow::CanonicalTree> trees;
+  for (int64_t candidate : chosen) {
+    VORTEX_ASSIGN(const study::CandidateFiles files, files_of(store, candidate));
+    const Result<vflow::Policy> policy = traced_policy(files, run.options());
+    if (!policy.ok()) continue;  // of an older vortex, or without its model: it counts as left out
+    trees.push_back(vflow::canonical_tree(policy->program));
+    candidates.push_back(candidate);
+    names.push_back(policy->program.name + " (" + std::to_string(candidate) + ")");
+    on_front.push_back(run.with_board(
+        [&](const study::Board& board, const LiveRun::Parents&) { return board.on_front(candidate); }));
+  }
+  const size_t n = trees.size();
+  const std::vector<double> matrix = vflow::distance_matrix(trees);
+  json cells = json::array();
+  for (double distance : matrix) cells.push_back(rounded(distance, 1e4));
+  json places = json::array();
+  for (const auto& [x, y] : plane_of(matrix, n)) places.push_back({rounded(x, 1e4), rounded(y, 1e4)});
+  return json{{"candidates", std::move(candidates)},
+              {"names", std::move(names)},
+              {"on_front", std::move(on_front)},
+              {"matrix", std::move(cells)},
+              {"order", near_order(matrix, n)},
+              {"position", std::move(places)},
+              {"mean", rounded(vflow::mean_pairwise_distance(trees))},
+              {"left_out", passed - n}};
+}
+
+namespace {
+
+// Problems that both answered, differently.
+json flips_between(const LiveRun& a_run, int64_t a_id, const LiveRun& b_run, int64_t b_id) {
+  const auto outcomes_of = [](const LiveRun& run, int64_t id) {
+    return run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
+      const study::Point* point = board.point(id);
+      return point == nullptr ? std::vector<job::Outcome>{} : point->outcomes;
+    });
+  };
+  std::map<std::pair<std::string, int>, bool> first;
+  for (const job::Outcome& outcome : outcomes_of(a_run, a_id)) {
+    first[{outcome.problem, outcome.trial}] = outcome.correct;
+  }
+  json flips = json::array();
+  for (const job::Outcome& outcome : outcomes_of(b_run, b_id)) {
+    const auto found = first.find({outcome.problem, outcome.trial});
+    if (found == first.end() || found->second == outcome.correct) continue;
+    flips.push_back({{"problem", outcome.problem},
+                     {"trial", outcome.trial},
+                     {"first", found->second},
+                     {"this", outcome.correct}});
+  }
+  return flips;
+}
+
+json paired_between(const LiveRun& a_run, int64_t a_id, const LiveRun& b_run, int64_t b_id) {
+  if (&a_run == &b_run) return difference_to(a_run, b_id, a_id);
+  const auto point_of = [](const LiveRun& run, int64_t id) {
+    return run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
+      const study::Point* point = board.point(id);
+      return point == nullptr ? std::optional<study::Point>{} : std::optional<study::Point>(*point);
+    });
+  };
+  const std::optional<study::Point> a = point_of(a_run, a_id);
+  const std::optional<study::Point> b = point_of(b_run, b_id);
+  if (!a || !b) return {};
+  return to_json(evals::paired_difference(b->outcomes, a->outcomes, a_run.options().seed));
+}
+
+}  // namespace
+
+Result<json> compare_json(db::Store& store, Runs& runs, const std::vector<int64_t>& candidates) {
+  json list = json::array();
+  std::shared_ptr<LiveRun> first;
+  for (int64_t candidate : candidates) {
+    VORTEX_ASSIGN(const std::string name, run_of(store, candidate));
+    VORTEX_ASSIGN(const std::shared_ptr<LiveRun> run, runs.find(name));
+    VORTEX_ASSIGN(const study::CandidateHistory history, study::read_candidate(store, candidate));
+    VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(store, history.row));
+    if (!first) first = run;
+    json entry = {{"candidate", candidate},
+                  {"origin", history.row.origin},
+                  {"rationale", history.row.rationale},
+                  {"verdict", history.row.state == "done" ? history.row.verdict : history.row.state},
+                  {"tokens_per_s", to_json(study::stage_metric(history, "speed", "tokens_per_s"))},
+                  {"mass_recall", to_json(study::stage_metric(history, "recall", "mass_recall"))},
+                  {"confirmed", to_json(study::stage_metric(history, "confirm", "accuracy"))},
+                  {"files", files_json(files)}};
+    run->with_board([&](const study::Board& board, const LiveRun::Parents&) {
+      const study::Point* point = board.point(candidate);
+      entry["accuracy"] = point == nullptr ? json() : to_json(point->accuracy);
+      entry["speed"] = point == nullptr ? json() : to_json(point->speed);
+      return 0;
+    });
+    const bool is_first = list.empty();
+    entry["difference"] = is_first ? json() : paired_between(*first, candidates.front(), *run, candidate);
+    entry["flips"] = is_first ? json::array() : flips_between(*first, candidates.front(), *run, candidate);
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+}  // namespace vortex::web
