@@ -110,6 +110,7 @@ nlohmann::json to_json(const Job& job) {
                          {"confirm_seed", job.confirm_seed},
                          {"confirm_problems", job.confirm_problems},
                          {"kv_memory_bytes", job.kv_memory_bytes}};
+  if (!job.kept.is_null()) json["kept"] = job.kept;
   if (!job.gate.empty()) json["gate"] = nlohmann::json::array();
   for (const TaskSpec& task : job.gate) json["gate"].push_back(to_json(task));
   if (job.confirm_task) json["confirm_task"] = to_json(*job.confirm_task);
@@ -143,6 +144,10 @@ Result<Job> job_from_json(const nlohmann::json& json) {
   reader.optional("confirm_seed", job.confirm_seed);
   reader.optional("confirm_problems", job.confirm_problems);
   reader.optional("kv_memory_bytes", job.kv_memory_bytes);
+  if (const nlohmann::json* kept = reader.find("kept", false)) {
+    if (!kept->is_object()) reader.refuse("kept", "must be an object");
+    job.kept = *kept;
+  }
   check_job_ranges(reader, job);
   VORTEX_TRY(reader.finish());
   return job;

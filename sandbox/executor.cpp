@@ -16,6 +16,7 @@
 #include "sandbox/climb_listener.h"
 #include "sandbox/generation_listener.h"
 #include "sandbox/process_tree.h"
+#include "sandbox/worker_slots.h"
 
 namespace vortex::sandbox {
 namespace {
@@ -56,12 +57,16 @@ void make_absolute(std::string& path) {
 }
 
 // A stricter jail (namespaces, seccomp) is a program that runs the worker: it goes in front of argv.
-Launch launch_of(const ExecutorOptions& options, const std::string& scratch) {
+Launch launch_of(const ExecutorOptions& options, const std::string& scratch, const Place& place) {
   std::error_code ec;
   Launch launch;
   launch.argv = {fs::absolute(options.worker_path, ec).string()};
-  launch.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=" + scratch, "OMP_NUM_THREADS=1",
-                        "OMP_WAIT_POLICY=passive"};
+  launch.environment = worker_environment(scratch);
+  if (!place.visible_gpus.empty()) launch.environment.push_back("CUDA_VISIBLE_DEVICES=" + place.visible_gpus);
+  launch.cores = place.cores;
+  if (place.kept != nullptr) {
+    for (const Descriptor& descriptor : place.kept->descriptors) launch.descriptors.push_back(descriptor.get());
+  }
   launch.folder = scratch;
   launch.memory_bytes = options.memory_bytes;
   launch.cpu_seconds = options.cpu_seconds;
@@ -174,11 +179,11 @@ struct End {
 
 // Starts a worker, sends it the request and hears it out. An Error: no worker could be started.
 Result<End> hear_out(Listener& listener, const job::Request& request, const ExecutorOptions& options,
-                     const std::function<bool()>& should_stop) {
+                     const Place& place, const std::function<bool()>& should_stop) {
   const std::string line = job::request_line(request);
   if (line.size() > job::kMaxLineBytes) return candidate_error("the job is larger than the protocol allows");
   VORTEX_ASSIGN(const auto scratch, ScratchFolder::make(options.scratch_root));
-  VORTEX_ASSIGN(const auto tree, ProcessTree::start(launch_of(options, scratch->path())));
+  VORTEX_ASSIGN(const auto tree, ProcessTree::start(launch_of(options, scratch->path(), place)));
   End end;
   end.ending = Conversation(*tree, listener, should_stop, line).run();
   end.seconds = monotonic_seconds();
@@ -190,23 +195,29 @@ Result<End> hear_out(Listener& listener, const job::Request& request, const Exec
 
 }  // namespace
 
+std::vector<std::string> worker_environment(const std::string& folder) {
+  return {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=" + folder, "OMP_NUM_THREADS=1",
+          "OMP_WAIT_POLICY=passive"};
+}
+
 Status run_generation(job::GenerationJob job, const ExecutorOptions& options, const job::GenerationEvents& events,
                       const std::function<bool()>& should_stop) {
   make_absolute(job.model_path);
   GenerationListener listener(job, options, events, monotonic_seconds());
-  VORTEX_ASSIGN(const End end, hear_out(listener, job, options, should_stop));
+  VORTEX_ASSIGN(const End end, hear_out(listener, job, options, Place::anywhere(), should_stop));
   return listener.outcome(end.ending, end.exit);
 }
 
 Result<std::vector<job::StageResult>> run_job(const job::Job& job, const ExecutorOptions& options,
                                               const std::function<void(const job::StageResult&)>& on_result,
                                               const std::function<bool()>& should_stop) {
-  ClimbListener supervisor(job, options, on_result, monotonic_seconds());
-  if (supervisor.finished()) return supervisor.take_results();  // no stage is a worker's
   job::Job sent = job;
   make_absolute(sent.model_path);
   make_absolute(sent.prefix_folder);
-  VORTEX_ASSIGN(const End end, hear_out(supervisor, sent, options, should_stop));
+  const Place place = find_place(options.slots, sent, should_stop);  // may wait: no clock of the worker runs yet
+  ClimbListener supervisor(job, options, on_result, monotonic_seconds());
+  if (supervisor.finished()) return supervisor.take_results();  // no stage is a worker's
+  VORTEX_ASSIGN(const End end, hear_out(supervisor, sent, options, place, should_stop));
   if (!supervisor.finished()) supervisor.leave_unfinished(end.ending, end.exit, end.seconds);
   return supervisor.take_results();
 }

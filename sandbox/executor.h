@@ -12,6 +12,8 @@
 
 namespace vortex::sandbox {
 
+class WorkerSlots;
+
 struct ExecutorOptions {
   std::string worker_path;                 // the vortex-worker program
   std::string scratch_root;                // a fresh folder below it for every worker, removed afterwards
@@ -20,7 +22,11 @@ struct ExecutorOptions {
   double cpu_seconds = 3600;               // RLIMIT_CPU
   double start_seconds = 60;               // until the worker says hello
   double idle_seconds = 30;                // between two stages
+  WorkerSlots* slots = nullptr;            // where jobs run side by side, and with whose weights; null: anywhere
 };
+
+// The whole environment of a worker at home in `folder`: no keys, no settings of ours.
+std::vector<std::string> worker_environment(const std::string& folder);
 
 // Runs one job in a process of its own: own session and process group, scrubbed environment, resource limits, a fresh
 // working directory, a deadline a stage. check and novelty are not a worker's stages and are passed over. `on_result`

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -15,6 +16,8 @@
 #include <cmath>
 #include <cstring>
 #include <ctime>
+
+#include "base/descriptor.h"
 
 namespace vortex::sandbox {
 namespace {
@@ -67,6 +70,9 @@ struct Plan {
   std::array<rlimit, 5> limits{};
   std::array<int, 5> limit_kinds{};
   size_t limit_count = 0;
+  std::vector<Descriptor> descriptors;  // copies with high numbers: none is overwritten before it is used
+  cpu_set_t cores{};
+  bool has_cores = false;
   Pipe input;  // a socket pair
   Pipe output;
   Pipe error;
@@ -80,6 +86,8 @@ struct Plan {
   }
 };
 
+constexpr int kHighDescriptor = 128;
+
 void fill_plan(const Launch& launch, Plan& plan) {
   // execve's parameters are not const for historical reasons; it does not write to them.
   for (const std::string& text : launch.argv) plan.argv.push_back(const_cast<char*>(text.c_str()));
@@ -87,6 +95,11 @@ void fill_plan(const Launch& launch, Plan& plan) {
   plan.argv.push_back(nullptr);
   plan.environment.push_back(nullptr);
   plan.folder = launch.folder.c_str();
+  for (const int fd : launch.descriptors) {
+    plan.descriptors.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, kHighDescriptor));
+  }
+  for (const int core : launch.cores) CPU_SET(static_cast<size_t>(core), &plan.cores);
+  plan.has_cores = !launch.cores.empty();
   plan.limit(RLIMIT_CORE, 0, 0);
   const auto both = [&](int kind, double value) {
     if (value > 0) plan.limit(kind, value, value);
@@ -110,7 +123,12 @@ void become_program(const Plan& plan) {
     if (::setrlimit(static_cast<__rlimit_resource>(plan.limit_kinds[i]), &plan.limits[i]) != 0) return;
   }
   if (::dup2(plan.input.read, 0) < 0 || ::dup2(plan.output.write, 1) < 0 || ::dup2(plan.error.write, 2) < 0) return;
-  if (::syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0) return;
+  int next = 3;
+  for (const Descriptor& descriptor : plan.descriptors) {
+    if (::dup2(descriptor.get(), next++) < 0) return;
+  }
+  if (plan.has_cores && ::sched_setaffinity(0, sizeof plan.cores, &plan.cores) != 0) return;
+  if (::syscall(SYS_close_range, static_cast<unsigned>(next), ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0) return;
   for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);

@@ -18,6 +18,8 @@ struct Launch {
   double cpu_seconds = 0;                // RLIMIT_CPU: SIGXCPU, and SIGKILL five seconds later
   int64_t file_bytes = 0;                // size of any file that it writes (RLIMIT_FSIZE)
   int open_files = 0;                    // RLIMIT_NOFILE
+  std::vector<int> descriptors;          // that it inherits as 3, 4, ...; ours stay ours
+  std::vector<int> cores;                // that it may run on; empty: any
 };
 
 // How a program ended.

@@ -13,6 +13,7 @@
 #   check     a small trace decoded in full beside its estimate
 #   serve     a served load of 16K-token prompts
 #   policies  compiled policies: kernels and compile times
+#   keeper    weights kept between workers at Qwen3-1.7B's shape: who may read and write them, what a start costs
 #   torch     the dense baseline from PyTorch parts (needs PyTorch)
 #   groups    the tests of any number of query heads a kv head and of every KV type, and what odd groups cost
 #   recall    a policy's recall at Qwen3-1.7B's shape: 2 problems of 16K tokens, and its tests
@@ -39,7 +40,7 @@ status=0
 
 cublas=$(scripts/find_cublaslt.sh)
 {
-  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_WORKER=OFF \
+  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_ORACLE=OFF \
     ${cublas:+-DVORTEX_CUBLASLT_HINT="$cublas"} &&
     cmake --build "$build" --target vortex-bench vortex-bench-kernels kernels_cuda_tests core_engine_cuda_tests
 } >"$out/build.txt" 2>&1 || { grep -E "error|FAILED|Error" "$out/build.txt" | head -n 40; exit 1; }
@@ -131,6 +132,12 @@ part() {
       cmake --build "$build" --target compare_devices >>"$out/build.txt" 2>&1
       lines=40 run devices 200 "$bin/compare_devices" "$MODEL" docs/vflow.md examples/policies/block_topk.py \
         examples/policies/quest.py ;;
+    keeper)
+      cmake --build "$build" --target core_engine_cuda_tests sandbox_tests vortex-worker start_bench >>"$out/build.txt" 2>&1
+      run keeper-memory 60 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='ExportedMemory*:KeptOnDevice*:GemmCache*'
+      run keeper-process 100 "$bin/sandbox_tests" --gtest_brief=1 --gtest_filter='WeightKeeper*:WorkerSlots*'
+      [[ -f $build/random-1.7b/tokenizer.json ]] || python3 scripts/random_checkpoint.py "$build/random-1.7b" qwen3-1.7b
+      run keeper-start 240 "$bin/start_bench" "$bin/vortex-worker" "$build/random-1.7b" cuda 5 ;;
     torch) run torch 100 python3 scripts/torch_dense_baseline.py 64x8192 ;;
     *) echo "unknown part $1" >&2; return 1 ;;
   esac

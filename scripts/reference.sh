@@ -30,7 +30,7 @@ mkdir -p "$out" "$logs"
 rm -f "$logs"/*
 
 cublas=$(scripts/find_cublaslt.sh)
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_WORKER=OFF \
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_ORACLE=OFF \
   -DVORTEX_CUDA=$cuda ${cublas:+-DVORTEX_CUBLASLT_HINT="$cublas"} >"$logs/configure.log" 2>&1 ||
   { tail -n 30 "$logs/configure.log"; exit 1; }
 cmake --build "$build" --target model_logits core_engine_tests core_model_tests >"$logs/build.log" 2>&1 ||

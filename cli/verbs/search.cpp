@@ -27,6 +27,7 @@
 #include "core/model/model.h"
 #include "core/vflow/tell/cost.h"
 #include "db/lock.h"
+#include "sandbox/worker_slots.h"
 #include "study/history.h"
 #include "study/loaded_run.h"
 #include "study/retest.h"
@@ -43,6 +44,7 @@ struct SearchArguments {
   std::string rank_speed = "measured";
   int confirm_problems = 8;
   bool no_confirm = false;
+  bool no_keeper = false;
   std::set<std::string> given;  // budgets on the command line: with --resume they replace the stored ones
   std::string config;           // read by complete_arguments
   std::string models_file;
@@ -194,6 +196,20 @@ void print_end(const Context& context, const std::vector<study::FrontRow>& rows,
        interrupted ? "interrupted: this goes on" : "go on with this search");
 }
 
+std::unique_ptr<sandbox::WorkerSlots> worker_slots(const study::SearchOptions& options,
+                                                   const sandbox::ExecutorOptions& executor, bool keep,
+                                                   std::function<void(const std::string&)> on_notice) {
+  std::error_code ec;
+  job::Job job = options.job;
+  job.dense = true;
+  sandbox::WeightKeeperOptions keeper;
+  keeper.worker_path = executor.worker_path;
+  keeper.folder = fs::absolute(fs::path(executor.scratch_root) / "keeper", ec).string();
+  keeper.environment = sandbox::worker_environment(keeper.folder);
+  keeper.on_notice = std::move(on_notice);
+  return sandbox::make_worker_slots(options.workers, job, keep, keeper);
+}
+
 Result<int> search(const SearchArguments& arguments, const Context& context) {
   VORTEX_ASSIGN(const std::string worker, find_worker(context));
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(context.workspace));
@@ -207,7 +223,7 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   model.backend = limits_of_device(options.job.device);
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(options.job.model_path));
   VORTEX_TRY(model::check_covered(config, model.backend));
-  VORTEX_ASSIGN(const sandbox::ExecutorOptions executor,
+  VORTEX_ASSIGN(sandbox::ExecutorOptions executor,
                 executor_options(context, options.stage_seconds, options.memory_bytes));
 
   catch_interrupts();
@@ -216,6 +232,9 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   notify.run = session.run.name;
   // Declared before what it listens to: what waits is told when the search has ended.
   agent::Notifier notifier(notify, monotonic_seconds, [](const std::string& message) { log_line(message); });
+  const std::unique_ptr<sandbox::WorkerSlots> slots =
+      worker_slots(options, executor, !arguments.no_keeper, [&](const std::string& text) { display.message(text); });
+  executor.slots = slots.get();
   agent::SearchHooks hooks;
   hooks.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
     return sandbox::run_job(job, executor, on_result, should_stop);
@@ -320,6 +339,7 @@ void add_search(CLI::App& app, Context& context) {
   verb->add_option("--memory-limit", options.memory_bytes, "address space of a worker in bytes; 0: no limit");
   verb->add_option("--confirm-problems", arguments->confirm_problems, "held-out problems for members of the front")
       ->check(CLI::Range(1, 100000));
+  verb->add_flag("--no-keeper", arguments->no_keeper, "every worker loads the model and computes prompts itself");
   verb->add_flag("--no-confirm", arguments->no_confirm, "skip the held-out problems");
   add_task_options(verb, arguments->tasks);
   add_workspace_option(verb, context);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/rng.h"
+#include "core/engine/kept_model.h"
 #include "core/engine/prefill.h"
 #include "core/engine/prefix.h"
 #include "core/engine/requests.h"
@@ -39,7 +40,7 @@ Result<std::unique_ptr<CpuEngine>> CpuEngine::make(model::Model model, const Eng
                              std::to_string(options.max_context));
     }
     if (options.threads < 1 || options.max_batch < 1) return candidate_error("threads and max_batch must be positive");
-    VORTEX_ASSIGN(PackedModel packed, pack_model(std::move(model), options.max_context));
+    VORTEX_ASSIGN(PackedModel packed, pack_model(std::move(model), options.max_context, options.kept.get()));
     std::unique_ptr<CpuEngine> engine(new CpuEngine(std::move(packed), options));
     VORTEX_TRY(engine->set_policy(std::nullopt));
     return engine;
@@ -271,6 +272,7 @@ Result<PrefixPtr> CpuEngine::prefix(const std::vector<int32_t>& prompt, const st
     Request request;
     request.prompt = prompt;
     VORTEX_TRY(check_request(model_.source, options_, request, 1));
+    if (PrefixPtr kept = find_kept_prefix(options_.kept.get(), false, model_.source, prompt)) return kept;
     const std::filesystem::path path = folder / prefix_file_name(model_.source, prompt);
     if (auto loaded = load_prefix(path, model_.source, prompt))
       return std::make_shared<const Prefix>(std::move(*loaded));

@@ -60,11 +60,16 @@ struct RunStats {
   int64_t weight_bytes_read = 0;
 };
 
+struct KeptModel;
+
 struct EngineOptions {
   int threads = 1;
   int max_batch = 16;           // requests decoded together
   int64_t kv_memory_bytes = 0;  // pool size; 0: enough for max_batch requests of max_context tokens
   int max_context = 4608;
+  // Weights and prompts' KV that a keeper holds where this engine wants them (kept_model.h), for a model without
+  // weights.
+  std::shared_ptr<const KeptModel> kept;
 };
 
 // Sees every sparse-or-dense attention call of a decode step (recall probes). Pointers live for the call.

@@ -2,10 +2,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
+#include "core/engine/kept_model.h"
 #include "core/model/model.h"
 #include "core/model/weights.h"
 #include "kernels/cpu/gemm.h"
@@ -17,32 +18,34 @@ namespace vortex::engine {
 struct PackedWeights {
   int n = 0;
   int k = 0;
-  std::vector<cpu::Bf16> panels;
-  cpu::PackedMatrix view() const { return {panels.data(), n, k}; }
+  const cpu::Bf16* panels = nullptr;
+  cpu::PackedMatrix view() const { return {panels, n, k}; }
 };
 
 struct PackedLayer {
-  std::vector<float> attention_norm;
+  std::span<const float> attention_norm;
   PackedWeights q;
-  PackedWeights kv;           // k, then v
-  std::vector<float> q_bias;  // [q size]; empty when the architecture has none
-  std::vector<float> kv_bias;
-  std::vector<float> q_norm;  // [head_dim]; empty when the architecture has none
-  std::vector<float> k_norm;
+  PackedWeights kv;               // k, then v
+  std::span<const float> q_bias;  // [q size]; empty when the architecture has none
+  std::span<const float> kv_bias;
+  std::span<const float> q_norm;  // [head_dim]; empty when the architecture has none
+  std::span<const float> k_norm;
   PackedWeights o;
-  std::vector<float> mlp_norm;
+  std::span<const float> mlp_norm;
   PackedWeights gate_up;  // gate, then up
   PackedWeights down;
 };
 
 // A model as the CPU kernels want it. Weights are bf16 (wider checkpoints are rounded), everything else float32.
 struct PackedModel {
-  model::Model source;  // the embedding is read from here
+  model::Model source;
+  std::shared_ptr<const char> memory;  // what the arrays below lie in, the embedding too where `source` has no weights
+  model::Tensor embedding;             // [vocab, hidden], as the checkpoint has it
   std::vector<PackedLayer> layers;
-  std::vector<float> final_norm;
+  std::span<const float> final_norm;
   PackedWeights head;
-  std::vector<float> cosines;  // [position][head_dim / 2]
-  std::vector<float> sines;
+  std::span<const float> cosines;  // [position][head_dim / 2]
+  std::span<const float> sines;
   int64_t weight_bytes = 0;  // read by one decode step, whatever the batch
 
   int q_size() const { return source.config.num_q_heads * source.config.head_dim; }
@@ -50,8 +53,11 @@ struct PackedModel {
 };
 
 // Repacks `model` for positions [0, max_context). Models whose shape the kernels do not cover are the candidate's
-// fault.
-Result<PackedModel> pack_model(model::Model model, int max_context);
+// fault. A model without weights (null) takes those of `kept`, which are read where they lie.
+Result<PackedModel> pack_model(model::Model model, int max_context, const KeptModel* kept = nullptr);
+
+// Repacks `model` into an image that other processes may map, for all positions that it knows.
+Result<HostImage> pack_image(const model::Model& model);
 
 // Intermediate values of `rows` tokens inside one layer.
 struct LayerScratch {

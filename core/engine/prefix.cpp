@@ -63,6 +63,11 @@ std::string hash_payload(std::string_view image) { return sha256_hex(image.subst
 
 }  // namespace
 
+const char* Prefix::image() const {
+  if (on_device != nullptr) return on_device.get();
+  return kept != nullptr ? kept.get() : bytes().data();
+}
+
 const float* Prefix::logits() const { return reinterpret_cast<const float*>(image() + sizeof(PrefixHeader)); }
 
 const cpu::Bf16* Prefix::keys(int layer, int kv_head) const {
@@ -80,9 +85,27 @@ Prefix make_prefix(const model::Model& model, std::span<const int32_t> prompt) {
   return prefix;
 }
 
+size_t prefix_bytes(const model::Model& model, std::span<const int32_t> prompt) {
+  return image_bytes(header_of(model, prompt));
+}
+
+Prefix kept_prefix(std::shared_ptr<const char> image, bool on_device, const model::Model& model,
+                   std::span<const int32_t> prompt) {
+  Prefix prefix = shape_prefix(model, prompt);
+  if (!on_device) {
+    prefix.kept = std::move(image);
+    return prefix;
+  }
+  const PrefixHeader header = header_of(model, prompt);
+  prefix.memory.resize(sizeof(header));
+  std::memcpy(prefix.memory.data(), &header, sizeof(header));
+  prefix.on_device = std::move(image);
+  return prefix;
+}
+
 bool prefix_matches(const Prefix& prefix, const model::Model& model, std::span<const int32_t> prompt) {
   PrefixHeader header;
-  std::memcpy(&header, prefix.image(), sizeof(header));
+  std::memcpy(&header, prefix.on_device != nullptr ? prefix.memory.data() : prefix.image(), sizeof(header));
   PrefixHeader expected = header_of(model, prompt);
   expected.payload_hash = header.payload_hash;
   return std::memcmp(&header, &expected, sizeof(header)) == 0;

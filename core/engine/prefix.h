@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,14 +19,19 @@ namespace vortex::engine {
 // The image of a snapshot file: a PrefixHeader, the logits after the last token (float32 [vocab]), then K and V as
 // [layer][k, v][kv head][token][head_dim] bf16, in memory or mapped.
 struct Prefix {
-  std::vector<char> memory;  // used when `file` is empty
+  std::vector<char> memory;  // used when the others are empty
   std::optional<MappedFile> file;
+  std::shared_ptr<const char> kept;       // in memory that a keeper shares
+  std::shared_ptr<const char> on_device;  // in device memory that a keeper shares; `memory` then is the header alone
   int tokens = 0;
   int vocab = 0;
   int kv_heads = 0;
   int head_dim = 0;
 
-  const char* image() const { return file ? file->bytes().data() : memory.data(); }
+  const char* image() const;
+  // The image's own bytes, of a prefix that is in memory or in a file.
+  std::string_view bytes() const { return file ? file->bytes() : std::string_view(memory.data(), memory.size()); }
+  // These lie on the device where the image does.
   const float* logits() const;
   // K of one layer's kv head, [token][head_dim]; V lies kv_heads * tokens * head_dim elements behind it.
   const cpu::Bf16* keys(int layer, int kv_head) const;
@@ -34,6 +40,13 @@ struct Prefix {
 
 // An image with its header, whose logits, K and V are still to be written.
 Prefix make_prefix(const model::Model& model, std::span<const int32_t> prompt);
+
+// The size of such an image.
+size_t prefix_bytes(const model::Model& model, std::span<const int32_t> prompt);
+
+// An image that somebody keeps, in memory of the host or, with `on_device`, of a device: there its header is not read.
+Prefix kept_prefix(std::shared_ptr<const char> image, bool on_device, const model::Model& model,
+                   std::span<const int32_t> prompt);
 
 // Was `prefix` made by this model from this prompt?
 bool prefix_matches(const Prefix& prefix, const model::Model& model, std::span<const int32_t> prompt);

@@ -68,9 +68,9 @@ Status run_all(const job::GenerationJob& job, const job::GenerationEvents& event
     VORTEX_ASSIGN(policies.emplace_back(),
                   checked_policy(job.module_text, job.config_text, config, options.max_context, 0, job.device));
   }
-  VORTEX_ASSIGN(model::Model model, model::load_model(job.model_path));
   const vflow::Policy* policy_run = policies.back() ? &*policies.back() : nullptr;
-  VORTEX_ASSIGN(const DeviceEngine opened, open_engine(std::move(model), options, job.device, policy_run, ""));
+  VORTEX_ASSIGN(const DeviceEngine opened,
+                open_engine({job.model_path, {}, job.device, {}}, config, options, policy_run));
   for (const auto& policy : policies) {
     const bool dense = !policy.has_value();
     VORTEX_TRY(opened.engine->set_policy(policy));

@@ -102,18 +102,6 @@ Status prepare_problems(Session& session) {
   return ok_status();
 }
 
-// Tokens of the longest request that any stage makes.
-int longest_context(const Session& session) {
-  size_t longest = 0;
-  for (const auto* problems : {&session.problems, &session.held_out, &session.gate}) {
-    for (const PreparedProblem& prepared : *problems) {
-      const int new_tokens = std::max(prepared.spec->max_new_tokens, session.job.speed_tokens);
-      longest = std::max(longest, prepared.prompt.size() + static_cast<size_t>(new_tokens));
-    }
-  }
-  return static_cast<int>(longest);
-}
-
 std::string tokens_hash(const std::vector<int32_t>& tokens) {
   std::string bytes;
   for (const int32_t token : tokens) {
@@ -126,27 +114,41 @@ std::string tokens_hash(const std::vector<int32_t>& tokens) {
 
 }  // namespace
 
-Result<std::unique_ptr<Session>> open_session(const job::Job& job) {
+int longest_context(const Session& session) {
+  size_t longest = 0;
+  for (const auto* problems : {&session.problems, &session.held_out, &session.gate}) {
+    for (const PreparedProblem& prepared : *problems) {
+      const int new_tokens = std::max(prepared.spec->max_new_tokens, session.job.speed_tokens);
+      longest = std::max(longest, prepared.prompt.size() + static_cast<size_t>(new_tokens));
+    }
+  }
+  return static_cast<int>(longest);
+}
+
+Result<std::unique_ptr<Session>> prepare_session(const job::Job& job) {
   auto session = std::make_unique<Session>();
   session->job = job;
   VORTEX_ASSIGN(session->tokenizer, model::load_tokenizer(job.model_path));
   VORTEX_TRY(prepare_problems(*session));
+  return session;
+}
+
+Result<std::unique_ptr<Session>> open_session(const job::Job& job) {
+  VORTEX_ASSIGN(std::unique_ptr<Session> session, prepare_session(job));
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
   const int max_context = longest_context(*session);
   if (!job.dense) {
     VORTEX_ASSIGN(session->policy, checked_policy(job.module_text, job.config_text, config, max_context,
                                                   job.kv_memory_bytes, job.device));
   }
-  VORTEX_ASSIGN(model::Model model, model::load_model(job.model_path));
   engine::EngineOptions options;
   options.threads = job.threads;
   options.max_batch = job.batch;
   options.kv_memory_bytes = job.kv_memory_bytes;
   options.max_context = max_context;
-  const std::filesystem::path kept = job.prefix_folder;
+  const EngineSource source{job.model_path, job.kept, job.device, job.prefix_folder};
   VORTEX_ASSIGN(DeviceEngine opened,
-                open_engine(std::move(model), options, job.device, session->policy ? &*session->policy : nullptr,
-                            job.prefix_folder.empty() ? "" : (kept / "kernels").string()));
+                open_engine(source, config, options, session->policy ? &*session->policy : nullptr));
   session->engine = std::move(opened.engine);
   session->device = opened.device;
   session->driver = opened.driver;

@@ -40,6 +40,12 @@ struct Session {
   std::optional<vflow::Policy> policy;  // none: dense attention
 };
 
+// A session that has its tokenizer and its problems, and no engine yet.
+Result<std::unique_ptr<Session>> prepare_session(const job::Job& job);
+
+// Tokens of the longest request that any stage makes.
+int longest_context(const Session& session);
+
 // Loads model and tokenizer, makes the problems, checks the policy against the model, sizes the engine for the longest
 // prompt, and sets the policy. A policy that does not check is the candidate's fault; the message is the rendered
 // diagnostics.

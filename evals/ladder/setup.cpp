@@ -2,6 +2,8 @@
 
 #include "core/compile/limits.h"
 #include "core/model/model.h"
+#include "evals/ladder/build_id.h"
+#include "evals/ladder/kept.h"
 #ifdef VORTEX_WITH_CUDA
 #include "core/engine/cuda/cuda_engine.h"
 #endif
@@ -34,27 +36,50 @@ Result<DeviceChoice> choose_device(const std::string& wanted, const Status& foun
   return DeviceChoice{true, {}};
 }
 
-Result<DeviceEngine> open_engine(model::Model model, const engine::EngineOptions& options, const std::string& wanted,
-                                 [[maybe_unused]] const vflow::Policy* policy,
-                                 [[maybe_unused]] const std::string& kernel_cache) {
-  DeviceEngine opened;
+Result<DeviceChoice> device_for([[maybe_unused]] const model::ModelConfig& config,
+                                [[maybe_unused]] const engine::EngineOptions& options, const std::string& wanted,
+                                [[maybe_unused]] const vflow::Policy* policy) {
 #ifdef VORTEX_WITH_CUDA
   const Result<engine::CudaDevice> device = engine::find_cuda_device();
-  VORTEX_ASSIGN(const DeviceChoice choice, choose_device(wanted, device.ok() ? ok_status() : Status(device.error()),
-                                                         engine::cuda_supports(model.config, options, policy)));
-  opened.note = choice.note;
-  if (choice.cuda) {
-    engine::CudaOptions cuda;
-    cuda.kernel_cache = kernel_cache;
-    VORTEX_ASSIGN(opened.engine, engine::make_cuda_engine(std::move(model), options, cuda));
-    opened.device = device->name;
-    opened.driver = device->driver;
-    return opened;
-  }
+  return choose_device(wanted, device.ok() ? ok_status() : Status(device.error()),
+                       engine::cuda_supports(config, options, policy));
 #else
-  VORTEX_TRY(choose_device(wanted, environment_error("this program was built without CUDA"), ok_status()));
+  return choose_device(wanted, environment_error("this program was built without CUDA"), ok_status());
 #endif
-  VORTEX_ASSIGN(opened.engine, engine::make_cpu_engine(std::move(model), options));
+}
+
+Result<std::unique_ptr<engine::Engine>> make_engine(model::Model model, const engine::EngineOptions& options,
+                                                    [[maybe_unused]] bool cuda,
+                                                    [[maybe_unused]] const std::filesystem::path& cache_folder) {
+#ifdef VORTEX_WITH_CUDA
+  if (cuda) {
+    engine::CudaOptions chosen;
+    if (!cache_folder.empty()) {
+      chosen.kernel_cache = cache_folder / "kernels";
+      chosen.product_cache = cache_folder / "products";
+      chosen.build = build_id();
+    }
+    return engine::make_cuda_engine(std::move(model), options, chosen);
+  }
+#endif
+  return engine::make_cpu_engine(std::move(model), options);
+}
+
+Result<DeviceEngine> open_engine(const EngineSource& source, const model::ModelConfig& config,
+                                 engine::EngineOptions options, const vflow::Policy* policy) {
+  DeviceEngine opened;
+  VORTEX_ASSIGN(const DeviceChoice choice, device_for(config, options, source.device, policy));
+  opened.note = choice.note;
+#ifdef VORTEX_WITH_CUDA
+  if (choice.cuda) {
+    VORTEX_ASSIGN(const engine::CudaDevice device, engine::find_cuda_device());
+    opened.device = device.name;
+    opened.driver = device.driver;
+  }
+#endif
+  VORTEX_ASSIGN(RunnableModel runnable, open_model(source.model_folder, source.kept, choice.cuda));
+  options.kept = std::move(runnable.kept);
+  VORTEX_ASSIGN(opened.engine, make_engine(std::move(runnable.model), options, choice.cuda, source.cache_folder));
   return opened;
 }
 

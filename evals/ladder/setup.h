@@ -1,11 +1,14 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "base/result.h"
 #include "core/engine/engine.h"
+#include "core/model/model.h"
 #include "core/vflow/policy.h"
 
 namespace vortex::evals {
@@ -33,9 +36,24 @@ struct DeviceChoice {
 };
 Result<DeviceChoice> choose_device(const std::string& wanted, const Status& found, const Status& covered);
 
-// `wanted` is Job::device; `policy` is what the engine is going to run, or null. `kernel_cache` keeps compiled
-// policies; empty: none is kept.
-Result<DeviceEngine> open_engine(model::Model model, const engine::EngineOptions& options, const std::string& wanted,
-                                 const vflow::Policy* policy, const std::string& kernel_cache);
+// That choice on this machine.
+Result<DeviceChoice> device_for(const model::ModelConfig& config, const engine::EngineOptions& options,
+                                const std::string& wanted, const vflow::Policy* policy);
+
+// That engine. `cache_folder` keeps compiled policies and tuned products; empty: none are kept.
+Result<std::unique_ptr<engine::Engine>> make_engine(model::Model model, const engine::EngineOptions& options, bool cuda,
+                                                    const std::filesystem::path& cache_folder);
+
+// What an engine is opened from.
+struct EngineSource {
+  std::filesystem::path model_folder;
+  nlohmann::json kept;                 // Job::kept; null: the model is loaded
+  std::string device = "auto";         // Job::device
+  std::filesystem::path cache_folder;  // as make_engine() has it
+};
+
+// `config` is the model's; `policy` is what the engine is going to run, or null.
+Result<DeviceEngine> open_engine(const EngineSource& source, const model::ModelConfig& config,
+                                 engine::EngineOptions options, const vflow::Policy* policy);
 
 }  // namespace vortex::evals

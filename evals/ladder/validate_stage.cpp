@@ -3,8 +3,8 @@
 
 #include "base/text.h"
 #include "core/compile/executable.h"
-#include "core/compile/reference/agreement.h"
 #include "evals/ladder/evidence.h"
+#include "evals/ladder/oracle.h"
 #include "evals/ladder/stages.h"
 
 namespace vortex::evals {
@@ -79,10 +79,9 @@ Result<std::string> check_oracle(const Session& session) {
   if (executable == nullptr) return internal_error("the engine has compiled no policy");
   compile::AgreementOptions options;
   options.blame = "the policy on " + session.device;
-  VORTEX_ASSIGN(const compile::AgreementReport report,
-                compile::compare_with_oracle(*session.policy, *executable, session.job.seed, options));
-  if (!report.agrees()) return internal_error("the oracle disagrees: " + join(report.failures, "; "));
-  return compile::describe(report);
+  VORTEX_ASSIGN(OracleAnswer answer, ask_oracle({*session.policy, *executable, session.job.seed, options}));
+  if (!answer.report.agrees()) return internal_error("the oracle disagrees: " + join(answer.report.failures, "; "));
+  return std::move(answer.compared);
 }
 
 }  // namespace

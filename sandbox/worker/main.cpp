@@ -15,6 +15,7 @@
 #include "evals/ladder/ladder.h"
 #include "job/generation.h"
 #include "job/protocol.h"
+#include "sandbox/worker/keep.h"
 
 namespace vortex::sandbox {
 namespace {
@@ -98,12 +99,16 @@ int work() {
 }  // namespace vortex::sandbox
 
 int main(int argc, char** argv) {
+  const std::string_view option = argc == 2 ? argv[1] : "";
+  if (option == "--keep-weights") return vortex::sandbox::keep_weights();
   if (argc == 1) return vortex::sandbox::work();
-  if (argc == 2 && std::string_view(argv[1]) == "--version") {
+  if (option == "--version") {
     std::printf("vortex-worker %s build %s protocol %d\n", VORTEX_VERSION, vortex::evals::build_id().c_str(),
                 vortex::job::kProtocolVersion);
     return 0;
   }
-  std::fprintf(stderr, "usage: vortex-worker [--version]\nReads one job from standard input; started by vortex.\n");
+  std::fprintf(stderr,
+               "usage: vortex-worker [--version]\nReads one job from standard input; started by vortex, as is "
+               "vortex-worker --keep-weights.\n");
   return vortex::exit_code(vortex::Blame::kCandidate);
 }

@@ -4,13 +4,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <mutex>
 #include <set>
+#include <thread>
 
 #include "agent/loop/proposers.h"
 #include "agent/propose/proposer.h"
 #include "db/store.h"
+#include "sandbox/worker_slots.h"
 #include "study/history.h"
 #include "study/standing.h"
 #include "tests/agent/synthetic.h"
@@ -131,6 +137,42 @@ TEST_F(SearchTest, TwoWorkersDecideLikeOne) {
   options_.workers = 3;
   ASSERT_TRUE(sit(*two).ok());
   EXPECT_EQ(decisions(*one), decisions(*two));
+}
+
+// On a made-up host of five GPUs, whose workers take as long as a seed says.
+TEST_F(SearchTest, WhoFinishesFirstDecidesNothing) {
+  options_.rank_speed = study::RankSpeed::kMeasured;
+  auto one = open(folder_ / "one");
+  ASSERT_TRUE(sit(*one).ok());
+  constexpr int kGpus = 5;
+  std::vector<sandbox::Gpu> gpus;
+  for (int i = 0; i < kGpus; ++i) gpus.push_back({i, "card", "GPU-" + std::to_string(i), {}});
+  options_.workers = kGpus;
+  std::set<std::vector<std::string>> orders;
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    SCOPED_TRACE(seed);
+    sandbox::WorkerSlots slots(sandbox::share_out(gpus, {}, kGpus), {});
+    std::array<std::atomic<int>, kGpus> users{};
+    std::mutex mutex;
+    std::vector<std::string> order;
+    hooks_.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
+      const sandbox::WorkerSlots::Lease lease = slots.take();
+      std::atomic<int>& here = users[static_cast<size_t>(lease.share().gpu)];
+      EXPECT_EQ(++here, 1) << "one worker a GPU";
+      Rng rng(stream_key(seed, std::hash<std::string>()(job.module_text + job.config_text)));
+      std::this_thread::sleep_for(std::chrono::milliseconds(rng.between(0, 20)));
+      auto results = workers_.run(job, on_result, should_stop);
+      --here;
+      const std::lock_guard lock(mutex);
+      order.push_back(job.module_text + job.config_text);
+      return results;
+    };
+    auto many = open(folder_ / std::to_string(seed));
+    ASSERT_TRUE(sit(*many).ok());
+    expect_same_decisions(*one, *many);
+    orders.insert(order);
+  }
+  EXPECT_GT(orders.size(), 1U) << "they did finish in different orders";
 }
 
 TEST_F(SearchTest, AResumedSearchDecidesLikeAnUninterruptedOne) {

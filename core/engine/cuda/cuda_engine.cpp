@@ -8,6 +8,7 @@
 #include "core/engine/cuda/forced_run.h"
 #include "core/engine/cuda/runner.h"
 #include "core/engine/forced.h"
+#include "core/engine/kept_model.h"
 #include "core/engine/prefix.h"
 #include "core/engine/requests.h"
 #include "core/engine/schedule.h"
@@ -305,6 +306,7 @@ class CudaEngine final : public Engine {
     Request request;
     request.prompt = prompt;
     VORTEX_TRY(check_request(model(), runner_->options(), request, 1));
+    if (PrefixPtr kept = find_kept_prefix(runner_->options().kept.get(), true, model(), prompt)) return kept;
     // Another device rounds differently: its snapshots are not ours.
     const std::filesystem::path path = folder / "cuda" / prefix_file_name(model(), prompt);
     if (auto loaded = load_prefix(path, model(), prompt)) return std::make_shared<const Prefix>(std::move(*loaded));

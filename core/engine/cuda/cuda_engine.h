@@ -21,9 +21,11 @@ struct CudaOptions {
   // Only matrix-product algorithms that give the same bits at every batch size, and attention that never splits a row
   // over multiprocessors: a request's tokens then depend on nothing but the request. Costs speed where rows are few.
   bool batch_invariant = true;
-  bool own_products = true;            // matrix products by our kernel too, where it is faster than cuBLASLt
-  int steps_per_replay = 8;            // decode steps between two looks of the host
-  std::filesystem::path kernel_cache;  // compiled policies by hash; empty: not kept
+  bool own_products = true;             // matrix products by our kernel too, where it is faster than cuBLASLt
+  int steps_per_replay = 8;             // decode steps between two looks of the host
+  std::filesystem::path kernel_cache;   // compiled policies by hash; empty: not kept
+  std::filesystem::path product_cache;  // matrix products tuned by this build on such a device; empty: not kept
+  std::string build;                    // this program's: tuned products of another one are not taken
 };
 
 struct CudaDevice {

@@ -14,23 +14,30 @@ namespace {
 
 constexpr size_t kAlignment = 256;  // what cuBLASLt's fastest algorithms want
 
-// Lays out and fills the tensors of a model: once without memory, to learn the size, then with it.
+// Walks the tensors of a model in their one order: without memory to learn their size, with it to point at them, and to
+// fill them where that is asked for.
 class Loader {
  public:
-  Loader(DeviceModel& model, cudaStream_t stream) : model_(model), stream_(stream) {}
+  Loader(DeviceModel& model, int positions, cudaStream_t stream)
+      : model_(model), positions_(positions), stream_(stream) {}
 
-  Status run(int max_context) {
-    VORTEX_TRY(walk(max_context));
-    VORTEX_TRY(model_.memory.allocate(used_));
-    base_ = model_.memory.as<char>();
-    used_ = 0;
-    return walk(max_context);
+  Result<size_t> count() {
+    VORTEX_TRY(walk(nullptr, false));
+    return used_;
   }
+  Status fill(char* base) {
+    VORTEX_TRY(walk(base, true));
+    return cuda_status(cudaStreamSynchronize(stream_), "copying weights");
+  }
+  Status bind(const char* base) { return walk(const_cast<char*>(base), false); }  // which is not written to
 
  private:
   using Tensors = std::initializer_list<const model::Tensor*>;
 
-  Status walk(int max_context) {
+  Status walk(char* base, bool filling) {
+    base_ = base;
+    filling_ = filling;
+    used_ = 0;
     const model::ModelConfig& c = model_.source.config;
     const model::Weights* w = model_.source.weights.get();
     const model::LayerWeights none;
@@ -59,7 +66,7 @@ class Loader {
     if (!c.tie_word_embeddings) {
       VORTEX_TRY(matrix(model_.head, {at(&model::Weights::head)}, c.vocab_size, c.hidden_size));
     }
-    return rope(max_context);
+    return rope();
   }
 
   char* take(size_t bytes) {
@@ -98,7 +105,7 @@ class Loader {
     const int64_t count = static_cast<int64_t>(rows) * cols;
     char* to = take(static_cast<size_t>(count) * sizeof(cuda::Bf16));
     out = reinterpret_cast<const cuda::Bf16*>(to);
-    if (to == nullptr) return ok_status();
+    if (to == nullptr || !filling_) return ok_status();
     if (model_.source.weights == nullptr) {
       return fill(to, count, 0.0F, static_cast<float>(1.0 / std::sqrt(static_cast<double>(cols))));
     }
@@ -117,7 +124,7 @@ class Loader {
   Status vectors(const cuda::Bf16*& out, Tensors stacked, int size, float value) {
     char* to = take(static_cast<size_t>(size) * sizeof(cuda::Bf16));
     out = reinterpret_cast<const cuda::Bf16*>(to);
-    if (to == nullptr) return ok_status();
+    if (to == nullptr || !filling_) return ok_status();
     if (model_.source.weights == nullptr) return fill(to, size, value, 0.0F);
     for (const model::Tensor* tensor : stacked) {
       VORTEX_TRY(copy_tensor(to, *tensor));
@@ -126,18 +133,18 @@ class Loader {
     return ok_status();
   }
 
-  Status rope(int max_context) {
+  Status rope() {
     const model::ModelConfig& c = model_.source.config;
     const auto half = static_cast<size_t>(c.head_dim / 2);
-    const size_t bytes = static_cast<size_t>(max_context) * half * sizeof(float2);
+    const size_t bytes = static_cast<size_t>(positions_) * half * sizeof(float2);
     char* to = take(bytes);
     model_.rope = reinterpret_cast<const float2*>(to);
-    if (to == nullptr) return ok_status();
-    std::vector<float2> table(static_cast<size_t>(max_context) * half);
+    if (to == nullptr || !filling_) return ok_status();
+    std::vector<float2> table(static_cast<size_t>(positions_) * half);
     const std::vector<double> frequencies = model::rotary_frequencies(c);
     std::vector<float> cosines(half);
     std::vector<float> sines(half);
-    for (int position = 0; position < max_context; ++position) {
+    for (int position = 0; position < positions_; ++position) {
       cpu::rope_angles(position, frequencies.data(), c.head_dim / 2, cosines.data(), sines.data());
       for (size_t i = 0; i < half; ++i) {
         table[static_cast<size_t>(position) * half + i] = make_float2(cosines[i], sines[i]);
@@ -148,23 +155,53 @@ class Loader {
   }
 
   DeviceModel& model_;
+  int positions_;
   cudaStream_t stream_;
   char* base_ = nullptr;
+  bool filling_ = false;
   size_t used_ = 0;
 };
 
+// Read by one decode step.
+int64_t bytes_a_step(const DeviceModel& model) {
+  const model::ModelConfig& c = model.source.config;
+  const int64_t hidden = c.hidden_size;
+  const int64_t layer = hidden * model.qkv_size() + hidden * model.q_size() + 3 * hidden * c.intermediate_size;
+  return 2 * (layer * c.num_layers + hidden * c.vocab_size);
+}
+
 }  // namespace
 
-Result<DeviceModel> upload_model(model::Model model, int max_context, cudaStream_t stream) {
+Result<DeviceModel> upload_model(model::Model model, int max_context, cudaStream_t stream, const KeptModel* kept) {
   DeviceModel made;
   made.source = std::move(model);
-  VORTEX_TRY(Loader(made, stream).run(max_context));
-  const model::ModelConfig& c = made.source.config;
-  const int64_t hidden = c.hidden_size;
-  const int64_t layer = hidden * made.qkv_size() + hidden * made.q_size() + 3 * hidden * c.intermediate_size;
-  made.weight_bytes = 2 * (layer * c.num_layers + hidden * c.vocab_size);
-  VORTEX_TRY(cuda_status(cudaStreamSynchronize(stream), "copying weights"));
+  made.weight_bytes = bytes_a_step(made);
+  if (kept != nullptr && made.source.weights == nullptr) {
+    Loader loader(made, made.source.config.max_position_embeddings, stream);
+    VORTEX_ASSIGN(const size_t bytes, loader.count());
+    if (static_cast<size_t>(kept->weight_bytes) != bytes) {
+      return environment_error("the kept weights are " + std::to_string(kept->weight_bytes) + " bytes, not " +
+                               std::to_string(bytes) + ": they are another model's");
+    }
+    made.kept = kept->weights;
+    VORTEX_TRY(loader.bind(made.kept.get()));
+    return made;
+  }
+  Loader loader(made, max_context, stream);
+  VORTEX_ASSIGN(const size_t bytes, loader.count());
+  VORTEX_TRY(made.memory.allocate(bytes));
+  VORTEX_TRY(loader.fill(made.memory.as<char>()));
   return made;
+}
+
+Result<ExportedMemory> export_model(const model::Model& model, cudaStream_t stream) {
+  DeviceModel made;
+  made.source = model;
+  Loader loader(made, model.config.max_position_embeddings, stream);
+  VORTEX_ASSIGN(const size_t bytes, loader.count());
+  VORTEX_ASSIGN(ExportedMemory memory, ExportedMemory::make(bytes));
+  VORTEX_TRY(loader.fill(static_cast<char*>(memory.data())));
+  return memory;
 }
 
 }  // namespace vortex::engine

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/result.h"
 #include "core/engine/cuda/device.h"
+#include "core/engine/cuda/weights_memory.h"
+#include "core/engine/kept_model.h"
 #include "core/model/model.h"
 #include "kernels/cuda/types.h"
 
@@ -26,7 +29,8 @@ struct DeviceLayer {
 
 struct DeviceModel {
   model::Model source;
-  DeviceMemory memory;
+  DeviceMemory memory;               // what the pointers below point into,
+  std::shared_ptr<const char> kept;  // or this, where a keeper holds it
   const cuda::Bf16* embedding = nullptr;
   std::vector<DeviceLayer> layers;
   const cuda::Bf16* final_norm = nullptr;
@@ -40,7 +44,12 @@ struct DeviceModel {
 };
 
 // Copies the weights to the current device, rounded to bf16, for positions [0, max_context). A model without weights
-// (null) gets random ones. Shapes that the kernels do not cover are the candidate's fault.
-Result<DeviceModel> upload_model(model::Model model, int max_context, cudaStream_t stream);
+// (null) takes those of `kept`, which are read where they lie, or gets random ones. Shapes that the kernels do not
+// cover are the candidate's fault.
+Result<DeviceModel> upload_model(model::Model model, int max_context, cudaStream_t stream,
+                                 const KeptModel* kept = nullptr);
+
+// The same into memory that other processes may map, for all positions that the model knows.
+Result<ExportedMemory> export_model(const model::Model& model, cudaStream_t stream);
 
 }  // namespace vortex::engine

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -105,6 +106,19 @@ struct Gemms::Plan {
     }
   }
 };
+
+TunedProduct Gemms::tuned(const Plan& plan) {
+  TunedProduct product;
+  product.skinny = plan.choice.skinny;
+  product.groups = plan.choice.schedule.groups;
+  product.split = plan.choice.schedule.split;
+  std::memcpy(product.algorithm.data(), &plan.choice.algorithm, sizeof(plan.choice.algorithm));
+  product.seconds = plan.seconds;
+  product.cublas_seconds = plan.cublas_seconds;
+  product.timed = plan.timed;
+  product.differing = plan.differing;
+  return product;
+}
 
 // The fixed algorithm of a shape (n, k) and what it gives for the distinct rows.
 struct Gemms::Reference {
@@ -367,10 +381,44 @@ Status Gemms::choose(Plan& plan, std::span<const cuda::Bf16* const> weights, cud
   return ok_status();
 }
 
+void Gemms::use_cache(const std::filesystem::path& folder, const std::string& context) {
+  cache_ = GemmCache(folder, context + " cuBLASLt " + std::to_string(cublasLtGetVersion()) +
+                                 (batch_invariant_ ? " invariant" : "") + (own_products_ ? " own" : ""));
+}
+
+// Takes a choice that was kept, if it can be run.
+bool Gemms::adopt(Plan& plan, const TunedProduct& known) const {
+  Choice choice;
+  choice.skinny = known.skinny;
+  choice.schedule = {known.groups, known.split};
+  static_assert(sizeof(choice.algorithm) == sizeof(known.algorithm));
+  std::memcpy(&choice.algorithm, known.algorithm.data(), sizeof(choice.algorithm));
+  if (choice.skinny) {
+    GemmShape few = plan.shape;
+    few.rows = std::min(few.rows, cuda::kMaxSkinnyRows);
+    if (!own_products_ || !cuda::skinny_gemm_supports(skinny(few), choice.schedule)) return false;
+  } else {
+    cublasLtMatmulHeuristicResult_t result{};
+    const cublasStatus_t status =
+        cublasLtMatmulAlgoCheck(handle_, plan.product, plan.w, plan.x, plan.y, plan.y, &choice.algorithm, &result);
+    if (status != CUBLAS_STATUS_SUCCESS || result.workspaceSize > kWorkspaceBytes) return false;
+  }
+  plan.choice = choice;
+  plan.seconds = known.seconds;
+  plan.cublas_seconds = known.cublas_seconds;
+  plan.timed = known.timed;
+  plan.differing = known.differing;
+  return true;
+}
+
 Status Gemms::tune(const GemmShape& shape, std::span<const cuda::Bf16* const> weights, cudaStream_t stream) {
   if (plans_.contains(shape)) return ok_status();
   VORTEX_ASSIGN(PlanPtr made, plan(shape));
-  VORTEX_TRY(choose(*made, weights, stream));
+  const std::optional<TunedProduct> known = cache_.find(shape);
+  if (!known || !adopt(*made, *known)) {
+    VORTEX_TRY(choose(*made, weights, stream));
+    cache_.keep(shape, tuned(*made));
+  }
   plans_.emplace(shape, std::move(made));
   return ok_status();
 }

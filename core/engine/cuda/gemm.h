@@ -12,23 +12,12 @@
 
 #include "base/result.h"
 #include "core/engine/cuda/device.h"
+#include "core/engine/cuda/gemm_cache.h"
+#include "core/engine/cuda/gemm_shape.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/types.h"
 
 namespace vortex::engine {
-
-// y[row][n] = sum_k x[row][k] w[n][k], summed in fp32; x and w bf16, y bf16 or fp32. With `swiglu` the first half of
-// the n gates the second, as cuda::SkinnyGemm has it, and y has n / 2 columns.
-struct GemmShape {
-  int n = 0;
-  int k = 0;
-  int rows = 0;    // of x and y
-  int stride = 0;  // elements from row to row of y, at least its columns
-  bool fp32 = false;
-  bool swiglu = false;
-  int columns() const { return swiglu ? n / 2 : n; }
-  auto operator<=>(const GemmShape&) const = default;
-};
 
 // The rows that a product of `rows` rows is computed with: shapes are tuned for a few sizes only, so x and y must have
 // room for this many. What the extra rows hold does not matter.
@@ -48,8 +37,12 @@ class Gemms {
   // cuBLASLt's.
   Status create(bool batch_invariant, bool own_products);
 
-  // Chooses the algorithm of a shape, unless that was done before. The candidates are timed on `weights` in turn,
-  // which together should be larger than L2. Synchronises the stream.
+  // Takes choices from `folder` (empty: none are kept) and keeps new ones there. `context` names all that they follow
+  // from beside what this class knows itself.
+  void use_cache(const std::filesystem::path& folder, const std::string& context);
+
+  // Chooses the algorithm of a shape, unless that was done before, here or by whoever filled the cache. The candidates
+  // are timed on `weights` in turn, which together should be larger than L2. Synchronises the stream.
   Status tune(const GemmShape& shape, std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
 
   // Enqueues a product whose shape has been tuned. `wide`, [rows][n], is room for what swiglu makes y of; without
@@ -84,11 +77,14 @@ class Gemms {
                       std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
   Status reserve(const GemmShape& shape, cudaStream_t stream);
   Status fall_back(Plan& plan, std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
+  static TunedProduct tuned(const Plan& plan);
+  bool adopt(Plan& plan, const TunedProduct& known) const;
   Status choose(Plan& plan, std::span<const cuda::Bf16* const> weights, cudaStream_t stream);
 
   cublasLtHandle_t handle_ = nullptr;
   bool batch_invariant_ = true;
   bool own_products_ = true;
+  GemmCache cache_;
   DeviceMemory workspace_;
   DeviceMemory x_;  // random operand of the trials, kReferenceRows rows over and over
   DeviceMemory y_;

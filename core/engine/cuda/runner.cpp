@@ -48,8 +48,11 @@ Result<std::unique_ptr<Runner>> Runner::make(model::Model model, const EngineOpt
 
 Status Runner::create(model::Model model) {
   VORTEX_TRY(stream_.create());
-  VORTEX_ASSIGN(model_, upload_model(std::move(model), options_.max_context, stream_.get()));
+  VORTEX_ASSIGN(model_, upload_model(std::move(model), options_.max_context, stream_.get(), options_.kept.get()));
   VORTEX_TRY(gemms_.create(cuda_.batch_invariant, cuda_.own_products));
+  // The bits of algorithms are compared on the model's own weights, so a choice is the model's, too.
+  gemms_.use_cache(cuda_.product_cache, device_.name + " driver " + std::to_string(device_.driver) + " build " +
+                                            cuda_.build + " model " + model_.source.hash);
   VORTEX_TRY(activations_.create(model_, std::max(options_.max_batch, kPromptChunk), options_.max_batch));
   layers_.emplace(model_, gemms_, activations_);
   VORTEX_TRY(slots_.create(options_.max_batch));

@@ -136,6 +136,7 @@ class Runner {
   Status take_prompt_pages(int slot, int tokens);
   Status compute_prompt(std::span<const int32_t> prompt, DevicePool& pool, const std::int32_t* pages);
   Status compute_chunk(const Chunk& chunk, DevicePool& pool);
+  Status import_layer(int layer, int slot, cuda::Bf16* data, int tokens);
   Status load_snapshot(int slot, const Prefix& prefix);
   Status summarise(int first_slot, int slots, int tokens);
   Status finish_prompt(int slot);

@@ -167,28 +167,37 @@ Status Runner::prefill(int slot, std::span<const int32_t> prompt) {
   return finish_prompt(slot);
 }
 
+// One layer of a slot's prompt from an image in device memory.
+Status Runner::import_layer(int layer, int slot, cuda::Bf16* data, int tokens) {
+  const cuda::KvImage image{data, pool_.layer(layer).kv, table_row(slot), tokens};
+  return cuda_status(cuda::import_kv(image, stream_.get()), "loading a snapshot");
+}
+
 Status Runner::load_snapshot(int slot, const Prefix& prefix) {
   const model::ModelConfig& c = model_.source.config;
+  const char* what = "loading a snapshot";
+  const auto logits = static_cast<size_t>(c.vocab_size) * sizeof(float);
+  if (prefix.on_device != nullptr) {
+    for (int layer = 0; layer < c.num_layers; ++layer) {
+      // Nothing writes there: the mapping could not be written to.
+      auto* data = reinterpret_cast<cuda::Bf16*>(const_cast<cpu::Bf16*>(prefix.keys(layer, 0)));
+      VORTEX_TRY(import_layer(layer, slot, data, prefix.tokens));
+    }
+    return cuda_status(
+        cudaMemcpyAsync(activations_.logits, prefix.logits(), logits, cudaMemcpyDeviceToDevice, stream_.get()), what);
+  }
   const size_t bytes = image_elements(c, prefix.tokens) * sizeof(cuda::Bf16);
   if (image_.bytes() < bytes) {
-    VORTEX_TRY(stream_.synchronize("loading a snapshot"));
+    VORTEX_TRY(stream_.synchronize(what));
     VORTEX_TRY(image_.allocate(bytes));
   }
   for (int layer = 0; layer < c.num_layers; ++layer) {
-    VORTEX_TRY(
-        cuda_status(cudaMemcpyAsync(image_.data(), prefix.keys(layer, 0), bytes, cudaMemcpyHostToDevice, stream_.get()),
-                    "loading a snapshot"));
-    cuda::KvImage image;
-    image.data = image_.as<cuda::Bf16>();
-    image.kv = pool_.layer(layer).kv;
-    image.pages = table_row(slot);
-    image.tokens = prefix.tokens;
-    VORTEX_TRY(cuda_status(cuda::import_kv(image, stream_.get()), "loading a snapshot"));
+    VORTEX_TRY(cuda_status(
+        cudaMemcpyAsync(image_.data(), prefix.keys(layer, 0), bytes, cudaMemcpyHostToDevice, stream_.get()), what));
+    VORTEX_TRY(import_layer(layer, slot, image_.as<cuda::Bf16>(), prefix.tokens));
   }
   return cuda_status(
-      cudaMemcpyAsync(activations_.logits, prefix.logits(), static_cast<size_t>(c.vocab_size) * sizeof(float),
-                      cudaMemcpyHostToDevice, stream_.get()),
-      "loading a snapshot");
+      cudaMemcpyAsync(activations_.logits, prefix.logits(), logits, cudaMemcpyHostToDevice, stream_.get()), what);
 }
 
 Status Runner::restore(int slot, const Prefix& prefix) {

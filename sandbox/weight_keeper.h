@@ -1,0 +1,60 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/descriptor.h"
+#include "base/result.h"
+#include "job/job.h"
+#include "sandbox/process_tree.h"
+
+namespace vortex::sandbox {
+
+// What a keeper has handed out: descriptors for a worker, and what they are (Job::kept).
+struct KeptWeights {
+  nlohmann::json label;
+  std::vector<Descriptor> descriptors;
+  int process = 0;  // the keeper's id
+};
+
+struct WeightKeeperOptions {
+  std::string worker_path;                            // the vortex-worker program
+  std::string folder;                                 // that it works in
+  std::vector<std::string> environment;               // the whole of it, as NAME=value
+  double start_seconds = 900;                         // until weights and prompts are kept
+  std::function<void(const std::string&)> on_notice;  // told of ends, restarts and failures
+};
+
+// Keeps a process that holds a model's weights and the KV of a task's prompts for the workers of a search. The process
+// is started when they are first asked for, and again when it has died or the model's files have changed; after a few
+// failures in a row it is left alone, and workers load the model themselves. Thread-safe.
+class WeightKeeper {
+ public:
+  // `job` names model, device, and the tasks whose prompts are computed.
+  WeightKeeper(WeightKeeperOptions options, job::Job job);
+  ~WeightKeeper();
+
+  // What is kept, for as long as the pointer is held. Null where nothing can be: on_notice has told why. Waits while
+  // the keeper is starting; `should_stop` ends that.
+  std::shared_ptr<const KeptWeights> kept(const std::function<bool()>& should_stop);
+
+ private:
+  bool lives() const;
+  Result<std::shared_ptr<const KeptWeights>> start(const std::function<bool()>& should_stop);
+  void notice(const std::string& message) const;
+
+  WeightKeeperOptions options_;
+  job::Job job_;
+  std::mutex mutex_;  // guards all below
+  std::unique_ptr<ProcessTree> process_;
+  Descriptor socket_;  // ours; when it closes, the keeper ends
+  std::string files_;  // the model's, as they were when it was started
+  std::shared_ptr<const KeptWeights> kept_;
+  int failures_ = 0;  // in a row
+};
+
+}  // namespace vortex::sandbox

@@ -1,0 +1,88 @@
+#include "sandbox/worker_slots.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "sandbox/keeper_socket.h"
+
+namespace vortex::sandbox {
+namespace {
+
+// Results from different kinds of GPU cannot be compared: those like the first one are used.
+std::vector<Gpu> of_one_kind(std::vector<Gpu> gpus, const std::function<void(const std::string&)>& on_notice) {
+  const std::string first = gpus.empty() ? std::string() : gpus.front().name;
+  const auto other = std::remove_if(gpus.begin(), gpus.end(), [&](const Gpu& gpu) { return gpu.name != first; });
+  if (other != gpus.end() && on_notice) {
+    on_notice(std::to_string(gpus.end() - other) + " GPUs are not used: they are no " + first);
+  }
+  gpus.erase(other, gpus.end());
+  return gpus;
+}
+
+}  // namespace
+
+WorkerSlots::WorkerSlots(std::vector<Share> shares, std::vector<std::unique_ptr<WeightKeeper>> keepers)
+    : shares_(std::move(shares)), keepers_(std::move(keepers)), taken_(shares_.size(), false) {}
+
+WorkerSlots::Lease WorkerSlots::take() {
+  std::unique_lock lock(mutex_);
+  std::vector<bool>::iterator free;
+  freed_.wait(lock, [&] { return (free = std::find(taken_.begin(), taken_.end(), false)) != taken_.end(); });
+  *free = true;
+  return {*this, static_cast<size_t>(free - taken_.begin())};
+}
+
+void WorkerSlots::give_back(size_t slot) {
+  const std::lock_guard lock(mutex_);
+  taken_[slot] = false;
+  freed_.notify_one();
+}
+
+std::shared_ptr<const KeptWeights> WorkerSlots::Lease::kept(const std::function<bool()>& should_stop) const {
+  const auto keeper = static_cast<size_t>(std::max(0, share().gpu));
+  if (keeper >= slots_->keepers_.size() || slots_->keepers_[keeper] == nullptr) return nullptr;
+  return slots_->keepers_[keeper]->kept(should_stop);
+}
+
+Place Place::anywhere() {
+  Place place;
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible != nullptr) place.visible_gpus = visible;
+  return place;
+}
+
+Place find_place(WorkerSlots* slots, job::Job& job, const std::function<bool()>& should_stop) {
+  Place place = Place::anywhere();
+  if (slots == nullptr) return place;
+  place.lease.emplace(slots->take());
+  const Share& share = place.lease->share();
+  if (share.gpu >= 0) place.visible_gpus = share.visible_as;
+  place.cores = share.cores;
+  if (!share.cores.empty()) job.threads = std::min(job.threads, static_cast<int>(share.cores.size()));
+  place.kept = place.lease->kept(should_stop);
+  if (place.kept != nullptr) {
+    job.kept = place.kept->label;
+    job.kept["descriptor"] = kFirstInherited;
+  }
+  return place;
+}
+
+std::unique_ptr<WorkerSlots> make_worker_slots(int workers, const job::Job& job, bool keep,
+                                               const WeightKeeperOptions& keeper) {
+  std::vector<Gpu> gpus;
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (job.device != "cpu") gpus = of_one_kind(find_gpus("/", visible), keeper.on_notice);
+  std::vector<Share> shares = share_out(gpus, own_cores(), workers);
+  std::vector<std::unique_ptr<WeightKeeper>> keepers;
+  const size_t wanted = !keep ? 0 : std::clamp(gpus.size(), size_t{1}, shares.size());
+  for (size_t i = 0; i < wanted; ++i) {
+    WeightKeeperOptions options = keeper;
+    const std::string seen = i < gpus.size() ? gpus[i].visible_as : visible != nullptr ? visible : "";
+    if (!seen.empty()) options.environment.push_back("CUDA_VISIBLE_DEVICES=" + seen);
+    keepers.push_back(std::make_unique<WeightKeeper>(std::move(options), job));
+  }
+  return std::make_unique<WorkerSlots>(std::move(shares), std::move(keepers));
+}
+
+}  // namespace vortex::sandbox
