@@ -47,7 +47,13 @@ std::string logged(const ProcessTree& process) {
 }  // namespace
 
 WeightKeeper::WeightKeeper(WeightKeeperOptions options, job::Job job)
-    : options_(std::move(options)), job_(std::move(job)) {}
+    : options_(std::move(options)), job_(std::move(job)) {
+  // The keeper works in a folder of its own.
+  std::error_code ec;
+  for (std::string* path : {&job_.model_path, &job_.prefix_folder}) {
+    if (!path->empty()) *path = fs::absolute(*path, ec).string();
+  }
+}
 
 WeightKeeper::~WeightKeeper() = default;
 

@@ -37,7 +37,7 @@ ROOMS = {
     "cli": ". show export verbs",
 }
 FACES = {"core/vflow/policy.h", "cli/main.cpp"}
-TORCH = ("core/tensor", "core/compile/reference", "evals")
+TORCH = ("core/tensor", "core/compile/reference")
 
 
 def is_in(path, folders):

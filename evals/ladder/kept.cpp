@@ -1,5 +1,7 @@
 #include "evals/ladder/kept.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <utility>
 
@@ -16,9 +18,10 @@
 namespace vortex::evals {
 namespace {
 
-constexpr int64_t kMostHostBytes = int64_t{4} << 30;  // of prompts' KV on the host
+// Prompts' KV may take one part in so many of the host's memory, or of a device's free memory.
+constexpr int64_t kHostShare = 8;
 #ifdef VORTEX_WITH_CUDA
-constexpr int64_t kDeviceShare = 10;  // prompts' KV may take one part in so many of a device's free memory
+constexpr int64_t kDeviceShare = 10;
 #endif
 
 constexpr std::array<std::pair<const char*, vflow::Dtype>, 3> kEmbeddings = {
@@ -68,7 +71,7 @@ Result<Label> label_from_json(const nlohmann::json& json) {
   }
   for (const auto& [name, offset] : prefixes->items()) {
     const bool inside =
-        offset.is_number_unsigned() && offset.get<uint64_t>() < static_cast<uint64_t>(label.prefix_bytes);
+        offset.is_number_integer() && offset.get<int64_t>() >= 0 && offset.get<int64_t>() < label.prefix_bytes;
     if (!inside) return internal_error("kept.prefixes: " + name + " lies outside of what is kept");
     label.prefixes[name] = offset.get<int64_t>();
   }
@@ -108,6 +111,8 @@ void add_prefixes(const engine::PrefixBlock& block, Label& label) {
   label.prefix_bytes = block.bytes;
 }
 
+int64_t host_bytes() { return int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE); }
+
 Result<Keeping> keep_on_host(const Session& session, const model::Model& model) {
   Keeping keeping;
   VORTEX_ASSIGN(engine::HostImage weights, engine::pack_image(model));
@@ -118,7 +123,7 @@ Result<Keeping> keep_on_host(const Session& session, const model::Model& model) 
   kept->embedding = weights.embedding;
   keeping.descriptors.push_back(std::move(weights.memory));
   if (!session.job.prefix_folder.empty()) {
-    VORTEX_ASSIGN(const engine::PrefixBlock block, prefill(session, model, false, kept, kMostHostBytes));
+    VORTEX_ASSIGN(const engine::PrefixBlock block, prefill(session, model, false, kept, host_bytes() / kHostShare));
     if (block.bytes > 0) {
       VORTEX_ASSIGN(engine::HostImage prefixes, engine::share_on_host(block));
       keeping.descriptors.push_back(std::move(prefixes.memory));

@@ -8,9 +8,9 @@ namespace vortex::cuda {
 // For each request b and query head h (group size G = num_q_heads / num_kv_heads, kv head h / G):
 //   out[b][h] = sum_t softmax_t(scale * q[b][h] . k_t) v_t   over the tokens t of the visited blocks.
 // Rows without tokens (length 0, or no block selected) give 0 and lse = -inf.
-// Supported: any G (more than 8 heads read their row again for every 8), head_dim in {64, 128}, block a multiple of 16.
-// Started early, it reads the lengths
-// while the kernel before it still runs.
+// Supported: any G (each 8 heads beyond the first 8 read their row again), head_dim in {64, 128}, block a multiple
+// of 16.
+// Started early, it reads the lengths while the kernel before it still runs.
 struct DecodeAttention {
   const Bf16* q = nullptr;  // [request][q head][head_dim]
   Bf16* out = nullptr;      // [request][q head][head_dim]

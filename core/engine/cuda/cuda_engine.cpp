@@ -4,7 +4,7 @@
 #include <limits>
 #include <string>
 
-#include "core/compile/cuda/host_face.h"
+#include "core/compile/cuda/host_executable.h"
 #include "core/engine/cuda/forced_run.h"
 #include "core/engine/cuda/runner.h"
 #include "core/engine/forced.h"

@@ -9,6 +9,7 @@
 #include <regex>
 
 #include "base/files.h"
+#include "core/compile/cpu/cpu_executable.h"
 #include "core/compile/reference/agreement.h"
 #include "core/vflow/graph/canonical.h"
 

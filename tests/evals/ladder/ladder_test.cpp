@@ -140,6 +140,14 @@ TEST_F(LadderTest, APolicyClimbsWithEvidence) {
   EXPECT_GT(value_of(recall, "mass_recall"), 0.0);
   EXPECT_LT(value_of(recall, "mass_recall"), 1.0);
   EXPECT_GT(value_of(recall, "kl"), 0.0);
+  EXPECT_LT(value_of(recall, "mass_recall_chosen"), value_of(recall, "mass_recall")) << "reserved pages are left out";
+  EXPECT_GT(value_of(recall, "index_recall"), 0.0);
+  EXPECT_LT(value_of(recall, "index_recall_chosen"), 1.0);
+  const nlohmann::json& heads = recall.evidence.at("mass_per_head");
+  ASSERT_EQ(heads.size(), 3U);
+  EXPECT_EQ(heads[0], nlohmann::json({1.0, 1.0})) << "layer 0 is dense";
+  EXPECT_NEAR((heads[1][0].get<double>() + heads[1][1].get<double>()) / 2,
+              recall.evidence.at("mass_per_layer")[1].get<double>(), 1e-12);
   const job::StageResult& speed = results.at(job::Stage::kSpeed);
   EXPECT_EQ(speed.evidence.at("pairs"), 6);
   EXPECT_EQ(speed.evidence.at("requests"), 4);
@@ -159,8 +167,10 @@ TEST_F(LadderTest, ABudgetOfAllPagesIsDenseAttention) {
   expect_all_pass(results, 6);
   EXPECT_EQ(hashes_of(results.at(job::Stage::kRace).outcomes), hashes_of(covering.incumbent));
   EXPECT_EQ(value_of(results.at(job::Stage::kRace), "accuracy_difference"), 0.0);
-  EXPECT_EQ(value_of(results.at(job::Stage::kRecall), "mass_recall"), 1.0);
-  EXPECT_EQ(value_of(results.at(job::Stage::kRecall), "next_token_agreement"), 1.0);
+  for (const char* name :
+       {"mass_recall", "mass_recall_chosen", "index_recall", "index_recall_chosen", "next_token_agreement"}) {
+    EXPECT_EQ(value_of(results.at(job::Stage::kRecall), name), 1.0) << name;
+  }
   EXPECT_NEAR(value_of(results.at(job::Stage::kRecall), "kl"), 0.0, 1e-6);
 }
 

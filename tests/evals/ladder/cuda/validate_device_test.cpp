@@ -6,7 +6,7 @@
 
 #include "base/files.h"
 #include "core/compile/cuda/build.h"
-#include "core/compile/cuda/host_face.h"
+#include "core/compile/cuda/host_executable.h"
 #include "core/engine/cuda/cuda_engine.h"
 #include "core/model/model.h"
 #include "evals/ladder/session.h"

@@ -1,6 +1,6 @@
 // The face over host memory: what the kernels on the device compute, next to the CPU's.
 
-#include "core/compile/cuda/host_face.h"
+#include "core/compile/cuda/host_executable.h"
 
 #include "core/compile/cpu/cpu_executable.h"
 #include "core/compile/random_batch.h"
@@ -9,7 +9,7 @@
 namespace vortex::compile {
 namespace {
 
-class HostFaceTest : public ::testing::Test {
+class HostExecutable : public ::testing::Test {
  protected:
   void SetUp() override {
     int count = 0;
@@ -37,7 +37,7 @@ std::vector<float> fields_of(const RandomBatch& batch) {
   return values;
 }
 
-TEST_F(HostFaceTest, GivesThePagesAndScoresOfTheCpu) {
+TEST_F(HostExecutable, GivesThePagesAndScoresOfTheCpu) {
   int seen = 0;
   for (const std::filesystem::path& module : module_files()) {
     SCOPED_TRACE(module.filename());
@@ -80,7 +80,7 @@ TEST_F(HostFaceTest, GivesThePagesAndScoresOfTheCpu) {
   EXPECT_GE(seen, 8);
 }
 
-TEST_F(HostFaceTest, NamesItsKernels) {
+TEST_F(HostExecutable, NamesItsKernels) {
   const std::filesystem::path module = kSource / "examples/policies/quest.py";
   const vflow::ModelGeometry model = model_of(module);
   const vflow::Policy policy = policy_from(module, model);

@@ -1,4 +1,4 @@
-#include "core/compile/cuda/host_face.h"
+#include "core/compile/cuda/host_executable.h"
 
 #include <cuda_runtime_api.h>
 
@@ -210,9 +210,9 @@ class DeviceBatch {
   int max_selected_ = 0;
 };
 
-class HostFace final : public Executable {
+class HostExecutable final : public Executable {
  public:
-  HostFace(vflow::Policy policy, std::shared_ptr<const CudaExecutable> executable)
+  HostExecutable(vflow::Policy policy, std::shared_ptr<const CudaExecutable> executable)
       : policy_(std::move(policy)), executable_(std::move(executable)) {}
 
   // Every page is the only block of a request of its own.
@@ -267,7 +267,7 @@ class HostFace final : public Executable {
 
 std::shared_ptr<const Executable> over_host_memory(const vflow::Policy& policy,
                                                    std::shared_ptr<const CudaExecutable> executable) {
-  return std::make_shared<const HostFace>(policy, std::move(executable));
+  return std::make_shared<const HostExecutable>(policy, std::move(executable));
 }
 
 }  // namespace vortex::compile
