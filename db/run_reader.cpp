@@ -24,9 +24,7 @@ OutcomeRow read_outcome(Statement& row) {
 
 LineageEdge read_edge(Statement& row) { return {row.integer(0), row.integer(1), row.text(2)}; }
 
-Event read_event(Statement& row) {
-  return {row.integer(0), row.integer(1), row.real(2), row.text(3), row.text(4)};
-}
+Event read_event(Statement& row) { return {row.integer(0), row.integer(1), row.real(2), row.text(3), row.text(4)}; }
 
 int64_t read_id(Statement& row) { return row.integer(0); }
 

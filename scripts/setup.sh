@@ -9,7 +9,11 @@ packages=(
   nlohmann-json3-dev libcli11-dev libboost-dev libboost-filesystem-dev
   libsqlite3-dev sqlite3 procps libcurl4-openssl-dev libssl-dev libpcre2-dev libutf8proc-dev
   libgtest-dev libgmock-dev libbenchmark-dev
+  chromium fonts-dejavu-core
 )
+# The dashboard's page is kept built; Node is for its tests and for building it anew. One that is there already is used.
+command -v node >/dev/null || packages+=(nodejs)
+command -v npm >/dev/null || packages+=(npm)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -102,8 +102,8 @@ int Board::failure_of(const CandidateHistory& history) {
   const auto [found, is_new] = failure_place_.try_emplace(
       {last->stage, last->verdict, last->blame, cause_of(last->message)}, static_cast<int>(failures_.size()));
   if (is_new) {
-    failures_.push_back({last->stage, last->verdict, last->blame, cause_of(last->message), last->message,
-                         history.row.id, 0});
+    failures_.push_back(
+        {last->stage, last->verdict, last->blame, cause_of(last->message), last->message, history.row.id, 0});
   }
   return found->second;
 }
@@ -171,8 +171,7 @@ bool Board::update(const CandidateHistory& history) {
 std::vector<RiseStep> Board::rise() const {
   std::vector<RiseStep> steps;
   for (const auto& [candidate, step] : rise_) steps.push_back(step);
-  std::stable_sort(steps.begin(), steps.end(),
-                   [](const RiseStep& a, const RiseStep& b) { return a.known < b.known; });
+  std::stable_sort(steps.begin(), steps.end(), [](const RiseStep& a, const RiseStep& b) { return a.known < b.known; });
   return steps;
 }
 

@@ -33,12 +33,12 @@ struct BoardLine {
   std::string why;      // it ended there: the first line of the message
   std::string made_by;  // what was done to its first parent, or its rationale; short
   std::optional<double> accuracy;
-  std::optional<double> speed;  // over dense attention's
-  double seconds = 0;           // over all stages and attempts
-  double known = 0;             // when its last row was stored, seconds since the epoch
-  bool evaluated = false;       // it reached a worker
-  bool confirmed = false;       // on held-out problems
-  int retests = 0;              // rounds that it answered
+  std::optional<double> speed;                 // over dense attention's
+  double seconds = 0;                          // over all stages and attempts
+  double known = 0;                            // when its last row was stored, seconds since the epoch
+  bool evaluated = false;                      // it reached a worker
+  bool confirmed = false;                      // on held-out problems
+  int retests = 0;                             // rounds that it answered
   std::array<uint8_t, kRungs.size()> rungs{};  // index into kVerdicts plus one of its last row there; 0: none
   int failure = -1;                            // index into failures()
 };

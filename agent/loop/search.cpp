@@ -258,8 +258,8 @@ class Search {
     return ok_status();
   }
 
-  // What people asked for (the dashboard writes it), one at a time at the end of a batch. Where it was taken up is kept:
-  // a resumed search answers it at the same place, and takes up nothing new before it is past its old batches.
+  // What people asked for (the dashboard writes it), one at a time at the end of a batch. Where it was taken up is
+  // kept: a resumed search answers it at the same place, and takes up nothing new before it is past its old batches.
   Status answer_requests(int64_t batch) {
     VORTEX_ASSIGN(std::vector<db::Request> requests, session_.store().requests(session_.run().id));
     for (db::Request& request : requests) {
@@ -281,7 +281,8 @@ class Search {
     const bool confirm = request.kind == "confirm";
     const auto source = sources_.find(request.candidate);
     if (source == sources_.end()) return std::string("refused: it is no candidate that can be run");
-    if (confirm && confirmed_.contains(request.candidate)) return std::string("it was asked on held-out problems before");
+    if (confirm && confirmed_.contains(request.candidate))
+      return std::string("it was asked on held-out problems before");
     const int round = rounds_[request.candidate] + 1;
     if (!confirm && round > study::kMaxRetests) return std::string("refused: it has answered every round");
     std::vector<Assignment> tasks;
@@ -304,8 +305,7 @@ class Search {
       if (task.kind == Assignment::Kind::kRetest) rounds_[task.candidate] = task.round;
       VORTEX_TRY(absorb_all({task}));
     }
-    VORTEX_ASSIGN(const study::CandidateHistory candidate,
-                  study::read_candidate(session_.store(), request.candidate));
+    VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), request.candidate));
     const std::string stage = confirm ? "confirm" : study::retest_stage(round);
     const db::StageRow* row = study::last_stage(candidate, stage);
     if (row == nullptr) return stage + " was not run";

@@ -95,7 +95,8 @@ TEST_F(ApiTest, ACandidateHasEverything) {
   EXPECT_FALSE(candidate["outcomes"].empty());
   EXPECT_TRUE(candidate["outcomes"][0]["dense_correct"].is_boolean());
   EXPECT_TRUE(candidate["difference"].is_object());
-  EXPECT_EQ(candidate["commands"][0]["command"], "vortex export " + std::to_string(id) + " --to vortex-torch --out winner/");
+  EXPECT_EQ(candidate["commands"][0]["command"],
+            "vortex export " + std::to_string(id) + " --to vortex-torch --out winner/");
 }
 
 TEST_F(ApiTest, OtherViewsAnswer) {
@@ -139,7 +140,8 @@ TEST_F(ApiTest, WhatIsNotThereIsSaid) {
 }
 
 TEST_F(ApiTest, MarksAreKept) {
-  EXPECT_EQ(post({"candidates", "3", "mark"}, {{"starred", true}, {"hidden", true}, {"note", "look again"}}).status, 200);
+  EXPECT_EQ(post({"candidates", "3", "mark"}, {{"starred", true}, {"hidden", true}, {"note", "look again"}}).status,
+            200);
   api_->runs().refresh();
   EXPECT_EQ(get({"candidates", "3"})["mark"]["note"], "look again");
   EXPECT_EQ(run("candidates", {{"hidden", "1"}, {"verdict", "starred"}})["total"], 1);
@@ -187,9 +189,11 @@ TEST_F(ApiTest, DeltasAddUpToTheWhole) {
   EXPECT_EQ(begun["counts"]["candidates"], 81);
 
   const int64_t middle = live->version();
-  db::StageRow race{0, id, 1, "race", "pass", "", "", R"([{"name":"accuracy","value":1,"lo":0.8,"hi":1,"unit":""}])", "{}", "", 1, 0};
+  db::StageRow race{0,    id, 1, "race", "pass", "", "", R"([{"name":"accuracy","value":1,"lo":0.8,"hi":1,"unit":""}])",
+                    "{}", "", 1, 0};
   std::vector<db::OutcomeRow> outcomes;
-  for (int i = 0; i < 16; ++i) outcomes.push_back({id, 1, "race", "chain-780-16-" + std::to_string(i), 0, true, 1, "", "", ""});
+  for (int i = 0; i < 16; ++i)
+    outcomes.push_back({id, 1, "race", "chain-780-16-" + std::to_string(i), 0, true, 1, "", "", ""});
   ASSERT_TRUE(store->add_stage(race, outcomes).ok());
   db::StageRow speed = race;
   speed.stage = "speed";
@@ -211,7 +215,8 @@ TEST_F(ApiTest, DeltasAddUpToTheWhole) {
   const auto sorted = [](json& overview) {  // points in whatever order
     std::vector<std::array<double, 3>> points;
     for (size_t i = 0; i < overview["points"]["candidate"].size(); ++i) {
-      points.push_back({overview["points"]["candidate"][i], overview["points"]["speed"][i], overview["points"]["accuracy"][i]});
+      points.push_back(
+          {overview["points"]["candidate"][i], overview["points"]["speed"][i], overview["points"]["accuracy"][i]});
     }
     std::sort(points.begin(), points.end());
     overview["points"] = points;

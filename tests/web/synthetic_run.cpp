@@ -144,11 +144,13 @@ class Writer {
     VORTEX_ASSIGN(const int64_t id, store_.add_candidate(row, {}));
     VORTEX_TRY(add_stage(id, "compile", "pass", "", "", json::array(), 0.1));
     const auto race = outcomes(id, "race", 0.94, 0);
-    VORTEX_TRY(add_stage(id, "race", "pass", "", "", {metric("accuracy", accuracy_of(race), 0.08)}, 4, race));
+    VORTEX_TRY(
+        add_stage(id, "race", "pass", "", "", json::array({metric("accuracy", accuracy_of(race), 0.08)}), 4, race));
     VORTEX_TRY(add_stage(id, "speed", "pass", "", "",
                          {metric("tokens_per_s", 410, 4, "tok/s"), metric("speedup_vs_dense", 1, 0)}, 3));
     const auto confirm = outcomes(id, "confirm", 0.94, 500);
-    VORTEX_TRY(add_stage(id, "confirm", "pass", "", "", {metric("accuracy", accuracy_of(confirm), 0.08)}, 4, confirm));
+    VORTEX_TRY(add_stage(id, "confirm", "pass", "", "", json::array({metric("accuracy", accuracy_of(confirm), 0.08)}),
+                         4, confirm));
     return store_.set_candidate_state(id, "done", "pass");
   }
 
@@ -186,7 +188,8 @@ class Writer {
     row.state = "running";
     if (number % 11 == 3) row.arm = "control";
     std::vector<db::LineageEdge> edges;
-    if (parent != nullptr) edges.push_back({0, parent->id, "topk_val -> " + std::to_string(8 + number % 40) + options_.hostile});
+    if (parent != nullptr)
+      edges.push_back({0, parent->id, "topk_val -> " + std::to_string(8 + number % 40) + options_.hostile});
     VORTEX_ASSIGN(made.id, store_.add_candidate(row, edges));
     if (number % 9 == 0) VORTEX_TRY(add_note(row, number));
     return climb(made, number);
@@ -206,32 +209,41 @@ class Writer {
   Status climb(const Made& made, int number) {
     const int64_t id = made.id;
     const double luck = uniform();
-    if (luck < 0.07) return end(id, "check", "fail", "candidate", "policy.py:" + std::to_string(number % 30) + ":9: topK takes a score of shape [1, 1]\nhint: reduce over dim 2 first");
-    VORTEX_TRY(add_stage(id, "check", "pass", "", "", {metric("modelled_speedup", made.speed * 1.1, 0)}, 0.001));
-    if (luck < 0.13) return end(id, "novelty", "pruned", "", "the same program and configuration as candidate " + std::to_string(id - 1));
+    if (luck < 0.07)
+      return end(id, "check", "fail", "candidate",
+                 "policy.py:" + std::to_string(number % 30) +
+                     ":9: topK takes a score of shape [1, 1]\nhint: reduce over dim 2 first");
+    VORTEX_TRY(
+        add_stage(id, "check", "pass", "", "", json::array({metric("modelled_speedup", made.speed * 1.1, 0)}), 0.001));
+    if (luck < 0.13)
+      return end(id, "novelty", "pruned", "",
+                 "the same program and configuration as candidate " + std::to_string(id - 1));
     VORTEX_TRY(add_stage(id, "novelty", "pass", "", "", json::array(), 0.001));
     if (luck < 0.15) return end(id, "compile", "error", "environment", "the worker was killed by signal 9");
-    VORTEX_TRY(add_stage(id, "compile", "pass", "", "", {metric("compile_seconds", 0.2, 0, "s")}, 0.2));
-    if (luck < 0.18) return end(id, "validate", "fail", "candidate", "differs from the oracle by 0.02 where 0.001 is allowed");
+    VORTEX_TRY(add_stage(id, "compile", "pass", "", "", json::array({metric("compile_seconds", 0.2, 0, "s")}), 0.2));
+    if (luck < 0.18)
+      return end(id, "validate", "fail", "candidate", "differs from the oracle by 0.02 where 0.001 is allowed");
     VORTEX_TRY(add_stage(id, "validate", "pass", "", "", json::array(), 0.9));
     if (luck < 0.19) return end(id, "recall", "timeout", "candidate", "took longer than 600 s");
-    VORTEX_TRY(add_stage(id, "recall", "pass", "", "", {metric("mass_recall", 0.5 + made.quality / 2, 0.02)}, 1.5));
+    VORTEX_TRY(add_stage(id, "recall", "pass", "", "",
+                         json::array({metric("mass_recall", 0.5 + made.quality / 2, 0.02)}), 1.5));
     const auto race = outcomes(id, "race", made.quality, 0);
     const double accuracy = accuracy_of(race);
-    const json metrics = {metric("accuracy", accuracy, 0.1)};
+    const json metrics = json::array({metric("accuracy", accuracy, 0.1)});
     if (accuracy < 0.6) {
       VORTEX_TRY(add_stage(id, "race", "pruned", "", "clearly less accurate than dense attention", metrics, 2, race));
       return store_.set_candidate_state(id, "done", "pruned");
     }
     VORTEX_TRY(add_stage(id, "race", "pass", "", "", metrics, 3, race));
     const double half = 0.015 + 0.02 * uniform();
-    VORTEX_TRY(add_stage(id, "speed", "pass", "", "",
-                         {metric("speedup_vs_dense", made.speed, half), metric("tokens_per_s", 410 * made.speed, 6, "tok/s")},
-                         3));
+    VORTEX_TRY(add_stage(
+        id, "speed", "pass", "", "",
+        {metric("speedup_vs_dense", made.speed, half), metric("tokens_per_s", 410 * made.speed, 6, "tok/s")}, 3));
     const bool confirmed = made.speed > 1.15 && number % 3 == 0;
     if (confirmed) {
       const auto confirm = outcomes(id, "confirm", made.quality, 500);
-      VORTEX_TRY(add_stage(id, "confirm", "pass", "", "", {metric("accuracy", accuracy_of(confirm), 0.1)}, 3, confirm));
+      VORTEX_TRY(add_stage(id, "confirm", "pass", "", "", json::array({metric("accuracy", accuracy_of(confirm), 0.1)}),
+                           3, confirm));
     }
     VORTEX_TRY(store_.set_candidate_state(id, "done", "pass"));
     passed_.push_back(made);

@@ -15,11 +15,11 @@ struct SyntheticOptions {
   int candidates = 200;
   int problems = 16;
   uint64_t seed = 1;
-  std::string hostile;       // put into every text that a proposer or a model can write
+  std::string hostile;  // put into every text that a proposer or a model can write
   bool finished = true;
-  double seconds_each = 0;   // pause after each candidate, for readers that watch
-  std::string model_path;    // of the search
-  std::string policies;      // folder of modules with their configurations
+  double seconds_each = 0;  // pause after each candidate, for readers that watch
+  std::string model_path;   // of the search
+  std::string policies;     // folder of modules with their configurations
 };
 
 Status write_synthetic_run(const std::filesystem::path& workspace, const SyntheticOptions& options);

@@ -23,7 +23,9 @@ int status_of(const Error& error) {
   return 500;
 }
 
-Error not_found(const std::string& what) { return Error{Blame::kCandidate, "there is no " + what, "see /openapi.json"}; }
+Error not_found(const std::string& what) {
+  return Error{Blame::kCandidate, "there is no " + what, "see /openapi.json"};
+}
 
 std::string value_of(const Request& request, const std::string& name) {
   const auto found = request.query.find(name);

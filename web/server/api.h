@@ -25,7 +25,7 @@ struct Response {
 
 struct ApiOptions {
   std::filesystem::path workspace;
-  bool actions = true;      // may anything be written?
+  bool actions = true;            // may anything be written?
   std::string vortex = "vortex";  // how this program is called, for commands that people copy
 };
 

@@ -106,13 +106,11 @@ json run_json(const db::Run& run, const study::SearchOptions& options, bool lock
 
 json request_json(const db::Request& request) {
   const char* state = request.ended > 0 ? "done" : request.batch > 0 ? "taken" : "waiting";
-  return {{"id", request.id},           {"kind", request.kind},   {"candidate", request.candidate},
-          {"created", request.created}, {"state", state},         {"taken", request.taken},
-          {"ended", request.ended},     {"result", request.result}};
+  return {{"id", request.id}, {"kind", request.kind},   {"candidate", request.candidate}, {"created", request.created},
+          {"state", state},   {"taken", request.taken}, {"ended", request.ended},         {"result", request.result}};
 }
 
-json spent_json(const db::Run& run, const study::SearchOptions& options, int evaluated, double tokens,
-                double dollars) {
+json spent_json(const db::Run& run, const study::SearchOptions& options, int evaluated, double tokens, double dollars) {
   const study::Limits limits = study::limits_of(options);
   const std::map<study::Resource, double> used = {{study::Resource::kSeconds, run.seconds_used},
                                                   {study::Resource::kGpuSeconds, run.gpu_seconds_used},

@@ -49,8 +49,7 @@ Result<std::shared_ptr<LiveRun>> LiveRun::open(const std::filesystem::path& work
   VORTEX_ASSIGN(study::SearchOptions options, study::options_of(run));
   VORTEX_ASSIGN(std::unique_ptr<db::RunReader> reader, db::RunReader::open(workspace, run.id));
   VORTEX_ASSIGN(std::unique_ptr<db::Store> store, db::Store::open_read_only(workspace));
-  std::shared_ptr<LiveRun> live(
-      new LiveRun(workspace, run, std::move(options), std::move(reader), std::move(store)));
+  std::shared_ptr<LiveRun> live(new LiveRun(workspace, run, std::move(options), std::move(reader), std::move(store)));
   VORTEX_TRY(live->refresh());
   return live;
 }
@@ -59,30 +58,32 @@ Result<bool> LiveRun::refresh() {
   const std::lock_guard guard(mutex_);
   VORTEX_ASSIGN(const int64_t data_version, reader_->data_version());
   const bool held = db::lock_holder(workspace_).has_value();
-  const bool looks_alive = run_.state == "running" && held;
-  if (data_version == data_version_ && !(run_.state == "running" && !looks_alive)) return false;
+  if (data_version == data_version_ && held == held_) return false;
+  held_ = held;
   const int64_t before = version_;
   ++version_;
   VORTEX_TRY(read_changes());
-  data_version_ = data_version;
   VORTEX_TRY(rebuild_sections());
-  const bool changed = std::any_of(sections_.begin(), sections_.end(), [&](const auto& s) { return s.second.version > before; }) ||
-                       (!moves_.empty() && moves_.back().first > before);
+  data_version_ = data_version;
+  const auto is_new = [&](const auto& section) { return section.second.version > before; };
+  const bool changed =
+      std::any_of(sections_.begin(), sections_.end(), is_new) || (!moves_.empty() && moves_.back().first > before);
   if (!changed) version_ = before;
   return changed;
 }
 
 Status LiveRun::read_changes() {
   VORTEX_ASSIGN(run_, reader_->run());
+  const bool first = last_stage_ < 0;
   const int64_t known_stage = last_stage_;
   VORTEX_ASSIGN(last_stage_, reader_->newest_stage());
   VORTEX_ASSIGN(const db::RunReader::Range range, reader_->candidate_range());
   const int64_t known_candidate = last_candidate_;
-  for (int64_t first = std::max(range.first, known_candidate + 1); first <= range.last; first += kChunk) {
-    VORTEX_TRY(take_in({first, std::min(range.last, first + kChunk - 1)}));
+  for (int64_t id = std::max(range.first, known_candidate + 1); id <= range.last; id += kChunk) {
+    VORTEX_TRY(take_in({id, std::min(range.last, id + kChunk - 1)}));
   }
   last_candidate_ = std::max(last_candidate_, range.last);
-  if (known_stage > 0) VORTEX_TRY(read_touched(known_stage));
+  if (!first) VORTEX_TRY(read_touched(known_stage));
   VORTEX_ASSIGN(std::vector<db::Event> events, reader_->events_since(last_event_));
   for (db::Event& event : events) {
     if (event.kind == "resumed") {
@@ -142,8 +143,7 @@ void LiveRun::set_section(const std::string& name, json value) {
 }
 
 Status LiveRun::rebuild_sections() {
-  const bool held = db::lock_holder(workspace_).has_value();
-  set_section("run", run_json(run_, options_, held));
+  set_section("run", run_json(run_, options_, held_));
   json funnel = json::array();
   for (size_t rung = 0; rung < study::kRungs.size(); ++rung) {
     json verdicts = json::object();
@@ -158,7 +158,7 @@ Status LiveRun::rebuild_sections() {
   json now = json::array();
   for (int64_t candidate : board_.unfinished()) {
     const study::BoardLine* line = board_.find(candidate);
-    if (line == nullptr || line->state != "running" || run_.state != "running" || !held) continue;
+    if (line == nullptr || line->state != "running" || run_.state != "running" || !held_) continue;
     now.push_back({{"candidate", candidate},
                    {"origin", line->origin},
                    {"stage", next_stage(line->stage, options_)},
@@ -178,45 +178,53 @@ Status LiveRun::rebuild_sections() {
   return rebuild_marks();
 }
 
-// The front is worked out anew only when a point moved: from its members and dense attention alone, which give the
-// same front as all points do.
+// The members' rows are read anew only when the front changed, or what is known of a member. From the members and dense
+// attention alone: they give the same front as all points do.
 Status LiveRun::rebuild_front() {
-  const bool moved = front_key_.empty() || (!moves_.empty() && moves_.back().first == version_);
-  if (moved) {
-    std::string key = "front";
-    for (size_t i : board_.standing().archive().front()) {
-      const study::Point& point = board_.standing().archive().points()[i];
-      key += " " + std::to_string(point.candidate) + ":" + std::to_string(point.outcomes.size());
-      const study::BoardLine* line = board_.find(point.candidate);
-      key += line != nullptr && line->confirmed ? "c" : "";
-    }
-    if (key != front_key_) {
-      front_key_ = key;
-      VORTEX_ASSIGN(FrontSection front, read_front(workspace_, run_, options_, board_));
-      for (json& member : front.members) {
-        const study::BoardLine* line = board_.find(member["candidate"].get<int64_t>());
-        if (line != nullptr && line->origin != "dense") member["found_seconds"] = rounded(search_seconds(line->known), 10);
-      }
-      set_section("front", std::move(front.members));
-      set_section("best", std::move(front.best));
-      set_section("hypervolume", std::move(front.hypervolume));
-    }
-    json progress = json::array();
-    std::vector<double> accuracy;
-    std::vector<double> speed;
-    double best = 1;
-    for (const study::RiseStep& step : board_.rise()) {
-      accuracy.push_back(step.accuracy);
-      speed.push_back(step.speed);
-      best = std::max(best, step.speed);
-      progress.push_back({{"seconds", rounded(search_seconds(step.known), 10)},
-                          {"evaluated", step.evaluated},
-                          {"candidate", step.candidate},
-                          {"best_speed", rounded(best)},
-                          {"hypervolume", rounded(study::hypervolume(accuracy, speed))}});
-    }
-    set_section("progress", std::move(progress));
+  std::string key = "front";
+  for (size_t i : board_.standing().archive().front()) {
+    const study::Point& point = board_.standing().archive().points()[i];
+    const study::BoardLine* line = board_.find(point.candidate);
+    key += " " + std::to_string(point.candidate) + ":" + std::to_string(point.outcomes.size());
+    key += line != nullptr && line->confirmed ? "c" : "";
   }
+  if (key != front_key_) {
+    VORTEX_ASSIGN(FrontSection front, read_front(workspace_, run_, options_, board_));
+    for (json& member : front.members) {
+      const study::BoardLine* line = board_.find(member["candidate"].get<int64_t>());
+      if (line == nullptr || line->origin == "dense") continue;
+      member["found_seconds"] = rounded(search_seconds(line->known), 10);
+    }
+    set_section("front", std::move(front.members));
+    set_section("best", std::move(front.best));
+    set_section("hypervolume", std::move(front.hypervolume));
+    front_key_ = key;
+  }
+  const bool moved = !moves_.empty() && moves_.back().first == version_;
+  if (moved || !sections_.contains("progress")) set_section("progress", progress_json());
+  set_counts();
+  return ok_status();
+}
+
+json LiveRun::progress_json() const {
+  json progress = json::array();
+  std::vector<double> accuracy;
+  std::vector<double> speed;
+  double best = 1;
+  for (const study::RiseStep& step : board_.rise()) {
+    accuracy.push_back(step.accuracy);
+    speed.push_back(step.speed);
+    best = std::max(best, step.speed);
+    progress.push_back({{"seconds", rounded(search_seconds(step.known), 10)},
+                        {"evaluated", step.evaluated},
+                        {"candidate", step.candidate},
+                        {"best_speed", rounded(best)},
+                        {"hypervolume", rounded(study::hypervolume(accuracy, speed))}});
+  }
+  return progress;
+}
+
+void LiveRun::set_counts() {
   int confirmed = 0;
   std::map<std::string, int> on_front;
   for (size_t i : board_.standing().archive().front()) {
@@ -229,10 +237,8 @@ Status LiveRun::rebuild_front() {
   json origins = json::array();
   for (const auto& [name, origin] : board_.origins()) {
     passed += origin.passed;
-    origins.push_back({{"origin", name},
-                       {"proposed", origin.proposed},
-                       {"passed", origin.passed},
-                       {"on_front", on_front[name]}});
+    origins.push_back(
+        {{"origin", name}, {"proposed", origin.proposed}, {"passed", origin.passed}, {"on_front", on_front[name]}});
   }
   set_section("origins", std::move(origins));
   set_section("counts", {{"candidates", board_.candidates()},
@@ -240,7 +246,6 @@ Status LiveRun::rebuild_front() {
                          {"passed", passed},
                          {"confirmed", confirmed},
                          {"retests", board_.retests()}});
-  return ok_status();
 }
 
 Status LiveRun::rebuild_marks() {
@@ -291,8 +296,8 @@ std::string LiveRun::since(int64_t version) const {
   for (const auto& [name, section] : sections_) {
     if (section.version > version) text += ",\"" + name + "\":" + section.text;
   }
-  auto move = std::upper_bound(moves_.begin(), moves_.end(), version,
-                               [](int64_t v, const auto& one) { return v < one.first; });
+  auto move =
+      std::upper_bound(moves_.begin(), moves_.end(), version, [](int64_t v, const auto& one) { return v < one.first; });
   std::unordered_set<int64_t> told;
   json points = {{"candidate", json::array()}, {"speed", json::array()}, {"accuracy", json::array()}};
   json gone = json::array();

@@ -55,6 +55,8 @@ class LiveRun {
   Status rebuild_sections();
   Status rebuild_front();
   Status rebuild_marks();
+  nlohmann::json progress_json() const;
+  void set_counts();
   void set_section(const std::string& name, nlohmann::json value);
   double search_seconds(double time) const;
 
@@ -69,8 +71,9 @@ class LiveRun {
   study::Board board_;
   Parents parents_;
   int64_t data_version_ = -1;
+  bool held_ = false;  // does a search run in the workspace?
   int64_t last_candidate_ = -1;
-  int64_t last_stage_ = 0;
+  int64_t last_stage_ = -1;
   int64_t last_event_ = 0;
   std::vector<db::Event> events_;
   std::vector<std::pair<double, double>> gaps_;  // times in which nothing ran: begin, length

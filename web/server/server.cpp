@@ -20,6 +20,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "db/lock.h"
 #include "db/store.h"
 #include "web/server/api.h"
 #include "web/server/assets.h"
@@ -34,7 +35,7 @@ namespace http = boost::beast::http;
 using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr auto kIdle = std::chrono::seconds(60);       // of a connection between requests
+constexpr auto kIdle = std::chrono::seconds(60);  // of a connection between requests
 constexpr auto kRefresh = std::chrono::milliseconds(500);
 constexpr auto kKeepAlive = std::chrono::seconds(15);  // a sign of life on a stream that has no news
 constexpr size_t kMostStreams = 512;
@@ -158,7 +159,7 @@ struct Server::State {
     co_return std::move(*given);
   }
 
-  asio::awaitable<Answer> ask_api(const Question& question, Target target) {
+  asio::awaitable<Answer> ask_api(const Question& question, Target& target) {
     Request request{std::string(question.method_string()), std::move(target.segments), std::move(target.query),
                     question.body()};
     request.path.erase(request.path.begin());  // "api"
@@ -169,6 +170,7 @@ struct Server::State {
 
   // --- streams
 
+  // Callers hold `text` in a variable: GCC 12 destroys a temporary twice that lives across a co_await in a condition.
   asio::awaitable<bool> send(beast::tcp_stream& stream, const std::string& text) {
     error_code failed;
     stream.expires_after(kIdle);
@@ -189,25 +191,28 @@ struct Server::State {
   // Everything that changed since the cursor, then what changes, as server-sent events, until either side ends it. A
   // cursor of another life of this server is answered with everything.
   asio::awaitable<void> stream_run(beast::tcp_stream& stream, const std::shared_ptr<LiveRun>& run,
-                                   std::string cursor) {
+                                   const std::string& cursor) {
     http::fields fields;
     protect(fields);
-    std::string head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nConnection: close\r\n";
+    std::string head =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nConnection: close\r\n";
     for (const auto& one : fields) {
       head += std::string(one.name_string()) + ": " + std::string(one.value()) + "\r\n";
     }
     int64_t known = run->version_of(cursor);
-    if (!co_await send(stream, head + "\r\n" + event("hello", "{\"cursor\":\"" + run->cursor() + "\"}"))) co_return;
-    while (!stopping) {
+    head += "\r\n" + event("hello", "{\"cursor\":\"" + run->cursor() + "\"}");
+    bool open = co_await send(stream, head);
+    const std::string still_here = ": still here\n\n";
+    while (open && !stopping) {
       const int64_t now = run->version();
       if (now > known) {
-        const std::string news = run->since(known);
-        if (!co_await send(stream, event(known == 0 ? "all" : "delta", news))) co_return;
+        const std::string news = event(known == 0 ? "all" : "delta", run->since(known));
+        open = co_await send(stream, news);
         known = now;
         continue;
       }
       co_await wait_for_news();
-      if (!stopping && run->version() == known && !co_await send(stream, ": still here\n\n")) co_return;
+      if (!stopping && run->version() == known) open = co_await send(stream, still_here);
     }
   }
 
@@ -227,7 +232,8 @@ struct Server::State {
     }
     const auto cursor = target.query.find("cursor");
     ++streams;
-    co_await stream_run(stream, *run, cursor == target.query.end() ? "" : cursor->second);
+    const std::string known = cursor == target.query.end() ? std::string() : cursor->second;
+    co_await stream_run(stream, *run, known);
     --streams;
   }
 
@@ -256,7 +262,7 @@ struct Server::State {
         co_await open_stream(stream, question, target);
         break;
       }
-      if (!answer && is_api) answer = co_await ask_api(question, std::move(target));
+      if (!answer && is_api) answer = co_await ask_api(question, target);
       if (!answer) answer = page(question, target);
       open = answer->keep_alive();
       stream.expires_after(kIdle);
@@ -327,7 +333,21 @@ struct Server::State {
 Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Server::~Server() = default;
 
+namespace {
+
+// A workspace of an older vortex is brought up to date, unless a search of that vortex runs in it.
+Status bring_up_to_date(const ServerOptions& options) {
+  std::error_code failed;
+  const bool there = std::filesystem::exists(options.workspace / "vortex.db", failed);
+  if (!there || !options.actions || db::lock_holder(options.workspace)) return ok_status();
+  const Result<std::unique_ptr<db::Store>> store = db::Store::open(options.workspace);
+  return store.ok() ? ok_status() : Status(store.error());
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
+  VORTEX_TRY(bring_up_to_date(options));
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(options.workspace));
   if (options.token.empty()) options.token = random_token();
   if (options.token.empty()) return environment_error("cannot make a token: /dev/urandom cannot be read");

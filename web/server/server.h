@@ -13,9 +13,9 @@ namespace vortex::web {
 struct ServerOptions {
   std::filesystem::path workspace;
   std::string address = "127.0.0.1";
-  uint16_t port = 7077;  // 0: any that is free
-  std::string token;     // who has it may act, and beyond this machine read; empty: one is made
-  bool actions = true;   // may anything be written?
+  uint16_t port = 7077;           // 0: any that is free
+  std::string token;              // who has it may act, and beyond this machine read; empty: one is made
+  bool actions = true;            // may anything be written?
   std::string vortex = "vortex";  // how this program is called, for commands that people copy
 };
 

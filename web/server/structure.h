@@ -24,8 +24,8 @@ nlohmann::json graph_json(const vflow::Program& program);
 // farthest apart, always the nearest one that is left.
 std::vector<int> near_order(const std::vector<double>& matrix, size_t n);
 
-// Places in a plane whose distances come near those of the matrix: classical scaling (Torgerson 1952) by power iteration,
-// deterministic.
+// Places in a plane whose distances come near those of the matrix: classical scaling (Torgerson 1952) by power
+// iteration, deterministic.
 std::vector<std::pair<double, double>> plane_of(const std::vector<double>& matrix, size_t n);
 
 }  // namespace vortex::web

@@ -86,7 +86,9 @@ json relative_json(const LiveRun& run, int64_t id, const std::string& operation)
     return json{{"candidate", id},
                 {"operation", operation},
                 {"origin", line == nullptr ? "" : line->origin},
-                {"verdict", line == nullptr ? "" : line->state == "done" ? line->verdict : line->state}};
+                {"verdict", line == nullptr         ? ""
+                            : line->state == "done" ? line->verdict
+                                                    : line->state}};
   });
 }
 
@@ -179,7 +181,8 @@ json commands_json(const std::string& vortex, const db::Candidate& row) {
   const auto add = [&](const char* name, const std::string& arguments) {
     commands.push_back({{"name", name}, {"command", vortex + " " + arguments}});
   };
-  if (row.origin != "dense" && row.verdict == "pass") add("export", "export " + id + " --to vortex-torch --out winner/");
+  if (row.origin != "dense" && row.verdict == "pass")
+    add("export", "export " + id + " --to vortex-torch --out winner/");
   add("replay", "replay " + id);
   add("show", "show " + id);
   return commands;
@@ -230,13 +233,20 @@ Result<json> candidate_json(db::Store& store, const LiveRun& run, int64_t candid
     VORTEX_ASSIGN(dense, study::read_candidate(store, dense_id));
   }
   VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(store, row));
-  json record = {{"run", run.section("run")}, {"candidate", row.id},
-                 {"batch", row.batch},        {"slot", row.slot},
-                 {"draw", row.draw},          {"origin", row.origin},
-                 {"arm", row.arm},            {"state", row.state},
-                 {"verdict", row.verdict},    {"rationale", row.rationale},
-                 {"key", row.key},            {"program_hash", row.program_hash},
-                 {"files", files_json(files)}, {"front", nullptr}};
+  json record = {{"run", run.section("run")},
+                 {"candidate", row.id},
+                 {"batch", row.batch},
+                 {"slot", row.slot},
+                 {"draw", row.draw},
+                 {"origin", row.origin},
+                 {"arm", row.arm},
+                 {"state", row.state},
+                 {"verdict", row.verdict},
+                 {"rationale", row.rationale},
+                 {"key", row.key},
+                 {"program_hash", row.program_hash},
+                 {"files", files_json(files)},
+                 {"front", nullptr}};
   for (const json& member : run.section("front")) {
     if (member["candidate"] == candidate) record["front"] = member;
   }
@@ -307,8 +317,8 @@ Result<json> diversity_json(db::Store& store, const LiveRun& run) {
     trees.push_back(vflow::canonical_tree(policy->program));
     candidates.push_back(candidate);
     names.push_back(policy->program.name + " (" + std::to_string(candidate) + ")");
-    on_front.push_back(run.with_board(
-        [&](const study::Board& board, const LiveRun::Parents&) { return board.on_front(candidate); }));
+    on_front.push_back(
+        run.with_board([&](const study::Board& board, const LiveRun::Parents&) { return board.on_front(candidate); }));
   }
   const size_t n = trees.size();
   const std::vector<double> matrix = vflow::distance_matrix(trees);
@@ -344,10 +354,8 @@ json flips_between(const LiveRun& a_run, int64_t a_id, const LiveRun& b_run, int
   for (const job::Outcome& outcome : outcomes_of(b_run, b_id)) {
     const auto found = first.find({outcome.problem, outcome.trial});
     if (found == first.end() || found->second == outcome.correct) continue;
-    flips.push_back({{"problem", outcome.problem},
-                     {"trial", outcome.trial},
-                     {"first", found->second},
-                     {"this", outcome.correct}});
+    flips.push_back(
+        {{"problem", outcome.problem}, {"trial", outcome.trial}, {"first", found->second}, {"this", outcome.correct}});
   }
   return flips;
 }

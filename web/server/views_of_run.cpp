@@ -46,7 +46,8 @@ struct Filter {
   bool lets(const study::BoardLine& line, const study::Board& board, const Marks& marks) const {
     if (!hidden && marks.hidden.contains(line.candidate)) return false;
     if (!stage.empty() && line.stage != stage) return false;
-    if (!origin.empty() && lower(line.arm == "control" ? "control arm" : line.origin).find(origin) == std::string::npos) return false;
+    if (!origin.empty() && lower(line.arm == "control" ? "control arm" : line.origin).find(origin) == std::string::npos)
+      return false;
     if (!words.empty() && lower(line.why + " " + line.made_by).find(words) == std::string::npos) return false;
     if (verdict.empty()) return true;
     if (verdict == "front") return board.on_front(line.candidate);

@@ -18,6 +18,12 @@ export function intervalText(interval: Interval | null | undefined, digits: numb
   return `${fixed(interval.value, digits)} (${range(interval, digits)})`;
 }
 
+// "1.83× (1.75 to 1.90)"
+export function times(interval: Interval | null | undefined): string {
+  if (!interval) return missing;
+  return `${fixed(interval.value, 2)}×${interval.lo === interval.hi ? "" : ` (${range(interval, 2)})`}`;
+}
+
 export function signed(value: number, digits: number): string {
   return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 }
@@ -33,8 +39,9 @@ export function duration(seconds: number): string {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 60) return `${Math.round(seconds)} s`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${String(Math.round(seconds % 60)).padStart(2, "0")} s`;
-  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+  const rest = Math.round(seconds - 60 * minutes);
+  if (minutes < 60) return rest === 0 ? `${minutes} min` : `${minutes} min ${rest} s`;
+  return minutes % 60 === 0 ? `${minutes / 60} h` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 export function count(value: number): string {

@@ -1,9 +1,9 @@
 import { useMemo, useRef, useState } from "preact/hooks";
 import type { FrontMember, OracleBudget, Points } from "../api";
-import { fixed, intervalText, signedInterval } from "../format";
+import { fixed, intervalText, signedInterval, times } from "../format";
 import { candidatePath, go } from "../router";
 import { KeepsShape, keepsText } from "../ui/marks";
-import { niceScale, staircase, type Scale } from "./scale";
+import { freeSpot, niceScale, staircase, type Scale, type Spot } from "./scale";
 import { useWidth } from "./size";
 
 interface Props {
@@ -62,7 +62,7 @@ function extent(front: FrontMember[], points: Points): { x: [number, number]; y:
 
 function memberLabel(member: FrontMember): string {
   const name = member.origin === "dense" ? "Dense attention" : `Candidate ${member.candidate}`;
-  return `${name}: speed ${intervalText(member.speed, 2)} times dense, accuracy ${intervalText(member.accuracy, 3)}; ${keepsText[member.keeps]}`;
+  return `${name}: speed ${times(member.speed)} of dense, accuracy ${intervalText(member.accuracy, 3)}; ${keepsText[member.keeps]}`;
 }
 
 function Axes({ x, y, width, height }: { x: Scale; y: Scale; width: number; height: number }) {
@@ -94,21 +94,16 @@ function Axes({ x, y, width, height }: { x: Scale; y: Scale; width: number; heig
   );
 }
 
-// Labels beside their points, moved down or up where they would lie on one another.
-function labelPlaces(members: FrontMember[], x: Scale, y: Scale): Map<number, { x: number; y: number }> {
-  const places = new Map<number, { x: number; y: number }>();
-  const taken: { x: number; y: number }[] = [];
+// Labels beside their points, moved where they would lie on one another.
+function labelPlaces(members: FrontMember[], x: Scale, y: Scale): Map<number, Spot> {
+  const taken: Spot[] = [];
   const order = members.slice().sort((a, b) => b.speed.value - a.speed.value);
-  for (const member of order) {
-    const px = x.at(member.speed.value) + 10;
-    const py = y.at(member.accuracy.value) - 10;
-    const tries = [0, 26, -14, 40, -28, 54];
-    const free = tries.map((move) => py + move).find((one) => taken.every((t) => Math.abs(t.x - px) > 34 || Math.abs(t.y - one) > 13));
-    const spot = { x: px, y: free ?? py };
-    taken.push(spot);
-    places.set(member.candidate, spot);
-  }
-  return places;
+  return new Map(
+    order.map((member) => [
+      member.candidate,
+      freeSpot(taken, { x: x.at(member.speed.value) + 10, y: y.at(member.accuracy.value) - 10 }, 36, 14),
+    ]),
+  );
 }
 
 export function FrontPlot({ front, points, oracle = [], starred, other }: Props) {
@@ -214,7 +209,7 @@ export function FrontPlot({ front, points, oracle = [], starred, other }: Props)
       <p class="hover-line" aria-hidden="true">
         {shown ? (
           <>
-            <b>{shown.origin === "dense" ? "Dense attention" : `Candidate ${shown.candidate}`}</b> {intervalText(shown.speed, 2)}× at accuracy{" "}
+            <b>{shown.origin === "dense" ? "Dense attention" : `Candidate ${shown.candidate}`}</b> {times(shown.speed)} at accuracy{" "}
             {intervalText(shown.accuracy, 3)}
             {shown.difference && shown.origin !== "dense" ? `, ${signedInterval(shown.difference, 3)} against dense on the same problems` : ""}.{" "}
             {shown.made_by}

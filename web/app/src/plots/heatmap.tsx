@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import type { Diversity } from "../api";
 import { fixed } from "../format";
 import { candidatePath, go } from "../router";
+import { freeSpot, type Spot } from "./scale";
 import { useWidth } from "./size";
 
 // One hue from light to dark: its order survives every kind of colour vision and grey.
@@ -25,12 +26,12 @@ export function LayerStrip({ values, label }: { values: number[]; label: string 
   );
 }
 
-// Distances of structures, neighbours beside each other; dark is near, so that families stand out as dark blocks.
+// Distances of structures, neighbours beside each other; strong is near, so that families stand out as blocks.
 export function DistanceMap({ data }: { data: Diversity }) {
   const [box, width] = useWidth(520);
   const [at, setAt] = useState<[number, number] | null>(null);
   const n = data.order.length;
-  const left = 44;
+  const left = n <= 40 ? 44 : 2; // room for names
   const cell = Math.max(3, Math.min(26, (Math.min(width, 620) - left - 4) / Math.max(1, n)));
   const size = left + n * cell + 4;
   const id = (i: number): number => data.candidates[data.order[i]!]!;
@@ -59,9 +60,9 @@ export function DistanceMap({ data }: { data: Diversity }) {
         {Array.from({ length: n }, (_, i) => (
           <g key={i}>
             {Array.from({ length: n }, (_, j) => (
-              <rect key={j} x={left + j * cell} y={i * cell} width={cell + 0.5} height={cell + 0.5} style={{ fill: shade(1 - distance(i, j)) }} />
+              <rect key={j} x={left + j * cell} y={i * cell} width={cell} height={cell} shape-rendering="crispEdges" style={{ fill: shade(1 - distance(i, j)) }} />
             ))}
-            {cell >= 10 && (
+            {left > 2 && (
               <>
                 <text class="tick" x={left - 6} y={i * cell + cell / 2 + 4} text-anchor="end">
                   {id(i)}
@@ -84,37 +85,86 @@ export function DistanceMap({ data }: { data: Diversity }) {
             are {fixed(distance(at[0], at[1]), 3)} apart
           </>
         ) : (
-          "Dark is alike. A click compares the two."
+          "The stronger the colour, the more alike. A click compares the two."
         )}
       </p>
     </div>
   );
 }
 
-// A map on which near points are alike in structure; the axes have no meaning of their own.
+interface Group {
+  x: number;
+  y: number;
+  members: number[]; // indices
+}
+
+// Programs of one family lie on one spot: they are drawn as one.
+function groupsOf(data: Diversity): Group[] {
+  const groups: Group[] = [];
+  data.position.forEach(([x, y], i) => {
+    const same = groups.find((group) => Math.hypot(group.x - x, group.y - y) < 0.025);
+    if (same) same.members.push(i);
+    else groups.push({ x, y, members: [i] });
+  });
+  return groups;
+}
+
+function nameOf(data: Diversity, group: Group): string {
+  return data.names[group.members[0]!]!.replace(/ \(\d+\)$/, "");
+}
+
+function whatOf(data: Diversity, group: Group): string {
+  return group.members.length === 1 ? `candidate ${data.candidates[group.members[0]!]}` : `${group.members.length} candidates`;
+}
+
+// A map on which near structures are alike; the axes have no meaning of their own.
 export function StructureMap({ data }: { data: Diversity }) {
   const [box, width] = useWidth(420);
-  const height = Math.min(420, Math.max(260, width * 0.75));
-  const xs = data.position.map((p) => p[0]);
-  const ys = data.position.map((p) => p[1]);
+  const height = Math.min(440, Math.max(260, width * 0.8));
+  const groups = groupsOf(data);
+  const xs = groups.map((group) => group.x);
+  const ys = groups.map((group) => group.y);
   const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-  const span = Math.max(x1 - x0, y1 - y0, 1e-6);
-  const scale = Math.min(width - 60, height - 50) / span;
-  const px = (i: number): number => width / 2 + (xs[i]! - (x0 + x1) / 2) * scale;
-  const py = (i: number): number => height / 2 + (ys[i]! - (y0 + y1) / 2) * scale;
+  const scale = Math.min((width - 170) / Math.max(x1 - x0, 1e-6), (height - 90) / Math.max(y1 - y0, 1e-6));
+  const placed = groups.map((group) => ({
+    group,
+    x: (width - 60) / 2 + (group.x - (x0 + x1) / 2) * scale,
+    y: height / 2 + (group.y - (y0 + y1) / 2) * scale,
+    r: 4 + 2 * Math.sqrt(group.members.length),
+  }));
+  const labels: Spot[] = [];
   return (
     <div class="plot" ref={box}>
       <svg width={width} height={height} role="group" aria-label="Structures as a map: near ones are alike">
-        {data.candidates.map((id, i) => (
-          <a key={id} href={candidatePath(id)} aria-label={`${data.names[i]}${data.on_front[i] ? ", on the front" : ""}`} class="member">
-            {data.on_front[i] ? <circle class="k-kept" cx={px(i)} cy={py(i)} r="6" /> : <circle class="map-dot" cx={px(i)} cy={py(i)} r="4" />}
-            {(data.on_front[i] || data.candidates.length <= 30) && (
-              <text class="member-name" x={px(i) + 8} y={py(i) - 6}>
-                {id}
+        {placed.map(({ group, x, y, r }) => {
+          const first = group.members[0]!;
+          const front = group.members.filter((i) => data.on_front[i]);
+          return (
+            <a
+              key={first}
+              href={candidatePath(data.candidates[front[0] ?? first]!)}
+              class="member"
+              aria-label={`${nameOf(data, group)}: ${whatOf(data, group)}${front.length > 0 ? `, ${front.length} on the front` : ""}`}
+            >
+              <circle class="halo" cx={x} cy={y} r={r + 6} />
+              <circle class="map-dot" cx={x} cy={y} r={r} />
+              {front.length > 0 && <circle class="k-kept" cx={x} cy={y} r={4} />}
+            </a>
+          );
+        })}
+        {placed.map(({ group, x, y, r }) => {
+          const label = freeSpot(labels, { x: x + r + 5, y: y + 1 }, 120, 28);
+          return (
+            <g key={group.members[0]} aria-hidden="true">
+              <text class="member-name small-name" x={label.x} y={label.y}>
+                {nameOf(data, group)}
               </text>
-            )}
-          </a>
-        ))}
+              <text class="tick" x={label.x} y={label.y + 13}>
+                {whatOf(data, group)}
+              </text>
+            </g>
+          );
+        })}
       </svg>
     </div>
   );

@@ -3,10 +3,11 @@ import type { LineageData } from "../api";
 import { candidatePath, go } from "../router";
 import { useWidth } from "./size";
 
-// Who came from whom: one row a generation, oldest on top. Large runs are folded: only what led to the chosen ones.
+// Who came from whom: one column a generation, oldest on the left. Large runs are folded: only what led to the chosen ones.
 
-const kRow = 46;
-const kLeft = 46;
+const kRow = 24;
+const kLeft = 40;
+const kTop = 56;
 
 export interface Shown {
   rows: { batch: number; members: number[] }[]; // indices
@@ -63,69 +64,106 @@ function OutcomeShape({ outcome, x, y }: { outcome: string; x: number; y: number
   }
 }
 
+interface Tree {
+  at: Map<number, [number, number]>; // index -> generation's column, row
+  rows: number;
+  first: Map<number, number>; // child -> the parent that it hangs on
+}
+
+// A tidy tree: everything hangs on its first parent, leaves take a row each, a parent stands in the middle of its
+// children. Columns are generations.
+function treeOf(shown: Shown): Tree {
+  const column = new Map<number, number>();
+  shown.rows.forEach((row, c) => row.members.forEach((i) => column.set(i, c)));
+  const first = new Map<number, number>();
+  const children = new Map<number, number[]>();
+  for (const [child, parent] of shown.edges) {
+    if (first.has(child) || !column.has(child) || !column.has(parent)) continue;
+    first.set(child, parent);
+    children.set(parent, [...(children.get(parent) ?? []), child]);
+  }
+  const at = new Map<number, [number, number]>();
+  let rows = 0;
+  const place = (i: number): number => {
+    const ys = (children.get(i) ?? []).sort((a, b) => a - b).map(place);
+    const y = ys.length === 0 ? rows++ : (ys[0]! + ys.at(-1)!) / 2;
+    at.set(i, [column.get(i)!, y]);
+    return y;
+  };
+  for (const i of column.keys()) if (!first.has(i)) place(i);
+  return { at, rows, first };
+}
+
 export function LineagePlot({ data, shown }: { data: LineageData; shown: Shown }) {
   const [box, width] = useWidth(900);
   const [near, setNear] = useState(-1);
-  const place = useMemo(() => {
-    const at = new Map<number, [number, number]>();
-    const widest = Math.max(1, ...shown.rows.map((row) => row.members.length));
-    const step = Math.max(9, Math.min(64, (width - kLeft - 20) / widest));
-    const parentsOf = new Map<number, number[]>();
-    for (const [child, parent] of shown.edges) parentsOf.set(child, [...(parentsOf.get(child) ?? []), parent]);
-    shown.rows.forEach((row, r) => {
-      const wish = (i: number): number => {
-        const xs = (parentsOf.get(i) ?? []).flatMap((p) => (at.has(p) ? [at.get(p)![0]] : []));
-        return xs.length ? xs.reduce((a, b) => a + b, 0) / xs.length : Infinity;
-      };
-      const wishes = new Map(row.members.map((i) => [i, wish(i)]));
-      const order = row.members.slice().sort((a, b) => wishes.get(a)! - wishes.get(b)! || a - b);
-      order.forEach((i, k) => at.set(i, [kLeft + 12 + k * step, 18 + r * kRow]));
-    });
-    return { at, step, right: kLeft + 24 + widest * step };
-  }, [shown, width]);
+  const tree = useMemo(() => treeOf(shown), [shown]);
+  const columns = shown.rows.length;
+  const step = Math.max(34, Math.min(150, (width - kLeft - 60) / Math.max(1, columns - 1)));
+  const place = (i: number): [number, number] => {
+    const [column, row] = tree.at.get(i)!;
+    return [kLeft + column * step, kTop + row * kRow];
+  };
   const family = near < 0 ? null : new Set([near, ...shown.edges.flatMap(([c, p]) => (c === near ? [p] : p === near ? [c] : []))]);
+  const skip = Math.ceil(26 / step); // generations between labels
   return (
     <div class="plot scroll-x" ref={box}>
-      <svg width={Math.max(width, place.right)} height={shown.rows.length * kRow + 12} role="group" aria-label="Lineage, oldest generation on top">
-        {shown.rows.map((row, r) => (
-          <text key={row.batch} class="tick" x={kLeft - 14} y={22 + r * kRow} text-anchor="end">
-            {row.batch}
-          </text>
-        ))}
+      <svg
+        width={Math.max(width, kLeft + (columns - 1) * step + 60)}
+        height={kTop + tree.rows * kRow + 4}
+        role="group"
+        aria-label="Lineage, oldest generation on the left"
+      >
+        <text class="axis-name" x={4} y={12}>
+          generation
+        </text>
+        {shown.rows.map((row, c) =>
+          c % skip === 0 ? (
+            <text key={row.batch} class="tick" x={kLeft + c * step} y={28} text-anchor="middle">
+              {row.batch}
+            </text>
+          ) : null,
+        )}
         {shown.edges.map(([child, parent, operation], k) => {
-          const [a, b] = [place.at.get(parent), place.at.get(child)];
-          if (!a || !b) return null;
-          const mid = (a[1] + b[1]) / 2;
+          if (!tree.at.has(child) || !tree.at.has(parent)) return null;
+          const [a, b] = [place(parent), place(child)];
+          const mid = Math.max(a[0] + 8, b[0] - step * 0.6);
+          const second = tree.first.get(child) !== parent;
           return (
-            <path key={k} class={`edge${near >= 0 && (child === near || parent === near) ? " near" : ""}`} d={`M${a[0]} ${a[1]}C${a[0]} ${mid} ${b[0]} ${mid} ${b[0]} ${b[1]}`}>
+            <path
+              key={k}
+              class={`edge${second ? " second" : ""}${near >= 0 && (child === near || parent === near) ? " near" : ""}`}
+              d={`M${a[0]} ${a[1]}C${mid} ${a[1]} ${mid} ${b[1]} ${b[0]} ${b[1]}`}
+            >
               <title>{operation}</title>
             </path>
           );
         })}
-        {[...place.at.entries()].map(([i, [x, y]]) => (
-          <a
-            key={i}
-            href={candidatePath(data.candidate[i]!)}
-            class={`member${family && !family.has(i) ? " away" : ""}`}
-            aria-label={`Candidate ${data.candidate[i]}, ${data.outcome[i]}`}
-            onPointerEnter={() => setNear(i)}
-            onPointerLeave={() => setNear(-1)}
-            onFocus={() => setNear(i)}
-            onBlur={() => setNear(-1)}
-            onClick={(event) => {
-              event.preventDefault();
-              go(candidatePath(data.candidate[i]!));
-            }}
-          >
-            <circle class="halo" cx={x} cy={y} r={Math.min(12, place.step / 2)} />
-            <OutcomeShape outcome={data.outcome[i]!} x={x} y={y} />
-            {place.step > 30 && (
-              <text class="member-name small-name" x={x} y={y + 19} text-anchor="middle">
+        {[...tree.at.keys()].map((i) => {
+          const [x, y] = place(i);
+          return (
+            <a
+              key={i}
+              href={candidatePath(data.candidate[i]!)}
+              class={`member${family && !family.has(i) ? " away" : ""}`}
+              aria-label={`Candidate ${data.candidate[i]}, ${data.outcome[i]}`}
+              onPointerEnter={() => setNear(i)}
+              onPointerLeave={() => setNear(-1)}
+              onFocus={() => setNear(i)}
+              onBlur={() => setNear(-1)}
+              onClick={(event) => {
+                event.preventDefault();
+                go(candidatePath(data.candidate[i]!));
+              }}
+            >
+              <circle class="halo" cx={x} cy={y} r="10" />
+              <OutcomeShape outcome={data.outcome[i]!} x={x} y={y} />
+              <text class={`member-name${data.outcome[i] === "front" ? "" : " small-name"}`} x={x + 8} y={y - 6}>
                 {data.candidate[i]}
               </text>
-            )}
-          </a>
-        ))}
+            </a>
+          );
+        })}
       </svg>
       <p class="hover-line" aria-hidden="true">
         {near >= 0 ? (

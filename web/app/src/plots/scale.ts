@@ -36,3 +36,21 @@ export function staircase<T>(members: T[], speed: (m: T) => number, accuracy: (m
     return true;
   });
 }
+
+export interface Spot {
+  x: number;
+  y: number;
+}
+
+// A place for a label that lies on none before it: the wanted one, or one a little below or above.
+export function freeSpot(taken: Spot[], wanted: Spot, width: number, height: number): Spot {
+  for (const move of [0, 1, -1, 2, -2, 3, -3]) {
+    const spot = { x: wanted.x, y: wanted.y + move * height };
+    if (taken.every((t) => Math.abs(t.x - spot.x) > width || Math.abs(t.y - spot.y) > height - 1)) {
+      taken.push(spot);
+      return spot;
+    }
+  }
+  taken.push(wanted);
+  return wanted;
+}

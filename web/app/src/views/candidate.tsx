@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, post, type Call, type Candidate, type OutcomeRow, type Relative, type Stage } from "../api";
-import { clock, duration, fixed, intervalText, missing, plural, signedInterval } from "../format";
+import { clock, duration, fixed, intervalText, missing, plural, signedInterval, times } from "../format";
 import { useGet } from "../live";
 import { PolicyGraph } from "../plots/graph";
 import { LayerStrip } from "../plots/heatmap";
@@ -43,7 +43,7 @@ function Measured({ data }: { data: Candidate }) {
   const accuracy = front?.accuracy ?? find("race", "accuracy");
   const held = find("confirm", "accuracy");
   const rows = [
-    speed && { name: "speed over dense", interval: speed, text: `${intervalText(speed, 2)}×`, lo: Math.min(0.9, speed.lo), hi: Math.max(speed.hi, 1.5), mark: 1 },
+    speed && { name: "speed over dense", interval: speed, text: times(speed), lo: Math.min(0.9, speed.lo), hi: Math.max(speed.hi, 1.5), mark: 1 },
     accuracy && { name: "accuracy", interval: accuracy, text: intervalText(accuracy, 3), lo: 0, hi: 1, mark: undefined },
     data.difference && { name: "against dense, same problems", interval: data.difference, text: signedInterval(data.difference, 3), lo: -0.5, hi: 0.5, mark: 0 },
     held && { name: "held-out accuracy", interval: held, text: intervalText(held, 3), lo: 0, hi: 1, mark: undefined },

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { ComparedCandidate } from "../api";
-import { candidateName, intervalText, plural, signedInterval } from "../format";
+import { candidateName, intervalText, plural, signedInterval, times } from "../format";
 import { useGet } from "../live";
 import { go, usePlace } from "../router";
 import { Code, Diff } from "../ui/code";
@@ -61,7 +61,7 @@ export function fieldsOf(data: ComparedCandidate[]): { differing: Field[]; same:
   const fields: Field[] = [
     { name: "origin", values: data.map((c) => c.origin) },
     { name: "verdict", values: data.map((c) => c.verdict) },
-    { name: "speed over dense", values: data.map((c) => intervalText(c.speed, 2)) },
+    { name: "speed over dense", values: data.map((c) => times(c.speed)) },
     { name: "accuracy", values: data.map((c) => intervalText(c.accuracy, 3)) },
     { name: `accuracy, less that of ${data[0] ? candidateName(data[0].candidate, data[0].origin) : ""}`, values: data.map((c, i) => (i === 0 ? "0" : signedInterval(c.difference, 3))) },
     { name: "held-out accuracy", values: data.map((c) => intervalText(c.confirmed, 3)) },
@@ -157,7 +157,7 @@ function Compared({ data }: { data: ComparedCandidate[] }) {
       </section>
       <section class="card" aria-labelledby="sources-title">
         <h2 id="sources-title">Sources</h2>
-        {data.slice(1).map((other) => (
+        {(first.files.module ? data.slice(1).filter((other) => other.files.module) : []).map((other) => (
           <div key={other.candidate}>
             <h3>
               From {candidateName(first.candidate, first.origin)} to {candidateName(other.candidate, other.origin)}

@@ -23,9 +23,10 @@ export function DiversityView({ run, version }: { run: string; version: string }
         {plural(n, "structure")}, on average {fixed(data.mean, 3)} apart (0: the same program, 1: nothing in common).
         {data.left_out > 0 ? ` ${plural(data.left_out, "other")} that passed are not shown.` : ""}
       </p>
+      <div class="two">
       <Figure
         title="Distances"
-        note="Structural distance of programs. Families stand out as dark blocks along the diagonal."
+        note="Structural distance of programs. Families stand out as blocks along the diagonal."
         table={
           <Table
             label="Nearest neighbours"
@@ -44,7 +45,7 @@ export function DiversityView({ run, version }: { run: string; version: string }
       </Figure>
       <Figure
         title="A map of structures"
-        note="Near is alike; the axes have no meaning of their own (classical scaling of the distances to a plane). Filled: on the front."
+        note="Near is alike; the axes have no meaning of their own (classical scaling). A ring is a family, its size how many; with a dot: on the front."
         table={
           <Table
             label="Places on the map"
@@ -61,6 +62,7 @@ export function DiversityView({ run, version }: { run: string; version: string }
       >
         <StructureMap data={data} />
       </Figure>
+      </div>
     </>
   );
 }

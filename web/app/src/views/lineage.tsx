@@ -8,11 +8,12 @@ import { CandidateLink } from "../ui/marks";
 import { Figure, Table } from "../ui/table";
 
 const kMostDrawn = 1500;
+const kFew = 120; // candidates of a run that is shown unfolded
 
 export function LineageView({ run, version }: { run: string; version: string }) {
   const { query } = usePlace();
   const { data, problem } = useGet<LineageData>(`runs/${encodeURIComponent(run)}/lineage`, version);
-  const show = query.get("show") ?? (data && data.candidate.length > 400 ? "front" : "passed");
+  const show = query.get("show") ?? (data && data.candidate.length <= kFew ? "passed" : "front");
   const shown = useMemo(() => (data ? shownOf(data, show) : null), [data, show]);
   if (problem) return <p class="problem">{problem}</p>;
   if (!data || !shown) return <p class="quiet" role="status">Reading …</p>;
@@ -32,7 +33,7 @@ export function LineageView({ run, version }: { run: string; version: string }) 
       </div>
       <Figure
         title="Who came from whom"
-        note={`One row a generation, oldest on top. ${shown.folded > 0 ? `${count(shown.folded)} candidates are folded away.` : ""}`}
+        note={`One column a generation, oldest on the left; dashed: from a second parent. ${shown.folded > 0 ? `${count(shown.folded)} candidates are folded away.` : ""}`}
         legend={<LineageLegend />}
         table={
           <Table

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { post, type Best, type CandidateList, type CandidateRow, type FrontMember, type Overview, type RunEvent } from "../api";
-import { clock, count, duration, fixed, intervalText, missing, plural, signedInterval } from "../format";
+import { clock, count, duration, fixed, intervalText, missing, plural, signedInterval, times } from "../format";
 import { useGet } from "../live";
 import { FrontLegend, FrontPlot } from "../plots/front";
 import { Funnel, verdicts } from "../plots/funnel";
@@ -38,7 +38,7 @@ function Headline({ overview }: { overview: Overview }) {
 
 function evidence(best: Best): string {
   const parts = [
-    `Speed ${intervalText(best.speed, 2)} times dense.`,
+    `Speed ${times(best.speed)}.`,
     `Accuracy ${intervalText(best.accuracy, 3)}, dense ${intervalText(best.dense_accuracy, 3)}; on the same problems they differ by ${signedInterval(best.difference, 3)}.`,
   ];
   if (best.confirmed) parts.push(`On held-out problems, which the search never saw: ${intervalText(best.confirmed, 3)}.`);
@@ -61,7 +61,7 @@ const kResources: Record<string, string> = {
 };
 
 function Tiles({ overview }: { overview: Overview }) {
-  const shown = overview.spent.filter((spent) => spent.used > 0 || spent.limit > 0);
+  const shown = overview.spent.filter((spent) => spent.limit > 0 || (spent.used > 0 && spent.what !== "evaluations"));
   return (
     <dl class="tiles">
       <div>
@@ -109,7 +109,7 @@ function Tiles({ overview }: { overview: Overview }) {
 export const frontColumns: Column<FrontMember>[] = [
   { name: "candidate", value: (m) => m.candidate, show: (m) => <CandidateLink id={m.candidate} origin={m.origin} /> },
   { name: "accuracy kept", value: (m) => m.keeps, show: (m) => <KeepsMark keeps={m.keeps} /> },
-  { name: "speed over dense", value: (m) => m.speed.value, show: (m) => intervalText(m.speed, 2), number: true },
+  { name: "speed over dense", value: (m) => m.speed.value, show: (m) => times(m.speed), number: true },
   { name: "accuracy", value: (m) => m.accuracy.value, show: (m) => intervalText(m.accuracy, 3), number: true },
   { name: "difference to dense", value: (m) => m.difference?.value, show: (m) => (m.origin === "dense" ? missing : signedInterval(m.difference, 3)), number: true },
   { name: "held-out accuracy", value: (m) => m.confirmed?.value, show: (m) => (m.confirmed ? intervalText(m.confirmed, 3) : "not yet"), number: true },
@@ -219,7 +219,7 @@ export function StopButton({ overview }: { overview: Overview }) {
 }
 
 const candidateColumns: Column<CandidateRow>[] = [
-  { name: "candidate", value: (c) => c.candidate, show: (c) => <><CandidateLink id={c.candidate} origin={c.origin} /> <Star on={c.starred} /></>, number: true },
+  { name: "candidate", value: (c) => c.candidate, show: (c) => <><CandidateLink id={c.candidate} origin={c.origin} /> <Star on={c.starred} /></> },
   { name: "verdict", value: (c) => c.verdict || c.state, show: (c) => <VerdictMark verdict={c.verdict || c.state} /> },
   { name: "stage", value: (c) => c.stage },
   { name: "speed", value: (c) => c.speed, show: (c) => (c.speed === null ? missing : `${fixed(c.speed, 2)}×`), number: true },
@@ -229,7 +229,7 @@ const candidateColumns: Column<CandidateRow>[] = [
   { name: "why it ended, or what it is", value: (c) => c.why || c.made_by, wide: true },
 ];
 
-const kPage = 50;
+const kPage = 25;
 
 export function CandidateTable({ run, version }: { run: string; version: string }) {
   const { query } = usePlace();
