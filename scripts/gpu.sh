@@ -40,7 +40,7 @@ status=0
 
 cublas=$(scripts/find_cublaslt.sh)
 {
-  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_ORACLE=OFF \
+  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_ORACLE="${VORTEX_ORACLE:-OFF}" \
     ${cublas:+-DVORTEX_CUBLASLT_HINT="$cublas"} &&
     cmake --build "$build" --target vortex-bench vortex-bench-kernels kernels_cuda_tests core_engine_cuda_tests
 } >"$out/build.txt" 2>&1 || { grep -E "error|FAILED|Error" "$out/build.txt" | head -n 40; exit 1; }

@@ -15,6 +15,7 @@ import model as qwen3
 SIZES = {"4k": [(96, 10), (300, 12), (780, 16)], "16k": [(780, 16), (3250, 16)]}
 BUDGETS = {"4k": [4, 8, 16, 32, 48, 64, 96, 128], "16k": [8, 16, 32, 64, 128, 256, 512]}
 DECODED = {"4k": [16, 32, 64], "16k": [32, 64, 128]}
+DECODE_PROBLEMS = {"4k": 128, "16k": 32}
 KINDS = ["block", "quest", "random"]
 SEED = 20011
 EACH_DENSE = ((), (0,), (1,), (2,), (3,))
@@ -56,12 +57,12 @@ def decode(model, tokens, prompt, policies, dtype):
         yield right.all(1).float().mean().item(), right[:, -5:].all(1).float().mean().item()
 
 
-def report(folder, device, problems, out, size="4k", decode_problems=128):
+def report(folder, device, problems, out, size="4k"):
     model = qwen3.load(folder).to(device)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     torch.manual_seed(SEED)
     rows, decoded, started = [], [], time.time()
-    vocabulary = model.config["vocab_size"]
+    vocabulary, decode_problems = model.config["vocab_size"], DECODE_PROBLEMS[size]
     for definitions, length in reversed(SIZES[size]):
         hardest = definitions == SIZES[size][-1][0]
         rng = torch.Generator(device).manual_seed(SEED)

@@ -226,7 +226,7 @@ TEST_F(StoreTest, AnOlderSchemaIsMigratedWithItsRows) {
     ASSERT_TRUE(store->add_candidate(example_candidate(run, 1, 2), {}).ok());
   }
   raw_sql(
-      "DROP TABLE verdict; DROP TABLE note; DROP TABLE llm_call;"
+      "DROP TABLE request; DROP TABLE mark; DROP TABLE verdict; DROP TABLE note; DROP TABLE llm_call;"
       "DROP TABLE spend; ALTER TABLE run DROP COLUMN gpu_seconds_used; ALTER TABLE candidate DROP COLUMN arm;"
       "PRAGMA user_version = 1");
   EXPECT_FALSE(Store::open_read_only(folder_).ok());  // a reader may not migrate
