@@ -43,14 +43,18 @@ Sample climb(const job::Job& job, const sandbox::ExecutorOptions& options) {
   return sample;
 }
 
-void print(const char* what, std::vector<Sample> samples) {
-  const auto median = [&](double Sample::*member) {
-    std::sort(samples.begin(), samples.end(), [&](const Sample& a, const Sample& b) { return a.*member < b.*member; });
-    return samples[samples.size() / 2].*member;
+void print(const char* what, const std::vector<Sample>& samples) {
+  const auto sorted = [&](double Sample::*member) {
+    std::vector<double> seconds;
+    for (const Sample& sample : samples) seconds.push_back(sample.*member);
+    std::sort(seconds.begin(), seconds.end());
+    return seconds;
   };
+  const auto median = [&](double Sample::*member) { return sorted(member)[samples.size() / 2]; };
+  const std::vector<double> all = sorted(&Sample::whole);
   const double whole = median(&Sample::whole);
-  std::printf("%-28s %7.3f s (%.3f to %.3f)   compile %7.3f   answer %7.3f   rest %7.3f\n", what, whole,
-              samples.front().whole, samples.back().whole, median(&Sample::compile), median(&Sample::race),
+  std::printf("%-28s %7.3f s (%.3f to %.3f)   compile %7.3f   answer %7.3f   rest %7.3f\n", what, whole, all.front(),
+              all.back(), median(&Sample::compile), median(&Sample::race),
               whole - median(&Sample::compile) - median(&Sample::race));
 }
 

@@ -149,7 +149,7 @@ class Writer {
     VORTEX_TRY(add_stage(id, "speed", "pass", "", "",
                          {metric("tokens_per_s", 410, 4, "tok/s"), metric("speedup_vs_dense", 1, 0)}, 3));
     const auto confirm = outcomes(id, "confirm", 0.94, 500);
-    VORTEX_TRY(add_stage(id, "confirm", "pass", "", "", json::array({metric("accuracy", accuracy_of(confirm), 0.08)}),
+    VORTEX_TRY(add_stage(id, "confirm", "pass", "", "", json::array({metric("accuracy", accuracy_of(confirm), 0.15)}),
                          4, confirm));
     return store_.set_candidate_state(id, "done", "pass");
   }
@@ -169,7 +169,7 @@ class Writer {
     const double progress = static_cast<double>(number) / options_.candidates;
     made.speed = (parent == nullptr ? 1.05 : parent->speed) * std::exp(0.09 * normal());
     made.speed = std::clamp(made.speed, 0.6, 1.5 + 0.9 * progress);
-    made.quality = std::clamp(0.99 - 0.16 * std::pow(std::max(0.0, made.speed - 0.9), 1.5) - 0.1 * uniform(), 0.1, 1.0);
+    made.quality = std::clamp(0.99 - 0.2 * std::pow(std::max(0.0, made.speed - 1.3), 1.5) - 0.03 * uniform(), 0.1, 1.0);
     json config = json::parse(configs_[made.policy]);
     config["vortex_topk_val"] = 8 + number % 40;
     VORTEX_ASSIGN(const std::string config_object, store_.put_object(config.dump(2) + "\n"));

@@ -16,12 +16,15 @@ namespace {
 
 using nlohmann::json;
 
-// Kept, lost, or not known: held-out problems decide the first, the shared problems of the search the second.
-std::string keeps(const study::FrontRow& row, const study::Point* point, const study::Point* dense, uint64_t seed) {
+// Kept by the rule that names the winner (study/facts): confirmed, and inside dense attention's intervals on the
+// problems of the search and on held-out ones. Lost where the shared problems show it. Else not known.
+std::string keeps(const study::FrontRow& row, const study::FrontRow& dense_row, const study::Point* point,
+                  const study::Point* dense, uint64_t seed) {
   if (row.is_dense()) return "dense";
   if (point == nullptr || dense == nullptr) return "undecided";
   if (study::compare_accuracy(*point, *dense, seed) == study::Advantage::kWorse) return "lost";
-  return row.confirmed ? "kept" : "undecided";
+  const bool held_out = row.confirmed && (!dense_row.confirmed || row.confirmed->value >= dense_row.confirmed->lo);
+  return held_out && row.accuracy.value >= dense_row.accuracy.lo ? "kept" : "undecided";
 }
 
 // A history of the run with the given candidates alone.
@@ -63,6 +66,8 @@ Result<FrontSection> read_front(const std::filesystem::path& workspace, const db
   for (size_t i : archive.front()) {
     if (archive.points()[i].reference) dense = &archive.points()[i];
   }
+  const auto is_dense = [](const study::FrontRow& row) { return row.is_dense(); };
+  const auto dense_row = std::find_if(facts.front.begin(), facts.front.end(), is_dense);
   for (const study::FrontRow& row : facts.front) {
     const study::Point* point = board.point(row.id);
     const study::BoardLine* line = board.find(row.id);
@@ -70,18 +75,19 @@ Result<FrontSection> read_front(const std::filesystem::path& workspace, const db
     if (!row.is_dense() && point != nullptr && dense != nullptr) {
       difference = to_json(evals::paired_difference(point->outcomes, dense->outcomes, options.seed));
     }
-    section.members.push_back({{"candidate", row.id},
-                               {"origin", row.origin},
-                               {"made_by", line == nullptr ? row.made_by : line->made_by},
-                               {"rationale", row.rationale},
-                               {"accuracy", to_json(row.accuracy)},
-                               {"speed", to_json(row.speed)},
-                               {"tokens_per_s", to_json(row.tokens_per_s)},
-                               {"confirmed", to_json(row.confirmed)},
-                               {"difference", difference},
-                               {"front_probability", rounded(row.front_probability)},
-                               {"keeps", keeps(row, point, dense, options.seed)},
-                               {"found_seconds", nullptr}});
+    section.members.push_back(
+        {{"candidate", row.id},
+         {"origin", row.origin},
+         {"made_by", line == nullptr ? row.made_by : line->made_by},
+         {"rationale", row.rationale},
+         {"accuracy", to_json(row.accuracy)},
+         {"speed", to_json(row.speed)},
+         {"tokens_per_s", to_json(row.tokens_per_s)},
+         {"confirmed", to_json(row.confirmed)},
+         {"difference", difference},
+         {"front_probability", rounded(row.front_probability)},
+         {"keeps", dense_row == facts.front.end() ? "undecided" : keeps(row, *dense_row, point, dense, options.seed)},
+         {"found_seconds", nullptr}});
   }
   if (facts.best) section.best = best_json(*facts.best);
   section.hypervolume = to_json(facts.hypervolume);

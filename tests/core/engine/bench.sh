@@ -30,6 +30,9 @@ done
     v["pages of the pool"] == 80 >= v["most of them held"] > 60 and v["tokens"] / v["decode steps"] > 2'
 "$bench" serve-sim "${common[@]}" --requests 5 --outputs 10 --prompt 100 --rate 100 --format json |
   check serve-sim 'all(line["value"] > 0 for line in lines) and len(lines) == 8'
+"$bench" recall 3x300 "${common[@]}" "${policy[@]}" --outputs 20 --look-every 4 --format json |
+  check recall '(v := {line["name"]: line["value"] for line in lines}) and len(v) == 12 and
+    0 < v["3x300 mass_recall_chosen"] < v["3x300 mass_recall"] < 1 and 0 < v["3x300 index_recall"] <= 1'
 if message=$("$bench" step 2x9999 "${common[@]}" 2>&1 >/dev/null); then echo "a request beyond the context was taken" >&2; exit 1; fi
 grep -q "does not fit the context" <<<"$message" || { echo "refusal: $message" >&2; exit 1; }
 echo "refusal: ok"

@@ -30,8 +30,8 @@ export function VerdictMark({ verdict }: { verdict: string }) {
 
 export const keepsText: Record<Keeps, string> = {
   dense: "dense attention, the reference",
-  kept: "keeps dense attention's accuracy: confirmed on held-out problems",
-  undecided: "undecided: held-out problems have not confirmed it",
+  kept: "keeps dense attention's accuracy, on held-out problems too",
+  undecided: "not decided: held-out problems have not confirmed it",
   lost: "loses accuracy against dense attention",
 };
 export const keepsWord: Record<Keeps, string> = { dense: "dense", kept: "kept", undecided: "undecided", lost: "lost" };
