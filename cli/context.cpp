@@ -33,6 +33,11 @@ void add_worker_option(CLI::App* verb, Context& context) {
   verb->add_option("--worker", context.worker, "the vortex-worker program (beside vortex)");
 }
 
+void add_device_option(CLI::App* verb, std::string& device) {
+  verb->add_option("--device", device, "where the engine runs: cuda, cpu, or auto: cuda where there is a GPU for it")
+      ->check(CLI::IsMember({"auto", "cuda", "cpu"}));
+}
+
 Result<double> parse_duration(const std::string& text) {
   const Error error = candidate_error("not a duration: " + text, "write 90s, 5m, 8h or 1h30m");
   double total = 0;
@@ -104,6 +109,7 @@ Result<sandbox::ExecutorOptions> executor_options(const Context& context, double
   VORTEX_ASSIGN(options.worker_path, find_worker(context));
   options.scratch_root = (std::filesystem::path(context.workspace) / "scratch").string();
   options.memory_bytes = memory_bytes;
+  if (stage_seconds <= 0) return options;
   for (const job::StageInfo& info : job::kLadder) {
     if (info.in_worker) options.deadlines[info.stage] = stage_seconds;
   }

@@ -29,6 +29,8 @@ CLI::App* add_verb(CLI::App& app, Context& context, const std::string& name, con
 void add_workspace_option(CLI::App* verb, Context& context);
 void add_format_option(CLI::App* verb, Context& context);
 void add_worker_option(CLI::App* verb, Context& context);
+// `device` is Job::device, and its present value the default.
+void add_device_option(CLI::App* verb, std::string& device);
 
 // "90s", "5m", "8h", "1h30m"; plain numbers are seconds.
 Result<double> parse_duration(const std::string& text);
@@ -41,7 +43,8 @@ std::string command_line(const Context& context, const std::string& arguments);
 
 // The worker program: the option, or the one beside this program. Missing: the environment's fault.
 Result<std::string> find_worker(const Context& context);
-// Executor options for a job of this workspace.
+// Executor options for a job of this workspace; stage_seconds 0: every stage's deadline follows from what it should
+// cost.
 Result<sandbox::ExecutorOptions> executor_options(const Context& context, double stage_seconds, int64_t memory_bytes);
 
 }  // namespace vortex::cli

@@ -58,7 +58,8 @@ Result<vflow::ModelGeometry> geometry_of_job(const job::Job& job) {
   int max_context = evals::context_bound(job.task);
   for (const job::TaskSpec& task : job.gate) max_context = std::max(max_context, evals::context_bound(task));
   if (job.confirm_task) max_context = std::max(max_context, evals::context_bound(*job.confirm_task));
-  return model::geometry_of(config, max_context, job.kv_memory_bytes);
+  // A workload may ask for more than the model has positions; it is cut to them.
+  return model::geometry_of(config, std::min(max_context, config.max_position_embeddings), job.kv_memory_bytes);
 }
 
 Result<vflow::Policy> checked_policy(const vflow::PolicySource& source, const vflow::ModelGeometry& model) {

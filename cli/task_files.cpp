@@ -1,6 +1,7 @@
 #include "cli/task_files.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <vector>
 
@@ -38,6 +39,25 @@ Result<job::TaskSpec> read_task(const std::string& name) {
                          known.empty() ? "name a JSON file, see docs/tasks.md" : "tasks: " + join(known, ", "));
 }
 
+// The workload that a user names, in place of the task's own.
+Result<job::WorkloadSpec> parse_workload(const std::string& text) {
+  const Error error = candidate_error(
+      "not a workload: " + text, "dense, fixed, or lognormal:MEAN[,SIGMA[,LONGEST]], e.g. lognormal:12600,0.6,32000");
+  job::WorkloadSpec workload;
+  workload.answers = text.substr(0, text.find(':'));
+  if (workload.answers != "lognormal") {
+    if (text != "dense" && text != "fixed") return error;
+    return workload;
+  }
+  int end = 0;
+  const std::string numbers = text.substr(std::min(text.size(), workload.answers.size() + 1));
+  const int read =
+      std::sscanf(numbers.c_str(), "%lf,%lf,%d%n", &workload.mean, &workload.sigma, &workload.longest, &end);
+  const auto commas = std::count(numbers.begin(), numbers.end(), ',');
+  if (read != commas + 1 || (read == 3 && static_cast<size_t>(end) != numbers.size())) return error;
+  return workload;
+}
+
 template <typename T>
 void override_with(const std::optional<T>& given, T& target) {
   if (given) target = *given;
@@ -60,6 +80,17 @@ void add_task_options(CLI::App* verb, TaskArguments& arguments) {
   verb->add_option("--definitions", arguments.definitions, "task chain: definitions in a prompt (5 tokens each)");
   verb->add_option("--chain", arguments.chain, "task chain: steps of a solution (10 tokens each)");
   verb->add_option("--task-seed", arguments.seed, "seed of the problems");
+  verb->add_option("--workload", arguments.workload,
+                   "load that speed is measured on: dense (answers as long as dense attention's), "
+                   "lognormal:MEAN[,SIGMA[,LONGEST]], or fixed (a few tokens behind the prompts)");
+}
+
+void add_speed_options(CLI::App* verb, job::Job& job) {
+  verb->add_option("--speed-seconds", job.speed_seconds, "time to measure a candidate's speed in, at most")
+      ->check(CLI::Range(0.0, 86400.0));
+  verb->add_option("--speed-precision", job.speed_precision,
+                   "share of the speed-up that half its interval may be: then measuring ends")
+      ->check(CLI::Range(0.0, 1.0));
 }
 
 Status apply_tasks(const TaskArguments& arguments, job::Job& job) {
@@ -73,6 +104,9 @@ Status apply_tasks(const TaskArguments& arguments, job::Job& job) {
   override_with(arguments.definitions, job.task.definitions);
   override_with(arguments.chain, job.task.chain);
   override_with(arguments.seed, job.task.seed);
+  if (!arguments.workload.empty()) {
+    VORTEX_ASSIGN(job.task.workload, parse_workload(arguments.workload));
+  }
   if (!arguments.confirm_task.empty()) {
     VORTEX_ASSIGN(job.confirm_task, read_task(arguments.confirm_task));
   }

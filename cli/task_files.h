@@ -23,9 +23,12 @@ struct TaskArguments {
   std::optional<int> definitions;
   std::optional<int> chain;
   std::optional<uint64_t> seed;
+  std::string workload;  // dense, fixed, or lognormal:MEAN[,SIGMA[,LONGEST]]
 };
 
 void add_task_options(CLI::App* verb, TaskArguments& arguments);
+// How a candidate's speed is measured, and for how long.
+void add_speed_options(CLI::App* verb, job::Job& job);
 
 // Puts the tasks into a job, and the gate among its stages where it is asked for.
 Status apply_tasks(const TaskArguments& arguments, job::Job& job);

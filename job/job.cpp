@@ -82,6 +82,7 @@ void check_job_ranges(JsonReader& reader, const Job& job) {
     reader.refuse("confirm_seed", "must differ from task.seed: these problems are to be held out");
   }
   check_range(reader, "speed_seconds", job.speed_seconds, 0.0, 86400.0);
+  check_range(reader, "speed_precision", job.speed_precision, 0.0, 1.0);
   if (job.kv_memory_bytes < 0) reader.refuse("kv_memory_bytes", "must not be negative");
 }
 
@@ -107,6 +108,7 @@ nlohmann::json to_json(const Job& job) {
                          {"gate_bar", job.gate_bar},
                          {"speed_tokens", job.speed_tokens},
                          {"speed_seconds", job.speed_seconds},
+                         {"speed_precision", job.speed_precision},
                          {"confirm_seed", job.confirm_seed},
                          {"confirm_problems", job.confirm_problems},
                          {"kv_memory_bytes", job.kv_memory_bytes}};
@@ -141,6 +143,7 @@ Result<Job> job_from_json(const nlohmann::json& json) {
   reader.optional("gate_bar", job.gate_bar);
   reader.optional("speed_tokens", job.speed_tokens);
   reader.optional("speed_seconds", job.speed_seconds);
+  reader.optional("speed_precision", job.speed_precision);
   reader.optional("confirm_seed", job.confirm_seed);
   reader.optional("confirm_problems", job.confirm_problems);
   reader.optional("kv_memory_bytes", job.kv_memory_bytes);

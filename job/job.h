@@ -33,9 +33,11 @@ struct Job {
   std::vector<TaskSpec> gate;  // what the gate stage asks; needed where it is a stage
   double gate_bar = 0.85;      // share of dense attention's accuracy there that must be in reach
   int speed_tokens = 48;       // tokens that every request of the speed stage decodes: fixed work
-  double speed_seconds = 3.0;  // wall time that the speed stage may take; six pairs are always measured
-  uint64_t confirm_seed = 0;   // of the held-out problems; must differ from task.seed where confirm is a stage
-  int confirm_problems = 0;    // 0: as many as the task has
+  double speed_seconds =
+      3.0;  // wall time that the speed stage may take, but for the fewest turns that give an interval
+  double speed_precision = 0.01;  // it ends when half the interval of the ratio is this share of it
+  uint64_t confirm_seed = 0;      // of the held-out problems; must differ from task.seed where confirm is a stage
+  int confirm_problems = 0;       // 0: as many as the task has
   std::optional<TaskSpec> confirm_task;  // held-out problems; absent: the task with confirm_seed and confirm_problems
   int64_t kv_memory_bytes = 0;
   nlohmann::json kept;  // what its worker inherits of a keeper (evals/ladder/kept.h); null: nothing

@@ -52,7 +52,11 @@ struct EventWriter {
   json operator()(const Hello& hello) const {
     return {{"event", "hello"}, {"protocol", hello.protocol}, {"build", hello.build}};
   }
-  json operator()(const StageStart& start) const { return {{"event", "start"}, {"stage", stage_name(start.stage)}}; }
+  json operator()(const StageStart& start) const {
+    json line = {{"event", "start"}, {"stage", stage_name(start.stage)}};
+    if (start.planned > 0) line["planned"] = start.planned;
+    return line;
+  }
   json operator()(const StageResult& result) const { return {{"event", "result"}, {"result", to_json(result)}}; }
   json operator()(const NewToken& token) const { return to_json(token); }
   json operator()(const GenerationRun& run) const { return to_json(run); }
@@ -80,11 +84,14 @@ Result<Event> parse_hello(JsonReader& reader) {
 
 Result<Event> parse_start(JsonReader& reader) {
   std::string name;
+  double planned = 0;
   reader.required("stage", name);
+  reader.optional("planned", planned);
+  if (planned < 0) reader.refuse("planned", "must not be negative");
   const auto stage = stage_from_name(name);
   if (!stage) reader.refuse("stage", "is no stage: \"" + printable(name) + "\"");
   VORTEX_TRY(reader.finish());
-  return Event(StageStart{*stage});
+  return Event(StageStart{*stage, planned});
 }
 
 Result<Event> parse_result(JsonReader& reader) {

@@ -28,6 +28,7 @@ struct Hello {
 };
 struct StageStart {
   Stage stage = Stage::kCompile;
+  double planned = 0;  // seconds that it should cost on the worker's device; 0: not planned
 };
 struct Refusal {
   Error error;  // why there is no generation

@@ -172,6 +172,33 @@ std::string known_kinds() {
   return known;
 }
 
+void read_workload(JsonReader& reader, WorkloadSpec& workload) {
+  reader.optional("answers", workload.answers);
+  reader.optional("requests", workload.requests);
+  reader.optional("prompt", workload.prompt);
+  check_one_of(reader, "answers", workload.answers, {"dense", "lognormal", "fixed"});
+  check_range(reader, "requests", workload.requests, 0, kMaxProblems);
+  check_range(reader, "prompt", workload.prompt, 0, kMaxTokens);
+  if (workload.answers != "lognormal") return;
+  reader.optional("mean", workload.mean);
+  reader.optional("sigma", workload.sigma);
+  reader.optional("longest", workload.longest);
+  reader.optional("seed", workload.seed);
+  check_range(reader, "mean", workload.mean, 1, kMaxTokens);
+  check_range(reader, "sigma", workload.sigma, 0, 5);
+  check_range(reader, "longest", workload.longest, 2, kMaxTokens);
+}
+
+nlohmann::json workload_json(const WorkloadSpec& workload) {
+  nlohmann::json json = {{"answers", workload.answers}, {"requests", workload.requests}, {"prompt", workload.prompt}};
+  if (workload.answers != "lognormal") return json;
+  json["mean"] = workload.mean;
+  json["sigma"] = workload.sigma;
+  json["longest"] = workload.longest;
+  json["seed"] = workload.seed;
+  return json;
+}
+
 // Members of the task's own kind.
 void read_kind(JsonReader& reader, TaskSpec& task) {
   if (task.kind == "chain") {
@@ -208,6 +235,7 @@ nlohmann::json to_json(const TaskSpec& task) {
                          {"temperature", task.temperature},
                          {"top_p", task.top_p},
                          {"top_k", task.top_k}};
+  if (task.workload) json["workload"] = workload_json(*task.workload);
   if (task.kind == "chain") {
     json["definitions"] = task.definitions;
     json["chain"] = task.chain;
@@ -243,6 +271,7 @@ Result<TaskSpec> task_from_json(const nlohmann::json& json, const std::string& p
   reader.optional("temperature", task.temperature);
   reader.optional("top_p", task.top_p);
   reader.optional("top_k", task.top_k);
+  read_object(reader, "workload", [&](JsonReader& in) { read_workload(in, task.workload.emplace()); });
   check_range(reader, "problems", task.problems, 1, kMaxProblems);
   check_range(reader, "trials", task.trials, 1, kMaxProblems);
   check_range(reader, "max_new_tokens", task.max_new_tokens, 1, kMaxTokens);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,20 @@ struct FrequentWordsSpec {
   int word_length = 6;
 };
 
+// The load that a policy is going to serve, which the speed stage measures: requests with the task's prompts, as many
+// at a time as the pool holds.
+struct WorkloadSpec {
+  // How long answers are. dense: as those of dense attention in the same search; lognormal: drawn from the distribution
+  // below; fixed: no load, but speed_tokens of the job behind as many prompts as decode together.
+  std::string answers = "dense";
+  int requests = 0;     // 0: as many as fill the pool a few times over
+  int prompt = 0;       // tokens of every prompt; 0: those of the task's own
+  double mean = 12600;  // lognormal: of the answers, before they are cut
+  double sigma = 0.6;   // lognormal: deviation of the logarithm
+  int longest = 32000;  // lognormal: where they are cut
+  uint64_t seed = 1;    // lognormal
+};
+
 // The problems that candidates are scored on. Everything that changes a score is in here, nothing is hidden in code.
 // docs/tasks.md describes every kind and member.
 struct TaskSpec {
@@ -84,6 +99,8 @@ struct TaskSpec {
   double temperature = 0.0;
   double top_p = 1.0;
   int top_k = 0;
+
+  std::optional<WorkloadSpec> workload;  // absent: dense, but for chain on the CPU, which measures fixed work
 };
 
 // JSON both ways. Reading is strict: unknown keys, wrong types and values out of range are refused by name; absent

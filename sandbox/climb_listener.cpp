@@ -6,7 +6,21 @@
 #include "job/protocol.h"
 
 namespace vortex::sandbox {
-namespace {}  // namespace
+namespace {
+
+// Of a stage that the worker planned: so many times that and a bit, whatever it claims.
+constexpr double kPlannedSlack = 10;
+constexpr double kShortestDeadline = 60;
+constexpr double kLongestDeadline = 86400;
+
+}  // namespace
+
+double stage_deadline(const ExecutorOptions& options, job::Stage stage, double planned) {
+  const auto own = options.deadlines.find(stage);
+  if (own != options.deadlines.end()) return own->second;
+  if (planned <= 0) return job::stage_info(stage).deadline_seconds;
+  return std::min(kLongestDeadline, kShortestDeadline + kPlannedSlack * planned);
+}
 
 ClimbListener::ClimbListener(const job::Job& job, const ExecutorOptions& options,
                              const std::function<void(const job::StageResult&)>& on_result, double now)
@@ -18,16 +32,17 @@ ClimbListener::ClimbListener(const job::Job& job, const ExecutorOptions& options
 }
 
 void ClimbListener::take_event(job::Event event, double now) {
-  if (const auto* start = std::get_if<job::StageStart>(&event)) return start_stage(start->stage, now);
+  if (const auto* start = std::get_if<job::StageStart>(&event)) return start_stage(*start, now);
   if (auto* result = std::get_if<job::StageResult>(&event)) return finish_stage(std::move(*result), now);
   fault("it answered what it was not asked");
 }
 
-void ClimbListener::start_stage(job::Stage stage, double now) {
-  if (running_ || stage != stages_[results_.size()]) {
-    return fault("it started " + std::string(job::stage_name(stage)) + " out of turn");
+void ClimbListener::start_stage(const job::StageStart& start, double now) {
+  if (running_ || start.stage != stages_[results_.size()]) {
+    return fault("it started " + std::string(job::stage_name(start.stage)) + " out of turn");
   }
   running_ = true;
+  planned_ = start.planned;
   since_ = now;
 }
 
@@ -49,10 +64,7 @@ void ClimbListener::keep(job::StageResult result) {
 }
 
 double ClimbListener::allowance() const {
-  if (!running_) return options_.idle_seconds;
-  const job::Stage stage = stages_[results_.size()];
-  const auto own = options_.deadlines.find(stage);
-  return own == options_.deadlines.end() ? job::stage_info(stage).deadline_seconds : own->second;
+  return running_ ? stage_deadline(options_, stages_[results_.size()], planned_) : options_.idle_seconds;
 }
 
 void ClimbListener::leave_unfinished(Ending ending, const Exit& exit, double now) {
@@ -60,6 +72,7 @@ void ClimbListener::leave_unfinished(Ending ending, const Exit& exit, double now
   job::StageResult result =
       unfinished_result(stages_[results_.size()], ending, exit, options_.memory_bytes, options_.cpu_seconds, detail);
   result.seconds = running_ ? std::max(0.0, now - since_) : 0.0;
+  if (running_ && planned_ > 0) result.evidence["planned_seconds"] = planned_;
   result.log_tail = log_tail();
   running_ = false;
   finished_ = true;

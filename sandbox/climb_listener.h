@@ -8,6 +8,9 @@
 
 namespace vortex::sandbox {
 
+// Wall-clock seconds that a stage may take of which the worker said that it should cost `planned`; see ExecutorOptions.
+double stage_deadline(const ExecutorOptions& options, job::Stage stage, double planned);
+
 // Follows one worker's climb.
 class ClimbListener : public Listener {
  public:
@@ -27,13 +30,14 @@ class ClimbListener : public Listener {
   double allowance() const override;
   Ending silence() const override { return running_ ? Ending::kDeadline : Ending::kSilent; }
 
-  void start_stage(job::Stage stage, double now);
+  void start_stage(const job::StageStart& start, double now);
   void finish_stage(job::StageResult result, double now);
   void keep(job::StageResult result);
 
   const std::function<void(const job::StageResult&)>& on_result_;
   std::vector<job::Stage> stages_;  // the worker's
   std::vector<job::StageResult> results_;
+  double planned_ = 0;    // seconds of the stage that runs, as the worker says; 0: not planned
   bool running_ = false;  // stages_[results_.size()] has started, at since_
   bool finished_ = false;
 };

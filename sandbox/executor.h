@@ -15,14 +15,16 @@ namespace vortex::sandbox {
 class WorkerSlots;
 
 struct ExecutorOptions {
-  std::string worker_path;                 // the vortex-worker program
-  std::string scratch_root;                // a fresh folder below it for every worker, removed afterwards
-  std::map<job::Stage, double> deadlines;  // wall-clock seconds a stage; missing: the ladder's own (job/stage.h)
-  int64_t memory_bytes = 0;                // RLIMIT_AS of the worker; 0: none. At least 2 GiB with LibTorch
-  double cpu_seconds = 3600;               // RLIMIT_CPU
-  double start_seconds = 60;               // until the worker says hello
-  double idle_seconds = 30;                // between two stages
-  WorkerSlots* slots = nullptr;            // where jobs run side by side, and with whose weights; null: anywhere
+  std::string worker_path;   // the vortex-worker program
+  std::string scratch_root;  // a fresh folder below it for every worker, removed afterwards
+  // Wall-clock seconds a stage. Missing: a minute and ten times what the worker says that the stage should cost, at
+  // most a day; the ladder's own (job/stage.h) where it does not say.
+  std::map<job::Stage, double> deadlines;
+  int64_t memory_bytes = 0;      // RLIMIT_AS of the worker; 0: none. At least 2 GiB with LibTorch
+  double cpu_seconds = 3600;     // RLIMIT_CPU
+  double start_seconds = 60;     // until the worker says hello
+  double idle_seconds = 30;      // between two stages
+  WorkerSlots* slots = nullptr;  // where jobs run side by side, and with whose weights; null: anywhere
 };
 
 // The whole environment of a worker at home in `folder`: no keys, no settings of ours.

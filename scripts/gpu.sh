@@ -11,6 +11,8 @@
 #   trace     the AIME24-shaped trace: dense, block top-k, block top-k with fp8 KV; the pool limits the batch
 #   batches   the same with at most 64 requests
 #   check     a small trace decoded in full beside its estimate
+#   workload  five policies' speed-ups on the AIME24-shaped trace: by traces of their own, and in turns as the ladder
+#             measures them; fails where the two are more than 3 % apart
 #   serve     a served load of 16K-token prompts
 #   policies  compiled policies: kernels and compile times
 #   keeper    weights kept between workers at Qwen3-1.7B's shape: who may read and write them, what a start costs
@@ -111,6 +113,9 @@ part() {
       local small=(--requests 120 --mean-output 1000 --longest-output 2500 --max-batch 64 --max-context 2816 --kv-gb 22)
       bench check-estimate 40 trace "${small[@]}" "${aime[@]}" --windows 32
       bench check-run 60 trace "${small[@]}" "${aime[@]}" --windows 0 --warm-up ;;
+    workload)
+      lines=40 run workload 420 scripts/workload_agreement.py "$bin/vortex-bench" --device cuda --max-batch 512 \
+        --max-context 32768 ;;
     serve)
       local load=(--prompt 16384 --requests 24 --outputs 128 --max-batch 24 --max-context 20480 --rate 2)
       bench serve-dense 60 serve-sim "${load[@]}"

@@ -68,11 +68,28 @@ void count_failure(const CandidateHistory& candidate, Facts& facts) {
   if (failure.count++ == 0) failure.example = candidate.row.id;
 }
 
+void count_card(const db::StageRow& row, CardDoubts& card) {
+  if (row.stage != "speed") return;
+  const auto evidence = nlohmann::json::parse(row.evidence, nullptr, false);
+  const auto found = evidence.find("gpu");
+  if (found == evidence.end() || !found->is_object()) return;
+  const nlohmann::json& gpu = *found;
+  ++card.measured;
+  card.shared += gpu.value("others", 0) > 0 ? 1 : 0;
+  if (!gpu.value("throttled", false)) return;
+  const int mhz = gpu.value("sm_mhz", 0);
+  if (card.throttled++ == 0 || mhz < card.lowest_mhz) {
+    card.lowest_mhz = mhz;
+    card.limits = join(gpu.value("limits", std::vector<std::string>()), ", ");
+  }
+}
+
 void count_candidate(const LoadedRun& run, const CandidateHistory& candidate, Facts& facts) {
   for (const db::StageRow& row : candidate.stages) {
     const bool retest = is_retest(row.stage);
     facts.stage_seconds[retest ? "retest" : row.stage] += row.seconds;
     facts.retests += retest && row.verdict == "pass" ? 1 : 0;
+    count_card(row, facts.card);
   }
   if (candidate.row.origin == "dense") return;
   ++facts.candidates;

@@ -38,6 +38,15 @@ struct Spent {
   double limit = 0;  // 0: none
 };
 
+// What the evidence says of the GPU that speeds were measured on.
+struct CardDoubts {
+  int measured = 0;    // speed stages with such evidence
+  int throttled = 0;   // of them, with the clocks held down by heat or a fault
+  int shared = 0;      // with processes of others on the card
+  int lowest_mhz = 0;  // of the throttled ones
+  std::string limits;  // of one of them
+};
+
 // What a search came to, read from its rows. Counts leave dense attention out, times do not.
 struct Facts {
   std::vector<FrontRow> front;
@@ -57,6 +66,7 @@ struct Facts {
   int candidates = 0;
   int evaluated = 0;  // those that reached a worker
   int retests = 0;    // rounds of further problems
+  CardDoubts card;
 };
 
 // The stages that facts are counted by, in climbing order: the ladder's, and "retest" behind "race".

@@ -4,8 +4,13 @@
 
 namespace vortex::cli {
 
+std::string planned_text(const nlohmann::json& evidence) {
+  const auto planned = evidence.find("planned_seconds");
+  return planned == evidence.end() || !planned->is_number() ? "-" : fixed(planned->get<double>(), 2);
+}
+
 Table stage_table(const std::vector<job::StageResult>& results) {
-  Table table({"stage", "verdict", "seconds", "metrics"});
+  Table table({"stage", "verdict", "planned", "seconds", "metrics"});
   for (const job::StageResult& result : results) {
     std::vector<std::string> metrics;
     for (const job::Metric& metric : result.metrics) {
@@ -15,7 +20,7 @@ Table stage_table(const std::vector<job::StageResult>& results) {
     const std::string reason = result.message.substr(0, result.message.find('\n'));
     if (!reason.empty()) metrics.push_back(reason);
     table.add({std::string(stage_name(result.stage)), std::string(verdict_name(result.verdict)),
-               fixed(result.seconds, 2), join(metrics, "; ")});
+               planned_text(result.evidence), fixed(result.seconds, 2), join(metrics, "; ")});
   }
   return table;
 }

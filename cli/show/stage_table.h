@@ -1,5 +1,6 @@
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -8,7 +9,11 @@
 
 namespace vortex::cli {
 
-// A row a stage: verdict, seconds, metrics with their intervals, and the reason where it did not pass.
+// Seconds that a stage should have cost, by its evidence; "-" where nobody planned.
+std::string planned_text(const nlohmann::json& evidence);
+
+// A row a stage: verdict, seconds planned and spent, metrics with their intervals, and the reason where it did not
+// pass.
 Table stage_table(const std::vector<job::StageResult>& results);
 
 }  // namespace vortex::cli

@@ -8,10 +8,14 @@
 #include <thread>
 
 #include "base/files.h"
+#include "base/gpu.h"
+#include "base/text.h"
 #include "cli/verbs/verbs.h"
 
 namespace vortex::cli {
 namespace {
+
+constexpr int kCapability = 90;  // that the CUDA kernels are built for
 
 // What one look at the machine found. Only a failure keeps a search from running.
 struct Finding {
@@ -71,21 +75,36 @@ Finding simd_finding() {
   return {"SIMD", "warn", "neither AVX2 nor AVX-512", "everything works, slowly"};
 }
 
-Finding gpu_finding() {
-  if (::access("/dev/nvidia0", F_OK) == 0) return {"GPU", "ok", "/dev/nvidia0", ""};
-  return {"GPU", "warn", "no CUDA device", "searches run on the CPU"};
+Finding gpu_finding(const Gpu& gpu) {
+  const std::string what = "GPU " + std::to_string(gpu.index);
+  if (gpu.capability != kCapability) {
+    return {what, "warn", describe(gpu), "the kernels are built for compute capability 9.0: searches run on the CPU"};
+  }
+  const std::vector<std::string> doubtful = doubts(gpu, ::getpid());
+  if (doubtful.empty()) return {what, "ok", describe(gpu), ""};
+  return {what, "warn", describe(gpu) + "; " + join(doubtful, "; "), "speeds measured now are doubtful: wait or ask"};
+}
+
+std::vector<Finding> gpu_findings() {
+  const Result<std::vector<Gpu>> gpus = look_at_gpus();
+  if (!gpus.ok() || gpus->empty()) {
+    return {{"GPU", "warn", gpus.ok() ? "the driver shows no GPU" : gpus.error().message, "searches run on the CPU"}};
+  }
+  std::vector<Finding> findings;
+  for (const Gpu& gpu : *gpus) findings.push_back(gpu_finding(gpu));
+  return findings;
 }
 
 Result<int> doctor(const Context& context) {
-  const std::vector<Finding> findings = {
+  std::vector<Finding> findings = {
       worker_finding(context),
       workspace_finding(context.workspace),
       disk_finding(context.workspace),
       {"cores", "ok", std::to_string(std::thread::hardware_concurrency()), ""},
       memory_finding(),
       simd_finding(),
-      gpu_finding(),
   };
+  for (Finding& finding : gpu_findings()) findings.push_back(std::move(finding));
   bool failed = false;
   Table table({"", "what", "found", "remedy"});
   std::vector<nlohmann::json> items;

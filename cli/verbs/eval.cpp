@@ -44,7 +44,7 @@ Result<job::Job> job_of(const Context& context, const EvalArguments& arguments) 
 
 Result<int> evaluate(const Context& context, const EvalArguments& arguments) {
   VORTEX_ASSIGN(const job::Job job, job_of(context, arguments));
-  VORTEX_ASSIGN(const sandbox::ExecutorOptions options, executor_options(context, 3600, 0));
+  VORTEX_ASSIGN(const sandbox::ExecutorOptions options, executor_options(context, 0, 0));
   const auto progress = [](const job::StageResult& result) {
     log_line(std::string(stage_name(result.stage)) + ": " + std::string(verdict_name(result.verdict)));
   };
@@ -77,6 +77,8 @@ void add_eval(CLI::App& app, Context& context) {
   verb->add_option("--model", arguments->model, "folder of the model (the configuration's model_path)");
   add_task_options(verb, arguments->tasks);
   verb->add_option("--threads", job.threads, "threads of the worker")->check(CLI::Range(1, 1024));
+  add_device_option(verb, job.device);
+  add_speed_options(verb, job);
   add_workspace_option(verb, context);
   add_worker_option(verb, context);
   add_format_option(verb, context);

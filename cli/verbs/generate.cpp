@@ -173,6 +173,7 @@ void add_generate(CLI::App& app, Context& context) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
   verb->add_option("--threads", job.threads, "threads of the worker")->check(CLI::Range(1, 1024));
+  add_device_option(verb, job.device);
   add_worker_option(verb, context);
   add_format_option(verb, context);
 }

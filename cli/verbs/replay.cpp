@@ -12,17 +12,20 @@ namespace {
 struct ReplayArguments {
   std::string which;
   std::string run;
+  std::string device;  // empty: as the search had it
 };
 
-Result<study::Replay> replay_one(const Context& context, const study::LoadedRun& run, int64_t candidate) {
+Result<study::Replay> replay_one(const Context& context, const ReplayArguments& arguments, const study::LoadedRun& run,
+                                 int64_t candidate) {
   const study::CandidateHistory* history = run.history.find(candidate);
   if (history == nullptr) return candidate_error("there is no candidate " + std::to_string(candidate));
   const db::StageRow* race = study::last_stage(*history, "race");
   if (race == nullptr) {
     return candidate_error("candidate " + std::to_string(candidate) + " never raced: nothing to reproduce");
   }
-  VORTEX_ASSIGN(const job::Job job, study::reproducing_job(run, history->row));
-  VORTEX_ASSIGN(const sandbox::ExecutorOptions options, executor_options(context, 3600, run.options.memory_bytes));
+  VORTEX_ASSIGN(job::Job job, study::reproducing_job(run, history->row));
+  if (!arguments.device.empty()) job.device = arguments.device;
+  VORTEX_ASSIGN(const sandbox::ExecutorOptions options, executor_options(context, 0, run.options.memory_bytes));
   VORTEX_ASSIGN(const std::vector<job::StageResult> results,
                 sandbox::run_job(
                     job, options, [](const job::StageResult&) {}, [] { return false; }));
@@ -57,7 +60,7 @@ Result<int> replay(const Context& context, const ReplayArguments& arguments) {
   bool all_same = true;
   std::vector<nlohmann::json> items;
   for (int64_t candidate : candidates) {
-    VORTEX_ASSIGN(const study::Replay result, replay_one(context, *loaded, candidate));
+    VORTEX_ASSIGN(const study::Replay result, replay_one(context, arguments, *loaded, candidate));
     const bool same = result.difference.empty();
     all_same = all_same && same;
     items.push_back({{"candidate", candidate},
@@ -82,6 +85,7 @@ void add_replay(CLI::App& app, Context& context) {
                             [&context, arguments] { return replay(context, *arguments); });
   verb->add_option("candidate", arguments->which, "its number, or the word front for all of the front")->required();
   verb->add_option("--run", arguments->run, "the search whose front is meant (the newest)");
+  add_device_option(verb, arguments->device);
   add_workspace_option(verb, context);
   add_worker_option(verb, context);
   add_format_option(verb, context);

@@ -41,6 +41,20 @@ std::string evidence_text(const study::Facts& facts) {
   return text;
 }
 
+// Says so where speeds were measured on a card that was throttled or that others used.
+std::string card_text(const study::CardDoubts& card) {
+  const std::string of_all = " of " + std::to_string(card.measured) + " measurements of speed";
+  std::string text;
+  if (card.throttled > 0) {
+    text = "The GPU was throttled (" + card.limits + "; down to " + std::to_string(card.lowest_mhz) + " MHz) in " +
+           std::to_string(card.throttled) + of_all + ". ";
+  }
+  if (card.shared > 0) {
+    text += "Other processes computed on the GPU in " + std::to_string(card.shared) + of_all + ". ";
+  }
+  return text + "Speeds over dense attention hold where both sides suffered alike; tokens per second do not.";
+}
+
 Block tiles(const study::Facts& facts) {
   Block block;
   block.kind = Block::Kind::kTiles;
@@ -218,6 +232,7 @@ Document brief(const Context& context, const study::LoadedRun& run, const study:
                       std::to_string(run.options.job.task.problems) + " problems, proposer " + run.options.proposer;
   document.lead(headline(run, facts));
   if (facts.best) document.text(evidence_text(facts));
+  if (facts.card.throttled + facts.card.shared > 0) document.text(card_text(facts.card));
   document.blocks.push_back(tiles(facts));
   add_front(run, facts, document);
   add_notebook(facts, document);
@@ -243,6 +258,10 @@ nlohmann::json best_json(const study::Facts& facts) {
   nlohmann::json json = to_json(facts.best->row);
   json["accuracy_difference"] = interval_json(facts.best->accuracy_difference);
   return json;
+}
+
+nlohmann::json card_json(const study::CardDoubts& card) {
+  return {{"measured", card.measured}, {"throttled", card.throttled}, {"shared", card.shared}};
 }
 
 nlohmann::json arms_json(const study::Facts& facts) {
@@ -295,6 +314,7 @@ nlohmann::json report_json(const Context& context, const study::LoadedRun& run, 
           {"seconds_used", run.history.run.seconds_used},
           {"seconds_budget", run.options.seconds},
           {"stage_seconds", facts.stage_seconds},
+          {"card", card_json(facts.card)},
           {"next", next_commands(context, run, facts)}};
 }
 

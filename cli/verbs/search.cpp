@@ -332,10 +332,10 @@ void add_search(CLI::App& app, Context& context) {
   verb->add_option("--workers", options.workers, "candidates evaluated at once; more disturb speed measurements")
       ->check(CLI::Range(1, 256));
   verb->add_option("--threads", options.job.threads, "threads of a worker")->check(CLI::Range(1, 1024));
-  verb->add_option("--speed-seconds", options.job.speed_seconds,
-                   "time to measure a candidate's speed; six pairs with dense attention at least")
-      ->check(CLI::Range(0.0, 86400.0));
-  verb->add_option("--stage-deadline", options.stage_seconds, "seconds that one stage may take");
+  add_device_option(verb, options.job.device);
+  add_speed_options(verb, options.job);
+  verb->add_option("--stage-deadline", options.stage_seconds,
+                   "seconds that one stage may take; 0: a minute and ten times what it should cost");
   verb->add_option("--memory-limit", options.memory_bytes, "address space of a worker in bytes; 0: no limit");
   verb->add_option("--confirm-problems", arguments->confirm_problems, "held-out problems for members of the front")
       ->check(CLI::Range(1, 100000));

@@ -1,6 +1,7 @@
 #include <iostream>
 #include <memory>
 
+#include "cli/show/stage_table.h"
 #include "cli/verbs/verbs.h"
 #include "study/lineage.h"
 #include "study/loaded_run.h"
@@ -68,11 +69,11 @@ void print_text(const study::History& history, const study::CandidateHistory& ca
             << row.verdict << "\n";
   if (!row.rationale.empty()) std::cout << row.rationale << "\n";
   std::cout << "key " << row.key << "\n\n" << study::ancestry_text(history, row.id) << "\n";
-  Table table({"try", "stage", "verdict", "seconds", "metrics"});
+  Table table({"try", "stage", "verdict", "planned", "seconds", "metrics"});
   for (const db::StageRow& stage : candidate.stages) {
     const std::string reason = stage.message.substr(0, stage.message.find('\n'));
-    table.add({std::to_string(stage.attempt), stage.stage, stage.verdict, fixed(stage.seconds, 2),
-               reason.empty() ? metrics_text(stage.metrics) : stage.blame + ": " + reason});
+    table.add({std::to_string(stage.attempt), stage.stage, stage.verdict, planned_text(parsed(stage.evidence)),
+               fixed(stage.seconds, 2), reason.empty() ? metrics_text(stage.metrics) : stage.blame + ": " + reason});
   }
   std::cout << table.text() << "\n";
   if (!candidate.stages.empty()) std::cout << "evidence: " << parsed(candidate.stages.back().evidence).dump(2) << "\n";

@@ -1,8 +1,12 @@
+#include <unistd.h>
+
+#include <algorithm>
 #include <ctime>
 #include <iostream>
 #include <map>
 #include <memory>
 
+#include "base/gpu.h"
 #include "cli/show/front_table.h"
 #include "cli/verbs/verbs.h"
 #include "db/lock.h"
@@ -10,6 +14,28 @@
 
 namespace vortex::cli {
 namespace {
+
+// What the search's stages ran on, by the evidence of the newest; empty: none ran yet.
+std::string device_of(const study::History& history) {
+  for (auto candidate = history.candidates.rbegin(); candidate != history.candidates.rend(); ++candidate) {
+    for (auto stage = candidate->stages.rbegin(); stage != candidate->stages.rend(); ++stage) {
+      const auto evidence = nlohmann::json::parse(stage->evidence, nullptr, false);
+      const auto device = evidence.find("device");
+      if (device != evidence.end() && device->is_string()) return device->get<std::string>();
+    }
+  }
+  return "";
+}
+
+// How the GPUs of this machine do, where a search runs on one now.
+std::vector<Gpu> gpus_in_use(const std::vector<nlohmann::json>& runs) {
+  const bool in_use = std::any_of(runs.begin(), runs.end(), [](const nlohmann::json& run) {
+    return run["state"] == "running" && run.value("device", "") != "cpu";
+  });
+  if (!in_use) return {};
+  Result<std::vector<Gpu>> gpus = look_at_gpus();
+  return gpus.ok() ? std::move(gpus).value() : std::vector<Gpu>();
+}
 
 nlohmann::json status_of(db::Store& store, const db::Run& run, bool lock_held) {
   nlohmann::json record = {{"id", run.id},           {"name", run.name},
@@ -25,6 +51,7 @@ nlohmann::json status_of(db::Store& store, const db::Run& run, bool lock_held) {
     ++verdicts[candidate.row.state == "done" ? candidate.row.verdict : candidate.row.state];
   }
   record["verdicts"] = verdicts;
+  record["device"] = device_of(*history);
   const std::vector<study::FrontRow> front = study::front_rows(*history, *options);
   record["front"] = front.size();
   record["best_speed"] = front.empty() ? 1.0 : front.back().speed.value;
@@ -49,18 +76,27 @@ Result<int> status(const Context& context, const std::string& name) {
   const bool lock_held = db::lock_holder(context.workspace).has_value();
   std::vector<nlohmann::json> items;
   for (const db::Run& run : runs) items.push_back(status_of(*store, run, lock_held));
+  const std::vector<Gpu> gpus = gpus_in_use(items);
   if (context.format() != Format::kText) {
+    for (nlohmann::json& item : items) {
+      if (item["state"] != "running") continue;
+      for (const Gpu& gpu : gpus) item["gpus"].push_back(to_json(gpu, ::getpid()));
+    }
     print_records(context.format(), "run", items);
     return 0;
   }
-  Table table({"search", "state", "time", "candidates", "front", "best"});
+  Table table({"search", "state", "device", "time", "candidates", "front", "best"});
   for (const nlohmann::json& item : items) {
-    table.add({item["name"], item["state"],
+    table.add({item["name"], item["state"], item.value("device", ""),
                duration_text(item["seconds_used"]) + " of " + duration_text(item.value("seconds_budget", 0.0)),
                verdicts_text(item["verdicts"]), std::to_string(item.value("front", 0)),
                fixed(item.value("best_speed", 1.0), 2) + "x"});
   }
   std::cout << table.text();
+  for (const Gpu& gpu : gpus) {
+    std::cout << "GPU " << gpu.index << ": " << describe(gpu) << "\n";
+    for (const std::string& doubt : doubts(gpu, ::getpid())) std::cout << "  " << doubt << "\n";
+  }
   return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "core/engine/engine.h"
 #include "core/engine/kv_pool.h"
 #include "core/engine/packed_model.h"
+#include "core/engine/stepper.h"
 #include "kernels/cpu/parallel.h"
 
 namespace vortex::engine {
@@ -23,6 +24,16 @@ auto guarded(const Body& body) -> decltype(body()) {
   }
 }
 
+// What a CPU engine consists of, for its stepper.
+struct CpuParts {
+  const PackedModel& model;
+  const EngineOptions& options;
+  cpu::ThreadPool& threads;
+  KvPool& pool;
+  const ActivePolicy& policy;
+};
+std::unique_ptr<Stepper> make_cpu_stepper(const CpuParts& parts);
+
 class CpuEngine : public Engine {
  public:
   static Result<std::unique_ptr<CpuEngine>> make(model::Model model, const EngineOptions& options);
@@ -36,6 +47,7 @@ class CpuEngine : public Engine {
   Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override;
   const model::Model& model() const override { return model_.source; }
   std::shared_ptr<const compile::Executable> executable() const override { return policy_.executable; }
+  std::unique_ptr<Stepper> stepper() override { return make_cpu_stepper({model_, options_, threads_, pool_, policy_}); }
 
   KvPool& pool() { return pool_; }
 

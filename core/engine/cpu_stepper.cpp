@@ -1,92 +1,80 @@
 #include <algorithm>
-#include <cmath>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "core/engine/cpu_engine.h"
 #include "core/engine/decode.h"
 #include "core/engine/kv_pool.h"
 #include "core/engine/packed_model.h"
 #include "core/engine/prefill.h"
 #include "core/engine/requests.h"
 #include "core/engine/stepper.h"
-#include "core/model/weights.h"
 
 namespace vortex::engine {
 namespace {
 
-constexpr int kDenseBlockSize = 16;
 constexpr size_t kCopyBytes = size_t{128} << 20;
 constexpr int kCopies = 5;
+constexpr size_t kRandomValues = size_t{1} << 20;
 
-// Weights that own their values.
-struct RandomWeights : model::Weights {
-  std::vector<std::vector<cpu::Bf16>> storage;
-
-  model::Tensor tensor(std::vector<int64_t> shape, Rng& rng, double centre, double deviation) {
-    size_t size = 1;
-    for (const int64_t extent : shape) size *= static_cast<size_t>(extent);
-    std::vector<cpu::Bf16> values(size);
-    constexpr double kWidth = 3.4641016;  // of a uniform distribution of deviation 1
-    for (cpu::Bf16& value : values) {
-      value = cpu::float_to_bf16(static_cast<float>(centre + deviation * kWidth * (rng.uniform() - 0.5)));
-    }
-    storage.push_back(std::move(values));
-    return {reinterpret_cast<const char*>(storage.back().data()), vflow::Dtype::kBf16, std::move(shape)};
-  }
-};
+// Values as large as a model's keys and values are.
+std::vector<cpu::Bf16> random_values(size_t count) {
+  constexpr double kWidth = 3.4641016;  // of a uniform distribution of deviation 1
+  Rng rng(1);
+  std::vector<cpu::Bf16> values(count);
+  for (cpu::Bf16& value : values) value = cpu::float_to_bf16(static_cast<float>(kWidth * (rng.uniform() - 0.5)));
+  return values;
+}
 
 class CpuStepper final : public Stepper {
  public:
-  CpuStepper(PackedModel model, const EngineOptions& options)
-      : model_(std::move(model)), options_(options), threads_(options.threads) {}
-
-  Status set_policy(const std::optional<vflow::Policy>& policy) override {
-    residents_.clear();
-    const model::ModelConfig& config = model_.source.config;
-    ActivePolicy next;
-    if (policy) {
-      VORTEX_ASSIGN(next.executable, compile::compile_cpu(*policy));
-      next.policy = *policy;
-      next.scored_bytes = scored_bytes(*policy);
-    }
-    const int block = policy ? policy->config.block_size : kDenseBlockSize;
-    const vflow::Policy* set = policy ? &*policy : nullptr;
-    int64_t pages = int64_t{(options_.max_context + block - 1) / block} * options_.max_batch;
-    if (options_.kv_memory_bytes > 0)
-      pages = std::min(pages, options_.kv_memory_bytes / page_bytes(config, block, set));
-    VORTEX_TRY(pool_.configure(config, block, set, static_cast<int>(pages)));
-    policy_ = std::move(next);
-    fill_random();
-    return ok_status();
+  explicit CpuStepper(const CpuParts& parts)
+      : parts_(parts), decoder_(parts.model, parts.pool, parts.policy, &parts.threads) {
+    parts_.pool.free_all();
+    stats_ = fresh_stats(config().num_layers);
   }
 
-  Status place(std::span<const int> lengths) override {
+  Status place(std::span<const int> lengths, std::span<const PrefixPtr> donors) override {
     residents_.clear();
-    pool_.free_all();
-    if (static_cast<int>(lengths.size()) > options_.max_batch) return candidate_error("the batch is too small");
-    Decoder decoder(model_, pool_, policy_, &threads_);
-    for (const int length : lengths) {
+    placed_ = {};
+    parts_.pool.free_all();
+    if (static_cast<int>(lengths.size()) > max_batch()) {
+      return candidate_error(std::to_string(lengths.size()) + " requests exceed the largest batch, " +
+                             std::to_string(max_batch()));
+    }
+    for (size_t i = 0; i < lengths.size(); ++i) {
       Sequence sequence;
-      VORTEX_TRY(grow(sequence, length));
-      decoder.update_completed(sequence);
+      VORTEX_TRY(grow(sequence, lengths[i]));
+      const Prefix* donor = donors.empty() ? nullptr : donors[i % donors.size()].get();
+      if (donor != nullptr && donor->tokens > lengths[i]) donor = nullptr;
+      const auto real = static_cast<size_t>(donor == nullptr ? 0 : donor->tokens / block_size());
+      fill_random({sequence.pages.begin() + static_cast<std::ptrdiff_t>(real), sequence.pages.end()});
+      if (donor != nullptr) parts_.pool.fill(*donor, sequence.pages, &parts_.threads);
+      decoder_.update_completed(sequence);
+      placed_.tokens += lengths[i];
+      placed_.real += donor == nullptr ? 0 : donor->tokens;
       residents_.push_back(std::move(sequence));
     }
     return ok_status();
   }
 
+  Placed placed() const override { return placed_; }
+
   Result<double> admit(int prompt_tokens) override {
-    if (static_cast<int>(residents_.size()) >= options_.max_batch) return candidate_error("the batch is full");
+    if (static_cast<int>(residents_.size()) >= max_batch()) return candidate_error("the batch is full");
     std::vector<int32_t> prompt(static_cast<size_t>(prompt_tokens));
-    const auto vocab = static_cast<uint64_t>(model_.source.config.vocab_size);
-    for (int32_t& token : prompt) token = static_cast<int32_t>(rng_.below(vocab));
+    for (int32_t& token : prompt) {
+      token = static_cast<int32_t>(rng_.below(static_cast<uint64_t>(config().vocab_size)));
+    }
     const double start = monotonic_seconds();
     Sequence sequence;
     VORTEX_TRY(grow(sequence, prompt_tokens));
-    pool_.fill(prefill(model_, prompt, &threads_), sequence.pages, &threads_);
-    Decoder(model_, pool_, policy_, &threads_).update_completed(sequence);
+    parts_.pool.fill(prefill(parts_.model, prompt, &parts_.threads), sequence.pages, &parts_.threads);
+    decoder_.update_completed(sequence);
     residents_.push_back(std::move(sequence));
     return monotonic_seconds() - start;
   }
@@ -96,7 +84,7 @@ class CpuStepper final : public Stepper {
       return candidate_error("there is no such resident request");
     }
     Sequence& gone = residents_[static_cast<size_t>(index)];
-    pool_.give_back(gone.pages);
+    parts_.pool.give_back(gone.pages);
     gone = std::move(residents_.back());
     residents_.pop_back();
     return ok_status();
@@ -104,8 +92,6 @@ class CpuStepper final : public Stepper {
 
   Result<double> run(int steps) override {
     if (residents_.empty()) return 0.0;
-    RunStats stats = fresh_stats(model_.source.config.num_layers);
-    Decoder decoder(model_, pool_, policy_, &threads_);
     const double start = monotonic_seconds();
     for (int step = 0; step < steps; ++step) {
       std::vector<Sequence*> batch;
@@ -115,13 +101,20 @@ class CpuStepper final : public Stepper {
         sequence.length = length;  // the decoder counts the token it appends
         batch.push_back(&sequence);
       }
-      decoder.step(batch, nullptr, stats);
+      decoder_.step(batch, nullptr, stats_);
     }
     return monotonic_seconds() - start;
   }
 
-  int block_size() const override { return pool_.block_size(); }
-  int64_t pages() const override { return pool_.pages(); }
+  Result<RunStats> stats() override { return stats_; }
+
+  int block_size() const override { return parts_.pool.block_size(); }
+  int64_t pages() const override { return parts_.pool.pages(); }
+  int max_batch() const override { return parts_.options.max_batch; }
+  int max_context() const override { return parts_.options.max_context; }
+  int steps_per_round() const override { return 1; }
+  vflow::Dtype kv_dtype() const override { return vflow::Dtype::kBf16; }
+  bool on_device() const override { return false; }
 
   Result<double> copy_bandwidth() override {
     const std::vector<char> from(kCopyBytes, 1);
@@ -129,7 +122,7 @@ class CpuStepper final : public Stepper {
     double best = 1e30;
     for (int i = 0; i < kCopies; ++i) {
       const double start = monotonic_seconds();
-      cpu::parallel_for(&threads_, static_cast<int64_t>(kCopyBytes >> 20), [&](int64_t begin, int64_t end, int) {
+      cpu::parallel_for(&parts_.threads, static_cast<int64_t>(kCopyBytes >> 20), [&](int64_t begin, int64_t end, int) {
         std::memcpy(&to[static_cast<size_t>(begin) << 20], &from[static_cast<size_t>(begin) << 20],
                     static_cast<size_t>(end - begin) << 20);
       });
@@ -138,94 +131,58 @@ class CpuStepper final : public Stepper {
     return 2.0 * static_cast<double>(kCopyBytes) / best;
   }
 
-  std::string device() const override { return "CPU, " + std::to_string(options_.threads) + " threads"; }
+  std::string device() const override { return "CPU, " + std::to_string(parts_.options.threads) + " threads"; }
   std::string notes() const override { return {}; }
 
  private:
+  const model::ModelConfig& config() const { return parts_.model.source.config; }
+
   // Takes pages until `sequence` has room for `length` tokens, and sets its length.
   Status grow(Sequence& sequence, int length) {
-    if (length < 1 || length > options_.max_context) {
+    if (length < 1 || length > max_context()) {
       return candidate_error("a request of " + std::to_string(length) + " tokens does not fit the context of " +
-                             std::to_string(options_.max_context));
+                             std::to_string(max_context()));
     }
-    while (static_cast<int>(sequence.pages.size()) < pool_.blocks_for(length)) {
-      if (pool_.free_pages() == 0) return candidate_error("the pool has no pages for these requests");
-      sequence.pages.push_back(pool_.take());
+    while (static_cast<int>(sequence.pages.size()) < parts_.pool.blocks_for(length)) {
+      if (parts_.pool.free_pages() == 0) return candidate_error("the pool has no pages for these requests");
+      sequence.pages.push_back(parts_.pool.take());
     }
     sequence.length = length;
     return ok_status();
   }
 
-  void fill_random() {
-    for (int layer = 0; layer < model_.source.config.num_layers; ++layer) {
-      for (const compile::PagedTensor& tensor : {pool_.layer(layer).k, pool_.layer(layer).v}) {
-        auto* values = static_cast<cpu::Bf16*>(tensor.data);
-        const int64_t count = int64_t{pool_.pages()} * tensor.kv_heads * tensor.rows * tensor.cols;
-        for (int64_t i = 0; i < count; ++i) {
-          values[i] = cpu::float_to_bf16(static_cast<float>(3.46 * (rng_.uniform() - 0.5)));
+  // Every page gets another stretch of the same random values: making new ones takes longer than the steps do.
+  void fill_random(const std::vector<int32_t>& pages) {
+    static const std::vector<cpu::Bf16> values = random_values(kRandomValues);
+    cpu::parallel_for(&parts_.threads, config().num_layers, [&](int64_t begin, int64_t end, int) {
+      for (auto layer = static_cast<int>(begin); layer < end; ++layer) {
+        for (const compile::PagedTensor& tensor : {parts_.pool.layer(layer).k, parts_.pool.layer(layer).v}) {
+          const auto size = static_cast<size_t>(int64_t{tensor.kv_heads} * tensor.rows * tensor.cols);
+          Rng places(stream_key(static_cast<uint64_t>(layer), tensor.data == parts_.pool.layer(layer).k.data ? 0 : 1));
+          for (const int32_t page : pages) {
+            auto* to = static_cast<cpu::Bf16*>(tensor.data) + static_cast<size_t>(page) * size;
+            for (size_t done = 0; done < size;) {
+              const size_t count = std::min(size - done, kRandomValues / 2);
+              const size_t from = places.below(kRandomValues - count + 1);
+              std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(from), count, to + done);
+              done += count;
+            }
+          }
         }
       }
-    }
+    });
   }
 
-  PackedModel model_;
-  EngineOptions options_;
-  cpu::ThreadPool threads_;
-  KvPool pool_;
-  ActivePolicy policy_;
+  CpuParts parts_;
+  Decoder decoder_;
+  RunStats stats_;
+  Placed placed_;
   std::vector<Sequence> residents_;
   Rng rng_{1};
 };
 
 }  // namespace
 
-model::Model random_model(const model::ModelConfig& config, uint64_t seed) {
-  auto weights = std::make_shared<RandomWeights>();
-  Rng rng(stream_key(seed));
-  const auto matrix = [&](int64_t rows, int64_t cols) {
-    return weights->tensor({rows, cols}, rng, 0.0, 1.0 / std::sqrt(static_cast<double>(cols)));
-  };
-  const auto norm = [&](int64_t size) { return weights->tensor({size}, rng, 1.0, 0.0); };
-  const int64_t hidden = config.hidden_size;
-  const int64_t q = int64_t{config.num_q_heads} * config.head_dim;
-  const int64_t kv = int64_t{config.num_kv_heads} * config.head_dim;
-  weights->embedding = matrix(config.vocab_size, hidden);
-  weights->head = config.tie_word_embeddings ? weights->embedding : matrix(config.vocab_size, hidden);
-  weights->final_norm = norm(hidden);
-  for (int layer = 0; layer < config.num_layers; ++layer) {
-    model::LayerWeights w;
-    w.attention_norm = norm(hidden);
-    w.q = matrix(q, hidden);
-    w.k = matrix(kv, hidden);
-    w.v = matrix(kv, hidden);
-    if (config.qkv_bias) {
-      w.q_bias = weights->tensor({q}, rng, 0.0, 0.1);
-      w.k_bias = weights->tensor({kv}, rng, 0.0, 0.1);
-      w.v_bias = weights->tensor({kv}, rng, 0.0, 0.1);
-    }
-    if (config.qk_norm) {
-      w.q_norm = norm(config.head_dim);
-      w.k_norm = norm(config.head_dim);
-    }
-    w.o = matrix(hidden, q);
-    w.mlp_norm = norm(hidden);
-    w.gate = matrix(config.intermediate_size, hidden);
-    w.up = matrix(config.intermediate_size, hidden);
-    w.down = matrix(hidden, config.intermediate_size);
-    weights->layers.push_back(std::move(w));
-  }
-  model::Model model;
-  model.config = config;
-  model.weights = weights;
-  model.hash = "random";
-  return model;
-}
-
-Result<std::unique_ptr<Stepper>> make_cpu_stepper(const model::ModelConfig& config, const EngineOptions& options) {
-  VORTEX_ASSIGN(PackedModel packed, pack_model(random_model(config, 1), options.max_context));
-  auto stepper = std::make_unique<CpuStepper>(std::move(packed), options);
-  VORTEX_TRY(stepper->set_policy(std::nullopt));
-  return std::unique_ptr<Stepper>(std::move(stepper));
-}
+std::unique_ptr<Stepper> make_cpu_stepper(const CpuParts& parts) { return std::make_unique<CpuStepper>(parts); }
 
 }  // namespace vortex::engine

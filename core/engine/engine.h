@@ -70,6 +70,7 @@ struct EngineOptions {
   // Weights and prompts' KV that a keeper holds where this engine wants them (kept_model.h), for a model without
   // weights.
   std::shared_ptr<const KeptModel> kept;
+  int64_t spare_bytes = 0;  // of a device, left free beside the pool: for snapshots of prompts and probes
 };
 
 // Sees every sparse-or-dense attention call of a decode step (recall probes). Pointers live for the call.
@@ -123,6 +124,8 @@ struct Forced {
   std::vector<AttentionRecall> recall;            // [layer][kv head]; no looks in dense layers
 };
 
+class Stepper;
+
 // One model on one device with one paged KV pool. Runs requests with continuous batching: dense prefill, then sparse
 // decode through the policy (dense without one). Not thread-safe; threads are used inside. The schedule depends on
 // nothing but the inputs, so the same inputs and build give the same tokens.
@@ -157,6 +160,10 @@ class Engine {
   // What the current policy was compiled to, the very kernels that generate() runs; null while attention is dense. It
   // outlives a change of policy, but not the engine's device.
   virtual std::shared_ptr<const compile::Executable> executable() const = 0;
+
+  // A view of this engine that takes steps on made-up requests (stepper.h): lives no longer than the engine, and is of
+  // no use any more once any other function of the engine was called.
+  virtual std::unique_ptr<Stepper> stepper() = 0;
 };
 
 Result<std::unique_ptr<Engine>> make_cpu_engine(model::Model model, const EngineOptions& options);

@@ -29,6 +29,7 @@ StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* polic
     }
   }
   const int64_t sparse_layers = model.num_layers - dense_layers;
+  const int64_t scored_block = sparse_layers > 0 ? scored_bytes(*policy) : 0;
   StepBytes bytes;
   bytes.weights = weight_bytes(model);
   for (const int length : lengths) {
@@ -40,7 +41,7 @@ StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* polic
     bytes.kv += sparse_layers * (int64_t{selected} * block - (int64_t{blocks} * block - length)) * token;
     if (selected == blocks) continue;
     const int64_t scored = blocks - policy->config.reserved_eos;
-    bytes.summaries += sparse_layers * scored * model.num_kv_heads * scored_bytes(*policy);
+    bytes.summaries += sparse_layers * scored * model.num_kv_heads * scored_block;
   }
   return bytes;
 }

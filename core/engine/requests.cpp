@@ -58,6 +58,24 @@ RunStats fresh_stats(int layers) {
   return stats;
 }
 
+void add_stats(const RunStats& more, RunStats& total) {
+  total.prefill_seconds += more.prefill_seconds;
+  total.decode_seconds += more.decode_seconds;
+  total.prefill_tokens += more.prefill_tokens;
+  total.decode_tokens += more.decode_tokens;
+  total.decode_steps += more.decode_steps;
+  total.sparse_layer_calls += more.sparse_layer_calls;
+  total.dense_layer_calls += more.dense_layer_calls;
+  total.kv_bytes_read += more.kv_bytes_read;
+  total.weight_bytes_read += more.weight_bytes_read;
+  const auto add = [](const std::vector<int64_t>& from, std::vector<int64_t>& to) {
+    to.resize(std::max(to.size(), from.size()), 0);
+    for (size_t i = 0; i < from.size(); ++i) to[i] += from[i];
+  };
+  add(more.pages_visible, total.pages_visible);
+  add(more.pages_attended, total.pages_attended);
+}
+
 int64_t scored_bytes(const vflow::Policy& policy) {
   std::set<int> fields;
   for (const vflow::Node& node : policy.program.indexer.nodes) {

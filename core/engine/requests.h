@@ -24,6 +24,9 @@ Status check_traced_for(const vflow::Policy& policy, const model::ModelConfig& m
 
 RunStats fresh_stats(int layers);
 
+// Adds the counters and seconds of one run to those of others; step_seconds are left out.
+void add_stats(const RunStats& more, RunStats& total);
+
 // Bytes of the cache that the indexer reads to score one block of one kv head.
 int64_t scored_bytes(const vflow::Policy& policy);
 

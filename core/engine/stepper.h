@@ -1,30 +1,33 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <optional>
 #include <span>
 #include <string>
 
 #include "base/result.h"
 #include "core/engine/engine.h"
-#include "core/model/model.h"
-#include "core/vflow/policy.h"
 
 namespace vortex::engine {
 
-// What a benchmark drives: decode steps of made-up requests by a model of a named geometry with random weights. Nothing
-// depends on the values of tokens; lengths, pages and the policy's work are those of real requests.
+// Tokens that place() made resident.
+struct Placed {
+  int64_t tokens = 0;
+  int64_t real = 0;  // with K and V of donors; those of the others are random
+};
+
+// What measurements drive: decode steps of made-up requests on an engine's own model, policy and pool. Nothing depends
+// on the values of tokens; lengths, pages and the policy's work are those of real requests. Engine::stepper() makes
+// one, with nothing resident.
 class Stepper {
  public:
   virtual ~Stepper() = default;
 
-  // Replaces the policy; nullopt is dense attention in every layer. Nothing is resident afterwards.
-  virtual Status set_policy(const std::optional<vflow::Policy>& policy) = 0;
-
-  // Replaces what is resident: request i has lengths[i] >= 1 tokens of random K and V on scattered pages, its pages
-  // summarised by the policy. More requests than max_batch or more pages than the pool has are the caller's fault.
-  virtual Status place(std::span<const int> lengths) = 0;
+  // Replaces what is resident: request i has lengths[i] >= 1 tokens on scattered pages, summarised by the policy. Where
+  // there are donors, its first tokens have the K and V of donors[i % donors.size()], if that is no longer than the
+  // request and the engine can place it for less than a few steps cost; all others are random. More requests than
+  // max_batch() or more pages than pages() are the caller's fault.
+  virtual Status place(std::span<const int> lengths, std::span<const PrefixPtr> donors) = 0;
+  virtual Placed placed() const = 0;  // by the last place()
 
   // Prefills a random prompt and makes it resident, as the last one. Gives the seconds it took.
   virtual Result<double> admit(int prompt_tokens) = 0;
@@ -41,19 +44,23 @@ class Stepper {
     return stage.empty() ? ok_status() : candidate_error("stages can be left out on CUDA only, not " + stage);
   }
 
+  // What the steps of this stepper did.
+  virtual Result<RunStats> stats() = 0;
+
   virtual int block_size() const = 0;
   virtual int64_t pages() const = 0;  // of the pool
+  virtual int max_batch() const = 0;
+  virtual int max_context() const = 0;
+  virtual int steps_per_round() const = 0;    // that the engine decodes between two looks of the host
+  virtual vflow::Dtype kv_dtype() const = 0;  // of K and V where no policy says otherwise
+  virtual bool on_device() const = 0;
 
-  // Bytes a second of a large copy inside the device's memory, read + write: what limits are compared with.
+  // Bytes a second of a large copy inside the device's memory, read + write: what limits are compared with. What is
+  // resident is lost.
   virtual Result<double> copy_bandwidth() = 0;
 
   virtual std::string device() const = 0;  // name, driver
   virtual std::string notes() const = 0;   // what was tuned, a line each; may be empty
 };
-
-// Random weights of `config`'s shape, in host memory.
-model::Model random_model(const model::ModelConfig& config, uint64_t seed);
-
-Result<std::unique_ptr<Stepper>> make_cpu_stepper(const model::ModelConfig& config, const EngineOptions& options);
 
 }  // namespace vortex::engine

@@ -1,7 +1,10 @@
 #include "evals/ladder/evidence.h"
 
+#include <unistd.h>
+
 #include <fstream>
 
+#include "base/gpu.h"
 #include "core/vflow/graph/canonical.h"
 #include "evals/ladder/build_id.h"
 #include "kernels/cpu/isa.h"
@@ -39,6 +42,12 @@ nlohmann::json kernels_of(const engine::Engine& engine) {
   return kernels;
 }
 
+// How the session's GPU does now; null where nobody tells.
+nlohmann::json gpu_of(const Session& session) {
+  const std::optional<Gpu> gpu = look_at_gpu(session.bus_id);
+  return gpu ? to_json(*gpu, ::getpid()) : nlohmann::json();
+}
+
 }  // namespace
 
 nlohmann::json evidence_of(const Session& session) {
@@ -48,10 +57,13 @@ nlohmann::json evidence_of(const Session& session) {
                              {"processor", processor_name()},
                              {"isa", cpu::isa_name(cpu::best_isa())},
                              {"threads", session.job.threads},
-                             {"batch", session.job.batch},
+                             {"batch", session.max_batch},
                              {"dense", session.job.dense},
                              {"kernels", kernels_of(*session.engine)}};
-  if (session.driver != 0) evidence["driver"] = session.driver;
+  if (session.driver != 0) {
+    evidence["driver"] = session.driver;
+    evidence["gpu"] = gpu_of(session);
+  }
   if (!session.device_note.empty()) evidence["device_note"] = session.device_note;
   if (session.policy) {
     evidence["program_hash"] = vflow::program_hash(session.policy->program);

@@ -70,7 +70,7 @@ Status run_all(const job::GenerationJob& job, const job::GenerationEvents& event
   }
   const vflow::Policy* policy_run = policies.back() ? &*policies.back() : nullptr;
   VORTEX_ASSIGN(const DeviceEngine opened,
-                open_engine({job.model_path, {}, job.device, {}}, config, options, policy_run));
+                open_engine({job.model_path, {}, job.device, {}}, config, {options, options}, policy_run));
   for (const auto& policy : policies) {
     const bool dense = !policy.has_value();
     VORTEX_TRY(opened.engine->set_policy(policy));

@@ -7,9 +7,10 @@
 
 namespace vortex::evals {
 
-// Called before a stage starts and with each result, in order.
+// Called before a stage starts, with the seconds that it should cost here (0: not planned), and with each result, in
+// order.
 struct LadderEvents {
-  std::function<void(job::Stage)> on_start;
+  std::function<void(job::Stage, double planned)> on_start;
   std::function<void(const job::StageResult&)> on_result;
 };
 

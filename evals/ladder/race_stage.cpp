@@ -88,6 +88,7 @@ Result<job::StageResult> run_race(Session& session) {
     if (standing.paired && standing.difference.hi < -session.job.race_margin) break;
   }
   VORTEX_ASSIGN(nlohmann::json evidence, evidence_of(session, stats));
+  session.raced = outcomes;
   job::StageResult result = judged(session, standing, std::move(outcomes), rounds.back());
   add_pass_at_k(session.problems, session.job.seed, result);
   result.evidence = std::move(evidence);

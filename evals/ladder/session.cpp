@@ -1,5 +1,7 @@
 #include "evals/ladder/session.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
@@ -7,12 +9,23 @@
 
 #include "base/rng.h"
 #include "base/sha256.h"
+#include "core/engine/requests.h"
 #include "core/model/chat.h"
 #include "core/model/model.h"
 #include "evals/ladder/setup.h"
+#include "evals/ladder/workload.h"
 
 namespace vortex::evals {
 namespace {
+
+constexpr int kMostTogether = 512;                 // requests that a CUDA engine decodes at once
+constexpr int64_t kSpareBytes = int64_t{1} << 30;  // of a device, beside the pool,
+constexpr int64_t kSparePrompts = 3;               // and as much as so many of the longest requests have K and V
+constexpr int64_t kMemoryShare = 4;                // of a machine's memory that a workload may take on the CPU: 1/4
+
+int64_t physical_memory() {
+  return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<int64_t>(::sysconf(_SC_PAGESIZE));
+}
 
 // Turns a task's problems into what the model gets.
 class PromptEncoder {
@@ -102,6 +115,39 @@ Status prepare_problems(Session& session) {
   return ok_status();
 }
 
+// The engine for this session on either device. On the CPU the workload gets a share of the memory beyond what the
+// problems need; a CUDA device gives its pool all that is free, for as many requests together as that holds.
+DeviceOptions engine_options(const Session& session, const model::ModelConfig& config) {
+  const job::Job& job = session.job;
+  const int longest = longest_context(session);
+  int longest_prompt = 1;
+  for (const PreparedProblem& prepared : session.problems) {
+    longest_prompt = std::max(longest_prompt, static_cast<int>(prepared.prompt.size()));
+  }
+  const bool speed = has_stage(job, job::Stage::kSpeed);
+  const int served = speed ? workload_context(job.task, longest_prompt, config.max_position_embeddings) : 0;
+  DeviceOptions options;
+  options.cpu.threads = job.threads;
+  options.cpu.max_batch = job.batch;
+  options.cpu.kv_memory_bytes = job.kv_memory_bytes;
+  options.cpu.max_context = longest;
+  options.cuda = options.cpu;
+  options.cuda.max_context = std::max(longest, served);
+  const int64_t answers = static_cast<int64_t>(session.problems.size()) * job.task.trials;
+  const bool all_the_pool_holds = speed && !measures_fixed_work(job.task, true);
+  const int64_t together = all_the_pool_holds ? kMostTogether : std::min<int64_t>(kMostTogether, answers);
+  options.cuda.max_batch = std::max(job.batch, static_cast<int>(together));
+  const int64_t token = 4LL * config.num_layers * config.num_kv_heads * config.head_dim;  // K and V, bf16
+  options.cuda.spare_bytes = kSpareBytes + kSparePrompts * longest * token;
+  if (served <= longest) return options;
+  const int64_t affordable = physical_memory() / kMemoryShare / token;
+  options.cpu.max_context = std::max(longest, static_cast<int>(std::min<int64_t>(served, affordable / 2)));
+  if (job.kv_memory_bytes == 0) {
+    options.cpu.kv_memory_bytes = std::max<int64_t>(int64_t{job.batch} * longest, affordable) * token;
+  }
+  return options;
+}
+
 std::string tokens_hash(const std::vector<int32_t>& tokens) {
   std::string bytes;
   for (const int32_t token : tokens) {
@@ -136,22 +182,19 @@ Result<std::unique_ptr<Session>> prepare_session(const job::Job& job) {
 Result<std::unique_ptr<Session>> open_session(const job::Job& job) {
   VORTEX_ASSIGN(std::unique_ptr<Session> session, prepare_session(job));
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
-  const int max_context = longest_context(*session);
+  const DeviceOptions options = engine_options(*session, config);
   if (!job.dense) {
-    VORTEX_ASSIGN(session->policy, checked_policy(job.module_text, job.config_text, config, max_context,
+    VORTEX_ASSIGN(session->policy, checked_policy(job.module_text, job.config_text, config, options.cuda.max_context,
                                                   job.kv_memory_bytes, job.device));
   }
-  engine::EngineOptions options;
-  options.threads = job.threads;
-  options.max_batch = job.batch;
-  options.kv_memory_bytes = job.kv_memory_bytes;
-  options.max_context = max_context;
   const EngineSource source{job.model_path, job.kept, job.device, job.prefix_folder};
   VORTEX_ASSIGN(DeviceEngine opened,
                 open_engine(source, config, options, session->policy ? &*session->policy : nullptr));
   session->engine = std::move(opened.engine);
   session->device = opened.device;
   session->driver = opened.driver;
+  session->bus_id = opened.bus_id;
+  session->max_batch = (opened.driver != 0 ? options.cuda : options.cpu).max_batch;
   session->device_note = opened.note;
   VORTEX_TRY(session->engine->set_policy(session->policy));
   return session;
@@ -193,7 +236,7 @@ Result<std::vector<job::Outcome>> answer(Session& session, std::vector<PreparedP
   }
   engine::RunStats run;
   VORTEX_ASSIGN(const std::vector<engine::Output> outputs, session.engine->generate(requests, &run));
-  add_stats(run, stats);
+  engine::add_stats(run, stats);
   std::vector<job::Outcome> outcomes;
   for (size_t i = 0; i < outputs.size(); ++i) {
     const PreparedProblem& prepared = all[asked[i].first];
@@ -227,24 +270,6 @@ Result<std::vector<job::Outcome>> dense_outcomes(Session& session, std::vector<P
   auto outcomes = answer(session, all, 0, all.size(), task_seed, stats);
   VORTEX_TRY(session.engine->set_policy(session.policy));
   return outcomes;
-}
-
-void add_stats(const engine::RunStats& more, engine::RunStats& total) {
-  total.prefill_seconds += more.prefill_seconds;
-  total.decode_seconds += more.decode_seconds;
-  total.prefill_tokens += more.prefill_tokens;
-  total.decode_tokens += more.decode_tokens;
-  total.decode_steps += more.decode_steps;
-  total.sparse_layer_calls += more.sparse_layer_calls;
-  total.dense_layer_calls += more.dense_layer_calls;
-  total.kv_bytes_read += more.kv_bytes_read;
-  total.weight_bytes_read += more.weight_bytes_read;
-  const auto add = [](const std::vector<int64_t>& from, std::vector<int64_t>& to) {
-    to.resize(std::max(to.size(), from.size()), 0);
-    for (size_t i = 0; i < from.size(); ++i) to[i] += from[i];
-  };
-  add(more.pages_visible, total.pages_visible);
-  add(more.pages_attended, total.pages_attended);
 }
 
 }  // namespace vortex::evals

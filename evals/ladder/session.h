@@ -25,6 +25,12 @@ struct PreparedProblem {
   engine::PrefixPtr prefix;  // dense prefill of the prompt, loaded on first use; null where the job keeps none
 };
 
+// How fast this engine answers, measured once a climb; 0: not yet.
+struct Pace {
+  double seconds_per_byte = 0;  // of decode steps, by the bytes that the limit model counts
+  double seconds_per_prompt_token = 0;
+};
+
 // What all stages of one climb share: the model in an engine, the policy, the problems.
 struct Session {
   job::Job job;
@@ -35,9 +41,13 @@ struct Session {
   std::vector<PreparedProblem> gate;      // of all job.gate tasks in turn, where it is one of the job's stages
   std::unique_ptr<engine::Engine> engine;
   std::string device = "cpu";           // what the engine runs on: evidence
-  int driver = 0;                       // of a CUDA device
+  int driver = 0;                       // of a CUDA device; 0: the engine runs on the CPU
+  std::string bus_id;                   // of a CUDA device
+  int max_batch = 1;                    // requests that the engine decodes together
   std::string device_note;              // why not on a device that is there
   std::optional<vflow::Policy> policy;  // none: dense attention
+  std::vector<job::Outcome> raced;      // what the race stage answered
+  Pace pace;
 };
 
 // A session that has its tokenizer and its problems, and no engine yet.
@@ -47,7 +57,7 @@ Result<std::unique_ptr<Session>> prepare_session(const job::Job& job);
 int longest_context(const Session& session);
 
 // Loads model and tokenizer, makes the problems, checks the policy against the model, sizes the engine for the longest
-// prompt, and sets the policy. A policy that does not check is the candidate's fault; the message is the rendered
+// request, and sets the policy. A policy that does not check is the candidate's fault; the message is the rendered
 // diagnostics.
 Result<std::unique_ptr<Session>> open_session(const job::Job& job);
 
@@ -68,7 +78,5 @@ Result<std::vector<job::Outcome>> dense_outcomes(Session& session, std::vector<P
 
 // The problem's prompt as a request, with its prefix if the job keeps any.
 Result<engine::Request> request_of(Session& session, PreparedProblem& prepared);
-
-void add_stats(const engine::RunStats& more, engine::RunStats& total);
 
 }  // namespace vortex::evals

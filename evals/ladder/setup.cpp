@@ -66,20 +66,22 @@ Result<std::unique_ptr<engine::Engine>> make_engine(model::Model model, const en
 }
 
 Result<DeviceEngine> open_engine(const EngineSource& source, const model::ModelConfig& config,
-                                 engine::EngineOptions options, const vflow::Policy* policy) {
+                                 const DeviceOptions& options, const vflow::Policy* policy) {
   DeviceEngine opened;
-  VORTEX_ASSIGN(const DeviceChoice choice, device_for(config, options, source.device, policy));
+  VORTEX_ASSIGN(const DeviceChoice choice, device_for(config, options.cuda, source.device, policy));
   opened.note = choice.note;
 #ifdef VORTEX_WITH_CUDA
   if (choice.cuda) {
     VORTEX_ASSIGN(const engine::CudaDevice device, engine::find_cuda_device());
     opened.device = device.name;
     opened.driver = device.driver;
+    opened.bus_id = device.bus_id;
   }
 #endif
   VORTEX_ASSIGN(RunnableModel runnable, open_model(source.model_folder, source.kept, choice.cuda));
-  options.kept = std::move(runnable.kept);
-  VORTEX_ASSIGN(opened.engine, make_engine(std::move(runnable.model), options, choice.cuda, source.cache_folder));
+  engine::EngineOptions chosen = choice.cuda ? options.cuda : options.cpu;
+  chosen.kept = std::move(runnable.kept);
+  VORTEX_ASSIGN(opened.engine, make_engine(std::move(runnable.model), chosen, choice.cuda, source.cache_folder));
   return opened;
 }
 

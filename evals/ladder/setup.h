@@ -24,8 +24,9 @@ Result<vflow::Policy> checked_policy(const std::string& module_text, const std::
 struct DeviceEngine {
   std::unique_ptr<engine::Engine> engine;
   std::string device = "cpu";
-  int driver = 0;    // of a CUDA device
-  std::string note;  // why not on a device that is there
+  int driver = 0;      // of a CUDA device
+  std::string bus_id;  // likewise
+  std::string note;    // why not on a device that is there
 };
 
 // Which engine a job gets. `wanted` is cpu, cuda or auto; `found` tells whether there is a CUDA device, `covered`
@@ -52,8 +53,14 @@ struct EngineSource {
   std::filesystem::path cache_folder;  // as make_engine() has it
 };
 
+// The options of an engine on either kind of device.
+struct DeviceOptions {
+  engine::EngineOptions cpu;
+  engine::EngineOptions cuda;
+};
+
 // `config` is the model's; `policy` is what the engine is going to run, or null.
 Result<DeviceEngine> open_engine(const EngineSource& source, const model::ModelConfig& config,
-                                 engine::EngineOptions options, const vflow::Policy* policy);
+                                 const DeviceOptions& options, const vflow::Policy* policy);
 
 }  // namespace vortex::evals

@@ -1,9 +1,12 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "core/engine/requests.h"
 #include "evals/ladder/evidence.h"
 #include "evals/ladder/memory_read.h"
+#include "evals/ladder/speed_workload.h"
 #include "evals/ladder/stages.h"
+#include "evals/ladder/workload.h"
 #include "evals/statistics.h"
 
 namespace vortex::evals {
@@ -79,8 +82,8 @@ Status measure_pair(Session& session, const std::vector<engine::Request>& work, 
   samples.policy.push_back(tokens_per_second(own));
   samples.speedup.push_back(samples.policy.back() / samples.dense.back());
   samples.bandwidth.push_back(gigabytes_per_second(own));
-  add_stats(dense, samples.dense_stats);
-  add_stats(own, samples.policy_stats);
+  engine::add_stats(dense, samples.dense_stats);
+  engine::add_stats(own, samples.policy_stats);
   return ok_status();
 }
 
@@ -89,9 +92,13 @@ job::Metric metric(const char* name, const std::vector<double>& samples, const c
   return {name, interval.value * scale, interval.lo * scale, interval.hi * scale, unit};
 }
 
-}  // namespace
+// Narrow enough to end?
+bool is_narrow(const Samples& samples, double precision) {
+  const Interval ratio = median_interval(samples.speedup);
+  return ratio.hi - ratio.lo <= 2 * precision * ratio.value;
+}
 
-Result<job::StageResult> run_speed(Session& session) {
+Result<job::StageResult> run_speed_of_fixed_work(Session& session) {
   const double begin = monotonic_seconds();
   if (session.job.speed_tokens < 2) return candidate_error("speed_tokens must be at least 2: prefill gives the first");
   VORTEX_ASSIGN(const auto warm_up, fixed_work(session, std::min(kWarmUpTokens, session.job.speed_tokens)));
@@ -102,8 +109,10 @@ Result<job::StageResult> run_speed(Session& session) {
   const bool on_cpu = session.driver == 0;
   const double memory = on_cpu ? memory_read_bandwidth(session.job.threads, kMemoryTestSeconds) / kGiga : 0;
   Samples samples;
+  // Dense attention beside itself has no ratio to be sure of: its tokens per second want the time.
   for (double last = 0;
        samples.speedup.size() < kMinPairs || monotonic_seconds() - begin + last < session.job.speed_seconds;) {
+    if (samples.speedup.size() >= kMinPairs && session.policy && is_narrow(samples, session.job.speed_precision)) break;
     const double start = monotonic_seconds();
     VORTEX_TRY(measure_pair(session, work, samples));
     last = monotonic_seconds() - start;
@@ -129,6 +138,14 @@ Result<job::StageResult> run_speed(Session& session) {
                     metric("gigabytes_per_s", samples.bandwidth, "GB/s")};
   if (on_cpu) result.metrics.push_back(metric("percent_of_memory_read", samples.bandwidth, "%", 100 / memory));
   return result;
+}
+
+}  // namespace
+
+Result<job::StageResult> run_speed(Session& session) {
+  const bool on_device = session.driver != 0;
+  return measures_fixed_work(session.job.task, on_device) ? run_speed_of_fixed_work(session)
+                                                          : run_speed_on_workload(session);
 }
 
 }  // namespace vortex::evals

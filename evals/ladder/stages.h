@@ -31,9 +31,14 @@ Result<job::StageResult> run_gate(Session& session);
 // pass_at_K where every problem is answered K > 1 times.
 Result<job::StageResult> run_race(Session& session);
 
-// Is it fast? Fixed work, in turns with dense attention in this process, many short pairs, each side at the median of
-// its steps. Metrics: tokens_per_s, speedup_vs_dense (median of the pairs' ratios), gigabytes_per_s and
-// percent_of_memory_read.
+// Is it fast? In turns with dense attention in this process, until the ratio's interval is as narrow as the job asks or
+// its seconds are up. On the task's workload: windows of the engine's own schedule of as many requests as the pool
+// holds (core/engine/workload); metrics tokens_per_s, speedup_vs_dense, dense_tokens_per_s, end_to_end_tokens_per_s
+// (the Vortex paper's: all tokens until the last request ends) and dense attention's, token_ms_p50 and _p95, mean_batch
+// and dense attention's, bytes_per_token, gigabytes_per_s, percent_of_limit (of a copy). Or fixed work, where the task
+// says so: the first tokens behind the task's prompts, six pairs at least, each side at the median of its steps;
+// metrics tokens_per_s, speedup_vs_dense (median of the pairs' ratios), dense_tokens_per_s, bytes_per_token,
+// gigabytes_per_s and, on the CPU, percent_of_memory_read.
 Result<job::StageResult> run_speed(Session& session);
 
 // Does it hold on problems that the search never saw? As race, in one round beside the dense incumbent, which answers

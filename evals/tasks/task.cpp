@@ -40,7 +40,10 @@ Result<std::vector<Problem>> make_problems(const job::TaskSpec& spec, const Coun
 
 int context_bound(const job::TaskSpec& spec) {
   const Result<const Task*> task = find_task(spec.kind);
-  return task.ok() ? (*task)->context_bound(spec) : 0;
+  const int bound = task.ok() ? (*task)->context_bound(spec) : 0;
+  if (!spec.workload || spec.workload->answers != "lognormal") return bound;
+  const int prompt = spec.workload->prompt > 0 ? spec.workload->prompt : bound - spec.max_new_tokens;
+  return std::max(bound, prompt + spec.workload->longest);
 }
 
 }  // namespace vortex::evals

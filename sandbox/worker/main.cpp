@@ -66,7 +66,7 @@ class Reporter {
 
 void answer(const job::Job& job, Reporter& reporter) {
   evals::LadderEvents events;
-  events.on_start = [&](job::Stage stage) { reporter.report(job::StageStart{stage}); };
+  events.on_start = [&](job::Stage stage, double planned) { reporter.report(job::StageStart{stage, planned}); };
   events.on_result = [&](const job::StageResult& result) { reporter.report(result); };
   evals::climb(job, events);
 }

@@ -32,6 +32,8 @@ Job full_job() {
   job.recall_problems = 3;
   job.speed_tokens = 32;
   job.speed_seconds = 1.5;
+  job.speed_precision = 0.02;
+  job.task.workload = WorkloadSpec{"lognormal", 480, 150, 9000, 0.7, 20000, 5};
   job.confirm_seed = 9;
   job.confirm_problems = 64;
   job.kv_memory_bytes = int64_t{1} << 40;
@@ -83,6 +85,20 @@ TEST(JobJson, RefusesBadJobs) {
                                                                                                << job.error().message;
     EXPECT_EQ(job.error().blame, Blame::kCandidate);
   }
+}
+
+TEST(JobJson, AWorkloadWritesWhatItsKindReads) {
+  TaskSpec task;
+  EXPECT_FALSE(to_json(task).contains("workload")) << "tasks without one keep their hash";
+  task.workload = WorkloadSpec{};
+  const nlohmann::json dense = to_json(task);
+  EXPECT_EQ(dense.at("workload"), nlohmann::json::parse(R"({"answers": "dense", "requests": 0, "prompt": 0})"));
+  ASSERT_TRUE(task_from_json(dense).ok());
+  nlohmann::json mean = dense;
+  mean["workload"]["mean"] = 100;
+  EXPECT_FALSE(task_from_json(mean).ok()) << "lengths of dense attention have no mean to choose";
+  mean["workload"]["answers"] = "lognormal";
+  EXPECT_EQ(task_from_json(mean)->workload->mean, 100);
 }
 
 TEST(JobJson, SuggestsTheNearestKey) {

@@ -30,6 +30,11 @@ TEST(Protocol, EventsGoBothWays) {
   const auto start = parse_event(without_newline(event_line(StageStart{Stage::kSpeed})));
   ASSERT_TRUE(start.ok());
   EXPECT_EQ(std::get<StageStart>(*start).stage, Stage::kSpeed);
+  EXPECT_EQ(std::get<StageStart>(*start).planned, 0);
+  const auto planned = parse_event(without_newline(event_line(StageStart{Stage::kRace, 2.5})));
+  ASSERT_TRUE(planned.ok());
+  EXPECT_EQ(std::get<StageStart>(*planned).planned, 2.5);
+  EXPECT_FALSE(parse_event(R"({"event": "start", "stage": "race", "planned": -1})").ok());
   const auto result = parse_event(without_newline(event_line(some_result())));
   ASSERT_TRUE(result.ok()) << result.error().message;
   EXPECT_EQ(job::to_json(std::get<StageResult>(*result)), job::to_json(some_result()));

@@ -1,4 +1,5 @@
-// The engine's benchmark program: decode steps, a trace of requests, a served load. Weights are random at a named
+// The engine's benchmark program: decode steps, a trace of requests, a policy beside dense attention on such a trace,
+// a served load. Weights are random at a named
 // geometry, or a checkpoint's shape; every line says how near the time comes to the limit model (core/engine/limit.h).
 #pragma once
 
@@ -12,6 +13,8 @@
 #include "core/engine/engine.h"
 #include "core/engine/limit.h"
 #include "core/engine/stepper.h"
+#include "core/engine/workload/plan.h"
+#include "core/engine/workload/timing.h"
 #include "core/model/model.h"
 #include "core/vflow/policy.h"
 
@@ -45,6 +48,9 @@ struct Options {
   double scale = 1;      // of the number of requests
   int windows = 32;      // places of the trace at which the step time is measured; 0: run all of it
   bool warm_up = false;  // with windows 0: run it once before
+  // workload
+  double precision = 0.01;
+  double seconds = 30;
   uint64_t seed = 1;
   // serve-sim
   double rate = 1;  // requests a second
@@ -93,12 +99,15 @@ Result<vflow::Dtype> kv_dtype_of(const Options& options);
 
 Result<bool> wants_cuda(const Options& options);
 engine::EngineOptions engine_options(const Options& options);
-Result<std::unique_ptr<engine::Stepper>> make_stepper(const Options& options, const model::ModelConfig& model);
 Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model);
+// The requests of `trace` and `workload`.
+std::vector<engine::RequestLength> trace_requests(const Options& options);
+Status check_trace_fits(const Options& options);
 
 // The benchmarks.
 Status bench_step(const Options& options);
 Status bench_trace(const Options& options);
+Status bench_workload(const Options& options);
 Status bench_serve(const Options& options);
 Status bench_recall(const Options& options);
 
@@ -108,8 +117,5 @@ struct BatchShape {
   int tokens = 0;
 };
 Result<BatchShape> parse_shape(const std::string& text);
-
-// The value below which a share `q` of the values lies.
-double quantile(std::vector<double> values, double q);
 
 }  // namespace vortex::bench

@@ -38,6 +38,13 @@ void add_load(CLI::App* verb, Options& o) {
   verb->add_option("--prompt", o.prompt, "tokens of a prompt")->check(CLI::Range(1, 1000000));
 }
 
+void add_answers(CLI::App* verb, Options& o) {
+  verb->add_option("--mean-output", o.mean_output, "mean of the log-normal answers, before they are cut")
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--sigma", o.sigma, "deviation of their logarithm")->check(CLI::Range(0.0, 5.0));
+  verb->add_option("--longest-output", o.longest_output, "where they are cut")->check(CLI::Range(2, 1 << 20));
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Benchmarks of the decode engine. Weights are random at a named geometry.", "vortex-bench");
   app.require_subcommand(1);
@@ -49,10 +56,16 @@ int run(int argc, char** argv) {
   CLI::App* trace = app.add_subcommand("trace", "requests with short prompts and long answers, as AIME24 makes them");
   add_common(trace, o);
   add_load(trace, o);
-  trace->add_option("--mean-output", o.mean_output, "mean of the log-normal answers, before they are cut");
-  trace->add_option("--longest-output", o.longest_output, "where they are cut");
+  add_answers(trace, o);
   trace->add_option("--windows", o.windows, "places at which the step time is measured; 0 runs the whole trace");
   trace->add_flag("--warm-up", o.warm_up, "with --windows 0: run it once before the clock starts");
+  CLI::App* workload =
+      app.add_subcommand("workload", "a policy beside dense attention, in turns, on such requests: the speed stage");
+  add_common(workload, o);
+  add_load(workload, o);
+  add_answers(workload, o);
+  workload->add_option("--precision", o.precision, "ends when half the interval of the ratio is this share of it");
+  workload->add_option("--seconds", o.seconds, "or when another turn would pass these");
   CLI::App* serve = app.add_subcommand("serve-sim", "Poisson arrivals of long prompts");
   add_common(serve, o);
   add_load(serve, o);
@@ -67,6 +80,7 @@ int run(int argc, char** argv) {
   vortex::Status status = vortex::ok_status();
   if (step->parsed()) status = vortex::bench::bench_step(o);
   if (trace->parsed()) status = vortex::bench::bench_trace(o);
+  if (workload->parsed()) status = vortex::bench::bench_workload(o);
   if (serve->parsed()) status = vortex::bench::bench_serve(o);
   if (recall->parsed()) status = vortex::bench::bench_recall(o);
   if (status.ok()) return 0;

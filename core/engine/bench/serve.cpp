@@ -86,13 +86,14 @@ Status bench_serve(const Options& options) {
   VORTEX_ASSIGN(const model::ModelConfig model, find_geometry(options));
   VORTEX_ASSIGN(const std::optional<vflow::Policy> policy, find_policy(options, model));
   if (options.outputs < 2) return candidate_error("--outputs must be at least 2");
-  VORTEX_ASSIGN(const auto stepper, make_stepper(options, model));
-  VORTEX_TRY(stepper->set_policy(policy));
+  VORTEX_ASSIGN(const auto engine, make_engine(options, model));
+  VORTEX_TRY(engine->set_policy(policy));
+  const auto stepper = engine->stepper();
   VORTEX_ASSIGN(const double copy, stepper->copy_bandwidth());
-  VORTEX_TRY(stepper->place({}));
+  VORTEX_TRY(stepper->place({}, {}));
   VORTEX_TRY(stepper->admit(options.prompt));  // tunes and captures
   VORTEX_TRY(stepper->run(1));
-  VORTEX_TRY(stepper->place({}));
+  VORTEX_TRY(stepper->place({}, {}));
   Server server(options, *stepper);
   VORTEX_TRY(server.run());
   std::vector<double> first;
@@ -107,6 +108,7 @@ Status bench_serve(const Options& options) {
   report.add_value("arrivals", options.rate, "requests/s");
   report.add_value("output tokens", tokens / server.clock(), "tok/s");
   report.add_value("largest batch", server.largest_batch(), "requests");
+  using engine::quantile;
   report.add_value("time to first token, P50", quantile(first, 0.5) * 1e3, "ms");
   report.add_value("time to first token, P95", quantile(first, 0.95) * 1e3, "ms");
   report.add_value("time per output token, P50", quantile(each, 0.5) * 1e3, "ms");

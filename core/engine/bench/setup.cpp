@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 #include "core/engine/bench/bench.h"
+#include "core/engine/random_model.h"
 #ifdef VORTEX_WITH_CUDA
 #include "core/engine/cuda/cuda_engine.h"
 #endif
@@ -126,13 +127,6 @@ Result<engine::CudaOptions> cuda_options(const Options& options) {
 }
 }  // namespace
 
-Result<std::unique_ptr<engine::Stepper>> make_stepper(const Options& options, const model::ModelConfig& model) {
-  VORTEX_ASSIGN(const bool on_device, wants_cuda(options));
-  if (!on_device) return engine::make_cpu_stepper(model, engine_options(options));
-  VORTEX_ASSIGN(const engine::CudaOptions cuda, cuda_options(options));
-  return engine::make_cuda_stepper(model, engine_options(options), cuda);
-}
-
 Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model) {
   VORTEX_ASSIGN(const bool on_device, wants_cuda(options));
   if (!on_device) return engine::make_cpu_engine(engine::random_model(model, 1), engine_options(options));
@@ -147,21 +141,10 @@ Result<bool> wants_cuda(const Options& options) {
   return false;
 }
 
-Result<std::unique_ptr<engine::Stepper>> make_stepper(const Options& options, const model::ModelConfig& model) {
-  VORTEX_TRY(wants_cuda(options));
-  return engine::make_cpu_stepper(model, engine_options(options));
-}
-
 Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model) {
   VORTEX_TRY(wants_cuda(options));
   return engine::make_cpu_engine(engine::random_model(model, 1), engine_options(options));
 }
 #endif
-
-double quantile(std::vector<double> values, double q) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[std::min(values.size() - 1, static_cast<size_t>(q * static_cast<double>(values.size())))];
-}
 
 }  // namespace vortex::bench

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/compile/cuda/host_executable.h"
+#include "core/engine/cuda/cuda_stepper.h"
 #include "core/engine/cuda/forced_run.h"
 #include "core/engine/cuda/runner.h"
 #include "core/engine/forced.h"
@@ -243,8 +244,8 @@ std::vector<cpu::Bf16> to_blocks(const cpu::Bf16* from, int heads, int tokens, i
 
 class CudaEngine final : public Engine {
  public:
-  CudaEngine(std::unique_ptr<Runner> runner, int steps_per_replay)
-      : runner_(std::move(runner)), steps_per_replay_(std::max(1, steps_per_replay)) {}
+  CudaEngine(std::unique_ptr<Runner> runner, const CudaOptions& cuda)
+      : runner_(std::move(runner)), cuda_(cuda), steps_per_replay_(std::max(1, cuda.steps_per_replay)) {}
 
   Status set_policy(const std::optional<vflow::Policy>& policy) override { return runner_->set_policy(policy); }
 
@@ -316,6 +317,7 @@ class CudaEngine final : public Engine {
   }
 
   const model::Model& model() const override { return runner_->model().source; }
+  std::unique_ptr<Stepper> stepper() override { return make_cuda_stepper(*runner_, cuda_); }
 
   std::shared_ptr<const compile::Executable> executable() const override {
     const DevicePolicy& policy = runner_->policy();
@@ -364,6 +366,7 @@ class CudaEngine final : public Engine {
   }
 
   std::unique_ptr<Runner> runner_;
+  CudaOptions cuda_;
   int steps_per_replay_;
 };
 
@@ -372,7 +375,7 @@ class CudaEngine final : public Engine {
 Result<std::unique_ptr<Engine>> make_cuda_engine(model::Model model, const EngineOptions& options,
                                                  const CudaOptions& cuda) {
   VORTEX_ASSIGN(std::unique_ptr<Runner> runner, Runner::make(std::move(model), options, cuda));
-  return std::unique_ptr<Engine>(std::make_unique<CudaEngine>(std::move(runner), cuda.steps_per_replay));
+  return std::unique_ptr<Engine>(std::make_unique<CudaEngine>(std::move(runner), cuda));
 }
 
 }  // namespace vortex::engine

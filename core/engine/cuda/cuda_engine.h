@@ -8,7 +8,6 @@
 
 #include "base/result.h"
 #include "core/engine/engine.h"
-#include "core/engine/stepper.h"
 #include "core/model/model.h"
 #include "core/vflow/config/config.h"
 
@@ -34,6 +33,7 @@ struct CudaDevice {
   int runtime = 0;  // of the toolkit that this program was built with
   int multiprocessors = 0;
   int64_t memory_bytes = 0;
+  std::string bus_id;  // as base/gpu.h spells it
 };
 
 // The device, if there is one that the kernels run on (compute capability 9.0); otherwise the environment's error that
@@ -49,9 +49,5 @@ Status cuda_supports(const model::ModelConfig& model, const EngineOptions& optio
 // candidate's fault. AttentionView::cache of an observer holds the pages of the batch only, as bf16, without fields.
 Result<std::unique_ptr<Engine>> make_cuda_engine(model::Model model, const EngineOptions& options,
                                                  const CudaOptions& cuda = {});
-
-// The same engine for benchmarks; weights are made on the device.
-Result<std::unique_ptr<Stepper>> make_cuda_stepper(const model::ModelConfig& config, const EngineOptions& options,
-                                                   const CudaOptions& cuda = {});
 
 }  // namespace vortex::engine

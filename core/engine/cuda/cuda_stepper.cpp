@@ -1,66 +1,66 @@
-// Benchmarks' view of the runner: made-up requests that decode on and on.
+// The runner as measurements drive it: made-up requests that decode on and on.
+#include "core/engine/cuda/cuda_stepper.h"
+
 #include <algorithm>
 #include <limits>
 #include <string>
 
 #include "base/clock.h"
 #include "base/rng.h"
-#include "core/engine/cuda/cuda_engine.h"
+#include "core/engine/cuda/device_pool.h"
 #include "core/engine/cuda/runner.h"
+#include "core/engine/requests.h"
 
 namespace vortex::engine {
 namespace {
 
 constexpr size_t kCopyBytes = size_t{1} << 30;
+constexpr size_t kLeastCopyBytes = size_t{256} << 20;  // shorter copies stay in the caches
 constexpr int kCopies = 7;
 
 // Bytes read and written a second by copies within the device's memory, the best of a few.
-Result<double> measure_copies() {
-  DeviceMemory from;
-  DeviceMemory to;
+Result<double> measure_copies(void* to, const void* from, size_t bytes) {
+  const char* what = "measuring the memory";
   Stream stream;
   VORTEX_TRY(stream.create());
-  VORTEX_TRY(from.allocate(kCopyBytes));
-  VORTEX_TRY(to.allocate(kCopyBytes));
-  VORTEX_TRY(
-      cuda_status(cuda::fill_random(from.data(), cuda::FillType::bf16, kCopyBytes / 2, 1, 0.0F, 1.0F, stream.get()),
-                  "measuring the memory"));
+  VORTEX_TRY(cuda_status(cuda::fill_random(const_cast<void*>(from), cuda::FillType::bf16,
+                                           static_cast<int64_t>(bytes / 2), 1, 0.0F, 1.0F, stream.get()),
+                         what));
   double best = std::numeric_limits<double>::max();
   for (int i = 0; i < kCopies; ++i) {
-    VORTEX_TRY(stream.synchronize("measuring the memory"));
+    VORTEX_TRY(stream.synchronize(what));
     const double start = monotonic_seconds();
     for (int j = 0; j < kCopies; ++j) {
-      VORTEX_TRY(
-          cuda_status(cudaMemcpyAsync(to.data(), from.data(), kCopyBytes, cudaMemcpyDeviceToDevice, stream.get()),
-                      "measuring the memory"));
+      VORTEX_TRY(cuda_status(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream.get()), what));
     }
-    VORTEX_TRY(stream.synchronize("measuring the memory"));
+    VORTEX_TRY(stream.synchronize(what));
     best = std::min(best, (monotonic_seconds() - start) / kCopies);
   }
-  return 2.0 * static_cast<double>(kCopyBytes) / best;
+  return 2.0 * static_cast<double>(bytes) / best;
 }
 
 class CudaStepper final : public Stepper {
  public:
-  CudaStepper(std::unique_ptr<Runner> runner, double copy_bandwidth)
-      : runner_(std::move(runner)), copy_bandwidth_(copy_bandwidth) {}
-
-  Status set_policy(const std::optional<vflow::Policy>& policy) override {
-    residents_ = 0;
-    filled_ = false;
-    return runner_->set_policy(policy);
+  CudaStepper(Runner& runner, const CudaOptions& cuda) : runner_(&runner), cuda_(cuda) {
+    stats_ = fresh_stats(runner.model().source.config.num_layers);
   }
 
-  Status place(std::span<const int> lengths) override {
+  // Snapshots lie in host memory: bringing them over costs more than the steps do, so none is placed.
+  Status place(std::span<const int> lengths, std::span<const PrefixPtr> /*donors*/) override {
+    VORTEX_TRY(collect());
     residents_ = 0;
+    placed_ = {};
     VORTEX_TRY(check_fits(lengths));
     VORTEX_TRY(fill());
     VORTEX_TRY(runner_->reset(kScatterSeed));
     VORTEX_TRY(runner_->place(lengths));
     residents_ = static_cast<int>(lengths.size());
     for (int i = 0; i < residents_; ++i) make_endless(i);
+    for (const int length : lengths) placed_.tokens += length;
     return ok_status();
   }
+
+  Placed placed() const override { return placed_; }
 
   Result<double> admit(int prompt_tokens) override {
     if (residents_ >= runner_->options().max_batch) return candidate_error("the batch is full");
@@ -104,6 +104,10 @@ class CudaStepper final : public Stepper {
     VORTEX_TRY(runner_->synchronize());
     const double seconds = monotonic_seconds() - start;
     VORTEX_TRY(runner_->slots().download(runner_->stream()));
+    stats_.decode_steps += steps;
+    stats_.decode_tokens += int64_t{steps} * residents_;
+    stats_.weight_bytes_read += steps * runner_->model().weight_bytes;
+    counted_ = false;
     if (grows_ && resident_lengths() != lengths)
       return internal_error("a request did not decode as many steps as it was told");
     return seconds;
@@ -124,10 +128,35 @@ class CudaStepper final : public Stepper {
     return ok_status();
   }
 
+  Result<RunStats> stats() override {
+    VORTEX_TRY(collect());
+    return stats_;
+  }
+
   int block_size() const override { return runner_->pool().block(); }
   int64_t pages() const override { return runner_->pool().pages(); }
+  int max_batch() const override { return runner_->options().max_batch; }
+  int max_context() const override { return runner_->options().max_context; }
+  int steps_per_round() const override { return cuda_.steps_per_replay; }
+  vflow::Dtype kv_dtype() const override { return cuda_.kv_dtype; }
+  bool on_device() const override { return true; }
 
-  Result<double> copy_bandwidth() override { return copy_bandwidth_; }
+  // Within the pool, which has taken the memory; beside it where it is small.
+  Result<double> copy_bandwidth() override {
+    VORTEX_TRY(collect());
+    residents_ = 0;
+    filled_ = false;
+    VORTEX_TRY(runner_->reset());
+    const size_t half = pool_bytes() / 2 / kHalfUnit * kHalfUnit;
+    if (half >= kLeastCopyBytes) {
+      char* memory = static_cast<char*>(runner_->pool().layer(0).kv.k);
+      const size_t bytes = std::min(half, kCopyBytes);
+      return measure_copies(memory + half, memory, bytes);
+    }
+    DeviceMemory memory;
+    VORTEX_TRY(memory.allocate(2 * kLeastCopyBytes));
+    return measure_copies(memory.as<char>() + kLeastCopyBytes, memory.data(), kLeastCopyBytes);
+  }
 
   std::string device() const override {
     const CudaDevice& device = runner_->device();
@@ -138,6 +167,23 @@ class CudaStepper final : public Stepper {
 
  private:
   static constexpr uint64_t kScatterSeed = 1;
+  static constexpr size_t kHalfUnit = 256;
+
+  // K, V and fields of all layers lie behind one another.
+  size_t pool_bytes() const {
+    const DevicePool& pool = runner_->pool();
+    const DevicePolicy& policy = runner_->policy();
+    const vflow::Policy* set = policy.executable != nullptr ? &policy.policy : nullptr;
+    return static_cast<size_t>(pool.pages()) *
+           static_cast<size_t>(device_page_bytes(runner_->model().source.config, pool.block(), pool.type(), set));
+  }
+
+  // The device's counters start afresh with every place().
+  Status collect() {
+    if (counted_) return ok_status();
+    counted_ = true;
+    return runner_->add_counters(stats_);
+  }
 
   int32_t random_token() {
     return static_cast<int32_t>(rng_.below(static_cast<uint64_t>(runner_->model().source.config.vocab_size)));
@@ -183,8 +229,11 @@ class CudaStepper final : public Stepper {
     slots.ignores_stops[slot] = 1;
   }
 
-  std::unique_ptr<Runner> runner_;
-  double copy_bandwidth_;
+  Runner* runner_;
+  CudaOptions cuda_;
+  RunStats stats_;
+  bool counted_ = true;  // are the device's counters in stats_?
+  Placed placed_;
   Rng rng_{1};
   int residents_ = 0;
   bool filled_ = false;
@@ -193,14 +242,8 @@ class CudaStepper final : public Stepper {
 
 }  // namespace
 
-Result<std::unique_ptr<Stepper>> make_cuda_stepper(const model::ModelConfig& config, const EngineOptions& options,
-                                                   const CudaOptions& cuda) {
-  model::Model model;
-  model.config = config;
-  VORTEX_TRY(cuda_status(cudaSetDevice(cuda.device), "choosing the device"));
-  VORTEX_ASSIGN(const double copy_bandwidth, measure_copies());  // before the pool takes the memory
-  VORTEX_ASSIGN(std::unique_ptr<Runner> runner, Runner::make(std::move(model), options, cuda));
-  return std::unique_ptr<Stepper>(std::make_unique<CudaStepper>(std::move(runner), copy_bandwidth));
+std::unique_ptr<Stepper> make_cuda_stepper(Runner& runner, const CudaOptions& cuda) {
+  return std::make_unique<CudaStepper>(runner, cuda);
 }
 
 }  // namespace vortex::engine

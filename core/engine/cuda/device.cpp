@@ -1,5 +1,8 @@
 #include "core/engine/cuda/device.h"
 
+#include <array>
+#include <cstdio>
+
 #include "core/engine/cuda/cuda_engine.h"
 
 namespace vortex::engine {
@@ -86,6 +89,10 @@ Result<CudaDevice> find_cuda_device(int device) {
   found.name = properties.name;
   found.multiprocessors = properties.multiProcessorCount;
   found.memory_bytes = static_cast<int64_t>(properties.totalGlobalMem);
+  std::array<char, 32> bus_id{};
+  std::snprintf(bus_id.data(), bus_id.size(), "%04x:%02x:%02x.0", properties.pciDomainID, properties.pciBusID,
+                properties.pciDeviceID);
+  found.bus_id = bus_id.data();
   VORTEX_TRY(cuda_status(cudaDriverGetVersion(&found.driver), "reading the driver's version"));
   VORTEX_TRY(cuda_status(cudaRuntimeGetVersion(&found.runtime), "reading the runtime's version"));
   return found;

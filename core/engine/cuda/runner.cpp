@@ -98,7 +98,8 @@ Result<int> Runner::pool_pages(int block, cuda::KvType type, const vflow::Policy
   size_t free = 0;
   size_t total = 0;
   VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
-  pages = std::min(pages, std::max<int64_t>(0, static_cast<int64_t>(free) - kSpareMemory) / bytes);
+  pages =
+      std::min(pages, std::max<int64_t>(0, static_cast<int64_t>(free) - kSpareMemory - options_.spare_bytes) / bytes);
   if (pages < blocks) {
     return candidate_error("one request of " + std::to_string(options_.max_context) + " tokens needs " +
                                std::to_string(blocks) + " pages of " + std::to_string(bytes) + " bytes, " +

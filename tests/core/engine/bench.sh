@@ -28,6 +28,13 @@ done
   --kv-gb 0.00262144 --format json |
   check "trace on a small pool" '(v := {line["name"]: line["value"] for line in lines[1:]}) and
     v["pages of the pool"] == 80 >= v["most of them held"] > 60 and v["tokens"] / v["decode steps"] > 2'
+# The ladder's measure: the same requests under both sides, the ratio inside its interval.
+"$bench" workload "${common[@]}" "${policy[@]}" --requests 12 --mean-output 60 --longest-output 200 --prompt 40 \
+  --seconds 1 --format json |
+  check workload '(v := {line["name"]: line["value"] for line in lines[2:]}) and v["turns"] >= 3 and
+    v["speed over dense, from"] <= v["speed over dense"] <= v["speed over dense, to"] and
+    lines[0]["shape"] == lines[1]["shape"] == "12 requests" and 0 < lines[1]["bytes"] < lines[0]["bytes"]'
+if "$bench" workload "${common[@]}" 2>/dev/null; then echo "a workload without a policy was taken" >&2; exit 1; fi
 "$bench" serve-sim "${common[@]}" --requests 5 --outputs 10 --prompt 100 --rate 100 --format json |
   check serve-sim 'all(line["value"] > 0 for line in lines) and len(lines) == 8'
 "$bench" recall 3x300 "${common[@]}" "${policy[@]}" --outputs 20 --look-every 4 --format json |

@@ -67,7 +67,10 @@ class LadderTest : public ::testing::Test {
   std::map<job::Stage, job::StageResult> run(const job::Job& job) {
     std::map<job::Stage, job::StageResult> results;
     std::optional<job::Stage> announced;
-    climb(job, {[&](job::Stage stage) { announced = stage; },
+    climb(job, {[&](job::Stage stage, double planned) {
+                  announced = stage;
+                  planned_[stage] = planned;
+                },
                 [&](const job::StageResult& result) {
                   EXPECT_EQ(announced, result.stage);
                   EXPECT_FALSE(result.evidence.empty());
@@ -78,6 +81,7 @@ class LadderTest : public ::testing::Test {
   }
 
   vortex::testing::TempFolder folder_;
+  std::map<job::Stage, double> planned_;  // seconds that the last climb planned
 };
 
 void expect_all_pass(const std::map<job::Stage, job::StageResult>& results, size_t stages) {
@@ -249,6 +253,94 @@ TEST_F(LadderTest, TheGateEndsAClimbBelowTheBar) {
   EXPECT_EQ(pruned.at(job::Stage::kGate).evidence.at("tasks").at(0).at("accuracy"), 0.0);
   job.gate_bar = 0.0;
   expect_all_pass(run(job), 2);
+}
+
+TEST_F(LadderTest, SpeedIsMeasuredOnTheTasksWorkload) {
+  job::Job job = policy_job("quest", {{"vortex_topk_val", 3}});
+  job.stages = {job::Stage::kRace, job::Stage::kSpeed};
+  job.task.workload = job::WorkloadSpec{};
+  job.task.workload->answers = "lognormal";
+  job.task.workload->mean = 200;
+  job.task.workload->longest = 600;
+  job.task.workload->requests = 20;
+  const auto results = run(job);
+  expect_all_pass(results, 2);
+  const job::StageResult& speed = results.at(job::Stage::kSpeed);
+  EXPECT_EQ(speed.evidence.at("turns"), 3) << "no seconds: the fewest turns";
+  EXPECT_EQ(speed.evidence.at("workload").at("answers"), "log-normal");
+  EXPECT_EQ(speed.evidence.at("workload").at("requests"), 20);
+  EXPECT_EQ(speed.evidence.at("workload").at("mean_prompt"), 304);
+  EXPECT_GT(speed.evidence.at("workload").at("longest_answer").get<int>(), 200) << "longer than the task's answers";
+  EXPECT_GT(speed.evidence.at("sparse_layer_calls").get<int>(), 0);
+  // Prompts of 304 tokens are most of what is attended to, and at hand.
+  EXPECT_GT(speed.evidence.at("kv_tokens_of_prompts").get<int>(), 0);
+  EXPECT_LT(speed.evidence.at("kv_tokens_of_prompts").get<int>(), speed.evidence.at("kv_tokens").get<int>());
+  const double ratio = value_of(speed, "speedup_vs_dense");
+  EXPECT_NEAR(ratio, value_of(speed, "tokens_per_s") / value_of(speed, "dense_tokens_per_s"), 1e-6 * ratio);
+  EXPECT_LT(value_of(speed, "end_to_end_tokens_per_s"), value_of(speed, "tokens_per_s")) << "prompts take time, too";
+  EXPECT_LE(value_of(speed, "token_ms_p50"), value_of(speed, "token_ms_p95"));
+  EXPECT_GT(value_of(speed, "mean_batch"), 1);
+  EXPECT_LE(value_of(speed, "mean_batch"), 4);
+  EXPECT_GT(value_of(speed, "percent_of_limit"), 0);
+  // The race was planned by steps that were timed; speed by its seconds, of which there are none.
+  EXPECT_EQ(planned_.at(job::Stage::kRace), 0) << "the first stage opens the session";
+  EXPECT_EQ(planned_.at(job::Stage::kSpeed), 0);
+}
+
+TEST_F(LadderTest, AnswersOfAWorkloadAreAsLongAsDenseAttentionsWere) {
+  job::Job dense = dense_job();
+  dense.stages = {job::Stage::kCompile, job::Stage::kRace, job::Stage::kSpeed};
+  dense.task.workload = job::WorkloadSpec{};
+  const auto of_dense = run(dense);
+  expect_all_pass(of_dense, 3);
+  const nlohmann::json& workload = of_dense.at(job::Stage::kSpeed).evidence.at("workload");
+  EXPECT_EQ(workload.at("answers"), "dense attention's in this search");
+  EXPECT_GE(workload.at("requests").get<int>(), 12) << "at least as many answers as the task asks for";
+  EXPECT_GT(planned_.at(job::Stage::kRace), 0);
+  EXPECT_EQ(of_dense.at(job::Stage::kRace).evidence.at("planned_seconds"), planned_.at(job::Stage::kRace));
+  EXPECT_FALSE(of_dense.at(job::Stage::kCompile).evidence.contains("planned_seconds"));
+  EXPECT_EQ(value_of(of_dense.at(job::Stage::kSpeed), "speedup_vs_dense"), 1.0);
+
+  job::Job policy = policy_job("quest", {{"vortex_topk_val", 3}});
+  policy.task = dense.task;
+  policy.stages = {job::Stage::kSpeed};
+  for (int problem = 0; problem < 2; ++problem) {  // outcomes of two of the problems, 7 and 13 tokens long
+    job::Outcome outcome = of_dense.at(job::Stage::kRace).outcomes[static_cast<size_t>(problem)];
+    outcome.tokens = 7 + 6 * problem;
+    policy.incumbent.push_back(outcome);
+  }
+  const auto with_lengths = run(policy).at(job::Stage::kSpeed).evidence.at("workload");
+  EXPECT_EQ(with_lengths.at("longest_answer"), 13);
+  EXPECT_EQ(with_lengths.at("mean_answer"), 10);
+  policy.incumbent.clear();
+  const auto without = run(policy).at(job::Stage::kSpeed).evidence.at("workload");
+  EXPECT_EQ(without.at("answers"), "as long as they may be");
+  EXPECT_EQ(without.at("mean_answer"), 20);
+}
+
+TEST_F(LadderTest, AWorkloadBeyondTheModelIsCutToIt) {
+  job::Job job = policy_job("quest", {{"vortex_topk_val", 3}});
+  job.stages = {job::Stage::kSpeed};
+  job.task.workload = job::WorkloadSpec{"lognormal", 9, 0, 100000, 0.5, 200000, 1};
+  const auto results = run(job);
+  expect_all_pass(results, 1);
+  const nlohmann::json& workload = results.at(job::Stage::kSpeed).evidence.at("workload");
+  EXPECT_EQ(workload.at("cut_to_fit"), 9);
+  EXPECT_LE(workload.at("longest_answer").get<int>() + 304, 8192);
+}
+
+TEST_F(LadderTest, SpeedEndsWhenItsIntervalIsNarrowEnough) {
+  job::Job job = policy_job("quest", {{"vortex_topk_val", 3}});
+  job.stages = {job::Stage::kSpeed};
+  job.speed_seconds = 600;
+  job.speed_precision = 1;
+  EXPECT_EQ(run(job).at(job::Stage::kSpeed).evidence.at("pairs"), 6);
+  job.task.workload = job::WorkloadSpec{};
+  const auto on_workload = run(job).at(job::Stage::kSpeed);
+  EXPECT_LT(on_workload.evidence.at("turns").get<int>(), 40);
+  EXPECT_EQ(on_workload.evidence.at("ended"), "the interval is narrow enough");
+  const job::Metric* ratio = job::find_metric(on_workload.metrics, "speedup_vs_dense");
+  EXPECT_LE(ratio->hi - ratio->lo, 2 * ratio->value);
 }
 
 TEST_F(LadderTest, AChatTaskNeedsATemplate) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/engine/engine.h"
+#include "core/engine/stepper.h"
 
 namespace vortex::evals {
 
@@ -32,6 +33,7 @@ class WrappedEngine : public engine::Engine {
   Result<engine::PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override {
     return real_->prefix(prompt, folder);
   }
+  std::unique_ptr<engine::Stepper> stepper() override { return real_->stepper(); }
   const model::Model& model() const override { return real_->model(); }
   std::shared_ptr<const compile::Executable> executable() const override { return real_->executable(); }
 

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "base/result.h"
+#include "evals/ladder/session.h"
+
+namespace vortex::evals {
+
+// What a stage should cost on this device, in seconds: the steps and bytes of its requests, as the engine schedules
+// them, at the pace of a few steps that are timed once a climb; prompts that are not kept yet at the pace of one.
+// Answers are expected to be as long as dense attention's, and as long as they may be where it gave none. 0 where
+// nothing is planned: stages that decode little, and those without requests.
+Result<double> planned_seconds(Session& session, job::Stage stage);
+
+}  // namespace vortex::evals

@@ -1,0 +1,78 @@
+#include "evals/ladder/speed_workload.h"
+
+#include "core/engine/workload/turns.h"
+#include "evals/ladder/evidence.h"
+#include "evals/ladder/workload.h"
+
+namespace vortex::evals {
+namespace {
+
+constexpr double kGiga = 1e9;
+
+job::Metric metric(const char* name, const std::vector<double>& samples, const char* unit, double scale = 1) {
+  const engine::Estimate estimate = engine::mean_estimate(samples);
+  return {name, estimate.value * scale, estimate.lo * scale, estimate.hi * scale, unit};
+}
+
+job::Metric exact(const char* name, double value, const char* unit) { return {name, value, value, value, unit}; }
+
+std::vector<double> bytes_per_second(const engine::Side& side) {
+  std::vector<double> rates;
+  for (const double seconds : side.seconds) rates.push_back(side.bytes / seconds);
+  return rates;
+}
+
+std::vector<job::Metric> metrics_of(const engine::Comparison& found) {
+  const engine::Side& own = found.policy;
+  const std::vector<double> rates = bytes_per_second(own);
+  return {metric("tokens_per_s", own.tokens_per_second(), "tok/s"),
+          metric("speedup_vs_dense", found.ratio, ""),
+          metric("dense_tokens_per_s", found.dense.tokens_per_second(), "tok/s"),
+          metric("end_to_end_tokens_per_s", own.end_to_end(found.prompt_seconds), "tok/s"),
+          metric("dense_end_to_end_tokens_per_s", found.dense.end_to_end(found.prompt_seconds), "tok/s"),
+          metric("token_ms_p50", own.token_seconds, "ms", 1e3),
+          metric("token_ms_p95", own.slow_token_seconds, "ms", 1e3),
+          exact("mean_batch", own.plan.mean_batch, ""),
+          exact("dense_mean_batch", found.dense.plan.mean_batch, ""),
+          exact("bytes_per_token", own.bytes / static_cast<double>(own.plan.decode_tokens()), "B"),
+          metric("gigabytes_per_s", rates, "GB/s", 1 / kGiga),
+          metric("percent_of_limit", rates, "%", 100 / found.copy_bytes_per_second)};
+}
+
+nlohmann::json plan_json(const engine::Side& side) {
+  return {{"pages", side.pages},
+          {"most_pages_held", side.plan.most_pages},
+          {"steps", side.plan.steps},
+          {"seconds", side.seconds}};
+}
+
+}  // namespace
+
+Result<job::StageResult> run_speed_on_workload(Session& session) {
+  VORTEX_ASSIGN(const ServedLoad served, served_load(session));
+  engine::TurnOptions turns;
+  turns.sampling = engine::quick_sampling();
+  turns.precision = session.job.speed_precision;
+  turns.seconds = session.job.speed_seconds;
+  VORTEX_ASSIGN(const engine::Comparison found,
+                engine::compare_in_turns(*session.engine, session.policy, served.load, turns));
+  job::StageResult result;
+  result.verdict = job::Verdict::kPass;
+  VORTEX_ASSIGN(result.evidence, evidence_of(session, found.policy.stats));
+  result.evidence["workload"] = served.evidence;
+  result.evidence["turns"] = found.ratio.size();
+  result.evidence["ratios"] = found.ratio;
+  result.evidence["ended"] = found.narrow ? "the interval is narrow enough" : "the seconds are up";
+  result.evidence["windows_a_turn"] = turns.sampling.windows;
+  result.evidence["dense_plan"] = plan_json(found.dense);
+  if (session.policy) result.evidence["plan"] = plan_json(found.policy);
+  // K and V of the windows: those of real prompts, or random.
+  result.evidence["kv_tokens"] = found.placed_tokens;
+  result.evidence["kv_tokens_of_prompts"] = found.real_tokens;
+  result.evidence["copy_gb_per_s"] = found.copy_bytes_per_second / kGiga;
+  result.evidence["prompt_seconds"] = found.prompt_seconds;
+  result.metrics = metrics_of(found);
+  return result;
+}
+
+}  // namespace vortex::evals
