@@ -8,12 +8,12 @@
 #include <utility>
 
 #include "base/rng.h"
+#include "evals/beta_binomial.h"
 
 namespace vortex::evals {
 namespace {
 
 constexpr int kResamples = 2000;
-constexpr double kZ = 1.959963984540054;  // 97.5 % point of the normal distribution
 
 // What one problem adds to a mean: the sum over its trials and how many there are.
 struct Cluster {
@@ -87,16 +87,8 @@ double effective_size(const std::vector<Cluster>& clusters, double mean, double 
   return std::clamp(variance_of_one / variance, problems, outcomes);
 }
 
-// Interval of the share of pairs won minus the share lost, of `n` independent pairs: the distances from each share to
-// its Wilson bounds, added in squares with the correlation -sqrt(odds * odds) that two shares of one multinomial have.
-Interval won_minus_lost(double won, double lost, double n) {
-  const Interval win = wilson_interval(won, n);
-  const Interval loss = wilson_interval(lost, n);
-  const double odds = won > 0 && lost > 0 ? won * lost / ((1 - won) * (1 - lost)) : 0.0;
-  const double correlation = -std::min(1.0, std::sqrt(odds));
-  const auto distance = [&](double x, double y) { return std::sqrt(x * x + y * y - 2 * correlation * x * y); };
-  const double value = won - lost;
-  return {value, value - distance(won - win.lo, loss.hi - lost), value + distance(win.hi - won, lost - loss.lo)};
+bool one_each(const std::vector<Cluster>& clusters) {
+  return std::all_of(clusters.begin(), clusters.end(), [](const Cluster& cluster) { return cluster.count == 1; });
 }
 
 struct Pairs {
@@ -128,10 +120,10 @@ Pairs paired(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>
 
 }  // namespace
 
-Interval wilson_interval(double p, double n) {
-  const double z2 = kZ * kZ;
+Interval wilson_interval(double p, double n, double sigmas) {
+  const double z2 = sigmas * sigmas;
   const double centre = (p + z2 / (2 * n)) / (1 + z2 / n);
-  const double half = kZ / (1 + z2 / n) * std::sqrt(p * (1 - p) / n + z2 / (4 * n * n));
+  const double half = sigmas / (1 + z2 / n) * std::sqrt(p * (1 - p) / n + z2 / (4 * n * n));
   // At the ends one bound is p itself, up to rounding.
   return {p, std::clamp(centre - half, 0.0, p), std::clamp(centre + half, p, 1.0)};
 }
@@ -142,17 +134,42 @@ Interval accuracy_interval(const std::vector<job::Outcome>& outcomes, uint64_t s
   for (const job::Outcome& outcome : outcomes) clusters.add(outcome.problem, outcome.correct ? 1.0 : 0.0);
   const Interval bootstrap = bootstrap_mean(clusters.get(), seed);
   const double size = effective_size(clusters.get(), bootstrap.value, bootstrap.value * (1 - bootstrap.value));
-  return joined(bootstrap, wilson_interval(bootstrap.value, size), 0, 1);
+  const Interval wilson = joined(bootstrap, wilson_interval(bootstrap.value, size), 0, 1);
+  if (one_each(clusters.get())) return wilson;
+  std::vector<std::pair<int, int>> counts;
+  for (const Cluster& cluster : clusters.get()) {
+    counts.emplace_back(static_cast<int>(cluster.sum), static_cast<int>(cluster.count));
+  }
+  return joined(wilson, beta_binomial_interval(counts), 0, 1);
 }
 
-Interval paired_difference(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b, uint64_t seed) {
+// The distances from each share to its Wilson bounds, added in squares with the correlation -sqrt(odds * odds) that two
+// shares of one multinomial have.
+Interval difference_interval(double won, double lost, double n, double sigmas) {
+  const Interval win = wilson_interval(won, n, sigmas);
+  const Interval loss = wilson_interval(lost, n, sigmas);
+  const double odds = won > 0 && lost > 0 ? won * lost / ((1 - won) * (1 - lost)) : 0.0;
+  const double correlation = -std::min(1.0, std::sqrt(odds));
+  const auto distance = [&](double x, double y) { return std::sqrt(x * x + y * y - 2 * correlation * x * y); };
+  const double value = won - lost;
+  return {value, value - distance(won - win.lo, loss.hi - lost), value + distance(win.hi - won, lost - loss.lo)};
+}
+
+Interval paired_difference(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b, uint64_t seed,
+                           double sigmas) {
   const Pairs pairs = paired(a, b);
   if (pairs.count == 0) return {0, -1, 1};
-  const Interval bootstrap = bootstrap_mean(pairs.clusters.get(), seed);
+  const std::vector<Cluster>& clusters = pairs.clusters.get();
   const double won = pairs.won / pairs.count;
   const double lost = pairs.lost / pairs.count;
-  const double size = effective_size(pairs.clusters.get(), won - lost, won + lost - (won - lost) * (won - lost));
-  return joined(bootstrap, won_minus_lost(won, lost, size), -1, 1);
+  const double size = effective_size(clusters, won - lost, won + lost - (won - lost) * (won - lost));
+  Interval combined = difference_interval(won, lost, size, sigmas);
+  combined.value = (pairs.won - pairs.lost) / pairs.count;
+  if (one_each(clusters)) return joined(combined, combined, -1, 1);
+  Interval bootstrap = bootstrap_mean(clusters, seed);
+  bootstrap.lo = bootstrap.value - sigmas / kSigmas * (bootstrap.value - bootstrap.lo);
+  bootstrap.hi = bootstrap.value + sigmas / kSigmas * (bootstrap.hi - bootstrap.value);
+  return joined(combined, bootstrap, -1, 1);
 }
 
 double paired_mean(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b) {

@@ -13,21 +13,33 @@ struct Interval {
   double hi = 0;
 };
 
-// All intervals are two-sided 95 % ones. Bootstraps are percentile bootstraps of 2000 resamples, deterministic in
-// `seed` and the order of first appearance of the problems.
+// Half the width of a 95 % interval of a normal number, in standard deviations.
+inline constexpr double kSigmas = 1.959963984540054;
+
+// All intervals are two-sided 95 % ones, but for those that take `sigmas`, which are as much wider as that is larger.
+// Bootstraps are percentile bootstraps of 2000 resamples, deterministic in `seed` and the order of first appearance of
+// the problems.
 
 // Mean accuracy. The interval is a cluster bootstrap (problems are resampled, all trials of a problem together;
 // Cameron, Gelbach, Miller 2008) joined with the Wilson interval at the effective sample size, since the bootstrap is
 // too narrow for few problems and empty when all outcomes are alike. The effective size is p(1-p) over the
-// cluster-robust variance of the mean, kept between the numbers of problems and of outcomes. No outcomes: 0 in [0, 1].
+// cluster-robust variance of the mean, kept between the numbers of problems and of outcomes. Where problems are
+// answered several times the two are joined with a beta-binomial interval (beta_binomial.h): the few problems that were
+// answered wrong say too little of how much problems differ. No outcomes: 0 in [0, 1].
 Interval accuracy_interval(const std::vector<job::Outcome>& outcomes, uint64_t seed);
 
-// Mean paired difference (a - b) over the (problem, trial) pairs that both have. The interval is a cluster bootstrap
-// joined with one from the Wilson intervals of the shares won and lost (combined after Zou and Donner 2008) at the
-// effective number of pairs, so ties alone never give an empty one. No common pairs: 0 in [-1, 1].
-Interval paired_difference(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b, uint64_t seed);
+// Mean paired difference (a - b) over the (problem, trial) pairs that both have. The interval comes from the Wilson
+// intervals of the shares won and lost (combined after Zou and Donner 2008) at the effective number of pairs, so ties
+// alone never give an empty one; where a problem has several pairs it is joined with a cluster bootstrap. The effective
+// number is the variance of one pair over the cluster-robust variance of the mean, kept between the numbers of problems
+// and of pairs. No common pairs: 0 in [-1, 1].
+Interval paired_difference(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b, uint64_t seed,
+                           double sigmas = kSigmas);
 // Its value alone, without the bootstrap. No common pairs: 0.
 double paired_mean(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b);
+
+// The interval that this takes `won` and `lost` shares of `n` > 0 independent pairs for.
+Interval difference_interval(double won, double lost, double n, double sigmas = kSigmas);
 
 // Unbiased estimate of pass@k, the chance that one of k trials of a problem is right, averaged over problems: of n
 // trials with c right it is 1 - C(n-c, k) / C(n, k) (Chen et al. 2021, arXiv:2107.03374). Problems with fewer than k
@@ -41,6 +53,6 @@ Interval pass_at_k(const std::vector<job::Outcome>& outcomes, int k, uint64_t se
 Interval median_interval(std::vector<double> samples);
 
 // Wilson's score interval of a share `p` observed in `n` > 0 independent trials; n need not be whole.
-Interval wilson_interval(double p, double n);
+Interval wilson_interval(double p, double n, double sigmas = kSigmas);
 
 }  // namespace vortex::evals

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <numbers>
 
+#include "evals/noninferiority.h"
 #include "study/replicates.h"
 
 namespace vortex::study {
 namespace {
 
-// The bar of both comparisons: two disjoint 95 % intervals of equal width lie sqrt(2) * 1.96 standard errors of their
-// difference apart. One plain 95 % interval a comparison would let one in every few dozen equal policies in by luck.
+// The bar of both comparisons: 2.77 standard errors. One plain 95 % interval a comparison would let one in every few
+// dozen equal policies in by luck.
 constexpr double kCaution = std::numbers::sqrt2;
+constexpr double kSpeedLevel = 0.0028;  // one-sided, what a normal number leaves beyond sqrt(2) * 1.96
+constexpr double kPlausible = 0.05;     // of an undecided point to be on the front
 
 bool dominates(double accuracy_a, double speed_a, double accuracy_b, double speed_b) {
   return accuracy_a >= accuracy_b && speed_a >= speed_b && (accuracy_a > accuracy_b || speed_a > speed_b);
@@ -26,8 +29,8 @@ Advantage compare_accuracy(const Point& a, const Point& b, uint64_t seed) {
 }
 
 Advantage compare_speed(const Point& a, const Point& b) {
-  if (a.speed.lo > b.speed.hi) return Advantage::kBetter;
-  if (a.speed.hi < b.speed.lo) return Advantage::kWorse;
+  if (surely_faster(a.speed, b.speed, kSpeedLevel)) return Advantage::kBetter;
+  if (surely_faster(b.speed, a.speed, kSpeedLevel)) return Advantage::kWorse;
   return Advantage::kInconclusive;
 }
 
@@ -45,8 +48,9 @@ bool Archive::add(Point point) {
     // A difference whose value is not positive cannot have an interval above zero: the bootstrap can be spared.
     const bool more_accurate = difference > 0 && compare_accuracy(challenger, incumbent, seed_) == Advantage::kBetter;
     if (!faster && !more_accurate) return false;
-    leaves[i] = !incumbent.reference &&
-                ((faster && difference >= 0) || (more_accurate && challenger.speed.value >= incumbent.speed.value));
+    leaves[i] =
+        !incumbent.reference &&
+        ((faster && difference >= 0) || (more_accurate && challenger.speed.ratio.value >= incumbent.speed.ratio.value));
   }
   std::vector<size_t> front;
   for (size_t i = 0; i < front_.size(); ++i) {
@@ -59,6 +63,31 @@ bool Archive::add(Point point) {
 
 bool Archive::on_front(int64_t candidate) const {
   return std::any_of(front_.begin(), front_.end(), [&](size_t i) { return points_[i].candidate == candidate; });
+}
+
+const Point* Archive::reference() const {
+  const auto found = std::find_if(points_.begin(), points_.end(), [](const Point& point) { return point.reference; });
+  return found == points_.end() ? nullptr : &*found;
+}
+
+bool Archive::is_excluded(size_t point) const {
+  return std::any_of(front_.begin(), front_.end(), [&](size_t i) {
+    const Point& member = points_[i];
+    if (compare_speed(points_[point], member) == Advantage::kBetter) return false;
+    const evals::Interval difference = evals::paired_difference(member.outcomes, points_[point].outcomes, seed_);
+    return evals::judge_keeping(difference, margin_) == evals::Keeping::kKept;
+  });
+}
+
+std::vector<size_t> Archive::undecided() const {
+  const std::vector<double> probability = nondominated_probability(points_, seed_);
+  std::vector<size_t> open;
+  for (size_t i = 0; i < points_.size(); ++i) {
+    const bool member = std::count(front_.begin(), front_.end(), i) > 0;
+    if (!member && probability[i] >= kPlausible && !is_excluded(i)) open.push_back(i);
+  }
+  std::stable_sort(open.begin(), open.end(), [&](size_t a, size_t b) { return probability[a] > probability[b]; });
+  return open;
 }
 
 std::vector<double> nondominated_probability(const std::vector<Point>& points, uint64_t seed) {

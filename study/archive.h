@@ -6,6 +6,7 @@
 
 #include "evals/statistics.h"
 #include "job/stage.h"
+#include "study/speed.h"
 
 namespace vortex::study {
 
@@ -17,14 +18,14 @@ struct Point {
   bool reference = false;              // dense attention, what all others are measured against
   std::vector<job::Outcome> outcomes;  // on the search problems, paired over points
   evals::Interval accuracy;
-  evals::Interval speed;  // over dense attention's
-  int rounds = 0;         // of further problems that it answered
+  Speed speed;     // over dense attention's
+  int rounds = 0;  // of further problems that it answered
 };
 
 // Is `a` better than `b`, as far as the data can tell?
 enum class Advantage { kBetter, kWorse, kInconclusive };
 // Both at a level of about 99.5 %, since a search makes many comparisons. Accuracy is paired by (problem, trial), with
-// the interval of the difference widened by sqrt(2); speed asks for disjoint intervals.
+// the interval of the difference widened by sqrt(2).
 Advantage compare_accuracy(const Point& a, const Point& b, uint64_t seed);
 Advantage compare_speed(const Point& a, const Point& b);
 
@@ -35,25 +36,36 @@ Advantage compare_speed(const Point& a, const Point& b);
 // member is conclusively better in one objective and, by its value, no worse in the other: the front never trades
 // accuracy away in steps too small to be seen. The reference does not leave: however many problems a policy answers as
 // well as dense attention does, they do not show that it loses nothing.
+//
+// That nothing shows a point to be better keeps it off the front, but does not show that it is worse. It is excluded
+// where a member that it does not outrun keeps its accuracy within the margin; until then it is undecided.
 class Archive {
  public:
-  explicit Archive(uint64_t seed) : seed_(seed) {}
+  explicit Archive(uint64_t seed, double margin = 0.1) : seed_(seed), margin_(margin) {}
 
   // True if the point entered the front. A key that is known already changes nothing.
   bool add(Point point);
 
   const std::vector<Point>& points() const { return points_; }
   const std::vector<size_t>& front() const { return front_; }  // indices into points(), in order of entry
+  // Indices of points that are neither members nor excluded, and that would be on the front in at least one resampled
+  // world of twenty; the likeliest first.
+  std::vector<size_t> undecided() const;
   uint64_t seed() const { return seed_; }
+  double margin() const { return margin_; }
   bool on_front(int64_t candidate) const;
+  const Point* reference() const;  // null before it was added
 
  private:
+  bool is_excluded(size_t point) const;
+
   uint64_t seed_;
+  double margin_;
   std::vector<Point> points_;
   std::vector<size_t> front_;
 };
 
-// For each point the share of resampled worlds (worlds.h) in which no other of the points dominates it.
+// For each point the share of resampled worlds (replicates.h) in which no other of the points dominates it.
 std::vector<double> nondominated_probability(const std::vector<Point>& points, uint64_t seed);
 
 }  // namespace vortex::study

@@ -43,7 +43,7 @@ std::string origin_of(const BoardLine& line) { return line.arm == "control" ? "c
 
 }  // namespace
 
-Board::Board(const SearchOptions& options) : options_(options), standing_(options.rank_speed, options.seed) {}
+Board::Board(const SearchOptions& options) : options_(options), standing_(options) {}
 
 const BoardLine* Board::find(int64_t candidate) const {
   const auto found = place_.find(candidate);
@@ -88,7 +88,7 @@ BoardLine Board::line_of(const CandidateHistory& history) const {
     if (!accuracy.name.empty()) line.accuracy = accuracy.value;
   }
   const db::StageRow* confirm = last_stage(history, "confirm");
-  line.confirmed = confirm != nullptr && confirm->verdict == "pass";
+  line.confirmed = confirm != nullptr && confirm->blame.empty();
   return line;
 }
 
@@ -124,7 +124,7 @@ void Board::count(const BoardLine& line, int sign) {
 
 bool Board::judge(const CandidateHistory& history, BoardLine& line) {
   const Point* before = point(line.candidate);
-  const double old_speed = before == nullptr ? 0 : before->speed.value;
+  const double old_speed = before == nullptr ? 0 : before->speed.ratio.value;
   const size_t old_outcomes = before == nullptr ? 0 : before->outcomes.size();
   const size_t size = standing_.archive().points().size();
   standing_.update(history);
@@ -138,17 +138,17 @@ bool Board::judge(const CandidateHistory& history, BoardLine& line) {
   const Point* after = point(line.candidate);
   if (after != nullptr) {
     line.accuracy = after->accuracy.value;
-    line.speed = after->speed.value;
+    line.speed = after->speed.ratio.value;
   }
   if (after != nullptr && on_front(line.candidate)) {
     rise_.try_emplace(line.candidate, RiseStep{line.candidate, line.known, evaluated_, 0, 0});
     rise_[line.candidate].accuracy = after->accuracy.value;
-    rise_[line.candidate].speed = after->speed.value;
+    rise_[line.candidate].speed = after->speed.ratio.value;
   } else {
     rise_.erase(line.candidate);
   }
   if ((before == nullptr) != (after == nullptr)) return true;
-  return after != nullptr && (after->speed.value != old_speed || after->outcomes.size() != old_outcomes);
+  return after != nullptr && (after->speed.ratio.value != old_speed || after->outcomes.size() != old_outcomes);
 }
 
 bool Board::update(const CandidateHistory& history) {

@@ -37,7 +37,7 @@ struct BoardLine {
   double seconds = 0;                          // over all stages and attempts
   double known = 0;                            // when its last row was stored, seconds since the epoch
   bool evaluated = false;                      // it reached a worker
-  bool confirmed = false;                      // on held-out problems
+  bool confirmed = false;                      // asked on held-out problems; what they say is in the claims
   int retests = 0;                             // rounds that it answered
   std::array<uint8_t, kRungs.size()> rungs{};  // index into kVerdicts plus one of its last row there; 0: none
   int failure = -1;                            // index into failures()

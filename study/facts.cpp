@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <limits>
 
 #include "base/text.h"
 #include "study/arms.h"
+#include "study/baseline.h"
 #include "study/notebook.h"
 #include "study/resources.h"
 #include "study/retest.h"
@@ -27,33 +29,49 @@ std::string cause_of(const std::string& message) {
   return cause;
 }
 
-// Not telling two accuracies apart is no evidence that they are equal: a policy keeps dense attention's accuracy only
-// if its own lies inside dense attention's interval, on the held-out problems as well where both answered them.
-bool keeps_accuracy(const FrontRow& row, const FrontRow& dense) {
-  const bool held_out = !row.confirmed || !dense.confirmed || row.confirmed->value >= dense.confirmed->lo;
-  return row.accuracy.value >= dense.accuracy.lo && held_out;
+std::optional<Best> best_of(const std::vector<Claim>& claims, const std::vector<FrontRow>& front) {
+  const Claim* headline = headline_of(claims);
+  if (headline == nullptr) return std::nullopt;
+  for (const FrontRow& row : front) {
+    if (row.id == headline->candidate) return Best{row, *headline};
+  }
+  // It need not be on the front any more.
+  FrontRow row;
+  row.id = headline->candidate;
+  row.accuracy = headline->accuracy;
+  row.dense_accuracy = headline->dense_accuracy;
+  row.speed = headline->speed->ratio;
+  row.claim = *headline;
+  return Best{std::move(row), *headline};
 }
 
-std::optional<Best> best_of(const LoadedRun& run, const Standing& standing, const std::vector<FrontRow>& front) {
-  const Point* dense = nullptr;
-  for (const Point& point : standing.archive().points()) {
-    if (point.reference) dense = &point;
+std::string interval_words(const evals::Interval& interval) {
+  return fixed(interval.value, 3) + " [" + fixed(interval.lo, 3) + ", " + fixed(interval.hi, 3) + "]";
+}
+
+// Why nothing is claimed, and what it would take.
+std::string no_claim_text(const std::vector<Claim>& claims, const SearchOptions& options) {
+  const std::string within = " within " + format_number(100 * options.margin) + " points";
+  if (!options.confirm) return "Held-out problems were not asked (--no-confirm), so nothing is claimed.";
+  for (const Claim& claim : claims) {
+    const std::string who = "Candidate " + std::to_string(claim.candidate);
+    const std::string seen = " (difference to dense attention " + interval_words(claim.difference) + " on " +
+                             std::to_string(claim.problems) + " held-out problems)";
+    if (claim.kept && claim.faster) continue;
+    if (claim.kept)
+      return who + " keeps dense attention's accuracy" + within + seen + ", but is not known to be faster.";
+    if (claim.keeping == evals::Keeping::kLost) return who + " loses more than the margin" + seen + ".";
+    const double room = claim.difference.value + options.margin;
+    if (claim.problems == 0 || room <= 0)
+      return who + " was not found to keep dense attention's accuracy" + within + seen + ".";
+    // The interval shrinks with the square root of the problems.
+    const double times = std::pow((claim.difference.value - claim.difference.lo) / room, 2);
+    const int more = std::max(1, static_cast<int>(std::ceil(claim.problems * (times - 1))));
+    return "It cannot be said yet that candidate " + std::to_string(claim.candidate) +
+           " keeps dense attention's accuracy" + within + seen + ": about " + std::to_string(more) +
+           " more held-out problems would tell, if it goes on like this.";
   }
-  const auto dense_row = std::find_if(front.begin(), front.end(), [](const FrontRow& row) { return row.is_dense(); });
-  if (dense == nullptr || dense_row == front.end()) return std::nullopt;
-  std::optional<Best> best;
-  const auto rank = [](const FrontRow& row) { return std::pair(row.confirmed.has_value(), row.speed.value); };
-  for (const Point& point : standing.front()) {
-    if (point.reference) continue;
-    if (compare_accuracy(point, *dense, run.options.seed) == Advantage::kWorse) continue;
-    for (const FrontRow& row : front) {
-      if (row.id != point.candidate || !keeps_accuracy(row, *dense_row)) continue;
-      if (best && rank(best->row) >= rank(row)) continue;
-      best =
-          Best{row, dense_row->accuracy, evals::paired_difference(point.outcomes, dense->outcomes, run.options.seed)};
-    }
-  }
-  return best;
+  return "No policy was promising enough to be asked on held-out problems, so nothing is claimed.";
 }
 
 void count_failure(const CandidateHistory& candidate, Facts& facts) {
@@ -145,6 +163,7 @@ void gap_theme(const Facts& facts, std::vector<std::string>& themes) {
   for (size_t i = 1; i < facts.front.size(); ++i) {
     const FrontRow& a = facts.front[i - 1];
     const FrontRow& b = facts.front[i];
+    if (b.undecided) continue;
     if (from == nullptr || b.speed.value / a.speed.value > to->speed.value / from->speed.value) {
       from = &a;
       to = &b;
@@ -189,7 +208,7 @@ void doubt_theme(const LoadedRun& run, const Standing& standing, std::vector<std
     if (standing.archive().on_front(point.candidate)) continue;
     const std::vector<Point> front = standing.front();
     const bool beaten = std::any_of(front.begin(), front.end(), [&](const Point& member) {
-      return member.accuracy.value >= point.accuracy.value && member.speed.value >= point.speed.value;
+      return member.accuracy.value >= point.accuracy.value && member.speed.ratio.value >= point.speed.ratio.value;
     });
     if (!beaten) close.push_back(std::to_string(point.candidate));
   }
@@ -213,17 +232,20 @@ std::vector<std::string> counted_stages() {
   return stages;
 }
 
-Result<Facts> facts_of(const LoadedRun& run) {
+Result<Facts> facts_of(const LoadedRun& run, const Standing* whole) {
   Facts facts;
-  const Standing standing = standing_of(run.history, run.options);
-  facts.front = front_rows(run.history, run.options);
+  const Standing standing = whole != nullptr ? *whole : standing_of(run.history, run.options);
+  facts.front = front_rows(run.history, run.options, standing);
   facts.points = standing.archive().points();
-  facts.best = best_of(run, standing, facts.front);
+  facts.claims = claims_of(run.history, run.options, standing);
+  facts.best = best_of(facts.claims, facts.front);
+  if (!facts.best) facts.no_claim = no_claim_text(facts.claims, run.options);
+  facts.baseline_warning = baseline_warning(run.history, run.options);
   facts.hypervolume = hypervolume_interval(standing.front(), run.options.seed);
   for (const CandidateHistory& candidate : run.history.candidates) count_candidate(run, candidate, facts);
   for (const FrontRow& row : facts.front) {
     const CandidateHistory* candidate = run.history.find(row.id);
-    if (row.is_dense() || candidate == nullptr) continue;
+    if (row.is_dense() || row.undecided || candidate == nullptr) continue;
     ++facts.origins[candidate->row.arm == "control" ? "control arm" : row.origin].on_front;
   }
   facts.arms = arms_of(run.history, run.options);

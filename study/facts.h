@@ -13,12 +13,11 @@
 
 namespace vortex::study {
 
-// The fastest member of the front whose accuracy lies inside dense attention's interval or above. One that held-out
-// problems confirmed comes before one that was not asked.
+// The fastest policy that held-out problems found to keep dense attention's accuracy, and that processes of their own
+// found to be faster (study/claims.h).
 struct Best {
   FrontRow row;
-  evals::Interval dense_accuracy;
-  evals::Interval accuracy_difference;  // paired with dense attention, on the search problems
+  Claim claim;
 };
 
 struct Failure {
@@ -52,8 +51,11 @@ struct Facts {
   std::vector<FrontRow> front;
   std::vector<Point> points;  // everything that passed
   std::optional<Best> best;
-  evals::Interval hypervolume;                                      // of the front
-  std::optional<ArmComparison> arms;                                // where there is a control arm
+  std::vector<Claim> claims;          // all finalists, from the most accurate to the fastest
+  std::string no_claim;               // why there is no best, and what it would take; empty where there is one
+  std::string baseline_warning;       // for every page; empty where the baseline tells something
+  evals::Interval hypervolume;        // of the front
+  std::optional<ArmComparison> arms;  // where there is a control arm
   std::map<std::string, std::map<std::string, int>> funnel;         // stage -> verdict -> candidates
   std::map<std::pair<std::string, std::string>, Failure> failures;  // (stage and verdict, cause)
   std::map<std::string, Origin> origins;
@@ -72,6 +74,7 @@ struct Facts {
 // The stages that facts are counted by, in climbing order: the ladder's, and "retest" behind "race".
 std::vector<std::string> counted_stages();
 
-Result<Facts> facts_of(const LoadedRun& run);
+// `standing`: of the whole search, where the history holds only a part of its candidates; null: of the history.
+Result<Facts> facts_of(const LoadedRun& run, const Standing* standing = nullptr);
 
 }  // namespace vortex::study

@@ -30,28 +30,71 @@ std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, s
   return evals::Interval{found.value, found.lo, found.hi};
 }
 
-std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options) {
-  const Standing standing = standing_of(history, options);
-  const std::vector<Point> points = standing.front();
-  const std::vector<double> probability = standing.front_probability();
-  std::vector<FrontRow> rows;
-  for (size_t i = 0; i < points.size(); ++i) {
-    const CandidateHistory* candidate = history.find(points[i].candidate);
-    if (candidate == nullptr) continue;
-    FrontRow row;
-    row.id = points[i].candidate;
-    row.origin = candidate->row.origin;
-    row.rationale = candidate->row.rationale;
-    row.made_by = made_by(*candidate);
-    row.accuracy = points[i].accuracy;
-    row.speed = points[i].speed;
-    row.tokens_per_s = stage_metric(*candidate, "speed", "tokens_per_s");
-    row.front_probability = probability[i];
-    row.confirmed = stage_metric(*candidate, "confirm", "accuracy");
-    rows.push_back(std::move(row));
+namespace {
+
+// Tokens per second of dense attention alone, over all processes that measured a speed: the middle one.
+double usual_dense_rate(const History& history) {
+  std::vector<double> rates;
+  for (const CandidateHistory& candidate : history.candidates) {
+    for (const SpeedRun& run : speed_runs_of(candidate)) {
+      if (run.dense_tokens_per_s > 0) rates.push_back(run.dense_tokens_per_s);
+    }
   }
-  std::stable_sort(rows.begin(), rows.end(),
-                   [](const FrontRow& a, const FrontRow& b) { return a.speed.value < b.speed.value; });
+  return evals::median_interval(std::move(rates)).value;
+}
+
+FrontRow row_of(const Point& point, const CandidateHistory& candidate, const Point* dense, double dense_rate,
+                const SearchOptions& options) {
+  FrontRow row;
+  row.id = point.candidate;
+  row.origin = candidate.row.origin;
+  row.rationale = candidate.row.rationale;
+  row.made_by = made_by(candidate);
+  row.accuracy = point.accuracy;
+  row.dense_accuracy = point.accuracy;
+  if (dense != nullptr && !point.reference) {
+    row.dense_accuracy = evals::accuracy_interval(shared_with(dense->outcomes, point.outcomes), options.seed);
+  }
+  row.speed = point.speed.ratio;
+  if (dense_rate > 0 && options.rank_speed == RankSpeed::kMeasured) {
+    row.tokens_per_s = {row.speed.value * dense_rate, row.speed.lo * dense_rate, row.speed.hi * dense_rate};
+  } else {
+    row.tokens_per_s = stage_metric(candidate, "speed", "tokens_per_s");
+  }
+  return row;
+}
+
+}  // namespace
+
+std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options) {
+  return front_rows(history, options, standing_of(history, options));
+}
+
+std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options, const Standing& standing) {
+  const Archive& archive = standing.archive();
+  const std::vector<double> among_members = standing.front_probability();
+  const std::vector<double> among_all = nondominated_probability(archive.points(), options.seed);
+  const std::vector<Claim> claims = claims_of(history, options, standing);
+  const double dense_rate = usual_dense_rate(history);
+  std::vector<FrontRow> rows;
+  const auto add = [&](size_t point, double probability, bool undecided) {
+    const CandidateHistory* candidate = history.find(archive.points()[point].candidate);
+    if (candidate == nullptr) return;
+    FrontRow row = row_of(archive.points()[point], *candidate, archive.reference(), dense_rate, options);
+    row.undecided = undecided;
+    row.front_probability = probability;
+    for (const Claim& claim : claims) {
+      if (claim.candidate != row.id) continue;
+      row.claim = claim;
+      if (claim.kept) row.confirmed = claim.accuracy;
+    }
+    rows.push_back(std::move(row));
+  };
+  for (size_t i = 0; i < archive.front().size(); ++i) add(archive.front()[i], among_members[i], false);
+  for (const size_t i : archive.undecided()) add(i, among_all[i], true);
+  std::stable_sort(rows.begin(), rows.end(), [](const FrontRow& a, const FrontRow& b) {
+    return std::pair(a.undecided, a.speed.value) < std::pair(b.undecided, b.speed.value);
+  });
   return rows;
 }
 

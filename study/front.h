@@ -9,26 +9,34 @@
 #include "evals/statistics.h"
 #include "study/history.h"
 #include "study/options.h"
+#include "study/standing.h"
 
 namespace vortex::study {
 
-// One member of a search's front; dense attention always is one. Intervals are 95 % ones.
+// One member of a search's front, or a point of which the data cannot say whether it belongs there; dense attention
+// always is a member. Intervals are 95 % ones.
 struct FrontRow {
   int64_t id = 0;
   std::string origin;                           // "dense" for the baseline
   std::string rationale;                        // in words, from the proposer
   std::string made_by;                          // what was done to its parents, or the seed's name; short
-  evals::Interval accuracy;                     // on the search problems
+  bool undecided = false;                       // neither a member nor shown to be none
+  evals::Interval accuracy;                     // on the search problems that it answered
+  evals::Interval dense_accuracy;               // dense attention's, on these very problems
   evals::Interval speed;                        // over dense attention's
-  std::optional<evals::Interval> tokens_per_s;  // nothing when the speed stage did not run
+  std::optional<evals::Interval> tokens_per_s;  // its speed over dense attention, times dense attention's own rate
   double front_probability = 0;                 // of being non-dominated, given the intervals
-  std::optional<evals::Interval> confirmed;     // accuracy on held-out problems; nothing before the confirm stage
+  std::optional<evals::Interval> confirmed;     // accuracy on held-out problems, where they say that it is kept
+  std::optional<Claim> claim;                   // what held-out problems say, where it was a finalist
   bool is_dense() const { return origin == "dense"; }
 };
 
-// The front of a search as its rows tell it, fastest last. Dense attention, once measured, is the first row even when
-// it is dominated (its probability says so): every other number is read against it.
+// The front of a search as its rows tell it, fastest last, undecided points behind the members. Dense attention, once
+// measured, is the first row even when it is dominated (its probability says so): every other number is read against
+// it.
 std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options);
+// The same by a standing that may know more candidates than the history; those that it lacks are left out.
+std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options, const Standing& standing);
 
 // A metric of a candidate's latest row of a stage; nothing when there is no such row or metric.
 std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, std::string_view stage,

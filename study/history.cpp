@@ -61,7 +61,7 @@ std::vector<db::StageRow> last_climb(const CandidateHistory& candidate) {
   const auto is_ours = [](const db::StageRow& row) { return row.stage == "check" || row.stage == "novelty"; };
   int64_t attempt = 0;
   for (const db::StageRow& row : candidate.stages) {
-    const bool aside = is_retest(row.stage) || (row.stage == "confirm" && row.attempt > attempt);
+    const bool aside = is_aside(row.stage) || (row.stage == "confirm" && row.attempt > attempt);
     if (!aside && !is_ours(row)) attempt = std::max(attempt, row.attempt);
   }
   std::vector<db::StageRow> climb;
@@ -71,15 +71,16 @@ std::vector<db::StageRow> last_climb(const CandidateHistory& candidate) {
   return climb;
 }
 
-CandidateHistory as_of(CandidateHistory candidate, int rounds, bool confirmed) {
+CandidateHistory as_of(CandidateHistory candidate, const Known& known) {
   const std::vector<db::StageRow> climb = last_climb(candidate);
   const auto is_later = [&](const db::StageRow& row) {
-    if (is_retest(row.stage)) return retest_round(row.stage) > rounds;
+    if (is_retest(row.stage)) return retest_round(row.stage) > known.retests;
+    if (row.stage.starts_with("speed-")) return round_of(row.stage) > known.speed_runs;
     const bool climbed = std::any_of(climb.begin(), climb.end(), [&](const db::StageRow& c) { return c.id == row.id; });
-    return row.stage == "confirm" && !confirmed && !climbed;
+    return is_confirm(row.stage) && !known.confirmed && !climbed;
   };
   std::erase_if(candidate.stages, is_later);
-  if (candidate.row.state == "done" && !confirmed && !climb.empty()) candidate.row.verdict = climb.back().verdict;
+  if (candidate.row.state == "done" && !known.confirmed && !climb.empty()) candidate.row.verdict = climb.back().verdict;
   return candidate;
 }
 

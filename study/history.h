@@ -32,9 +32,15 @@ const db::StageRow* last_stage(const CandidateHistory& candidate, std::string_vi
 // The check and novelty rows and those of the last worker that climbed (one that only confirmed or retested is not
 // meant), oldest first.
 std::vector<db::StageRow> last_climb(const CandidateHistory& candidate);
-// The candidate as it was when it had climbed and answered `rounds` retests, and, if `confirmed`, the confirm stage: a
-// search that is resumed decides again what it decided then, and must not see what came later.
-CandidateHistory as_of(CandidateHistory candidate, int rounds, bool confirmed);
+// What a search knew of a candidate beside its climb.
+struct Known {
+  int retests = 0;         // rounds that are answered
+  int speed_runs = 1;      // processes that measured its speed
+  bool confirmed = false;  // asked on held-out problems
+};
+// The candidate as it was then: a search that is resumed decides again what it decided, and must not see what came
+// later.
+CandidateHistory as_of(CandidateHistory candidate, const Known& known);
 // The outcomes that belong to a stage row.
 std::vector<job::Outcome> outcomes_of(const CandidateHistory& candidate, const db::StageRow& stage);
 // A metric of a stage row; all zero when it has none of this name.

@@ -1,7 +1,10 @@
 #include "study/hypervolume.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <tuple>
+#include <utility>
 
 #include "base/rng.h"
 #include "study/replicates.h"
@@ -26,18 +29,72 @@ std::vector<size_t> drawn(size_t count, size_t from, Rng& rng) {
   return numbers;
 }
 
-// What the drawn evaluations of an arm add to the base; those beyond its points failed.
-double gain(const Replicates::World& world, size_t base, size_t first, size_t points, const std::vector<size_t>& draw) {
-  std::vector<double> accuracy(world.accuracy.begin(), world.accuracy.begin() + static_cast<std::ptrdiff_t>(base));
-  std::vector<double> speed(world.speed.begin(), world.speed.begin() + static_cast<std::ptrdiff_t>(base));
-  const double before = hypervolume(accuracy, speed);
-  for (size_t number : draw) {
-    if (number >= points) continue;
-    accuracy.push_back(world.accuracy[first + number]);
-    speed.push_back(world.speed[first + number]);
+// One evaluation of an arm; one that failed has no speed and adds nothing.
+struct Evaluated {
+  double accuracy = 0;
+  double speed = 0;
+};
+
+class Arms {
+ public:
+  Arms(const std::vector<Point>& base, const Arm& search, const Arm& control) : first_(size(search)) {
+    for (const Point& point : base) base_.push_back({point.accuracy.value, point.speed.ratio.value});
+    add(search);
+    add(control);
+    matched_ = std::min(first_, all_.size() - first_);
+    empty_ = area({});
   }
-  return hypervolume(accuracy, speed) - before;
-}
+
+  size_t matched() const { return matched_; }
+  size_t evaluations() const { return all_.size(); }
+
+  // What the arms gain an evaluation if `order` deals the evaluations to them: those of the search come first.
+  std::pair<double, double> gains(const std::vector<size_t>& order, Rng& rng) const {
+    // Of arms of one size there is only one subset.
+    const int draws = 2 * matched_ == all_.size() ? 1 : kDraws;
+    std::pair<double, double> sum;
+    for (int i = 0; i < draws; ++i) {
+      sum.first += gain(order, 0, first_, rng) / draws;
+      sum.second += gain(order, first_, all_.size() - first_, rng) / draws;
+    }
+    return sum;
+  }
+
+ private:
+  static constexpr int kDraws = 16;
+
+  static size_t size(const Arm& arm) { return static_cast<size_t>(arm.evaluations); }
+
+  void add(const Arm& arm) {
+    for (const Point& point : arm.points) all_.push_back({point.accuracy.value, point.speed.ratio.value});
+    all_.resize(all_.size() + size(arm) - arm.points.size());
+  }
+
+  double area(const std::vector<Evaluated>& more) const {
+    std::vector<double> accuracy;
+    std::vector<double> speed;
+    for (const auto* group : {&base_, &more}) {
+      for (const Evaluated& one : *group) {
+        if (one.speed <= 0) continue;
+        accuracy.push_back(one.accuracy);
+        speed.push_back(one.speed);
+      }
+    }
+    return hypervolume(accuracy, speed);
+  }
+
+  double gain(const std::vector<size_t>& order, size_t first, size_t count, Rng& rng) const {
+    std::vector<Evaluated> taken;
+    for (const size_t number : drawn(matched_, count, rng)) taken.push_back(all_[order[first + number]]);
+    return (area(taken) - empty_) / static_cast<double>(matched_);
+  }
+
+  size_t first_;  // evaluations of the search
+  size_t matched_ = 0;
+  double empty_ = 0;
+  std::vector<Evaluated> base_;
+  std::vector<Evaluated> all_;
+};
 
 }  // namespace
 
@@ -60,7 +117,7 @@ evals::Interval hypervolume_interval(const std::vector<Point>& points, uint64_t 
   std::vector<double> speed;
   for (const Point& point : points) {
     accuracy.push_back(point.accuracy.value);
-    speed.push_back(point.speed.value);
+    speed.push_back(point.speed.ratio.value);
   }
   const double value = hypervolume(accuracy, speed);
   const Replicates worlds(points, seed);
@@ -74,31 +131,22 @@ evals::Interval hypervolume_interval(const std::vector<Point>& points, uint64_t 
 }
 
 ArmComparison compare_arms(const std::vector<Point>& base, const Arm& search, const Arm& control, uint64_t seed) {
+  constexpr int kLots = 999;
+  const Arms arms(base, search, control);
   ArmComparison comparison;
-  comparison.matched = std::min(search.evaluations, control.evaluations);
+  comparison.matched = static_cast<int>(arms.matched());
   if (comparison.matched == 0) return comparison;
-  std::vector<Point> points = base;
-  points.insert(points.end(), search.points.begin(), search.points.end());
-  points.insert(points.end(), control.points.begin(), control.points.end());
-  const Replicates worlds(points, seed);
-  const auto matched = static_cast<size_t>(comparison.matched);
-  std::vector<double> of_search;
-  std::vector<double> of_control;
-  std::vector<double> differences;
-  for (int i = 0; i < Replicates::kCount; ++i) {
-    const Replicates::World world = worlds.draw(i);
-    Rng rng(stream_key(seed, static_cast<uint64_t>(i), 0xa5));
-    const auto gain_of = [&](const Arm& arm, size_t first) {
-      const std::vector<size_t> draw = drawn(matched, static_cast<size_t>(arm.evaluations), rng);
-      return gain(world, base.size(), first, arm.points.size(), draw) / comparison.matched;
-    };
-    of_search.push_back(gain_of(search, base.size()));
-    of_control.push_back(gain_of(control, base.size() + search.points.size()));
-    differences.push_back(of_search.back() - of_control.back());
+  Rng rng(stream_key(seed, 0xa5));
+  std::vector<size_t> order(arms.evaluations());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::tie(comparison.search, comparison.control) = arms.gains(order, rng);
+  comparison.difference = comparison.search - comparison.control;
+  int as_far = 0;
+  for (int lot = 0; lot < kLots; ++lot) {
+    const auto [one, other] = arms.gains(drawn(order.size(), order.size(), rng), rng);
+    as_far += std::abs(one - other) >= std::abs(comparison.difference) - 1e-12 ? 1 : 0;
   }
-  comparison.search = interval_of(std::move(of_search));
-  comparison.control = interval_of(std::move(of_control));
-  comparison.difference = interval_of(std::move(differences));
+  comparison.p = (as_far + 1.0) / (kLots + 1.0);
   return comparison;
 }
 

@@ -36,8 +36,10 @@ std::optional<evals::Interval> metric_interval(const CandidateHistory& candidate
 
 std::optional<evals::Interval> speed_of(const CandidateHistory& candidate, RankSpeed rank) {
   if (candidate.row.origin == "dense") return evals::Interval{1, 1, 1};
-  return rank == RankSpeed::kModelled ? metric_interval(candidate, "check", kModelledSpeedup)
-                                      : metric_interval(candidate, "speed", "speedup_vs_dense");
+  if (rank == RankSpeed::kModelled) return metric_interval(candidate, "check", kModelledSpeedup);
+  const std::vector<SpeedRun> runs = speed_runs_of(candidate);
+  if (runs.empty()) return std::nullopt;
+  return speed_of_runs(runs, {}).ratio;
 }
 
 const CandidateHistory* at_place(const History& history, const db::Note& note) {

@@ -25,6 +25,9 @@ nlohmann::json to_json(const SearchOptions& options) {
           {"stage_seconds", options.stage_seconds},
           {"memory_bytes", options.memory_bytes},
           {"confirm", options.confirm},
+          {"margin", options.margin},
+          {"speed_runs", options.speed_runs},
+          {"accept_baseline", options.accept_baseline},
           {"retests", options.retests},
           {"retest_share", options.retest_share},
           {"control_share", options.control_share},
@@ -50,6 +53,11 @@ Result<SearchOptions> options_from_json(const nlohmann::json& json) {
   reader.optional("max_dollars", options.max_dollars);
   reader.optional("gpus", options.gpus);
   options.retests = 0;
+  options.speed_runs = 1;
+  options.accept_baseline = true;
+  reader.optional("margin", options.margin);
+  reader.optional("speed_runs", options.speed_runs);
+  reader.optional("accept_baseline", options.accept_baseline);
   reader.optional("retests", options.retests);
   reader.optional("retest_share", options.retest_share);
   reader.optional("control_share", options.control_share);

@@ -34,13 +34,16 @@ struct SearchOptions {
   int draws = 8;             // proposals a slot before it stays empty
   std::string seeds_folder;  // first policies (NAME.py with NAME.json); empty: the built-in ones
   int workers = 1;
-  double stage_seconds = 0;   // deadline of every stage; 0: from what it should cost
-  int64_t memory_bytes = 0;   // address space of a worker; 0: no limit
-  bool confirm = true;        // members of the front climb the confirm stage
-  WriterOptions writer;       // of the proposers llm, command and recorded
-  int retests = 3;            // rounds of further problems for points that could change the front; 0: none
-  double retest_share = 0.5;  // problems that retests may answer, over those that races answered
-  double control_share = 0;   // of the proposals that are made without a look at results: the control arm
+  double stage_seconds = 0;      // deadline of every stage; 0: from what it should cost
+  int64_t memory_bytes = 0;      // address space of a worker; 0: no limit
+  bool confirm = true;           // finalists answer held-out problems
+  double margin = 0.1;           // of accuracy that a policy may lose and still be said to keep dense attention's
+  int speed_runs = 3;            // processes that measure the speed of members of the front and of finalists
+  bool accept_baseline = false;  // go on where dense attention cannot tell good policies from bad ones
+  WriterOptions writer;          // of the proposers llm, command and recorded
+  int retests = 3;               // rounds of further problems for points that could change the front; 0: none
+  double retest_share = 1;       // problems that retests may answer, over those that races answered
+  double control_share = 0;      // of the proposals that are made without a look at results: the control arm
 };
 
 std::string_view rank_speed_name(RankSpeed rank);

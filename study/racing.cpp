@@ -6,6 +6,8 @@
 namespace vortex::study {
 namespace {
 
+constexpr double kHope = 1;  // standard errors that a prospect may turn out better
+
 class Race {
  public:
   Race(const Archive& archive, const RaceRules& rules) : archive_(archive), rules_(rules) {}
@@ -64,6 +66,18 @@ class Race {
 };
 
 }  // namespace
+
+std::vector<Retest> retests_of_prospects(const Archive& archive, const SequenceRules& rules, int rounds) {
+  std::vector<Retest> wanted;
+  SequenceRules hopeful = rules;
+  hopeful.hope = kHope;
+  const std::vector<int64_t> sequence = best_sequence(archive, hopeful);
+  for (const Point& point : archive.points()) {
+    const bool prospect = std::count(sequence.begin(), sequence.end(), point.candidate) > 0;
+    if (prospect && point.rounds < rounds) wanted.push_back({point.candidate, point.rounds + 1});
+  }
+  return wanted;
+}
 
 std::vector<Retest> retests(const Archive& archive, const RaceRules& rules) { return Race(archive, rules).wanted(); }
 

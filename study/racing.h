@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "study/archive.h"
+#include "study/claims.h"
 
 namespace vortex::study {
 
@@ -19,7 +20,7 @@ struct RaceRules {
   double indifference = 0.02;
   // A point is believed to be as good as its value plus this share of the way to the upper end of its interval: 1 tests
   // whatever the data do not exclude, 0 only what looks better already.
-  double optimism = 0.25;
+  double optimism = 0;
 };
 
 // Racing: which points should answer more problems, because the front would change if the data were clearer. That is a
@@ -28,5 +29,9 @@ struct RaceRules {
 // answer the same rounds, so that it stays paired. Nothing when everything is clear, or the rounds are used up. In
 // order of candidates, deterministic.
 std::vector<Retest> retests(const Archive& archive, const RaceRules& rules);
+
+// Points that would be asked on held-out problems today, and that have answered fewer than `rounds` rounds: what
+// promises most after one race is mostly luck, and further problems cost less than a finalist that fails.
+std::vector<Retest> retests_of_prospects(const Archive& archive, const SequenceRules& rules, int rounds);
 
 }  // namespace vortex::study

@@ -10,8 +10,6 @@
 namespace vortex::study {
 namespace {
 
-constexpr double kIntervalSigmas = 2 * 1.959964;  // width of a 95 % interval in standard deviations
-
 // A standard normal number (Box and Muller 1958).
 double normal(Rng& rng) {
   const double radius = std::sqrt(-2.0 * std::log(1.0 - rng.uniform()));
@@ -56,9 +54,9 @@ Replicates::World Replicates::draw(int number) const {
   for (size_t& problem : sample) problem = rng.below(problems_);
   World world;
   for (size_t i = 0; i < points_.size(); ++i) {
-    const evals::Interval& speed = points_[i].speed;
+    const Speed& speed = points_[i].speed;
     world.accuracy.push_back(resampled_accuracy(means_[i], sample, points_[i].accuracy.value));
-    world.speed.push_back(speed.value + (speed.hi - speed.lo) / kIntervalSigmas * normal(rng));
+    world.speed.push_back(speed.ratio.value * std::exp(speed.error * normal(rng)));
   }
   return world;
 }

@@ -8,8 +8,8 @@
 namespace vortex::study {
 
 // Resampled worlds of a set of points: what accuracy and speed might have been measured. Accuracy is resampled by
-// problem, the same problems for all points, so that comparisons within a world are paired; speed is drawn from a
-// normal with the interval's width. Deterministic in the seed.
+// problem, the same problems for all points, so that comparisons within a world are paired; the logarithm of
+// speed is normal with the speed's error. Deterministic in the seed.
 class Replicates {
  public:
   static constexpr int kCount = 500;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "job/job.h"
 
@@ -11,13 +12,17 @@ struct Assignment {
   enum class Kind {
     kClimb,    // the ladder, from its first stage in a worker: ends with the candidate's verdict
     kRetest,   // more problems of the search, beside its rivals: adds outcomes, changes no verdict
-    kConfirm,  // held-out problems: one who does not hold loses its pass
+    kConfirm,  // a round of held-out problems: for a claim; one that crashes on them loses its pass
+    kSpeed,    // speed once more, in a process of its own
   };
   Kind kind = Kind::kClimb;
   int64_t candidate = 0;
   job::Job job;
-  int round = 0;        // of a retest, from 1
+  int round = 0;        // of a retest or of held-out problems, from 1; of speeds, from 2
   bool needed = false;  // started even where its end within the budget is in doubt
 };
+
+// The name of its stage rows; empty for a climb, whose rows have their own.
+std::string row_stage(const Assignment& task);
 
 }  // namespace vortex::agent

@@ -41,7 +41,7 @@ class Recorder {
       interrupted_ = true;
     }
     db::StageRow row = study::to_row(result, task_.candidate, attempt_);
-    if (task_.kind == Assignment::Kind::kRetest) row.stage = study::retest_stage(task_.round);
+    if (task_.kind != Assignment::Kind::kClimb) row.stage = row_stage(task_);
     if (status_.ok()) status_ = store_.add_stage(row, study::to_rows(result.outcomes, row));
     if (status_.ok() && hooks_.on_result) hooks_.on_result(task_.candidate, result);
     last_ = std::move(result);
@@ -104,6 +104,20 @@ bool machine_works(const job::Job& canary, const EvaluatorHooks& hooks) {
 
 }  // namespace
 
+std::string row_stage(const Assignment& task) {
+  switch (task.kind) {
+    case Assignment::Kind::kClimb:
+      return {};
+    case Assignment::Kind::kRetest:
+      return study::retest_stage(task.round);
+    case Assignment::Kind::kConfirm:
+      return study::confirm_stage(task.round);
+    case Assignment::Kind::kSpeed:
+      return study::speed_stage(task.round);
+  }
+  return {};
+}
+
 Evaluation evaluate(db::Store& store, const Assignment& task, const job::Job& canary, const EvaluatorHooks& hooks) {
   const bool climbs = task.kind == Assignment::Kind::kClimb;
   job::Job job = task.job;
@@ -127,7 +141,10 @@ Evaluation evaluate(db::Store& store, const Assignment& task, const job::Job& ca
     result.verdict = job::verdict_name(job::Verdict::kError);
     result.blame = Blame::kEnvironment;
   }
-  if (task.kind == Assignment::Kind::kRetest) return result;
+  // Only a climb has a verdict, but for a policy that crashes on held-out problems.
+  const bool crashed = task.kind == Assignment::Kind::kConfirm && result.end == Evaluation::End::kDone &&
+                       result.blame == Blame::kCandidate && result.verdict != "pass" && result.verdict != "pruned";
+  if (!climbs && !crashed) return result;
   Status stored = ok_status();
   if (result.end == Evaluation::End::kDone) {
     stored = store.set_candidate_state(task.candidate, "done", result.verdict);

@@ -70,7 +70,7 @@ double Evaluator::expected_seconds(const std::vector<job::Stage>& stages, size_t
 Result<bool> Evaluator::is_pending(const Assignment& task) {
   VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), task.candidate));
   if (task.kind != Assignment::Kind::kClimb) {
-    const std::string stage = task.kind == Assignment::Kind::kConfirm ? "confirm" : study::retest_stage(task.round);
+    const std::string stage = row_stage(task);
     const std::vector<db::StageRow>& rows = candidate.stages;
     // What the machine spoiled is asked again.
     return std::none_of(rows.begin(), rows.end(),
@@ -137,13 +137,13 @@ void Evaluator::conclude(const Assignment& task, const Evaluation& end) {
     session_.fail(internal_error("the last " + std::to_string(kInternalFaults) +
                                  " candidates met faults of this program: " + end.error.message));
   }
-  if (task.kind == Assignment::Kind::kRetest) return;
+  if (task.kind != Assignment::Kind::kClimb) return;
   const auto candidate = study::read_candidate(session_.store(), task.candidate);
   if (!candidate.ok()) return session_.fail(candidate.error());
   CandidateSummary summary{task.candidate, candidate->row.origin, end.verdict, end.error.message, {}, {}};
   if (const auto point = study::point_of(*candidate, options_.rank_speed, options_.seed)) {
     summary.accuracy = point->accuracy;
-    summary.speed = point->speed;
+    summary.speed = point->speed.ratio;
   }
   session_.candidate(summary);
 }

@@ -12,6 +12,9 @@
 #include "agent/session/breaker.h"
 #include "agent/session/patient_store.h"
 #include "agent/session/session.h"
+#include "base/text.h"
+#include "study/baseline.h"
+#include "study/held_out.h"
 #include "study/history.h"
 #include "study/racing.h"
 #include "study/reproduce.h"
@@ -21,13 +24,14 @@
 namespace vortex::agent {
 namespace {
 
-constexpr int kEmptyBatches = 3;  // in a row: the proposer has nothing new
+constexpr int kEmptyBatches = 3;      // in a row: the proposer has nothing new
+constexpr int kProspectRounds = 2;    // of retests before a point may become a finalist
+constexpr double kFinalsShare = 0.4;  // of the time, for finalists
 
 job::Job dense_job(const study::SearchOptions& options) {
   job::Job job = options.job;
   job.id = "dense";
   job.dense = true;
-  if (options.confirm) job.stages.push_back(job::Stage::kConfirm);
   return job;
 }
 
@@ -50,7 +54,7 @@ class Search {
         proposer_(proposer),
         proposer_breaker_(session, "proposer"),
         planner_(session.store(), session.run().id, options, model, proposer, seeds),
-        standing_(options.rank_speed, options.seed) {
+        standing_(options) {
     planner_.budget = &session.budget();
     planner_.modelled_speed = session.hooks().modelled_speed;
     planner_.on_refused = [this](int64_t candidate, const std::string& origin, const job::StageResult& result) {
@@ -66,6 +70,15 @@ class Search {
     VORTEX_TRY(load_announced());
     VORTEX_TRY(load_batches());
     VORTEX_TRY(climb_dense());
+    VORTEX_ASSIGN(const SearchEnd end, search());
+    VORTEX_TRY(finals());
+    announce();
+    VORTEX_TRY(session_.status());
+    return session_.stop() != StopLevel::kNone ? SearchEnd::kInterrupted : end;
+  }
+
+ private:
+  Result<SearchEnd> search() {
     int empty_batches = 0;
     for (int64_t batch = 1; !session_.ended(); ++batch) {
       VORTEX_ASSIGN(const std::vector<Planned> planned, plan_batch(batch));
@@ -75,16 +88,15 @@ class Search {
       VORTEX_TRY(evaluate_batch(planned));
       VORTEX_TRY(proposer_.learn(batch));
       if (session_.ended()) break;
+      VORTEX_TRY(measure_front());
       VORTEX_TRY(race_front());
-      VORTEX_TRY(confirm_front());
       VORTEX_TRY(answer_requests(batch));
+      if (finals_are_due()) VORTEX_TRY(finals());
       announce();
     }
-    VORTEX_TRY(session_.status());
-    return session_.stop() != StopLevel::kNone ? SearchEnd::kInterrupted : SearchEnd::kBudget;
+    return SearchEnd::kBudget;
   }
 
- private:
   bool may_propose() const {
     const Budget& budget = session_.budget();
     return !session_.ended() && budget.may_spend(study::Resource::kEvaluations, 1) &&
@@ -171,10 +183,32 @@ class Search {
     incumbent_ = study::incumbent_of(dense);
     if (const db::StageRow* race = study::last_stage(dense, "race")) {
       race_problems_ += static_cast<int64_t>(study::outcomes_of(dense, *race).size());
+      dense_race_seconds_ = race->seconds;
     }
+    VORTEX_TRY(judge_baseline(dense));
     const std::vector<db::StageRow> climb = study::last_climb(dense);
     evaluator_.set_model_hash(model_hash_of(nlohmann::json::parse(climb.back().evidence, nullptr, false)));
     absorb(dense);
+    return ok_status();
+  }
+
+  // A baseline that tells nothing would let every policy win.
+  Status judge_baseline(const study::CandidateHistory& dense) {
+    const std::vector<std::string> faults = study::baseline_faults(dense, options_);
+    const std::string what = "dense attention, the baseline, tells nothing on this task: " + join(faults, "; ");
+    if (!faults.empty() && !options_.accept_baseline) {
+      return candidate_error(what + "\nsome of its answers:" + study::sample_answers(dense),
+                             "look at the task's length, prompt, chat template and limit of new tokens, or say "
+                             "--accept-baseline to search all the same");
+    }
+    if (!faults.empty()) session_.message(what + "; it was accepted");
+    if (const std::string note = study::baseline_note(dense); !note.empty()) session_.message(note);
+    const db::StageRow* race = study::last_stage(dense, "race");
+    if (!options_.confirm || race == nullptr) return ok_status();
+    const std::vector<job::Outcome> outcomes = study::outcomes_of(dense, *race);
+    const double problems = std::max(1, options_.job.task.problems);
+    session_.message(
+        study::plan_text(options_, evals::accuracy_interval(outcomes, options_.seed).value, race->seconds / problems));
     return ok_status();
   }
 
@@ -192,6 +226,7 @@ class Search {
       const std::string verdict = study::last_climb(candidate).back().verdict;
       if (const db::StageRow* race = study::last_stage(candidate, "race")) {
         race_problems_ += static_cast<int64_t>(study::outcomes_of(candidate, *race).size());
+        policy_race_seconds_ = race->seconds;
       }
       session_.change_progress([&](Progress& progress) {
         ++progress.evaluated;
@@ -215,45 +250,83 @@ class Search {
     return job;  // paired here, not in the worker
   }
 
-  // Rounds of further problems for those points that could change the front, until it is clear, the rounds are used up,
-  // or retests have had their share of all problems answered.
+  // Rounds of further problems, until the front is clear, the rounds are used up, or retests have had their share of
+  // all problems answered: first for those that promise a claim, then for those that could change the front. Dense
+  // attention answers whatever any of them is asked, so that all stay comparable with it.
   Status race_front() {
     const study::RaceRules rules{std::min(options_.retests, study::kMaxRetests)};
+    const int rounds = std::min(rules.max_rounds, kProspectRounds);
     while (!session_.ended()) {
+      const study::Archive& archive = standing_.archive();
+      std::vector<study::Retest> wanted = study::retests_of_prospects(archive, study::sequence_rules(options_), rounds);
+      if (wanted.empty()) wanted = study::retests(archive, rules);
       std::vector<Assignment> tasks;
-      for (const study::Retest& retest : study::retests(standing_.archive(), rules)) {
+      for (const study::Retest& retest : wanted) {
         job::Job job = retest_job(retest);
         const int64_t problems = int64_t{job.task.problems} * job.task.trials;
         const auto share = static_cast<double>(retest_problems_ + problems) / static_cast<double>(race_problems_);
-        if (share > options_.retest_share) break;
-        retest_problems_ += problems;
+        if (share > options_.retest_share) continue;
+        if (retest.candidate != dense_) retest_problems_ += problems;
         tasks.push_back({Assignment::Kind::kRetest, retest.candidate, std::move(job), retest.round});
       }
       if (tasks.empty()) return ok_status();
+      add_dense_retests(tasks);
       VORTEX_TRY(evaluator_.run(tasks));
       if (session_.ended()) return ok_status();  // a part of a round must decide nothing
-      for (const Assignment& task : tasks) rounds_[task.candidate] = task.round;
+      for (const Assignment& task : tasks) known_[task.candidate].retests = task.round;
+      VORTEX_TRY(absorb_all(tasks));
+      VORTEX_TRY(measure_front());
+    }
+    return ok_status();
+  }
+
+  // Puts the rounds that dense attention lacks before those of others.
+  void add_dense_retests(std::vector<Assignment>& tasks) {
+    int last = 0;
+    for (const Assignment& task : tasks) last = std::max(last, task.round);
+    std::vector<Assignment> all;
+    for (int round = known_[dense_].retests + 1; round <= last; ++round) {
+      all.push_back({Assignment::Kind::kRetest, dense_, retest_job({dense_, round}), round});
+    }
+    std::erase_if(tasks, [this](const Assignment& task) { return task.candidate == dense_; });
+    all.insert(all.end(), tasks.begin(), tasks.end());
+    tasks = std::move(all);
+  }
+
+  // --- measuring speed again
+
+  // What all samples of one process share is seen only by further processes. Candidates take turns, so that what
+  // changes on the machine meets all of them.
+  Status measure(const std::vector<int64_t>& candidates) {
+    if (options_.rank_speed == study::RankSpeed::kModelled) return ok_status();
+    for (int run = 2; run <= std::min(options_.speed_runs, study::kMaxSpeedRuns) && !session_.ended(); ++run) {
+      std::vector<Assignment> tasks;
+      for (const int64_t candidate : candidates) {
+        const auto source = sources_.find(candidate);
+        if (source == sources_.end() || known_[candidate].speed_runs >= run) continue;
+        job::Job job = job_of(source->second);
+        job.stages = {job::Stage::kSpeed};
+        tasks.push_back({Assignment::Kind::kSpeed, candidate, std::move(job), run});
+      }
+      VORTEX_TRY(evaluator_.run(tasks));
+      if (session_.ended()) return ok_status();
+      for (const Assignment& task : tasks) known_[task.candidate].speed_runs = run;
       VORTEX_TRY(absorb_all(tasks));
     }
     return ok_status();
   }
 
-  // Members of the front prove themselves on held-out problems before anything is bred from them.
-  Status confirm_front() {
-    while (options_.confirm && !session_.ended()) {
-      std::vector<Assignment> tasks;
+  Status measure_front() {
+    const auto is_measured = [this](int64_t candidate) {
+      return !sources_.contains(candidate) || known_[candidate].speed_runs >= options_.speed_runs;
+    };
+    while (!session_.ended() && options_.rank_speed == study::RankSpeed::kMeasured) {
+      std::vector<int64_t> members;
       for (const study::Point& point : standing_.front()) {
-        const auto source = sources_.find(point.candidate);
-        if (source == sources_.end() || confirmed_.contains(point.candidate)) continue;
-        job::Job job = job_of(source->second);
-        job.stages = {job::Stage::kConfirm};
-        tasks.push_back({Assignment::Kind::kConfirm, point.candidate, std::move(job), 0, true});
+        if (!is_measured(point.candidate)) members.push_back(point.candidate);
       }
-      if (tasks.empty()) return ok_status();
-      VORTEX_TRY(evaluator_.run(tasks));
-      if (session_.ended()) return ok_status();
-      for (const Assignment& task : tasks) confirmed_.insert(task.candidate);
-      VORTEX_TRY(absorb_all(tasks));
+      if (members.empty()) return ok_status();
+      VORTEX_TRY(measure(members));
     }
     return ok_status();
   }
@@ -278,38 +351,118 @@ class Search {
 
   // What came of a request, in words; whatever, when the session ended meanwhile.
   Result<std::string> answer(const db::Request& request) {
-    const bool confirm = request.kind == "confirm";
     const auto source = sources_.find(request.candidate);
     if (source == sources_.end()) return std::string("refused: it is no candidate that can be run");
-    if (confirm && confirmed_.contains(request.candidate))
-      return std::string("it was asked on held-out problems before");
-    const int round = rounds_[request.candidate] + 1;
-    if (!confirm && round > study::kMaxRetests) return std::string("refused: it has answered every round");
-    std::vector<Assignment> tasks;
-    if (confirm) {
-      job::Job job = job_of(source->second);
-      job.stages = {job::Stage::kConfirm};
-      tasks.push_back({Assignment::Kind::kConfirm, request.candidate, std::move(job), 0, true});
-    } else {
-      // Dense attention answers the same problems, so that the two stay paired.
-      for (int dense_round = rounds_[dense_] + 1; dense_round <= round; ++dense_round) {
-        tasks.push_back({Assignment::Kind::kRetest, dense_, retest_job({dense_, dense_round}), dense_round, true});
-      }
-      tasks.push_back(
-          {Assignment::Kind::kRetest, request.candidate, retest_job({request.candidate, round}), round, true});
-    }
+    return request.kind == "confirm" ? answer_confirm(request.candidate) : answer_retest(request.candidate);
+  }
+
+  Result<std::string> answer_confirm(int64_t candidate) {
+    const study::SequenceRules rules = study::sequence_rules(options_);
+    if (!options_.confirm) return std::string("refused: this search has no held-out problems");
+    if (known_[candidate].confirmed) return std::string("it was asked on held-out problems before");
+    study::Finalist finalist{candidate, {}, std::nullopt};
+    VORTEX_ASSIGN(const bool passed, ask_finalist(finalist, rules));
+    if (session_.ended()) return std::string();
+    if (!passed) return std::string("confirm: it failed on held-out problems");
+    VORTEX_TRY(measure({candidate}));
+    const study::Claim claim = study::judge_claims({finalist}, held_out_dense_, rules, options_.seed).front();
+    return "confirm: " + std::string(evals::keeping_name(claim.keeping)) + " on " + std::to_string(claim.problems) +
+           " held-out problems";
+  }
+
+  Result<std::string> answer_retest(int64_t candidate) {
+    const int round = known_[candidate].retests + 1;
+    if (round > study::kMaxRetests) return std::string("refused: it has answered every round");
+    // Dense attention answers the same problems, so that the two stay paired.
+    std::vector<Assignment> tasks = {
+        {Assignment::Kind::kRetest, candidate, retest_job({candidate, round}), round, true}};
+    add_dense_retests(tasks);
     for (const Assignment& task : tasks) {
       VORTEX_TRY(evaluator_.run({task}));
       if (session_.ended()) return std::string();
-      if (task.kind == Assignment::Kind::kConfirm) confirmed_.insert(task.candidate);
-      if (task.kind == Assignment::Kind::kRetest) rounds_[task.candidate] = task.round;
+      known_[task.candidate].retests = task.round;
       VORTEX_TRY(absorb_all({task}));
     }
-    VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), request.candidate));
-    const std::string stage = confirm ? "confirm" : study::retest_stage(round);
-    const db::StageRow* row = study::last_stage(candidate, stage);
+    VORTEX_ASSIGN(const study::CandidateHistory history, study::read_candidate(session_.store(), candidate));
+    const std::string stage = study::retest_stage(round);
+    const db::StageRow* row = study::last_stage(history, stage);
     if (row == nullptr) return stage + " was not run";
     return stage + ": " + row->verdict + (row->message.empty() ? "" : ", " + row->message);
+  }
+
+  // --- claims
+
+  // Is what is left of the time about what finalists need? Half of the held-out problems, for dense attention and for
+  // two finalists, is what they answered on average (docs/benchmarks/selection.md).
+  bool finals_are_due() const {
+    if (options_.seconds <= 0 || !options_.confirm) return false;
+    const double problems = study::sequence_rules(options_).problems;
+    const double each = (dense_race_seconds_ + policy_race_seconds_) / std::max(1, options_.job.task.problems);
+    const double batch = evaluator_.expected_seconds(options_.job.stages) * options_.batch;
+    const double needed = std::min(problems / 2 * each, kFinalsShare * options_.seconds) + batch;
+    return options_.seconds - session_.budget().used(study::Resource::kSeconds) < needed;
+  }
+
+  // Finalists answer held-out problems in the order that the search's own problems fixed, each in rounds until it is
+  // clear what can be said of it. What they answer decides nothing but what is claimed.
+  Status finals() {
+    const study::SequenceRules rules = study::sequence_rules(options_);
+    bool again = options_.confirm;
+    while (again && !session_.ended()) {
+      again = false;
+      std::vector<study::Finalist> finalists;
+      std::vector<int64_t> kept;
+      for (const int64_t candidate : study::best_sequence(standing_.archive(), rules)) {
+        finalists.push_back({candidate, {}, std::nullopt});
+        VORTEX_ASSIGN(const bool passed, ask_finalist(finalists.back(), rules));
+        if (session_.ended()) return ok_status();
+        again = !passed;
+        if (!passed) break;
+        const auto claims = study::judge_claims(finalists, held_out_dense_, rules, options_.seed);
+        if (!claims.back().kept) break;
+        kept.push_back(candidate);
+      }
+      VORTEX_TRY(measure(kept));
+    }
+    return ok_status();
+  }
+
+  // False if it lost its pass.
+  Result<bool> ask_finalist(study::Finalist& finalist, const study::SequenceRules& rules) {
+    const int rounds = static_cast<int>(study::held_out_rounds(options_).size());
+    for (int round = 1; round <= rounds; ++round) {
+      VORTEX_TRY(answer_held_out(dense_, round));
+      VORTEX_TRY(answer_held_out(finalist.candidate, round));
+      if (session_.ended()) return true;
+      VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(session_.store(), dense_));
+      VORTEX_ASSIGN(const study::CandidateHistory own, study::read_candidate(session_.store(), finalist.candidate));
+      known_[finalist.candidate].confirmed = true;
+      if (!study::point_of(own, options_.rank_speed, options_.seed)) {
+        absorb(own);
+        return false;
+      }
+      held_out_dense_ = study::held_out_outcomes(dense);
+      finalist.outcomes = study::held_out_outcomes(own, round);
+      const study::Claim claim = study::judge_claims({finalist}, held_out_dense_, rules, options_.seed).front();
+      const evals::Interval today = evals::paired_difference(finalist.outcomes, held_out_dense_, options_.seed);
+      const double left = evals::chance_left(today, claim.problems, rules.problems, rules.margin);
+      if (claim.keeping != evals::Keeping::kCannotSay || left < study::kHopelessChance) break;
+    }
+    return true;
+  }
+
+  Status answer_held_out(int64_t candidate, int round) {
+    std::optional<job::Job> job = study::held_out_job(options_, round);
+    if (!job || session_.ended()) return ok_status();
+    job->dense = candidate == dense_;
+    const auto source = sources_.find(candidate);
+    if (source != sources_.end()) {
+      job->module_text = source->second.module_text;
+      job->config_text = source->second.config_text;
+      VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(session_.store(), dense_));
+      job->incumbent = study::held_out_outcomes(dense);
+    }
+    return evaluator_.run({{Assignment::Kind::kConfirm, candidate, std::move(*job), round, true}});
   }
 
   Status absorb_all(const std::vector<Assignment>& tasks) {
@@ -323,15 +476,15 @@ class Search {
   // Takes one candidate's rows into the standing. Candidates are absorbed in slot order, whatever order they ended in.
   void absorb(const study::CandidateHistory& today) {
     if (today.row.state != "done") return;
-    const study::CandidateHistory candidate =
-        study::as_of(today, rounds_[today.row.id], today.row.id == dense_ || confirmed_.contains(today.row.id));
+    const study::CandidateHistory candidate = study::as_of(today, known_[today.row.id]);
     standing_.update(candidate);
     evaluator_.learn(candidate);
     const std::vector<study::Point> front = standing_.front();
     session_.change_progress([&](Progress& progress) {
       progress.front = static_cast<int>(front.size());
       progress.best_speed = 1.0;
-      for (const study::Point& point : front) progress.best_speed = std::max(progress.best_speed, point.speed.value);
+      for (const study::Point& point : front)
+        progress.best_speed = std::max(progress.best_speed, point.speed.ratio.value);
     });
   }
 
@@ -359,10 +512,11 @@ class Search {
     if (session_.ended()) return;
     for (const study::Point& point : standing_.front()) {
       if (point.candidate == dense_ || !announced_.insert(point.candidate).second) continue;
-      session_.note("front", {{"candidate", point.candidate},
-                              {"accuracy", {point.accuracy.value, point.accuracy.lo, point.accuracy.hi}},
-                              {"speed_over_dense", {point.speed.value, point.speed.lo, point.speed.hi}},
-                              {"confirmed", confirmed_.contains(point.candidate)}});
+      session_.note("front",
+                    {{"candidate", point.candidate},
+                     {"accuracy", {point.accuracy.value, point.accuracy.lo, point.accuracy.hi}},
+                     {"speed_over_dense", {point.speed.ratio.value, point.speed.ratio.lo, point.speed.ratio.hi}},
+                     {"confirmed", known_[point.candidate].confirmed}});
     }
   }
 
@@ -379,12 +533,14 @@ class Search {
   std::map<int64_t, vflow::Policy> policies_;
   std::map<int64_t, vflow::PolicySource> sources_;
   std::set<int64_t> control_;
-  std::set<int64_t> confirmed_;    // asked on held-out problems, with whatever result
-  std::map<int64_t, int> rounds_;  // of retests that are answered
+  std::map<int64_t, study::Known> known_;     // beside each candidate's climb
+  std::vector<job::Outcome> held_out_dense_;  // what dense attention answered of the rounds so far
   std::set<int64_t> announced_;
   int64_t known_batches_ = 0;
   int64_t race_problems_ = 0;  // answered by races and by retests, trials counted
   int64_t retest_problems_ = 0;
+  double dense_race_seconds_ = 0;   // prompts included: nobody had computed them before
+  double policy_race_seconds_ = 0;  // of the last candidate
 };
 
 std::string state_after(const Result<SearchEnd>& end) {

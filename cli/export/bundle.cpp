@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "base/sha256.h"
+#include "base/text.h"
 #include "cli/output.h"
 #include "study/lineage.h"
 #include "study/standing.h"
@@ -119,18 +120,26 @@ std::string claim_text(const study::LoadedRun& run, const study::CandidateHistor
   std::string text = "# Candidate " + std::to_string(candidate.row.id) + " of search " + run.history.run.name + "\n\n";
   text += "Policy `" + candidate.row.key + "`\n\n";
   if (!confirmed) {
-    text += "**NOT CONFIRMED.** It did not pass on held-out problems, or was not asked. Its numbers may be luck.\n\n";
+    text +=
+        "**NOT CONFIRMED.** Held-out problems did not find it to keep dense attention's accuracy, or it was not "
+        "asked.\n\n";
   }
   if (const auto point = study::point_of(candidate, run.options.rank_speed, run.options.seed)) {
     text += "- accuracy on the search problems: " + interval_text(point->accuracy, 3) +
             "\n- speed over dense attention" +
             std::string(run.options.rank_speed == study::RankSpeed::kModelled ? ", by the cost model" : "") + ": " +
-            interval_text(point->speed, 2) + "\n";
+            interval_text(point->speed.ratio, 2) + "\n";
   }
-  if (const db::StageRow* confirm = study::last_stage(candidate, "confirm")) {
-    const job::Metric held_out = study::metric_of(*confirm, "accuracy");
-    text += "- accuracy on held-out problems: " + interval_text({held_out.value, held_out.lo, held_out.hi}, 3) + " (" +
-            confirm->verdict + ")\n";
+  if (const auto claim = study::claim_on(run.history, run.options, candidate.row.id)) {
+    text += "- accuracy on " + std::to_string(claim->problems) +
+            " held-out problems: " + interval_text(claim->accuracy, 3) + ", dense attention's there " +
+            interval_text(claim->dense_accuracy, 3) + "\n- difference: " + interval_text(claim->difference, 3) +
+            "; within " + format_number(100 * run.options.margin) +
+            " points: " + std::string(evals::keeping_name(claim->keeping)) + "\n";
+    if (claim->speed) {
+      text += "- speed over dense attention, in processes that had no part in its selection: " +
+              interval_text(claim->speed->ratio, 2) + "\n";
+    }
   }
   return text;
 }

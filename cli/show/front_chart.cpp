@@ -109,18 +109,20 @@ std::string front_chart(const std::vector<study::FrontRow>& front, const std::ve
     high = std::max(high, row.accuracy.hi);
   }
   for (const study::Point& point : points) {
-    slow = std::min(slow, point.speed.value);
-    fast = std::max(fast, point.speed.value);
+    slow = std::min(slow, point.speed.ratio.value);
+    fast = std::max(fast, point.speed.ratio.value);
     low = std::min(low, point.accuracy.value);
   }
   Chart chart(nice_range(slow, fast), nice_range(low, std::max(high, low + 0.05)));
   chart.axes();
   for (const study::Point& point : points) {
-    chart.dot(chart.x(point.speed.value), chart.y(point.accuracy.value), 2.5, "other",
+    chart.dot(chart.x(point.speed.ratio.value), chart.y(point.accuracy.value), 2.5, "other",
               "candidate " + std::to_string(point.candidate));
   }
   std::vector<std::pair<double, double>> members;
-  for (const study::FrontRow& row : front) members.emplace_back(row.speed.value, row.accuracy.value);
+  for (const study::FrontRow& row : front) {
+    if (!row.undecided) members.emplace_back(row.speed.value, row.accuracy.value);
+  }
   chart.staircase(members);
   for (const study::FrontRow& row : front) {
     const double x = chart.x(row.speed.value);

@@ -3,25 +3,48 @@
 namespace vortex::cli {
 namespace {
 
-std::string optional_text(const std::optional<evals::Interval>& interval, int digits) {
-  return interval ? interval_text(*interval, digits) : "-";
-}
-
 nlohmann::json optional_json(const std::optional<evals::Interval>& interval) {
   return interval ? interval_json(*interval) : nlohmann::json();
 }
 
 }  // namespace
 
+std::string claim_cell(const study::FrontRow& row) {
+  if (row.is_dense()) return "-";
+  if (!row.claim || row.claim->problems == 0) return "not asked";
+  const study::Claim& claim = *row.claim;
+  const bool behind = claim.keeping == evals::Keeping::kKept && !claim.kept;
+  return (behind ? "kept, but one before it was not" : std::string(evals::keeping_name(claim.keeping))) + ": " +
+         interval_text(claim.difference, 3) + " on " + std::to_string(claim.problems);
+}
+
 Table front_table(const std::vector<study::FrontRow>& rows) {
-  Table table({"id", "origin", "accuracy", "speed over dense", "tok/s", "P(on front)", "confirmed accuracy", "what"});
+  Table table({"id", "origin", "accuracy", "dense there", "speed over dense", "tok/s", "P(on front)",
+               "held-out: kept, by difference to dense", "what"});
   for (const study::FrontRow& row : rows) {
-    table.add({std::to_string(row.id), row.origin, interval_text(row.accuracy, 3), interval_text(row.speed, 2),
+    table.add({std::to_string(row.id), row.undecided ? row.origin + " (undecided)" : row.origin,
+               interval_text(row.accuracy, 3), fixed(row.dense_accuracy.value, 3), interval_text(row.speed, 2),
                row.tokens_per_s ? fixed(row.tokens_per_s->value, 1) : "-", fixed(row.front_probability, 2),
-               optional_text(row.confirmed, 3), row.made_by});
+               claim_cell(row), row.made_by});
   }
   return table;
 }
+
+namespace {
+
+nlohmann::json claim_json(const std::optional<study::Claim>& claim) {
+  if (!claim) return nullptr;
+  return {{"problems", claim->problems},
+          {"keeping", evals::keeping_name(claim->keeping)},
+          {"kept", claim->kept},
+          {"faster", claim->faster},
+          {"accuracy", interval_json(claim->accuracy)},
+          {"dense_accuracy", interval_json(claim->dense_accuracy)},
+          {"difference", interval_json(claim->difference)},
+          {"speed_over_dense", claim->speed ? interval_json(claim->speed->ratio) : nlohmann::json()}};
+}
+
+}  // namespace
 
 nlohmann::json to_json(const study::FrontRow& row) {
   return {{"candidate", row.id},
@@ -32,7 +55,10 @@ nlohmann::json to_json(const study::FrontRow& row) {
           {"speed_over_dense", interval_json(row.speed)},
           {"tokens_per_s", optional_json(row.tokens_per_s)},
           {"front_probability", row.front_probability},
-          {"confirmed_accuracy", optional_json(row.confirmed)}};
+          {"undecided", row.undecided},
+          {"dense_accuracy", interval_json(row.dense_accuracy)},
+          {"confirmed_accuracy", optional_json(row.confirmed)},
+          {"claim", claim_json(row.claim)}};
 }
 
 }  // namespace vortex::cli

@@ -8,6 +8,8 @@
 
 namespace vortex::cli {
 
+// What held-out problems say of a member, for a table.
+std::string claim_cell(const study::FrontRow& row);
 Table front_table(const std::vector<study::FrontRow>& rows);
 nlohmann::json to_json(const study::FrontRow& row);
 

@@ -10,6 +10,7 @@
 #include "cli/verbs/verbs.h"
 #include "core/vflow/graph/canonical.h"
 #include "study/loaded_run.h"
+#include "study/standing.h"
 
 namespace vortex::cli {
 namespace {
@@ -42,12 +43,13 @@ Result<int> export_candidate(const Context& context, const ExportArguments& argu
   if (candidate == nullptr || candidate->row.origin == "dense") {
     return candidate_error("candidate " + std::to_string(arguments.candidate) + " has no policy to export");
   }
-  const db::StageRow* confirm = study::last_stage(*candidate, "confirm");
-  const bool confirmed = confirm != nullptr && confirm->verdict == "pass";
+  const auto claim = study::claim_on(run.history, run.options, arguments.candidate);
+  const bool confirmed = claim && claim->kept;
   if (!confirmed && !arguments.unconfirmed) {
-    return candidate_error(
-        "candidate " + std::to_string(arguments.candidate) + " was not confirmed on held-out problems",
-        "--unconfirmed exports it all the same, and says so inside");
+    return candidate_error("candidate " + std::to_string(arguments.candidate) +
+                               " was not found to keep dense attention's accuracy on held-out problems" +
+                               (claim ? " (" + std::string(evals::keeping_name(claim->keeping)) + ")" : std::string()),
+                           "--unconfirmed exports it all the same, and says so inside");
   }
   const ExportFormat& format = format_of_name(arguments.format);
   VORTEX_ASSIGN(const std::filesystem::path module, format.write(run, *candidate, confirmed, arguments.folder));

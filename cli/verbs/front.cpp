@@ -3,6 +3,7 @@
 
 #include "cli/show/front_table.h"
 #include "cli/verbs/verbs.h"
+#include "study/baseline.h"
 #include "study/loaded_run.h"
 
 namespace vortex::cli {
@@ -13,6 +14,8 @@ Result<int> front(const Context& context, const std::string& name) {
   const std::vector<study::FrontRow> rows = study::front_rows(run.history, run.options);
   if (context.format() == Format::kText) {
     std::cout << front_table(rows).text();
+    const std::string warning = study::baseline_warning(run.history, run.options);
+    if (!warning.empty()) log_line(warning);
     if (rows.empty()) log_line("no candidate of " + run.history.run.name + " has passed every stage yet");
     return 0;
   }

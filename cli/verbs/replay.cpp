@@ -42,7 +42,9 @@ Result<study::Replay> replay_one(const Context& context, const ReplayArguments& 
 Result<std::vector<int64_t>> candidates_of(const study::LoadedRun& run, const std::string& which) {
   if (which != "front") return std::vector<int64_t>{std::stoll(which)};
   std::vector<int64_t> candidates;
-  for (const study::FrontRow& row : study::front_rows(run.history, run.options)) candidates.push_back(row.id);
+  for (const study::FrontRow& row : study::front_rows(run.history, run.options)) {
+    if (!row.undecided) candidates.push_back(row.id);
+  }
   if (candidates.empty()) return candidate_error("the front of " + run.history.run.name + " is empty");
   return candidates;
 }

@@ -20,25 +20,23 @@ struct ReportArguments {
   std::string html;  // file to write; empty: Markdown on stdout
 };
 
+std::string margin_text(const study::LoadedRun& run) { return format_number(100 * run.options.margin) + " points"; }
+
 std::string headline(const study::LoadedRun& run, const study::Facts& facts) {
-  if (!facts.best) return "No policy that keeps dense attention's accuracy is on the front.";
-  const study::FrontRow& row = facts.best->row;
+  if (!facts.best) return facts.no_claim;
+  const study::Claim& claim = facts.best->claim;
   const bool modelled = run.options.rank_speed == study::RankSpeed::kModelled;
-  std::string text = "Candidate " + std::to_string(row.id) + " decodes " + interval_text(row.speed, 2) +
-                     " times as fast as dense attention" + (modelled ? " by the cost model" : "");
-  if (row.speed.lo <= 1) text += ", which its interval does not tell from no gain";
-  return text + (row.confirmed ? "." : "; held-out problems have not confirmed it, so it is no winner yet.");
+  return "Candidate " + std::to_string(claim.candidate) + " decodes " + interval_text(claim.speed->ratio, 2) +
+         " times as fast as dense attention" + (modelled ? " by the cost model" : "") +
+         " and keeps its accuracy within " + margin_text(run) + ".";
 }
 
 std::string evidence_text(const study::Facts& facts) {
-  const study::Best& best = *facts.best;
-  std::string text = "Its accuracy is " + interval_text(best.row.accuracy, 3) + ", inside dense attention's " +
-                     interval_text(best.dense_accuracy, 3) + "; on the same problems they differ by " +
-                     interval_text(best.accuracy_difference, 3) + ". ";
-  if (best.row.confirmed) {
-    text += "On held-out problems, which the search never saw, it is " + interval_text(*best.row.confirmed, 3) + ".";
-  }
-  return text;
+  const study::Claim& claim = facts.best->claim;
+  return "On " + std::to_string(claim.problems) +
+         " held-out problems, which no decision of the search has looked at, " + "it has " +
+         interval_text(claim.accuracy, 3) + " and dense attention " + interval_text(claim.dense_accuracy, 3) +
+         "; they differ by " + interval_text(claim.difference, 3) + ".";
 }
 
 // Says so where speeds were measured on a card that was throttled or that others used.
@@ -55,13 +53,15 @@ std::string card_text(const study::CardDoubts& card) {
   return text + "Speeds over dense attention hold where both sides suffered alike; tokens per second do not.";
 }
 
-Block tiles(const study::Facts& facts) {
+Block tiles(const study::LoadedRun& run, const study::Facts& facts) {
   Block block;
   block.kind = Block::Kind::kTiles;
   const auto confirmed = std::count_if(facts.front.begin(), facts.front.end(), [](const study::FrontRow& row) {
     return !row.is_dense() && row.confirmed.has_value();
   });
-  if (facts.best) block.rows.push_back({fixed(facts.best->row.speed.value, 2) + "x", "over dense, at its accuracy"});
+  if (facts.best)
+    block.rows.push_back({fixed(facts.best->claim.speed->ratio.value, 2) + "x",
+                          "over dense, its accuracy kept within " + margin_text(run)});
   block.rows.push_back({std::to_string(confirmed), "confirmed front points"});
   block.rows.push_back({std::to_string(facts.evaluated), "candidates evaluated"});
   block.rows.push_back({interval_text(facts.hypervolume, 2), "hypervolume of the front"});
@@ -77,20 +77,21 @@ void add_front(const study::LoadedRun& run, const study::Facts& facts, Document&
   figure.kind = Block::Kind::kFigure;
   figure.svg = front_chart(facts.front, facts.points);
   figure.text =
-      "Accuracy over speed with 95 % intervals. Filled: confirmed on held-out problems. Faint: everything "
-      "else that passed every stage. Up and right is better.";
+      "Accuracy over speed with 95 % intervals, on the search's own problems. Filled: found on held-out problems to "
+      "keep "
+      "dense attention's accuracy. Faint: everything else that passed every stage. Up and right is better.";
   document.blocks.push_back(std::move(figure));
   std::vector<std::vector<std::string>> rows;
   for (const study::FrontRow& row : facts.front) {
     const auto found = facts.found.find(row.id);
-    rows.push_back({std::to_string(row.id), row.origin, interval_text(row.accuracy, 3), interval_text(row.speed, 2),
+    rows.push_back({std::to_string(row.id), row.origin, interval_text(row.accuracy, 3),
+                    fixed(row.dense_accuracy.value, 3), interval_text(row.speed, 2),
                     row.tokens_per_s ? fixed(row.tokens_per_s->value, 1) : "-", fixed(row.front_probability, 2),
-                    row.confirmed ? interval_text(*row.confirmed, 3) : "not yet",
-                    found == facts.found.end() ? "-" : duration_text(found->second)});
+                    claim_cell(row), found == facts.found.end() ? "-" : duration_text(found->second)});
   }
-  document.table(
-      {"id", "origin", "accuracy", "speed over dense", "tok/s", "P(on front)", "confirmed accuracy", "found after"},
-      std::move(rows));
+  document.table({"id", "origin", "accuracy", "dense there", "speed over dense", "tok/s", "P(on front)",
+                  "held-out problems", "found after"},
+                 std::move(rows));
   std::string lineage;
   for (const study::FrontRow& row : facts.front) {
     if (!row.is_dense()) lineage += study::ancestry_text(run.history, row.id);
@@ -125,14 +126,17 @@ void add_arms(const study::Facts& facts, Document& document) {
     return document.text("This search had no control arm (`--control-share`), so it cannot say.");
   }
   const study::ArmComparison& arms = *facts.arms;
+  constexpr double kLevel = 0.05;  // two-sided
   std::string verdict = "The data cannot tell the two apart.";
-  if (arms.difference.lo > 0) verdict = "It beats independent proposals.";
-  if (arms.difference.hi < 0) verdict = "It does not: independent proposals did better.";
-  document.text(verdict + " Hypervolume gained an evaluation, at the " + std::to_string(arms.matched) +
-                " evaluations that both arms had:");
-  document.table({"arm", "gain an evaluation"}, {{"search", interval_text(arms.search, 4)},
-                                                 {"independent proposals", interval_text(arms.control, 4)},
-                                                 {"difference", interval_text(arms.difference, 4)}});
+  if (arms.p <= kLevel && arms.difference > 0) verdict = "In this search it beat independent proposals.";
+  if (arms.p <= kLevel && arms.difference < 0) verdict = "In this search it did not: independent proposals did better.";
+  document.text(verdict + " Chance alone drives two arms as far apart in " + fixed(100 * arms.p, 1) +
+                " % of lots. Whether searching pays in general takes several searches. Hypervolume gained an "
+                "evaluation, at the " +
+                std::to_string(arms.matched) + " evaluations that both arms had:");
+  document.table({"arm", "gain an evaluation"}, {{"search", fixed(arms.search, 4)},
+                                                 {"independent proposals", fixed(arms.control, 4)},
+                                                 {"difference", fixed(arms.difference, 4)}});
 }
 
 void add_funnel(const study::Facts& facts, Document& document) {
@@ -230,10 +234,11 @@ Document brief(const Context& context, const study::LoadedRun& run, const study:
   document.subtitle = run.history.run.state + " after " + duration_text(run.history.run.seconds_used) + " on " +
                       run.options.job.model_path + ", task " + run.options.job.task.kind + " with " +
                       std::to_string(run.options.job.task.problems) + " problems, proposer " + run.options.proposer;
+  if (!facts.baseline_warning.empty()) document.lead(facts.baseline_warning);
   document.lead(headline(run, facts));
   if (facts.best) document.text(evidence_text(facts));
   if (facts.card.throttled + facts.card.shared > 0) document.text(card_text(facts.card));
-  document.blocks.push_back(tiles(facts));
+  document.blocks.push_back(tiles(run, facts));
   add_front(run, facts, document);
   add_notebook(facts, document);
   add_arms(facts, document);
@@ -256,7 +261,8 @@ Document brief(const Context& context, const study::LoadedRun& run, const study:
 nlohmann::json best_json(const study::Facts& facts) {
   if (!facts.best) return nullptr;
   nlohmann::json json = to_json(facts.best->row);
-  json["accuracy_difference"] = interval_json(facts.best->accuracy_difference);
+  json["accuracy_difference"] = interval_json(facts.best->claim.difference);
+  json["claimed_speed"] = interval_json(facts.best->claim.speed->ratio);
   return json;
 }
 
@@ -267,9 +273,10 @@ nlohmann::json card_json(const study::CardDoubts& card) {
 nlohmann::json arms_json(const study::Facts& facts) {
   if (!facts.arms) return nullptr;
   return {{"matched_evaluations", facts.arms->matched},
-          {"search", interval_json(facts.arms->search)},
-          {"control", interval_json(facts.arms->control)},
-          {"difference", interval_json(facts.arms->difference)}};
+          {"search", facts.arms->search},
+          {"control", facts.arms->control},
+          {"difference", facts.arms->difference},
+          {"p", facts.arms->p}};
 }
 
 nlohmann::json report_json(const Context& context, const study::LoadedRun& run, const study::Facts& facts) {
@@ -296,7 +303,10 @@ nlohmann::json report_json(const Context& context, const study::LoadedRun& run, 
   return {{"run", run.history.run.name},
           {"state", run.history.run.state},
           {"rank_speed", study::rank_speed_name(run.options.rank_speed)},
+          {"margin", run.options.margin},
           {"best", best_json(facts)},
+          {"no_claim", facts.no_claim},
+          {"baseline_warning", facts.baseline_warning},
           {"front", front},
           {"hypervolume", interval_json(facts.hypervolume)},
           {"arms", arms_json(facts)},

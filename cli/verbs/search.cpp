@@ -28,6 +28,7 @@
 #include "core/vflow/tell/cost.h"
 #include "db/lock.h"
 #include "sandbox/worker_slots.h"
+#include "study/held_out.h"
 #include "study/history.h"
 #include "study/loaded_run.h"
 #include "study/retest.h"
@@ -42,7 +43,7 @@ struct SearchArguments {
   std::string resume;
   std::string duration = "5m";
   std::string rank_speed = "measured";
-  int confirm_problems = 8;
+  int confirm_problems = 0;
   bool no_confirm = false;
   bool no_keeper = false;
   std::set<std::string> given;  // budgets on the command line: with --resume they replace the stored ones
@@ -78,16 +79,11 @@ std::string run_name(const std::vector<db::Run>& runs) {
 }
 
 // A data set has no other seed: held-out problems are those that the search does not use.
-Status keep_some_back(study::SearchOptions& options) {
-  job::Job& job = options.job;
-  if (!options.confirm || job.confirm_task || job.task.questions.empty()) return ok_status();
-  const int left = static_cast<int>(job.task.questions.size()) - job.task.problems;
-  if (left < 1) {
-    return candidate_error("the search uses all problems of " + job.task.data + ": none are left to confirm on",
-                           "name others with --confirm-task, take fewer with --problems, or say --no-confirm");
-  }
-  job.confirm_problems = std::min(job.confirm_problems, left);
-  return ok_status();
+Status keep_some_back(const study::SearchOptions& options) {
+  const auto left = study::held_out_limit(options.job);
+  if (!options.confirm || !left || *left > 0) return ok_status();
+  return candidate_error("the search uses all problems of " + options.job.task.data + ": none are left to confirm on",
+                         "name others with --confirm-task, take fewer with --problems, or say --no-confirm");
 }
 
 // What the arguments ask for, complete and checked.
@@ -183,7 +179,8 @@ void print_end(const Context& context, const std::vector<study::FrontRow>& rows,
             << progress.evaluated << " candidates evaluated" << verdicts_text(progress) << ", " << progress.refused
             << " refused before a worker\n\n"
             << front_table(rows).text() << "\n";
-  const int64_t best = rows.empty() ? 1 : rows.back().id;
+  int64_t best = 1;
+  for (const study::FrontRow& row : rows) best = row.undecided ? best : row.id;
   std::cout << "Look further:\n";
   const auto hint = [&](const std::string& arguments, const char* meaning) {
     std::cout << "  " << command_line(context, arguments) << "\n      " << meaning << "\n";
@@ -337,8 +334,16 @@ void add_search(CLI::App& app, Context& context) {
   verb->add_option("--stage-deadline", options.stage_seconds,
                    "seconds that one stage may take; 0: a minute and ten times what it should cost");
   verb->add_option("--memory-limit", options.memory_bytes, "address space of a worker in bytes; 0: no limit");
-  verb->add_option("--confirm-problems", arguments->confirm_problems, "held-out problems for members of the front")
-      ->check(CLI::Range(1, 100000));
+  verb->add_option("--confirm-problems", arguments->confirm_problems,
+                   "held-out problems for finalists at most; 0: as many as the margin needs")
+      ->check(CLI::Range(0, 100000));
+  verb->add_option("--margin", options.margin,
+                   "accuracy that a policy may lose and still be said to keep dense attention's: 0.1 is ten points")
+      ->check(CLI::Range(0.005, 0.5));
+  verb->add_option("--speed-runs", options.speed_runs, "processes that measure the speed of members of the front")
+      ->check(CLI::Range(1, study::kMaxSpeedRuns));
+  verb->add_flag("--accept-baseline", options.accept_baseline,
+                 "search even where dense attention cannot tell good policies from bad ones");
   verb->add_flag("--no-keeper", arguments->no_keeper, "every worker loads the model and computes prompts itself");
   verb->add_flag("--no-confirm", arguments->no_confirm, "skip the held-out problems");
   add_task_options(verb, arguments->tasks);

@@ -10,6 +10,7 @@
 #include "cli/show/front_table.h"
 #include "cli/verbs/verbs.h"
 #include "db/lock.h"
+#include "study/baseline.h"
 #include "study/loaded_run.h"
 
 namespace vortex::cli {
@@ -53,8 +54,14 @@ nlohmann::json status_of(db::Store& store, const db::Run& run, bool lock_held) {
   record["verdicts"] = verdicts;
   record["device"] = device_of(*history);
   const std::vector<study::FrontRow> front = study::front_rows(*history, *options);
-  record["front"] = front.size();
-  record["best_speed"] = front.empty() ? 1.0 : front.back().speed.value;
+  record["front"] = std::count_if(front.begin(), front.end(), [](const auto& row) { return !row.undecided; });
+  // What is claimed: kept on held-out problems, and faster in processes of its own.
+  double best = 1;
+  for (const study::FrontRow& row : front) {
+    if (row.claim && row.claim->kept && row.claim->faster) best = std::max(best, row.claim->speed->ratio.value);
+  }
+  record["best_speed"] = best;
+  record["baseline_warning"] = study::baseline_warning(*history, *options);
   return record;
 }
 
@@ -85,17 +92,21 @@ Result<int> status(const Context& context, const std::string& name) {
     print_records(context.format(), "run", items);
     return 0;
   }
-  Table table({"search", "state", "device", "time", "candidates", "front", "best"});
+  Table table({"search", "state", "device", "time", "candidates", "front", "claimed"});
   for (const nlohmann::json& item : items) {
     table.add({item["name"], item["state"], item.value("device", ""),
                duration_text(item["seconds_used"]) + " of " + duration_text(item.value("seconds_budget", 0.0)),
                verdicts_text(item["verdicts"]), std::to_string(item.value("front", 0)),
-               fixed(item.value("best_speed", 1.0), 2) + "x"});
+               item.value("best_speed", 1.0) > 1 ? fixed(item.value("best_speed", 1.0), 2) + "x" : "nothing yet"});
   }
   std::cout << table.text();
   for (const Gpu& gpu : gpus) {
     std::cout << "GPU " << gpu.index << ": " << describe(gpu) << "\n";
     for (const std::string& doubt : doubts(gpu, ::getpid())) std::cout << "  " << doubt << "\n";
+  }
+  for (const nlohmann::json& item : items) {
+    const std::string warning = item.value("baseline_warning", "");
+    if (!warning.empty()) log_line(item["name"].get<std::string>() + ": " + warning);
   }
   return 0;
 }

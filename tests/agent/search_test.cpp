@@ -113,9 +113,10 @@ TEST_F(SearchTest, SpendsItsEvaluationsAndKeepsEveryAttempt) {
   EXPECT_EQ(history.run.state, "finished");
   const study::Standing standing = study::standing_of(history, options_);
   EXPECT_GE(standing.front().size(), 1u);
-  for (const study::Point& point : standing.front()) {
-    EXPECT_NE(study::last_stage(*history.find(point.candidate), "confirm"), nullptr) << "the front is confirmed";
-  }
+  EXPECT_NE(study::last_stage(history.candidates.front(), "confirm"), nullptr) << "dense attention answers beside them";
+  const std::vector<study::Claim> claims = study::claims_of(history, options_, standing);
+  ASSERT_FALSE(claims.empty());
+  for (const study::Claim& claim : claims) EXPECT_GT(claim.problems, 0) << claim.candidate;
 }
 
 TEST_F(SearchTest, TheSameSeedMakesTheSameDecisions) {
@@ -435,7 +436,7 @@ TEST_F(SearchTest, AModelThatChangesBetweenSittingsIsNoticed) {
   expect_same_decisions(*clean, *store);
 }
 
-TEST_F(SearchTest, AFrontMemberThatFailsOnHeldOutProblemsLeavesIt) {
+TEST_F(SearchTest, AFinalistThatCrashesOnHeldOutProblemsLeavesTheFront) {
   auto store = open(folder_);
   workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
     if (job.dense || job.stages.front() != job::Stage::kConfirm) return std::nullopt;
@@ -443,14 +444,54 @@ TEST_F(SearchTest, AFrontMemberThatFailsOnHeldOutProblemsLeavesIt) {
     result.stage = job::Stage::kConfirm;
     result.verdict = job::Verdict::kFail;
     result.blame = Blame::kCandidate;
-    result.message = "worse than dense attention on held-out problems";
+    result.message = "the policy ran out of memory";
     return result;
   };
   ASSERT_EQ(sit(*store).value(), SearchEnd::kBudget);
   const study::History history = study::read_history(*store, run_of(*store)).value();
   const study::Standing standing = study::standing_of(history, options_);
-  ASSERT_EQ(standing.front().size(), 1u);
-  EXPECT_EQ(history.find(standing.front()[0].candidate)->row.origin, "dense");
+  int crashed = 0;
+  for (const study::CandidateHistory& candidate : history.candidates) {
+    if (candidate.row.origin == "dense" || study::last_stage(candidate, "confirm") == nullptr) continue;
+    ++crashed;
+    EXPECT_FALSE(standing.archive().on_front(candidate.row.id));
+    EXPECT_EQ(candidate.row.verdict, "fail");
+  }
+  EXPECT_GT(crashed, 0);
+  EXPECT_TRUE(study::claims_of(history, options_, standing).empty() ||
+              study::headline_of(study::claims_of(history, options_, standing)) == nullptr);
+}
+
+TEST_F(SearchTest, ABaselineThatIsNeverRightEndsTheSearchUnlessItIsAccepted) {
+  workers_.dead = true;
+  {
+    auto store = open(folder_ / "refused");
+    const auto end = sit(*store);
+    ASSERT_FALSE(end.ok());
+    EXPECT_EQ(end.error().blame, Blame::kCandidate);
+    EXPECT_NE(end.error().message.find("right in 0 of 16"), std::string::npos) << end.error().message;
+    EXPECT_NE(end.error().hint.find("--accept-baseline"), std::string::npos);
+    EXPECT_EQ(run_of(*store).state, "failed");
+  }
+  options_.accept_baseline = true;
+  auto store = open(folder_ / "accepted");
+  ASSERT_TRUE(sit(*store).ok());
+}
+
+TEST_F(SearchTest, DenseAttentionAnswersWhateverAnyoneIsAsked) {
+  options_.retest_share = 3;
+  auto store = open(folder_);
+  ASSERT_TRUE(sit(*store).ok());
+  const study::History history = study::read_history(*store, run_of(*store)).value();
+  std::set<std::string> asked;
+  std::set<std::string> dense;
+  for (const study::CandidateHistory& candidate : history.candidates) {
+    for (const db::OutcomeRow& outcome : candidate.outcomes) {
+      (candidate.row.origin == "dense" ? dense : asked).insert(outcome.problem);
+    }
+  }
+  EXPECT_GT(asked.size(), 32u) << "somebody was asked further problems";
+  for (const std::string& problem : asked) EXPECT_TRUE(dense.contains(problem)) << problem;
 }
 
 TEST(Options, SurviveTheRoundTripAndRefuseUnknownKeys) {

@@ -27,6 +27,7 @@ inline vflow::ModelGeometry test_model() {
 // that the same job always gets the same results. Faults are planted through the members.
 struct SyntheticWorkers {
   int problems = 16;
+  bool dead = false;  // no answer is right
   std::string model_hash = "synthetic";
   std::atomic<int> jobs = 0;
   std::function<double(const job::Job&)> truth = quality;                 // between 0 and 1
@@ -90,11 +91,14 @@ struct SyntheticWorkers {
 
  private:
   void add_outcomes(const job::Job& job, job::Stage stage, double good, job::StageResult& result) const {
-    for (int i = 0; i < problems; ++i) {
-      Rng rng(stream_key(job.task.seed, static_cast<uint64_t>(i), static_cast<uint64_t>(stage)));
+    const bool held_out = stage == job::Stage::kConfirm && job.confirm_task;
+    const uint64_t seed = held_out ? job.confirm_task->seed : job.task.seed;
+    const int count = held_out ? job.confirm_task->problems : problems;
+    for (int i = 0; i < count; ++i) {
+      Rng rng(stream_key(seed, static_cast<uint64_t>(i), static_cast<uint64_t>(stage)));
       job::Outcome outcome;
-      outcome.problem = std::string(job::stage_name(stage)) + std::to_string(job.task.seed) + "-" + std::to_string(i);
-      outcome.correct = rng.uniform() < 0.3 + 0.7 * good;
+      outcome.problem = std::string(job::stage_name(stage)) + std::to_string(seed) + "-" + std::to_string(i);
+      outcome.correct = !dead && rng.uniform() < 0.3 + 0.7 * good;
       outcome.tokens = 10;
       outcome.tokens_hash = sha256_hex(job.module_text + outcome.problem);
       result.outcomes.push_back(outcome);

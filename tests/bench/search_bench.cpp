@@ -57,12 +57,12 @@ int run(int worlds, int evaluations) {
       std::cerr << arms.error().message << "\n";
       return 2;
     }
-    search.push_back(arms->search.value);
-    control.push_back(arms->control.value);
-    better += arms->difference.value > 0 ? 1 : 0;
-    worse += arms->difference.value < 0 ? 1 : 0;
-    sure_better += arms->difference.lo > 0 ? 1 : 0;
-    sure_worse += arms->difference.hi < 0 ? 1 : 0;
+    search.push_back(arms->search);
+    control.push_back(arms->control);
+    better += arms->difference > 0 ? 1 : 0;
+    worse += arms->difference < 0 ? 1 : 0;
+    sure_better += arms->p <= 0.05 && arms->difference > 0 ? 1 : 0;
+    sure_worse += arms->p <= 0.05 && arms->difference < 0 ? 1 : 0;
     std::filesystem::remove_all(folder);
   }
   std::filesystem::remove_all(pattern);
@@ -87,8 +87,8 @@ int run(int worlds, int evaluations) {
                                    {"standard_error", n > 1 ? std::sqrt(spread / (n - 1) / n) : 0.0}}},
                                  {"worlds_search_ahead", better},
                                  {"worlds_control_ahead", worse},
-                                 {"worlds_interval_says_search", sure_better},
-                                 {"worlds_interval_says_control", sure_worse}};
+                                 {"worlds_test_says_search", sure_better},
+                                 {"worlds_test_says_control", sure_worse}};
   std::cout << result.dump(2) << "\n";
   return 0;
 }

@@ -1,94 +1,139 @@
-// Does selection earn its cost? Against an evaluator whose truth is known: what a front of equal policies looks like,
-// and how many evaluations racing needs beside an even spread. Asserts nothing; writes JSON to stdout.
-// usage: selection_bench [worlds]
+// Can what a search claims be believed, and does selection earn its cost? Searches at the product's defaults in worlds
+// whose truth is known: what is claimed falsely, what is found, what intervals cover, what racing saves. Asserts
+// nothing; writes JSON to stdout.
+// usage: selection_bench [worlds] [first seed]
 
-#include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "tests/study/calibration.h"
 #include "tests/study/planted.h"
 
-namespace vortex::agent {
+namespace vortex::study {
 namespace {
 
-constexpr size_t kDominated = 18;
-
-nlohmann::json equal_policies(int worlds) {
-  int ones = 0;
-  int raced_ones = 0;
-  double members = 0;
-  double naive = 0;
-  for (int world = 0; world < worlds; ++world) {
-    const auto seed = static_cast<uint64_t>(world) + 1;
-    const PlantedTruth truth(std::vector<TrueArm>(10, TrueArm{1.0, 2.0}), seed);
-    const size_t size = spend_evenly(truth, PlantedTruth::kProblems * PlantedTruth::kTrials, seed).front.size();
-    ones += size == 1 ? 1 : 0;
-    members += static_cast<double>(size);
-    raced_ones += race(truth, {4}, seed).front.size() == 1 ? 1 : 0;
-    naive += static_cast<double>(naive_front(truth, PlantedTruth::kProblems * PlantedTruth::kTrials).size());
-  }
-  return {{"worlds", worlds},
-          {"fronts_of_one", ones},
-          {"fronts_of_one_after_racing", raced_ones},
-          {"mean_members", members / worlds},
-          {"mean_members_of_a_naive_front", naive / worlds}};
+nlohmann::json to_json(const Tally& tally) {
+  return {{"worlds", tally.worlds},
+          {"headlines", tally.headlines},
+          {"headlines_that_lose_more_than_the_margin", tally.headlines_that_lose},
+          {"worlds_with_a_false_kept", tally.worlds_falsely_kept},
+          {"headlines_no_faster_than_dense", tally.not_faster},
+          {"worlds_that_found", tally.found},
+          {"finalists_asked", tally.asked},
+          {"differences_covered", tally.differences_covered},
+          {"headline_speeds_covered", tally.speeds_covered},
+          {"fronts_of_one", tally.fronts_of_one},
+          {"mean_loss_of_headlines", tally.headlines > 0 ? tally.loss / tally.headlines : 0.0},
+          {"answers_a_world", tally.answers / tally.worlds}};
 }
 
-template <typename Find>
-nlohmann::json measure(int worlds, const Find& find) {
-  Quality sum;
-  double evaluations = 0;
+struct Scenario {
+  const char* name;
+  Law law;
+  int candidates;
+  WorldLaw measuring;
+};
+
+nlohmann::json claims(int worlds, uint64_t seed) {
+  const std::vector<Scenario> scenarios = {
+      {"all lose the margin", Law::kAtMargin, 20, {}},
+      {"all lose the margin, answers alike", Law::kAtMargin, 20, {.alike = 0.9}},
+      {"best of 10", Law::kBestOf, 10, {}},
+      {"best of 10, answers alike", Law::kBestOf, 10, {.alike = 0.9}},
+      {"best of 50", Law::kBestOf, 50, {}},
+      {"best of 50, answers alike", Law::kBestOf, 50, {.alike = 0.9}},
+      {"best of 200", Law::kBestOf, 200, {}},
+      {"ties at 1.0", Law::kTies, 10, {}},
+      {"ties at 1.0, answers alike, 50", Law::kTies, 50, {.alike = 0.9}},
+      {"losses of 1 to 3 points", Law::kSmall, 20, {}},
+      {"200 copies of dense attention", Law::kCopies, 200, {.alike = 0.9}},
+      {"200 copies, 3 % shared", Law::kCopies, 200, {.alike = 0.9, .process_error = 0.03}},
+      {"200 copies, 10 % shared", Law::kCopies, 200, {.alike = 0.9, .process_error = 0.1}},
+      {"best of 20, 3 % shared", Law::kBestOf, 20, {.process_error = 0.03}},
+      {"best of 20, 10 % shared", Law::kBestOf, 20, {.process_error = 0.1}},
+      {"one of 20 loses nothing and is 1.2 times as fast", Law::kPlanted, 20, {}},
+      {"the same, answers alike", Law::kPlanted, 20, {.alike = 0.9}},
+  };
+  nlohmann::json rows = nlohmann::json::array();
+  for (const Scenario& scenario : scenarios) {
+    nlohmann::json row = to_json(search_worlds(scenario.law, scenario.candidates, scenario.measuring, worlds, seed));
+    row["scenario"] = scenario.name;
+    row["candidates"] = scenario.candidates;
+    rows.push_back(std::move(row));
+    seed += 10'000;
+  }
+  return rows;
+}
+
+// A front of six, dense attention its most accurate member, and 18 arms below it (tests/study/planted.h).
+World stairs(uint64_t seed, std::set<size_t>& truth) {
+  constexpr size_t kDominated = 18;
+  const auto accuracy = [](double skill) {
+    double sum = 0;
+    double weight = 0;
+    for (int i = -100; i <= 100; ++i) {
+      const double z = 0.06 * i;
+      sum += std::exp(-z * z / 2) / (1 + std::exp(-skill - std::hypot(1.0, 0.3) * z));
+      weight += std::exp(-z * z / 2);
+    }
+    return sum / weight;
+  };
+  std::vector<KnownArm> arms = {{accuracy(3.0), 1.0}};
+  truth = {0};
+  for (const auto& arm : staircase(kDominated, seed)) {
+    if (arm.speed == 1.0) continue;  // dense attention itself
+    const std::set<double> steps = {1.4, 1.9, 2.5, 3.2, 4.0};
+    if (steps.contains(arm.speed)) truth.insert(arms.size());
+    arms.push_back({accuracy(arm.skill), arm.speed});
+  }
+  return {std::move(arms), {}, seed};
+}
+
+nlohmann::json racing(int worlds, uint64_t seed, int problems, double share) {
+  LoopRules rules;
+  rules.finals = false;
+  rules.prune = false;
+  rules.problems = problems;
+  rules.retest_share = share;
+  double answers = 0;
   double f1 = 0;
-  int exact = 0;
-  for (int world = 0; world < worlds; ++world) {
-    const auto seed = static_cast<uint64_t>(world) + 1;
-    const PlantedTruth truth(staircase(kDominated, seed), seed);
-    const Found got = find(truth, seed);
-    const Quality q = quality(got.front, truth.true_front());
-    sum.precision += q.precision;
-    sum.recall += q.recall;
-    f1 += q.precision + q.recall > 0 ? 2 * q.precision * q.recall / (q.precision + q.recall) : 0.0;
-    exact += got.front == truth.true_front() ? 1 : 0;
-    evaluations += static_cast<double>(got.evaluations);
+  double squares = 0;
+  for (int i = 0; i < worlds; ++i) {
+    std::set<size_t> truth;
+    const World world = stairs(seed + static_cast<uint64_t>(i), truth);
+    const LoopEnd end = Loop(world, rules).run();
+    const Quality q = quality({end.front.begin(), end.front.end()}, truth);
+    const double one = q.precision + q.recall > 0 ? 2 * q.precision * q.recall / (q.precision + q.recall) : 0;
+    answers += static_cast<double>(end.answers()) / worlds;
+    f1 += one / worlds;
+    squares += one * one / worlds;
   }
-  return {{"precision", sum.precision / worlds},
-          {"recall", sum.recall / worlds},
-          {"f1", f1 / worlds},
-          {"exact_share", static_cast<double>(exact) / worlds},
-          {"evaluations", evaluations / worlds}};
+  return {{"problems", problems},
+          {"retest_share", share},
+          {"answers", answers},
+          {"f1", f1},
+          {"standard_error", std::sqrt(std::max(0.0, squares - f1 * f1) / worlds)}};
 }
 
-int run(int worlds) {
-  nlohmann::json racing = nlohmann::json::array();
-  for (double optimism : {0.0, 0.25, 0.5, 1.0}) {
-    RaceRules rules{4};
-    rules.optimism = optimism;
-    nlohmann::json entry = measure(worlds, [&](const auto& truth, uint64_t seed) { return race(truth, rules, seed); });
-    entry["optimism"] = optimism;
-    racing.push_back(std::move(entry));
-  }
+int run(int worlds, uint64_t seed) {
+  nlohmann::json races = nlohmann::json::array();
+  for (const double share : {0.5, 1.0, 2.0, 3.0}) races.push_back(racing(worlds, seed + 500'000, 24, share));
   nlohmann::json even = nlohmann::json::array();
-  for (int trials : {1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16}) {
-    const int pairs = trials * PlantedTruth::kProblems;
-    nlohmann::json entry =
-        measure(worlds, [&](const auto& truth, uint64_t seed) { return spend_evenly(truth, pairs, seed); });
-    entry["pairs_an_arm"] = pairs;
-    even.push_back(std::move(entry));
+  for (const int problems : {24, 36, 48, 72, 96, 144, 192}) {
+    even.push_back(racing(worlds, seed + 500'000, problems, 0));
   }
-  const nlohmann::json result = {{"worlds", worlds},
-                                 {"arms", kDominated + 6},
-                                 {"true_front", 6},
-                                 {"problems", PlantedTruth::kProblems},
-                                 {"trials", PlantedTruth::kTrials},
-                                 {"equal_policies", equal_policies(worlds)},
-                                 {"racing", racing},
-                                 {"even", even}};
+  const nlohmann::json result = {
+      {"worlds", worlds}, {"first_seed", seed}, {"claims", claims(worlds, seed)}, {"racing", races}, {"even", even}};
   std::cout << result.dump(2) << "\n";
   return 0;
 }
 
 }  // namespace
-}  // namespace vortex::agent
+}  // namespace vortex::study
 
-int main(int argc, char** argv) { return vortex::agent::run(argc > 1 ? std::atoi(argv[1]) : 100); }
+int main(int argc, char** argv) {
+  return vortex::study::run(argc > 1 ? std::atoi(argv[1]) : 100,
+                            argc > 2 ? std::strtoull(argv[2], nullptr, 10) : vortex::study::days_seed());
+}

@@ -26,7 +26,7 @@ Point planted(int64_t candidate, double accuracy, double speed, double speed_noi
   point.accuracy = evals::accuracy_interval(point.outcomes, kSeed);
   Rng rng(stream_key(98, static_cast<uint64_t>(candidate)));
   const double measured = speed + speed_noise * (2 * rng.uniform() - 1);
-  point.speed = {measured, measured - 2 * speed_noise, measured + 2 * speed_noise};
+  point.speed = {{measured, measured - 2 * speed_noise, measured + 2 * speed_noise}, speed_noise / speed, 30};
   return point;
 }
 
@@ -41,7 +41,7 @@ Point exact(int64_t candidate, int correct, int problems, double speed) {
     point.outcomes.push_back(outcome);
   }
   point.accuracy = evals::accuracy_interval(point.outcomes, kSeed);
-  point.speed = {speed, speed, speed};
+  point.speed = exact_speed(speed);
   return point;
 }
 
@@ -125,12 +125,13 @@ TEST(Archive, AccuracyIsNotTradedAwayInStepsTooSmallToSee) {
   EXPECT_TRUE(archive.on_front(11));  // and so is the fastest
 }
 
-TEST(Comparison, SpeedNeedsDisjointIntervals) {
+TEST(Comparison, SpeedNeedsADifferenceBeyondItsError) {
   Point slow = exact(1, 1, 2, 1.0);
   Point fast = exact(2, 1, 2, 1.1);
   EXPECT_EQ(compare_speed(fast, slow), Advantage::kBetter);
   EXPECT_EQ(compare_speed(slow, fast), Advantage::kWorse);
-  fast.speed.lo = 0.95;
+  fast.speed.error = 0.05;
+  fast.speed.dof = 20;
   EXPECT_EQ(compare_speed(fast, slow), Advantage::kInconclusive);
 }
 
@@ -154,7 +155,7 @@ TEST(NondominatedProbability, SeparatesClearFromUnclear) {
 
 TEST(NondominatedProbability, IsInBetweenForNoisyNeighbours) {
   std::vector<Point> points = {exact(1, 40, 64, 2.0), exact(2, 40, 64, 2.02)};
-  for (Point& point : points) point.speed = {point.speed.value, point.speed.value - 0.2, point.speed.value + 0.2};
+  for (Point& point : points) point.speed.error = 0.05;
   const std::vector<double> probability = nondominated_probability(points, kSeed);
   EXPECT_GT(probability[0], 0.2);
   EXPECT_LT(probability[0], 0.8);

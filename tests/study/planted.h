@@ -47,7 +47,7 @@ class PlantedTruth {
     constexpr double kError = 0.01;
     Rng rng(stream_key(seed_, 3, arm));
     const double speed = arms_[arm].speed * (1 + kError * normal(rng));
-    point.speed = {speed, speed * (1 - 1.96 * kError), speed * (1 + 1.96 * kError)};
+    point.speed = {{speed, speed * (1 - 1.96 * kError), speed * (1 + 1.96 * kError)}, kError, 1e9};
     return point;
   }
 
@@ -149,7 +149,7 @@ inline std::set<size_t> naive_front(const PlantedTruth& truth, int pairs) {
   for (size_t i = 0; i < points.size(); ++i) {
     const bool beaten = std::any_of(points.begin(), points.end(), [&](const Point& other) {
       return &other != &points[i] && other.accuracy.value >= points[i].accuracy.value &&
-             other.speed.value >= points[i].speed.value;
+             other.speed.ratio.value >= points[i].speed.ratio.value;
     });
     if (!beaten) front.insert(i);
   }

@@ -16,15 +16,12 @@ namespace {
 
 using nlohmann::json;
 
-// Kept by the rule that names the winner (study/facts): confirmed, and inside dense attention's intervals on the
-// problems of the search and on held-out ones. Lost where the shared problems show it. Else not known.
-std::string keeps(const study::FrontRow& row, const study::FrontRow& dense_row, const study::Point* point,
-                  const study::Point* dense, uint64_t seed) {
+// What held-out problems say, by the one rule for claims: dense, kept, lost or undecided.
+std::string keeps(const study::FrontRow& row) {
   if (row.is_dense()) return "dense";
-  if (point == nullptr || dense == nullptr) return "undecided";
-  if (study::compare_accuracy(*point, *dense, seed) == study::Advantage::kWorse) return "lost";
-  const bool held_out = row.confirmed && (!dense_row.confirmed || row.confirmed->value >= dense_row.confirmed->lo);
-  return held_out && row.accuracy.value >= dense_row.accuracy.lo ? "kept" : "undecided";
+  if (!row.claim) return "undecided";
+  if (row.claim->kept) return "kept";
+  return row.claim->keeping == evals::Keeping::kLost ? "lost" : "undecided";
 }
 
 // A history of the run with the given candidates alone.
@@ -43,10 +40,10 @@ Result<study::LoadedRun> loaded(const std::filesystem::path& workspace, const db
 
 json best_json(const study::Best& best) {
   return {{"candidate", best.row.id},
-          {"speed", to_json(best.row.speed)},
-          {"accuracy", to_json(best.row.accuracy)},
-          {"dense_accuracy", to_json(best.dense_accuracy)},
-          {"difference", to_json(best.accuracy_difference)},
+          {"speed", to_json(best.claim.speed->ratio)},
+          {"accuracy", to_json(best.claim.accuracy)},
+          {"dense_accuracy", to_json(best.claim.dense_accuracy)},
+          {"difference", to_json(best.claim.difference)},
           {"confirmed", to_json(best.row.confirmed)}};
 }
 
@@ -59,9 +56,13 @@ Result<FrontSection> read_front(const std::filesystem::path& workspace, const db
   std::vector<int64_t> ids;
   for (size_t i : archive.front()) ids.push_back(archive.points()[i].candidate);
   if (ids.empty()) return section;
+  for (const study::BoardLine& line : board.lines()) {
+    if (line.confirmed) ids.push_back(line.candidate);
+  }
   std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   VORTEX_ASSIGN(const study::LoadedRun few, loaded(workspace, run, options, ids));
-  VORTEX_ASSIGN(const study::Facts facts, study::facts_of(few));
+  VORTEX_ASSIGN(const study::Facts facts, study::facts_of(few, &board.standing()));
   const study::Point* dense = nullptr;
   for (size_t i : archive.front()) {
     if (archive.points()[i].reference) dense = &archive.points()[i];
@@ -69,25 +70,25 @@ Result<FrontSection> read_front(const std::filesystem::path& workspace, const db
   const auto is_dense = [](const study::FrontRow& row) { return row.is_dense(); };
   const auto dense_row = std::find_if(facts.front.begin(), facts.front.end(), is_dense);
   for (const study::FrontRow& row : facts.front) {
+    if (row.undecided) continue;
     const study::Point* point = board.point(row.id);
     const study::BoardLine* line = board.find(row.id);
     json difference;
     if (!row.is_dense() && point != nullptr && dense != nullptr) {
       difference = to_json(evals::paired_difference(point->outcomes, dense->outcomes, options.seed));
     }
-    section.members.push_back(
-        {{"candidate", row.id},
-         {"origin", row.origin},
-         {"made_by", line == nullptr ? row.made_by : line->made_by},
-         {"rationale", row.rationale},
-         {"accuracy", to_json(row.accuracy)},
-         {"speed", to_json(row.speed)},
-         {"tokens_per_s", to_json(row.tokens_per_s)},
-         {"confirmed", to_json(row.confirmed)},
-         {"difference", difference},
-         {"front_probability", rounded(row.front_probability)},
-         {"keeps", dense_row == facts.front.end() ? "undecided" : keeps(row, *dense_row, point, dense, options.seed)},
-         {"found_seconds", nullptr}});
+    section.members.push_back({{"candidate", row.id},
+                               {"origin", row.origin},
+                               {"made_by", line == nullptr ? row.made_by : line->made_by},
+                               {"rationale", row.rationale},
+                               {"accuracy", to_json(row.accuracy)},
+                               {"speed", to_json(row.speed)},
+                               {"tokens_per_s", to_json(row.tokens_per_s)},
+                               {"confirmed", to_json(row.confirmed)},
+                               {"difference", difference},
+                               {"front_probability", rounded(row.front_probability)},
+                               {"keeps", keeps(row)},
+                               {"found_seconds", nullptr}});
   }
   if (facts.best) section.best = best_json(*facts.best);
   section.hypervolume = to_json(facts.hypervolume);

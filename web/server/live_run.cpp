@@ -309,7 +309,7 @@ std::string LiveRun::since(int64_t version) const {
       continue;
     }
     points["candidate"].push_back(point->candidate);
-    points["speed"].push_back(rounded(point->speed.value, 1e4));
+    points["speed"].push_back(rounded(point->speed.ratio.value, 1e4));
     points["accuracy"].push_back(rounded(point->accuracy.value, 1e4));
   }
   if (version == 0 || !points["candidate"].empty()) text += ",\"points\":" + points.dump();

@@ -301,7 +301,7 @@ Result<json> diversity_json(db::Store& store, const LiveRun& run) {
     std::stable_sort(points.begin(), points.end(), [&](const study::Point* a, const study::Point* b) {
       const bool front_a = board.on_front(a->candidate);
       const bool front_b = board.on_front(b->candidate);
-      return front_a != front_b ? front_a : a->speed.value > b->speed.value;
+      return front_a != front_b ? front_a : a->speed.ratio.value > b->speed.ratio.value;
     });
     for (size_t i = 0; i < std::min(points.size(), kMostStructures); ++i) chosen.push_back(points[i]->candidate);
     return 0;

@@ -1,0 +1,113 @@
+#include "study/held_out.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/text.h"
+#include "study/retest.h"
+
+namespace vortex::study {
+namespace {
+
+// Of the data set, what is left for the finalists.
+std::vector<job::Question> questions_left(const job::Job& job) {
+  if (job.confirm_task) return job.confirm_task->questions;
+  const auto seen = std::min(job.task.questions.size(), static_cast<size_t>(job.task.problems));
+  return {job.task.questions.begin() + static_cast<std::ptrdiff_t>(seen), job.task.questions.end()};
+}
+
+}  // namespace
+
+std::vector<int> held_out_rounds(const SearchOptions& options) {
+  std::vector<int> rounds;
+  if (!options.confirm) return rounds;
+  int left = options.job.confirm_problems > 0 ? options.job.confirm_problems : default_held_out(options.margin);
+  if (const auto limit = held_out_limit(options.job)) left = std::min(left, *limit);
+  for (int in_all = 0; left > 0;) {
+    const int round = std::min(left, std::max(kFirstHeldOut, in_all));
+    rounds.push_back(round);
+    in_all += round;
+    left -= round;
+  }
+  return rounds;
+}
+
+std::optional<job::Job> held_out_job(const SearchOptions& options, int round) {
+  const std::vector<int> rounds = held_out_rounds(options);
+  if (round < 1 || round > static_cast<int>(rounds.size())) return std::nullopt;
+  job::Job job = options.job;
+  job::TaskSpec task = job.confirm_task ? *job.confirm_task : job.task;
+  task.problems = rounds[static_cast<size_t>(round) - 1];
+  if (task.questions.empty()) {
+    const uint64_t first = job.confirm_task ? job.confirm_task->seed : job.confirm_seed;
+    task.seed = retest_seed(first, round - 1);
+  } else {
+    int before = 0;
+    for (int earlier = 1; earlier < round; ++earlier) before += rounds[static_cast<size_t>(earlier) - 1];
+    const std::vector<job::Question> left = questions_left(job);
+    task.questions.assign(left.begin() + before, left.begin() + before + task.problems);
+  }
+  job.confirm_seed = retest_seed(job.confirm_seed, round - 1);
+  job.confirm_problems = task.problems;
+  job.confirm_task = std::move(task);
+  job.stages = {job::Stage::kConfirm};
+  return job;
+}
+
+std::optional<int> held_out_limit(const job::Job& job) {
+  const job::TaskSpec& task = job.confirm_task ? *job.confirm_task : job.task;
+  if (task.questions.empty()) return std::nullopt;
+  return static_cast<int>(questions_left(job).size());
+}
+
+int default_held_out(double margin) {
+  constexpr double kRoom = 0.75;
+  constexpr int kMost = 6144;
+  const int needed = evals::problems_needed(kRoom * margin, {}, kMost).value_or(kMost);
+  int problems = kFirstHeldOut;
+  while (problems < needed) problems *= 2;
+  return problems;
+}
+
+SequenceRules sequence_rules(const SearchOptions& options) {
+  SequenceRules rules;
+  rules.margin = options.margin;
+  rules.problems = 0;
+  for (const int round : held_out_rounds(options)) rules.problems += round;
+  rules.problems = std::max(1, rules.problems);
+  return rules;
+}
+
+std::vector<job::Outcome> held_out_outcomes(const CandidateHistory& candidate, int rounds) {
+  std::vector<job::Outcome> all;
+  for (int round = 1; round <= rounds; ++round) {
+    const db::StageRow* row = last_stage(candidate, confirm_stage(round));
+    if (row == nullptr) break;
+    const std::vector<job::Outcome> outcomes = outcomes_of(candidate, *row);
+    all.insert(all.end(), outcomes.begin(), outcomes.end());
+  }
+  return all;
+}
+
+std::string plan_text(const SearchOptions& options, double accuracy, double seconds) {
+  const auto points = [](double share) { return format_number(std::round(1000 * share) / 10) + " points"; };
+  const int have = sequence_rules(options).problems;
+  const evals::Discordance apart = evals::expected_discordance(accuracy);
+  const auto needed = [&](double discordance) {
+    const auto problems = evals::problems_needed(options.margin, {discordance, 0.9});
+    return problems ? std::to_string(*problems) : std::string("too many");
+  };
+  std::string text = "to say with 90 % power that a policy as accurate as dense attention keeps its accuracy within " +
+                     points(options.margin) + " takes " + needed(apart.alike) +
+                     " held-out problems where answers are mostly alike, " + needed(apart.independent) +
+                     " where they are not; up to " + std::to_string(have) + " are set aside";
+  if (seconds > 0) text += ", which dense attention answers in " + format_number(std::round(have * seconds)) + " s";
+  if (evals::chance_of_keeping(have, options.margin, apart.independent) >= 0.9) return text;
+  const auto alike = evals::supported_margin(have, {apart.alike, 0.9});
+  const auto independent = evals::supported_margin(have, {apart.independent, 0.9});
+  text += "\n" + std::to_string(have) + " problems support a margin of " + (alike ? points(*alike) : "nothing") +
+          " to " + (independent ? points(*independent) : "nothing") + ": expect \"cannot say\" below that";
+  return text;
+}
+
+}  // namespace vortex::study

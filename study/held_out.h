@@ -1,0 +1,40 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "job/job.h"
+#include "study/claims.h"
+#include "study/history.h"
+#include "study/options.h"
+
+namespace vortex::study {
+
+// Held-out problems are answered in rounds: 48, as many again, 96, 192 and so on, up to confirm_problems of the options
+// in all. Dense attention answers a round when the first finalist needs it.
+inline constexpr int kFirstHeldOut = 48;
+
+// Problems of each round; empty where nothing is confirmed.
+std::vector<int> held_out_rounds(const SearchOptions& options);
+
+// The job of a round (from 1), without a policy: its problems are no other round's and none that the search sees.
+// Nothing where there is no such round.
+std::optional<job::Job> held_out_job(const SearchOptions& options, int round);
+
+// How many problems there are to hold out: of a data set those that the search does not use, else any number.
+std::optional<int> held_out_limit(const job::Job& job);
+// The default of confirm_problems: enough that a policy that loses a quarter of the margin is still found to keep
+// within it at 90 % power, however unlike dense attention's its answers are.
+int default_held_out(double margin);
+
+SequenceRules sequence_rules(const SearchOptions& options);
+
+// What a candidate answered of the first `rounds` held-out rounds, in their order.
+std::vector<job::Outcome> held_out_outcomes(const CandidateHistory& candidate, int rounds = 1 << 10);
+
+// Before a search begins: what its margin will cost, and what margin its held-out problems can support at all.
+// `accuracy` is dense attention's; `seconds` what one problem takes it, its prompt included (0: not known).
+std::string plan_text(const SearchOptions& options, double accuracy, double seconds);
+
+}  // namespace vortex::study

@@ -1,0 +1,142 @@
+#include "study/claims.h"
+
+#include <gtest/gtest.h>
+
+#include "evals/distributions.h"
+
+namespace vortex::study {
+namespace {
+
+std::vector<job::Outcome> answers(int right, int problems) {
+  std::vector<job::Outcome> outcomes;
+  for (int i = 0; i < problems; ++i) {
+    job::Outcome outcome;
+    outcome.problem = "held" + std::to_string(i);
+    outcome.correct = i < right;
+    outcomes.push_back(outcome);
+  }
+  return outcomes;
+}
+
+Speed about(double ratio) { return {{ratio, ratio * 0.98, ratio * 1.02}, 0.01, 10}; }
+
+const SequenceRules kRules{.margin = 0.1, .problems = 192};
+
+TEST(Keeping, HasThreeOutcomes) {
+  EXPECT_EQ(evals::judge_keeping({0, -0.05, 0.05}, 0.1), evals::Keeping::kKept);
+  EXPECT_EQ(evals::judge_keeping({-0.1, -0.15, -0.05}, 0.1), evals::Keeping::kCannotSay);
+  EXPECT_EQ(evals::judge_keeping({-0.3, -0.4, -0.2}, 0.1), evals::Keeping::kLost);
+}
+
+TEST(Keeping, FewerProblemsNeverMakeTheClaimEasier) {
+  double before = 0;
+  for (const int problems : {24, 48, 96, 192, 384}) {
+    const double chance = evals::chance_of_keeping(problems, 0.1, 0.16);
+    EXPECT_GT(chance, before) << problems;
+    before = chance;
+  }
+  EXPECT_LT(evals::chance_of_keeping(8, 0.1, 0.16), 0.15) << "eight problems support no claim";
+  EXPECT_GT(before, 0.98);
+}
+
+TEST(Keeping, PlansHaveThePowerThatTheyPromise) {
+  for (const double margin : {0.05, 0.1, 0.2}) {
+    const auto problems = evals::problems_needed(margin, {0.16, 0.9});
+    ASSERT_TRUE(problems.has_value());
+    EXPECT_GE(evals::chance_of_keeping(*problems, margin, 0.16), 0.9);
+    EXPECT_LE(evals::supported_margin(*problems, {0.16, 0.9}).value_or(1), margin + 1e-9);
+  }
+  // The thirty problems of AIME24 support a margin of more than twenty points, no less.
+  EXPECT_GT(evals::supported_margin(30, {0.16, 0.9}).value_or(1), 0.2);
+}
+
+// The looks of O'Brien and Fleming's kind: together they are crossed by at most one in forty.
+TEST(Keeping, LooksArePaidFor) {
+  double bound = 0;
+  for (const double share : {0.0625, 0.125, 0.25, 0.5, 1.0}) {
+    bound += 1 - evals::normal_cdf(evals::look_sigmas(share));
+  }
+  EXPECT_LT(bound, 0.026);
+}
+
+TEST(Distributions, QuantilesOfTables) {
+  EXPECT_NEAR(evals::normal_quantile(0.975), 1.959964, 1e-6);
+  EXPECT_NEAR(evals::student_quantile(0.975, 4), 2.776445, 1e-5);
+  EXPECT_NEAR(evals::student_quantile(0.975, 1), 12.7062, 1e-3);
+  EXPECT_NEAR(evals::student_quantile(0.9975, 10), 3.581406, 1e-5);
+  EXPECT_NEAR(evals::student_quantile(0.025, 30), -2.042272, 1e-5);
+}
+
+TEST(Claims, TheFirstThatIsNotKeptEndsTheSequence) {
+  const std::vector<job::Outcome> dense = answers(170, 192);
+  const std::vector<Claim> claims = judge_claims(
+      {{1, answers(170, 192), about(1.1)}, {2, answers(120, 192), about(1.3)}, {3, answers(171, 192), about(1.5)}},
+      dense, kRules, 1);
+  ASSERT_EQ(claims.size(), 3u);
+  EXPECT_TRUE(claims[0].kept);
+  EXPECT_EQ(claims[1].keeping, evals::Keeping::kLost);
+  EXPECT_EQ(claims[2].keeping, evals::Keeping::kKept);
+  EXPECT_FALSE(claims[2].kept) << "one before it was not kept";
+  ASSERT_NE(headline_of(claims), nullptr);
+  EXPECT_EQ(headline_of(claims)->candidate, 1);
+}
+
+TEST(Claims, AHeadlineIsFasterInProcessesOfItsOwn) {
+  const std::vector<job::Outcome> dense = answers(170, 192);
+  EXPECT_EQ(headline_of(judge_claims({{1, answers(170, 192), about(1.01)}}, dense, kRules, 1)), nullptr);
+  EXPECT_EQ(headline_of(judge_claims({{1, answers(170, 192), std::nullopt}}, dense, kRules, 1)), nullptr);
+  EXPECT_NE(headline_of(judge_claims({{1, answers(170, 192), about(1.1)}}, dense, kRules, 1)), nullptr);
+}
+
+TEST(Claims, ADeadBaselineLetsNobodyKeepItsAccuracyUnseen) {
+  // All wrong on both sides: no difference, and so "kept"; the baseline is judged before (baseline_test).
+  const std::vector<Claim> claims = judge_claims({{1, answers(0, 48), about(2)}}, answers(0, 48), kRules, 1);
+  EXPECT_EQ(claims[0].dense_accuracy.value, 0);
+}
+
+TEST(Claims, OnlySharedProblemsCount) {
+  const std::vector<Claim> claims = judge_claims({{1, answers(48, 48), about(2)}}, answers(0, 24), kRules, 1);
+  EXPECT_EQ(claims[0].problems, 24);
+  EXPECT_EQ(claims[0].accuracy.value, 1);
+}
+
+Point point(int64_t candidate, int right, double speed) {
+  Point made;
+  made.candidate = candidate;
+  made.key = std::to_string(candidate);
+  made.reference = candidate == 0;
+  made.outcomes = answers(right, 48);
+  made.accuracy = evals::accuracy_interval(made.outcomes, 1);
+  made.speed = candidate == 0 ? exact_speed(1) : about(speed);
+  return made;
+}
+
+TEST(Sequence, RunsFromTheMostAccurateToTheFastestAndLeavesOutTheHopeless) {
+  Archive archive(1);
+  archive.add(point(0, 46, 1));
+  archive.add(point(1, 46, 1.2));
+  archive.add(point(2, 44, 1.6));
+  archive.add(point(3, 10, 4.0));
+  archive.add(point(4, 44, 1.3));  // beaten by 2
+  archive.add(point(5, 47, 0.9));  // slower than dense attention
+  const std::vector<int64_t> sequence = best_sequence(archive, kRules);
+  ASSERT_FALSE(sequence.empty());
+  for (const int64_t candidate : sequence) EXPECT_TRUE(candidate == 1 || candidate == 2) << candidate;
+  const std::set<int64_t> asked = {4};
+  EXPECT_EQ(best_sequence(archive, kRules, &asked), std::vector<int64_t>{4});
+}
+
+TEST(Sequence, ExpectedDifferencesAreShrunkTowardsAllOthers) {
+  Archive archive(1);
+  archive.add(point(0, 40, 1));
+  for (int64_t i = 1; i <= 8; ++i) archive.add(point(i, 30 + static_cast<int>(i), 1.2));
+  const std::vector<Expected> expected = expected_differences(archive);
+  ASSERT_EQ(expected.size(), 8u);
+  EXPECT_GT(expected.front().difference.value, -9.0 / 48);
+  EXPECT_LT(expected.back().difference.value, 0);
+  EXPECT_LE(expected.front().difference.value, expected.back().difference.value);
+  EXPECT_GT(expected.front().error, 0);
+}
+
+}  // namespace
+}  // namespace vortex::study
