@@ -31,6 +31,9 @@ void add_format_option(CLI::App* verb, Context& context) {
 
 void add_worker_option(CLI::App* verb, Context& context) {
   verb->add_option("--worker", context.worker, "the vortex-worker program (beside vortex)");
+  verb->add_option("--require-sandbox", context.require_sandbox,
+                   "refuse to run with less: full, or layers that `vortex doctor` names, with commas");
+  verb->add_option("--sandbox-without", context.sandbox_without, "layers of the sandbox to do without, with commas");
 }
 
 void add_device_option(CLI::App* verb, std::string& device) {
@@ -104,11 +107,22 @@ Result<std::string> find_worker(const Context& context) {
   return path;
 }
 
+Result<sandbox::JailOptions> jail_options(const Context& context) {
+  sandbox::JailOptions options;
+  VORTEX_ASSIGN(options.required, sandbox::layers_from_text(context.require_sandbox, "--require-sandbox"));
+  VORTEX_ASSIGN(options.off, sandbox::layers_from_text(context.sandbox_without, "--sandbox-without"));
+  return options;
+}
+
 Result<sandbox::ExecutorOptions> executor_options(const Context& context, double stage_seconds, int64_t memory_bytes) {
   sandbox::ExecutorOptions options;
   VORTEX_ASSIGN(options.worker_path, find_worker(context));
   options.scratch_root = (std::filesystem::path(context.workspace) / "scratch").string();
   options.memory_bytes = memory_bytes;
+  VORTEX_ASSIGN(options.jail, jail_options(context));
+  if (!options.jail.required.empty()) {
+    VORTEX_TRY(check_required(sandbox::jail_support(options.jail).layers, options.jail));
+  }
   if (stage_seconds <= 0) return options;
   for (const job::StageInfo& info : job::kLadder) {
     if (info.in_worker) options.deadlines[info.stage] = stage_seconds;

@@ -18,6 +18,8 @@ struct Context {
   std::string workspace = ".vortex";
   std::string format_text = "text";
   std::string worker;                   // empty: vortex-worker beside this program
+  std::string require_sandbox;          // full, none, or names of layers
+  std::string sandbox_without;          // likewise: layers to do without
   std::function<Result<int>()> action;  // set by the verb that was parsed; gives the exit code
 
   Format format() const { return format_of(format_text); }
@@ -41,10 +43,12 @@ std::string duration_text(double seconds);
 // it by its name, and with the workspace, unless that is the default.
 std::string command_line(const Context& context, const std::string& arguments);
 
+// How workers are to be held, from the options.
+Result<sandbox::JailOptions> jail_options(const Context& context);
 // The worker program: the option, or the one beside this program. Missing: the environment's fault.
 Result<std::string> find_worker(const Context& context);
 // Executor options for a job of this workspace; stage_seconds 0: every stage's deadline follows from what it should
-// cost.
+// cost. Refuses (environment) where the sandbox would hold with less than is required.
 Result<sandbox::ExecutorOptions> executor_options(const Context& context, double stage_seconds, int64_t memory_bytes);
 
 }  // namespace vortex::cli

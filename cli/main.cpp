@@ -70,6 +70,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_doctor(app, context);
   add_tokenize(app, context);
   add_vflow(app, context);
+  add_database(app, context);
   add_diversity(app, context);
   add_bench(app, context);
 }

@@ -20,6 +20,7 @@ LlmCall read_call(Statement& row) {
 
 Result<int64_t> SqliteStore::add_llm_call(const LlmCall& call) {
   const std::lock_guard guard(mutex_);
+  VORTEX_TRY(room());
   Statement insert(connection_,
                    "INSERT INTO llm_call (run, batch, slot, draw, attempt, purpose, model, prompt_object, "
                    "reply_object, state, finish, message, input_tokens, output_tokens, dollars, seconds, created) "
@@ -48,6 +49,7 @@ Result<std::vector<LlmCall>> SqliteStore::llm_calls(int64_t run) {
 
 Status SqliteStore::add_note(const Note& note) {
   const std::lock_guard guard(mutex_);
+  VORTEX_TRY(room());
   Statement insert(connection_,
                    "INSERT INTO note (run, batch, slot, draw, kind, text, prediction, created) "
                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");

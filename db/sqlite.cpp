@@ -19,13 +19,29 @@ std::string hint_for(int code) {
       return "check that the folder exists and that you may write to it, or choose another --workspace";
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return "the file is damaged or is no vortex database: move it away, or choose another --workspace";
+      return kDamagedHint;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return "another program holds the database: wait for it, or choose another --workspace";
     default:
       return "";
   }
+}
+
+// A path as it stands in a URI.
+std::string percent_encoded(const std::string& path) {
+  constexpr std::string_view kPlain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-._~";
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string encoded;
+  for (const char c : path) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (kPlain.find(c) != std::string_view::npos) {
+      encoded += c;
+    } else {
+      encoded += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
+    }
+  }
+  return encoded;
 }
 
 bool is_bug(int code) {
@@ -40,8 +56,11 @@ Result<Connection> Connection::open(const std::filesystem::path& file, Mode mode
   Connection connection;
   connection.file_ = file.string();
   sqlite3* handle = nullptr;
-  const int flags = mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-  const int code = sqlite3_open_v2(file.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int access = mode == Mode::kReadWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+  const bool immutable = mode == Mode::kImmutable;
+  const std::string name = immutable ? "file:" + percent_encoded(file.string()) + "?immutable=1" : file.string();
+  const int flags = access | SQLITE_OPEN_NOMUTEX | (immutable ? SQLITE_OPEN_URI : 0);
+  const int code = sqlite3_open_v2(name.c_str(), &handle, flags, nullptr);
   connection.handle_.reset(handle);
   if (code != SQLITE_OK) return connection.error("open");
   sqlite3_extended_result_codes(handle, 1);
@@ -59,6 +78,25 @@ Result<int64_t> Connection::integer(const std::string& sql) {
   const bool row = statement.next();
   VORTEX_TRY(statement.status());
   return row ? statement.integer(0) : int64_t{0};
+}
+
+Result<std::vector<std::string>> Connection::texts(const std::string& sql) {
+  Statement statement(*this, sql);
+  return read_all<std::string>(statement, [](Statement& row) { return row.text(0); });
+}
+
+Status Connection::copy_to(const std::filesystem::path& file) {
+  VORTEX_ASSIGN(const Connection copy, open(file, Mode::kReadWrite));
+  sqlite3_backup* backup = sqlite3_backup_init(copy.handle(), "main", handle(), "main");
+  if (backup == nullptr) return copy.error("write to");
+  constexpr int kAllPages = -1;
+  int code = SQLITE_BUSY;
+  for (int attempt = 0; attempt < 100 && (code == SQLITE_BUSY || code == SQLITE_LOCKED); ++attempt) {
+    if (attempt > 0) sqlite3_sleep(100);
+    code = sqlite3_backup_step(backup, kAllPages);
+  }
+  sqlite3_backup_finish(backup);
+  return code == SQLITE_DONE ? ok_status() : Status(copy.error("write to"));
 }
 
 Error Connection::error(const std::string& doing) const {

@@ -13,10 +13,19 @@
 
 namespace vortex::db {
 
+// What to do about a file that no waiting will mend.
+inline constexpr const char* kDamagedHint =
+    "the file is damaged or is no vortex database: restore a backup (`vortex db backup` makes them), or choose another "
+    "--workspace";
+
 // A thin owner of one SQLite connection: results instead of codes, everything else is plain SQL.
 class Connection {
  public:
-  enum class Mode { kReadWrite, kReadOnly };
+  enum class Mode {
+    kReadWrite,
+    kReadOnly,
+    kImmutable,  // for reading a file that nobody can write, without the files that SQLite would put beside it
+  };
   static Result<Connection> open(const std::filesystem::path& file, Mode mode);
 
   // Runs statements that give no rows.
@@ -27,6 +36,12 @@ class Connection {
   int64_t last_insert_id() const { return sqlite3_last_insert_rowid(handle_.get()); }
   int64_t changes() const { return sqlite3_changes(handle_.get()); }
   sqlite3* handle() const { return handle_.get(); }
+
+  // The first column of every row as text.
+  Result<std::vector<std::string>> texts(const std::string& sql);
+
+  // Copies the whole database, as it is at one moment, into a new file.
+  Status copy_to(const std::filesystem::path& file);
 
   // The connection's last failure as an Error with the file's name, a cause and a remedy.
   Error error(const std::string& doing) const;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "db/reading.h"
 #include "db/sqlite.h"
 #include "db/store.h"
 
@@ -13,8 +14,12 @@ namespace vortex::db {
 // The Store on one SQLite connection behind a mutex.
 class SqliteStore final : public Store {
  public:
-  SqliteStore(std::filesystem::path workspace, Connection connection)
-      : workspace_(std::move(workspace)), connection_(std::move(connection)) {}
+  SqliteStore(std::filesystem::path workspace, Connection connection, StoreOptions options,
+              std::unique_ptr<TemporaryCopy> copy = nullptr)
+      : workspace_(std::move(workspace)),
+        options_(std::move(options)),
+        copy_(std::move(copy)),
+        connection_(std::move(connection)) {}
 
   Result<int64_t> add_run(const Run& run) override;
   Status set_run_state(int64_t run, const std::string& state) override;
@@ -64,8 +69,12 @@ class SqliteStore final : public Store {
 
  private:
   std::filesystem::path object_path(const std::string& name) const;
+  // Fails while there is too little room to begin something.
+  Status room() const;
 
   std::filesystem::path workspace_;
+  StoreOptions options_;
+  std::unique_ptr<TemporaryCopy> copy_;  // that the connection is on; goes after it
   std::mutex mutex_;
   Connection connection_;
 };

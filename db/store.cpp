@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/sha256.h"
+#include "db/check.h"
 #include "db/migrations.h"
 #include "db/sqlite_store.h"
 
@@ -73,7 +74,9 @@ Status durably(Connection& connection, Statement& write) {
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& workspace) {
+bool is_lasting(const Error& error) { return error.hint == kDamagedHint || error.hint == kLostHint; }
+
+Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& workspace, StoreOptions options) {
   std::error_code ec;
   std::filesystem::create_directories(workspace / "objects", ec);
   if (ec) {
@@ -83,22 +86,36 @@ Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& workspac
   VORTEX_ASSIGN(Connection connection, Connection::open(workspace / "vortex.db", Connection::Mode::kReadWrite));
   VORTEX_TRY(configure_writer(connection));
   VORTEX_TRY(migrate(connection));
-  return std::unique_ptr<Store>(std::make_unique<SqliteStore>(workspace, std::move(connection)));
+  VORTEX_TRY(check_whole(connection, workspace / "vortex.db"));
+  return std::unique_ptr<Store>(std::make_unique<SqliteStore>(workspace, std::move(connection), std::move(options)));
 }
 
 Result<std::unique_ptr<Store>> Store::open_read_only(const std::filesystem::path& workspace) {
-  std::error_code ec;
-  if (!std::filesystem::exists(workspace / "vortex.db", ec)) {
-    return candidate_error("no workspace at " + workspace.string() + ": there is no vortex.db in it",
-                           "name one with --workspace, or start a search: vortex search --model DIR");
+  VORTEX_ASSIGN(Reading reading, open_for_reading(workspace));
+  VORTEX_TRY(check_schema(reading.connection));
+  return std::unique_ptr<Store>(
+      std::make_unique<SqliteStore>(workspace, std::move(reading.connection), StoreOptions{}, std::move(reading.copy)));
+}
+
+Status SqliteStore::room() const {
+  int64_t left = 0;
+  if (options_.free_bytes) {
+    left = options_.free_bytes();
+  } else {
+    std::error_code ec;
+    const auto space = std::filesystem::space(workspace_, ec);
+    if (ec) return ok_status();  // whoever writes next is told why
+    left = static_cast<int64_t>(space.available);
   }
-  VORTEX_ASSIGN(Connection connection, Connection::open(workspace / "vortex.db", Connection::Mode::kReadOnly));
-  VORTEX_TRY(check_schema(connection));
-  return std::unique_ptr<Store>(std::make_unique<SqliteStore>(workspace, std::move(connection)));
+  if (left >= options_.reserve_bytes) return ok_status();
+  return environment_error(
+      "the disk is nearly full: " + std::to_string(left >> 20) + " MiB are left for " + workspace_.string(),
+      "free some space: `vortex db vacuum` may find some, and " + workspace_.string() + "/prefixes is only a cache");
 }
 
 Result<int64_t> SqliteStore::add_run(const Run& run) {
   const std::lock_guard guard(mutex_);
+  VORTEX_TRY(room());
   Statement insert(connection_,
                    "INSERT INTO run (name, config, state, started, ended, seconds_used) VALUES (?, ?, ?, ?, ?, ?)");
   insert.bind(run.name).bind(run.config).bind(run.state).bind(run.started).bind(run.ended).bind(run.seconds_used);
@@ -143,6 +160,7 @@ Result<std::optional<Run>> SqliteStore::find_run(const std::string& name_or_id) 
 
 Result<int64_t> SqliteStore::add_candidate(const Candidate& candidate, const std::vector<LineageEdge>& parents) {
   const std::lock_guard guard(mutex_);
+  VORTEX_TRY(room());
   Transaction transaction(connection_);
   VORTEX_TRY(transaction.begin());
   Statement find(connection_, "SELECT id FROM candidate WHERE run = ? AND batch = ? AND slot = ? AND draw = ?");
@@ -199,6 +217,7 @@ Result<std::vector<LineageEdge>> SqliteStore::lineage(int64_t run) {
 
 Status SqliteStore::add_stage(const StageRow& row, const std::vector<OutcomeRow>& outcomes) {
   const std::lock_guard guard(mutex_);
+  VORTEX_TRY(room());
   Transaction transaction(connection_);
   VORTEX_TRY(transaction.begin());
   Statement insert(
@@ -260,6 +279,7 @@ Result<std::vector<Event>> SqliteStore::events(int64_t run) {
 
 Result<int64_t> SqliteStore::add_spend(const Spend& spend) {
   const std::lock_guard guard(mutex_);
+  VORTEX_TRY(room());
   Statement insert(connection_, "INSERT INTO spend (run, created, tokens, dollars, settled) VALUES (?, ?, ?, ?, ?)");
   insert.bind(spend.run)
       .bind(spend.created > 0 ? spend.created : wall_seconds())
@@ -294,7 +314,9 @@ Result<std::string> SqliteStore::put_object(const std::string& bytes) {
   const std::lock_guard guard(mutex_);  // two threads must not share a temporary name
   const std::string name = sha256_hex(bytes);
   std::error_code ec;
-  if (!std::filesystem::exists(object_path(name), ec)) VORTEX_TRY(write_file_atomic(object_path(name), bytes));
+  if (std::filesystem::exists(object_path(name), ec)) return name;
+  VORTEX_TRY(room());
+  VORTEX_TRY(write_file_atomic(object_path(name), bytes));
   return name;
 }
 
@@ -303,12 +325,14 @@ Result<std::string> SqliteStore::get_object(const std::string& name) {
   if (!is_name) return internal_error("not an object name: " + name);
   auto bytes = read_file(object_path(name));
   if (!bytes.ok()) {
+    std::error_code ec;
+    const bool lost = !std::filesystem::exists(object_path(name), ec) && !ec;
     return environment_error("the workspace misses object " + name + ": " + bytes.error().message,
-                             "restore the objects/ folder that belongs to this database");
+                             lost ? kLostHint : "check the disk, and that you may read the workspace");
   }
   if (sha256_hex(*bytes) != name) {
     return environment_error("object " + object_path(name).string() + " is damaged: its bytes do not hash to its name",
-                             "restore the file from a backup");
+                             kLostHint);
   }
   return bytes;
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -141,6 +142,18 @@ struct NoteVerdict {
   double created = 0;
 };
 
+// How a store deals with a disk that fills up.
+struct StoreOptions {
+  int64_t reserve_bytes = int64_t{64} << 20;  // nothing new is begun with less than this left
+  std::function<int64_t()> free_bytes;        // of the workspace's disk; empty: asks the system
+};
+
+// What to do about objects that are gone.
+inline constexpr const char* kLostHint =
+    "restore the objects/ folder that belongs to this database, from a backup (`vortex db backup` makes them)";
+
+// Is this error of a store one that no waiting will mend: a damaged file, a lost object?
+bool is_lasting(const Error& error);
 // What a person made of a candidate.
 struct Mark {
   int64_t candidate = 0;
@@ -168,9 +181,11 @@ struct Request {
 // locked, not writable), with the file named.
 class Store {
  public:
-  // Opens or creates <workspace>/vortex.db and migrates it. A database from a newer program is refused.
-  static Result<std::unique_ptr<Store>> open(const std::filesystem::path& workspace);
-  // Opens for reading only; a missing workspace is the candidate's error.
+  // Opens or creates <workspace>/vortex.db, migrates it and looks whether it is whole. A database from a newer program
+  // is refused. What begins something new (a run, a candidate, a stage's rows, a call, an object) fails (environment)
+  // before the disk is full, so that what is under way can still be ended.
+  static Result<std::unique_ptr<Store>> open(const std::filesystem::path& workspace, StoreOptions options = {});
+  // Opens for reading only, also where nothing can be written; a missing workspace is the candidate's error.
   static Result<std::unique_ptr<Store>> open_read_only(const std::filesystem::path& workspace);
   virtual ~Store() = default;
 

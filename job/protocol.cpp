@@ -11,7 +11,7 @@ using nlohmann::json;
 
 constexpr int kMaxDepth = 32;  // of nesting: evidence needs few levels, and copying JSON is recursive
 
-std::string line_of(const json& object) { return object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"; }
+std::string frame_of(const json& object) { return frame(object.dump(-1, ' ', false, json::error_handler_t::replace)); }
 
 int nesting_depth(std::string_view text) {
   int depth = 0;
@@ -33,11 +33,11 @@ int nesting_depth(std::string_view text) {
   return deepest;
 }
 
-Result<json> parse_line(std::string_view line) {
-  if (line.size() > kMaxLineBytes) return internal_error("a line is longer than the protocol allows");
-  if (nesting_depth(line) > kMaxDepth) return internal_error("a line is nested deeper than the protocol allows");
-  json parsed = json::parse(line, nullptr, false);
-  if (parsed.is_discarded()) return internal_error("not JSON: " + printable(line.substr(0, 80)));
+Result<json> parse_payload(std::string_view payload) {
+  if (payload.size() > kMaxFrameBytes) return internal_error("a frame is longer than the protocol allows");
+  if (nesting_depth(payload) > kMaxDepth) return internal_error("a frame is nested deeper than the protocol allows");
+  json parsed = json::parse(payload, nullptr, false);
+  if (parsed.is_discarded()) return internal_error("not JSON: " + printable(payload.substr(0, 80)));
   return parsed;
 }
 
@@ -126,13 +126,13 @@ Result<Event> parse_run(const json& parsed) {
 
 }  // namespace
 
-std::string request_line(const Request& request) { return line_of(std::visit(RequestWriter{}, request)); }
+std::string request_frame(const Request& request) { return frame_of(std::visit(RequestWriter{}, request)); }
 
-std::string event_line(const Event& event) { return line_of(std::visit(EventWriter{}, event)); }
+std::string event_frame(const Event& event) { return frame_of(std::visit(EventWriter{}, event)); }
 
-Result<Request> parse_request(std::string_view line) {
-  VORTEX_ASSIGN(const json parsed, parse_line(line));
-  JsonReader reader(parsed, "line");
+Result<Request> parse_request(std::string_view payload) {
+  VORTEX_ASSIGN(const json parsed, parse_payload(payload));
+  JsonReader reader(parsed, "request");
   int version = 0;
   reader.required("protocol", version);
   const json* generation = reader.find("generation", false);
@@ -147,8 +147,8 @@ Result<Request> parse_request(std::string_view line) {
   return Request(std::move(read));
 }
 
-Result<Event> parse_event(std::string_view line) {
-  VORTEX_ASSIGN(const json parsed, parse_line(line));
+Result<Event> parse_event(std::string_view payload) {
+  VORTEX_ASSIGN(const json parsed, parse_payload(payload));
   JsonReader reader(parsed, "event");
   std::string kind;
   reader.required("event", kind);

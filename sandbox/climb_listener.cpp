@@ -23,8 +23,8 @@ double stage_deadline(const ExecutorOptions& options, job::Stage stage, double p
 }
 
 ClimbListener::ClimbListener(const job::Job& job, const ExecutorOptions& options,
-                             const std::function<void(const job::StageResult&)>& on_result, double now)
-    : Listener(options, job::kMaxOutputBytes, now), on_result_(on_result) {
+                             const std::function<void(const job::StageResult&)>& on_result)
+    : Listener(options, job::kMaxOutputBytes), on_result_(on_result), check_(job) {
   for (const job::Stage stage : job.stages) {
     if (job::stage_info(stage).in_worker) stages_.push_back(stage);
   }
@@ -49,7 +49,11 @@ void ClimbListener::start_stage(const job::StageStart& start, double now) {
 void ClimbListener::finish_stage(job::StageResult result, double now) {
   const std::string name(job::stage_name(result.stage));
   if (!running_ || result.stage != stages_[results_.size()]) return fault("it reported " + name + " out of turn");
-  if (result.evidence.empty()) return fault("its result of " + name + " has no evidence");
+  const double seconds = now - since_;
+  if (const std::string doubt = check_.fault(result, build(), seconds); !doubt.empty()) {
+    return fault("its result of " + name + " " + doubt);
+  }
+  if (!sandbox_.is_null()) result.evidence["sandbox"] = sandbox_;
   result.message = job::printable(result.message);
   result.log_tail = log_tail();
   running_ = false;
@@ -70,7 +74,8 @@ double ClimbListener::allowance() const {
 void ClimbListener::leave_unfinished(Ending ending, const Exit& exit, double now) {
   const std::string detail = ending == Ending::kDeadline ? format_number(allowance()) + " s" : protocol_fault();
   job::StageResult result =
-      unfinished_result(stages_[results_.size()], ending, exit, options_.memory_bytes, options_.cpu_seconds, detail);
+      unfinished_result(stages_[results_.size()], ending, exit, {options_.memory_bytes, options_.cpu_seconds}, detail);
+  if (!sandbox_.is_null()) result.evidence["sandbox"] = sandbox_;
   result.seconds = running_ ? std::max(0.0, now - since_) : 0.0;
   if (running_ && planned_ > 0) result.evidence["planned_seconds"] = planned_;
   result.log_tail = log_tail();

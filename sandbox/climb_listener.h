@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "job/stage.h"
+#include "sandbox/evidence_check.h"
 #include "sandbox/listener.h"
 
 namespace vortex::sandbox {
@@ -15,7 +16,7 @@ double stage_deadline(const ExecutorOptions& options, job::Stage stage, double p
 class ClimbListener : public Listener {
  public:
   ClimbListener(const job::Job& job, const ExecutorOptions& options,
-                const std::function<void(const job::StageResult&)>& on_result, double now);
+                const std::function<void(const job::StageResult&)>& on_result);
 
   // All stages have their results, or one of them ended the climb.
   bool finished() const override { return finished_; }
@@ -35,6 +36,7 @@ class ClimbListener : public Listener {
   void keep(job::StageResult result);
 
   const std::function<void(const job::StageResult&)>& on_result_;
+  EvidenceCheck check_;
   std::vector<job::Stage> stages_;  // the worker's
   std::vector<job::StageResult> results_;
   double planned_ = 0;    // seconds of the stage that runs, as the worker says; 0: not planned

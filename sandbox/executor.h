@@ -9,6 +9,7 @@
 #include "job/generation.h"
 #include "job/job.h"
 #include "job/stage.h"
+#include "sandbox/jail.h"
 
 namespace vortex::sandbox {
 
@@ -20,23 +21,27 @@ struct ExecutorOptions {
   // Wall-clock seconds a stage. Missing: a minute and ten times what the worker says that the stage should cost, at
   // most a day; the ladder's own (job/stage.h) where it does not say.
   std::map<job::Stage, double> deadlines;
-  int64_t memory_bytes = 0;      // RLIMIT_AS of the worker; 0: none. At least 2 GiB with LibTorch
+  int64_t memory_bytes = 0;      // of the worker; 0: most of the machine's. At least 2 GiB with LibTorch
   double cpu_seconds = 3600;     // RLIMIT_CPU
   double start_seconds = 60;     // until the worker says hello
   double idle_seconds = 30;      // between two stages
+  int64_t cache_reserve_bytes = int64_t{1} << 30;  // with less left on their disk, caches are done without
   WorkerSlots* slots = nullptr;  // where jobs run side by side, and with whose weights; null: anywhere
+  JailOptions jail;              // how it is held
 };
 
 // The whole environment of a worker at home in `folder`: no keys, no settings of ours.
 std::vector<std::string> worker_environment(const std::string& folder);
 
-// Runs one job in a process of its own: own session and process group, scrubbed environment, resource limits, a fresh
-// working directory, a deadline a stage. check and novelty are not a worker's stages and are passed over. `on_result`
-// gets every finished stage the moment it is reported; `should_stop` is polled ten times a second. On a deadline, on
-// should_stop, or when the worker dies or misbehaves, the whole process tree is killed and the stage that was running
-// (or would have come next) gets a result whose blame verdict.h explains; see evidence.exit. Returns all results, each
-// with the end of what the worker had logged by then. An Error (environment) means that no worker could be
-// started: it did not say hello, or one of another version did. Safe to call from several threads at once.
+// Runs one job in a process of its own: held by every layer that the machine allows (jail.h), with a scrubbed
+// environment, resource limits, a fresh working directory, a deadline a stage. check and novelty are not a worker's
+// stages and are passed over. `on_result` gets every finished stage the moment it is reported, with the layers that
+// held in evidence.sandbox; `should_stop` is polled ten times a second. On a deadline, on should_stop, or when the
+// worker dies or misbehaves, the whole process tree is killed and the stage that was running (or would have come next)
+// gets a result whose blame verdict.h explains; see evidence.exit. Returns all results, each with the end of what the
+// worker had logged by then. An Error (environment) means that no worker could be started: it did not say hello in
+// time, one of another version did, or a layer that is required does not hold. Safe to call from several threads at
+// once.
 Result<std::vector<job::StageResult>> run_job(const job::Job& job, const ExecutorOptions& options,
                                               const std::function<void(const job::StageResult&)>& on_result,
                                               const std::function<bool()>& should_stop);

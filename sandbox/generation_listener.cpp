@@ -16,8 +16,8 @@ size_t output_bound(const job::GenerationJob& job) {
 }  // namespace
 
 GenerationListener::GenerationListener(const job::GenerationJob& job, const ExecutorOptions& options,
-                                       const job::GenerationEvents& events, double now)
-    : Listener(options, output_bound(job), now), job_(job), events_(events) {
+                                       const job::GenerationEvents& events)
+    : Listener(options, output_bound(job)), job_(job), events_(events) {
   if (job.has_policy()) runs_.push_back(false);
   if (job.dense) runs_.push_back(true);
   start_run();
@@ -55,7 +55,7 @@ void GenerationListener::take_run(const job::GenerationRun& run) {
 Status GenerationListener::outcome(Ending ending, const Exit& exit) const {
   if (refusal_) return *refusal_;
   if (finished()) return ok_status();
-  Error error = unfinished_error(ending, exit, options_.memory_bytes, options_.cpu_seconds, protocol_fault());
+  Error error = unfinished_error(ending, exit, {options_.memory_bytes, options_.cpu_seconds}, protocol_fault());
   if (const std::string log = log_tail(); !log.empty()) error.message += "\n" + log;
   return error;
 }

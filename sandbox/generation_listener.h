@@ -10,8 +10,8 @@ namespace vortex::sandbox {
 // Follows one worker's generation: every token must be one of a prompt that goes on, in the run that is due.
 class GenerationListener : public Listener {
  public:
-  GenerationListener(const job::GenerationJob& job, const ExecutorOptions& options, const job::GenerationEvents& events,
-                     double now);
+  GenerationListener(const job::GenerationJob& job, const ExecutorOptions& options,
+                     const job::GenerationEvents& events);
 
   bool finished() const override { return refusal_.has_value() || runs_.empty(); }
 

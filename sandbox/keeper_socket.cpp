@@ -82,7 +82,7 @@ Result<json> read_line(int socket, std::vector<Descriptor>& descriptors, const s
     if (got == 0) return environment_error("the keeper of weights has ended");
     take_descriptors(message, descriptors);
     line.append(buffer.data(), static_cast<size_t>(got));
-    if (line.size() > job::kMaxLineBytes) return internal_error("a keeper's line is longer than the protocol allows");
+    if (line.size() > job::kMaxFrameBytes) return internal_error("a keeper's line is longer than the protocol allows");
   }
   json parsed = json::parse(line, nullptr, false);
   if (!parsed.is_object()) return internal_error("a keeper's line is no JSON object");

@@ -7,14 +7,14 @@ namespace vortex::sandbox {
 void Listener::take_output(std::string_view bytes, double now) {
   output_bytes_ += bytes.size();
   if (output_bytes_ > max_output_bytes_) return fault("more output than the protocol allows");
-  while (!bytes.empty() && !misbehaved()) {
-    const size_t end = bytes.find('\n');
-    line_ += bytes.substr(0, end);
-    if (line_.size() > job::kMaxLineBytes) return fault("a line is longer than the protocol allows");
-    if (end == std::string_view::npos) return;
-    bytes.remove_prefix(end + 1);
-    take_line(line_, now);
-    line_.clear();
+  while (!misbehaved()) {
+    auto payload = frames_.take(bytes);
+    if (!payload.ok()) {
+      if (!said_hello_) hello_fault_ = payload.error();
+      return fault(payload.error().message);
+    }
+    if (!*payload) return;  // the rest of it is still to come
+    take_payload(**payload, now);
   }
 }
 
@@ -23,14 +23,15 @@ void Listener::take_log(std::string_view bytes) {
   if (log_.size() > 2 * job::kLogTailBytes) log_.erase(0, log_.size() - job::kLogTailBytes);
 }
 
-void Listener::take_line(std::string_view line, double now) {
-  Result<job::Event> event = job::parse_event(line);
+void Listener::take_payload(std::string_view payload, double now) {
+  Result<job::Event> event = job::parse_event(payload);
   if (!event.ok()) {
     if (!said_hello_) hello_fault_ = event.error();
     return fault(event.error().message);
   }
-  if (std::holds_alternative<job::Hello>(*event)) {
+  if (const auto* hello = std::get_if<job::Hello>(&*event)) {
     if (said_hello_) return fault("it said hello twice");
+    build_ = hello->build;
     said_hello_ = true;
     since_ = now;
   } else if (!said_hello_) {

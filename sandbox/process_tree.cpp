@@ -1,32 +1,38 @@
 #include "sandbox/process_tree.h"
 
 #include <fcntl.h>
-#include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
 
-#include "base/descriptor.h"
+#include "sandbox/keeper/record.h"
+#include "sandbox/spawn.h"
 
 namespace vortex::sandbox {
 namespace {
 
-constexpr int kGiveUpMs = 10'000;  // how long the keeper tries to kill a tree
-
 void close_fd(int& fd) {
   if (fd >= 0) ::close(fd);
   fd = -1;
+}
+
+// Above the standard streams, even where somebody started us without them.
+int above_streams(int fd) {
+  if (fd < 0 || fd > 2) return fd;
+  const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  ::close(fd);
+  return moved;
 }
 
 // Both ends of a pipe (or socket pair), closed on exec; closes what is left of them.
@@ -42,17 +48,16 @@ struct Pipe {
   }
   bool open() {
     int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) return false;
-    read = ends[0];
-    write = ends[1];
-    return true;
+    return ::pipe2(ends, O_CLOEXEC) == 0 && take_ends(ends);
   }
   bool open_socket() {
     int ends[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
-    read = ends[0];
-    write = ends[1];
-    return true;
+    return ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 && take_ends(ends);
+  }
+  bool take_ends(const int (&ends)[2]) {
+    read = above_streams(ends[0]);
+    write = above_streams(ends[1]);
+    return read >= 0 && write >= 0;
   }
   static int take(int& fd) {
     const int taken = fd;
@@ -61,228 +66,195 @@ struct Pipe {
   }
 };
 
-// Everything that the forked processes need, made before the fork: between fork and exec in a program with threads only
-// async-signal-safe calls are allowed, and no memory may be allocated.
-struct Plan {
-  std::vector<char*> argv;
-  std::vector<char*> environment;
-  const char* folder = nullptr;
-  std::array<rlimit, 5> limits{};
-  std::array<int, 5> limit_kinds{};
-  size_t limit_count = 0;
-  std::vector<Descriptor> descriptors;  // copies with high numbers: none is overwritten before it is used
-  cpu_set_t cores{};
-  bool has_cores = false;
-  Pipe input;  // a socket pair
-  Pipe output;
-  Pipe error;
-  Pipe status;      // keeper -> us: one Exit
-  Pipe tree;        // held by us; the keeper sees it close
-  Pipe exec_fault;  // program -> us: errno, if exec fails
-
-  void limit(int kind, double soft, double hard) {
-    limit_kinds[limit_count] = kind;
-    limits[limit_count++] = {static_cast<rlim_t>(soft), static_cast<rlim_t>(hard)};
-  }
-};
-
-constexpr int kHighDescriptor = 128;
-
-void fill_plan(const Launch& launch, Plan& plan) {
-  // execve's parameters are not const for historical reasons; it does not write to them.
-  for (const std::string& text : launch.argv) plan.argv.push_back(const_cast<char*>(text.c_str()));
-  for (const std::string& text : launch.environment) plan.environment.push_back(const_cast<char*>(text.c_str()));
-  plan.argv.push_back(nullptr);
-  plan.environment.push_back(nullptr);
-  plan.folder = launch.folder.c_str();
-  for (const int fd : launch.descriptors) {
-    plan.descriptors.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, kHighDescriptor));
-  }
-  for (const int core : launch.cores) CPU_SET(static_cast<size_t>(core), &plan.cores);
-  plan.has_cores = !launch.cores.empty();
-  plan.limit(RLIMIT_CORE, 0, 0);
-  const auto both = [&](int kind, double value) {
-    if (value > 0) plan.limit(kind, value, value);
-  };
-  both(RLIMIT_AS, static_cast<double>(launch.memory_bytes));
-  both(RLIMIT_FSIZE, static_cast<double>(launch.file_bytes));
-  both(RLIMIT_NOFILE, launch.open_files);
-  if (launch.cpu_seconds > 0) {
-    const double seconds = std::max(1.0, std::ceil(launch.cpu_seconds));
-    plan.limit(RLIMIT_CPU, seconds, seconds + 5);
-  }
-}
-
-// In the program's process: applies the limits and becomes the program. Returns only if that failed, with errno set.
-void become_program(const Plan& plan) {
-  if (::setpgid(0, 0) != 0) return;
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return;
-  if (::chdir(plan.folder) != 0) return;
-  for (size_t i = 0; i < plan.limit_count; ++i) {
-    // The enum of glibc's prototype is an int under the hood in C++ as well.
-    if (::setrlimit(static_cast<__rlimit_resource>(plan.limit_kinds[i]), &plan.limits[i]) != 0) return;
-  }
-  if (::dup2(plan.input.read, 0) < 0 || ::dup2(plan.output.write, 1) < 0 || ::dup2(plan.error.write, 2) < 0) return;
-  int next = 3;
-  for (const Descriptor& descriptor : plan.descriptors) {
-    if (::dup2(descriptor.get(), next++) < 0) return;
-  }
-  if (plan.has_cores && ::sched_setaffinity(0, sizeof plan.cores, &plan.cores) != 0) return;
-  if (::syscall(SYS_close_range, static_cast<unsigned>(next), ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0) return;
-  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::execve(plan.argv[0], plan.argv.data(), plan.environment.data());
-}
-
-void sleep_ms(int ms) {
-  const timespec time{ms / 1000, (ms % 1000) * 1'000'000L};
-  ::nanosleep(&time, nullptr);
-}
-
-// Sends SIGKILL to every child of this process.
-void kill_children() {
-  const int list = ::open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
-  if (list < 0) return;
-  char buffer[4096];
-  ssize_t got = 0;
-  pid_t pid = 0;
-  while ((got = ::read(list, buffer, sizeof buffer)) > 0) {
-    for (ssize_t i = 0; i < got; ++i) {
-      if (buffer[i] >= '0' && buffer[i] <= '9') {
-        pid = pid * 10 + (buffer[i] - '0');
-      } else {
-        if (pid > 0) ::kill(pid, SIGKILL);
-        pid = 0;
-      }
-    }
-  }
-  ::close(list);
-}
-
-// Reaps one ended child, if there is one; returns what wait4 says and notes how `program` ended.
-pid_t reap(pid_t program, Exit& exit) {
-  int status = 0;
-  rusage usage{};
-  const pid_t pid = ::wait4(-1, &status, WNOHANG, &usage);
-  if (pid == program) {
-    exit.wait_status = status;
-    exit.peak_bytes = usage.ru_maxrss * 1024;
-    exit.cpu_seconds = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                       static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
-  }
-  return pid;
-}
-
-// The keeper: waits until the program ends or the tree is let go, then kills what is left of the tree.
-[[noreturn]] void keep(const Plan& plan) {
-  ::setsid();
-  ::prctl(PR_SET_NAME, "vortex-keeper");
-  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  const pid_t program = ::_Fork();
-  if (program == 0) {
-    become_program(plan);
-    const int reason = errno;
-    [[maybe_unused]] const ssize_t written = ::write(plan.exec_fault.write, &reason, sizeof reason);
-    ::_exit(127);
-  }
-  // Keep only the tree and the status pipe: the other ends must close when their real owners are done with them.
-  ::dup2(plan.tree.read, 0);
-  ::dup2(plan.status.write, 1);
-  ::syscall(SYS_close_range, 2U, ~0U, 0U);
-  if (program < 0) ::_exit(1);
-
-  const int ended = static_cast<int>(::syscall(SYS_pidfd_open, program, 0));
-  std::array<pollfd, 2> watched = {pollfd{0, POLLIN, 0}, pollfd{ended, POLLIN, 0}};
-  bool let_go = false;
-  Exit exit;
-  for (pid_t reaped = 0; reaped != program && !let_go;) {
-    // Without pidfd_open (before Linux 5.3) look every 20 ms.
-    ::poll(watched.data(), watched.size(), ended < 0 ? 20 : -1);
-    let_go = watched[0].revents != 0;
-    while ((reaped = reap(program, exit)) > 0 && reaped != program) {
-    }
-    if (reaped < 0) break;
-  }
-  ::kill(-program, SIGKILL);
-  for (int waited = 0; waited < kGiveUpMs && !exit.tree_gone; ++waited) {
-    kill_children();
-    pid_t reaped = 0;
-    while ((reaped = reap(program, exit)) > 0) {
-    }
-    exit.tree_gone = reaped < 0;  // no children left
-    if (!exit.tree_gone) sleep_ms(1);
-  }
-  [[maybe_unused]] const ssize_t written = ::write(1, &exit, sizeof exit);
-  ::_exit(0);
-}
-
-Error system_fault(const std::string& what, int reason) {
-  return environment_error("cannot start " + what + ": " + std::strerror(reason));
-}
-
 void make_nonblocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
+
+std::string with_report(const std::string& word, int report) {
+  constexpr std::string_view kPlace = "@report";
+  const size_t at = word.find(kPlace);
+  if (at == std::string::npos) return word;
+  return std::string(word).replace(at, kPlace.size(), std::to_string(report));
+}
+
+std::string joined(const std::vector<int>& numbers) {
+  std::string text;
+  for (const int number : numbers) text += (text.empty() ? "" : ",") + std::to_string(number);
+  return text;
+}
+
+std::vector<std::string> keeper_arguments(const Launch& launch, int leash, int status, int report) {
+  static std::atomic<int> count = 0;
+  std::vector<std::string> words = {"keep", "leash=" + std::to_string(leash), "status=" + std::to_string(status),
+                                    "report=" + std::to_string(report)};
+  const auto add = [&](const char* key, int64_t value) {
+    if (value > 0) words.push_back(key + ("=" + std::to_string(value)));
+  };
+  add("as", launch.memory_bytes);
+  add("cpu", launch.cpu_seconds > 0 ? static_cast<int64_t>(std::max(1.0, std::ceil(launch.cpu_seconds))) : 0);
+  add("fsize", launch.file_bytes);
+  add("nofile", launch.open_files);
+  add("launcher", launch.launcher ? 1 : 0);
+  add("privileges", launch.new_privileges ? 1 : 0);
+  if (launch.cgroup) {
+    words.push_back("cgroup=vortex-" + std::to_string(::getpid()) + "-" + std::to_string(++count));
+    add("memory", launch.group_memory_bytes);
+    add("processes", launch.group_processes);
+  }
+  if (!launch.cores.empty()) words.push_back("cores=" + joined(launch.cores));
+  if (!launch.descriptors.empty()) words.push_back("inherit=" + joined(launch.descriptors));
+  words.emplace_back("--");
+  for (const std::string& word : launch.argv) words.push_back(launch.launcher ? with_report(word, report) : word);
+  return words;
+}
+
+// Calls `look` with the fields of /proc/PID/stat behind the name, state first, for every process below `root`.
+void walk_tree(pid_t root, const std::function<void(std::istringstream&)>& look) {
+  std::vector<pid_t> waiting = {root};
+  while (!waiting.empty()) {
+    const std::string folder = "/proc/" + std::to_string(waiting.back());
+    waiting.pop_back();
+    std::ifstream stat(folder + "/stat");
+    std::string line;
+    std::getline(stat, line);
+    const size_t name_end = line.rfind(") ");
+    if (name_end != std::string::npos) {
+      std::istringstream fields(line.substr(name_end + 2));
+      look(fields);
+    }
+    std::error_code ec;
+    for (const auto& task : std::filesystem::directory_iterator(folder + "/task", ec)) {
+      std::ifstream children(task.path() / "children");
+      for (pid_t child = 0; children >> child;) waiting.push_back(child);
+    }
+  }
+}
 
 }  // namespace
 
+std::string keeper_path() {
+  std::error_code ec;
+  return (std::filesystem::read_symlink("/proc/self/exe", ec).parent_path() / "vortex-keeper").string();
+}
+
 Result<std::unique_ptr<ProcessTree>> ProcessTree::start(const Launch& launch) {
-  const std::string& name = launch.argv.front();
-  Plan plan;
-  fill_plan(launch, plan);
-  if (!plan.input.open_socket() || !plan.output.open() || !plan.error.open() || !plan.status.open() ||
-      !plan.tree.open() || !plan.exec_fault.open()) {
-    return system_fault(name, errno);
+  Pipe input;
+  Pipe output;
+  Pipe error;
+  Pipe status;
+  Pipe report;
+  Pipe leash;
+  if (!input.open_socket() || !output.open() || !error.open() || !status.open() || !report.open() || !leash.open()) {
+    return environment_error("cannot start " + launch.argv.front() + ": " + std::strerror(errno));
   }
-  // The keeper must not run our signal handlers and must survive a Ctrl-C in our terminal: it starts with all blocked.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t keeper = ::_Fork();
-  if (keeper == 0) keep(plan);
-  const int fork_reason = errno;
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (keeper < 0) return system_fault(name, fork_reason);
+  Spawn spawned;
+  spawned.program = keeper_path();
+  spawned.arguments = keeper_arguments(launch, leash.read, status.write, report.write);
+  spawned.environment = launch.environment;
+  spawned.folder = launch.folder;
+  spawned.streams = {input.read, output.write, error.write};
+  spawned.descriptors = launch.descriptors;
+  for (const int fd : {leash.read, status.write, report.write}) spawned.descriptors.push_back(fd);
+  VORTEX_ASSIGN(const pid_t keeper, spawn(spawned));
 
   std::unique_ptr<ProcessTree> tree(new ProcessTree);
   tree->keeper_ = keeper;
-  tree->input_ = Pipe::take(plan.input.write);
-  tree->output_ = Pipe::take(plan.output.read);
-  tree->error_ = Pipe::take(plan.error.read);
-  tree->status_ = Pipe::take(plan.status.read);
-  tree->tree_ = Pipe::take(plan.tree.write);
-  for (const int fd : {tree->input_, tree->output_, tree->error_}) make_nonblocking(fd);
-  // The pipe closes on exec: reading nothing means that the program runs.
-  close_fd(plan.exec_fault.write);
-  int reason = 0;
-  ssize_t got = 0;
-  while ((got = ::read(plan.exec_fault.read, &reason, sizeof reason)) < 0 && errno == EINTR) {
-  }
-  if (got == sizeof reason) return system_fault(name, reason);
+  tree->launcher_ = launch.launcher;
+  tree->input_ = Pipe::take(input.write);
+  tree->output_ = Pipe::take(output.read);
+  tree->error_ = Pipe::take(error.read);
+  tree->status_ = Pipe::take(status.read);
+  tree->report_ = Pipe::take(report.read);
+  tree->leash_ = Pipe::take(leash.write);
+  for (const int fd : {tree->input_, tree->output_, tree->error_, tree->report_}) make_nonblocking(fd);
   return tree;
 }
 
 ProcessTree::~ProcessTree() {
   end();
   if (keeper_ > 0) (void)wait();
-  for (int* fd : {&input_, &output_, &error_, &status_}) close_fd(*fd);
+  for (int* fd : {&input_, &output_, &error_, &status_, &report_}) close_fd(*fd);
 }
 
 void ProcessTree::close_input() { close_fd(input_); }
 
-void ProcessTree::end() { close_fd(tree_); }
+void ProcessTree::end() { close_fd(leash_); }
+
+void ProcessTree::read_reports() {
+  Record record;
+  while (::read(report_, &record, sizeof record) == static_cast<ssize_t>(sizeof record)) {
+    record.text.back() = '\0';
+    switch (record.kind) {
+      case Record::Kind::kLayer: {
+        const auto known = std::find_if(layers_.begin(), layers_.end(),
+                                        [&](const LayerReport& layer) { return layer.layer == record.layer; });
+        LayerReport& layer = known != layers_.end() ? *known : layers_.emplace_back();
+        layer = {record.layer, record.state, record.text.data()};
+        break;
+      }
+      case Record::Kind::kStartFault:
+        start_fault_ = record.text.data();
+        if (record.number != 0) start_fault_ += std::string(": ") + std::strerror(record.number);
+        break;
+      case Record::Kind::kEnded:
+        program_ended_ = true;
+        program_status_ = record.number;
+        break;
+      case Record::Kind::kGone:
+        break;
+    }
+  }
+}
+
+const std::vector<LayerReport>& ProcessTree::layers() {
+  read_reports();
+  return layers_;
+}
 
 Result<Exit> ProcessTree::wait() {
-  Exit exit;
+  Record record;
   ssize_t got = 0;
-  while ((got = ::read(status_, &exit, sizeof exit)) < 0 && errno == EINTR) {
+  while ((got = ::read(status_, &record, sizeof record)) < 0 && errno == EINTR) {
   }
-  while (::waitpid(keeper_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  wait_for_child(keeper_);
   keeper_ = -1;
-  if (got != sizeof exit) return environment_error("the keeper of a worker was killed: its processes may live on");
+  if (got != static_cast<ssize_t>(sizeof record)) {
+    return environment_error("the keeper of a worker was killed: its processes may live on");
+  }
+  read_reports();
+  Exit exit;
+  exit.peak_bytes = record.peak_bytes;
+  exit.cpu_seconds = record.cpu_seconds;
+  exit.tree_gone = record.tree_gone != 0;
+  exit.memory_kills = record.memory_kills;
+  exit.left_bytes = record.left_bytes;
+  exit.start_fault = start_fault_;
+  exit.ended_itself = !launcher_ || program_ended_;
+  exit.wait_status = !launcher_ ? record.number : program_ended_ ? program_status_ : SIGKILL;
   return exit;
+}
+
+double ProcessTree::cpu_seconds() const {
+  double ticks = 0;
+  walk_tree(keeper_, [&](std::istringstream& fields) {
+    std::string skipped;
+    for (int i = 0; i < 11; ++i) fields >> skipped;  // from state to cmajflt
+    double user = 0;
+    double system = 0;
+    double child_user = 0;
+    double child_system = 0;
+    fields >> user >> system >> child_user >> child_system;
+    ticks += user + system + child_user + child_system;
+  });
+  return ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
+std::string ProcessTree::states() const {
+  std::string states;
+  walk_tree(keeper_, [&](std::istringstream& fields) {
+    char state = ' ';
+    fields >> state;
+    states += state;
+  });
+  return states;
 }
 
 }  // namespace vortex::sandbox

@@ -20,6 +20,7 @@ ALLOWED = {
     "job": "base job",
     "evals": "base core kernels job evals",
     "sandbox": "base core/vflow core/model job sandbox",
+    "sandbox/keeper": "sandbox",
     "sandbox/worker": "base core job evals sandbox",
     "db": "base db",
     "net": "base net",

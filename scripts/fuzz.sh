@@ -1,6 +1,6 @@
 #!/bin/bash
-# Fuzzes the policy front end, the grader and the tokenizers with libFuzzer, address, undefined-behaviour and leak sanitizers.
-# usage: scripts/fuzz.sh [seconds a target, default 60] [target...]     targets: check config schedule grading tokenizer (default: all)
+# Fuzzes the policy front end, the grader, the tokenizers and the protocol with libFuzzer, address, undefined-behaviour and leak sanitizers.
+# usage: scripts/fuzz.sh [seconds a target, default 60] [target...]     targets: check config schedule grading tokenizer protocol (default: all)
 #        scripts/fuzz.sh keep [target...]   adds to tests/fuzz/corpus what build-fuzz/corpus covers and it does not
 #        scripts/replay_corpus.sh           runs what is kept, without libFuzzer; part of scripts/test.sh
 # Needs clang++. Interesting inputs are kept in build-fuzz/corpus; a finding is written to build-fuzz/ and ends the run.
@@ -9,16 +9,16 @@ cd "$(dirname "$0")/.."
 seconds="${1:-60}"
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(check config schedule grading tokenizer)
+[ ${#targets[@]} -gt 0 ] || targets=(check config schedule grading tokenizer protocol)
 build=build-fuzz
 mkdir -p "$build"
 flags=(-std=c++20 -O1 -g -I. -DVORTEX_BPE -fno-sanitize-recover=all "-fsanitize=fuzzer-no-link,address,undefined")
 
 objects=()
-for source in base/*.cpp core/vflow/{*,*/*}.cpp core/model/{tokenizer,unicode,word_level,bpe/*}.cpp evals/grading/*.cpp; do
+for source in base/*.cpp job/*.cpp core/vflow/{*,*/*}.cpp core/model/{tokenizer,unicode,word_level,bpe/*}.cpp evals/grading/*.cpp; do
   object="$build/$(echo "$source" | tr / _).o"
   objects+=("$object")
-  if [ "$source" -nt "$object" ] || [ -n "$(find core evals/grading -name '*.h' -newer "$object" -print -quit 2>/dev/null)" ]; then
+  if [ "$source" -nt "$object" ] || [ -n "$(find core evals/grading job -name '*.h' -newer "$object" -print -quit 2>/dev/null)" ]; then
     clang++ "${flags[@]}" -c "$source" -o "$object"
   fi
 done

@@ -1,21 +1,9 @@
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
 #include <functional>
 
 #include "agent/llm/writer.h"
-#include "base/clock.h"
-#include "sandbox/process_tree.h"
+#include "sandbox/run_program.h"
 #include "study/options.h"
-
-extern char** environ;  // NOLINT
 
 namespace vortex::agent {
 namespace {
@@ -23,90 +11,8 @@ namespace {
 using nlohmann::json;
 
 constexpr int kAttempts = 2;
-constexpr int kPollMs = 100;
 constexpr size_t kMaxReply = size_t{4} << 20;
 constexpr size_t kLogTail = 600;  // bytes of what the program said on its standard error
-
-struct Outcome {
-  std::string output;
-  std::string log;      // the end of its standard error
-  std::string failure;  // empty: it ended well
-  bool stopped = false;
-};
-
-// False at the end of the stream.
-bool read_some(int fd, std::string& into) {
-  std::array<char, 65536> buffer;
-  const ssize_t got = ::read(fd, buffer.data(), buffer.size());
-  if (got > 0) into.append(buffer.data(), static_cast<size_t>(got));
-  return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
-}
-
-// One run of the program, from its start to the end of its whole process tree.
-class ProgramRun {
- public:
-  ProgramRun(std::unique_ptr<sandbox::ProcessTree> tree, std::string_view input, double deadline,
-             const std::function<bool()>& should_stop)
-      : tree_(std::move(tree)), unsent_(input), deadline_(deadline), should_stop_(should_stop) {}
-
-  Outcome run() {
-    while (outcome_.failure.empty() && !ended_) step();
-    tree_->end();
-    const auto exit = tree_->wait();
-    if (!outcome_.failure.empty()) return std::move(outcome_);
-    while (output_open_ && outcome_.output.size() <= kMaxReply) output_open_ = drain_once();
-    if (!exit.ok()) {
-      outcome_.failure = exit.error().message;
-    } else if (WIFSIGNALED(exit->wait_status)) {
-      outcome_.failure = "was killed by signal " + std::to_string(WTERMSIG(exit->wait_status));
-    } else if (WEXITSTATUS(exit->wait_status) != 0) {
-      outcome_.failure = "exited with " + std::to_string(WEXITSTATUS(exit->wait_status));
-    }
-    return std::move(outcome_);
-  }
-
- private:
-  void step() {
-    std::array<pollfd, 4> watched = {
-        pollfd{output_open_ ? tree_->output() : -1, POLLIN, 0}, pollfd{error_open_ ? tree_->error() : -1, POLLIN, 0},
-        pollfd{tree_->exited(), POLLIN, 0}, pollfd{unsent_.empty() ? -1 : tree_->input(), POLLOUT, 0}};
-    ::poll(watched.data(), watched.size(), kPollMs);
-    if (watched[0].revents != 0) output_open_ = read_some(tree_->output(), outcome_.output);
-    if (watched[1].revents != 0) error_open_ = read_some(tree_->error(), outcome_.log);
-    if (outcome_.log.size() > 4 * kLogTail) outcome_.log.erase(0, outcome_.log.size() - kLogTail);
-    if (watched[3].revents != 0) send_some();
-    if (unsent_.empty()) tree_->close_input();
-    ended_ = watched[2].revents != 0;
-    if (outcome_.output.size() > kMaxReply) outcome_.failure = "wrote more than 4 MiB";
-    if (!ended_ && monotonic_seconds() > deadline_) outcome_.failure = "missed its deadline";
-    if (!ended_ && should_stop_ && should_stop_()) {
-      outcome_.failure = "was stopped";
-      outcome_.stopped = true;
-    }
-  }
-
-  void send_some() {
-    const ssize_t sent = ::send(tree_->input(), unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
-    if (sent > 0) unsent_.remove_prefix(static_cast<size_t>(sent));
-    // A program need not read what it is told.
-    if (sent < 0 && errno != EAGAIN && errno != EINTR) unsent_ = {};
-  }
-
-  // After the end of the tree nothing more is written: what is not there now never comes.
-  bool drain_once() {
-    const size_t before = outcome_.output.size();
-    return read_some(tree_->output(), outcome_.output) && outcome_.output.size() > before;
-  }
-
-  std::unique_ptr<sandbox::ProcessTree> tree_;
-  std::string_view unsent_;
-  double deadline_;
-  const std::function<bool()>& should_stop_;
-  Outcome outcome_;
-  bool output_open_ = true;
-  bool error_open_ = true;
-  bool ended_ = false;
-};
 
 std::string input_of(const Ask& ask) {
   json input = {{"version", 1},           {"purpose", ask.purpose},
@@ -140,7 +46,7 @@ class CommandChannel final : public Channel {
     for (int attempt = 1; attempt <= kAttempts; ++attempt) {
       VORTEX_ASSIGN(auto open, book.begin(ask, "command", 0, 0));
       if (!open) return std::optional<Answer>{};
-      VORTEX_ASSIGN(Outcome outcome, run_once(input_of(ask)));
+      VORTEX_ASSIGN(sandbox::Outcome outcome, run_once(input_of(ask)));
       Answer answer;
       answer.model = "command";
       answer.finish = outcome.failure.empty() ? "stop" : "cut";
@@ -159,14 +65,12 @@ class CommandChannel final : public Channel {
   }
 
  private:
-  Result<Outcome> run_once(const std::string& input) {
-    sandbox::Launch launch;
-    launch.argv = {"/bin/sh", "-c", command_};
-    for (char** variable = environ; *variable != nullptr; ++variable) launch.environment.emplace_back(*variable);
-    std::error_code ec;
-    launch.folder = std::filesystem::current_path(ec).string();
-    VORTEX_ASSIGN(std::unique_ptr<sandbox::ProcessTree> tree, sandbox::ProcessTree::start(launch));
-    return ProgramRun(std::move(tree), input, monotonic_seconds() + seconds_, should_stop_).run();
+  Result<sandbox::Outcome> run_once(const std::string& input) {
+    sandbox::RunOptions options;
+    options.deadline_seconds = seconds_;
+    options.output_bytes = kMaxReply;
+    options.log_bytes = kLogTail;
+    return sandbox::run_program(sandbox::shell_launch(command_), input, options, should_stop_);
   }
 
   static std::string printable(std::string log) {

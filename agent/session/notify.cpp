@@ -1,16 +1,11 @@
 #include "agent/session/notify.h"
 
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <csignal>
-#include <vector>
+#include <cstdio>
 
 #include "net/http.h"
+#include "sandbox/run_program.h"
 
 namespace vortex::agent {
 namespace {
@@ -22,44 +17,15 @@ constexpr std::array kKinds = {"finished", "interrupted",    "failed",         "
 // Those that end a session come once and are never held back.
 bool is_last(const std::string& kind) { return kind == "finished" || kind == "interrupted" || kind == "failed"; }
 
-// Waits for a process, and ends its whole group when it takes too long. Empty: it succeeded.
-std::string wait_for(pid_t pid) {
-  int status = 0;
-  for (double waited = 0; waited < kDeadline; waited += 0.05) {
-    if (::waitpid(pid, &status, WNOHANG) == pid) {
-      return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? "" : "it failed";
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  ::kill(-pid, SIGKILL);
-  ::waitpid(pid, &status, 0);
-  return "it took too long";
-}
-
-// Runs a command line with one more variable in its environment; empty when it succeeded.
+// Runs a command line with one more variable in its environment; empty when it succeeded. What it says goes to our
+// standard error: our standard output holds the search's data.
 std::string run_command(const std::string& command, const std::string& variable) {
-  std::vector<char*> environment;
-  for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
-  std::string extra = variable;
-  environment.push_back(extra.data());
-  environment.push_back(nullptr);
-  std::string shell = "sh";
-  std::string flag = "-c";
-  std::string line = command;
-  std::array<char*, 4> arguments = {shell.data(), flag.data(), line.data(), nullptr};
-
-  posix_spawnattr_t attributes;
-  ::posix_spawnattr_init(&attributes);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-  posix_spawn_file_actions_t files;
-  ::posix_spawn_file_actions_init(&files);
-  ::posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", 0, 0);
-  ::posix_spawn_file_actions_adddup2(&files, STDERR_FILENO, STDOUT_FILENO);  // stdout holds the search's data
-  pid_t pid = 0;
-  const int code = ::posix_spawn(&pid, "/bin/sh", &files, &attributes, arguments.data(), environment.data());
-  ::posix_spawn_file_actions_destroy(&files);
-  ::posix_spawnattr_destroy(&attributes);
-  return code == 0 ? wait_for(pid) : "it cannot be started";
+  sandbox::RunOptions options;
+  options.deadline_seconds = kDeadline;
+  const auto outcome = sandbox::run_program(sandbox::shell_launch(command, {variable}), {}, options, {});
+  if (!outcome.ok()) return outcome.error().message;
+  std::fputs((outcome->output + outcome->log).c_str(), stderr);
+  return outcome->failure.empty() ? "" : "it " + outcome->failure;
 }
 
 }  // namespace

@@ -7,7 +7,8 @@
 namespace vortex::agent {
 
 // A store that waits out faults of the environment (a full disk, a lock held elsewhere): every call is tried again,
-// with growing pauses up to half a minute, for half an hour at most, until it succeeds or `must_stop` says so. Calls
+// with growing pauses up to half a minute, for half an hour at most, until it succeeds or `must_stop` says so; damage
+// that no waiting mends ends it at once. Calls
 // are transactions, so that a failed one left nothing behind. Thread-safe where the store is.
 class PatientStore final : public db::Store {
  public:

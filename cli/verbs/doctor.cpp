@@ -1,8 +1,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <thread>
@@ -11,6 +10,8 @@
 #include "base/gpu.h"
 #include "base/text.h"
 #include "cli/verbs/verbs.h"
+#include "sandbox/jail.h"
+#include "sandbox/run_program.h"
 
 namespace vortex::cli {
 namespace {
@@ -28,16 +29,46 @@ struct Finding {
 Finding worker_finding(const Context& context) {
   const Result<std::string> worker = find_worker(context);
   if (!worker.ok()) return {"worker", "FAIL", worker.error().message, worker.error().hint};
-  std::array<char, 256> line{};
-  FILE* pipe = ::popen(("'" + *worker + "' --version 2>&1").c_str(), "r");
-  if (pipe != nullptr) {
-    if (std::fgets(line.data(), static_cast<int>(line.size()), pipe) == nullptr) line[0] = '\0';
-    const int status = ::pclose(pipe);
-    std::string text = line.data();
-    while (!text.empty() && text.back() == '\n') text.pop_back();
-    if (status == 0) return {"worker", "ok", text, ""};
+  std::error_code ec;
+  sandbox::Launch launch;
+  launch.argv = {std::filesystem::absolute(*worker, ec).string(), "--version"};
+  launch.environment = {"PATH=/usr/bin:/bin", "OMP_NUM_THREADS=1"};
+  launch.folder = "/";
+  const auto outcome = sandbox::run_program(launch, {}, {}, {});
+  const std::string why = !outcome.ok() ? outcome.error().message : outcome->failure + " " + outcome->log;
+  if (outcome.ok() && outcome->failure.empty()) return {"worker", "ok", split_lines(outcome->output).front(), ""};
+  return {"worker", "FAIL", *worker + " does not start: " + why, "build it again: scripts/build.sh"};
+}
+
+std::string remedy_of(sandbox::Layer layer) {
+  switch (layer) {
+    case sandbox::Layer::kNamespaces:
+      return "install bubblewrap, and allow user namespaces (docs/security.md)";
+    case sandbox::Layer::kUser:
+      return "let everybody read the model and the program; it takes namespaces, too";
+    case sandbox::Layer::kLandlock:
+      return "Linux 5.13 or later, with landlock among its security modules";
+    case sandbox::Layer::kCgroups:
+      return "delegate memory and pids to this user (docs/security.md)";
+    case sandbox::Layer::kSeccomp:
+    case sandbox::Layer::kLimits:
+      break;
   }
-  return {"worker", "FAIL", *worker + " does not start: " + line.data(), "build it again: scripts/build.sh"};
+  return "see docs/security.md";
+}
+
+// A worker is held by every layer that is there; less is a warning, unless --require-sandbox asks for more.
+Finding layer_finding(const sandbox::LayerReport& report, const sandbox::JailOptions& options) {
+  const bool active = report.state == sandbox::LayerState::kActive;
+  const bool required =
+      std::find(options.required.begin(), options.required.end(), report.layer) != options.required.end();
+  std::string found(layer_state_name(report.state));
+  if (!report.detail.empty()) found += ": " + report.detail;
+  return {"sandbox " + std::string(layer_name(report.layer)),
+          active     ? "ok"
+          : required ? "FAIL"
+                     : "warn",
+          found, active || report.state == sandbox::LayerState::kOff ? "" : remedy_of(report.layer)};
 }
 
 Finding disk_finding(const std::string& workspace) {
@@ -96,6 +127,7 @@ std::vector<Finding> gpu_findings() {
 }
 
 Result<int> doctor(const Context& context) {
+  VORTEX_ASSIGN(const sandbox::JailOptions jail, jail_options(context));
   std::vector<Finding> findings = {
       worker_finding(context),
       workspace_finding(context.workspace),
@@ -105,6 +137,9 @@ Result<int> doctor(const Context& context) {
       simd_finding(),
   };
   for (Finding& finding : gpu_findings()) findings.push_back(std::move(finding));
+  for (const sandbox::LayerReport& report : sandbox::jail_support(jail).layers) {
+    findings.push_back(layer_finding(report, jail));
+  }
   bool failed = false;
   Table table({"", "what", "found", "remedy"});
   std::vector<nlohmann::json> items;

@@ -15,6 +15,7 @@
 #include "cli/verbs/verbs.h"
 #include "core/model/chat.h"
 #include "core/model/model.h"
+#include "sandbox/folders.h"
 
 namespace vortex::cli {
 namespace {
@@ -121,7 +122,7 @@ void log_run(const job::GenerationRun& run, const std::string& policy_name) {
 Result<int> generate(const Context& context, const GenerateArguments& arguments) {
   VORTEX_ASSIGN(const Prepared prepared, prepare(arguments));
   VORTEX_ASSIGN(sandbox::ExecutorOptions options, executor_options(context, 0, 0));
-  options.scratch_root = std::filesystem::temp_directory_path().string();  // nothing is kept: no workspace is needed
+  options.scratch_root = sandbox::temporary_scratch_root();  // nothing is kept: no workspace is needed
   const auto output = make_generation_output(context.format(), prepared.prompts, prepared.policy_name,
                                              arguments.compare, *prepared.tokenizer);
   job::GenerationEvents events;

@@ -26,6 +26,7 @@
 #include "cli/verbs/verbs.h"
 #include "core/model/model.h"
 #include "core/vflow/tell/cost.h"
+#include "db/check.h"
 #include "db/lock.h"
 #include "sandbox/worker_slots.h"
 #include "study/held_out.h"
@@ -211,6 +212,7 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   VORTEX_ASSIGN(const std::string worker, find_worker(context));
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(context.workspace));
   VORTEX_ASSIGN(const db::WorkspaceLock lock, db::WorkspaceLock::acquire(context.workspace));
+  db::sweep_unfinished(context.workspace);
   Result<Sitting> opened =
       arguments.resume.empty() ? new_sitting(*store, arguments, context) : resumed_sitting(*store, arguments);
   if (!opened.ok()) return opened.error();

@@ -24,6 +24,7 @@ void add_fetch(CLI::App& app, Context& context);
 void add_doctor(CLI::App& app, Context& context);
 void add_tokenize(CLI::App& app, Context& context);
 void add_vflow(CLI::App& app, Context& context);
+void add_database(CLI::App& app, Context& context);
 void add_diversity(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
 void add_dashboard(CLI::App& app, Context& context);

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <optional>
@@ -36,27 +37,25 @@ int take_standard_output() {
   return channel;
 }
 
-// The first line of standard input; nothing when it is too long or the stream fails.
-std::optional<std::string> read_line() {
-  std::string line;
-  char buffer[65536];
-  while (line.size() <= job::kMaxLineBytes) {
-    const ssize_t got = ::read(STDIN_FILENO, buffer, sizeof buffer);
+// The first message on standard input. Errors: it is none, or the stream ends.
+Result<std::string> read_message() {
+  job::FrameReader frames;
+  std::array<char, 65536> buffer;
+  for (;;) {
+    const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return std::nullopt;
-    const std::string_view bytes(buffer, static_cast<size_t>(got));
-    const size_t end = bytes.find('\n');
-    line += bytes.substr(0, end);
-    if (got == 0 || end != std::string_view::npos) return line;
+    if (got <= 0) return internal_error("there is no whole request on standard input");
+    std::string_view bytes(buffer.data(), static_cast<size_t>(got));
+    VORTEX_ASSIGN(std::optional<std::string> message, frames.take(bytes));
+    if (message) return *std::move(message);
   }
-  return std::nullopt;
 }
 
 // Writes events to the channel; deaf once the other end is gone.
 class Reporter {
  public:
   explicit Reporter(int channel) : channel_(channel) {}
-  void report(const job::Event& event) { heard_ = heard_ && write_all(channel_, job::event_line(event)); }
+  void report(const job::Event& event) { heard_ = heard_ && write_all(channel_, job::event_frame(event)); }
   bool heard() const { return heard_; }
 
  private:
@@ -84,9 +83,8 @@ int work() {
   Reporter reporter(channel);
   reporter.report(job::Hello{job::kProtocolVersion, evals::build_id()});
   if (!reporter.heard()) return exit_code(Blame::kEnvironment);
-  const std::optional<std::string> line = read_line();
-  const Result<job::Request> request =
-      line ? job::parse_request(*line) : Result<job::Request>(internal_error("cannot read the job"));
+  const Result<std::string> message = read_message();
+  const Result<job::Request> request = message.ok() ? job::parse_request(*message) : message.error();
   if (!request.ok()) {
     std::fprintf(stderr, "vortex-worker: %s\n", request.error().message.c_str());
     return exit_code(request.error().blame);

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
-#include "sandbox/ending.h"
 
 namespace vortex::job {
 namespace {
@@ -17,27 +16,28 @@ StageResult some_result() {
   return result;
 }
 
-std::string_view without_newline(std::string_view line) {
-  EXPECT_EQ(line.back(), '\n');
-  EXPECT_EQ(line.find('\n'), line.size() - 1) << "one line";
-  return line.substr(0, line.size() - 1);
+std::string payload_of(std::string_view whole) {
+  FrameReader reader;
+  const auto payload = reader.take(whole);
+  EXPECT_TRUE(payload.ok() && *payload && whole.empty()) << "one whole frame";
+  return payload.ok() && *payload ? **payload : "";
 }
 
 TEST(Protocol, EventsGoBothWays) {
-  const auto hello = parse_event(without_newline(event_line(Hello{kProtocolVersion, "build\n7"})));
+  const auto hello = parse_event(payload_of(event_frame(Hello{kProtocolVersion, "build\n7"})));
   ASSERT_TRUE(hello.ok());
   EXPECT_EQ(std::get<Hello>(*hello).build, "build\n7");
-  const auto start = parse_event(without_newline(event_line(StageStart{Stage::kSpeed})));
+  const auto start = parse_event(payload_of(event_frame(StageStart{Stage::kSpeed})));
   ASSERT_TRUE(start.ok());
   EXPECT_EQ(std::get<StageStart>(*start).stage, Stage::kSpeed);
   EXPECT_EQ(std::get<StageStart>(*start).planned, 0);
-  const auto planned = parse_event(without_newline(event_line(StageStart{Stage::kRace, 2.5})));
+  const auto planned = parse_event(payload_of(event_frame(StageStart{Stage::kRace, 2.5})));
   ASSERT_TRUE(planned.ok());
   EXPECT_EQ(std::get<StageStart>(*planned).planned, 2.5);
   EXPECT_FALSE(parse_event(R"({"event": "start", "stage": "race", "planned": -1})").ok());
-  const auto result = parse_event(without_newline(event_line(some_result())));
+  const auto result = parse_event(payload_of(event_frame(some_result())));
   ASSERT_TRUE(result.ok()) << result.error().message;
-  EXPECT_EQ(job::to_json(std::get<StageResult>(*result)), job::to_json(some_result()));
+  EXPECT_EQ(to_json(std::get<StageResult>(*result)), to_json(some_result()));
 }
 
 TEST(Protocol, JobsGoBothWays) {
@@ -46,12 +46,12 @@ TEST(Protocol, JobsGoBothWays) {
   job.model_path = "/m";
   job.module_text = "line\nline \xff";
   job.stages = {Stage::kCompile};
-  const auto back = parse_request(without_newline(request_line(job)));
+  const auto back = parse_request(payload_of(request_frame(job)));
   ASSERT_TRUE(back.ok()) << back.error().message;
   EXPECT_EQ(std::get<Job>(*back).module_text, "line\nline \xef\xbf\xbd");
-  EXPECT_FALSE(parse_request(R"({"protocol": 2, "job": {}})").ok());
+  EXPECT_FALSE(parse_request(R"({"protocol": 3, "job": {}})").ok());
   EXPECT_FALSE(parse_request(R"({"job": {}})").ok());
-  EXPECT_FALSE(parse_request(R"({"protocol": 1})").ok());
+  EXPECT_FALSE(parse_request(R"({"protocol": 2})").ok());
 }
 
 TEST(Protocol, GenerationsGoBothWays) {
@@ -62,20 +62,20 @@ TEST(Protocol, GenerationsGoBothWays) {
   job.prompts = {{1, 2, 3}, {0}};
   job.temperature = 0.6;
   job.seed = 1ULL << 63;
-  const auto back = parse_request(without_newline(request_line(job)));
+  const auto back = parse_request(payload_of(request_frame(job)));
   ASSERT_TRUE(back.ok()) << back.error().message;
-  EXPECT_EQ(job::to_json(std::get<GenerationJob>(*back)), job::to_json(job));
+  EXPECT_EQ(to_json(std::get<GenerationJob>(*back)), to_json(job));
   const NewToken token{true, 1, 77, TokenEnd::kStopToken};
-  const auto told = parse_event(without_newline(event_line(token)));
+  const auto told = parse_event(payload_of(event_frame(token)));
   ASSERT_TRUE(told.ok()) << told.error().message;
-  EXPECT_EQ(job::to_json(std::get<NewToken>(*told)), job::to_json(token));
+  EXPECT_EQ(to_json(std::get<NewToken>(*told)), to_json(token));
   GenerationRun run;
   run.pages_visible = 9;
   run.decode_seconds = 0.5;
-  const auto ran = parse_event(without_newline(event_line(run)));
+  const auto ran = parse_event(payload_of(event_frame(run)));
   ASSERT_TRUE(ran.ok()) << ran.error().message;
-  EXPECT_EQ(job::to_json(std::get<GenerationRun>(*ran)), job::to_json(run));
-  const auto refused = parse_event(without_newline(event_line(Refusal{candidate_error("no\x1b", "so")})));
+  EXPECT_EQ(to_json(std::get<GenerationRun>(*ran)), to_json(run));
+  const auto refused = parse_event(payload_of(event_frame(Refusal{candidate_error("no\x1b", "so")})));
   ASSERT_TRUE(refused.ok()) << refused.error().message;
   EXPECT_EQ(std::get<Refusal>(*refused).error.message, "no?");
   EXPECT_EQ(std::get<Refusal>(*refused).error.blame, Blame::kCandidate);
@@ -84,7 +84,7 @@ TEST(Protocol, GenerationsGoBothWays) {
 TEST(Protocol, RefusesImpossibleGenerations) {
   const auto refuses = [](const char* body, const char* part) {
     const auto read =
-        parse_request(std::string(R"({"protocol": 1, "generation": {"model_path": "/m", )") + body + "}}");
+        parse_request(std::string(R"({"protocol": 2, "generation": {"model_path": "/m", )") + body + "}}");
     ASSERT_FALSE(read.ok()) << body;
     EXPECT_NE(read.error().message.find(part), std::string::npos) << read.error().message;
   };
@@ -98,13 +98,13 @@ TEST(Protocol, RefusesImpossibleGenerations) {
   EXPECT_FALSE(parse_event(R"({"event": "token", "dense": true, "prompt": 0, "id": -1})").ok());
 }
 
-// Any change of any byte of a line gives a value or an error, never a crash (run under the sanitizers).
-TEST(Protocol, SurvivesDamagedLines) {
-  const std::string line = event_line(some_result());
+// Any change of any byte of a message gives a value or an error, never a crash (run under the sanitizers).
+TEST(Protocol, SurvivesDamagedMessages) {
+  const std::string whole = payload_of(event_frame(some_result()));
   Rng rng(1);
   int refused = 0;
   for (int i = 0; i < 3000; ++i) {
-    std::string damaged = line.substr(0, line.size() - 1);
+    std::string damaged = whole;
     for (uint64_t hits = rng.below(4); hits < 4; ++hits) {
       const size_t at = rng.below(damaged.size());
       if (rng.below(3) == 0) {
@@ -123,7 +123,7 @@ TEST(Protocol, RefusesDepthBeforeParsing) {
   EXPECT_FALSE(parse_event(std::string(100'000, '[')).ok());
   EXPECT_FALSE(parse_event(std::string(100'000, ']') + std::string(100'000, '[')).ok());
   const std::string brackets_in_text =
-      R"({"event": "hello", "protocol": 1, "build": ")" + std::string(1000, '[') + "\"}";
+      R"({"event": "hello", "protocol": 2, "build": ")" + std::string(1000, '[') + "\"}";
   EXPECT_TRUE(parse_event(brackets_in_text).ok());
 }
 
@@ -137,6 +137,49 @@ TEST(Printable, KeepsTextAndDropsControls) {
       << "the one-byte form of an escape sequence";
   EXPECT_EQ(printable("cut \xe2\x82"), "cut \xef\xbf\xbd");
   EXPECT_EQ(printable(std::string_view("\0", 1)), "?");
+}
+
+// The messages of a stream, however it is cut; behind them the fault that ended it, if one did.
+std::vector<std::string> read_in_pieces(std::string_view stream, size_t piece) {
+  FrameReader reader;
+  std::vector<std::string> messages;
+  for (size_t at = 0; at < stream.size(); at += piece) {
+    std::string_view bytes = stream.substr(at, piece);
+    for (;;) {
+      auto payload = reader.take(bytes);
+      if (!payload.ok()) {
+        messages.push_back("fault: " + payload.error().message);
+        return messages;
+      }
+      if (!*payload) break;
+      messages.push_back(**payload);
+    }
+  }
+  return messages;
+}
+
+TEST(Frame, IsReadHoweverItIsCut) {
+  const std::string stream = frame("one") + frame("") + frame("a\nb\n") + frame(std::string(3000, 'x'));
+  const std::vector<std::string> expected = {"one", "", "a\nb\n", std::string(3000, 'x')};
+  for (const size_t piece : {size_t{1}, size_t{2}, size_t{7}, size_t{1000}, stream.size()}) {
+    EXPECT_EQ(read_in_pieces(stream, piece), expected) << piece;
+  }
+}
+
+TEST(Frame, ALieAboutALengthIsNoticedAtOnce) {
+  const auto fault = [](std::string_view stream) {
+    const std::vector<std::string> whole = read_in_pieces(stream, stream.size());
+    EXPECT_EQ(whole.size(), read_in_pieces(stream, 1).size()) << stream;
+    return whole.empty() ? std::string() : whole.back();
+  };
+  EXPECT_NE(fault("3\nfour\n").find("does not end where its length of 3 bytes says"), std::string::npos);
+  EXPECT_NE(fault("99999999\n").find("longer than the protocol allows"), std::string::npos);
+  EXPECT_NE(fault("123456789").find("not a frame"), std::string::npos);
+  EXPECT_NE(fault("-1\nx").find("not a frame"), std::string::npos);
+  EXPECT_NE(fault("0x2\n{}\n").find("not a frame"), std::string::npos);
+  EXPECT_NE(fault("\n").find("not a frame"), std::string::npos);
+  EXPECT_NE(fault("hello world\n").find("not a frame"), std::string::npos);
+  EXPECT_EQ(fault("5\nfour"), "") << "the rest may still come: a deadline is the listener's business";
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <limits>
 #include <thread>
 
 #include "base/files.h"
@@ -39,6 +40,9 @@ class ExecutorTest : public testing::Test {
     options_.worker_path = folder_ / "worker.sh";
     options_.scratch_root = folder_ / "scratch";
     fs::create_directories(folder_ / "shared");
+    // The fakes are shell scripts, which start other programs. jail_test holds a worker by all layers.
+    options_.jail.off = {Layer::kNamespaces, Layer::kUser, Layer::kLandlock, Layer::kSeccomp};
+    options_.jail.executable = {"/usr", "/bin", "/lib", "/lib64"};
     job_.id = "test";
     job_.model_path = "models/none";
     job_.prefix_folder = folder_ / "shared";
@@ -98,11 +102,16 @@ void expect_results(const json& expected, const std::vector<job::StageResult>& r
   }
 }
 
-class WorkerCase : public ExecutorTest, public testing::WithParamInterface<size_t> {};
+class WorkerCase : public ExecutorTest, public testing::WithParamInterface<std::tuple<size_t, bool>> {};
 
 TEST_P(WorkerCase, IsHandled) {
-  const json& item = worker_cases().at("cases").at(GetParam());
-  SCOPED_TRACE(item.at("name").get<std::string>());
+  const json& item = worker_cases().at("cases").at(std::get<0>(GetParam()));
+  const bool in_namespaces = std::get<1>(GetParam());
+  SCOPED_TRACE(item.at("name").get<std::string>() + (in_namespaces ? ", in namespaces" : ""));
+  if (in_namespaces) {
+    options_.jail.off = {Layer::kSeccomp};
+    if (jail_support(options_.jail).namespaces == NamespaceMode::kNone) GTEST_SKIP() << "no namespaces here";
+  }
   write_worker(joined(item.at("script")));
   const double deadline = item.value("deadline", 20.0);
   options_.deadlines = {{job::Stage::kCompile, deadline}, {job::Stage::kRace, deadline}};
@@ -122,7 +131,8 @@ TEST_P(WorkerCase, IsHandled) {
     EXPECT_NE(results->back().log_tail.find(item.value("log", "")), std::string::npos) << results->back().log_tail;
     EXPECT_LE(results->back().log_tail.size(), 3 * job::kLogTailBytes);
   }
-  for (const json& file : item.value("gone", json::array())) {
+  // In namespaces a process does not know the number that we would have to look for.
+  for (const json& file : in_namespaces ? json::array() : item.value("gone", json::array())) {
     const std::string pid = left(file.get<std::string>());
     ASSERT_FALSE(pid.empty()) << file;
     EXPECT_TRUE(has_ended(std::stoi(pid))) << file;
@@ -130,13 +140,15 @@ TEST_P(WorkerCase, IsHandled) {
   EXPECT_TRUE(scratch_is_empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, WorkerCase, testing::Range(size_t{0}, worker_cases().at("cases").size()));
+INSTANTIATE_TEST_SUITE_P(All, WorkerCase,
+                         testing::Combine(testing::Range(size_t{0}, worker_cases().at("cases").size()),
+                                          testing::Bool()));
 
 TEST_F(ExecutorTest, AWorkerThatCannotBeExecutedIsTheEnvironmentsFault) {
   const auto missing = run();
   ASSERT_FALSE(missing.ok());
   EXPECT_EQ(missing.error().blame, Blame::kEnvironment);
-  EXPECT_NE(missing.error().message.find("No such file"), std::string::npos) << missing.error().message;
+  EXPECT_NE(missing.error().message.find("worker.sh: No such file"), std::string::npos) << missing.error().message;
   ASSERT_TRUE(write_file_atomic(options_.worker_path, "no program").ok());
   const auto no_program = run();
   ASSERT_FALSE(no_program.ok());
@@ -165,7 +177,7 @@ TEST_F(ExecutorTest, EnvironmentAndLimitsAreScrubbed) {
       EXPECT_EQ(line, "HOME=" + pwd);
     }
   }
-  EXPECT_EQ(names, (std::vector<std::string>{"HOME", "LANG", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PATH"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"HOME", "LANG", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PATH", "TMPDIR"}));
   EXPECT_EQ(left("memory"), std::to_string(3 << 20) + "\n");
   EXPECT_EQ(left("core"), "0\n");
   EXPECT_EQ(left("cpu"), "100\n");
@@ -184,6 +196,16 @@ TEST_F(ExecutorTest, TheWorkerGetsTheJobWithAbsolutePaths) {
   const auto& job = std::get<job::Job>(*request);
   EXPECT_EQ(job.module_text.size(), job_.module_text.size());
   EXPECT_EQ(job.model_path, (fs::current_path() / "models/none").string());
+}
+
+TEST_F(ExecutorTest, DoesWithoutCachesWhenTheDiskIsNearlyFull) {
+  options_.cache_reserve_bytes = std::numeric_limits<int64_t>::max();
+  write_worker(
+      "hello; start compile; case $job in *'\"prefix_folder\":\"\"'*) pass compile; start race; pass race;; esac\n");
+  const auto results = run();
+  ASSERT_TRUE(results.ok()) << results.error().message;
+  EXPECT_EQ(results->size(), 2U) << "the job names no folder for caches";
+  EXPECT_EQ(results->back().verdict, job::Verdict::kPass);
 }
 
 TEST_F(ExecutorTest, StopsOnRequest) {

@@ -6,9 +6,9 @@
 namespace vortex::sandbox {
 namespace {
 
-constexpr const char* kHello = R"({"event":"hello","protocol":1,"build":"fake"})";
+constexpr const char* kHello = R"({"event":"hello","protocol":2,"build":"fake"})";
 
-// Hears lines in place of a worker's.
+// Hears messages in place of a worker's.
 class GenerationTest : public testing::Test {
  protected:
   GenerationTest() {
@@ -21,11 +21,11 @@ class GenerationTest : public testing::Test {
     events_.on_run = [this](const job::GenerationRun& run) { runs_.push_back(run.dense); };
   }
 
-  // The listener's verdict once the worker has said these lines and died with exit code 0.
-  Status hear(const std::vector<std::string>& lines) {
-    GenerationListener listener(job_, options_, events_, 0.0);
-    std::string text = std::string(kHello) + "\n";
-    for (const std::string& line : lines) text += line + "\n";
+  // The listener's verdict once the worker has said these messages and died with exit code 0.
+  Status hear(const std::vector<std::string>& messages) {
+    GenerationListener listener(job_, options_, events_);
+    std::string text = job::frame(kHello);
+    for (const std::string& message : messages) text += job::frame(message);
     for (char byte : text) listener.take_output({&byte, 1}, 1.0);
     fault_ = listener.protocol_fault();
     return listener.outcome(listener.misbehaved() ? Ending::kProtocol : Ending::kDied, {});
@@ -67,7 +67,7 @@ TEST_F(GenerationTest, RefusesWhatIsOutOfTurn) {
       {{token(true, 0), token(true, 0), token(true, 0)}, "token out of turn"},
       {{run(true)}, "run out of turn"},
       {{token(true, 0, "stop"), token(true, 1, "stop"), run(false)}, "run out of turn"},
-      {{job::event_line(job::StageStart{job::Stage::kRace})}, "not asked"},
+      {{R"({"event":"start","stage":"race"})"}, "not asked"},
       {{R"({"event":"token","dense":true,"prompt":0,"id":1,"text":"x"})"}, "unknown key"},
   };
   for (const auto& [lines, part] : cases) {
@@ -79,7 +79,8 @@ TEST_F(GenerationTest, RefusesWhatIsOutOfTurn) {
 }
 
 TEST_F(GenerationTest, ARefusalIsTheOutcome) {
-  const Status status = hear({job::event_line(job::Refusal{candidate_error("no such model", "fetch it")})});
+  const Status status =
+      hear({R"({"event":"refused","blame":"candidate","message":"no such model","hint":"fetch it"})"});
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().blame, Blame::kCandidate);
   EXPECT_EQ(status.error().message, "no such model");
@@ -93,8 +94,8 @@ TEST_F(GenerationTest, AWorkerThatDiesIsNoSuccess) {
 }
 
 TEST_F(GenerationTest, EndlessOutputIsRefused) {
-  GenerationListener listener(job_, options_, events_, 0.0);
-  listener.take_output(std::string(kHello) + "\n", 1.0);
+  GenerationListener listener(job_, options_, events_);
+  listener.take_output(job::frame(kHello) + "16000000\n", 1.0);
   for (int i = 0; i < 4 && !listener.misbehaved(); ++i) listener.take_output(std::string(1 << 19, ' '), 1.0);
   EXPECT_NE(listener.protocol_fault().find("more output"), std::string::npos) << listener.protocol_fault();
 }

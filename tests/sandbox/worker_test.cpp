@@ -56,6 +56,38 @@ TEST_F(WorkerTest, ClimbsInItsProcess) {
   EXPECT_TRUE(fs::is_empty(options_.scratch_root));
 }
 
+// The list of system calls is measured, so it must be measured again: here a call that is on no list kills the worker
+// instead of failing.
+TEST_F(WorkerTest, ClimbsWithNoCallThatIsOnNoList) {
+  options_.jail.kill_unlisted = true;
+  job_.stages = {job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRecall, job::Stage::kRace,
+                 job::Stage::kSpeed};
+  job_.recall_problems = 1;
+  job_.recall_tokens = 16;
+  job_.speed_tokens = 8;
+  job_.speed_seconds = 0.1;
+  job_.device = "cpu";
+  for (const int threads : {1, 2}) {
+    SCOPED_TRACE(std::to_string(threads) + " threads");
+    job_.threads = threads;
+    const auto results = run_job(job_, options_, {}, {});
+    ASSERT_TRUE(results.ok()) << results.error().message;
+    EXPECT_EQ(results->back().stage, job::Stage::kSpeed);
+    EXPECT_EQ(results->back().verdict, job::Verdict::kPass) << results->back().message << results->back().log_tail;
+  }
+}
+
+TEST_F(WorkerTest, SaysWhatHeldIt) {
+  job_.stages = {job::Stage::kCompile};
+  const auto results = run_job(job_, options_, {}, {});
+  ASSERT_TRUE(results.ok()) << results.error().message;
+  const nlohmann::json& sandbox = results->front().evidence.at("sandbox");
+  const JailSupport support = jail_support(options_.jail);
+  size_t active = 0;
+  for (const LayerReport& report : support.layers) active += report.state == LayerState::kActive ? 1U : 0U;
+  EXPECT_EQ(sandbox.at("held").size(), active) << sandbox.dump() << " and a trial found otherwise";
+}
+
 TEST_F(WorkerTest, IsKilledAtItsDeadline) {
   job_.task.problems = 2000;
   job_.prefix_folder.clear();
