@@ -29,7 +29,8 @@ constexpr bool kSanitized = false;
 constexpr int64_t kSharedMemoryBytes = int64_t{64} << 20;  // of /dev/shm
 constexpr double kTrialSeconds = 20;
 constexpr const char* kSystemFolders[] = {"/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32"};
-constexpr const char* kSystemFiles[] = {"/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/nvidia"};
+constexpr const char* kSystemFiles[] = {"/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime",
+                                        "/etc/nvidia"};
 constexpr const char* kDevices[] = {"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"};
 constexpr const char* kNamespaceKinds[] = {"user", "mnt", "pid", "ipc", "uts", "net"};
 

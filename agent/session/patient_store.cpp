@@ -16,8 +16,7 @@ auto PatientStore::patiently(const Call& call) -> decltype(call()) {
   double waited = 0;  // pauses are counted, not the clock, which may jump
   for (double pause = kFirstPause;; pause = std::min(kLongestPause, 2 * pause)) {
     auto result = call();
-    const bool broken =
-        !result.ok() && result.error().blame == Blame::kEnvironment && !db::is_lasting(result.error());
+    const bool broken = !result.ok() && result.error().blame == Blame::kEnvironment && !db::is_lasting(result.error());
     if (!broken || waited >= kPatience || hooks_.must_stop()) {
       if (result.ok() && waited > 0 && hooks_.on_recovered) hooks_.on_recovered(waited);
       return result;

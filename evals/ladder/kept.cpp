@@ -148,9 +148,8 @@ Result<Keeping> keep_on_device(const Session& session, const model::Model& model
   auto kept = std::make_shared<engine::KeptModel>();
   kept->weight_bytes = static_cast<int64_t>(weights.bytes());
   Label label{"cuda", model.hash, kept->weight_bytes, vflow::Dtype::kBf16, 0, {}, -1};
+  kept->weights = weights.view();
   VORTEX_TRY(share(std::move(weights)));
-  VORTEX_ASSIGN(kept->weights,
-                engine::map_exported(keeping.descriptors[0].get(), static_cast<size_t>(kept->weight_bytes)));
   if (!session.job.prefix_folder.empty()) {
     VORTEX_ASSIGN(const int64_t free, engine::free_device_bytes());
     VORTEX_ASSIGN(const engine::PrefixBlock block, prefill(session, model, true, kept, free / kDeviceShare));

@@ -97,7 +97,7 @@ TEST_F(CheckTest, ADamagedPageIsFoundAtTheOpening) {
   {
     std::fstream file(workspace_ / "vortex.db", std::ios::in | std::ios::out | std::ios::binary);
     const auto size = static_cast<std::streamoff>(fs::file_size(workspace_ / "vortex.db"));
-    for (std::streamoff at = size / 2; at < size - 4096; at += 4096) {
+    for (std::streamoff at = size / 2 / 4096 * 4096; at < size - 4096; at += 4096) {  // where pages begin
       file.seekp(at);
       file << std::string(600, '\xff');
     }

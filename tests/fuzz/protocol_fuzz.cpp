@@ -1,5 +1,5 @@
-// Any bytes from a worker, or to one, end in messages and events or in an error, however they are cut; what is read as an
-// event can be written and read again.
+// Any bytes from a worker, or to one, end in messages and events or in an error, however they are cut; what is read as
+// an event can be written and read again.
 #include <cstddef>
 #include <cstdint>
 #include <string>

@@ -47,7 +47,7 @@ TEST(Baseline, OneThatIsNeverRightLetsEveryPolicyWin) {
   EXPECT_EQ(baseline_faults(dense(3, 24, 5, "7"), options()).size(), 1u) << "its interval reaches down to the margin";
   SearchOptions narrow = options();
   narrow.margin = 0.02;
-  EXPECT_TRUE(baseline_faults(dense(3, 24, 5, "7"), narrow).empty());
+  EXPECT_TRUE(baseline_faults(dense(6, 24, 5, "7"), narrow).empty());
 }
 
 TEST(Baseline, AnswersThatWereCutOrCannotBeReadAreFaults) {

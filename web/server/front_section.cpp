@@ -67,8 +67,6 @@ Result<FrontSection> read_front(const std::filesystem::path& workspace, const db
   for (size_t i : archive.front()) {
     if (archive.points()[i].reference) dense = &archive.points()[i];
   }
-  const auto is_dense = [](const study::FrontRow& row) { return row.is_dense(); };
-  const auto dense_row = std::find_if(facts.front.begin(), facts.front.end(), is_dense);
   for (const study::FrontRow& row : facts.front) {
     if (row.undecided) continue;
     const study::Point* point = board.point(row.id);

@@ -396,7 +396,7 @@ Result<json> compare_json(db::Store& store, Runs& runs, const std::vector<int64_
     run->with_board([&](const study::Board& board, const LiveRun::Parents&) {
       const study::Point* point = board.point(candidate);
       entry["accuracy"] = point == nullptr ? json() : to_json(point->accuracy);
-      entry["speed"] = point == nullptr ? json() : to_json(point->speed);
+      entry["speed"] = point == nullptr ? json() : to_json(point->speed.ratio);
       return 0;
     });
     const bool is_first = list.empty();

@@ -1,5 +1,7 @@
 #include "core/compile/cuda/build.h"
 
+#include <string_view>
+
 #include "base/sha256.h"
 #include "core/compile/cuda/kernel_cache.h"
 #include "core/compile/cuda/kernel_switches.h"
@@ -22,22 +24,45 @@ vflow::Policy for_target(const vflow::Policy& policy, const CudaTarget& target) 
   return result;
 }
 
-Result<CudaBinary> build_generated(const GeneratedPolicy& generated, const CudaTarget& target) {
+namespace {
+
+// How many blocks of vortex_select a multiprocessor is to hold at once: what limits the registers of a thread.
+constexpr std::string_view kFourBlocks = "__launch_bounds__(kThreads, 4)";
+
+Result<CudaBinary> build_source(const std::string& source, const CudaTarget& target, const KernelSwitches& switches) {
   CudaBinary binary;
-  binary.source = generated.source;
-  binary.hash = sha256_hex(nvrtc_identity(target.arch) + generated.source);
-  const KernelSwitches switches = kernel_switches();
+  binary.source = source;
+  binary.hash = sha256_hex(nvrtc_identity(target.arch) + source);
   const KernelCache cache(target.cache_folder);
   std::optional<CompiledSource> compiled = switches.dump_folder.empty() ? cache.find(binary.hash) : std::nullopt;
   binary.from_cache = compiled.has_value();
   if (!compiled) {
-    VORTEX_ASSIGN(compiled, compile_source(binary.source, target.arch));
-    cache.keep(binary.hash, binary.source, *compiled);
+    VORTEX_ASSIGN(compiled, compile_source(source, target.arch));
+    cache.keep(binary.hash, source, *compiled);
   }
-  VORTEX_TRY(dump_kernels(switches, binary.hash, binary.source, *compiled));
-  if (switches.refuse_spills) VORTEX_TRY(refuse_spills(compiled->resources));
+  VORTEX_TRY(dump_kernels(switches, binary.hash, source, *compiled));
   binary.cubin = std::move(compiled->cubin);
   binary.resources = std::move(compiled->resources);
+  return binary;
+}
+
+bool spills(const CudaBinary& binary) { return !refuse_spills(binary.resources).ok(); }
+
+}  // namespace
+
+// A kernel that spills registers with four blocks a multiprocessor is built for three, two or one of them.
+Result<CudaBinary> build_generated(const GeneratedPolicy& generated, const CudaTarget& target) {
+  const KernelSwitches switches = kernel_switches();
+  VORTEX_ASSIGN(CudaBinary binary, build_source(generated.source, target, switches));
+  const size_t at = generated.source.find(kFourBlocks);
+  for (int blocks = 3; blocks > 0 && at != std::string::npos && spills(binary); --blocks) {
+    std::string roomier = generated.source;
+    roomier[at + kFourBlocks.size() - 2] = static_cast<char>('0' + blocks);
+    VORTEX_ASSIGN(binary, build_source(roomier, target, switches));
+  }
+  if (switches.refuse_spills) {
+    VORTEX_TRY(refuse_spills(binary.resources));
+  }
   return binary;
 }
 

@@ -18,6 +18,8 @@ class ExportedMemory {
 
   void* data() const { return data_.get(); }
   size_t bytes() const { return bytes_; }  // of what was asked for
+  // The same for its maker's own engines to read; keeps the mapping.
+  std::shared_ptr<const char> view() const { return {data_, static_cast<const char*>(data_.get())}; }
   // A descriptor to hand on; as many as wanted. It keeps the memory, as every mapping does.
   Result<Descriptor> share() const;
 

@@ -38,9 +38,10 @@ inline RandomPolicy random_policy(int i) {
   generate.mla = i % 5 == 4;
   const int head_dims[] = {8, 16, 24, 40, 64, 128};
   RandomPolicy result;
+  const int head_dim = head_dims[rng.below(6)];
   const int power = 1 << rng.below(3);
   const int uneven[] = {3, 5, 6, 7, 9, 16};
-  result.model = small_model(i % 3 == 1 ? uneven[i / 3 % 6] : power, head_dims[rng.below(6)]);
+  result.model = small_model(i % 3 == 1 ? uneven[i / 3 % 6] : power, head_dim);
   if (generate.mla) {
     result.model.kv_lora_rank = rng.below(2) == 0 ? 24 : 48;
     result.model.rope_dim = rng.below(2) == 0 ? 8 : 16;

@@ -131,8 +131,7 @@ TEST_F(KeptOnDevice, GivesTheTokensOfOwnWeights) {
   const auto weights = std::move(engine::keep_weights(model)).value();
   auto kept = std::make_shared<engine::KeptModel>();
   kept->weight_bytes = static_cast<int64_t>(weights.bytes());
-  const Descriptor descriptor = std::move(weights.share()).value();
-  kept->weights = std::move(engine::map_exported(descriptor.get(), weights.bytes())).value();
+  kept->weights = weights.view();
 
   engine::EngineOptions options;
   options.max_context = 160;
@@ -151,8 +150,7 @@ TEST_F(KeptOnDevice, GivesTheTokensOfOwnWeights) {
       std::move(engine::prefill_all(*first, prompts, folder.path() / "prefixes", 1 << 30)).value();
   ASSERT_EQ(block.prefixes.size(), 1U);
   const auto prefixes = std::move(engine::keep_prefixes(block)).value();
-  const Descriptor second = std::move(prefixes.share()).value();
-  kept->prefixes = std::move(engine::map_exported(second.get(), prefixes.bytes())).value();
+  kept->prefixes = prefixes.view();
   kept->prefix_offsets[block.prefixes[0].name] = block.prefixes[0].offset;
 
   engine::Request request;

@@ -86,6 +86,7 @@ TEST_F(DeviceValidate, AMiscompiledPolicyFails) {
     const auto session = session_of("block_topk");
     ASSERT_NE(session, nullptr);
     session->engine = std::make_unique<MiscompilingEngine>(std::move(session->engine), change);
+    ASSERT_TRUE(session->engine->set_policy(session->policy).ok());
     const auto wrong = run_validate(*session);
     ASSERT_FALSE(wrong.ok()) << "a wrong kernel passed";
     EXPECT_NE(wrong.error().message.find("the oracle disagrees"), std::string::npos) << wrong.error().message;
