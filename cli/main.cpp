@@ -65,6 +65,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_generate(app, context);
   add_eval(app, context);
   add_replay(app, context);
+  add_layers(app, context);
   add_export(app, context);
   add_fetch(app, context);
   add_doctor(app, context);

@@ -196,6 +196,13 @@ Interval pass_at_k(const std::vector<job::Outcome>& outcomes, int k, uint64_t se
   return bootstrap_mean(clusters.get(), seed);
 }
 
+Interval mean_interval(const std::vector<double>& samples, uint64_t seed) {
+  if (samples.empty()) return {};
+  std::vector<Cluster> clusters;
+  for (const double sample : samples) clusters.push_back({sample, 1});
+  return bootstrap_mean(clusters, seed);
+}
+
 Interval median_interval(std::vector<double> samples) {
   if (samples.empty()) return {};
   std::sort(samples.begin(), samples.end());

@@ -47,6 +47,9 @@ Interval difference_interval(double won, double lost, double n, double sigmas = 
 // problems. For k = 1 the value is mean accuracy where all problems have the same number of trials.
 Interval pass_at_k(const std::vector<job::Outcome>& outcomes, int k, uint64_t seed);
 
+// Mean of one value a problem, with a bootstrap over the problems. No samples: all zero.
+Interval mean_interval(const std::vector<double>& samples, uint64_t seed);
+
 // Median of repeated measurements with the narrowest interval of order statistics that holds the true median with at
 // least 95 % probability whatever the distribution. Below six samples there is none: the interval is their whole range,
 // whose coverage is 1 - 2^(1-n), e.g. 75 % for three. No samples: all zero.

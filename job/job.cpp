@@ -72,6 +72,7 @@ void check_job_ranges(JsonReader& reader, const Job& job) {
   check_range(reader, "batch", job.batch, 1, kMaxProblems);
   check_range(reader, "recall_problems", job.recall_problems, 1, kMaxProblems);
   check_range(reader, "recall_tokens", job.recall_tokens, 1, kMaxTokens);
+  check_range(reader, "recall_answer_tokens", job.recall_answer_tokens, 1, kMaxTokens);
   check_range(reader, "gate_bar", job.gate_bar, 0.0, 1.0);
   const bool gates = std::find(job.stages.begin(), job.stages.end(), Stage::kGate) != job.stages.end();
   if (gates && job.gate.empty()) reader.refuse("gate", "must not be empty where it is a stage");
@@ -83,6 +84,7 @@ void check_job_ranges(JsonReader& reader, const Job& job) {
   }
   check_range(reader, "speed_seconds", job.speed_seconds, 0.0, 86400.0);
   check_range(reader, "speed_precision", job.speed_precision, 0.0, 1.0);
+  if (job.prefix_bytes < 0) reader.refuse("prefix_bytes", "must not be negative");
   if (job.kv_memory_bytes < 0) reader.refuse("kv_memory_bytes", "must not be negative");
 }
 
@@ -98,6 +100,7 @@ nlohmann::json to_json(const Job& job) {
                          {"stages", nlohmann::json::array()},
                          {"seed", job.seed},
                          {"prefix_folder", job.prefix_folder},
+                         {"prefix_bytes", job.prefix_bytes},
                          {"incumbent", nlohmann::json::array()},
                          {"race_margin", job.race_margin},
                          {"device", job.device},
@@ -105,6 +108,9 @@ nlohmann::json to_json(const Job& job) {
                          {"batch", job.batch},
                          {"recall_problems", job.recall_problems},
                          {"recall_tokens", job.recall_tokens},
+                         {"recall_answer_tokens", job.recall_answer_tokens},
+                         {"recall_heads", job.recall_heads},
+                         {"recall_ceiling", job.recall_ceiling},
                          {"gate_bar", job.gate_bar},
                          {"speed_tokens", job.speed_tokens},
                          {"speed_seconds", job.speed_seconds},
@@ -133,6 +139,7 @@ Result<Job> job_from_json(const nlohmann::json& json) {
   read_stages(reader, job.stages);
   reader.optional("seed", job.seed);
   reader.optional("prefix_folder", job.prefix_folder);
+  reader.optional("prefix_bytes", job.prefix_bytes);
   read_incumbent(reader, job.incumbent);
   reader.optional("race_margin", job.race_margin);
   reader.optional("device", job.device);
@@ -140,6 +147,9 @@ Result<Job> job_from_json(const nlohmann::json& json) {
   reader.optional("batch", job.batch);
   reader.optional("recall_problems", job.recall_problems);
   reader.optional("recall_tokens", job.recall_tokens);
+  reader.optional("recall_answer_tokens", job.recall_answer_tokens);
+  reader.optional("recall_heads", job.recall_heads);
+  reader.optional("recall_ceiling", job.recall_ceiling);
   reader.optional("gate_bar", job.gate_bar);
   reader.optional("speed_tokens", job.speed_tokens);
   reader.optional("speed_seconds", job.speed_seconds);

@@ -19,22 +19,26 @@ struct Job {
   std::string config_text;
   std::string model_path;
   TaskSpec task;
-  std::vector<Stage> stages;  // in climbing order; the first that does not pass ends the climb
-  uint64_t seed = 0;          // of sampling, validation inputs and bootstraps
-  std::string prefix_folder;  // shared dense prefills; empty: none kept
+  std::vector<Stage> stages;                 // in climbing order; the first that does not pass ends the climb
+  uint64_t seed = 0;                         // of sampling, validation inputs and bootstraps
+  std::string prefix_folder;                 // shared dense prefills; empty: none kept
+  int64_t prefix_bytes = int64_t{16} << 30;  // of prefills kept there, besides the job's own; those used longest ago go
   std::vector<Outcome>
       incumbent;                // outcomes of the dense baseline, search and held-out: race and confirm pair with these
   double race_margin = 0.25;    // pruned once the interval of the paired difference lies below -race_margin
   std::string device = "auto";  // cuda, cpu, or auto: cuda where there is a device for it
   int threads = 1;
   int batch = 16;
-  int recall_problems = 4;     // of the task's first ones
-  int recall_tokens = 256;     // of a dense trace at most
-  std::vector<TaskSpec> gate;  // what the gate stage asks; needed where it is a stage
-  double gate_bar = 0.85;      // share of dense attention's accuracy there that must be in reach
-  int speed_tokens = 48;       // tokens that every request of the speed stage decodes: fixed work
-  double speed_seconds =
-      3.0;  // wall time that the speed stage may take, but for the fewest turns that give an interval
+  int recall_problems = 4;        // of the task's first ones
+  int recall_tokens = 256;        // of a dense trace at most
+  int recall_answer_tokens = 48;  // of a right answer at most
+  bool recall_heads = false;      // look at every kv head while right answers are written
+  bool recall_ceiling = true;     // answer with the oracle's pages, too, where the engine has them
+  std::vector<TaskSpec> gate;     // what the gate stage asks; needed where it is a stage
+  double gate_bar = 0.85;         // share of dense attention's accuracy there that must be in reach
+  int speed_tokens = 48;          // tokens that every request of the speed stage decodes: fixed work
+  // Wall time that the speed stage may take, but for the fewest turns that give an interval.
+  double speed_seconds = 3.0;
   double speed_precision = 0.01;  // it ends when half the interval of the ratio is this share of it
   uint64_t confirm_seed = 0;      // of the held-out problems; must differ from task.seed where confirm is a stage
   int confirm_problems = 0;       // 0: as many as the task has

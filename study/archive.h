@@ -18,8 +18,9 @@ struct Point {
   bool reference = false;              // dense attention, what all others are measured against
   std::vector<job::Outcome> outcomes;  // on the search problems, paired over points
   evals::Interval accuracy;
-  Speed speed;     // over dense attention's
-  int rounds = 0;  // of further problems that it answered
+  Speed speed;         // over dense attention's
+  int rounds = 0;      // of further problems that it answered
+  double promise = 0;  // 1 where right answers cost it no surprise, near 0 where they do or nobody asked
 };
 
 // Is `a` better than `b`, as far as the data can tell?

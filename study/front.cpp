@@ -1,6 +1,7 @@
 #include "study/front.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "study/standing.h"
 
@@ -30,6 +31,20 @@ std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, s
   return evals::Interval{found.value, found.lo, found.hi};
 }
 
+std::string ceiling_sentence(const evals::Interval& accuracy, const evals::Interval& dense,
+                             const std::optional<evals::Interval>& ceiling) {
+  constexpr double kGap = 0.05;  // differences below this say nothing
+  if (!ceiling) return {};
+  char text[160];
+  std::snprintf(text, sizeof text, "The pages with the largest true attention, at the same budget, answer %.2f. ",
+                ceiling->value);
+  std::string sentence = text;
+  if (ceiling->value < dense.value - kGap) return sentence + "The budget itself costs answers: it needs more pages.";
+  if (accuracy.value < ceiling->value - kGap)
+    return sentence + "The budget is enough: what is missing is a better score.";
+  return sentence + "The choice of pages leaves nothing to gain at this budget: fewer pages may do.";
+}
+
 namespace {
 
 // Tokens per second of dense attention alone, over all processes that measured a speed: the middle one.
@@ -55,6 +70,7 @@ FrontRow row_of(const Point& point, const CandidateHistory& candidate, const Poi
   if (dense != nullptr && !point.reference) {
     row.dense_accuracy = evals::accuracy_interval(shared_with(dense->outcomes, point.outcomes), options.seed);
   }
+  row.ceiling = stage_metric(candidate, "recall", "oracle_accuracy");
   row.speed = point.speed.ratio;
   if (dense_rate > 0 && options.rank_speed == RankSpeed::kMeasured) {
     row.tokens_per_s = {row.speed.value * dense_rate, row.speed.lo * dense_rate, row.speed.hi * dense_rate};

@@ -23,6 +23,7 @@ struct FrontRow {
   bool undecided = false;                       // neither a member nor shown to be none
   evals::Interval accuracy;                     // on the search problems that it answered
   evals::Interval dense_accuracy;               // dense attention's, on these very problems
+  std::optional<evals::Interval> ceiling;       // of the oracle at its budget; nothing where none was measured
   evals::Interval speed;                        // over dense attention's
   std::optional<evals::Interval> tokens_per_s;  // its speed over dense attention, times dense attention's own rate
   double front_probability = 0;                 // of being non-dominated, given the intervals
@@ -41,5 +42,9 @@ std::vector<FrontRow> front_rows(const History& history, const SearchOptions& op
 // A metric of a candidate's latest row of a stage; nothing when there is no such row or metric.
 std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, std::string_view stage,
                                             std::string_view metric);
+
+// What a candidate lacks by its ceiling, in a sentence: pages, or a better choice of them. Empty without a ceiling.
+std::string ceiling_sentence(const evals::Interval& accuracy, const evals::Interval& dense,
+                             const std::optional<evals::Interval>& ceiling);
 
 }  // namespace vortex::study

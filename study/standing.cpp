@@ -1,6 +1,7 @@
 #include "study/standing.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "study/held_out.h"
@@ -27,6 +28,16 @@ std::optional<Speed> ranking_speed(const CandidateHistory& candidate, RankSpeed 
   }
   if (runs.empty()) return std::nullopt;
   return speed_of_runs(runs, spread);
+}
+
+// By the KL on the tokens of right answers, which tells policies apart sooner than their answers do
+// (docs/benchmarks/selection.md).
+double promise_of(const CandidateHistory& candidate) {
+  constexpr double kScale = 0.1;  // nats
+  const db::StageRow* recall = last_stage(candidate, "recall");
+  if (recall == nullptr) return 0;
+  const job::Metric kl = metric_of(*recall, "answer_kl");
+  return kl.name.empty() ? 0 : std::exp(-kl.value / kScale);
 }
 
 }  // namespace
@@ -65,6 +76,7 @@ std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank,
   }
   point.accuracy = evals::accuracy_interval(point.outcomes, seed);
   point.speed = *speed;
+  point.promise = promise_of(candidate);
   return point;
 }
 

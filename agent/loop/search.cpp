@@ -145,7 +145,7 @@ class Search {
     for (size_t i = 0; i < points.size(); ++i) {
       const auto policy = policies_.find(points[i].candidate);
       if (policy == policies_.end() || control_.contains(points[i].candidate)) continue;  // or dense attention
-      result.push_back({points[i].candidate, policy->second, front_only ? weights[i] : 0.0});
+      result.push_back({points[i].candidate, policy->second, front_only ? weights[i] : points[i].promise});
     }
     return result;
   }

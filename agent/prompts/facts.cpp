@@ -55,7 +55,8 @@ json cost_facts(const vflow::Policy& policy, const vflow::ModelGeometry& model) 
 void add_recall(const study::CandidateHistory& candidate, json& entry) {
   const db::StageRow* row = study::last_stage(candidate, "recall");
   if (row == nullptr) return;
-  for (const char* name : {"mass_recall", "kl", "next_token_agreement"}) {
+  for (const char* name : {"mass_recall", "kl", "next_token_agreement", "answer_log_likelihood", "answer_kl",
+                           "oracle_accuracy", "oracle_answer_kl"}) {
     const job::Metric metric = study::metric_of(*row, name);
     if (!metric.name.empty()) entry[name] = metric.value;
   }

@@ -114,6 +114,22 @@ std::string loss_line(const json& entry) {
                 number(entry, "kl"));
 }
 
+// What forced right answers say, and how far the oracle's pages get at the same budget.
+std::string answer_line(const json& entry) {
+  if (!entry.contains("answer_kl")) return {};
+  std::string line = format(
+      "On the tokens of the right answer: KL %.4f nats from dense attention, log likelihood %.3f a "
+      "token. This tells good policies from bad ones better than mass does.",
+      number(entry, "answer_kl"), number(entry, "answer_log_likelihood"));
+  if (entry.contains("oracle_accuracy")) {
+    line += format(
+        " Ceiling: with the pages of the largest true attention at the same budget, accuracy is %.3f and this KL "
+        "%.4f. Far below the ceiling, the score is what lacks, not the budget.",
+        number(entry, "oracle_accuracy"), number(entry, "oracle_answer_kl"));
+  }
+  return line + "\n";
+}
+
 }  // namespace
 
 std::string task_section(const json& facts) {
@@ -189,7 +205,7 @@ std::string parents_section(const json& facts) {
     if (shown++ == kShownParents) break;
     section += format("### Candidate %lld (on the front with probability %.2f)\n\n",
                       entry["candidate"].get<long long>(), number(entry, "probability"));
-    section += loss_line(entry) + cost_line(entry["cost"]) + "\n" + sources(entry) + "\n";
+    section += loss_line(entry) + answer_line(entry) + cost_line(entry["cost"]) + "\n" + sources(entry) + "\n";
   }
   if (!section.empty()) return section;
   // Nothing but dense attention is on the front: what was measured is what there is to learn from.

@@ -31,7 +31,7 @@ struct Proposal {
 struct Parent {
   int64_t candidate = 0;
   vflow::Policy policy;
-  double weight = 0;  // probability of being non-dominated among the front
+  double weight = 0;  // of the front: probability of being non-dominated; of what passed: study::Point::promise
 };
 
 // What a proposer may look at. Results of the batch that is being made are not in it, so that the same seed and the

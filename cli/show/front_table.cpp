@@ -19,11 +19,12 @@ std::string claim_cell(const study::FrontRow& row) {
 }
 
 Table front_table(const std::vector<study::FrontRow>& rows) {
-  Table table({"id", "origin", "accuracy", "dense there", "speed over dense", "tok/s", "P(on front)",
+  Table table({"id", "origin", "accuracy", "dense there", "ceiling", "speed over dense", "tok/s", "P(on front)",
                "held-out: kept, by difference to dense", "what"});
   for (const study::FrontRow& row : rows) {
     table.add({std::to_string(row.id), row.undecided ? row.origin + " (undecided)" : row.origin,
-               interval_text(row.accuracy, 3), fixed(row.dense_accuracy.value, 3), interval_text(row.speed, 2),
+               interval_text(row.accuracy, 3), fixed(row.dense_accuracy.value, 3),
+               row.ceiling ? fixed(row.ceiling->value, 3) : "-", interval_text(row.speed, 2),
                row.tokens_per_s ? fixed(row.tokens_per_s->value, 1) : "-", fixed(row.front_probability, 2),
                claim_cell(row), row.made_by});
   }
@@ -52,6 +53,7 @@ nlohmann::json to_json(const study::FrontRow& row) {
           {"rationale", row.rationale},
           {"made_by", row.made_by},
           {"accuracy", interval_json(row.accuracy)},
+          {"oracle_accuracy", optional_json(row.ceiling)},
           {"speed_over_dense", interval_json(row.speed)},
           {"tokens_per_s", optional_json(row.tokens_per_s)},
           {"front_probability", row.front_probability},

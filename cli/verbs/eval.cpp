@@ -2,7 +2,10 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "cli/policy_files.h"
 #include "cli/show/stage_table.h"
@@ -18,8 +21,22 @@ struct EvalArguments {
   std::string config;
   std::string model;
   TaskArguments tasks;
+  std::vector<std::string> stages;  // none: the default climb
   job::Job job;
 };
+
+Status set_stages(const std::vector<std::string>& names, job::Job& job) {
+  job.stages.clear();
+  for (const std::string& name : names) {
+    const std::optional<job::Stage> stage = job::stage_from_name(name);
+    if (!stage || *stage < job::Stage::kCompile) return candidate_error("a worker has no stage " + name);
+    if (!job.stages.empty() && *stage <= job.stages.back()) {
+      return candidate_error("--stages must be in climbing order, each once");
+    }
+    job.stages.push_back(*stage);
+  }
+  return ok_status();
+}
 
 Result<job::Job> job_of(const Context& context, const EvalArguments& arguments) {
   job::Job job = arguments.job;
@@ -37,6 +54,7 @@ Result<job::Job> job_of(const Context& context, const EvalArguments& arguments) 
   job.model_path = std::filesystem::absolute(model, ec).string();
   job.prefix_folder = std::filesystem::absolute(std::filesystem::path(context.workspace) / "prefixes", ec).string();
   job.stages = job::default_climb();
+  if (!arguments.stages.empty()) VORTEX_TRY(set_stages(arguments.stages, job));
   VORTEX_TRY(apply_tasks(arguments.tasks, job));
   job.recall_problems = std::min(2, job.task.problems);
   return job;
@@ -75,6 +93,13 @@ void add_eval(CLI::App& app, Context& context) {
   verb->add_option("config", arguments->config, "its configuration (the .json beside it)");
   verb->add_flag("--dense", job.dense, "dense attention instead of a policy");
   verb->add_option("--model", arguments->model, "folder of the model (the configuration's model_path)");
+  verb->add_option("--stages", arguments->stages,
+                   "of the ladder, in climbing order, e.g. recall,race (all but gate and confirm)")
+      ->delimiter(',');
+  verb->add_flag("!--no-ceiling", job.recall_ceiling, "do not measure the oracle at the policy's budget");
+  verb->add_option("--prefix-bytes", job.prefix_bytes,
+                   "of prompts kept read in the workspace; those used longest ago go first")
+      ->check(CLI::NonNegativeNumber);
   add_task_options(verb, arguments->tasks);
   verb->add_option("--threads", job.threads, "threads of the worker")->check(CLI::Range(1, 1024));
   add_device_option(verb, job.device);

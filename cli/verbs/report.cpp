@@ -85,13 +85,18 @@ void add_front(const study::LoadedRun& run, const study::Facts& facts, Document&
   for (const study::FrontRow& row : facts.front) {
     const auto found = facts.found.find(row.id);
     rows.push_back({std::to_string(row.id), row.origin, interval_text(row.accuracy, 3),
-                    fixed(row.dense_accuracy.value, 3), interval_text(row.speed, 2),
-                    row.tokens_per_s ? fixed(row.tokens_per_s->value, 1) : "-", fixed(row.front_probability, 2),
-                    claim_cell(row), found == facts.found.end() ? "-" : duration_text(found->second)});
+                    fixed(row.dense_accuracy.value, 3), row.ceiling ? fixed(row.ceiling->value, 3) : "-",
+                    interval_text(row.speed, 2), row.tokens_per_s ? fixed(row.tokens_per_s->value, 1) : "-",
+                    fixed(row.front_probability, 2), claim_cell(row),
+                    found == facts.found.end() ? "-" : duration_text(found->second)});
   }
-  document.table({"id", "origin", "accuracy", "dense there", "speed over dense", "tok/s", "P(on front)",
+  document.table({"id", "origin", "accuracy", "dense there", "ceiling", "speed over dense", "tok/s", "P(on front)",
                   "held-out problems", "found after"},
                  std::move(rows));
+  document.text(
+      "Ceiling: the accuracy of the pages with the largest true attention at the same budget, on the first problems. "
+      "It "
+      "reads all keys, so no policy can be it; it says what a better choice of pages could gain.");
   std::string lineage;
   for (const study::FrontRow& row : facts.front) {
     if (!row.is_dense()) lineage += study::ancestry_text(run.history, row.id);
@@ -236,7 +241,12 @@ Document brief(const Context& context, const study::LoadedRun& run, const study:
                       std::to_string(run.options.job.task.problems) + " problems, proposer " + run.options.proposer;
   if (!facts.baseline_warning.empty()) document.lead(facts.baseline_warning);
   document.lead(headline(run, facts));
-  if (facts.best) document.text(evidence_text(facts));
+  if (facts.best) {
+    document.text(evidence_text(facts));
+    const study::FrontRow& best = facts.best->row;
+    const std::string ceiling = study::ceiling_sentence(best.accuracy, best.dense_accuracy, best.ceiling);
+    if (!ceiling.empty()) document.text(ceiling);
+  }
   if (facts.card.throttled + facts.card.shared > 0) document.text(card_text(facts.card));
   document.blocks.push_back(tiles(run, facts));
   add_front(run, facts, document);

@@ -22,6 +22,7 @@
 #include "cli/policy_files.h"
 #include "cli/show/display.h"
 #include "cli/show/front_table.h"
+#include "cli/task_choice.h"
 #include "cli/task_files.h"
 #include "cli/verbs/verbs.h"
 #include "core/model/model.h"
@@ -111,6 +112,8 @@ Result<study::SearchOptions> search_options(const SearchArguments& arguments, co
        {&options.writer.prompts_folder, &options.writer.replies_folder, &options.writer.record_folder}) {
     if (!folder->empty()) *folder = fs::absolute(*folder, ec).lexically_normal().string();
   }
+  const bool any_task = arguments.tasks.task.empty() && !arguments.tasks.definitions && !arguments.tasks.chain;
+  if (any_task) VORTEX_TRY(choose_task(context, options.job));
   VORTEX_TRY(apply_tasks(arguments.tasks, options.job));
   options.job.seed = options.seed;
   options.job.confirm_seed = options.job.task.seed + 1000003;  // held-out problems
@@ -348,6 +351,9 @@ void add_search(CLI::App& app, Context& context) {
                  "search even where dense attention cannot tell good policies from bad ones");
   verb->add_flag("--no-keeper", arguments->no_keeper, "every worker loads the model and computes prompts itself");
   verb->add_flag("--no-confirm", arguments->no_confirm, "skip the held-out problems");
+  verb->add_option("--prefix-bytes", options.job.prefix_bytes,
+                   "of prompts kept read in the workspace; those used longest ago go first")
+      ->check(CLI::NonNegativeNumber);
   add_task_options(verb, arguments->tasks);
   add_workspace_option(verb, context);
   add_worker_option(verb, context);

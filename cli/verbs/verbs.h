@@ -19,6 +19,7 @@ void add_check(CLI::App& app, Context& context);
 void add_generate(CLI::App& app, Context& context);
 void add_eval(CLI::App& app, Context& context);
 void add_replay(CLI::App& app, Context& context);
+void add_layers(CLI::App& app, Context& context);
 void add_export(CLI::App& app, Context& context);
 void add_fetch(CLI::App& app, Context& context);
 void add_doctor(CLI::App& app, Context& context);

@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "core/engine/kept_model.h"
+#include "core/engine/page_shares.h"
 #include "core/engine/prefill.h"
 #include "core/engine/prefix.h"
 #include "core/engine/requests.h"
@@ -50,30 +51,46 @@ Result<std::unique_ptr<CpuEngine>> CpuEngine::make(model::Model model, const Eng
 CpuEngine::CpuEngine(PackedModel model, const EngineOptions& options)
     : model_(std::move(model)), options_(options), threads_(options.threads) {}
 
+Status CpuEngine::configure_pool(int block_size, const vflow::Policy* policy) {
+  const model::ModelConfig& config = model_.source.config;
+  const int64_t bytes = page_bytes(config, block_size, policy);
+  const int64_t blocks = (options_.max_context + block_size - 1) / block_size;
+  int64_t pages = blocks * options_.max_batch;
+  if (options_.kv_memory_bytes > 0) pages = std::min(pages, options_.kv_memory_bytes / bytes);
+  if (pages < blocks) {
+    return candidate_error("one request of " + std::to_string(options_.max_context) + " tokens needs " +
+                               std::to_string(blocks) + " pages of " + std::to_string(bytes) + " bytes, " +
+                               std::to_string(blocks * bytes) + " in all, but the pool has " +
+                               std::to_string(options_.kv_memory_bytes),
+                           "use smaller or fewer cache fields, a shorter context or more KV memory");
+  }
+  return pool_.configure(config, block_size, policy, static_cast<int>(pages));
+}
+
 Status CpuEngine::set_policy(const std::optional<vflow::Policy>& policy) {
   return guarded([&]() -> Status {
-    const model::ModelConfig& config = model_.source.config;
     ActivePolicy next;
     int block_size = kDenseBlockSize;
     if (policy) {
-      VORTEX_TRY(check_policy_fits(*policy, config));
+      VORTEX_TRY(check_policy_fits(*policy, model_.source.config));
       VORTEX_ASSIGN(next.executable, compile::compile_cpu(*policy));
       next.policy = *policy;
       next.scored_bytes = scored_bytes(*policy);
       block_size = policy->config.block_size;
     }
-    const int64_t bytes = page_bytes(config, block_size, policy ? &*policy : nullptr);
-    const int64_t blocks = (options_.max_context + block_size - 1) / block_size;
-    int64_t pages = blocks * options_.max_batch;
-    if (options_.kv_memory_bytes > 0) pages = std::min(pages, options_.kv_memory_bytes / bytes);
-    if (pages < blocks) {
-      return candidate_error("one request of " + std::to_string(options_.max_context) + " tokens needs " +
-                                 std::to_string(blocks) + " pages of " + std::to_string(bytes) + " bytes, " +
-                                 std::to_string(blocks * bytes) + " in all, but the pool has " +
-                                 std::to_string(options_.kv_memory_bytes),
-                             "use smaller or fewer cache fields, a shorter context or more KV memory");
-    }
-    VORTEX_TRY(pool_.configure(config, block_size, policy ? &*policy : nullptr, static_cast<int>(pages)));
+    VORTEX_TRY(configure_pool(block_size, policy ? &*policy : nullptr));
+    policy_ = std::move(next);
+    return ok_status();
+  });
+}
+
+Status CpuEngine::set_oracle(const vflow::EngineConfig& budget) {
+  return guarded([&]() -> Status {
+    const model::ModelConfig& config = model_.source.config;
+    ActivePolicy next;
+    next.executable = make_oracle(budget, config.num_q_heads / config.num_kv_heads, attention_scale(config));
+    next.policy.config = budget;
+    VORTEX_TRY(configure_pool(budget.block_size, nullptr));
     policy_ = std::move(next);
     return ok_status();
   });

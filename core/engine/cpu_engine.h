@@ -44,6 +44,8 @@ class CpuEngine : public Engine {
                                            const AttentionObserver& observer, RunStats* stats) override;
   Result<std::vector<Forced>> force_decode(std::span<const ForcedRequest> requests, const ForcedOptions& options,
                                            RunStats* stats) override;
+  bool has_oracle() const override { return true; }
+  Status set_oracle(const vflow::EngineConfig& budget) override;
   Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override;
   const model::Model& model() const override { return model_.source; }
   std::shared_ptr<const compile::Executable> executable() const override { return policy_.executable; }
@@ -59,6 +61,8 @@ class CpuEngine : public Engine {
   CpuEngine(PackedModel model, const EngineOptions& options);
   // The prompt's K and V: the request's own prefix, or a fresh prefill.
   PrefixPtr prompt_kv(const Request& request, RunStats& stats);
+  // Lays the pool out for `block_size`, and for the fields of `policy` if there is one.
+  Status configure_pool(int block_size, const vflow::Policy* policy);
   // Takes pages for the prompt and fills them.
   Sequence start(const Prefix& prefix, Decoder& decoder);
 

@@ -19,7 +19,7 @@ struct Sequence {
   int32_t next_token = 0;      // sampled or forced, not in the cache yet
 };
 
-// A policy ready to run; null executable means dense attention in every layer.
+// A policy, or the oracle in its place, ready to run; null executable means dense attention in every layer.
 struct ActivePolicy {
   vflow::Policy policy;
   std::shared_ptr<const compile::CpuExecutable> executable;

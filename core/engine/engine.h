@@ -151,6 +151,13 @@ class Engine {
   virtual Result<std::vector<Forced>> force_decode(std::span<const ForcedRequest> requests,
                                                    const ForcedOptions& options, RunStats* stats) = 0;
 
+  // Instead of a policy: every layer but the dense ones attends the pages with the largest true attention, as many as
+  // `budget` grants (page_shares.h). A ceiling for policies of that budget. An engine that has none refuses.
+  virtual bool has_oracle() const { return false; }
+  virtual Status set_oracle(const vflow::EngineConfig&) {
+    return environment_error("this engine has no oracle", "measure it on the CPU: --device cpu");
+  }
+
   // Dense prefill of a prompt, kept in `folder` under a name derived from model hash, block-independent layout and
   // prompt; loads it when it is there. A damaged file is recomputed.
   virtual Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) = 0;

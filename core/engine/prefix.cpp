@@ -11,6 +11,7 @@
 namespace vortex::engine {
 namespace {
 
+constexpr const char* kExtension = ".kv";
 constexpr std::string_view kMagic = "vortex-kv-bf16-1";
 
 // Everything but `payload_hash` follows from the model and the prompt, so a snapshot is checked by comparing headers.
@@ -113,7 +114,7 @@ bool prefix_matches(const Prefix& prefix, const model::Model& model, std::span<c
 
 std::string prefix_file_name(const model::Model& model, std::span<const int32_t> prompt) {
   const PrefixHeader header = header_of(model, prompt);
-  return sha256_hex({reinterpret_cast<const char*>(&header), sizeof(header)}).substr(0, 32) + ".kv";
+  return sha256_hex({reinterpret_cast<const char*>(&header), sizeof(header)}).substr(0, 32) + kExtension;
 }
 
 Status save_prefix(const Prefix& prefix, const std::filesystem::path& path) {
@@ -131,7 +132,37 @@ std::optional<Prefix> load_prefix(const std::filesystem::path& path, const model
   Prefix prefix = shape_prefix(model, prompt);
   prefix.file = std::move(*file);
   if (!prefix_matches(prefix, model, prompt)) return std::nullopt;
+  std::error_code ec;  // a read-only folder serves as well
+  std::filesystem::last_write_time(path, std::filesystem::file_time_type::clock::now(), ec);
   return prefix;
+}
+
+Status trim_prefixes(const std::filesystem::path& folder, int64_t bytes, const std::set<std::string>& keep) {
+  struct Snapshot {
+    std::filesystem::file_time_type used;
+    std::filesystem::path path;
+    int64_t size = 0;
+  };
+  std::vector<Snapshot> snapshots;
+  int64_t total = 0;
+  std::error_code ec;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ec)) {
+    if (entry.path().extension() != kExtension) continue;
+    std::error_code gone;  // another worker may have removed it meanwhile
+    const auto size = static_cast<int64_t>(entry.file_size(gone));
+    const auto used = entry.last_write_time(gone);
+    if (gone) continue;
+    total += size;
+    if (!keep.contains(entry.path().filename().string())) snapshots.push_back({used, entry.path(), size});
+  }
+  std::sort(snapshots.begin(), snapshots.end(), [](const Snapshot& a, const Snapshot& b) { return a.used < b.used; });
+  for (const Snapshot& snapshot : snapshots) {
+    if (total <= bytes) break;
+    std::filesystem::remove(snapshot.path, ec);
+    if (ec) return environment_error("cannot remove " + snapshot.path.string() + ": " + ec.message());
+    total -= snapshot.size;
+  }
+  return ok_status();
 }
 
 }  // namespace vortex::engine

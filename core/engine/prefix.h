@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -57,8 +58,13 @@ std::string prefix_file_name(const model::Model& model, std::span<const int32_t>
 // Writes a snapshot; a failure is the environment's.
 Status save_prefix(const Prefix& prefix, const std::filesystem::path& path);
 
-// Maps a snapshot. Nothing when it is absent, damaged, or of another model or prompt.
+// Maps a snapshot and marks it as used now. Nothing when it is absent, damaged, or of another model or prompt.
 std::optional<Prefix> load_prefix(const std::filesystem::path& path, const model::Model& model,
                                   std::span<const int32_t> prompt);
+
+// Removes snapshots from a folder, those that were used longest ago first, until what is left has at most `bytes`
+// bytes. `keep` are file names that stay whatever they weigh. Snapshots that a running engine has mapped stay readable
+// to it. A folder that is not there has none; what cannot be removed is the environment's fault.
+Status trim_prefixes(const std::filesystem::path& folder, int64_t bytes, const std::set<std::string>& keep);
 
 }  // namespace vortex::engine

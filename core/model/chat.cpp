@@ -22,11 +22,15 @@ std::string strip(std::string_view text, std::string_view characters, bool left,
   return end == std::string_view::npos ? std::string() : std::string(text.substr(begin, end + 1 - begin));
 }
 
-// The system message that a ChatML template spells out between its quotes; the line break is escaped there.
+// The system message that a ChatML template spells out between its quotes; the line break before it is escaped there,
+// or a real one.
 std::string default_system(std::string_view source) {
-  constexpr std::string_view kBegin = "<|im_start|>system\\n";
+  constexpr std::string_view kBegin = "<|im_start|>system";
   for (size_t at = source.find(kBegin); at != std::string_view::npos; at = source.find(kBegin, at + 1)) {
-    const std::string_view rest = source.substr(at + kBegin.size());
+    std::string_view rest = source.substr(at + kBegin.size());
+    const size_t line_break = rest.starts_with("\\n") ? 2 : rest.starts_with("\n") ? 1 : 0;
+    if (line_break == 0) continue;
+    rest.remove_prefix(line_break);
     const std::string_view text = rest.substr(0, rest.find("<|im_end|>"));
     if (!text.empty() && text.size() < rest.size() && text.find_first_of("'\"{}\\") == std::string_view::npos) {
       return std::string(text);

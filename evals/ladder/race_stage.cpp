@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "evals/ladder/evidence.h"
+#include "evals/ladder/expected_race.h"
 #include "evals/ladder/stages.h"
 #include "evals/statistics.h"
 
@@ -77,6 +78,8 @@ Result<job::StageResult> run_race(Session& session) {
   engine::RunStats stats;
   std::vector<size_t> rounds;
   Standing standing;
+  std::optional<ExpectedRace> expected;
+  bool lost = false;  // by what is expected of the problems that were not asked
   for (size_t answered = 0; answered < session.problems.size();) {
     const size_t goal = std::min(session.problems.size(), std::max(kFirstRound, 2 * answered));
     VORTEX_ASSIGN(std::vector<job::Outcome> round,
@@ -86,10 +89,22 @@ Result<job::StageResult> run_race(Session& session) {
     rounds.push_back(answered);
     standing = standing_of(outcomes, session.job.incumbent, session.job.seed);
     if (standing.paired && standing.difference.hi < -session.job.race_margin) break;
+    expected = expected_race(session, outcomes);
+    lost = standing.paired && expected && expected->difference.hi + expected->doubt < -session.job.race_margin;
+    if (lost) break;
   }
   VORTEX_ASSIGN(nlohmann::json evidence, evidence_of(session, stats));
   session.raced = outcomes;
+  if (expected) evidence["expected_difference"] = expected->difference.value;
   job::StageResult result = judged(session, standing, std::move(outcomes), rounds.back());
+  if (lost) {
+    result.verdict = job::Verdict::kPruned;
+    result.message = "right in " + percent(standing.accuracy.value) + " of " + std::to_string(rounds.back()) +
+                     " problems; with the forced right answers of all " + std::to_string(session.problems.size()) +
+                     " the difference to the incumbent is at most " +
+                     percent(expected->difference.hi + expected->doubt) + ", below the margin of " +
+                     percent(-session.job.race_margin);
+  }
   add_pass_at_k(session.problems, session.job.seed, result);
   result.evidence = std::move(evidence);
   result.evidence["rounds"] = rounds;

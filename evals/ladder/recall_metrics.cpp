@@ -100,11 +100,6 @@ std::vector<job::Metric> recall_metrics(const std::vector<ProblemRecall>& proble
   metrics.push_back(metric("next_token_agreement", accuracy_interval(positions, seed)));
   add_median(
       "kl", "nat", problems, [](const ProblemRecall& problem) { return std::optional(problem.kl); }, metrics);
-  add_median(
-      "answer_log_likelihood", "nat", problems,
-      [](const ProblemRecall& problem) { return problem.answer_log_likelihood; }, metrics);
-  add_median(
-      "answer_kl", "nat", problems, [](const ProblemRecall& problem) { return problem.answer_kl; }, metrics);
   return metrics;
 }
 

@@ -42,13 +42,10 @@ struct ProblemRecall {
   AttentionShares shares;
   double kl = 0;                        // on what dense attention wrote
   std::vector<job::Outcome> agreement;  // on the same
-  // On the tokens of the right answer, where the task knows one.
-  std::optional<double> answer_log_likelihood;
-  std::optional<double> answer_kl;
 };
 
-// Medians over problems: mass_recall, mass_recall_chosen (competing pages alone), index_recall, index_recall_chosen,
-// kl, and answer_log_likelihood and answer_kl where any problem has them; next_token_agreement over all positions.
+// Medians over problems: mass_recall, mass_recall_chosen (competing pages alone), index_recall, index_recall_chosen and
+// kl; next_token_agreement over all positions. Those of right answers are answers.h's.
 std::vector<job::Metric> recall_metrics(const std::vector<ProblemRecall>& problems, uint64_t seed);
 
 }  // namespace vortex::evals

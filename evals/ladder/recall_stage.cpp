@@ -1,26 +1,79 @@
+#include "core/engine/packed_model.h"
+#include "core/engine/requests.h"
+#include "evals/ladder/answer_pages.h"
+#include "evals/ladder/answers.h"
+#include "evals/ladder/ceiling.h"
 #include "evals/ladder/evidence.h"
+#include "evals/ladder/head_looks.h"
 #include "evals/ladder/recall_metrics.h"
 #include "evals/ladder/stages.h"
 #include "evals/ladder/trace.h"
+#include "evals/statistics.h"
 
 namespace vortex::evals {
 namespace {
 
-constexpr int kLookEvery =
-    8;  // decode steps between two looks at the softmax: on a CPU a look costs about a dense step
+// Decode steps between two looks at the softmax: on a CPU a look costs about a dense step.
+constexpr int kLookEvery = 8;
 
-// One forced decoding of each trace under the session's policy.
-Result<std::vector<engine::Forced>> replay(Session& session, const std::vector<TraceWanted>& wanted,
-                                           const std::vector<DenseTrace>& traces, engine::RunStats& stats) {
-  std::vector<engine::ForcedRequest> requests;
-  for (size_t i = 0; i < traces.size(); ++i) {
-    engine::ForcedRequest request;
-    VORTEX_ASSIGN(request.request, request_of(session, session.problems[wanted[i].problem]));
-    request.continuation = traces[i].tokens;
-    request.wanted = traces[i].top;
-    requests.push_back(std::move(request));
+// The right answers of all problems, and what dense attention makes of them; none where the task knows none.
+struct Answers {
+  std::vector<TraceWanted> wanted;
+  std::vector<DenseTrace> traces;
+};
+
+Result<Answers> answers_of(Session& session) {
+  Answers answers;
+  VORTEX_ASSIGN(answers.wanted, right_answers(session));
+  if (!answers.wanted.empty()) {
+    VORTEX_ASSIGN(answers.traces, dense_traces(session, answers.wanted));
   }
-  return session.engine->force_decode(requests, {1, kLookEvery}, &stats);
+  return answers;
+}
+
+void append(std::vector<job::Metric> more, std::vector<job::Metric>& metrics) {
+  metrics.insert(metrics.end(), more.begin(), more.end());
+}
+
+// What every kv head looks at while the right answers of the first `count` problems are written.
+Result<nlohmann::json> look_at_heads(Session& session, const Answers& answers, size_t count, engine::RunStats& stats) {
+  const model::ModelConfig& config = session.engine->model().config;
+  HeadLooks looks(config.num_layers, config.num_kv_heads, engine::attention_scale(config), budget_of(*session.policy));
+  for (size_t i = 0; i < count; ++i) {
+    PreparedProblem& prepared = session.problems[i];
+    const std::vector<int> blocks = answer_blocks(*session.tokenizer, prepared, session.policy->config.block_size);
+    const engine::AttentionObserver observer = [&](const engine::AttentionView& view) { looks.look(view, 0, blocks); };
+    VORTEX_ASSIGN(const engine::Request request, request_of(session, prepared));
+    engine::RunStats run;
+    VORTEX_ASSIGN(const std::vector<float> log_probs,
+                  session.engine->teacher_force(request, answers.traces[i].tokens, observer, &run));
+    if (log_probs.empty()) return internal_error("teacher forcing gave no log-probabilities");
+    engine::add_stats(run, stats);
+  }
+  return looks.to_json();
+}
+
+// answer_log_likelihood and answer_kl of the policy; what the race may expect; the oracle's ceiling.
+Status measure_answers(Session& session, const Answers& answers, engine::RunStats& stats, job::StageResult& result) {
+  VORTEX_ASSIGN(const std::vector<AnswerProbe> probes, probe_answers(session, answers.wanted, answers.traces, stats));
+  append(answer_metrics("", probes, session.job.seed), result.metrics);
+  nlohmann::json each = nlohmann::json::array();
+  session.expected = {};
+  for (size_t i = 0; i < probes.size(); ++i) {
+    session.expected.own.push_back(probes[i].match);
+    session.expected.dense.push_back(dense_match(answers.traces[i]));
+    each.push_back({{"problem", session.problems[answers.wanted[i].problem].problem.id},
+                    {"log_likelihood", probes[i].log_likelihood},
+                    {"kl", probes[i].kl},
+                    {"match", probes[i].match}});
+  }
+  result.evidence["answers"] = std::move(each);
+  VORTEX_ASSIGN(const std::optional<Ceiling> ceiling, ceiling_of(session, answers.wanted, answers.traces));
+  if (!ceiling) return ok_status();
+  const Interval accuracy = accuracy_interval(ceiling->outcomes, session.job.seed);
+  result.metrics.push_back({"oracle_accuracy", accuracy.value, accuracy.lo, accuracy.hi, ""});
+  append(answer_metrics("oracle_", ceiling->probes, session.job.seed), result.metrics);
+  return ok_status();
 }
 
 // Dense attention is the yardstick itself; making its traces here spares the candidates after it.
@@ -65,13 +118,20 @@ Result<job::StageResult> run_recall(Session& session) {
   std::vector<TraceWanted> wanted(std::min(session.problems.size(), static_cast<size_t>(session.job.recall_problems)));
   for (size_t i = 0; i < wanted.size(); ++i) wanted[i].problem = i;
   VORTEX_ASSIGN(const std::vector<DenseTrace> traces, dense_traces(session, wanted));
+  VORTEX_ASSIGN(const Answers answers, answers_of(session));
   if (!session.policy) {
     job::StageResult result = dense_recall();
+    if (!answers.wanted.empty()) {
+      engine::RunStats stats;
+      VORTEX_ASSIGN(const std::vector<AnswerProbe> probes,
+                    probe_answers(session, answers.wanted, answers.traces, stats));
+      append(answer_metrics("", probes, session.job.seed), result.metrics);
+    }
     result.evidence = evidence_of(session);
     return result;
   }
   engine::RunStats stats;
-  VORTEX_ASSIGN(const std::vector<engine::Forced> forced, replay(session, wanted, traces, stats));
+  VORTEX_ASSIGN(const std::vector<engine::Forced> forced, force_traces(session, wanted, traces, kLookEvery, stats));
   const int kv_heads = session.engine->model().config.num_kv_heads;
   std::vector<ProblemRecall> problems;
   size_t positions = 0;
@@ -86,7 +146,14 @@ Result<job::StageResult> run_recall(Session& session) {
   job::StageResult result;
   result.verdict = job::Verdict::kPass;
   result.metrics = recall_metrics(problems, session.job.seed);
-  VORTEX_ASSIGN(result.evidence, evidence_of(session, stats));
+  if (!answers.traces.empty()) {
+    VORTEX_TRY(measure_answers(session, answers, stats, result));
+    if (session.job.recall_heads) {
+      VORTEX_ASSIGN(result.evidence["heads"], look_at_heads(session, answers, wanted.size(), stats));
+    }
+  }
+  VORTEX_ASSIGN(const nlohmann::json common, evidence_of(session, stats));
+  result.evidence.update(common);
   result.evidence["mass_per_head"] = per_head(forced, &engine::AttentionRecall::mass, kv_heads);
   result.evidence["mass_per_layer"] = per_layer(result.evidence["mass_per_head"]);
   result.evidence["mass_chosen_per_head"] = per_head(forced, &engine::AttentionRecall::mass_chosen, kv_heads);

@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "base/sha256.h"
+#include "core/engine/prefix.h"
 #include "core/engine/requests.h"
 #include "core/model/chat.h"
 #include "core/model/model.h"
@@ -148,6 +149,18 @@ DeviceOptions engine_options(const Session& session, const model::ModelConfig& c
   return options;
 }
 
+// Holds the kept prompts within the job's limit; its own are not touched.
+Status trim_kept_prompts(const Session& session) {
+  if (session.job.prefix_folder.empty()) return ok_status();
+  std::set<std::string> own;
+  for (const auto* problems : {&session.problems, &session.held_out, &session.gate}) {
+    for (const PreparedProblem& prepared : *problems) {
+      own.insert(engine::prefix_file_name(session.engine->model(), prepared.prompt));
+    }
+  }
+  return engine::trim_prefixes(session.job.prefix_folder, session.job.prefix_bytes, own);
+}
+
 std::string tokens_hash(const std::vector<int32_t>& tokens) {
   std::string bytes;
   for (const int32_t token : tokens) {
@@ -197,6 +210,7 @@ Result<std::unique_ptr<Session>> open_session(const job::Job& job) {
   session->max_batch = (opened.driver != 0 ? options.cuda : options.cpu).max_batch;
   session->device_note = opened.note;
   VORTEX_TRY(session->engine->set_policy(session->policy));
+  VORTEX_TRY(trim_kept_prompts(*session));
   return session;
 }
 

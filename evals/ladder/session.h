@@ -31,6 +31,13 @@ struct Pace {
   double seconds_per_prompt_token = 0;
 };
 
+// What greedy decoding would make of the right answers, forced by the recall stage: is every token of problem i's the
+// most probable one? Empty until that stage ran; it predicts the race, and claims nothing.
+struct ExpectedAnswers {
+  std::vector<bool> own;    // of the policy
+  std::vector<bool> dense;  // of dense attention
+};
+
 // What all stages of one climb share: the model in an engine, the policy, the problems.
 struct Session {
   job::Job job;
@@ -48,6 +55,7 @@ struct Session {
   std::optional<vflow::Policy> policy;  // none: dense attention
   std::vector<job::Outcome> raced;      // what the race stage answered
   Pace pace;
+  ExpectedAnswers expected;  // of `problems`
 };
 
 // A session that has its tokenizer and its problems, and no engine yet.

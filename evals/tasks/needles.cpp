@@ -87,6 +87,7 @@ Problem make_sized(const job::TaskSpec& spec, int number, int units, const std::
   problem.prompt = filled(spec.prompt, {{"{context}", context}, {"{query}", listed(hidden.queries)}});
   problem.answer_start = filled(spec.answer_start, {{"{query}", listed(hidden.queries)}});
   problem.answers = hidden.answers;
+  problem.solution = " " + listed(hidden.answers);
   return problem;
 }
 

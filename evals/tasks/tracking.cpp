@@ -66,6 +66,7 @@ Problem make_one(const job::TaskSpec& spec, int units, const std::string& filler
   problem.prompt = filled(spec.prompt, {{"{context}", context}, {"{query}", asked.value}, {"{count}", count}});
   problem.answer_start = filled(spec.answer_start, {{"{query}", asked.value}, {"{count}", count}});
   problem.answers = asked.names;
+  problem.solution = " " + join(asked.names, " ");
   return problem;
 }
 
@@ -74,7 +75,7 @@ Problem make_sized(const job::TaskSpec& spec, int number, int units, const std::
   for (int i = 0; i < spec.tracking.examples; ++i) {
     Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0x4c4, static_cast<uint64_t>(i) + 1));
     const Problem example = make_one(spec, kExampleUnits, "", rng);
-    examples += example.prompt + example.answer_start + " " + join(example.answers, " ") + "\n\n";
+    examples += example.prompt + example.answer_start + example.solution + "\n\n";
   }
   Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0x4c4));
   Problem problem = make_one(spec, units, filler, rng);

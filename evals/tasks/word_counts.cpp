@@ -73,6 +73,7 @@ Problem make_common_words_sized(const job::TaskSpec& spec, int number, int units
   problem.prompt = examples + filled(spec.prompt, {{"{context}", list.text + filler}, {"{count}", count}});
   problem.answer_start = filled(spec.answer_start, {{"{count}", count}});
   problem.answers = list.common;
+  problem.solution = numbered(list.common);
   return problem;
 }
 
@@ -120,6 +121,7 @@ Problem make_frequent_words_sized(const job::TaskSpec& spec, int number, int uni
   problem.prompt = filled(spec.prompt, {{"{context}", join(text, " ") + filler}, {"{count}", asked}});
   problem.answer_start = filled(spec.answer_start, {{"{count}", asked}});
   problem.answers.assign(vocabulary.begin() + 1, vocabulary.begin() + 1 + words.asked);
+  problem.solution = " " + listed(problem.answers);
   return problem;
 }
 

@@ -92,6 +92,30 @@ TEST(Prefix, BelongsToOneModelAndPrompt) {
   EXPECT_EQ(outputs.error().blame, Blame::kInternal);
 }
 
+TEST(Prefix, TheOnesUsedLongestAgoGoFirst) {
+  testing::TempFolder folder;
+  const auto now = std::filesystem::file_time_type::clock::now();
+  const auto put = [&](const std::string& name, int hours_ago) {
+    ASSERT_TRUE(write_file_atomic(folder.path() / name, std::string(100, 'x')).ok());
+    std::filesystem::last_write_time(folder.path() / name, now - std::chrono::hours(hours_ago));
+  };
+  put("own.kv", 9);
+  put("older.kv", 8);
+  put("old.kv", 7);
+  put("new.kv", 1);
+  put("trace.json", 10);  // no snapshot
+  const auto there = [&](const char* name) { return std::filesystem::exists(folder.path() / name); };
+  ASSERT_TRUE(trim_prefixes(folder.path(), 400, {"own.kv"}).ok());
+  EXPECT_TRUE(there("old.kv")) << "all fit";
+  ASSERT_TRUE(trim_prefixes(folder.path(), 250, {"own.kv"}).ok());
+  EXPECT_TRUE(there("own.kv") && there("new.kv") && there("trace.json"));
+  EXPECT_FALSE(there("old.kv") || there("older.kv"));
+  ASSERT_TRUE(trim_prefixes(folder.path(), 0, {"own.kv"}).ok());
+  EXPECT_TRUE(there("own.kv"));
+  EXPECT_FALSE(there("new.kv"));
+  EXPECT_TRUE(trim_prefixes(folder.path() / "nowhere", 0, {}).ok());
+}
+
 TEST(Prefix, UnwritableFolderIsTheEnvironmentsFault) {
   TempFolder folder;
   testing::write_text(folder.path() / "file", "x");

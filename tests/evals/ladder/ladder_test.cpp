@@ -397,7 +397,7 @@ TEST_F(LadderTest, DenseTracesAreKeptAndDamagedOnesMadeAnew) {
   for (const auto& entry : fs::directory_iterator(job.prefix_folder)) {
     if (entry.path().filename().string().starts_with("trace-")) traces.push_back(entry.path());
   }
-  ASSERT_EQ(traces.size(), 2U);
+  ASSERT_EQ(traces.size(), 2U + 12U) << "dense attention's own texts, and the right answers of all problems";
   const std::string kept = *read_file(traces[0]);
   for (const std::string& damage : {kept.substr(0, kept.size() / 2), std::string("{}"), std::string("[1]")}) {
     ASSERT_TRUE(write_file_atomic(traces[0], damage).ok());
@@ -406,6 +406,41 @@ TEST_F(LadderTest, DenseTracesAreKeptAndDamagedOnesMadeAnew) {
     EXPECT_EQ(value_of(again.at(job::Stage::kRecall), "kl"), value_of(first.at(job::Stage::kRecall), "kl"));
     EXPECT_EQ(*read_file(traces[0]), kept);
   }
+}
+
+TEST_F(LadderTest, RightAnswersAreForcedAndTheOracleIsKept) {
+  job::Job job = policy_job("quest", {{"vortex_topk_val", 2}});
+  job.stages = {job::Stage::kRecall};
+  job.recall_heads = true;
+  const auto first = run(job);
+  expect_all_pass(first, 1);
+  const job::StageResult& recall = first.at(job::Stage::kRecall);
+  EXPECT_LT(value_of(recall, "answer_log_likelihood"), 0.0);
+  EXPECT_GT(value_of(recall, "answer_kl"), 0.0);
+  EXPECT_LE(value_of(recall, "oracle_answer_kl"), value_of(recall, "answer_kl")) << "a random model's pages, but still";
+  EXPECT_EQ(recall.evidence.at("answers").size(), 12U);
+  EXPECT_EQ(recall.evidence.at("heads").at("like_oracle").size(), 3U) << "layers";
+  std::vector<fs::path> oracles;
+  for (const auto& entry : fs::directory_iterator(job.prefix_folder)) {
+    if (entry.path().filename().string().starts_with("oracle-")) oracles.push_back(entry.path());
+  }
+  ASSERT_EQ(oracles.size(), 1U);
+  const std::string kept = *read_file(oracles[0]);
+  ASSERT_TRUE(write_file_atomic(oracles[0], kept.substr(0, kept.size() / 2)).ok());
+  const auto again = run(job);
+  expect_all_pass(again, 1);
+  EXPECT_EQ(*read_file(oracles[0]), kept) << "a damaged one is measured anew";
+  EXPECT_EQ(value_of(again.at(job::Stage::kRecall), "oracle_answer_kl"), value_of(recall, "oracle_answer_kl"));
+}
+
+TEST_F(LadderTest, ABudgetOfAllPagesReachesTheCeilingWithoutKl) {
+  job::Job job = policy_job("quest", {{"vortex_topk_val", 1000}});
+  job.stages = {job::Stage::kRecall};
+  const auto results = run(job);
+  const job::StageResult& recall = results.at(job::Stage::kRecall);
+  EXPECT_NEAR(value_of(recall, "answer_kl"), 0.0, 1e-6);
+  EXPECT_NEAR(value_of(recall, "oracle_answer_kl"), 0.0, 1e-6);
+  EXPECT_NEAR(value_of(recall, "answer_log_likelihood"), value_of(recall, "oracle_answer_log_likelihood"), 1e-4);
 }
 
 TEST(BuildId, NamesThisProgram) {
