@@ -51,11 +51,8 @@ const BoardLine* Board::find(int64_t candidate) const {
 }
 
 const Point* Board::point(int64_t candidate) const {
-  const auto found = point_place_.find(candidate);
-  const std::vector<Point>& points = standing_.archive().points();
-  if (found == point_place_.end() || found->second >= points.size()) return nullptr;
-  const Point& point = points[found->second];
-  return point.candidate == candidate ? &point : nullptr;
+  const auto found = points_.find(candidate);
+  return found == points_.end() ? nullptr : &standing_.archive().points()[found->second.index];
 }
 
 BoardLine Board::line_of(const CandidateHistory& history) const {
@@ -122,57 +119,42 @@ void Board::count(const BoardLine& line, int sign) {
   if (line.failure >= 0) failures_[static_cast<size_t>(line.failure)].count += sign;
 }
 
-bool Board::judge(const CandidateHistory& history, BoardLine& line) {
-  const Point* before = point(line.candidate);
-  const double old_speed = before == nullptr ? 0 : before->speed.ratio.value;
-  const size_t old_outcomes = before == nullptr ? 0 : before->outcomes.size();
-  const size_t size = standing_.archive().points().size();
-  standing_.update(history);
-  const std::vector<Point>& points = standing_.archive().points();
-  if (points.size() == size + 1 && before == nullptr && points.back().candidate == line.candidate) {
-    point_place_[line.candidate] = size;
-  } else if (before != nullptr) {  // judged anew: the archive may have been built again
-    point_place_.clear();
-    for (size_t i = 0; i < points.size(); ++i) point_place_[points[i].candidate] = i;
-  }
-  const Point* after = point(line.candidate);
-  if (after != nullptr) {
-    line.accuracy = after->accuracy.value;
-    line.speed = after->speed.ratio.value;
-  }
-  if (after != nullptr && on_front(line.candidate)) {
-    rise_.try_emplace(line.candidate, RiseStep{line.candidate, line.known, evaluated_, 0, 0});
-    rise_[line.candidate].accuracy = after->accuracy.value;
-    rise_[line.candidate].speed = after->speed.ratio.value;
-  } else {
-    rise_.erase(line.candidate);
-  }
-  if ((before == nullptr) != (after == nullptr)) return true;
-  return after != nullptr && (after->speed.ratio.value != old_speed || after->outcomes.size() != old_outcomes);
-}
-
-bool Board::update(const CandidateHistory& history) {
+void Board::update(const CandidateHistory& history) {
   const auto [found, is_new] = place_.try_emplace(history.row.id, lines_.size());
   if (is_new) lines_.emplace_back();
   if (!is_new) count(lines_[found->second], -1);
   BoardLine line = line_of(history);
   line.failure = failure_of(history);
+  line.evaluated_before = is_new ? evaluated_ : lines_[found->second].evaluated_before;
   count(line, 1);
   if (line.state == "done") {
     unfinished_.erase(line.candidate);
   } else {
     unfinished_.insert(line.candidate);
   }
-  const bool moved = judge(history, line);
+  standing_.update(history);
   lines_[found->second] = std::move(line);
-  return moved;
 }
 
-std::vector<RiseStep> Board::rise() const {
-  std::vector<RiseStep> steps;
-  for (const auto& [candidate, step] : rise_) steps.push_back(step);
-  std::stable_sort(steps.begin(), steps.end(), [](const RiseStep& a, const RiseStep& b) { return a.known < b.known; });
-  return steps;
+std::vector<int64_t> Board::settle() {
+  std::unordered_map<int64_t, Place> before = std::move(points_);
+  points_.clear();
+  std::vector<int64_t> changed;
+  const std::vector<Point>& points = standing_.archive().points();
+  for (size_t i = 0; i < points.size(); ++i) {
+    const Point& point = points[i];
+    const Place place{i, point.speed.ratio.value, point.outcomes.size()};
+    points_[point.candidate] = place;
+    BoardLine& line = lines_[place_.at(point.candidate)];
+    line.accuracy = point.accuracy.value;
+    line.speed = point.speed.ratio.value;
+    const auto old = before.find(point.candidate);
+    const bool same = old != before.end() && old->second.speed == place.speed && old->second.outcomes == place.outcomes;
+    if (!same) changed.push_back(point.candidate);
+    if (old != before.end()) before.erase(old);
+  }
+  for (const auto& [candidate, place] : before) changed.push_back(candidate);
+  return changed;
 }
 
 }  // namespace vortex::study

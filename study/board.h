@@ -39,6 +39,7 @@ struct BoardLine {
   bool evaluated = false;                      // it reached a worker
   bool confirmed = false;                      // asked on held-out problems; what they say is in the claims
   int retests = 0;                             // rounds that it answered
+  int evaluated_before = 0;                    // candidates that had reached a worker when it was first seen
   std::array<uint8_t, kRungs.size()> rungs{};  // index into kVerdicts plus one of its last row there; 0: none
   int failure = -1;                            // index into failures()
 };
@@ -59,25 +60,19 @@ struct OriginCount {
   int passed = 0;
 };
 
-// A candidate that was on the front when it was taken in.
-struct RiseStep {
-  int64_t candidate = 0;
-  double known = 0;   // seconds since the epoch
-  int evaluated = 0;  // candidates evaluated until then
-  double accuracy = 0;
-  double speed = 0;
-};
-
-// What is known of a run, kept up candidate by candidate: taking one in costs what that one is, whatever the run's size
-// (only a point that is judged anew makes the archive be built again). What it says of a run does not depend on when it
-// was read, except that `rise` keeps members that later data took back if they were seen before. Not thread-safe.
+// What is known of a run, kept up candidate by candidate: taking one in costs what that one is, whatever the run's
+// size. Not thread-safe.
 class Board {
  public:
   explicit Board(const SearchOptions& options);
 
   // Takes a candidate in, or anew. On first sight in search order. `history` needs no evidence and no log tails, and
-  // `parents` only the first one. True if its point changed: it became one, moved, or is none any more.
-  bool update(const CandidateHistory& history);
+  // of `parents` only the first. Its point is known after the next `settle`.
+  void update(const CandidateHistory& history);
+
+  // Works the front out, once for all that was taken in; gives the candidates whose point is new, moved, or none any
+  // more. Walks all points, but no rows.
+  std::vector<int64_t> settle();
 
   const std::vector<BoardLine>& lines() const { return lines_; }  // in order of first sight
   const BoardLine* find(int64_t candidate) const;
@@ -92,13 +87,11 @@ class Board {
   int evaluated() const { return evaluated_; }
   int retests() const { return retests_; }
   const std::set<int64_t>& unfinished() const { return unfinished_; }
-  std::vector<RiseStep> rise() const;  // in order of time
 
  private:
   BoardLine line_of(const CandidateHistory& history) const;
   void count(const BoardLine& line, int sign);
   int failure_of(const CandidateHistory& history);
-  bool judge(const CandidateHistory& history, BoardLine& line);
 
   SearchOptions options_;
   Standing standing_;
@@ -109,8 +102,12 @@ class Board {
   std::map<std::string, OriginCount> origins_;
   std::array<std::array<int, kVerdicts.size()>, kRungs.size()> counts_{};
   std::set<int64_t> unfinished_;
-  std::map<int64_t, RiseStep> rise_;
-  std::unordered_map<int64_t, size_t> point_place_;
+  struct Place {
+    size_t index = 0;  // of the archive's points
+    double speed = 0;
+    size_t outcomes = 0;
+  };
+  std::unordered_map<int64_t, Place> points_;  // as of the last settle
   int candidates_ = 0;
   int evaluated_ = 0;
   int retests_ = 0;

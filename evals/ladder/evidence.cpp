@@ -57,7 +57,8 @@ nlohmann::json evidence_of(const Session& session) {
                              {"processor", processor_name()},
                              {"isa", cpu::isa_name(cpu::best_isa())},
                              {"threads", session.job.threads},
-                             {"batch", session.max_batch},
+                             {"batch", session.job.batch},  // as asked: the supervisor compares it
+                             {"max_batch", session.max_batch},
                              {"dense", session.job.dense},
                              {"kernels", kernels_of(*session.engine)}};
   if (session.driver != 0) {

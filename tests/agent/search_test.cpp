@@ -259,8 +259,6 @@ TEST_F(SearchTest, AStopRequestInTheStoreDrainsTheSearch) {
 // Somebody looks at a running search and asks for more of a candidate: it is a row, and the search answers it there.
 TEST_F(SearchTest, RequestsAreTakenUpAndAnsweredOnce) {
   options_.retests = 0;
-  options_.confirm = false;
-  options_.job.confirm_seed = 99;
   auto store = open(folder_);
   const db::Run run = run_of(*store);
   int64_t asked = 0;
@@ -290,7 +288,9 @@ TEST_F(SearchTest, RequestsAreTakenUpAndAnsweredOnce) {
     EXPECT_GE(request.ended, request.taken);
   }
   EXPECT_EQ(requests[0].result.rfind("retest-1: ", 0), 0u) << requests[0].result;
-  EXPECT_EQ(requests[1].result.rfind("confirm: ", 0), 0u) << requests[1].result;
+  // A member of the front has answered the held-out problems by then.
+  const bool before = requests[1].result == "it was asked on held-out problems before";
+  EXPECT_TRUE(before || requests[1].result.rfind("confirm: ", 0) == 0) << requests[1].result;
   const study::CandidateHistory candidate = *study::read_candidate(*store, asked);
   EXPECT_NE(study::last_stage(candidate, "retest-1"), nullptr);
   EXPECT_NE(study::last_stage(candidate, "confirm"), nullptr);

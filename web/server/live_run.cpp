@@ -4,6 +4,7 @@
 #include <chrono>
 #include <unordered_set>
 
+#include "base/clock.h"
 #include "db/lock.h"
 #include "study/hypervolume.h"
 #include "study/loaded_run.h"
@@ -18,6 +19,7 @@ using nlohmann::json;
 
 constexpr int64_t kChunk = 2000;    // candidates read at a time
 constexpr size_t kEventsKept = 40;  // in the section
+constexpr double kPatience = 0.4;   // seconds; how long a refresh takes new candidates in
 
 std::string made_epoch() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -58,7 +60,8 @@ Result<bool> LiveRun::refresh() {
   const std::lock_guard guard(mutex_);
   VORTEX_ASSIGN(const int64_t data_version, reader_->data_version());
   const bool held = db::lock_holder(workspace_).has_value();
-  if (data_version == data_version_ && held == held_) return false;
+  const bool all_read = last_candidate_ >= newest_candidate_;
+  if (data_version == data_version_ && held == held_ && all_read) return false;
   held_ = held;
   const int64_t before = version_;
   ++version_;
@@ -78,11 +81,13 @@ Status LiveRun::read_changes() {
   const int64_t known_stage = last_stage_;
   VORTEX_ASSIGN(last_stage_, reader_->newest_stage());
   VORTEX_ASSIGN(const db::RunReader::Range range, reader_->candidate_range());
-  const int64_t known_candidate = last_candidate_;
-  for (int64_t id = std::max(range.first, known_candidate + 1); id <= range.last; id += kChunk) {
+  newest_candidate_ = range.last;
+  const double began = monotonic_seconds();
+  for (int64_t id = std::max(range.first, last_candidate_ + 1); id <= range.last; id = last_candidate_ + 1) {
     VORTEX_TRY(take_in({id, std::min(range.last, id + kChunk - 1)}));
+    last_candidate_ = std::min(range.last, id + kChunk - 1);
+    if (monotonic_seconds() - began > kPatience) break;
   }
-  last_candidate_ = std::max(last_candidate_, range.last);
   if (!first) VORTEX_TRY(read_touched(known_stage));
   VORTEX_ASSIGN(std::vector<db::Event> events, reader_->events_since(last_event_));
   for (db::Event& event : events) {
@@ -111,7 +116,7 @@ Status LiveRun::take_in(db::RunReader::Range range) {
     history.stages = taken(stages, next_stage, row.id, [](const db::StageRow& r) { return r.candidate; });
     history.outcomes = taken(outcomes, next_outcome, row.id, [](const db::OutcomeRow& r) { return r.candidate; });
     history.parents = taken(edges, next_edge, row.id, [](const db::LineageEdge& r) { return r.child; });
-    if (board_.update(history)) moves_.emplace_back(version_, row.id);
+    board_.update(history);
     if (!history.parents.empty()) parents_[row.id] = std::move(history.parents);
   }
   return ok_status();
@@ -143,6 +148,8 @@ void LiveRun::set_section(const std::string& name, json value) {
 }
 
 Status LiveRun::rebuild_sections() {
+  for (int64_t candidate : board_.settle()) moves_.emplace_back(version_, candidate);
+  set_section("reading", {{"done", board_.lines().size()}, {"all", last_candidate_ >= newest_candidate_}});
   set_section("run", run_json(run_, options_, held_));
   json funnel = json::array();
   for (size_t rung = 0; rung < study::kRungs.size(); ++rung) {
@@ -200,26 +207,38 @@ Status LiveRun::rebuild_front() {
     set_section("hypervolume", std::move(front.hypervolume));
     front_key_ = key;
   }
-  const bool moved = !moves_.empty() && moves_.back().first == version_;
-  if (moved || !sections_.contains("progress")) set_section("progress", progress_json());
+  set_section("progress", progress_json());
   set_counts();
   return ok_status();
 }
 
+// The front over time, as the search announced its members, by what is known of them now.
 json LiveRun::progress_json() const {
   json progress = json::array();
   std::vector<double> accuracy;
   std::vector<double> speed;
   double best = 1;
-  for (const study::RiseStep& step : board_.rise()) {
-    accuracy.push_back(step.accuracy);
-    speed.push_back(step.speed);
-    best = std::max(best, step.speed);
-    progress.push_back({{"seconds", rounded(search_seconds(step.known), 10)},
-                        {"evaluated", step.evaluated},
-                        {"candidate", step.candidate},
+  const auto add = [&](int64_t candidate, double time, int evaluated) {
+    const study::Point* point = board_.point(candidate);
+    if (point == nullptr) return;
+    accuracy.push_back(point->accuracy.value);
+    speed.push_back(point->speed.ratio.value);
+    best = std::max(best, point->speed.ratio.value);
+    progress.push_back({{"seconds", rounded(search_seconds(time), 10)},
+                        {"evaluated", evaluated},
+                        {"candidate", candidate},
                         {"best_speed", rounded(best)},
                         {"hypervolume", rounded(study::hypervolume(accuracy, speed))}});
+  };
+  for (const study::BoardLine& line : board_.lines()) {
+    if (line.origin == "dense") add(line.candidate, line.known, 0);
+  }
+  for (const db::Event& event : events_) {
+    if (event.kind != "front") continue;
+    const json detail = parsed(event.detail);
+    const auto candidate = detail.is_object() ? detail.value("candidate", int64_t{0}) : int64_t{0};
+    const study::BoardLine* line = board_.find(candidate);
+    if (line != nullptr) add(candidate, event.created, line->evaluated_before);
   }
   return progress;
 }

@@ -23,7 +23,8 @@ class LiveRun {
  public:
   static Result<std::shared_ptr<LiveRun>> open(const std::filesystem::path& workspace, const db::Run& run);
 
-  // Reads what was written since the last time. True if something changed.
+  // Reads what was written since the last time; of a large run that is new here, a part, so that what is read can be
+  // shown (section "reading" says how much). True if something changed.
   Result<bool> refresh();
 
   int64_t version() const;
@@ -71,8 +72,9 @@ class LiveRun {
   study::Board board_;
   Parents parents_;
   int64_t data_version_ = -1;
-  bool held_ = false;  // does a search run in the workspace?
-  int64_t last_candidate_ = -1;
+  bool held_ = false;            // does a search run in the workspace?
+  int64_t last_candidate_ = -1;  // taken in
+  int64_t newest_candidate_ = -1;
   int64_t last_stage_ = -1;
   int64_t last_event_ = 0;
   std::vector<db::Event> events_;

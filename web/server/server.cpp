@@ -287,6 +287,7 @@ struct Server::State {
   }
 
   void read_rows() {
+    open_newest();
     while (!stopping) {
       std::this_thread::sleep_for(kRefresh);
       api.runs().refresh();
@@ -294,6 +295,15 @@ struct Server::State {
         for (asio::steady_timer* timer : waiting) timer->cancel();
       });
     }
+  }
+
+  // What its user will ask for first.
+  void open_newest() {
+    const Result<std::unique_ptr<db::Store>> store = db::Store::open_read_only(options.workspace);
+    if (!store.ok()) return;
+    const Result<std::vector<db::Run>> runs = (*store)->runs();
+    if (!runs.ok() || runs->empty()) return;
+    [[maybe_unused]] const Result<std::shared_ptr<LiveRun>> run = api.runs().find(runs->front().name);
   }
 
   Status listen() {

@@ -51,6 +51,7 @@ export function startRun(workspace, ...more) {
 export async function serve(workspace, port = 0) {
   const child = spawn(vortex, ["dashboard", "--workspace", workspace, "--port", String(port), "--format", "jsonl"], {
     stdio: ["ignore", "pipe", "inherit"],
+    cwd: sourceDir, // the recorded run names its model from there
   });
   cleanups.push(() => child.kill("SIGKILL"));
   const line = await new Promise((resolve, reject) => {

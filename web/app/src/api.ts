@@ -123,6 +123,7 @@ export interface OracleBudget {
 export interface Overview {
   cursor: string;
   run: Run;
+  reading: { done: number; all: boolean }; // a large run is read in parts
   counts: Counts;
   front: FrontMember[];
   best: Best | null;

@@ -54,8 +54,10 @@ function Measured({ data }: { data: Candidate }) {
       {rows.map((row) => (
         <div key={row.name}>
           <dt>{row.name}</dt>
-          <dd>{row.text}</dd>
-          <Bar interval={row.interval} lo={row.lo} hi={row.hi} mark={row.mark} />
+          <dd>
+            {row.text}
+            <Bar interval={row.interval} lo={row.lo} hi={row.hi} mark={row.mark} />
+          </dd>
         </div>
       ))}
     </dl>

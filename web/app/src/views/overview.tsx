@@ -18,7 +18,7 @@ function Headline({ overview }: { overview: Overview }) {
       <section class="headline" aria-label="The result so far">
         <p class="lead">No policy that keeps dense attention's accuracy is on the front yet.</p>
         <p class="sub">
-          {passed > 0 ? `${plural(passed, "candidate")} passed every stage, but none is both faster and as accurate.` : "Nothing has passed every stage yet."}
+          {passed > 0 ? `${plural(passed, "candidate")} passed every stage, but the data show none to be faster and as accurate.` : "Nothing has passed every stage yet."}
         </p>
       </section>
     );
@@ -96,10 +96,10 @@ function Tiles({ overview }: { overview: Overview }) {
           <dd>
             {(kUnits[spent.what] ?? String)(spent.used)}
             {spent.limit > 0 && <small> of {(kUnits[spent.what] ?? String)(spent.limit)}</small>}
+            {spent.limit > 0 && (
+              <progress max={spent.limit} value={Math.min(spent.used, spent.limit)} aria-label={`${kResources[spent.what] ?? spent.what} used`} />
+            )}
           </dd>
-          {spent.limit > 0 && (
-            <progress max={spent.limit} value={Math.min(spent.used, spent.limit)} aria-label={`${kResources[spent.what] ?? spent.what} used`} />
-          )}
         </div>
       ))}
     </dl>
@@ -332,6 +332,11 @@ export function OverviewView({ overview, actions }: { overview: Overview; action
   );
   return (
     <>
+      {!overview.reading.all && (
+        <p class="quiet" role="status">
+          A large run: {count(overview.reading.done)} candidates are read, the rest is coming.
+        </p>
+      )}
       <Headline overview={overview} />
       <Tiles overview={overview} />
       <Figure
