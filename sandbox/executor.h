@@ -21,10 +21,10 @@ struct ExecutorOptions {
   // Wall-clock seconds a stage. Missing: a minute and ten times what the worker says that the stage should cost, at
   // most a day; the ladder's own (job/stage.h) where it does not say.
   std::map<job::Stage, double> deadlines;
-  int64_t memory_bytes = 0;      // of the worker; 0: most of the machine's. At least 2 GiB with LibTorch
-  double cpu_seconds = 3600;     // RLIMIT_CPU
-  double start_seconds = 60;     // until the worker says hello
-  double idle_seconds = 30;      // between two stages
+  int64_t memory_bytes = 0;   // of the worker; 0: most of the machine's. At least 2 GiB with LibTorch
+  double cpu_seconds = 3600;  // RLIMIT_CPU
+  double start_seconds = 60;  // until the worker says hello
+  double idle_seconds = 30;   // between two stages
   int64_t cache_reserve_bytes = int64_t{1} << 30;  // with less left on their disk, caches are done without
   WorkerSlots* slots = nullptr;  // where jobs run side by side, and with whose weights; null: anywhere
   JailOptions jail;              // how it is held

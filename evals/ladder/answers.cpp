@@ -1,8 +1,8 @@
-#include "core/engine/requests.h"
 #include "evals/ladder/answers.h"
 
 #include <algorithm>
 
+#include "core/engine/requests.h"
 #include "evals/ladder/recall_metrics.h"
 #include "evals/statistics.h"
 

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "core/engine/packed_model.h"
 #include "core/engine/requests.h"
 #include "evals/ladder/answer_pages.h"
@@ -112,6 +114,16 @@ nlohmann::json per_layer(const nlohmann::json& heads) {
   return layers;
 }
 
+// Weights that are no numbers give metrics that are none, which no record can hold: the model is to blame, by name.
+Status check_finite(const Session& session, const std::vector<job::Metric>& metrics) {
+  for (const job::Metric& metric : metrics) {
+    if (std::isfinite(metric.value) && std::isfinite(metric.lo) && std::isfinite(metric.hi)) continue;
+    return candidate_error("the model's logits are not finite numbers (" + metric.name + ")",
+                           "look at the weights in " + session.job.model_path);
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 Result<job::StageResult> run_recall(Session& session) {
@@ -127,6 +139,7 @@ Result<job::StageResult> run_recall(Session& session) {
                     probe_answers(session, answers.wanted, answers.traces, stats));
       append(answer_metrics("", probes, session.job.seed), result.metrics);
     }
+    VORTEX_TRY(check_finite(session, result.metrics));
     result.evidence = evidence_of(session);
     return result;
   }
@@ -159,6 +172,7 @@ Result<job::StageResult> run_recall(Session& session) {
   result.evidence["mass_chosen_per_head"] = per_head(forced, &engine::AttentionRecall::mass_chosen, kv_heads);
   result.evidence["index_per_head"] = per_head(forced, &engine::AttentionRecall::index_chosen, kv_heads);
   result.evidence["positions"] = positions;
+  VORTEX_TRY(check_finite(session, result.metrics));
   return result;
 }
 

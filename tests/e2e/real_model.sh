@@ -49,11 +49,11 @@ for name in dense block_topk quest; do
   with=()
   [ "$name" = dense ] || with=(--policy "$name.py")
   "$vortex" generate --prompts prompts.jsonl --model "$model" --chat --max-tokens 64 "${with[@]}" --format json \
-    > "$name.json" 2> err.txt || fail "generate $name"
+    > "$name.out.json" 2> err.txt || fail "generate $name"
   python3 - "$kept" "$name" <<'CHECK' || fail "tokens of $name"
 import json, sys
 cases, name = json.load(open(sys.argv[1]))["cases"], sys.argv[2]
-items = json.load(open(name + ".json"))["items"]
+items = json.load(open(name + ".out.json"))["items"]
 assert len(items) == len(cases)
 compared = 0
 for case, item in zip(cases, items):

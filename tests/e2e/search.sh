@@ -68,9 +68,9 @@ sed -i 's/"definitions": 96/"definitions": 97/' bundle/task.json
 echo "a bundle of a search on a file of questions runs those questions"
 printf '{"id": "a", "problem": "1 2 3 4", "answer": "5"}\n{"id": "b", "problem": "5 6 7 8", "answer": "9"}\n' > own.jsonl
 cat > own.json <<'TASK'
-{"kind": "questions", "data": "own.jsonl", "prompt": "{problem}", "max_new_tokens": 4}
+{"kind": "questions", "data": "own.jsonl", "prompt": "{problem}", "max_new_tokens": 24}
 TASK
-"$vortex" search --model "$source_dir/models/chain-4m" --task own.json --max-evals 1 --for 5m --seed 3 --no-confirm \
+"$vortex" search --model "$source_dir/models/chain-4m" --task own.json --max-evals 1 --for 5m --seed 3 --no-confirm --accept-baseline \
   --speed-seconds 1 --rank-speed modelled --format json --workspace questions > questions.json 2> questions.log ||
   { cat questions.log >&2; fail "the search on questions"; }
 "$vortex" export 2 --to bundle --out questions_bundle --unconfirmed --workspace questions >&2 || fail "export of questions"
