@@ -1,12 +1,10 @@
 // The part of SqliteStore that keeps what people mark and ask for.
-#include <chrono>
 
+#include "base/clock.h"
 #include "db/sqlite_store.h"
 
 namespace vortex::db {
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 Mark read_mark(Statement& row) { return {row.integer(0), row.integer(1) != 0, row.integer(2) != 0, row.text(3)}; }
 
@@ -36,20 +34,20 @@ Result<std::vector<Mark>> SqliteStore::marks(int64_t run) {
 Result<int64_t> SqliteStore::add_request(const Request& request) {
   const std::lock_guard guard(mutex_);
   Statement insert(connection_, "INSERT INTO request (run, candidate, kind, created) VALUES (?, ?, ?, ?)");
-  VORTEX_TRY(insert.bind(request.run).bind(request.candidate).bind(request.kind).bind(now()).run());
+  VORTEX_TRY(insert.bind(request.run).bind(request.candidate).bind(request.kind).bind(wall_seconds()).run());
   return connection_.last_insert_id();
 }
 
 Status SqliteStore::take_request(int64_t request, int64_t batch) {
   const std::lock_guard guard(mutex_);
   Statement update(connection_, "UPDATE request SET batch = ?, taken = ? WHERE id = ? AND batch = 0");
-  return update.bind(batch).bind(now()).bind(request).run();
+  return update.bind(batch).bind(wall_seconds()).bind(request).run();
 }
 
 Status SqliteStore::end_request(int64_t request, const std::string& result) {
   const std::lock_guard guard(mutex_);
   Statement update(connection_, "UPDATE request SET result = ?, ended = ? WHERE id = ? AND ended = 0");
-  return update.bind(result).bind(now()).bind(request).run();
+  return update.bind(result).bind(wall_seconds()).bind(request).run();
 }
 
 Result<std::vector<Request>> SqliteStore::requests(int64_t run) {
