@@ -17,7 +17,7 @@ class Descriptor {
     return *this;
   }
   ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
+    if (fd_ >= 0) { ::close(fd_); }
   }
 
   int get() const { return fd_; }

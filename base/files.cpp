@@ -18,8 +18,8 @@ std::string os_reason() { return std::strerror(errno); }
 bool write_and_sync(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
+    if (written < 0 && errno == EINTR) { continue; }
+    if (written < 0) { return false; }
     bytes.remove_prefix(static_cast<size_t>(written));
   }
   return ::fsync(fd) == 0;
@@ -29,21 +29,21 @@ bool write_and_sync(int fd, std::string_view bytes) {
 
 Result<std::string> read_file(const std::filesystem::path& path) {
   std::error_code ec;
-  if (std::filesystem::is_directory(path, ec)) return candidate_error(path.string() + " is a folder, not a file");
+  if (std::filesystem::is_directory(path, ec)) { return candidate_error(path.string() + " is a folder, not a file"); }
   std::ifstream in(path, std::ios::binary);
-  if (!in) return candidate_error("cannot read " + path.string() + ": " + os_reason());
+  if (!in) { return candidate_error("cannot read " + path.string() + ": " + os_reason()); }
   std::ostringstream bytes;
   bytes << in.rdbuf();
-  if (in.bad()) return environment_error("reading " + path.string() + " failed: " + os_reason());
+  if (in.bad()) { return environment_error("reading " + path.string() + " failed: " + os_reason()); }
   return std::move(bytes).str();
 }
 
 Status write_file_atomic(const std::filesystem::path& path, std::string_view bytes) {
   std::error_code ec;
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), ec);
+  if (path.has_parent_path()) { std::filesystem::create_directories(path.parent_path(), ec); }
   const std::string temporary = path.string() + ".tmp." + std::to_string(::getpid());
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return environment_error("cannot write " + temporary + ": " + os_reason());
+  if (fd < 0) { return environment_error("cannot write " + temporary + ": " + os_reason()); }
   const bool written = write_and_sync(fd, bytes);
   const std::string reason = written ? "" : os_reason();
   ::close(fd);

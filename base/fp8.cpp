@@ -24,9 +24,9 @@ Layout layout_of(Fp8Format format) {
 uint8_t fp8_bits(float x, Fp8Format format) {
   const Layout layout = layout_of(format);
   const uint8_t sign = std::signbit(x) ? 0x80 : 0;
-  if (std::isnan(x)) return sign | layout.nan;
+  if (std::isnan(x)) { return sign | layout.nan; }
   const float magnitude = std::min(std::abs(x), layout.largest);
-  if (magnitude == 0) return sign;
+  if (magnitude == 0) { return sign; }
   int exponent = 0;
   std::frexp(magnitude, &exponent);
   // The distance of neighbours at this magnitude, a power of two; below the smallest normal number it stays.
@@ -43,8 +43,10 @@ float fp8_value(uint8_t bits, Fp8Format format) {
   const int exponent = (bits & 0x7f) >> layout.mantissa_bits;
   const int mantissa = bits & ((1 << layout.mantissa_bits) - 1);
   const bool e4m3 = format == Fp8Format::kE4m3;
-  if (e4m3 ? (bits & 0x7f) == 0x7f : exponent == 31 && mantissa != 0) return std::numeric_limits<float>::quiet_NaN();
-  if (!e4m3 && exponent == 31) return sign * std::numeric_limits<float>::infinity();
+  if (e4m3 ? (bits & 0x7f) == 0x7f : exponent == 31 && mantissa != 0) {
+    return std::numeric_limits<float>::quiet_NaN();
+  }
+  if (!e4m3 && exponent == 31) { return sign * std::numeric_limits<float>::infinity(); }
   const int implicit = exponent == 0 ? 0 : 1 << layout.mantissa_bits;
   const int scale = std::max(exponent, 1) - layout.bias - layout.mantissa_bits;
   return sign * std::ldexp(static_cast<float>(implicit + mantissa), scale);

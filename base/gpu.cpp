@@ -55,18 +55,19 @@ class Nvml {
  public:
   static Result<std::unique_ptr<Nvml>> open(const std::string& path) {
     void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) return environment_error("no NVIDIA driver: " + path + " is not there");
+    if (library == nullptr) { return environment_error("no NVIDIA driver: " + path + " is not there"); }
     std::unique_ptr<Nvml> nvml(new Nvml(library));
     const int code = nvml->call<int()>("nvmlInit_v2");
     nvml->started_ = code == kSuccess;
-    if (code != kSuccess)
+    if (code != kSuccess) {
       return environment_error("the NVIDIA driver does not answer: NVML error " + std::to_string(code));
+    }
     return nvml;
   }
   Nvml(const Nvml&) = delete;
   Nvml& operator=(const Nvml&) = delete;
   ~Nvml() {
-    if (started_) call<int()>("nvmlShutdown");
+    if (started_) { call<int()>("nvmlShutdown"); }
     ::dlclose(library_);
   }
 
@@ -114,7 +115,7 @@ std::string bus_id_of(const Nvml& nvml, Handle gpu) {
     char bus_id[32];
     std::array<char, 256> room;  // for members of later versions
   } pci{};
-  if (nvml.call<int(Handle, Pci*)>("nvmlDeviceGetPciInfo_v3", gpu, &pci) != kSuccess) return "";
+  if (nvml.call<int(Handle, Pci*)>("nvmlDeviceGetPciInfo_v3", gpu, &pci) != kSuccess) { return ""; }
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%04x:%02x:%02x.0", pci.domain, pci.bus, pci.device);
   return text.data();
@@ -126,7 +127,7 @@ std::vector<GpuProcess> processes_of(const Nvml& nvml, Handle gpu) {
   const int code =
       nvml.call<int(Handle, unsigned*, Process*)>("nvmlDeviceGetComputeRunningProcesses_v3", gpu, &count, found.data());
   std::vector<GpuProcess> processes;
-  if (code != kSuccess) return processes;
+  if (code != kSuccess) { return processes; }
   for (unsigned i = 0; i < std::min<unsigned>(count, found.size()); ++i) {
     std::array<char, kTextBytes> name{};
     const bool named = nvml.call<int(unsigned, char*, unsigned)>("nvmlSystemGetProcessName", found[i].pid, name.data(),
@@ -140,9 +141,9 @@ std::vector<GpuProcess> processes_of(const Nvml& nvml, Handle gpu) {
 void read_limits(const Nvml& nvml, Handle handle, Gpu& gpu) {
   unsigned long long reasons = 0;
   const char* name = "nvmlDeviceGetCurrentClocksThrottleReasons";  // the name that every version has
-  if (nvml.call<int(Handle, unsigned long long*)>(name, handle, &reasons) != kSuccess) return;
+  if (nvml.call<int(Handle, unsigned long long*)>(name, handle, &reasons) != kSuccess) { return; }
   for (const Reason& reason : kReasons) {
-    if ((reasons & reason.bit) == 0) continue;
+    if ((reasons & reason.bit) == 0) { continue; }
     gpu.limits.emplace_back(reason.words);
     gpu.throttled = gpu.throttled || reason.throttles;
   }
@@ -194,8 +195,8 @@ Result<std::vector<Gpu>> look_with(const Nvml& nvml, const std::string& bus_id) 
   std::vector<Gpu> gpus;
   for (unsigned i = 0; i < count; ++i) {
     Handle handle = nullptr;
-    if (nvml.call<int(unsigned, Handle*)>("nvmlDeviceGetHandleByIndex_v2", i, &handle) != kSuccess) continue;
-    if (!bus_id.empty() && bus_id_of(nvml, handle) != bus_id) continue;
+    if (nvml.call<int(unsigned, Handle*)>("nvmlDeviceGetHandleByIndex_v2", i, &handle) != kSuccess) { continue; }
+    if (!bus_id.empty() && bus_id_of(nvml, handle) != bus_id) { continue; }
     gpus.push_back(look(nvml, handle, static_cast<int>(i)));
   }
   return gpus;
@@ -204,7 +205,7 @@ Result<std::vector<Gpu>> look_with(const Nvml& nvml, const std::string& bus_id) 
 }  // namespace
 
 Result<std::vector<Gpu>> look_at_gpus() {
-  if (!shared_nvml().ok()) return shared_nvml().error();
+  if (!shared_nvml().ok()) { return shared_nvml().error(); }
   return look_with(**shared_nvml(), "");
 }
 
@@ -214,9 +215,9 @@ Result<std::vector<Gpu>> look_at_gpus(const std::string& library) {
 }
 
 std::optional<Gpu> look_at_gpu(const std::string& bus_id) {
-  if (!shared_nvml().ok() || bus_id.empty()) return std::nullopt;
+  if (!shared_nvml().ok() || bus_id.empty()) { return std::nullopt; }
   Result<std::vector<Gpu>> gpus = look_with(**shared_nvml(), bus_id);
-  if (!gpus.ok() || gpus->empty()) return std::nullopt;
+  if (!gpus.ok() || gpus->empty()) { return std::nullopt; }
   return std::move(gpus->front());
 }
 
@@ -241,7 +242,7 @@ std::string describe(const Gpu& gpu) {
                      gpu.driver + ", compute capability " + std::to_string(gpu.capability / 10) + "." +
                      std::to_string(gpu.capability % 10) + ", " + std::to_string(gpu.sm_mhz) + " of " +
                      std::to_string(gpu.sm_mhz_most) + " MHz, " + std::to_string(gpu.celsius) + " C";
-  if (!gpu.limits.empty()) text += ", held down by " + join(gpu.limits, ", ");
+  if (!gpu.limits.empty()) { text += ", held down by " + join(gpu.limits, ", "); }
   return text;
 }
 

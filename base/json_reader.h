@@ -22,12 +22,12 @@ class JsonReader {
   // Reads a member that must be there. T is bool, int, int64_t, uint64_t, double (finite) or std::string.
   template <typename T>
   void required(const char* key, T& target) {
-    if (const nlohmann::json* member = find(key, true)) read(key, *member, target);
+    if (const nlohmann::json* member = find(key, true)) { read(key, *member, target); }
   }
   // Reads a member into `target` if it is there.
   template <typename T>
   void optional(const char* key, T& target) {
-    if (const nlohmann::json* member = find(key, false)) read(key, *member, target);
+    if (const nlohmann::json* member = find(key, false)) { read(key, *member, target); }
   }
   // The member itself, to be read by the caller, or null if it is absent (an error when `required`).
   const nlohmann::json* find(const char* key, bool required);
@@ -48,15 +48,17 @@ class JsonReader {
   void read(const char* key, const nlohmann::json& member, std::string& target);
 
   template <typename T>
-  requires(std::is_integral_v<T> && !std::is_same_v<T, bool>) void read(const char* key, const nlohmann::json& member,
-                                                                        T& target) {
-    if (!member.is_number_integer()) return refuse(key, "must be an integer");
+    requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
+  void read(const char* key, const nlohmann::json& member, T& target) {
+    if (!member.is_number_integer()) { return refuse(key, "must be an integer"); }
     if (member.is_number_unsigned() || member.get<int64_t>() >= 0) {
       const auto value = member.get<uint64_t>();
-      if (value <= static_cast<uint64_t>(std::numeric_limits<T>::max())) return void(target = static_cast<T>(value));
+      if (value <= static_cast<uint64_t>(std::numeric_limits<T>::max())) {
+        return void(target = static_cast<T>(value));
+      }
     } else if constexpr (std::is_signed_v<T>) {
       const auto value = member.get<int64_t>();
-      if (value >= std::numeric_limits<T>::min()) return void(target = static_cast<T>(value));
+      if (value >= std::numeric_limits<T>::min()) { return void(target = static_cast<T>(value)); }
     }
     refuse(key, "is out of range");
   }

@@ -13,7 +13,7 @@ namespace vortex {
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return candidate_error("cannot read " + path.string() + ": " + std::strerror(errno));
+  if (fd < 0) { return candidate_error("cannot read " + path.string() + ": " + std::strerror(errno)); }
   struct stat info {};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size == 0) {
     ::close(fd);
@@ -23,7 +23,7 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   const int reason = errno;
   ::close(fd);
-  if (address == MAP_FAILED) return environment_error("cannot map " + path.string() + ": " + std::strerror(reason));
+  if (address == MAP_FAILED) { return environment_error("cannot map " + path.string() + ": " + std::strerror(reason)); }
   return MappedFile(std::string_view(static_cast<const char*>(address), size));
 }
 
@@ -35,7 +35,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) ::munmap(const_cast<char*>(bytes_.data()), bytes_.size());
+  if (!bytes_.empty()) { ::munmap(const_cast<char*>(bytes_.data()), bytes_.size()); }
 }
 
 }  // namespace vortex

@@ -16,7 +16,7 @@ std::string_view blame_name(Blame blame) {
 
 std::optional<Blame> blame_from_name(std::string_view name) {
   for (Blame blame : {Blame::kCandidate, Blame::kEnvironment, Blame::kInternal}) {
-    if (blame_name(blame) == name) return blame;
+    if (blame_name(blame) == name) { return blame; }
   }
   return std::nullopt;
 }

@@ -72,19 +72,15 @@ inline Status ok_status() { return Unit{}; }
 }  // namespace vortex
 
 // Returns the Error of `expression` (a Result or Status) from the enclosing function, if it has one.
-#define VORTEX_TRY(expression)                              \
-  do {                                                      \
-    if (auto vortex_try = (expression); !vortex_try.ok()) { \
-      return vortex_try.error();                            \
-    }                                                       \
+#define VORTEX_TRY(expression)                                                           \
+  do {                                                                                   \
+    if (auto vortex_try = (expression); !vortex_try.ok()) { return vortex_try.error(); } \
   } while (false)
 
 // `VORTEX_ASSIGN(auto x, make_x());`: declares x from the value of a Result, or returns its Error.
 #define VORTEX_ASSIGN(declaration, expression) VORTEX_ASSIGN_IMPL(declaration, expression, __LINE__)
 #define VORTEX_ASSIGN_IMPL(declaration, expression, line) VORTEX_ASSIGN_IMPL2(declaration, expression, line)
-#define VORTEX_ASSIGN_IMPL2(declaration, expression, line) \
-  auto vortex_result_##line = (expression);                \
-  if (!vortex_result_##line.ok()) {                        \
-    return vortex_result_##line.error();                   \
-  }                                                        \
+#define VORTEX_ASSIGN_IMPL2(declaration, expression, line)                 \
+  auto vortex_result_##line = (expression);                                \
+  if (!vortex_result_##line.ok()) { return vortex_result_##line.error(); } \
   declaration = std::move(vortex_result_##line).value()

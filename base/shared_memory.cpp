@@ -21,9 +21,9 @@ Error failure(const char* what, size_t bytes) {
 
 Result<SharedMemory> SharedMemory::make(size_t bytes) {
   Descriptor fd(::memfd_create("vortex", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (fd.get() < 0 || ::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return failure("make", bytes);
+  if (fd.get() < 0 || ::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) { return failure("make", bytes); }
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
-  if (data == MAP_FAILED) return failure("map", bytes);
+  if (data == MAP_FAILED) { return failure("map", bytes); }
   return SharedMemory(std::move(fd), static_cast<char*>(data), bytes);
 }
 
@@ -38,7 +38,7 @@ SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {
 }
 
 SharedMemory::~SharedMemory() {
-  if (data_ != nullptr) ::munmap(data_, bytes_);
+  if (data_ != nullptr) { ::munmap(data_, bytes_); }
 }
 
 Result<Descriptor> SharedMemory::seal() && {
@@ -52,14 +52,14 @@ Result<Descriptor> SharedMemory::seal() && {
 
 Result<std::shared_ptr<const char>> map_descriptor(int fd, size_t bytes) {
   struct stat info {};
-  if (::fstat(fd, &info) != 0) return failure("look at", bytes);
+  if (::fstat(fd, &info) != 0) { return failure("look at", bytes); }
   if (bytes == 0 || static_cast<size_t>(info.st_size) < bytes) {
     return environment_error("shared memory of " + std::to_string(info.st_size) + " bytes where " +
                              std::to_string(bytes) + " were promised");
   }
   // Private, because kernels before 6.7 refuse a shared mapping of sealed memory; the pages are the same ones.
   void* data = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-  if (data == MAP_FAILED) return failure("map", bytes);
+  if (data == MAP_FAILED) { return failure("map", bytes); }
   return std::shared_ptr<const char>(static_cast<const char*>(data),
                                      [bytes](const char* at) { ::munmap(const_cast<char*>(at), bytes); });
 }

@@ -43,14 +43,14 @@ std::optional<std::string> nearest_word(std::string_view word, const std::vector
 
 std::string lower_ascii(std::string_view text) {
   std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  for (char& c : out) { c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
   return out;
 }
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   std::string text;
   for (size_t i = 0; i < parts.size(); ++i) {
-    if (i > 0) text += separator;
+    if (i > 0) { text += separator; }
     text += parts[i];
   }
   return text;
@@ -61,7 +61,7 @@ std::vector<std::string> split_lines(std::string_view text) {
   while (!text.empty()) {
     const size_t end = text.find('\n');
     lines.emplace_back(text.substr(0, end));
-    if (end == std::string_view::npos) break;
+    if (end == std::string_view::npos) { break; }
     text.remove_prefix(end + 1);
   }
   return lines;

@@ -20,7 +20,7 @@ constexpr std::array kEnvironment = {
 std::vector<std::string> option_names(const CLI::App& verb) {
   std::vector<std::string> names;
   for (const CLI::Option* option : verb.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back(name);
+    for (const std::string& name : option->get_lnames()) { names.push_back(name); }
   }
   return names;
 }
@@ -39,8 +39,8 @@ std::string suggestion(const std::string& name, const CLI::App& verb) {
 std::string config_path(const std::vector<std::string>& arguments) {
   std::string path;
   for (size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i] == "--config" && i + 1 < arguments.size()) path = arguments[i + 1];
-    if (arguments[i].starts_with("--config=")) path = arguments[i].substr(9);
+    if (arguments[i] == "--config" && i + 1 < arguments.size()) { path = arguments[i + 1]; }
+    if (arguments[i].starts_with("--config=")) { path = arguments[i].substr(9); }
   }
   return path;
 }
@@ -51,12 +51,12 @@ Result<std::vector<std::string>> read_config(const CLI::App& verb, const std::st
   try {
     std::istringstream stream(text);
     items = CLI::ConfigTOML().from_config(stream);
-  } catch (const CLI::Error& error) {
-    return candidate_error(path + ": " + error.what());
-  }
+  } catch (const CLI::Error& error) { return candidate_error(path + ": " + error.what()); }
   std::vector<std::string> arguments;
   for (const CLI::ConfigItem& item : items) {
-    if (item.name == "++" || item.name == "--") continue;  // CLI11's marks of sections
+    if (item.name == "++" || item.name == "--") {
+      continue;  // CLI11's marks of sections
+    }
     if (!has_option(verb, item.name) || item.name == "config" || item.name == "help") {
       const auto nearest = nearest_word(item.name, option_names(verb));
       return candidate_error(path + ": unknown key: " + item.fullname(),
@@ -65,8 +65,8 @@ Result<std::vector<std::string>> read_config(const CLI::App& verb, const std::st
     }
     const bool is_flag = verb.get_option("--" + item.name)->get_expected_max() == 0;
     for (const std::string& input : item.inputs) {
-      if (!is_flag) arguments.push_back("--" + item.name + "=" + input);
-      if (is_flag && input == "true") arguments.push_back("--" + item.name);
+      if (!is_flag) { arguments.push_back("--" + item.name + "=" + input); }
+      if (is_flag && input == "true") { arguments.push_back("--" + item.name); }
     }
   }
   return arguments;
@@ -93,7 +93,7 @@ Result<std::vector<std::string>> complete_arguments(const CLI::App& verb, const 
 
 Error describe_parse_error(const CLI::App& verb, const CLI::ParseError& error) {
   for (const std::string& left : verb.remaining()) {
-    if (!left.starts_with("-")) continue;
+    if (!left.starts_with("-")) { continue; }
     const std::string name =
         left.substr(left.find_first_not_of('-') == std::string::npos ? left.size() : left.find_first_not_of('-'));
     return candidate_error("unknown option: " + left, suggestion(name.substr(0, name.find('=')), verb));

@@ -49,17 +49,17 @@ Result<double> parse_duration(const std::string& text) {
     char* end = nullptr;
     const double number = std::strtod(text.c_str() + at, &end);
     const auto stop = static_cast<size_t>(end - text.c_str());
-    if (stop == at || !std::isfinite(number) || number < 0) return error;
+    if (stop == at || !std::isfinite(number) || number < 0) { return error; }
     double unit = 1;
     at = stop;
     if (at < text.size()) {
       const size_t which = std::string("smhd").find(text[at++]);
-      if (which == std::string::npos) return error;
+      if (which == std::string::npos) { return error; }
       unit = std::array{1.0, 60.0, 3600.0, 86400.0}[which];
     }
     total += number * unit;
   }
-  if (text.empty() || total <= 0) return error;
+  if (text.empty() || total <= 0) { return error; }
   return total;
 }
 
@@ -85,7 +85,7 @@ std::string command_line(const Context& context, const std::string& arguments) {
   std::istringstream folders(variable != nullptr ? variable : "");
   fs::path found;
   for (std::string folder; found.empty() && std::getline(folders, folder, ':');) {
-    if (fs::exists(fs::path(folder) / program, ec)) found = fs::path(folder) / program;
+    if (fs::exists(fs::path(folder) / program, ec)) { found = fs::path(folder) / program; }
   }
   if (!self.empty() && (found.empty() || !fs::equivalent(found, self, ec))) {
     const fs::path near = fs::proximate(self, ec);
@@ -123,9 +123,9 @@ Result<sandbox::ExecutorOptions> executor_options(const Context& context, double
   if (!options.jail.required.empty()) {
     VORTEX_TRY(check_required(sandbox::jail_support(options.jail).layers, options.jail));
   }
-  if (stage_seconds <= 0) return options;
+  if (stage_seconds <= 0) { return options; }
   for (const job::StageInfo& info : job::kLadder) {
-    if (info.in_worker) options.deadlines[info.stage] = stage_seconds;
+    if (info.in_worker) { options.deadlines[info.stage] = stage_seconds; }
   }
   return options;
 }

@@ -34,20 +34,16 @@ Result<int> run(CLI::App& app, Context& context, const std::vector<std::string>&
   }
   const std::vector<std::string> names = verb_names(app);
   const bool is_verb = std::find(names.begin(), names.end(), arguments[0]) != names.end();
-  if (!is_verb && !arguments[0].starts_with("-")) return unknown_verb(app, arguments[0]);
+  if (!is_verb && !arguments[0].starts_with("-")) { return unknown_verb(app, arguments[0]); }
   CLI::App& verb = is_verb ? *app.get_subcommand(arguments[0]) : app;
   std::vector<std::string> complete = arguments;
-  if (is_verb) {
-    VORTEX_ASSIGN(complete, complete_arguments(verb, arguments));
-  }
+  if (is_verb) { VORTEX_ASSIGN(complete, complete_arguments(verb, arguments)); }
   std::reverse(complete.begin(), complete.end());  // CLI11 takes them from the back
   try {
     app.parse(complete);
   } catch (const CLI::Success& success) {
     return app.exit(success, std::cout, std::cerr);  // --help, --version
-  } catch (const CLI::ParseError& error) {
-    return describe_parse_error(verb, error);
-  }
+  } catch (const CLI::ParseError& error) { return describe_parse_error(verb, error); }
   return context.action();
 }
 
@@ -90,8 +86,8 @@ int main_function(int argc, char** argv) {
   add_verbs(app, context);
   const Result<int> result = run(app, context, std::vector<std::string>(argv + 1, argv + argc));
   std::cout.flush();
-  if (!result.ok()) return print_error(result.error());
-  if (!std::cout) return print_error(environment_error("cannot write to stdout"));
+  if (!result.ok()) { return print_error(result.error()); }
+  if (!std::cout) { return print_error(environment_error("cannot write to stdout")); }
   return *result;
 }
 

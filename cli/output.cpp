@@ -26,13 +26,13 @@ std::string dump(const nlohmann::json& json, int indent) {
 }  // namespace
 
 Format format_of(std::string_view name) {
-  if (name == "json") return Format::kJson;
+  if (name == "json") { return Format::kJson; }
   return name == "jsonl" ? Format::kJsonl : Format::kText;
 }
 
 void print_records(Format format, std::string_view kind, const std::vector<nlohmann::json>& items) {
   if (format == Format::kJsonl) {
-    for (const nlohmann::json& item : items) print_record(format, kind, item);
+    for (const nlohmann::json& item : items) { print_record(format, kind, item); }
     return;
   }
   std::cout << dump({{"schema", kRecordSchema}, {"kind", kind}, {"items", items}}, 2) << "\n";
@@ -66,7 +66,7 @@ std::string Table::text() const {
     out += text + "\n";
   };
   line(headers_);
-  for (const auto& row : rows_) line(row);
+  for (const auto& row : rows_) { line(row); }
   return out;
 }
 
@@ -75,18 +75,18 @@ std::string Table::markdown() const {
     std::string text = "|";
     for (std::string cell : cells) {
       std::replace(cell.begin(), cell.end(), '\n', ' ');
-      for (size_t at = cell.find('|'); at != std::string::npos; at = cell.find('|', at + 2)) cell.insert(at, "\\");
+      for (size_t at = cell.find('|'); at != std::string::npos; at = cell.find('|', at + 2)) { cell.insert(at, "\\"); }
       text += " " + cell + " |";
     }
     return text + "\n";
   };
   std::string out = line(headers_) + line(std::vector<std::string>(headers_.size(), "---"));
-  for (const auto& row : rows_) out += line(row);
+  for (const auto& row : rows_) { out += line(row); }
   return out;
 }
 
 std::string interval_text(const evals::Interval& interval, int digits) {
-  if (interval.lo == interval.hi) return fixed(interval.value, digits);
+  if (interval.lo == interval.hi) { return fixed(interval.value, digits); }
   return fixed(interval.value, digits) + " [" + fixed(interval.lo, digits) + ", " + fixed(interval.hi, digits) + "]";
 }
 
@@ -97,8 +97,8 @@ nlohmann::json interval_json(const evals::Interval& interval) {
 int print_error(const Error& error) {
   const bool color = use_color(STDERR_FILENO);
   std::cerr << (color ? "\033[31merror:\033[0m " : "error: ") << error.message << "\n";
-  if (error.blame == Blame::kInternal) std::cerr << "this is a fault of vortex, not yours\n";
-  if (!error.hint.empty()) std::cerr << (color ? "\033[36mhint:\033[0m " : "hint: ") << error.hint << "\n";
+  if (error.blame == Blame::kInternal) { std::cerr << "this is a fault of vortex, not yours\n"; }
+  if (!error.hint.empty()) { std::cerr << (color ? "\033[36mhint:\033[0m " : "hint: ") << error.hint << "\n"; }
   return exit_code(error.blame);
 }
 

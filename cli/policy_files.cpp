@@ -25,14 +25,14 @@ Result<vflow::PolicySource> read_policy(const std::string& module_path, const st
 }
 
 Result<std::string> model_of(const vflow::PolicySource& source, const std::string& model) {
-  if (!model.empty()) return model;
+  if (!model.empty()) { return model; }
   const auto config = nlohmann::json::parse(source.config_text, nullptr, false);
   const auto named = config.is_object() ? config.find("model_path") : config.end();
   if (config.is_object() && named != config.end() && named->is_string()) {
     const fs::path path = named->get<std::string>();
     const fs::path beside = fs::path(source.config_file).parent_path() / path;
     for (const fs::path& folder : {path, beside}) {
-      if (fs::exists(folder / "config.json")) return folder.string();
+      if (fs::exists(folder / "config.json")) { return folder.string(); }
     }
   }
   return candidate_error("which model? the configuration names no folder that is here", "name it with --model DIR");
@@ -44,7 +44,7 @@ Result<vflow::ModelGeometry> geometry_of_folder(const std::string& model, int ma
 }
 
 vflow::BackendLimits limits_of_device(const std::string& device) {
-  if (device == "cpu") return compile::cpu_limits();
+  if (device == "cpu") { return compile::cpu_limits(); }
 #ifdef VORTEX_WITH_CUDA
   const bool there = ::access("/dev/nvidia0", F_OK) == 0;
 #else
@@ -56,15 +56,15 @@ vflow::BackendLimits limits_of_device(const std::string& device) {
 Result<vflow::ModelGeometry> geometry_of_job(const job::Job& job) {
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
   int max_context = evals::context_bound(job.task);
-  for (const job::TaskSpec& task : job.gate) max_context = std::max(max_context, evals::context_bound(task));
-  if (job.confirm_task) max_context = std::max(max_context, evals::context_bound(*job.confirm_task));
+  for (const job::TaskSpec& task : job.gate) { max_context = std::max(max_context, evals::context_bound(task)); }
+  if (job.confirm_task) { max_context = std::max(max_context, evals::context_bound(*job.confirm_task)); }
   // A workload may ask for more than the model has positions; it is cut to them.
   return model::geometry_of(config, std::min(max_context, config.max_position_embeddings), job.kv_memory_bytes);
 }
 
 Result<vflow::Policy> checked_policy(const vflow::PolicySource& source, const vflow::ModelGeometry& model) {
   vflow::CheckReport report = vflow::check_policy(source, model);
-  if (!report.policy) return candidate_error(source.module_file + " does not check\n" + render(report.diagnostics));
+  if (!report.policy) { return candidate_error(source.module_file + " does not check\n" + render(report.diagnostics)); }
   return std::move(*report.policy);
 }
 

@@ -13,16 +13,16 @@ namespace {
 std::string all_of_stdin() { return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()}; }
 
 void drop_line_break(std::string& text) {
-  if (text.ends_with('\n')) text.pop_back();
-  if (text.ends_with('\r')) text.pop_back();
+  if (text.ends_with('\n')) { text.pop_back(); }
+  if (text.ends_with('\r')) { text.pop_back(); }
 }
 
 Result<std::string> prompt_of(const nlohmann::json& object, const std::string& place) {
-  if (!object.is_object()) return candidate_error(place + ": not a JSON object");
+  if (!object.is_object()) { return candidate_error(place + ": not a JSON object"); }
   for (const char* member : {"prompt", "problem"}) {
     const auto found = object.find(member);
-    if (found == object.end()) continue;
-    if (!found->is_string()) return candidate_error(place + ": \"" + member + "\" must be a text");
+    if (found == object.end()) { continue; }
+    if (!found->is_string()) { return candidate_error(place + ": \"" + member + "\" must be a text"); }
     return found->get<std::string>();
   }
   return candidate_error(place + ": has neither \"prompt\" nor \"problem\"");
@@ -37,14 +37,14 @@ Result<std::vector<std::string>> parse_prompts(std::string_view text, const std:
   for (std::string& line : split_lines(text)) {
     ++number;
     drop_line_break(line);
-    if (line.find_first_not_of(" \t") == std::string::npos) continue;
-    if (prompts.empty()) is_json = nlohmann::json::parse(line, nullptr, false).is_object();
+    if (line.find_first_not_of(" \t") == std::string::npos) { continue; }
+    if (prompts.empty()) { is_json = nlohmann::json::parse(line, nullptr, false).is_object(); }
     if (is_json) {
       VORTEX_ASSIGN(line, prompt_of(nlohmann::json::parse(line, nullptr, false), name + ":" + std::to_string(number)));
     }
     prompts.push_back(std::move(line));
   }
-  if (prompts.empty()) return candidate_error(name + " has no prompts");
+  if (prompts.empty()) { return candidate_error(name + " has no prompts"); }
   return prompts;
 }
 
@@ -52,7 +52,7 @@ Result<std::vector<std::string>> read_prompts(const std::string& argument, const
   if (!argument.empty() && !file.empty()) {
     return candidate_error("a prompt and a file of prompts at once", "leave out one of them");
   }
-  if (file == "-") return parse_prompts(all_of_stdin(), "standard input");
+  if (file == "-") { return parse_prompts(all_of_stdin(), "standard input"); }
   if (!file.empty()) {
     VORTEX_ASSIGN(const std::string text, read_file(file));
     return parse_prompts(text, file);

@@ -42,9 +42,11 @@ Result<job::Job> scant_job(job::Job job) {
   const std::vector<agent::Seed>& seeds = agent::builtin_seeds();
   const auto seed = std::find_if(seeds.begin(), seeds.end(),
                                  [](const agent::Seed& candidate) { return candidate.name == kScantPolicy; });
-  if (seed == seeds.end()) return internal_error(std::string("no built-in policy is called ") + kScantPolicy);
+  if (seed == seeds.end()) { return internal_error(std::string("no built-in policy is called ") + kScantPolicy); }
   nlohmann::json config = nlohmann::json::parse(seed->source.config_text, nullptr, false);
-  if (!config.is_object()) return internal_error(std::string("the configuration of ") + kScantPolicy + " is no object");
+  if (!config.is_object()) {
+    return internal_error(std::string("the configuration of ") + kScantPolicy + " is no object");
+  }
   config["vortex_topk_val"] = kScantPages;
   config["vortex_layers_skip"] = nlohmann::json::array();
   job.dense = false;
@@ -58,9 +60,9 @@ Result<evals::Interval> race(const job::Job& job, const sandbox::ExecutorOptions
   VORTEX_ASSIGN(const std::vector<job::StageResult> results,
                 sandbox::run_job(
                     job, options, [](const job::StageResult&) {}, [] { return false; }));
-  if (results.empty()) return internal_error("the worker reported no stage");
+  if (results.empty()) { return internal_error("the worker reported no stage"); }
   const job::StageResult& result = results.back();
-  if (result.blame) return Error{*result.blame, result.message, {}};
+  if (result.blame) { return Error{*result.blame, result.message, {}}; }
   seconds += result.seconds;
   return evals::accuracy_interval(result.outcomes, job.seed);
 }
@@ -80,7 +82,7 @@ Result<TaskTrial> try_task(const std::string& name, int length, const job::Job& 
   task = job.task;
   TaskTrial trial{name, length, {}, {}, 0};
   VORTEX_ASSIGN(trial.dense, race(job, options, trial.seconds));
-  if (trial.dense.value < kDenseMustReach) return trial;
+  if (trial.dense.value < kDenseMustReach) { return trial; }
   VORTEX_ASSIGN(const job::Job scant, scant_job(job));
   VORTEX_ASSIGN(trial.scant, race(scant, options, trial.seconds));
   return trial;
@@ -89,7 +91,7 @@ Result<TaskTrial> try_task(const std::string& name, int length, const job::Job& 
 std::string sentence(const TaskTrial& trial) {
   std::string text = trial.name + " at " + std::to_string(trial.length) + " tokens: dense attention is right in " +
                      interval_text(trial.dense, 2);
-  if (trial.dense.value < kDenseMustReach) return text + ": this model cannot do it";
+  if (trial.dense.value < kDenseMustReach) { return text + ": this model cannot do it"; }
   text += ", " + std::to_string(kScantPages) + " pages chosen by their mean keys in " + interval_text(trial.scant, 2);
   return text + (separates(trial) ? ": policies can differ here" : ": too easy to tell policies apart");
 }
@@ -102,19 +104,19 @@ bool separates(const TaskTrial& trial) {
 
 Status choose_task(const Context& context, job::Job& job) {
   VORTEX_ASSIGN(const bool chain, has_chain_words(job.model_path));
-  if (chain) return ok_status();
+  if (chain) { return ok_status(); }
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
   VORTEX_ASSIGN(const sandbox::ExecutorOptions options, executor_options(context, 3600, 0));
   log_line("no --task was given: trying the shipped ones on dense attention, from short to long");
   std::string found;
   for (const int length : kLengths) {
-    if (length > config.max_position_embeddings) break;
+    if (length > config.max_position_embeddings) { break; }
     for (const char* name : kTasks) {
       job::TaskSpec task;
       VORTEX_ASSIGN(const TaskTrial trial, try_task(name, length, job, options, task));
       log_line("  " + sentence(trial) + " (" + duration_text(trial.seconds) + ")");
       found += "  " + sentence(trial) + "\n";
-      if (!separates(trial)) continue;
+      if (!separates(trial)) { continue; }
       log_line("searching on it: --task " + std::string(name) + " --length " + std::to_string(length) +
                " --max-new-tokens " + std::to_string(kNewTokens));
       task.problems = job.task.problems;

@@ -24,13 +24,13 @@ std::vector<fs::path> task_folders() {
 // The task that a user names.
 Result<job::TaskSpec> read_task(const std::string& name) {
   std::error_code error;
-  if (fs::is_regular_file(name, error)) return evals::read_task_file(name);
+  if (fs::is_regular_file(name, error)) { return evals::read_task_file(name); }
   std::vector<std::string> known;
   for (const fs::path& folder : task_folders()) {
     const fs::path path = folder / (name + ".json");
-    if (fs::is_regular_file(path, error)) return evals::read_task_file(path);
+    if (fs::is_regular_file(path, error)) { return evals::read_task_file(path); }
     for (const auto& entry : fs::directory_iterator(folder, error)) {
-      if (entry.path().extension() == ".json") known.push_back(entry.path().stem().string());
+      if (entry.path().extension() == ".json") { known.push_back(entry.path().stem().string()); }
     }
   }
   std::sort(known.begin(), known.end());
@@ -46,7 +46,7 @@ Result<job::WorkloadSpec> parse_workload(const std::string& text) {
   job::WorkloadSpec workload;
   workload.answers = text.substr(0, text.find(':'));
   if (workload.answers != "lognormal") {
-    if (text != "dense" && text != "fixed") return error;
+    if (text != "dense" && text != "fixed") { return error; }
     return workload;
   }
   int end = 0;
@@ -54,13 +54,13 @@ Result<job::WorkloadSpec> parse_workload(const std::string& text) {
   const int read =
       std::sscanf(numbers.c_str(), "%lf,%lf,%d%n", &workload.mean, &workload.sigma, &workload.longest, &end);
   const auto commas = std::count(numbers.begin(), numbers.end(), ',');
-  if (read != commas + 1 || (read == 3 && static_cast<size_t>(end) != numbers.size())) return error;
+  if (read != commas + 1 || (read == 3 && static_cast<size_t>(end) != numbers.size())) { return error; }
   return workload;
 }
 
 template <typename T>
 void override_with(const std::optional<T>& given, T& target) {
-  if (given) target = *given;
+  if (given) { target = *given; }
 }
 
 }  // namespace
@@ -94,9 +94,7 @@ void add_speed_options(CLI::App* verb, job::Job& job) {
 }
 
 Status apply_tasks(const TaskArguments& arguments, job::Job& job) {
-  if (!arguments.task.empty()) {
-    VORTEX_ASSIGN(job.task, read_task(arguments.task));
-  }
+  if (!arguments.task.empty()) { VORTEX_ASSIGN(job.task, read_task(arguments.task)); }
   override_with(arguments.problems, job.task.problems);
   override_with(arguments.trials, job.task.trials);
   override_with(arguments.length, job.task.length);
@@ -104,19 +102,15 @@ Status apply_tasks(const TaskArguments& arguments, job::Job& job) {
   override_with(arguments.definitions, job.task.definitions);
   override_with(arguments.chain, job.task.chain);
   override_with(arguments.seed, job.task.seed);
-  if (!arguments.workload.empty()) {
-    VORTEX_ASSIGN(job.task.workload, parse_workload(arguments.workload));
-  }
-  if (!arguments.confirm_task.empty()) {
-    VORTEX_ASSIGN(job.confirm_task, read_task(arguments.confirm_task));
-  }
+  if (!arguments.workload.empty()) { VORTEX_ASSIGN(job.task.workload, parse_workload(arguments.workload)); }
+  if (!arguments.confirm_task.empty()) { VORTEX_ASSIGN(job.confirm_task, read_task(arguments.confirm_task)); }
   for (const std::string& name : arguments.gate) {
     VORTEX_ASSIGN(job::TaskSpec task, read_task(name));
     override_with(arguments.length, task.length);
     job.gate.push_back(std::move(task));
   }
   const auto race = std::find(job.stages.begin(), job.stages.end(), job::Stage::kRace);
-  if (!job.gate.empty()) job.stages.insert(race, job::Stage::kGate);
+  if (!job.gate.empty()) { job.stages.insert(race, job::Stage::kGate); }
   // What is out of range is refused here, by name, before anything starts.
   VORTEX_TRY(job::task_from_json(job::to_json(job.task)));
   return ok_status();

@@ -55,9 +55,10 @@ std::vector<fs::path> unused_files(const fs::path& workspace, const std::set<std
 }
 
 void add_faults(const std::string& what, const std::vector<std::string>& found, std::vector<std::string>& faults) {
-  for (size_t i = 0; i < found.size() && i < kMostFaults; ++i) faults.push_back(what + found[i]);
-  if (found.size() > kMostFaults)
+  for (size_t i = 0; i < found.size() && i < kMostFaults; ++i) { faults.push_back(what + found[i]); }
+  if (found.size() > kMostFaults) {
     faults.push_back(what + "and " + std::to_string(found.size() - kMostFaults) + " more");
+  }
 }
 
 Status check_objects(const fs::path& workspace, const std::set<std::string>& named, CheckReport& report) {
@@ -88,7 +89,7 @@ int64_t size_of(const fs::path& file) {
 
 Status check_whole(Connection& connection, const fs::path& file) {
   VORTEX_ASSIGN(const std::vector<std::string> found, connection.texts("PRAGMA quick_check(1)"));
-  if (found.size() == 1 && found.front() == "ok") return ok_status();
+  if (found.size() == 1 && found.front() == "ok") { return ok_status(); }
   return environment_error(file.string() + " is damaged: " + (found.empty() ? "no answer" : found.front()),
                            kDamagedHint);
 }
@@ -100,7 +101,7 @@ Result<CheckReport> check_workspace(const fs::path& workspace) {
   CheckReport report;
   report.bytes = size_of(workspace / "vortex.db");
   VORTEX_ASSIGN(std::vector<std::string> found, connection.texts("PRAGMA integrity_check"));
-  if (found != std::vector<std::string>{"ok"}) add_faults("database: ", found, report.faults);
+  if (found != std::vector<std::string>{"ok"}) { add_faults("database: ", found, report.faults); }
   VORTEX_ASSIGN(found, connection.texts("SELECT \"table\" || ' row ' || rowid || ' names a row of ' || parent || "
                                         "' that is not there' FROM pragma_foreign_key_check"));
   add_faults("", found, report.faults);
@@ -124,7 +125,7 @@ Result<BackupReport> back_up(const fs::path& workspace, const fs::path& to) {
   VORTEX_ASSIGN(Reading reading, open_for_reading(workspace));
   VORTEX_TRY(check_schema(reading.connection));
   fs::create_directories(to / "objects", ec);
-  if (ec) return environment_error("cannot create " + to.string() + ": " + ec.message());
+  if (ec) { return environment_error("cannot create " + to.string() + ": " + ec.message()); }
   // Under another name until all of it is there: a backup that was cut off is none.
   const fs::path unfinished = to / "vortex.db.unfinished";
   fs::remove(unfinished, ec);
@@ -136,7 +137,7 @@ Result<BackupReport> back_up(const fs::path& workspace, const fs::path& to) {
     VORTEX_TRY(write_file_atomic(object_file(to, name), bytes));
   }
   fs::rename(unfinished, to / "vortex.db", ec);
-  if (ec) return environment_error("cannot finish " + to.string() + ": " + ec.message());
+  if (ec) { return environment_error("cannot finish " + to.string() + ": " + ec.message()); }
   return BackupReport{size_of(to / "vortex.db"), static_cast<int64_t>(named.size())};
 }
 
@@ -146,7 +147,7 @@ int sweep_unfinished(const fs::path& workspace) {
   for (const fs::path& file : unused_files(workspace, {})) {
     const std::string name = file.filename().string();
     const size_t mark = name.find(kMark);
-    if (mark == std::string::npos) continue;
+    if (mark == std::string::npos) { continue; }
     const int writer = std::atoi(name.c_str() + mark + kMark.size());
     std::error_code ec;
     if (writer != ::getpid() && (writer <= 0 || (::kill(writer, 0) != 0 && errno == ESRCH)) && fs::remove(file, ec)) {
@@ -169,7 +170,7 @@ Result<VacuumReport> vacuum(const fs::path& workspace) {
   VORTEX_ASSIGN(const std::set<std::string> named, named_objects(connection));
   std::error_code ec;
   for (const fs::path& file : unused_files(workspace, named)) {
-    if (fs::remove(file, ec)) ++report.objects_removed;
+    if (fs::remove(file, ec)) { ++report.objects_removed; }
   }
   return report;
 }

@@ -49,12 +49,12 @@ Result<WorkspaceLock> WorkspaceLock::acquire(const std::filesystem::path& worksp
 WorkspaceLock::WorkspaceLock(WorkspaceLock&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
 
 WorkspaceLock::~WorkspaceLock() {
-  if (fd_ >= 0) ::close(fd_);
+  if (fd_ >= 0) { ::close(fd_); }
 }
 
 std::optional<int> lock_holder(const std::filesystem::path& workspace) {
   const int fd = ::open(lock_file(workspace).c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
+  if (fd < 0) { return std::nullopt; }
   const bool free = ::flock(fd, LOCK_SH | LOCK_NB) == 0;
   const int pid = free ? 0 : read_pid(fd);
   ::close(fd);

@@ -199,7 +199,7 @@ int64_t schema_version() { return static_cast<int64_t>(kMigrations.size()); }
 
 Status migrate(Connection& connection) {
   VORTEX_ASSIGN(const int64_t before, read_version(connection));
-  if (before == schema_version()) return ok_status();
+  if (before == schema_version()) { return ok_status(); }
   Transaction transaction(connection);
   VORTEX_TRY(transaction.begin());
   VORTEX_ASSIGN(const int64_t current, read_version(connection));  // somebody else may have migrated meanwhile

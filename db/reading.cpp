@@ -26,7 +26,7 @@ Result<std::unique_ptr<TemporaryCopy>> TemporaryCopy::make(const fs::path& works
   std::unique_ptr<TemporaryCopy> copy(new TemporaryCopy(folder));
   for (const char* name : {kName, kLog}) {
     fs::copy_file(workspace / name, copy->folder_ / name, ec);
-    if (ec) return environment_error("cannot copy " + (workspace / name).string() + ": " + ec.message());
+    if (ec) { return environment_error("cannot copy " + (workspace / name).string() + ": " + ec.message()); }
   }
   return copy;
 }
@@ -49,7 +49,7 @@ Result<Reading> open_for_reading(const fs::path& workspace) {
       return Reading{nullptr, std::move(connection).value()};
     }
     if (::access(workspace.c_str(), W_OK) == 0) {
-      if (!connection.ok()) return connection.error();
+      if (!connection.ok()) { return connection.error(); }
       return Reading{nullptr, std::move(connection).value()};  // what is wrong with it, the first query tells
     }
   }

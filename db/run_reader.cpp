@@ -45,7 +45,7 @@ Result<Run> RunReader::run() {
   select.bind(run_);
   const bool found = select.next();
   VORTEX_TRY(select.status());
-  if (!found) return candidate_error("there is no run " + std::to_string(run_));
+  if (!found) { return candidate_error("there is no run " + std::to_string(run_)); }
   return Run{select.integer(0), select.text(1), select.text(2), select.text(3),
              select.real(4),    select.real(5), select.real(6), select.real(7)};
 }

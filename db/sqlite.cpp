@@ -62,14 +62,14 @@ Result<Connection> Connection::open(const std::filesystem::path& file, Mode mode
   const int flags = access | SQLITE_OPEN_NOMUTEX | (immutable ? SQLITE_OPEN_URI : 0);
   const int code = sqlite3_open_v2(name.c_str(), &handle, flags, nullptr);
   connection.handle_.reset(handle);
-  if (code != SQLITE_OK) return connection.error("open");
+  if (code != SQLITE_OK) { return connection.error("open"); }
   sqlite3_extended_result_codes(handle, 1);
   sqlite3_busy_timeout(handle, kBusyTimeoutMs);
   return connection;
 }
 
 Status Connection::execute(const std::string& sql) {
-  if (sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) return error("write to");
+  if (sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) { return error("write to"); }
   return ok_status();
 }
 
@@ -88,11 +88,11 @@ Result<std::vector<std::string>> Connection::texts(const std::string& sql) {
 Status Connection::copy_to(const std::filesystem::path& file) {
   VORTEX_ASSIGN(const Connection copy, open(file, Mode::kReadWrite));
   sqlite3_backup* backup = sqlite3_backup_init(copy.handle(), "main", handle(), "main");
-  if (backup == nullptr) return copy.error("write to");
+  if (backup == nullptr) { return copy.error("write to"); }
   constexpr int kAllPages = -1;
   int code = SQLITE_BUSY;
   for (int attempt = 0; attempt < 100 && (code == SQLITE_BUSY || code == SQLITE_LOCKED); ++attempt) {
-    if (attempt > 0) sqlite3_sleep(100);
+    if (attempt > 0) { sqlite3_sleep(100); }
     code = sqlite3_backup_step(backup, kAllPages);
   }
   sqlite3_backup_finish(backup);
@@ -100,7 +100,7 @@ Status Connection::copy_to(const std::filesystem::path& file) {
 }
 
 Error Connection::error(const std::string& doing) const {
-  if (!handle_) return environment_error("cannot " + doing + " " + file_ + ": out of memory");
+  if (!handle_) { return environment_error("cannot " + doing + " " + file_ + ": out of memory"); }
   const int code = sqlite3_extended_errcode(handle_.get());
   std::string message = "cannot " + doing + " " + file_ + ": " + sqlite3_errmsg(handle_.get());
   return {is_bug(code) ? Blame::kInternal : Blame::kEnvironment, std::move(message), hint_for(code)};
@@ -113,12 +113,12 @@ Statement::Statement(Connection& connection, const std::string& sql) : connectio
 }
 
 Statement& Statement::bind(int64_t value) {
-  if (code_ == SQLITE_OK) code_ = sqlite3_bind_int64(statement_.get(), ++bound_, value);
+  if (code_ == SQLITE_OK) { code_ = sqlite3_bind_int64(statement_.get(), ++bound_, value); }
   return *this;
 }
 
 Statement& Statement::bind(double value) {
-  if (code_ == SQLITE_OK) code_ = sqlite3_bind_double(statement_.get(), ++bound_, value);
+  if (code_ == SQLITE_OK) { code_ = sqlite3_bind_double(statement_.get(), ++bound_, value); }
   return *this;
 }
 
@@ -130,7 +130,7 @@ Statement& Statement::bind(const std::string& value) {
 }
 
 bool Statement::next() {
-  if (code_ != SQLITE_OK && code_ != SQLITE_ROW) return false;
+  if (code_ != SQLITE_OK && code_ != SQLITE_ROW) { return false; }
   code_ = sqlite3_step(statement_.get());
   return code_ == SQLITE_ROW;
 }
@@ -141,7 +141,7 @@ Status Statement::run() {
 }
 
 Status Statement::status() const {
-  if (code_ == SQLITE_OK || code_ == SQLITE_ROW || code_ == SQLITE_DONE) return ok_status();
+  if (code_ == SQLITE_OK || code_ == SQLITE_ROW || code_ == SQLITE_DONE) { return ok_status(); }
   return connection_.error("use");
 }
 
@@ -151,7 +151,7 @@ double Statement::real(int column) { return sqlite3_column_double(statement_.get
 
 std::string Statement::text(int column) {
   const unsigned char* bytes = sqlite3_column_text(statement_.get(), column);
-  if (bytes == nullptr) return {};
+  if (bytes == nullptr) { return {}; }
   const int size = sqlite3_column_bytes(statement_.get(), column);
   return {reinterpret_cast<const char*>(bytes), static_cast<size_t>(size)};
 }
@@ -159,7 +159,7 @@ std::string Statement::text(int column) {
 Transaction::Transaction(Connection& connection) : connection_(connection) {}
 
 Transaction::~Transaction() {
-  if (open_) sqlite3_exec(connection_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+  if (open_) { sqlite3_exec(connection_.handle(), "ROLLBACK", nullptr, nullptr, nullptr); }
 }
 
 Status Transaction::begin() {

@@ -86,7 +86,7 @@ class Statement {
 template <typename T>
 Result<std::vector<T>> read_all(Statement& statement, T (*read)(Statement&)) {
   std::vector<T> rows;
-  while (statement.next()) rows.push_back(read(statement));
+  while (statement.next()) { rows.push_back(read(statement)); }
   VORTEX_TRY(statement.status());
   return rows;
 }

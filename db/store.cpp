@@ -43,7 +43,7 @@ OutcomeRow read_outcome(Statement& row) {
 template <typename T>
 Result<std::optional<T>> read_first(Statement& statement, T (*read)(Statement&)) {
   std::optional<T> row;
-  if (statement.next()) row = read(statement);
+  if (statement.next()) { row = read(statement); }
   VORTEX_TRY(statement.status());
   return row;
 }
@@ -104,10 +104,12 @@ Status SqliteStore::room() const {
   } else {
     std::error_code ec;
     const auto space = std::filesystem::space(workspace_, ec);
-    if (ec) return ok_status();  // whoever writes next is told why
+    if (ec) {
+      return ok_status();  // whoever writes next is told why
+    }
     left = static_cast<int64_t>(space.available);
   }
-  if (left >= options_.reserve_bytes) return ok_status();
+  if (left >= options_.reserve_bytes) { return ok_status(); }
   return environment_error(
       "the disk is nearly full: " + std::to_string(left >> 20) + " MiB are left for " + workspace_.string(),
       "free some space: `vortex db vacuum` may find some, and " + workspace_.string() + "/prefixes is only a cache");
@@ -165,7 +167,7 @@ Result<int64_t> SqliteStore::add_candidate(const Candidate& candidate, const std
   VORTEX_TRY(transaction.begin());
   Statement find(connection_, "SELECT id FROM candidate WHERE run = ? AND batch = ? AND slot = ? AND draw = ?");
   find.bind(candidate.run).bind(candidate.batch).bind(candidate.slot).bind(candidate.draw);
-  if (find.next()) return find.integer(0);
+  if (find.next()) { return find.integer(0); }
   VORTEX_TRY(find.status());
 
   Statement insert(connection_,
@@ -228,7 +230,7 @@ Status SqliteStore::add_stage(const StageRow& row, const std::vector<OutcomeRow>
   insert.bind(row.metrics).bind(row.evidence).bind(row.log_tail).bind(row.seconds);
   insert.bind(row.created > 0 ? row.created : wall_seconds());
   VORTEX_TRY(insert.run());
-  for (const OutcomeRow& outcome : outcomes) VORTEX_TRY(insert_outcome(connection_, outcome));
+  for (const OutcomeRow& outcome : outcomes) { VORTEX_TRY(insert_outcome(connection_, outcome)); }
   return transaction.commit();
 }
 
@@ -314,7 +316,7 @@ Result<std::string> SqliteStore::put_object(const std::string& bytes) {
   const std::lock_guard guard(mutex_);  // two threads must not share a temporary name
   const std::string name = sha256_hex(bytes);
   std::error_code ec;
-  if (std::filesystem::exists(object_path(name), ec)) return name;
+  if (std::filesystem::exists(object_path(name), ec)) { return name; }
   VORTEX_TRY(room());
   VORTEX_TRY(write_file_atomic(object_path(name), bytes));
   return name;
@@ -322,7 +324,7 @@ Result<std::string> SqliteStore::put_object(const std::string& bytes) {
 
 Result<std::string> SqliteStore::get_object(const std::string& name) {
   const bool is_name = name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
-  if (!is_name) return internal_error("not an object name: " + name);
+  if (!is_name) { return internal_error("not an object name: " + name); }
   auto bytes = read_file(object_path(name));
   if (!bytes.ok()) {
     std::error_code ec;

@@ -14,7 +14,7 @@ constexpr int kCorrelations = 24;
 // log of x (x + 1) ... (x + count - 1).
 double log_rising(double x, int count) {
   constexpr int kByProduct = 32;
-  if (count > kByProduct) return std::lgamma(x + count) - std::lgamma(x);
+  if (count > kByProduct) { return std::lgamma(x + count) - std::lgamma(x); }
   double product = 1;
   double sum = 0;
   for (int i = 0; i < count; ++i) {
@@ -54,7 +54,9 @@ Interval beta_binomial_interval(const std::vector<std::pair<int, int>>& problems
   }
   // Equal steps of the angle are equal shares of Jeffreys' prior.
   std::vector<double> shares;
-  for (int i = 0; i < kShares; ++i) shares.push_back(std::pow(std::sin((i + 0.5) / kShares * std::numbers::pi / 2), 2));
+  for (int i = 0; i < kShares; ++i) {
+    shares.push_back(std::pow(std::sin((i + 0.5) / kShares * std::numbers::pi / 2), 2));
+  }
   std::vector<std::vector<double>> logs(shares.size());
   double highest = -HUGE_VAL;
   for (size_t i = 0; i < shares.size(); ++i) {
@@ -66,7 +68,7 @@ Interval beta_binomial_interval(const std::vector<std::pair<int, int>>& problems
   std::vector<double> below = {0};  // posterior of all shares before each one
   for (const std::vector<double>& of_share : logs) {
     double weight = 0;
-    for (const double log : of_share) weight += std::exp(log - highest);
+    for (const double log : of_share) { weight += std::exp(log - highest); }
     below.push_back(below.back() + weight);
   }
   const auto quantile = [&](double p) {

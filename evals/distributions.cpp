@@ -9,9 +9,9 @@ namespace {
 // The regularised incomplete beta function I_x(a, b) by its continued fraction (Lentz's method), which converges fast
 // where x < (a + 1) / (a + b + 2); the mirror image serves elsewhere.
 double incomplete_beta(double x, double a, double b) {
-  if (x <= 0) return 0;
-  if (x >= 1) return 1;
-  if (x > (a + 1) / (a + b + 2)) return 1 - incomplete_beta(1 - x, b, a);
+  if (x <= 0) { return 0; }
+  if (x >= 1) { return 1; }
+  if (x > (a + 1) / (a + b + 2)) { return 1 - incomplete_beta(1 - x, b, a); }
   constexpr double kTiny = 1e-300;
   constexpr double kEnough = 1e-14;
   constexpr int kTerms = 500;
@@ -31,7 +31,7 @@ double incomplete_beta(double x, double a, double b) {
     denominator = 1 / away(1 + odd * denominator);
     numerator = away(1 + odd / numerator);
     fraction *= numerator * denominator;
-    if (std::abs(numerator * denominator - 1) < kEnough) break;
+    if (std::abs(numerator * denominator - 1) < kEnough) { break; }
   }
   return front * fraction;
 }
@@ -56,16 +56,16 @@ double root(const Function& function, double lo, double hi) {
 double normal_cdf(double z) { return std::erfc(-z / std::numbers::sqrt2) / 2; }
 
 double normal_quantile(double p) {
-  if (p > 0.5) return -normal_quantile(1 - p);
+  if (p > 0.5) { return -normal_quantile(1 - p); }
   return root([p](double z) { return normal_cdf(z) - p; }, -40, 0.1);
 }
 
 double student_quantile(double p, double dof) {
-  if (p > 0.5) return -student_quantile(1 - p, dof);
+  if (p > 0.5) { return -student_quantile(1 - p, dof); }
   constexpr double kLikeNormal = 1e6;
-  if (!(dof < kLikeNormal)) return normal_quantile(p);
+  if (!(dof < kLikeNormal)) { return normal_quantile(p); }
   double lo = -2;
-  while (student_cdf(lo, dof) > p) lo *= 2;
+  while (student_cdf(lo, dof) > p) { lo *= 2; }
   return root([p, dof](double t) { return student_cdf(t, dof) - p; }, lo, 0.1);
 }
 

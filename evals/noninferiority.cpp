@@ -13,8 +13,8 @@ constexpr double kLastLook = 2.0;
 
 // P(Binomial(n, p) = k).
 double binomial(double k, double n, double p) {
-  if (p <= 0) return k == 0 ? 1 : 0;
-  if (p >= 1) return k == n ? 1 : 0;
+  if (p <= 0) { return k == 0 ? 1 : 0; }
+  if (p >= 1) { return k == n ? 1 : 0; }
   return std::exp(std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1) + k * std::log(p) +
                   (n - k) * std::log1p(-p));
 }
@@ -34,7 +34,7 @@ std::string_view keeping_name(Keeping keeping) {
 }
 
 Keeping judge_keeping(const Interval& difference, double margin) {
-  if (difference.lo > -margin) return Keeping::kKept;
+  if (difference.lo > -margin) { return Keeping::kKept; }
   return difference.hi < -margin ? Keeping::kLost : Keeping::kCannotSay;
 }
 
@@ -56,7 +56,7 @@ double chance_of_keeping(int problems, double margin, double discordance) {
       (kept ? hi : lo) = kept ? won : won + 1;
     }
     double enough = 0;
-    for (int won = lo; won <= apart; ++won) enough += binomial(won, apart, 0.5);
+    for (int won = lo; won <= apart; ++won) { enough += binomial(won, apart, 0.5); }
     chance += binomial(apart, n, discordance) * enough;
   }
   return chance;
@@ -65,8 +65,8 @@ double chance_of_keeping(int problems, double margin, double discordance) {
 std::optional<int> problems_needed(double margin, const Plan& plan, int most) {
   const auto enough = [&](int n) { return chance_of_keeping(n, margin, plan.discordance) >= plan.power; };
   int hi = 1;
-  while (hi < most && !enough(hi)) hi = std::min(2 * hi, most);
-  if (!enough(hi)) return std::nullopt;
+  while (hi < most && !enough(hi)) { hi = std::min(2 * hi, most); }
+  if (!enough(hi)) { return std::nullopt; }
   int lo = hi / 2;
   while (hi - lo > 1) {
     const int middle = (lo + hi) / 2;
@@ -77,7 +77,7 @@ std::optional<int> problems_needed(double margin, const Plan& plan, int most) {
 
 std::optional<double> supported_margin(int problems, const Plan& plan) {
   for (int points = 1; points < 100; ++points) {
-    if (chance_of_keeping(problems, points / 100.0, plan.discordance) >= plan.power) return points / 100.0;
+    if (chance_of_keeping(problems, points / 100.0, plan.discordance) >= plan.power) { return points / 100.0; }
   }
   return std::nullopt;
 }
@@ -89,7 +89,7 @@ Discordance expected_discordance(double accuracy) {
 
 double chance_left(const Interval& difference, int answered, int in_all, double margin) {
   const double error = (difference.hi - difference.lo) / (2 * kSigmas);
-  if (in_all <= answered) return difference.lo > -margin ? 1 : 0;
+  if (in_all <= answered) { return difference.lo > -margin ? 1 : 0; }
   const double share = static_cast<double>(answered) / in_all;
   // At the end the value will lie around today's with the error of what is still to come, seen from today.
   const double wanted = -margin + kLastLook * error * std::sqrt(share);

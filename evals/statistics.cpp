@@ -26,7 +26,7 @@ class Clusters {
  public:
   void add(std::string_view problem, double value) {
     const auto [entry, is_new] = index_.try_emplace(problem, clusters_.size());
-    if (is_new) clusters_.emplace_back();
+    if (is_new) { clusters_.emplace_back(); }
     clusters_[entry->second].sum += value;
     clusters_[entry->second].count += 1;
   }
@@ -82,7 +82,7 @@ double effective_size(const std::vector<Cluster>& clusters, double mean, double 
     const double deviation = cluster.sum - mean * cluster.count;
     squares += deviation * deviation;
   }
-  if (squares <= 0 || problems < 2) return problems;
+  if (squares <= 0 || problems < 2) { return problems; }
   const double variance = squares / (outcomes * outcomes) * problems / (problems - 1);
   return std::clamp(variance_of_one / variance, problems, outcomes);
 }
@@ -101,15 +101,15 @@ struct Pairs {
 // The (problem, trial) pairs that both have, in the order of `a`.
 Pairs paired(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b) {
   std::unordered_map<std::string_view, std::vector<std::pair<int, bool>>> other;
-  for (const job::Outcome& outcome : b) other[outcome.problem].emplace_back(outcome.trial, outcome.correct);
+  for (const job::Outcome& outcome : b) { other[outcome.problem].emplace_back(outcome.trial, outcome.correct); }
   Pairs pairs;
   for (const job::Outcome& outcome : a) {
     const auto problem = other.find(outcome.problem);
-    if (problem == other.end()) continue;
+    if (problem == other.end()) { continue; }
     const auto& trials = problem->second;
     const auto trial =
         std::find_if(trials.begin(), trials.end(), [&](const auto& t) { return t.first == outcome.trial; });
-    if (trial == trials.end()) continue;
+    if (trial == trials.end()) { continue; }
     pairs.clusters.add(outcome.problem, (outcome.correct ? 1.0 : 0.0) - (trial->second ? 1.0 : 0.0));
     pairs.count += 1;
     pairs.won += outcome.correct && !trial->second ? 1.0 : 0.0;
@@ -129,13 +129,13 @@ Interval wilson_interval(double p, double n, double sigmas) {
 }
 
 Interval accuracy_interval(const std::vector<job::Outcome>& outcomes, uint64_t seed) {
-  if (outcomes.empty()) return {0, 0, 1};
+  if (outcomes.empty()) { return {0, 0, 1}; }
   Clusters clusters;
-  for (const job::Outcome& outcome : outcomes) clusters.add(outcome.problem, outcome.correct ? 1.0 : 0.0);
+  for (const job::Outcome& outcome : outcomes) { clusters.add(outcome.problem, outcome.correct ? 1.0 : 0.0); }
   const Interval bootstrap = bootstrap_mean(clusters.get(), seed);
   const double size = effective_size(clusters.get(), bootstrap.value, bootstrap.value * (1 - bootstrap.value));
   const Interval wilson = joined(bootstrap, wilson_interval(bootstrap.value, size), 0, 1);
-  if (one_each(clusters.get())) return wilson;
+  if (one_each(clusters.get())) { return wilson; }
   std::vector<std::pair<int, int>> counts;
   for (const Cluster& cluster : clusters.get()) {
     counts.emplace_back(static_cast<int>(cluster.sum), static_cast<int>(cluster.count));
@@ -158,14 +158,14 @@ Interval difference_interval(double won, double lost, double n, double sigmas) {
 Interval paired_difference(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b, uint64_t seed,
                            double sigmas) {
   const Pairs pairs = paired(a, b);
-  if (pairs.count == 0) return {0, -1, 1};
+  if (pairs.count == 0) { return {0, -1, 1}; }
   const std::vector<Cluster>& clusters = pairs.clusters.get();
   const double won = pairs.won / pairs.count;
   const double lost = pairs.lost / pairs.count;
   const double size = effective_size(clusters, won - lost, won + lost - (won - lost) * (won - lost));
   Interval combined = difference_interval(won, lost, size, sigmas);
   combined.value = (pairs.won - pairs.lost) / pairs.count;
-  if (one_each(clusters)) return joined(combined, combined, -1, 1);
+  if (one_each(clusters)) { return joined(combined, combined, -1, 1); }
   Interval bootstrap = bootstrap_mean(clusters, seed);
   bootstrap.lo = bootstrap.value - sigmas / kSigmas * (bootstrap.value - bootstrap.lo);
   bootstrap.hi = bootstrap.value + sigmas / kSigmas * (bootstrap.hi - bootstrap.value);
@@ -187,24 +187,24 @@ Interval pass_at_k(const std::vector<job::Outcome>& outcomes, int k, uint64_t se
   Clusters clusters;
   for (const auto& [problem, counts] : trials) {
     const auto& [right, all] = counts;
-    if (k < 1 || all < k) continue;
+    if (k < 1 || all < k) { continue; }
     double all_wrong = 1;  // C(n-c, k) / C(n, k), factor by factor: zero once fewer than k are wrong
-    for (int i = 0; i < k; ++i) all_wrong *= std::max(0.0, static_cast<double>(all - right - i)) / (all - i);
+    for (int i = 0; i < k; ++i) { all_wrong *= std::max(0.0, static_cast<double>(all - right - i)) / (all - i); }
     clusters.add(problem, 1 - all_wrong);
   }
-  if (clusters.get().empty()) return {0, 0, 1};
+  if (clusters.get().empty()) { return {0, 0, 1}; }
   return bootstrap_mean(clusters.get(), seed);
 }
 
 Interval mean_interval(const std::vector<double>& samples, uint64_t seed) {
-  if (samples.empty()) return {};
+  if (samples.empty()) { return {}; }
   std::vector<Cluster> clusters;
-  for (const double sample : samples) clusters.push_back({sample, 1});
+  for (const double sample : samples) { clusters.push_back({sample, 1}); }
   return bootstrap_mean(clusters, seed);
 }
 
 Interval median_interval(std::vector<double> samples) {
-  if (samples.empty()) return {};
+  if (samples.empty()) { return {}; }
   std::sort(samples.begin(), samples.end());
   const size_t n = samples.size();
   // The interval [x(k), x(n-1-k)], counted from 0, misses with probability 2 P(Binomial(n, 1/2) <= k).
@@ -212,7 +212,7 @@ Interval median_interval(std::vector<double> samples) {
     return std::exp(std::lgamma(total + 1) - std::lgamma(i + 1) - std::lgamma(total - i + 1) - total * std::log(2.0));
   };
   size_t k = 0;
-  for (double tail = point(0) + point(1); tail <= 0.025; tail += point(static_cast<double>(k + 1))) ++k;
+  for (double tail = point(0) + point(1); tail <= 0.025; tail += point(static_cast<double>(k + 1))) { ++k; }
   return {(samples[(n - 1) / 2] + samples[n / 2]) / 2, samples[k], samples[n - 1 - k]};
 }
 

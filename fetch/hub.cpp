@@ -42,13 +42,13 @@ net::HttpRequest get(const Hub& hub, const std::string& url) {
 
 Error refusal(const Hub& hub, const std::string& repo, const net::HttpRequest& request, const net::HttpReply& reply) {
   const std::string what = net::describe(request, reply);
-  if (reply.failure == net::HttpFailure::kAborted) return environment_error("stopped");
+  if (reply.failure == net::HttpFailure::kAborted) { return environment_error("stopped"); }
   if (reply.status == 401 || reply.status == 403) {
     return candidate_error(repo + " is not there, or not for you (" + std::to_string(reply.status) + ")",
                            hub.token.empty() ? "check the name; for a gated repository set HF_TOKEN"
                                              : "check the name, and that HF_TOKEN's account was given access");
   }
-  if (reply.status == 404) return candidate_error(repo + ": no such repository or revision", what);
+  if (reply.status == 404) { return candidate_error(repo + ": no such repository or revision", what); }
   return environment_error(what);
 }
 
@@ -57,9 +57,9 @@ Result<nlohmann::json> get_json(const Hub& hub, const std::string& repo, const s
                                 std::string* next) {
   const net::HttpRequest request = get(hub, url);
   const net::HttpReply reply = net::http_send_retrying(request, retries, should_stop);
-  if (!reply.succeeded()) return refusal(hub, repo, request, reply);
+  if (!reply.succeeded()) { return refusal(hub, repo, request, reply); }
   nlohmann::json json = nlohmann::json::parse(reply.body, nullptr, false);
-  if (json.is_discarded()) return environment_error(net::describe(request, reply) + ": no JSON");
+  if (json.is_discarded()) { return environment_error(net::describe(request, reply) + ": no JSON"); }
   if (next != nullptr) {  // Link: <URL>; rel="next"
     const std::string link(reply.header("link"));
     const size_t end = link.find(">; rel=\"next\"");
@@ -95,12 +95,12 @@ std::string api_url(const Hub& hub, RepoKind kind, const std::string& repo) {
 }  // namespace
 
 bool is_safe_path(const std::string& path) {
-  if (path.empty() || path.front() == '/' || path.find('\\') != std::string::npos) return false;
+  if (path.empty() || path.front() == '/' || path.find('\\') != std::string::npos) { return false; }
   size_t begin = 0;
   while (begin <= path.size()) {
     const size_t end = std::min(path.find('/', begin), path.size());
     const std::string part = path.substr(begin, end - begin);
-    if (part.empty() || part == "." || part == "..") return false;
+    if (part.empty() || part == "." || part == "..") { return false; }
     begin = end + 1;
   }
   return std::none_of(path.begin(), path.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
@@ -119,14 +119,14 @@ Result<Listing> list_files(const Hub& hub, RepoKind kind, const std::string& rep
   std::set<std::string> seen;
   std::string url = base + "/tree/" + encoded(listing.commit) + "?recursive=true";
   for (int page = 0; !url.empty(); ++page) {
-    if (page == kMaxPages) return environment_error("the hub's listing does not end");
+    if (page == kMaxPages) { return environment_error("the hub's listing does not end"); }
     std::string next;
     VORTEX_ASSIGN(const nlohmann::json entries, get_json(hub, repo, url, retries, should_stop, &next));
-    if (!entries.is_array()) return environment_error("the hub's listing of " + repo + " is no list");
+    if (!entries.is_array()) { return environment_error("the hub's listing of " + repo + " is no list"); }
     for (const nlohmann::json& entry : entries) {
-      if (!entry.is_object() || entry.value("type", nlohmann::json()) != "file") continue;
+      if (!entry.is_object() || entry.value("type", nlohmann::json()) != "file") { continue; }
       VORTEX_ASSIGN(RemoteFile file, file_of(entry));
-      if (seen.insert(file.path).second) listing.files.push_back(std::move(file));
+      if (seen.insert(file.path).second) { listing.files.push_back(std::move(file)); }
     }
     url = next;
   }

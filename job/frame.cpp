@@ -30,7 +30,7 @@ Status FrameReader::take_length(std::string_view& bytes) {
     return internal_error("not a frame, which begins with its length: " + printable(head_.substr(0, kQuotedBytes)));
   }
   bytes.remove_prefix(end == std::string_view::npos ? bytes.size() : end + 1);
-  if (end == std::string_view::npos) return ok_status();
+  if (end == std::string_view::npos) { return ok_status(); }
   size_t length = 0;
   std::from_chars(head_.data(), head_.data() + head_.size(), length);
   if (length > kMaxFrameBytes) {
@@ -42,12 +42,12 @@ Status FrameReader::take_length(std::string_view& bytes) {
 }
 
 Result<std::optional<std::string>> FrameReader::take(std::string_view& bytes) {
-  if (!length_) VORTEX_TRY(take_length(bytes));
-  if (!length_) return std::optional<std::string>{};
+  if (!length_) { VORTEX_TRY(take_length(bytes)); }
+  if (!length_) { return std::optional<std::string>{}; }
   const std::string_view more = bytes.substr(0, *length_ - payload_.size());
   payload_ += more;
   bytes.remove_prefix(more.size());
-  if (payload_.size() < *length_ || bytes.empty()) return std::optional<std::string>{};
+  if (payload_.size() < *length_ || bytes.empty()) { return std::optional<std::string>{}; }
   if (bytes.front() != '\n') {
     return internal_error("a frame does not end where its length of " + std::to_string(*length_) + " bytes says");
   }

@@ -10,16 +10,16 @@ constexpr int kMaxBatch = 100'000;
 constexpr int kMaxThreads = 4096;
 
 std::string_view end_name(TokenEnd end) {
-  if (end == TokenEnd::kGoesOn) return "";
+  if (end == TokenEnd::kGoesOn) { return ""; }
   return end == TokenEnd::kStopToken ? "stop" : "length";
 }
 
 void read_prompts(JsonReader& reader, std::vector<std::vector<int32_t>>& prompts) {
   const nlohmann::json* array = reader.find("prompts", true);
-  if (array == nullptr) return;
-  if (!array->is_array() || array->empty()) return reader.refuse("prompts", "must be a list of prompts");
+  if (array == nullptr) { return; }
+  if (!array->is_array() || array->empty()) { return reader.refuse("prompts", "must be a list of prompts"); }
   for (const nlohmann::json& item : *array) {
-    if (!item.is_array() || item.empty()) return reader.refuse("prompts", "must not have an empty prompt");
+    if (!item.is_array() || item.empty()) { return reader.refuse("prompts", "must not have an empty prompt"); }
     std::vector<int32_t>& prompt = prompts.emplace_back();
     for (const nlohmann::json& id : item) {
       if (!id.is_number_unsigned() || id.get<uint64_t>() > INT32_MAX) {
@@ -32,7 +32,7 @@ void read_prompts(JsonReader& reader, std::vector<std::vector<int32_t>>& prompts
 
 template <typename T>
 void check_range(JsonReader& reader, const char* key, T value, T lo, T hi) {
-  if (value < lo || value > hi) reader.refuse(key, "is out of range");
+  if (value < lo || value > hi) { reader.refuse(key, "is out of range"); }
 }
 
 }  // namespace
@@ -72,14 +72,14 @@ Result<GenerationJob> generation_job_from_json(const nlohmann::json& json) {
   check_range(reader, "max_new_tokens", job.max_new_tokens, 1, kMaxTokens);
   check_range(reader, "threads", job.threads, 1, kMaxThreads);
   check_range(reader, "batch", job.batch, 1, kMaxBatch);
-  if (!job.dense && !job.has_policy()) reader.refuse("dense", "must be true where there is no policy");
+  if (!job.dense && !job.has_policy()) { reader.refuse("dense", "must be true where there is no policy"); }
   VORTEX_TRY(reader.finish());
   return job;
 }
 
 nlohmann::json to_json(const NewToken& token) {
   nlohmann::json json = {{"event", "token"}, {"dense", token.dense}, {"prompt", token.prompt}, {"id", token.id}};
-  if (token.end != TokenEnd::kGoesOn) json["end"] = end_name(token.end);
+  if (token.end != TokenEnd::kGoesOn) { json["end"] = end_name(token.end); }
   return json;
 }
 
@@ -93,10 +93,10 @@ Result<NewToken> new_token_from_json(const nlohmann::json& json) {
   reader.required("prompt", token.prompt);
   reader.required("id", token.id);
   reader.optional("end", end);
-  if (token.id < 0) reader.refuse("id", "is out of range");
-  if (end == "stop") token.end = TokenEnd::kStopToken;
-  if (end == "length") token.end = TokenEnd::kLength;
-  if (end != end_name(token.end)) reader.refuse("end", "must be stop or length");
+  if (token.id < 0) { reader.refuse("id", "is out of range"); }
+  if (end == "stop") { token.end = TokenEnd::kStopToken; }
+  if (end == "length") { token.end = TokenEnd::kLength; }
+  if (end != end_name(token.end)) { reader.refuse("end", "must be stop or length"); }
   VORTEX_TRY(reader.finish());
   return token;
 }

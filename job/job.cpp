@@ -13,11 +13,11 @@ constexpr int kMaxThreads = 4096;
 
 void read_stages(JsonReader& reader, std::vector<Stage>& stages) {
   const nlohmann::json* array = reader.find("stages", true);
-  if (array == nullptr) return;
-  if (!array->is_array()) return reader.refuse("stages", "must be an array of stage names");
+  if (array == nullptr) { return; }
+  if (!array->is_array()) { return reader.refuse("stages", "must be an array of stage names"); }
   for (const nlohmann::json& item : *array) {
     const auto stage = item.is_string() ? stage_from_name(item.get<std::string>()) : std::nullopt;
-    if (!stage) return reader.refuse("stages", "has an unknown stage: " + item.dump());
+    if (!stage) { return reader.refuse("stages", "has an unknown stage: " + item.dump()); }
     if (!stages.empty() && *stage <= stages.back()) {
       return reader.refuse("stages", "must be in climbing order, each stage once");
     }
@@ -27,40 +27,40 @@ void read_stages(JsonReader& reader, std::vector<Stage>& stages) {
 
 void read_incumbent(JsonReader& reader, std::vector<Outcome>& incumbent) {
   const nlohmann::json* array = reader.find("incumbent", false);
-  if (array == nullptr) return;
-  if (!array->is_array()) return reader.refuse("incumbent", "must be an array of outcomes");
+  if (array == nullptr) { return; }
+  if (!array->is_array()) { return reader.refuse("incumbent", "must be an array of outcomes"); }
   for (size_t i = 0; i < array->size(); ++i) {
     Result<Outcome> outcome = outcome_from_json((*array)[i], reader.path() + ".incumbent[" + std::to_string(i) + "]");
-    if (!outcome.ok()) return reader.take(outcome.error());
+    if (!outcome.ok()) { return reader.take(outcome.error()); }
     incumbent.push_back(std::move(outcome).value());
   }
 }
 
 void read_task(JsonReader& reader, const nlohmann::json& json, const std::string& path, TaskSpec& task) {
   Result<TaskSpec> read = task_from_json(json, path);
-  if (!read.ok()) return reader.take(read.error());
+  if (!read.ok()) { return reader.take(read.error()); }
   task = std::move(read).value();
 }
 
 void read_tasks(JsonReader& reader, Job& job) {
-  if (const nlohmann::json* task = reader.find("task", false)) read_task(reader, *task, "task", job.task);
+  if (const nlohmann::json* task = reader.find("task", false)) { read_task(reader, *task, "task", job.task); }
   if (const nlohmann::json* task = reader.find("confirm_task", false)) {
     read_task(reader, *task, reader.path() + ".confirm_task", job.confirm_task.emplace());
   }
   const nlohmann::json* gate = reader.find("gate", false);
-  if (gate == nullptr) return;
-  if (!gate->is_array()) return reader.refuse("gate", "must be an array of tasks");
+  if (gate == nullptr) { return; }
+  if (!gate->is_array()) { return reader.refuse("gate", "must be an array of tasks"); }
   for (size_t i = 0; i < gate->size(); ++i) {
     read_task(reader, (*gate)[i], reader.path() + ".gate[" + std::to_string(i) + "]", job.gate.emplace_back());
   }
 }
 
 void check_range(JsonReader& reader, const char* key, double value, double lo, double hi) {
-  if (value < lo || value > hi) reader.refuse(key, "is out of range");
+  if (value < lo || value > hi) { reader.refuse(key, "is out of range"); }
 }
 
 void check_job_ranges(JsonReader& reader, const Job& job) {
-  if (job.id.empty()) reader.refuse("id", "must not be empty");
+  if (job.id.empty()) { reader.refuse("id", "must not be empty"); }
   if (job.dense && !(job.module_text.empty() && job.config_text.empty())) {
     reader.refuse("dense", "excludes a policy: dense attention has none");
   }
@@ -75,7 +75,7 @@ void check_job_ranges(JsonReader& reader, const Job& job) {
   check_range(reader, "recall_answer_tokens", job.recall_answer_tokens, 1, kMaxTokens);
   check_range(reader, "gate_bar", job.gate_bar, 0.0, 1.0);
   const bool gates = std::find(job.stages.begin(), job.stages.end(), Stage::kGate) != job.stages.end();
-  if (gates && job.gate.empty()) reader.refuse("gate", "must not be empty where it is a stage");
+  if (gates && job.gate.empty()) { reader.refuse("gate", "must not be empty where it is a stage"); }
   check_range(reader, "speed_tokens", job.speed_tokens, 1, kMaxTokens);
   check_range(reader, "confirm_problems", job.confirm_problems, 0, kMaxProblems);
   const bool confirms = !job.stages.empty() && job.stages.back() == Stage::kConfirm;
@@ -84,8 +84,8 @@ void check_job_ranges(JsonReader& reader, const Job& job) {
   }
   check_range(reader, "speed_seconds", job.speed_seconds, 0.0, 86400.0);
   check_range(reader, "speed_precision", job.speed_precision, 0.0, 1.0);
-  if (job.prefix_bytes < 0) reader.refuse("prefix_bytes", "must not be negative");
-  if (job.kv_memory_bytes < 0) reader.refuse("kv_memory_bytes", "must not be negative");
+  if (job.prefix_bytes < 0) { reader.refuse("prefix_bytes", "must not be negative"); }
+  if (job.kv_memory_bytes < 0) { reader.refuse("kv_memory_bytes", "must not be negative"); }
 }
 
 }  // namespace
@@ -118,12 +118,12 @@ nlohmann::json to_json(const Job& job) {
                          {"confirm_seed", job.confirm_seed},
                          {"confirm_problems", job.confirm_problems},
                          {"kv_memory_bytes", job.kv_memory_bytes}};
-  if (!job.kept.is_null()) json["kept"] = job.kept;
-  if (!job.gate.empty()) json["gate"] = nlohmann::json::array();
-  for (const TaskSpec& task : job.gate) json["gate"].push_back(to_json(task));
-  if (job.confirm_task) json["confirm_task"] = to_json(*job.confirm_task);
-  for (const Stage stage : job.stages) json["stages"].push_back(stage_name(stage));
-  for (const Outcome& outcome : job.incumbent) json["incumbent"].push_back(to_json(outcome));
+  if (!job.kept.is_null()) { json["kept"] = job.kept; }
+  if (!job.gate.empty()) { json["gate"] = nlohmann::json::array(); }
+  for (const TaskSpec& task : job.gate) { json["gate"].push_back(to_json(task)); }
+  if (job.confirm_task) { json["confirm_task"] = to_json(*job.confirm_task); }
+  for (const Stage stage : job.stages) { json["stages"].push_back(stage_name(stage)); }
+  for (const Outcome& outcome : job.incumbent) { json["incumbent"].push_back(to_json(outcome)); }
   return json;
 }
 
@@ -158,7 +158,7 @@ Result<Job> job_from_json(const nlohmann::json& json) {
   reader.optional("confirm_problems", job.confirm_problems);
   reader.optional("kv_memory_bytes", job.kv_memory_bytes);
   if (const nlohmann::json* kept = reader.find("kept", false)) {
-    if (!kept->is_object()) reader.refuse("kept", "must be an object");
+    if (!kept->is_object()) { reader.refuse("kept", "must be an object"); }
     job.kept = *kept;
   }
   check_job_ranges(reader, job);

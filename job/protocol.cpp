@@ -20,8 +20,8 @@ int nesting_depth(std::string_view text) {
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
+      if (c == '\\') { ++i; }
+      if (c == '"') { in_string = false; }
     } else if (c == '"') {
       in_string = true;
     } else if (c == '{' || c == '[') {
@@ -34,15 +34,17 @@ int nesting_depth(std::string_view text) {
 }
 
 Result<json> parse_payload(std::string_view payload) {
-  if (payload.size() > kMaxFrameBytes) return internal_error("a frame is longer than the protocol allows");
-  if (nesting_depth(payload) > kMaxDepth) return internal_error("a frame is nested deeper than the protocol allows");
+  if (payload.size() > kMaxFrameBytes) { return internal_error("a frame is longer than the protocol allows"); }
+  if (nesting_depth(payload) > kMaxDepth) {
+    return internal_error("a frame is nested deeper than the protocol allows");
+  }
   json parsed = json::parse(payload, nullptr, false);
-  if (parsed.is_discarded()) return internal_error("not JSON: " + printable(payload.substr(0, 80)));
+  if (parsed.is_discarded()) { return internal_error("not JSON: " + printable(payload.substr(0, 80))); }
   return parsed;
 }
 
 Status check_version(int version) {
-  if (version == kProtocolVersion) return ok_status();
+  if (version == kProtocolVersion) { return ok_status(); }
   return environment_error(
       "protocol version " + std::to_string(version) + " instead of " + std::to_string(kProtocolVersion),
       "vortex and vortex-worker must come from the same build");
@@ -54,7 +56,7 @@ struct EventWriter {
   }
   json operator()(const StageStart& start) const {
     json line = {{"event", "start"}, {"stage", stage_name(start.stage)}};
-    if (start.planned > 0) line["planned"] = start.planned;
+    if (start.planned > 0) { line["planned"] = start.planned; }
     return line;
   }
   json operator()(const StageResult& result) const { return {{"event", "result"}, {"result", to_json(result)}}; }
@@ -87,9 +89,9 @@ Result<Event> parse_start(JsonReader& reader) {
   double planned = 0;
   reader.required("stage", name);
   reader.optional("planned", planned);
-  if (planned < 0) reader.refuse("planned", "must not be negative");
+  if (planned < 0) { reader.refuse("planned", "must not be negative"); }
   const auto stage = stage_from_name(name);
-  if (!stage) reader.refuse("stage", "is no stage: \"" + printable(name) + "\"");
+  if (!stage) { reader.refuse("stage", "is no stage: \"" + printable(name) + "\""); }
   VORTEX_TRY(reader.finish());
   return Event(StageStart{*stage, planned});
 }
@@ -108,7 +110,7 @@ Result<Event> parse_refusal(JsonReader& reader) {
   reader.required("message", refusal.error.message);
   reader.required("hint", refusal.error.hint);
   const auto known = blame_from_name(blame);
-  if (!known) reader.refuse("blame", "names nobody: \"" + printable(blame) + "\"");
+  if (!known) { reader.refuse("blame", "names nobody: \"" + printable(blame) + "\""); }
   VORTEX_TRY(reader.finish());
   refusal.error = {*known, printable(refusal.error.message), printable(refusal.error.hint)};
   return Event(std::move(refusal));
@@ -152,12 +154,12 @@ Result<Event> parse_event(std::string_view payload) {
   JsonReader reader(parsed, "event");
   std::string kind;
   reader.required("event", kind);
-  if (kind == "hello") return parse_hello(reader);
-  if (kind == "start") return parse_start(reader);
-  if (kind == "result") return parse_result(reader);
-  if (kind == "token") return parse_token(parsed);
-  if (kind == "run") return parse_run(parsed);
-  if (kind == "refused") return parse_refusal(reader);
+  if (kind == "hello") { return parse_hello(reader); }
+  if (kind == "start") { return parse_start(reader); }
+  if (kind == "result") { return parse_result(reader); }
+  if (kind == "token") { return parse_token(parsed); }
+  if (kind == "run") { return parse_run(parsed); }
+  if (kind == "refused") { return parse_refusal(reader); }
   reader.refuse("event", "is unknown: \"" + printable(kind.substr(0, 80)) + "\"");
   return reader.finish().error();
 }
@@ -171,7 +173,7 @@ std::string printable(std::string_view text) {
   for (size_t i = 0; i < valid.size(); ++i) {
     const auto byte = static_cast<unsigned char>(valid[i]);
     const bool c1_control = byte == 0xc2 && static_cast<unsigned char>(valid[i + 1]) < 0xa0;
-    if (c1_control) ++i;
+    if (c1_control) { ++i; }
     const bool control = (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f || c1_control;
     clean += control ? '?' : valid[i];
   }

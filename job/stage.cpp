@@ -11,7 +11,7 @@ namespace {
 
 constexpr bool in_order() {
   for (size_t i = 0; i < kLadder.size(); ++i) {
-    if (kLadder[i].stage != static_cast<Stage>(i)) return false;
+    if (kLadder[i].stage != static_cast<Stage>(i)) { return false; }
   }
   return true;
 }
@@ -25,8 +25,8 @@ Result<Metric> metric_from_json(const nlohmann::json& json, const std::string& p
   reader.required("lo", metric.lo);
   reader.required("hi", metric.hi);
   reader.required("unit", metric.unit);
-  if (metric.name.empty()) reader.refuse("name", "must not be empty");
-  if (metric.lo > metric.hi) reader.refuse("lo", "must not exceed hi");
+  if (metric.name.empty()) { reader.refuse("name", "must not be empty"); }
+  if (metric.lo > metric.hi) { reader.refuse("lo", "must not exceed hi"); }
   VORTEX_TRY(reader.finish());
   return metric;
 }
@@ -35,12 +35,12 @@ Result<Metric> metric_from_json(const nlohmann::json& json, const std::string& p
 template <typename T, typename Parse>
 void read_array(JsonReader& reader, const char* key, std::vector<T>& target, Parse parse) {
   const nlohmann::json* array = reader.find(key, false);
-  if (array == nullptr) return;
-  if (!array->is_array()) return reader.refuse(key, "must be an array");
+  if (array == nullptr) { return; }
+  if (!array->is_array()) { return reader.refuse(key, "must be an array"); }
   target.reserve(array->size());
   for (size_t i = 0; i < array->size(); ++i) {
     Result<T> item = parse((*array)[i], reader.path() + "." + key + "[" + std::to_string(i) + "]");
-    if (!item.ok()) return reader.take(item.error());
+    if (!item.ok()) { return reader.take(item.error()); }
     target.push_back(std::move(item).value());
   }
 }
@@ -55,16 +55,20 @@ void read_names(JsonReader& reader, StageResult& result) {
   reader.optional("blame", blame);
   const auto known_stage = stage_from_name(stage);
   const auto known_verdict = verdict_from_name(verdict);
-  if (!known_stage) return reader.refuse("stage", "is no stage: \"" + stage + "\"");
-  if (!known_verdict) return reader.refuse("verdict", "is no verdict: \"" + verdict + "\"");
+  if (!known_stage) { return reader.refuse("stage", "is no stage: \"" + stage + "\""); }
+  if (!known_verdict) { return reader.refuse("verdict", "is no verdict: \"" + verdict + "\""); }
   result.stage = *known_stage;
   result.verdict = *known_verdict;
   if (!blame.empty() && !(result.blame = blame_from_name(blame))) {
     return reader.refuse("blame", "names nobody: \"" + blame + "\"");
   }
   const bool someone_to_blame = result.verdict != Verdict::kPass && result.verdict != Verdict::kPruned;
-  if (someone_to_blame && !result.blame) reader.refuse("blame", "is missing: somebody is to blame for a " + verdict);
-  if (!someone_to_blame && result.blame) reader.refuse("blame", "must be absent: nobody is to blame for a " + verdict);
+  if (someone_to_blame && !result.blame) {
+    reader.refuse("blame", "is missing: somebody is to blame for a " + verdict);
+  }
+  if (!someone_to_blame && result.blame) {
+    reader.refuse("blame", "must be absent: nobody is to blame for a " + verdict);
+  }
 }
 
 }  // namespace
@@ -74,7 +78,7 @@ const StageInfo& stage_info(Stage stage) { return kLadder[static_cast<size_t>(st
 std::vector<Stage> default_climb() {
   std::vector<Stage> stages;
   for (const StageInfo& info : kLadder) {
-    if (info.in_worker && info.by_default) stages.push_back(info.stage);
+    if (info.in_worker && info.by_default) { stages.push_back(info.stage); }
   }
   return stages;
 }
@@ -83,7 +87,7 @@ std::string_view stage_name(Stage stage) { return stage_info(stage).name; }
 
 std::optional<Stage> stage_from_name(std::string_view name) {
   for (const StageInfo& info : kLadder) {
-    if (info.name == name) return info.stage;
+    if (info.name == name) { return info.stage; }
   }
   return std::nullopt;
 }
@@ -106,7 +110,7 @@ std::string_view verdict_name(Verdict verdict) {
 
 std::optional<Verdict> verdict_from_name(std::string_view name) {
   for (Verdict verdict : kVerdicts) {
-    if (verdict_name(verdict) == name) return verdict;
+    if (verdict_name(verdict) == name) { return verdict; }
   }
   return std::nullopt;
 }
@@ -117,7 +121,7 @@ nlohmann::json to_json(const Metric& metric) {
 
 Result<std::vector<Metric>> metrics_from_json(const nlohmann::json& json) {
   std::vector<Metric> metrics;
-  if (!json.is_array()) return candidate_error("metrics must be an array");
+  if (!json.is_array()) { return candidate_error("metrics must be an array"); }
   for (size_t i = 0; i < json.size(); ++i) {
     VORTEX_ASSIGN(Metric metric, metric_from_json(json[i], "metrics[" + std::to_string(i) + "]"));
     metrics.push_back(std::move(metric));
@@ -141,9 +145,9 @@ Result<Outcome> outcome_from_json(const nlohmann::json& json, const std::string&
   reader.required("extracted", outcome.extracted);
   reader.required("rule", outcome.rule);
   reader.required("tokens_hash", outcome.tokens_hash);
-  if (outcome.problem.empty()) reader.refuse("problem", "must not be empty");
-  if (outcome.trial < 0) reader.refuse("trial", "must not be negative");
-  if (outcome.tokens < 0) reader.refuse("tokens", "must not be negative");
+  if (outcome.problem.empty()) { reader.refuse("problem", "must not be empty"); }
+  if (outcome.trial < 0) { reader.refuse("trial", "must not be negative"); }
+  if (outcome.tokens < 0) { reader.refuse("tokens", "must not be negative"); }
   VORTEX_TRY(reader.finish());
   return outcome;
 }
@@ -153,9 +157,9 @@ nlohmann::json to_json(const StageResult& result) {
                          {"message", result.message},           {"metrics", nlohmann::json::array()},
                          {"outcomes", nlohmann::json::array()}, {"evidence", result.evidence},
                          {"seconds", result.seconds},           {"log_tail", result.log_tail}};
-  if (result.blame) json["blame"] = blame_name(*result.blame);
-  for (const Metric& metric : result.metrics) json["metrics"].push_back(to_json(metric));
-  for (const Outcome& outcome : result.outcomes) json["outcomes"].push_back(to_json(outcome));
+  if (result.blame) { json["blame"] = blame_name(*result.blame); }
+  for (const Metric& metric : result.metrics) { json["metrics"].push_back(to_json(metric)); }
+  for (const Outcome& outcome : result.outcomes) { json["outcomes"].push_back(to_json(outcome)); }
   return json;
 }
 
@@ -167,12 +171,12 @@ Result<StageResult> stage_result_from_json(const nlohmann::json& json) {
   read_array(reader, "metrics", result.metrics, metric_from_json);
   read_array(reader, "outcomes", result.outcomes, outcome_from_json);
   if (const nlohmann::json* evidence = reader.find("evidence", false)) {
-    if (!evidence->is_object()) reader.refuse("evidence", "must be an object");
+    if (!evidence->is_object()) { reader.refuse("evidence", "must be an object"); }
     result.evidence = *evidence;
   }
   reader.required("seconds", result.seconds);
   reader.optional("log_tail", result.log_tail);
-  if (result.seconds < 0) reader.refuse("seconds", "must not be negative");
+  if (result.seconds < 0) { reader.refuse("seconds", "must not be negative"); }
   VORTEX_TRY(reader.finish());
   return result;
 }

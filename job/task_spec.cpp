@@ -16,7 +16,7 @@ constexpr int kMaxTokens = 1 << 20;
 constexpr int kMaxParts = 1000;  // needles, hops, words asked for
 
 void check_range(JsonReader& reader, const char* key, double value, double lo, double hi) {
-  if (value < lo || value > hi) reader.refuse(key, "is out of range");
+  if (value < lo || value > hi) { reader.refuse(key, "is out of range"); }
 }
 
 void check_one_of(JsonReader& reader, const char* key, const std::string& value,
@@ -30,7 +30,7 @@ void check_one_of(JsonReader& reader, const char* key, const std::string& value,
 template <typename Read>
 void read_object(JsonReader& reader, const char* key, Read read) {
   const nlohmann::json* member = reader.find(key, false);
-  if (member == nullptr) return;
+  if (member == nullptr) { return; }
   JsonReader nested(*member, reader.path() + "." + key);
   read(nested);
   reader.take(nested.finish());
@@ -51,7 +51,7 @@ void read_needles(JsonReader& reader, NeedleSpec& needles) {
   check_range(reader, "values", needles.values, 1, kMaxParts);
   check_range(reader, "queries", needles.queries, 1, needles.keys);
   for (const char* place : {"{key}", "{value}"}) {
-    if (needles.sentence.find(place) == std::string::npos) reader.refuse("sentence", std::string("lacks ") + place);
+    if (needles.sentence.find(place) == std::string::npos) { reader.refuse("sentence", std::string("lacks ") + place); }
   }
 }
 
@@ -95,8 +95,8 @@ void read_frequent_words(JsonReader& reader, FrequentWordsSpec& words) {
 void read_questions(JsonReader& reader, TaskSpec& task) {
   reader.required("data", task.data);
   const nlohmann::json* array = reader.find("questions", true);
-  if (array == nullptr) return;
-  if (!array->is_array() || array->empty()) return reader.refuse("questions", "must be an array that is not empty");
+  if (array == nullptr) { return; }
+  if (!array->is_array() || array->empty()) { return reader.refuse("questions", "must be an array that is not empty"); }
   std::set<std::string> ids;
   for (size_t i = 0; i < array->size(); ++i) {
     Question question;
@@ -104,7 +104,7 @@ void read_questions(JsonReader& reader, TaskSpec& task) {
     nested.required("id", question.id);
     nested.required("problem", question.problem);
     nested.required("answer", question.answer);
-    if (!ids.insert(question.id).second) nested.refuse("id", "is there twice");
+    if (!ids.insert(question.id).second) { nested.refuse("id", "is there twice"); }
     reader.take(nested.finish());
     task.questions.push_back(std::move(question));
   }
@@ -168,7 +168,7 @@ const SyntheticKind* synthetic_kind(std::string_view kind) {
 
 std::string known_kinds() {
   std::string known = "chain, questions";
-  for (const SyntheticKind& synthetic : kSynthetic) known += ", " + std::string(synthetic.kind);
+  for (const SyntheticKind& synthetic : kSynthetic) { known += ", " + std::string(synthetic.kind); }
   return known;
 }
 
@@ -179,7 +179,7 @@ void read_workload(JsonReader& reader, WorkloadSpec& workload) {
   check_one_of(reader, "answers", workload.answers, {"dense", "lognormal", "fixed"});
   check_range(reader, "requests", workload.requests, 0, kMaxProblems);
   check_range(reader, "prompt", workload.prompt, 0, kMaxTokens);
-  if (workload.answers != "lognormal") return;
+  if (workload.answers != "lognormal") { return; }
   reader.optional("mean", workload.mean);
   reader.optional("sigma", workload.sigma);
   reader.optional("longest", workload.longest);
@@ -191,7 +191,7 @@ void read_workload(JsonReader& reader, WorkloadSpec& workload) {
 
 nlohmann::json workload_json(const WorkloadSpec& workload) {
   nlohmann::json json = {{"answers", workload.answers}, {"requests", workload.requests}, {"prompt", workload.prompt}};
-  if (workload.answers != "lognormal") return json;
+  if (workload.answers != "lognormal") { return json; }
   json["mean"] = workload.mean;
   json["sigma"] = workload.sigma;
   json["longest"] = workload.longest;
@@ -210,7 +210,7 @@ void read_kind(JsonReader& reader, TaskSpec& task) {
   reader.optional("answer_start", task.answer_start);
   reader.optional("chat", task.chat);
   reader.optional("thinking", task.thinking);
-  if (task.kind == "questions") return read_questions(reader, task);
+  if (task.kind == "questions") { return read_questions(reader, task); }
   reader.required("length", task.length);
   reader.optional("noise", task.noise);
   check_range(reader, "length", task.length, 1, kMaxTokens);
@@ -220,7 +220,7 @@ void read_kind(JsonReader& reader, TaskSpec& task) {
 
 void write_synthetic(const SyntheticKind& synthetic, const TaskSpec& task, nlohmann::json& json) {
   json["length"] = task.length;
-  if (!task.noise.empty()) json["noise"] = task.noise;
+  if (!task.noise.empty()) { json["noise"] = task.noise; }
   json[synthetic.member] = synthetic.write(task);
 }
 
@@ -235,7 +235,7 @@ nlohmann::json to_json(const TaskSpec& task) {
                          {"temperature", task.temperature},
                          {"top_p", task.top_p},
                          {"top_k", task.top_k}};
-  if (task.workload) json["workload"] = workload_json(*task.workload);
+  if (task.workload) { json["workload"] = workload_json(*task.workload); }
   if (task.kind == "chain") {
     json["definitions"] = task.definitions;
     json["chain"] = task.chain;
@@ -245,7 +245,7 @@ nlohmann::json to_json(const TaskSpec& task) {
   json["answer_start"] = task.answer_start;
   json["chat"] = task.chat;
   json["thinking"] = task.thinking;
-  if (const SyntheticKind* synthetic = synthetic_kind(task.kind)) write_synthetic(*synthetic, task, json);
+  if (const SyntheticKind* synthetic = synthetic_kind(task.kind)) { write_synthetic(*synthetic, task, json); }
   if (task.kind == "questions") {
     json["data"] = task.data;
     json["questions"] = nlohmann::json::array();
@@ -276,8 +276,8 @@ Result<TaskSpec> task_from_json(const nlohmann::json& json, const std::string& p
   check_range(reader, "trials", task.trials, 1, kMaxProblems);
   check_range(reader, "max_new_tokens", task.max_new_tokens, 1, kMaxTokens);
   check_range(reader, "temperature", task.temperature, 0.0, 100.0);
-  if (task.top_p <= 0.0 || task.top_p > 1.0) reader.refuse("top_p", "must be above 0 and at most 1");
-  if (task.top_k < 0) reader.refuse("top_k", "must not be negative");
+  if (task.top_p <= 0.0 || task.top_p > 1.0) { reader.refuse("top_p", "must be above 0 and at most 1"); }
+  if (task.top_k < 0) { reader.refuse("top_k", "must not be negative"); }
   VORTEX_TRY(reader.finish());
   return task;
 }

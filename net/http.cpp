@@ -35,7 +35,7 @@ bool is_success(int status) { return status >= 200 && status < 300; }
 
 std::string_view trimmed(std::string_view text) {
   const size_t begin = text.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos) return {};
+  if (begin == std::string_view::npos) { return {}; }
   return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
@@ -65,14 +65,14 @@ size_t take_body(char* data, size_t, size_t size, void* user) {
   }
   const auto room = exchange.request.max_body_bytes - static_cast<int64_t>(exchange.reply.body.size());
   exchange.too_long = static_cast<int64_t>(size) > room;
-  if (exchange.too_long) return 0;
+  if (exchange.too_long) { return 0; }
   exchange.reply.body.append(data, size);
   return size;
 }
 
 int take_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
   auto& exchange = *static_cast<Exchange*>(user);
-  if (exchange.hooks.should_stop && exchange.hooks.should_stop()) exchange.stopped = true;
+  if (exchange.hooks.should_stop && exchange.hooks.should_stop()) { exchange.stopped = true; }
   return exchange.stopped ? 1 : 0;
 }
 
@@ -83,7 +83,7 @@ struct Handle {
   Handle() : curl(curl_easy_init()) {}
   ~Handle() {
     curl_slist_free_all(headers);
-    if (curl != nullptr) curl_easy_cleanup(curl);
+    if (curl != nullptr) { curl_easy_cleanup(curl); }
   }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
@@ -104,13 +104,13 @@ void allow_protocols(CURL* curl, bool secure) {
 }
 
 void set_body(Handle& handle, const HttpRequest& request) {
-  if (request.body.empty() && request.method == "GET") return;
+  if (request.body.empty() && request.method == "GET") { return; }
   if (request.method == "HEAD") {
     curl_easy_setopt(handle.curl, CURLOPT_NOBODY, 1L);
     return;
   }
   curl_easy_setopt(handle.curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
-  if (request.body.empty()) return;
+  if (request.body.empty()) { return; }
   curl_easy_setopt(handle.curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
   curl_easy_setopt(handle.curl, CURLOPT_POSTFIELDS, request.body.c_str());
 }
@@ -139,7 +139,9 @@ void set_options(Handle& handle, Exchange& exchange) {
   curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, take_progress);
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &exchange);
   set_body(handle, request);
-  for (const std::string& header : request.headers) handle.headers = curl_slist_append(handle.headers, header.c_str());
+  for (const std::string& header : request.headers) {
+    handle.headers = curl_slist_append(handle.headers, header.c_str());
+  }
   // Without this libcurl asks a server for leave before it sends a long body, and waits a second for the answer.
   handle.headers = curl_slist_append(handle.headers, "Expect:");
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, handle.headers);
@@ -190,9 +192,9 @@ std::string_view HttpReply::header(std::string_view name) const {
 }
 
 HttpReply http_send(const HttpRequest& request, const HttpHooks& hooks) {
-  if (!initialise_curl()) return {HttpFailure::kPermanent, "libcurl does not start", 0, {}, {}, {}};
+  if (!initialise_curl()) { return {HttpFailure::kPermanent, "libcurl does not start", 0, {}, {}, {}}; }
   Handle handle;
-  if (handle.curl == nullptr) return {HttpFailure::kPermanent, "libcurl has no memory", 0, {}, {}, {}};
+  if (handle.curl == nullptr) { return {HttpFailure::kPermanent, "libcurl has no memory", 0, {}, {}, {}}; }
   Exchange exchange{request, hooks, handle.curl, {}, false, false};
   set_options(handle, exchange);
   conclude(curl_easy_perform(handle.curl), handle, exchange);
@@ -200,23 +202,23 @@ HttpReply http_send(const HttpRequest& request, const HttpHooks& hooks) {
 }
 
 bool worth_retrying(const HttpReply& reply) {
-  if (reply.failure != HttpFailure::kNone) return reply.failure == HttpFailure::kTemporary;
+  if (reply.failure != HttpFailure::kNone) { return reply.failure == HttpFailure::kTemporary; }
   const int status = reply.status;
-  if (status == 408 || status == 425 || status == 429) return true;
+  if (status == 408 || status == 425 || status == 429) { return true; }
   return status >= 500 && status != 501 && status != 505;
 }
 
 std::optional<double> retry_after_seconds(const HttpReply& reply) {
   const std::string text(reply.header("retry-after"));
-  if (text.empty()) return std::nullopt;
+  if (text.empty()) { return std::nullopt; }
   double seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   if (error == std::errc() && end == text.data() + text.size()) {
-    if (!(seconds >= 0)) return std::nullopt;
+    if (!(seconds >= 0)) { return std::nullopt; }
     return seconds;
   }
   const time_t date = curl_getdate(text.c_str(), nullptr);
-  if (date < 0) return std::nullopt;
+  if (date < 0) { return std::nullopt; }
   return std::max(0.0, std::difftime(date, std::time(nullptr)));
 }
 
@@ -235,7 +237,9 @@ HttpReply http_send_retrying(const HttpRequest& request, const RetryPolicy& poli
   for (int attempt = 1;; ++attempt) {
     HttpReply reply = http_send(request, {should_stop, {}});
     const std::optional<double> asked = retry_after_seconds(reply);
-    if (attempt >= policy.attempts || !worth_retrying(reply) || asked.value_or(0) > policy.longest_wait) return reply;
+    if (attempt >= policy.attempts || !worth_retrying(reply) || asked.value_or(0) > policy.longest_wait) {
+      return reply;
+    }
     if (!pause_for(backoff.next(asked), should_stop)) {
       reply.failure = HttpFailure::kAborted;
       reply.message = "stopped";
@@ -249,9 +253,9 @@ bool pause_for(double seconds, const std::function<bool()>& should_stop) {
   const auto until = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                         std::chrono::duration<double>(std::clamp(seconds, 0.0, 1e6)));
   while (true) {
-    if (should_stop && should_stop()) return false;
+    if (should_stop && should_stop()) { return false; }
     const std::chrono::duration<double> left = until - Clock::now();
-    if (left.count() <= 0) return true;
+    if (left.count() <= 0) { return true; }
     std::this_thread::sleep_for(std::min(left, std::chrono::duration<double>(kPollSeconds)));
   }
 }
@@ -263,11 +267,13 @@ std::string describe(const HttpRequest& request, const HttpReply& reply) {
   } else {
     text += " answered " + std::to_string(reply.status);
     const std::string_view body = trimmed(reply.body);
-    if (!body.empty()) text += ": " + std::string(body.substr(0, kShownBody)) + (body.size() > kShownBody ? "..." : "");
+    if (!body.empty()) {
+      text += ": " + std::string(body.substr(0, kShownBody)) + (body.size() > kShownBody ? "..." : "");
+    }
   }
   for (char& c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7f) c = byte < 0x20 ? ' ' : '?';
+    if (byte < 0x20 || byte >= 0x7f) { c = byte < 0x20 ? ' ' : '?'; }
   }
   return text;
 }

@@ -17,8 +17,8 @@ constexpr double kLongestDeadline = 86400;
 
 double stage_deadline(const ExecutorOptions& options, job::Stage stage, double planned) {
   const auto own = options.deadlines.find(stage);
-  if (own != options.deadlines.end()) return own->second;
-  if (planned <= 0) return job::stage_info(stage).deadline_seconds;
+  if (own != options.deadlines.end()) { return own->second; }
+  if (planned <= 0) { return job::stage_info(stage).deadline_seconds; }
   return std::min(kLongestDeadline, kShortestDeadline + kPlannedSlack * planned);
 }
 
@@ -26,14 +26,14 @@ ClimbListener::ClimbListener(const job::Job& job, const ExecutorOptions& options
                              const std::function<void(const job::StageResult&)>& on_result)
     : Listener(options, job::kMaxOutputBytes), on_result_(on_result), check_(job) {
   for (const job::Stage stage : job.stages) {
-    if (job::stage_info(stage).in_worker) stages_.push_back(stage);
+    if (job::stage_info(stage).in_worker) { stages_.push_back(stage); }
   }
   finished_ = stages_.empty();
 }
 
 void ClimbListener::take_event(job::Event event, double now) {
-  if (const auto* start = std::get_if<job::StageStart>(&event)) return start_stage(*start, now);
-  if (auto* result = std::get_if<job::StageResult>(&event)) return finish_stage(std::move(*result), now);
+  if (const auto* start = std::get_if<job::StageStart>(&event)) { return start_stage(*start, now); }
+  if (auto* result = std::get_if<job::StageResult>(&event)) { return finish_stage(std::move(*result), now); }
   fault("it answered what it was not asked");
 }
 
@@ -48,12 +48,12 @@ void ClimbListener::start_stage(const job::StageStart& start, double now) {
 
 void ClimbListener::finish_stage(job::StageResult result, double now) {
   const std::string name(job::stage_name(result.stage));
-  if (!running_ || result.stage != stages_[results_.size()]) return fault("it reported " + name + " out of turn");
+  if (!running_ || result.stage != stages_[results_.size()]) { return fault("it reported " + name + " out of turn"); }
   const double seconds = now - since_;
   if (const std::string doubt = check_.fault(result, build(), seconds); !doubt.empty()) {
     return fault("its result of " + name + " " + doubt);
   }
-  if (!sandbox_.is_null()) result.evidence["sandbox"] = sandbox_;
+  if (!sandbox_.is_null()) { result.evidence["sandbox"] = sandbox_; }
   result.message = job::printable(result.message);
   result.log_tail = log_tail();
   running_ = false;
@@ -64,7 +64,7 @@ void ClimbListener::finish_stage(job::StageResult result, double now) {
 
 void ClimbListener::keep(job::StageResult result) {
   results_.push_back(std::move(result));
-  if (on_result_) on_result_(results_.back());
+  if (on_result_) { on_result_(results_.back()); }
 }
 
 double ClimbListener::allowance() const {
@@ -75,9 +75,9 @@ void ClimbListener::leave_unfinished(Ending ending, const Exit& exit, double now
   const std::string detail = ending == Ending::kDeadline ? format_number(allowance()) + " s" : protocol_fault();
   job::StageResult result =
       unfinished_result(stages_[results_.size()], ending, exit, {options_.memory_bytes, options_.cpu_seconds}, detail);
-  if (!sandbox_.is_null()) result.evidence["sandbox"] = sandbox_;
+  if (!sandbox_.is_null()) { result.evidence["sandbox"] = sandbox_; }
   result.seconds = running_ ? std::max(0.0, now - since_) : 0.0;
-  if (running_ && planned_ > 0) result.evidence["planned_seconds"] = planned_;
+  if (running_ && planned_ > 0) { result.evidence["planned_seconds"] = planned_; }
   result.log_tail = log_tail();
   running_ = false;
   finished_ = true;

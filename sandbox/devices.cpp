@@ -18,13 +18,13 @@ namespace fs = std::filesystem;
 std::optional<int> whole_number(std::string_view text) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
+  if (error != std::errc() || end != text.data() + text.size() || value < 0) { return std::nullopt; }
   return value;
 }
 
 std::string trimmed(std::string_view text) {
   const size_t first = text.find_first_not_of(" \t\n");
-  if (first == std::string_view::npos) return {};
+  if (first == std::string_view::npos) { return {}; }
   return std::string(text.substr(first, text.find_last_not_of(" \t\n") - first + 1));
 }
 
@@ -38,7 +38,7 @@ std::string first_line(const fs::path& path) {
 std::vector<fs::path> sorted_entries(const fs::path& folder) {
   std::vector<fs::path> entries;
   std::error_code ec;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ec)) entries.push_back(entry.path());
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ec)) { entries.push_back(entry.path()); }
   std::sort(entries.begin(), entries.end());
   return entries;
 }
@@ -49,7 +49,9 @@ bool can_open(const fs::path& root, int minor) {
 
 std::vector<int> cores_of(const fs::path& root, const std::string& address) {
   const auto node = whole_number(first_line(root / "sys/bus/pci/devices" / address / "numa_node"));
-  if (!node) return {};  // a machine of one node says -1
+  if (!node) {
+    return {};  // a machine of one node says -1
+  }
   return parse_cores(first_line(root / "sys/devices/system/node" / ("node" + std::to_string(*node)) / "cpulist"));
 }
 
@@ -59,14 +61,16 @@ std::optional<Gpu> read_gpu(const fs::path& root, const fs::path& folder) {
   std::ifstream file(folder / "information");
   for (std::string line; std::getline(file, line);) {
     const size_t colon = line.find(':');
-    if (colon != std::string::npos) facts[trimmed(line.substr(0, colon))] = trimmed(line.substr(colon + 1));
+    if (colon != std::string::npos) { facts[trimmed(line.substr(0, colon))] = trimmed(line.substr(colon + 1)); }
   }
   const auto minor = whole_number(facts["Device Minor"]);
-  if (!minor) return std::nullopt;
+  if (!minor) { return std::nullopt; }
   std::string address = folder.filename().string();
   std::transform(address.begin(), address.end(), address.begin(), [](unsigned char c) { return std::tolower(c); });
   std::string uuid = facts["GPU UUID"];
-  if (uuid.find('?') != std::string::npos) uuid.clear();  // a driver that has not started yet
+  if (uuid.find('?') != std::string::npos) {
+    uuid.clear();  // a driver that has not started yet
+  }
   return Gpu{*minor, facts["Model"], uuid, cores_of(root, address)};
 }
 
@@ -76,7 +80,7 @@ std::vector<Gpu> gpus_of_nodes(const fs::path& root) {
   for (const fs::path& node : sorted_entries(root / "dev")) {
     const std::string name = node.filename().string();
     const auto minor = name.starts_with("nvidia") ? whole_number(name.substr(6)) : std::nullopt;
-    if (minor && can_open(root, *minor)) gpus.push_back({*minor, {}, {}, {}});
+    if (minor && can_open(root, *minor)) { gpus.push_back({*minor, {}, {}, {}}); }
   }
   std::sort(gpus.begin(), gpus.end(), [](const Gpu& a, const Gpu& b) { return a.minor < b.minor; });
   return gpus;
@@ -91,7 +95,7 @@ std::vector<Gpu> chosen(const std::vector<Gpu>& all, const std::string& visible)
     const auto named = std::find_if(all.begin(), all.end(), [&](const Gpu& gpu) {
       return number ? &gpu - all.data() == *number : !name.empty() && gpu.visible_as.starts_with(name);
     });
-    if (named == all.end()) break;
+    if (named == all.end()) { break; }
     gpus.push_back(*named);
   }
   return gpus;
@@ -103,11 +107,11 @@ std::vector<Gpu> find_gpus(const fs::path& root, const char* visible) {
   std::vector<Gpu> gpus;
   for (const fs::path& folder : sorted_entries(root / "proc/driver/nvidia/gpus")) {
     const std::optional<Gpu> gpu = read_gpu(root, folder);
-    if (gpu && can_open(root, gpu->minor)) gpus.push_back(*gpu);
+    if (gpu && can_open(root, gpu->minor)) { gpus.push_back(*gpu); }
   }
-  if (gpus.empty()) gpus = gpus_of_nodes(root);
+  if (gpus.empty()) { gpus = gpus_of_nodes(root); }
   for (size_t i = 0; i < gpus.size(); ++i) {
-    if (gpus[i].visible_as.empty()) gpus[i].visible_as = std::to_string(i);
+    if (gpus[i].visible_as.empty()) { gpus[i].visible_as = std::to_string(i); }
   }
   return visible == nullptr ? gpus : chosen(gpus, visible);
 }
@@ -119,8 +123,8 @@ std::vector<int> parse_cores(const std::string& list) {
     const size_t dash = range.find('-');
     const auto first = whole_number(trimmed(range.substr(0, dash)));
     const auto last = dash == std::string::npos ? first : whole_number(trimmed(range.substr(dash + 1)));
-    if (!first || !last || *last >= CPU_SETSIZE) continue;
-    for (int core = *first; core <= *last; ++core) cores.push_back(core);
+    if (!first || !last || *last >= CPU_SETSIZE) { continue; }
+    for (int core = *first; core <= *last; ++core) { cores.push_back(core); }
   }
   return cores;
 }
@@ -129,16 +133,16 @@ std::vector<int> own_cores() {
   std::vector<int> cores;
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return cores;
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) { return cores; }
   for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (CPU_ISSET(static_cast<size_t>(core), &set)) cores.push_back(core);
+    if (CPU_ISSET(static_cast<size_t>(core), &set)) { cores.push_back(core); }
   }
   return cores;
 }
 
 std::vector<Share> share_out(const std::vector<Gpu>& gpus, const std::vector<int>& own, int workers) {
   std::vector<Share> shares(static_cast<size_t>(workers));
-  if (gpus.empty()) return shares;
+  if (gpus.empty()) { return shares; }
   std::map<std::vector<int>, std::vector<Share*>> nodes;  // by their cores
   for (size_t i = 0; i < shares.size(); ++i) {
     const Gpu& gpu = gpus[i % gpus.size()];
@@ -154,7 +158,9 @@ std::vector<Share> share_out(const std::vector<Gpu>& gpus, const std::vector<int
       const auto first = static_cast<std::ptrdiff_t>(cores.size() * i / users.size());
       const auto last = static_cast<std::ptrdiff_t>(cores.size() * (i + 1) / users.size());
       users[i]->cores.assign(cores.begin() + first, cores.begin() + last);
-      if (first == last) users[i]->cores = cores;  // more workers than cores
+      if (first == last) {
+        users[i]->cores = cores;  // more workers than cores
+      }
     }
   }
   return shares;

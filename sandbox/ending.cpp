@@ -118,7 +118,7 @@ job::StageResult unfinished_result(job::Stage stage, Ending ending, const Exit& 
               {"peak_bytes", exit.peak_bytes},
               {"cpu_seconds", exit.cpu_seconds},
               {"tree_gone", exit.tree_gone}};
-  if (exit.left_bytes >= 0) evidence["left_bytes"] = exit.left_bytes;
+  if (exit.left_bytes >= 0) { evidence["left_bytes"] = exit.left_bytes; }
   if (WIFSIGNALED(exit.wait_status)) {
     evidence["signal"] = signal_name(WTERMSIG(exit.wait_status));
   } else {

@@ -34,7 +34,7 @@ std::string absolute(const std::string& path) {
 
 // The worker works in its scratch folder, so what it is asked must not hold relative paths.
 void make_absolute(std::string& path) {
-  if (!path.empty()) path = absolute(path);
+  if (!path.empty()) { path = absolute(path); }
 }
 
 int64_t memory_of_machine() {
@@ -61,10 +61,10 @@ Premises premises_of(const Work& work, const std::string& worker, const std::str
   if (!work.model_path.empty()) {
     premises.read_only.push_back(work.model_path);
     for (std::string& target : link_targets(work.model_path)) {
-      if (!target.starts_with(work.model_path + "/")) premises.read_only.push_back(std::move(target));
+      if (!target.starts_with(work.model_path + "/")) { premises.read_only.push_back(std::move(target)); }
     }
   }
-  if (!work.cache_folder.empty()) premises.writable.push_back(work.cache_folder);
+  if (!work.cache_folder.empty()) { premises.writable.push_back(work.cache_folder); }
   return premises;
 }
 
@@ -73,15 +73,17 @@ Launch launch_of(const ExecutorOptions& options, const Premises& premises, const
   Launch launch;
   launch.argv = {absolute(options.worker_path)};
   launch.environment = worker_environment(premises.scratch);
-  if (!place.visible_gpus.empty()) launch.environment.push_back("CUDA_VISIBLE_DEVICES=" + place.visible_gpus);
+  if (!place.visible_gpus.empty()) { launch.environment.push_back("CUDA_VISIBLE_DEVICES=" + place.visible_gpus); }
   launch.cores = place.cores;
   if (place.kept != nullptr) {
-    for (const Descriptor& descriptor : place.kept->descriptors) launch.descriptors.push_back(descriptor.get());
+    for (const Descriptor& descriptor : place.kept->descriptors) { launch.descriptors.push_back(descriptor.get()); }
   }
   // The driver's own cache would be cold every time: its folder ends with the worker.
-  if (premises.gpu) launch.environment.emplace_back("CUDA_CACHE_DISABLE=1");
+  if (premises.gpu) { launch.environment.emplace_back("CUDA_CACHE_DISABLE=1"); }
   launch.folder = premises.scratch;
-  if (!premises.gpu) launch.memory_bytes = options.memory_bytes;  // CUDA reserves address space without end
+  if (!premises.gpu) {
+    launch.memory_bytes = options.memory_bytes;  // CUDA reserves address space without end
+  }
   launch.group_memory_bytes = options.memory_bytes > 0 ? options.memory_bytes : memory_of_machine();
   launch.cpu_seconds = options.cpu_seconds;
   launch.file_bytes = kMaxFileBytes;
@@ -114,11 +116,13 @@ class Conversation {
     while (true) {
       const bool ended = streams_.exchange();
       mark_progress();
-      if (!sandbox_.ok()) return Ending::kStopped;
-      if (const auto ending = listener_.overdue(monotonic_seconds())) return stood_still(*ending);
-      if (listener_.finished()) return Ending::kDied;  // nothing that it does from here on matters
-      if (ended) return finish();
-      if (should_stop_ && should_stop_()) return Ending::kStopped;
+      if (!sandbox_.ok()) { return Ending::kStopped; }
+      if (const auto ending = listener_.overdue(monotonic_seconds())) { return stood_still(*ending); }
+      if (listener_.finished()) {
+        return Ending::kDied;  // nothing that it does from here on matters
+      }
+      if (ended) { return finish(); }
+      if (should_stop_ && should_stop_()) { return Ending::kStopped; }
     }
   }
 
@@ -134,13 +138,13 @@ class Conversation {
       sandbox_ = check_required(layers, options_.jail);
       listener_.set_sandbox(layers_evidence(layers));
     }
-    if (sandbox_.ok()) listener_.take_output(bytes, monotonic_seconds());
+    if (sandbox_.ok()) { listener_.take_output(bytes, monotonic_seconds()); }
   }
 
   // Notes how much CPU time the worker had used when it last got on.
   void mark_progress() {
     const double now = monotonic_seconds();
-    if (listener_.since() == marked_since_ || now - mark_time_ < kMarkSeconds) return;
+    if (listener_.since() == marked_since_ || now - mark_time_ < kMarkSeconds) { return; }
     marked_since_ = listener_.since();
     mark_time_ = now;
     mark_cpu_ = tree_.cpu_seconds();
@@ -151,10 +155,10 @@ class Conversation {
   // no CPU time, wants none and says nothing. One that waits for a GPU uses none either: there only being stopped
   // counts.
   Ending stood_still(Ending ending) const {
-    if (ending != Ending::kDeadline && ending != Ending::kSilent) return ending;
+    if (ending != Ending::kDeadline && ending != Ending::kSilent) { return ending; }
     const std::string states = tree_.states();
-    if (states.find_first_of("Tt") != std::string::npos) return Ending::kStoodStill;
-    if (gpu_ || spoke_ || states.find_first_of("RD") != std::string::npos) return ending;
+    if (states.find_first_of("Tt") != std::string::npos) { return Ending::kStoodStill; }
+    if (gpu_ || spoke_ || states.find_first_of("RD") != std::string::npos) { return ending; }
     const double passed = monotonic_seconds() - mark_time_;
     return tree_.cpu_seconds() - mark_cpu_ <= kStillShare * passed ? Ending::kStoodStill : ending;
   }
@@ -216,7 +220,7 @@ struct End {
 Result<End> hear_out(Listener& listener, const Work& work, const ExecutorOptions& options, const Place& place,
                      const std::function<bool()>& should_stop) {
   const std::string frame = job::request_frame(work.request);
-  if (frame.size() > job::kMaxFrameBytes) return candidate_error("the job is larger than the protocol allows");
+  if (frame.size() > job::kMaxFrameBytes) { return candidate_error("the job is larger than the protocol allows"); }
   VORTEX_ASSIGN(const auto scratch, ScratchFolder::make(options.scratch_root));
   const JailSupport support = jail_support(options.jail);
   const Premises premises = premises_of(work, absolute(options.worker_path), scratch->path());
@@ -229,7 +233,7 @@ Result<End> hear_out(Listener& listener, const Work& work, const ExecutorOptions
   tree->end();
   VORTEX_ASSIGN(end.exit, tree->wait());
   VORTEX_TRY(conversation.sandbox());
-  if (!listener.said_hello()) return not_started(listener, end.ending, end.exit, options);
+  if (!listener.said_hello()) { return not_started(listener, end.ending, end.exit, options); }
   return end;
 }
 
@@ -272,10 +276,12 @@ Result<std::vector<job::StageResult>> run_job(const job::Job& job, const Executo
   }
   const Place place = find_place(options.slots, sent, should_stop);  // may wait: no clock of the worker runs yet
   ClimbListener listener(sent, options, on_result);
-  if (listener.finished()) return listener.take_results();  // no stage is a worker's
+  if (listener.finished()) {
+    return listener.take_results();  // no stage is a worker's
+  }
   const Work work{sent, sent.model_path, sent.prefix_folder, sent.device};
   VORTEX_ASSIGN(const End end, hear_out(listener, work, options, place, should_stop));
-  if (!listener.finished()) listener.leave_unfinished(end.ending, end.exit, end.seconds);
+  if (!listener.finished()) { listener.leave_unfinished(end.ending, end.exit, end.seconds); }
   return listener.take_results();
 }
 

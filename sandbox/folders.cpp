@@ -28,8 +28,8 @@ constexpr int kDepth = 4;  // of links in a folder of weights
 
 int lock_folder(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
-  if (fd >= 0) ::close(fd);
+  if (fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0) { return fd; }
+  if (fd >= 0) { ::close(fd); }
   return -1;
 }
 
@@ -37,7 +37,7 @@ void sweep_once(const std::string& root) {
   static std::mutex mutex;
   static std::set<std::string> swept;
   const std::lock_guard guard(mutex);
-  if (swept.insert(root).second) sweep_scratch(root);
+  if (swept.insert(root).second) { sweep_scratch(root); }
 }
 
 // Takes over `fd`.
@@ -54,19 +54,21 @@ void give_open_folder(int fd, uid_t from, uid_t to) {
   }
   while (const dirent* entry = ::readdir(entries)) {
     const std::string_view name = entry->d_name;
-    if (name == "." || name == ".." || (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN)) continue;
+    if (name == "." || name == ".." || (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN)) { continue; }
     const int below = ::openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (below >= 0) give_open_folder(below, from, to);
+    if (below >= 0) { give_open_folder(below, from, to); }
   }
   ::closedir(entries);
 }
 
 bool can_read(const fs::path& path, uid_t user) {
   struct stat about {};
-  if (::stat(path.c_str(), &about) != 0) return true;  // what is not there is told by whoever opens it
+  if (::stat(path.c_str(), &about) != 0) {
+    return true;  // what is not there is told by whoever opens it
+  }
   const bool folder = S_ISDIR(about.st_mode);
   const mode_t wanted = folder ? S_IROTH | S_IXOTH : S_IROTH;
-  if (about.st_uid == user) return (about.st_mode & (folder ? S_IRUSR | S_IXUSR : S_IRUSR)) != 0;
+  if (about.st_uid == user) { return (about.st_mode & (folder ? S_IRUSR | S_IXUSR : S_IRUSR)) != 0; }
   return (about.st_mode & wanted) == wanted;
 }
 
@@ -83,11 +85,11 @@ void list_libraries(const std::vector<std::string>& argv, std::string& loader, s
   for (const std::string& line : outcome.ok() ? split_lines(outcome->output) : std::vector<std::string>{}) {
     const size_t start = line.find('/');
     const size_t end = line.find(" (0x");
-    if (start == std::string::npos || end == std::string::npos || end < start) continue;
+    if (start == std::string::npos || end == std::string::npos || end < start) { continue; }
     const std::string file = line.substr(start, end - start);
-    if (line.find("=>") == std::string::npos && loader.empty()) loader = file;
+    if (line.find("=>") == std::string::npos && loader.empty()) { loader = file; }
     const std::string folder = fs::path(file).lexically_normal().parent_path().string();
-    if (!folder.starts_with("/usr/") && !folder.starts_with("/lib")) places.insert(folder);
+    if (!folder.starts_with("/usr/") && !folder.starts_with("/lib")) { places.insert(folder); }
   }
 }
 
@@ -108,7 +110,7 @@ Result<std::unique_ptr<ScratchFolder>> ScratchFolder::make(const std::string& ro
 ScratchFolder::~ScratchFolder() {
   std::error_code ec;
   fs::remove_all(path_, ec);
-  if (lock_ >= 0) ::close(lock_);
+  if (lock_ >= 0) { ::close(lock_); }
 }
 
 std::string temporary_scratch_root() {
@@ -119,29 +121,31 @@ int sweep_scratch(const std::string& root) {
   int swept = 0;
   std::error_code ec;
   for (const auto& entry : fs::directory_iterator(root, ec)) {
-    if (!entry.path().filename().string().starts_with(kPrefix)) continue;
+    if (!entry.path().filename().string().starts_with(kPrefix)) { continue; }
     const int lock = lock_folder(entry.path().string());
-    if (lock < 0) continue;  // somebody's
+    if (lock < 0) {
+      continue;  // somebody's
+    }
     std::error_code failed;
     fs::remove_all(entry.path(), failed);
     ::close(lock);
-    if (!failed) ++swept;
+    if (!failed) { ++swept; }
   }
   return swept;
 }
 
 void give_folder(const std::string& folder, uid_t from, uid_t to) {
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd >= 0) give_open_folder(fd, from, to);
+  if (fd >= 0) { give_open_folder(fd, from, to); }
 }
 
 std::string first_private(const std::vector<std::string>& paths, uid_t user) {
   for (const std::string& path : paths) {
-    if (!can_read(path, user)) return path + " can be read by its owner alone";
+    if (!can_read(path, user)) { return path + " can be read by its owner alone"; }
     std::error_code ec;
     for (const auto& entry : fs::directory_iterator(path, ec)) {
-      if (entry.is_directory(ec)) continue;
-      if (!can_read(entry.path(), user)) return entry.path().string() + " can be read by its owner alone";
+      if (entry.is_directory(ec)) { continue; }
+      if (!can_read(entry.path(), user)) { return entry.path().string() + " can be read by its owner alone"; }
     }
   }
   return {};
@@ -152,8 +156,8 @@ std::vector<std::string> link_targets(const std::string& folder) {
   std::error_code ec;
   for (auto entry = fs::recursive_directory_iterator(folder, ec); entry != fs::recursive_directory_iterator();
        entry.increment(ec)) {
-    if (entry.depth() >= kDepth) entry.disable_recursion_pending();
-    if (!entry->is_symlink(ec)) continue;
+    if (entry.depth() >= kDepth) { entry.disable_recursion_pending(); }
+    if (!entry->is_symlink(ec)) { continue; }
     const fs::path target = (entry->path().parent_path() / fs::read_symlink(entry->path(), ec)).lexically_normal();
     targets.push_back(target.string());
   }
@@ -164,13 +168,13 @@ LoadedFrom loaded_from(const std::string& program) {
   static std::mutex mutex;
   static std::map<std::string, LoadedFrom> known;
   const std::lock_guard guard(mutex);
-  if (const auto found = known.find(program); found != known.end()) return found->second;
+  if (const auto found = known.find(program); found != known.end()) { return found->second; }
   LoadedFrom loaded;
   std::set<std::string> places;
   list_libraries({program}, loaded.loader, places);
   std::error_code ec;
   for (const auto& entry : fs::directory_iterator(fs::path(program).parent_path(), ec)) {
-    if (loaded.loader.empty() || entry.path().extension() != ".so") continue;
+    if (loaded.loader.empty() || entry.path().extension() != ".so") { continue; }
     places.insert(entry.path().string());
     list_libraries({loaded.loader, "--list", entry.path().string()}, loaded.loader, places);
   }

@@ -42,16 +42,16 @@ std::vector<std::string> gpu_devices() {
     const std::string name = entry.path().filename();
     const bool card =
         name.starts_with("nvidia") && name.size() > 6 && name.find_first_not_of("0123456789", 6) == std::string::npos;
-    if (card || name == "nvidiactl" || name == "nvidia-uvm") devices.push_back(entry.path());
+    if (card || name == "nvidiactl" || name == "nvidia-uvm") { devices.push_back(entry.path()); }
   }
   std::sort(devices.begin(), devices.end());
   return devices;
 }
 
 std::string find_bubblewrap(const JailOptions& options) {
-  if (!options.bubblewrap.empty()) return options.bubblewrap;
+  if (!options.bubblewrap.empty()) { return options.bubblewrap; }
   for (const char* path : {"/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"}) {
-    if (::access(path, X_OK) == 0) return path;
+    if (::access(path, X_OK) == 0) { return path; }
   }
   return {};
 }
@@ -69,7 +69,7 @@ class Wrapping {
       : words_{std::move(program), "--die-with-parent", "--new-session"} {
     if (mode == NamespaceMode::kMapped) {
       add({"--userns", "@userns", "--cap-drop", "ALL"});
-      if (leaves_root) add({"--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"});
+      if (leaves_root) { add({"--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"}); }
     } else {
       add({"--unshare-user", "--disable-userns", "--cap-drop", "ALL"});
       if (mode == NamespaceMode::kRenamed) {
@@ -93,7 +93,7 @@ class Wrapping {
         bind("--ro-bind", folder);
       }
     }
-    for (const char* file : kSystemFiles) bind("--ro-bind-try", file);
+    for (const char* file : kSystemFiles) { bind("--ro-bind-try", file); }
     add({"--proc", "/proc"});
     // Even where the worker stays root: bubblewrap guards these against others alone.
     for (const std::string path : {"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"}) {
@@ -102,7 +102,7 @@ class Wrapping {
     add({"--dev", "/dev", "--perms", "1777", "--size", std::to_string(kSharedMemoryBytes), "--tmpfs", "/dev/shm"});
     if (gpu) {
       bind("--ro-bind-try", "/sys");
-      for (const std::string& device : gpu_devices()) add({"--dev-bind", device, device});
+      for (const std::string& device : gpu_devices()) { add({"--dev-bind", device, device}); }
     }
     add({"--remount-ro", "/dev"});
   }
@@ -124,12 +124,12 @@ class Wrapping {
   void make_parents(const std::string& path) {
     for (size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) {
       const std::string parent = path.substr(0, at);
-      if (std::find(parents_.begin(), parents_.end(), parent) != parents_.end()) continue;
+      if (std::find(parents_.begin(), parents_.end(), parent) != parents_.end()) { continue; }
       parents_.push_back(parent);
       const bool exists = std::any_of(std::begin(kSystemFolders), std::end(kSystemFolders), [&](const char* folder) {
         return parent == folder || parent.starts_with(std::string(folder) + "/");
       });
-      if (exists || parent == "/dev" || parent == "/proc" || parent == "/sys") continue;
+      if (exists || parent == "/dev" || parent == "/proc" || parent == "/sys") { continue; }
       add({"--perms", "0755", "--dir", parent});
     }
   }
@@ -144,9 +144,9 @@ std::vector<std::string> launcher_words(const Launch& launch, const Premises& pr
   std::vector<std::string> words = {keeper_path(), "enter", "report=@report"};
   const auto add = [&](const std::string& key, const std::string& value) { words.push_back(key + "=" + value); };
   if (mode != NamespaceMode::kNone) {
-    for (const std::string kind : kNamespaceKinds) add("outside-" + kind, outside_namespace(kind));
+    for (const std::string kind : kNamespaceKinds) { add("outside-" + kind, outside_namespace(kind)); }
     // Counted in the new user namespace alone.
-    if (options.uses(Layer::kLimits)) add("nproc", std::to_string(options.processes));
+    if (options.uses(Layer::kLimits)) { add("nproc", std::to_string(options.processes)); }
   }
   if (options.uses(Layer::kUser)) {
     add("leave-root", "1");
@@ -158,31 +158,31 @@ std::vector<std::string> launcher_words(const Launch& launch, const Premises& pr
   }
   if (options.uses(Layer::kLandlock)) {
     add("landlock", "1");
-    for (const char* folder : kSystemFolders) add("read", folder);
-    for (const char* file : kSystemFiles) add("read", file);
+    for (const char* folder : kSystemFolders) { add("read", folder); }
+    for (const char* file : kSystemFiles) { add("read", file); }
     add("read", "/proc");
-    for (const std::string& path : premises.read_only) add("read", path);
+    for (const std::string& path : premises.read_only) { add("read", path); }
     for (const std::string& path : {launch.argv.front(), premises.loader}) {
-      if (!path.empty()) add("execute", path);
+      if (!path.empty()) { add("execute", path); }
     }
-    for (const std::string& path : options.executable) add("execute", path);
+    for (const std::string& path : options.executable) { add("execute", path); }
     add("write", premises.scratch);
-    for (const std::string& path : premises.writable) add("write", path);
-    for (const char* device : kDevices) add("device", device);
+    for (const std::string& path : premises.writable) { add("write", path); }
+    for (const char* device : kDevices) { add("device", device); }
     if (premises.gpu) {
       add("read", "/sys");
       add("write", "/dev/shm");
       add("write", "/proc");  // the driver names its threads there; the kernel's own settings are not the worker's
-      for (const std::string& device : gpu_devices()) add("device", device);
+      for (const std::string& device : gpu_devices()) { add("device", device); }
     }
   }
   if (options.uses(Layer::kSeccomp) && !kSanitized) {
     add("calls", premises.gpu ? "gpu" : "cpu");
-    if (options.kill_unlisted) add("kill-unlisted", "1");
+    if (options.kill_unlisted) { add("kill-unlisted", "1"); }
   }
   if (!launch.descriptors.empty()) {
     std::vector<std::string> numbers;
-    for (const int descriptor : launch.descriptors) numbers.push_back(std::to_string(descriptor));
+    for (const int descriptor : launch.descriptors) { numbers.push_back(std::to_string(descriptor)); }
     add("inherit", join(numbers, ","));
   }
   words.emplace_back("--");
@@ -224,7 +224,7 @@ std::vector<LayerReport> try_jail(const JailOptions& options, NamespaceMode mode
     why = outcome.error().message;
     return {};
   }
-  if (!outcome->failure.empty()) why = outcome->log.empty() ? outcome->failure : first_line(outcome->log);
+  if (!outcome->failure.empty()) { why = outcome->log.empty() ? outcome->failure : first_line(outcome->log); }
   return outcome->layers;
 }
 
@@ -237,7 +237,7 @@ JailSupport probe(const JailOptions& options) {
     support.why = "bubblewrap (bwrap) is not installed";
   } else {
     std::vector<NamespaceMode> modes = {NamespaceMode::kOwn};
-    if (root) modes = {NamespaceMode::kMapped, NamespaceMode::kRenamed};
+    if (root) { modes = {NamespaceMode::kMapped, NamespaceMode::kRenamed}; }
     for (const NamespaceMode mode : modes) {
       std::string why;
       support.layers = try_jail(options, mode, why);
@@ -245,11 +245,11 @@ JailSupport probe(const JailOptions& options) {
         support.namespaces = mode;
         break;
       }
-      if (support.why.empty()) support.why = why;
+      if (support.why.empty()) { support.why = why; }
     }
   }
   std::string why;
-  if (support.namespaces == NamespaceMode::kNone) support.layers = try_jail(options, NamespaceMode::kNone, why);
+  if (support.namespaces == NamespaceMode::kNone) { support.layers = try_jail(options, NamespaceMode::kNone, why); }
   support.layers = complete_layers(support.layers, options, support);
   return support;
 }
@@ -259,11 +259,11 @@ JailSupport probe(const JailOptions& options) {
 bool JailOptions::uses(Layer layer) const { return std::find(off.begin(), off.end(), layer) == off.end(); }
 
 Result<std::vector<Layer>> layers_from_text(const std::string& text, const std::string& option) {
-  if (text.empty() || text == "none") return std::vector<Layer>{};
-  if (text == "full") return std::vector<Layer>(kLayers.begin(), kLayers.end());
+  if (text.empty() || text == "none") { return std::vector<Layer>{}; }
+  if (text == "full") { return std::vector<Layer>(kLayers.begin(), kLayers.end()); }
   std::vector<Layer> layers;
   std::vector<std::string> names = {"full", "none"};
-  for (const Layer layer : kLayers) names.emplace_back(layer_name(layer));
+  for (const Layer layer : kLayers) { names.emplace_back(layer_name(layer)); }
   for (size_t at = 0; at <= text.size();) {
     const size_t comma = std::min(text.find(',', at), text.size());
     const std::string name = text.substr(at, comma - at);
@@ -285,7 +285,7 @@ JailSupport jail_support(const JailOptions& options) {
   const std::lock_guard guard(mutex);
   const auto key = std::make_tuple(options.off, options.bubblewrap, options.kill_unlisted);
   const auto found = known.find(key);
-  if (found != known.end()) return found->second;
+  if (found != known.end()) { return found->second; }
   return known.emplace(key, probe(options)).first->second;
 }
 
@@ -307,8 +307,8 @@ void put_in_jail(Launch& launch, const Premises& premises, const JailOptions& op
     wrapping.add_system(premises.gpu);
     wrapping.bind("--ro-bind", keeper_path());
     wrapping.bind("--ro-bind", launch.argv.front());
-    for (const std::string& path : premises.read_only) wrapping.bind("--ro-bind-try", path);
-    for (const std::string& path : premises.writable) wrapping.bind("--bind-try", path);
+    for (const std::string& path : premises.read_only) { wrapping.bind("--ro-bind-try", path); }
+    for (const std::string& path : premises.writable) { wrapping.bind("--bind-try", path); }
     wrapping.add_scratch(premises.scratch, options.scratch_bytes);
     std::vector<std::string> words = wrapping.take();
     words.emplace_back("--");
@@ -364,7 +364,7 @@ nlohmann::json layers_evidence(const std::vector<LayerReport>& layers) {
 Status check_required(const std::vector<LayerReport>& layers, const JailOptions& options) {
   for (const Layer layer : options.required) {
     const LayerReport* report = find_layer(layers, layer);
-    if (report != nullptr && report->state == LayerState::kActive) continue;
+    if (report != nullptr && report->state == LayerState::kActive) { continue; }
     const std::string state(report == nullptr ? "unavailable" : layer_state_name(report->state));
     const std::string why = report == nullptr || report->detail.empty() ? "" : " (" + report->detail + ")";
     return environment_error("the sandbox holds with less than --require-sandbox asks for: " +

@@ -41,19 +41,19 @@ Status send_line(int socket, const json& object, const std::vector<Descriptor>& 
       rights->cmsg_type = SCM_RIGHTS;
       rights->cmsg_len = CMSG_LEN(descriptors.size() * sizeof(int));
       std::array<int, kMostDescriptors> numbers{};
-      for (size_t i = 0; i < descriptors.size(); ++i) numbers[i] = descriptors[i].get();
+      for (size_t i = 0; i < descriptors.size(); ++i) { numbers[i] = descriptors[i].get(); }
       std::memcpy(CMSG_DATA(rights), numbers.data(), descriptors.size() * sizeof(int));
     }
     const ssize_t got = ::sendmsg(socket, &message, MSG_NOSIGNAL);
-    if (got < 0 && errno != EINTR) return socket_fault("write to");
-    if (got > 0) sent += static_cast<size_t>(got);
+    if (got < 0 && errno != EINTR) { return socket_fault("write to"); }
+    if (got > 0) { sent += static_cast<size_t>(got); }
   }
   return ok_status();
 }
 
 void take_descriptors(msghdr& message, std::vector<Descriptor>& descriptors) {
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) { continue; }
     const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {
       int number = -1;
@@ -77,15 +77,17 @@ Result<json> read_line(int socket, std::vector<Descriptor>& descriptors, const s
     message.msg_control = control.data();
     message.msg_controllen = control.size();
     const ssize_t got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return socket_fault("read from");
-    if (got == 0) return environment_error("the keeper of weights has ended");
+    if (got < 0 && errno == EINTR) { continue; }
+    if (got < 0) { return socket_fault("read from"); }
+    if (got == 0) { return environment_error("the keeper of weights has ended"); }
     take_descriptors(message, descriptors);
     line.append(buffer.data(), static_cast<size_t>(got));
-    if (line.size() > job::kMaxFrameBytes) return internal_error("a keeper's line is longer than the protocol allows");
+    if (line.size() > job::kMaxFrameBytes) {
+      return internal_error("a keeper's line is longer than the protocol allows");
+    }
   }
   json parsed = json::parse(line, nullptr, false);
-  if (!parsed.is_object()) return internal_error("a keeper's line is no JSON object");
+  if (!parsed.is_object()) { return internal_error("a keeper's line is no JSON object"); }
   return parsed;
 }
 
@@ -97,9 +99,9 @@ Error read_refusal(const json& refused) {
   reader.required("message", error.message);
   reader.required("hint", error.hint);
   const auto known = blame_from_name(blame);
-  if (!known) reader.refuse("blame", "names nobody");
+  if (!known) { reader.refuse("blame", "names nobody"); }
   const Status read = reader.finish();
-  if (!read.ok()) return read.error();
+  if (!read.ok()) { return read.error(); }
   error.blame = *known;
   return error;
 }
@@ -126,8 +128,9 @@ Result<job::Job> receive_keeper_job(int socket) {
 }
 
 Status send_keeper_answer(int socket, const Result<KeeperAnswer>& answer) {
-  if (answer.ok())
+  if (answer.ok()) {
     return send_line(socket, {{"kept", answer->label}, {"process", answer->process}}, answer->descriptors);
+  }
   const Error& error = answer.error();
   const json refused = {{"blame", blame_name(error.blame)}, {"message", error.message}, {"hint", error.hint}};
   return send_line(socket, {{"refused", refused}}, {});
@@ -138,8 +141,8 @@ Result<KeeperAnswer> receive_keeper_answer(int socket, double seconds, const std
   const auto wait = [&]() -> Status {
     pollfd watched{socket, POLLIN, 0};
     while (::poll(&watched, 1, kPollMs) <= 0) {
-      if (should_stop && should_stop()) return environment_error("stopped on request");
-      if (monotonic_seconds() > deadline) return environment_error("the keeper of weights did not answer in time");
+      if (should_stop && should_stop()) { return environment_error("stopped on request"); }
+      if (monotonic_seconds() > deadline) { return environment_error("the keeper of weights did not answer in time"); }
     }
     return ok_status();
   };
@@ -148,10 +151,10 @@ Result<KeeperAnswer> receive_keeper_answer(int socket, double seconds, const std
   JsonReader reader(line, "line");
   const json* refused = reader.find("refused", false);
   const json* kept = reader.find("kept", refused == nullptr);
-  if (kept != nullptr) reader.required("process", answer.process);
+  if (kept != nullptr) { reader.required("process", answer.process); }
   VORTEX_TRY(reader.finish());
-  if (refused != nullptr) return read_refusal(*refused);
-  if (answer.descriptors.empty()) return internal_error("a keeper answered without a descriptor");
+  if (refused != nullptr) { return read_refusal(*refused); }
+  if (answer.descriptors.empty()) { return internal_error("a keeper answered without a descriptor"); }
   answer.label = *kept;
   return answer;
 }

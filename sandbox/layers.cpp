@@ -36,7 +36,7 @@ std::string_view layer_state_name(LayerState state) {
 
 std::optional<Layer> layer_from_name(std::string_view name) {
   for (const Layer layer : kLayers) {
-    if (layer_name(layer) == name) return layer;
+    if (layer_name(layer) == name) { return layer; }
   }
   return std::nullopt;
 }

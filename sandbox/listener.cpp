@@ -6,31 +6,33 @@ namespace vortex::sandbox {
 
 void Listener::take_output(std::string_view bytes, double now) {
   output_bytes_ += bytes.size();
-  if (output_bytes_ > max_output_bytes_) return fault("more output than the protocol allows");
+  if (output_bytes_ > max_output_bytes_) { return fault("more output than the protocol allows"); }
   while (!misbehaved()) {
     auto payload = frames_.take(bytes);
     if (!payload.ok()) {
-      if (!said_hello_) hello_fault_ = payload.error();
+      if (!said_hello_) { hello_fault_ = payload.error(); }
       return fault(payload.error().message);
     }
-    if (!*payload) return;  // the rest of it is still to come
+    if (!*payload) {
+      return;  // the rest of it is still to come
+    }
     take_payload(**payload, now);
   }
 }
 
 void Listener::take_log(std::string_view bytes) {
   log_ += bytes;
-  if (log_.size() > 2 * job::kLogTailBytes) log_.erase(0, log_.size() - job::kLogTailBytes);
+  if (log_.size() > 2 * job::kLogTailBytes) { log_.erase(0, log_.size() - job::kLogTailBytes); }
 }
 
 void Listener::take_payload(std::string_view payload, double now) {
   Result<job::Event> event = job::parse_event(payload);
   if (!event.ok()) {
-    if (!said_hello_) hello_fault_ = event.error();
+    if (!said_hello_) { hello_fault_ = event.error(); }
     return fault(event.error().message);
   }
   if (const auto* hello = std::get_if<job::Hello>(&*event)) {
-    if (said_hello_) return fault("it said hello twice");
+    if (said_hello_) { return fault("it said hello twice"); }
     build_ = hello->build;
     said_hello_ = true;
     since_ = now;
@@ -42,9 +44,9 @@ void Listener::take_payload(std::string_view payload, double now) {
 }
 
 std::optional<Ending> Listener::overdue(double now) const {
-  if (misbehaved()) return Ending::kProtocol;
+  if (misbehaved()) { return Ending::kProtocol; }
   const double allowed = said_hello_ ? allowance() : options_.start_seconds;
-  if (now - since_ <= allowed) return std::nullopt;
+  if (now - since_ <= allowed) { return std::nullopt; }
   return said_hello_ ? silence() : Ending::kSilent;
 }
 

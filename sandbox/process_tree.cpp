@@ -23,13 +23,13 @@ namespace vortex::sandbox {
 namespace {
 
 void close_fd(int& fd) {
-  if (fd >= 0) ::close(fd);
+  if (fd >= 0) { ::close(fd); }
   fd = -1;
 }
 
 // Above the standard streams, even where somebody started us without them.
 int above_streams(int fd) {
-  if (fd < 0 || fd > 2) return fd;
+  if (fd < 0 || fd > 2) { return fd; }
   const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
   ::close(fd);
   return moved;
@@ -71,13 +71,13 @@ void make_nonblocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NO
 std::string with_report(const std::string& word, int report) {
   constexpr std::string_view kPlace = "@report";
   const size_t at = word.find(kPlace);
-  if (at == std::string::npos) return word;
+  if (at == std::string::npos) { return word; }
   return std::string(word).replace(at, kPlace.size(), std::to_string(report));
 }
 
 std::string joined(const std::vector<int>& numbers) {
   std::string text;
-  for (const int number : numbers) text += (text.empty() ? "" : ",") + std::to_string(number);
+  for (const int number : numbers) { text += (text.empty() ? "" : ",") + std::to_string(number); }
   return text;
 }
 
@@ -86,7 +86,7 @@ std::vector<std::string> keeper_arguments(const Launch& launch, int leash, int s
   std::vector<std::string> words = {"keep", "leash=" + std::to_string(leash), "status=" + std::to_string(status),
                                     "report=" + std::to_string(report)};
   const auto add = [&](const char* key, int64_t value) {
-    if (value > 0) words.push_back(key + ("=" + std::to_string(value)));
+    if (value > 0) { words.push_back(key + ("=" + std::to_string(value))); }
   };
   add("as", launch.memory_bytes);
   add("cpu", launch.cpu_seconds > 0 ? static_cast<int64_t>(std::max(1.0, std::ceil(launch.cpu_seconds))) : 0);
@@ -99,10 +99,10 @@ std::vector<std::string> keeper_arguments(const Launch& launch, int leash, int s
     add("memory", launch.group_memory_bytes);
     add("processes", launch.group_processes);
   }
-  if (!launch.cores.empty()) words.push_back("cores=" + joined(launch.cores));
-  if (!launch.descriptors.empty()) words.push_back("inherit=" + joined(launch.descriptors));
+  if (!launch.cores.empty()) { words.push_back("cores=" + joined(launch.cores)); }
+  if (!launch.descriptors.empty()) { words.push_back("inherit=" + joined(launch.descriptors)); }
   words.emplace_back("--");
-  for (const std::string& word : launch.argv) words.push_back(launch.launcher ? with_report(word, report) : word);
+  for (const std::string& word : launch.argv) { words.push_back(launch.launcher ? with_report(word, report) : word); }
   return words;
 }
 
@@ -123,7 +123,7 @@ void walk_tree(pid_t root, const std::function<void(std::istringstream&)>& look)
     std::error_code ec;
     for (const auto& task : std::filesystem::directory_iterator(folder + "/task", ec)) {
       std::ifstream children(task.path() / "children");
-      for (pid_t child = 0; children >> child;) waiting.push_back(child);
+      for (pid_t child = 0; children >> child;) { waiting.push_back(child); }
     }
   }
 }
@@ -152,7 +152,7 @@ Result<std::unique_ptr<ProcessTree>> ProcessTree::start(const Launch& launch) {
   spawned.folder = launch.folder;
   spawned.streams = {input.read, output.write, error.write};
   spawned.descriptors = launch.descriptors;
-  for (const int fd : {leash.read, status.write, report.write}) spawned.descriptors.push_back(fd);
+  for (const int fd : {leash.read, status.write, report.write}) { spawned.descriptors.push_back(fd); }
   VORTEX_ASSIGN(const pid_t keeper, spawn(spawned));
 
   std::unique_ptr<ProcessTree> tree(new ProcessTree);
@@ -164,14 +164,14 @@ Result<std::unique_ptr<ProcessTree>> ProcessTree::start(const Launch& launch) {
   tree->status_ = Pipe::take(status.read);
   tree->report_ = Pipe::take(report.read);
   tree->leash_ = Pipe::take(leash.write);
-  for (const int fd : {tree->input_, tree->output_, tree->error_, tree->report_}) make_nonblocking(fd);
+  for (const int fd : {tree->input_, tree->output_, tree->error_, tree->report_}) { make_nonblocking(fd); }
   return tree;
 }
 
 ProcessTree::~ProcessTree() {
   end();
-  if (keeper_ > 0) (void)wait();
-  for (int* fd : {&input_, &output_, &error_, &status_, &report_}) close_fd(*fd);
+  if (keeper_ > 0) { (void)wait(); }
+  for (int* fd : {&input_, &output_, &error_, &status_, &report_}) { close_fd(*fd); }
 }
 
 void ProcessTree::close_input() { close_fd(input_); }
@@ -192,7 +192,7 @@ void ProcessTree::read_reports() {
       }
       case Record::Kind::kStartFault:
         start_fault_ = record.text.data();
-        if (record.number != 0) start_fault_ += std::string(": ") + std::strerror(record.number);
+        if (record.number != 0) { start_fault_ += std::string(": ") + std::strerror(record.number); }
         break;
       case Record::Kind::kEnded:
         program_ended_ = true;
@@ -212,8 +212,7 @@ const std::vector<LayerReport>& ProcessTree::layers() {
 Result<Exit> ProcessTree::wait() {
   Record record;
   ssize_t got = 0;
-  while ((got = ::read(status_, &record, sizeof record)) < 0 && errno == EINTR) {
-  }
+  while ((got = ::read(status_, &record, sizeof record)) < 0 && errno == EINTR) {}
   wait_for_child(keeper_);
   keeper_ = -1;
   if (got != static_cast<ssize_t>(sizeof record)) {
@@ -236,7 +235,9 @@ double ProcessTree::cpu_seconds() const {
   double ticks = 0;
   walk_tree(keeper_, [&](std::istringstream& fields) {
     std::string skipped;
-    for (int i = 0; i < 11; ++i) fields >> skipped;  // from state to cmajflt
+    for (int i = 0; i < 11; ++i) {
+      fields >> skipped;  // from state to cmajflt
+    }
     double user = 0;
     double system = 0;
     double child_user = 0;

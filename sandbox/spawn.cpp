@@ -26,7 +26,7 @@ class Seam : public bp::extend::handler {
  public:
   explicit Seam(const Spawn& what) : what_(what) {
     // execve's parameters are not const for historical reasons; it does not write to them.
-    for (const std::string& entry : what.environment) environment_.push_back(const_cast<char*>(entry.c_str()));
+    for (const std::string& entry : what.environment) { environment_.push_back(const_cast<char*>(entry.c_str())); }
     environment_.push_back(nullptr);
   }
 
@@ -38,31 +38,35 @@ class Seam : public bp::extend::handler {
   template <typename Executor>
   void on_exec_setup(Executor& executor) const noexcept {
     const char* failed = prepare();
-    if (failed == nullptr) return;
+    if (failed == nullptr) { return; }
     executor.set_error(std::error_code(errno, std::system_category()), failed);
     ::_exit(127);
   }
 
   template <typename Executor>
   void on_error(Executor& executor, const std::error_code&) const noexcept {
-    if (executor.pid > 0) wait_for_child(executor.pid);  // otherwise it stays a zombie
+    if (executor.pid > 0) {
+      wait_for_child(executor.pid);  // otherwise it stays a zombie
+    }
   }
 
  private:
   // In the child. Gives the name of what failed, with errno.
   const char* prepare() const noexcept {
     ::setsid();  // signals are blocked until here: a Ctrl-C in our terminal is not the child's
-    for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
+    for (int number = 1; number < NSIG; ++number) { ::signal(number, SIG_DFL); }
     for (int stream = 0; stream < 3; ++stream) {
-      if (::dup2(what_.streams[static_cast<size_t>(stream)], stream) < 0) return "dup2";
+      if (::dup2(what_.streams[static_cast<size_t>(stream)], stream) < 0) { return "dup2"; }
     }
-    if (::chdir(what_.folder.c_str()) != 0) return "chdir";
+    if (::chdir(what_.folder.c_str()) != 0) { return "chdir"; }
     constexpr unsigned kAtExec = 4;  // CLOSE_RANGE_CLOEXEC
     if (::syscall(SYS_close_range, 3U, ~0U, kAtExec) != 0) {
-      for (int fd = 3; fd < 1024; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);  // before Linux 5.11
+      for (int fd = 3; fd < 1024; ++fd) {
+        ::fcntl(fd, F_SETFD, FD_CLOEXEC);  // before Linux 5.11
+      }
     }
     for (const int descriptor : what_.descriptors) {
-      if (::fcntl(descriptor, F_SETFD, 0) != 0) return "fcntl";
+      if (::fcntl(descriptor, F_SETFD, 0) != 0) { return "fcntl"; }
     }
     sigset_t none;
     ::sigemptyset(&none);
@@ -95,7 +99,7 @@ class NoSignals {
 int wait_for_child(pid_t child) {
   int status = -1;
   while (::waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) return -1;
+    if (errno != EINTR) { return -1; }
   }
   return status;
 }

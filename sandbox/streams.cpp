@@ -16,7 +16,7 @@ constexpr int kPollMs = 100;
 // told.
 bool send_some(int fd, std::string_view& text) {
   const ssize_t sent = ::send(fd, text.data(), text.size(), MSG_NOSIGNAL);
-  if (sent > 0) text.remove_prefix(static_cast<size_t>(sent));
+  if (sent > 0) { text.remove_prefix(static_cast<size_t>(sent)); }
   return sent >= 0 || errno == EAGAIN || errno == EINTR;
 }
 
@@ -24,7 +24,7 @@ bool send_some(int fd, std::string_view& text) {
 ssize_t drain(int fd, const Streams::Take& take) {
   std::array<char, 65536> buffer;
   const ssize_t got = ::read(fd, buffer.data(), buffer.size());
-  if (got > 0) take(std::string_view(buffer.data(), static_cast<size_t>(got)));
+  if (got > 0) { take(std::string_view(buffer.data(), static_cast<size_t>(got))); }
   return got < 0 && errno != EAGAIN && errno != EINTR ? 0 : got;
 }
 
@@ -35,18 +35,16 @@ bool Streams::exchange() {
                                    pollfd{log_open_ ? tree_.error() : -1, POLLIN, 0}, pollfd{tree_.exited(), POLLIN, 0},
                                    pollfd{unsent_.empty() ? -1 : tree_.input(), POLLOUT, 0}};
   ::poll(watched.data(), watched.size(), kPollMs);
-  if (watched[1].revents != 0) log_open_ = drain(tree_.error(), take_log_) != 0;
-  if (watched[0].revents != 0) output_open_ = drain(tree_.output(), take_output_) != 0;
-  if (watched[3].revents != 0 && !send_some(tree_.input(), unsent_)) unsent_ = {};
-  if (unsent_.empty()) tree_.close_input();
+  if (watched[1].revents != 0) { log_open_ = drain(tree_.error(), take_log_) != 0; }
+  if (watched[0].revents != 0) { output_open_ = drain(tree_.output(), take_output_) != 0; }
+  if (watched[3].revents != 0 && !send_some(tree_.input(), unsent_)) { unsent_ = {}; }
+  if (unsent_.empty()) { tree_.close_input(); }
   return watched[2].revents != 0;
 }
 
 void Streams::finish(const std::function<bool()>& wanted) {
-  while (log_open_ && drain(tree_.error(), take_log_) > 0) {
-  }
-  while (output_open_ && wanted() && drain(tree_.output(), take_output_) > 0) {
-  }
+  while (log_open_ && drain(tree_.error(), take_log_) > 0) {}
+  while (output_open_ && wanted() && drain(tree_.output(), take_output_) > 0) {}
 }
 
 }  // namespace vortex::sandbox

@@ -26,14 +26,14 @@ std::string files_of(const std::string& folder) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, ec)) {
     const std::string kind = entry.path().extension().string();
     struct stat info {};
-    if ((kind != ".json" && kind != ".safetensors") || ::stat(entry.path().c_str(), &info) != 0) continue;
+    if ((kind != ".json" && kind != ".safetensors") || ::stat(entry.path().c_str(), &info) != 0) { continue; }
     lines.push_back(entry.path().filename().string() + " " + std::to_string(info.st_ino) + " " +
                     std::to_string(info.st_size) + " " + std::to_string(info.st_mtim.tv_sec) + "." +
                     std::to_string(info.st_mtim.tv_nsec));
   }
   std::sort(lines.begin(), lines.end());
   std::string text;
-  for (const std::string& line : lines) text += line + "\n";
+  for (const std::string& line : lines) { text += line + "\n"; }
   return text;
 }
 
@@ -51,7 +51,7 @@ WeightKeeper::WeightKeeper(WeightKeeperOptions options, job::Job job)
   // The keeper works in a folder of its own.
   std::error_code ec;
   for (std::string* path : {&job_.model_path, &job_.prefix_folder}) {
-    if (!path->empty()) *path = fs::absolute(*path, ec).string();
+    if (!path->empty()) { *path = fs::absolute(*path, ec).string(); }
   }
 }
 
@@ -59,10 +59,10 @@ WeightKeeper::~WeightKeeper() = default;
 
 std::shared_ptr<const KeptWeights> WeightKeeper::kept(const std::function<bool()>& should_stop) {
   const std::lock_guard lock(mutex_);
-  if (failures_ == kMostFailures) return nullptr;
+  if (failures_ == kMostFailures) { return nullptr; }
   if (kept_ != nullptr) {
     const bool same = files_of(job_.model_path) == files_;
-    if (same && lives()) return kept_;
+    if (same && lives()) { return kept_; }
     notice(same ? "the keeper of weights has died: starting another"
                 : "the model's files have changed: their weights are read again");
   }
@@ -73,7 +73,7 @@ std::shared_ptr<const KeptWeights> WeightKeeper::kept(const std::function<bool()
     return kept_ = std::move(started).value();
   }
   process_ = nullptr;
-  if (should_stop && should_stop()) return nullptr;
+  if (should_stop && should_stop()) { return nullptr; }
   ++failures_;
   notice("weights are not kept between candidates: " + started.error().message);
   return nullptr;
@@ -120,7 +120,7 @@ Result<std::shared_ptr<const KeptWeights>> WeightKeeper::start(const std::functi
 }
 
 void WeightKeeper::notice(const std::string& message) const {
-  if (options_.on_notice) options_.on_notice(message);
+  if (options_.on_notice) { options_.on_notice(message); }
 }
 
 }  // namespace vortex::sandbox

@@ -41,25 +41,25 @@ void WorkerSlots::give_back(size_t slot) {
 
 std::shared_ptr<const KeptWeights> WorkerSlots::Lease::kept(const std::function<bool()>& should_stop) const {
   const auto keeper = static_cast<size_t>(std::max(0, share().gpu));
-  if (keeper >= slots_->keepers_.size() || slots_->keepers_[keeper] == nullptr) return nullptr;
+  if (keeper >= slots_->keepers_.size() || slots_->keepers_[keeper] == nullptr) { return nullptr; }
   return slots_->keepers_[keeper]->kept(should_stop);
 }
 
 Place Place::anywhere() {
   Place place;
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  if (visible != nullptr) place.visible_gpus = visible;
+  if (visible != nullptr) { place.visible_gpus = visible; }
   return place;
 }
 
 Place find_place(WorkerSlots* slots, job::Job& job, const std::function<bool()>& should_stop) {
   Place place = Place::anywhere();
-  if (slots == nullptr) return place;
+  if (slots == nullptr) { return place; }
   place.lease.emplace(slots->take());
   const Share& share = place.lease->share();
-  if (share.gpu >= 0) place.visible_gpus = share.visible_as;
+  if (share.gpu >= 0) { place.visible_gpus = share.visible_as; }
   place.cores = share.cores;
-  if (!share.cores.empty()) job.threads = std::min(job.threads, static_cast<int>(share.cores.size()));
+  if (!share.cores.empty()) { job.threads = std::min(job.threads, static_cast<int>(share.cores.size())); }
   place.kept = place.lease->kept(should_stop);
   if (place.kept != nullptr) {
     job.kept = place.kept->label;
@@ -72,14 +72,14 @@ std::unique_ptr<WorkerSlots> make_worker_slots(int workers, const job::Job& job,
                                                const WeightKeeperOptions& keeper) {
   std::vector<Gpu> gpus;
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  if (job.device != "cpu") gpus = of_one_kind(find_gpus("/", visible), keeper.on_notice);
+  if (job.device != "cpu") { gpus = of_one_kind(find_gpus("/", visible), keeper.on_notice); }
   std::vector<Share> shares = share_out(gpus, own_cores(), workers);
   std::vector<std::unique_ptr<WeightKeeper>> keepers;
   const size_t wanted = !keep ? 0 : std::clamp(gpus.size(), size_t{1}, shares.size());
   for (size_t i = 0; i < wanted; ++i) {
     WeightKeeperOptions options = keeper;
     const std::string seen = i < gpus.size() ? gpus[i].visible_as : visible != nullptr ? visible : "";
-    if (!seen.empty()) options.environment.push_back("CUDA_VISIBLE_DEVICES=" + seen);
+    if (!seen.empty()) { options.environment.push_back("CUDA_VISIBLE_DEVICES=" + seen); }
     keepers.push_back(std::make_unique<WeightKeeper>(std::move(options), job));
   }
   return std::make_unique<WorkerSlots>(std::move(shares), std::move(keepers));

@@ -29,7 +29,7 @@ class WorkerSlots {
     Lease(Lease&& other) noexcept : slots_(std::exchange(other.slots_, nullptr)), slot_(other.slot_) {}
     Lease& operator=(Lease&&) = delete;
     ~Lease() {
-      if (slots_ != nullptr) slots_->give_back(slot_);
+      if (slots_ != nullptr) { slots_->give_back(slot_); }
     }
     const Share& share() const { return slots_->shares_[slot_]; }
     // As WeightKeeper has it; null where there is no keeper.

@@ -23,20 +23,20 @@ bool dominates(double accuracy_a, double speed_a, double accuracy_b, double spee
 
 Advantage compare_accuracy(const Point& a, const Point& b, uint64_t seed) {
   const evals::Interval difference = evals::paired_difference(a.outcomes, b.outcomes, seed);
-  if (difference.value - kCaution * (difference.value - difference.lo) > 0) return Advantage::kBetter;
-  if (difference.value + kCaution * (difference.hi - difference.value) < 0) return Advantage::kWorse;
+  if (difference.value - kCaution * (difference.value - difference.lo) > 0) { return Advantage::kBetter; }
+  if (difference.value + kCaution * (difference.hi - difference.value) < 0) { return Advantage::kWorse; }
   return Advantage::kInconclusive;
 }
 
 Advantage compare_speed(const Point& a, const Point& b) {
-  if (surely_faster(a.speed, b.speed, kSpeedLevel)) return Advantage::kBetter;
-  if (surely_faster(b.speed, a.speed, kSpeedLevel)) return Advantage::kWorse;
+  if (surely_faster(a.speed, b.speed, kSpeedLevel)) { return Advantage::kBetter; }
+  if (surely_faster(b.speed, a.speed, kSpeedLevel)) { return Advantage::kWorse; }
   return Advantage::kInconclusive;
 }
 
 bool Archive::add(Point point) {
   for (const Point& known : points_) {
-    if (known.key == point.key) return false;
+    if (known.key == point.key) { return false; }
   }
   points_.push_back(std::move(point));
   const Point& challenger = points_.back();
@@ -47,14 +47,14 @@ bool Archive::add(Point point) {
     const double difference = evals::paired_mean(challenger.outcomes, incumbent.outcomes);
     // A difference whose value is not positive cannot have an interval above zero: the bootstrap can be spared.
     const bool more_accurate = difference > 0 && compare_accuracy(challenger, incumbent, seed_) == Advantage::kBetter;
-    if (!faster && !more_accurate) return false;
+    if (!faster && !more_accurate) { return false; }
     leaves[i] =
         !incumbent.reference &&
         ((faster && difference >= 0) || (more_accurate && challenger.speed.ratio.value >= incumbent.speed.ratio.value));
   }
   std::vector<size_t> front;
   for (size_t i = 0; i < front_.size(); ++i) {
-    if (!leaves[i]) front.push_back(front_[i]);
+    if (!leaves[i]) { front.push_back(front_[i]); }
   }
   front.push_back(points_.size() - 1);
   front_ = std::move(front);
@@ -73,7 +73,7 @@ const Point* Archive::reference() const {
 bool Archive::is_excluded(size_t point) const {
   return std::any_of(front_.begin(), front_.end(), [&](size_t i) {
     const Point& member = points_[i];
-    if (compare_speed(points_[point], member) == Advantage::kBetter) return false;
+    if (compare_speed(points_[point], member) == Advantage::kBetter) { return false; }
     const evals::Interval difference = evals::paired_difference(member.outcomes, points_[point].outcomes, seed_);
     return evals::judge_keeping(difference, margin_) == evals::Keeping::kKept;
   });
@@ -84,7 +84,7 @@ std::vector<size_t> Archive::undecided() const {
   std::vector<size_t> open;
   for (size_t i = 0; i < points_.size(); ++i) {
     const bool member = std::count(front_.begin(), front_.end(), i) > 0;
-    if (!member && probability[i] >= kPlausible && !is_excluded(i)) open.push_back(i);
+    if (!member && probability[i] >= kPlausible && !is_excluded(i)) { open.push_back(i); }
   }
   std::stable_sort(open.begin(), open.end(), [&](size_t a, size_t b) { return probability[a] > probability[b]; });
   return open;
@@ -100,10 +100,10 @@ std::vector<double> nondominated_probability(const std::vector<Point>& points, u
       for (size_t j = 0; j < points.size() && !dominated; ++j) {
         dominated = dominates(world.accuracy[j], world.speed[j], world.accuracy[i], world.speed[i]);
       }
-      if (!dominated) wins[i] += 1.0;
+      if (!dominated) { wins[i] += 1.0; }
     }
   }
-  for (double& win : wins) win /= Replicates::kCount;
+  for (double& win : wins) { win /= Replicates::kCount; }
   return wins;
 }
 

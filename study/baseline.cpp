@@ -21,7 +21,7 @@ std::string count_text(int64_t some, size_t all) { return std::to_string(some) +
 std::vector<std::string> baseline_faults(const CandidateHistory& dense, const SearchOptions& options) {
   const std::vector<job::Outcome> outcomes = race_of(dense);
   std::vector<std::string> faults;
-  if (outcomes.empty()) return faults;
+  if (outcomes.empty()) { return faults; }
   const auto count = [&](auto holds) { return std::count_if(outcomes.begin(), outcomes.end(), holds); };
   const int64_t right = count([](const job::Outcome& o) { return o.correct; });
   const evals::Interval accuracy = evals::accuracy_interval(outcomes, options.seed);
@@ -46,7 +46,7 @@ std::vector<std::string> baseline_faults(const CandidateHistory& dense, const Se
 std::string baseline_note(const CandidateHistory& dense) {
   const std::vector<job::Outcome> outcomes = race_of(dense);
   const bool all = std::all_of(outcomes.begin(), outcomes.end(), [](const job::Outcome& o) { return o.correct; });
-  if (outcomes.empty() || !all) return {};
+  if (outcomes.empty() || !all) { return {}; }
   return "dense attention is right in all " + std::to_string(outcomes.size()) +
          " problems: none of them can show a policy to be more accurate, and harder ones might tell more";
 }
@@ -69,9 +69,9 @@ std::string sample_answers(const CandidateHistory& dense) {
 
 std::string baseline_warning(const History& history, const SearchOptions& options) {
   for (const CandidateHistory& candidate : history.candidates) {
-    if (candidate.row.origin != "dense") continue;
+    if (candidate.row.origin != "dense") { continue; }
     const std::vector<std::string> faults = baseline_faults(candidate, options);
-    if (faults.empty()) return {};
+    if (faults.empty()) { return {}; }
     return "The baseline tells nothing, and was accepted all the same: " + join(faults, "; ") + ".";
   }
   return {};

@@ -32,10 +32,12 @@ size_t index_of(const std::array<const char*, N>& names, std::string_view name) 
 std::string made_by(const CandidateHistory& candidate) {
   constexpr size_t kShown = 120;
   std::string text = first_line(candidate.row.rationale);
-  if (!candidate.parents.empty()) text = candidate.parents.front().operation;
-  if (text.size() <= kShown) return text;
+  if (!candidate.parents.empty()) { text = candidate.parents.front().operation; }
+  if (text.size() <= kShown) { return text; }
   size_t end = kShown;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // not within a character
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) {
+    --end;  // not within a character
+  }
   return text.substr(0, end) + "...";
 }
 
@@ -70,19 +72,19 @@ BoardLine Board::line_of(const CandidateHistory& history) const {
     line.known = std::max(line.known, stage.created);
     const bool retest = is_retest(stage.stage);
     line.retests += retest && stage.verdict == "pass" ? 1 : 0;
-    if (!retest) line.stage = stage.stage;
+    if (!retest) { line.stage = stage.stage; }
     const size_t rung = index_of(kRungs, retest ? "retest" : stage.stage);
     const size_t verdict = index_of(kVerdicts, stage.verdict);
-    if (rung < kRungs.size() && verdict < kVerdicts.size()) line.rungs[rung] = static_cast<uint8_t>(verdict + 1);
-    if (stage.verdict != "pass") line.why = first_line(stage.message);
+    if (rung < kRungs.size() && verdict < kVerdicts.size()) { line.rungs[rung] = static_cast<uint8_t>(verdict + 1); }
+    if (stage.verdict != "pass") { line.why = first_line(stage.message); }
   }
-  if (line.verdict == "pass" || line.state != "done") line.why.clear();
+  if (line.verdict == "pass" || line.state != "done") { line.why.clear(); }
   const db::StageRow* novelty = last_stage(history, "novelty");
   line.evaluated = novelty != nullptr && novelty->verdict == "pass";
   const db::StageRow* race = last_stage(history, "race");
   if (race != nullptr) {
     const job::Metric accuracy = metric_of(*race, "accuracy");
-    if (!accuracy.name.empty()) line.accuracy = accuracy.value;
+    if (!accuracy.name.empty()) { line.accuracy = accuracy.value; }
   }
   const db::StageRow* confirm = last_stage(history, "confirm");
   line.confirmed = confirm != nullptr && confirm->blame.empty();
@@ -90,12 +92,12 @@ BoardLine Board::line_of(const CandidateHistory& history) const {
 }
 
 int Board::failure_of(const CandidateHistory& history) {
-  if (history.stages.empty() || history.row.verdict == "pass" || history.row.state != "done") return -1;
+  if (history.stages.empty() || history.row.verdict == "pass" || history.row.state != "done") { return -1; }
   const db::StageRow* last = nullptr;
   for (const db::StageRow& row : history.stages) {
-    if (row.verdict != "pass") last = &row;
+    if (row.verdict != "pass") { last = &row; }
   }
-  if (last == nullptr) return -1;
+  if (last == nullptr) { return -1; }
   const auto [found, is_new] = failure_place_.try_emplace(
       {last->stage, last->verdict, last->blame, cause_of(last->message)}, static_cast<int>(failures_.size()));
   if (is_new) {
@@ -106,7 +108,7 @@ int Board::failure_of(const CandidateHistory& history) {
 }
 
 void Board::count(const BoardLine& line, int sign) {
-  if (line.origin == "dense") return;
+  if (line.origin == "dense") { return; }
   candidates_ += sign;
   evaluated_ += line.evaluated ? sign : 0;
   retests_ += sign * line.retests;
@@ -114,15 +116,15 @@ void Board::count(const BoardLine& line, int sign) {
   origin.proposed += sign;
   origin.passed += line.state == "done" && line.verdict == "pass" ? sign : 0;
   for (size_t rung = 0; rung < kRungs.size(); ++rung) {
-    if (line.rungs[rung] > 0) counts_[rung][line.rungs[rung] - 1u] += sign;
+    if (line.rungs[rung] > 0) { counts_[rung][line.rungs[rung] - 1u] += sign; }
   }
-  if (line.failure >= 0) failures_[static_cast<size_t>(line.failure)].count += sign;
+  if (line.failure >= 0) { failures_[static_cast<size_t>(line.failure)].count += sign; }
 }
 
 void Board::update(const CandidateHistory& history) {
   const auto [found, is_new] = place_.try_emplace(history.row.id, lines_.size());
-  if (is_new) lines_.emplace_back();
-  if (!is_new) count(lines_[found->second], -1);
+  if (is_new) { lines_.emplace_back(); }
+  if (!is_new) { count(lines_[found->second], -1); }
   BoardLine line = line_of(history);
   line.failure = failure_of(history);
   line.evaluated_before = is_new ? evaluated_ : lines_[found->second].evaluated_before;
@@ -150,10 +152,10 @@ std::vector<int64_t> Board::settle() {
     line.speed = point.speed.ratio.value;
     const auto old = before.find(point.candidate);
     const bool same = old != before.end() && old->second.speed == place.speed && old->second.outcomes == place.outcomes;
-    if (!same) changed.push_back(point.candidate);
-    if (old != before.end()) before.erase(old);
+    if (!same) { changed.push_back(point.candidate); }
+    if (old != before.end()) { before.erase(old); }
   }
-  for (const auto& [candidate, place] : before) changed.push_back(candidate);
+  for (const auto& [candidate, place] : before) { changed.push_back(candidate); }
   return changed;
 }
 

@@ -15,16 +15,16 @@ using evals::kSigmas;
 
 int problems_of(const std::vector<job::Outcome>& outcomes) {
   std::set<std::string> problems;
-  for (const job::Outcome& outcome : outcomes) problems.insert(outcome.problem);
+  for (const job::Outcome& outcome : outcomes) { problems.insert(outcome.problem); }
   return static_cast<int>(problems.size());
 }
 
 // The fastest first; the first that is not shown to be faster ends it.
 void judge_speeds(std::vector<Claim>& claims) {
   for (auto claim = claims.rbegin(); claim != claims.rend(); ++claim) {
-    if (!claim->speed) continue;
+    if (!claim->speed) { continue; }
     claim->faster = surely_faster(*claim->speed, exact_speed(1), kLevel);
-    if (!claim->faster) return;
+    if (!claim->faster) { return; }
   }
 }
 
@@ -57,7 +57,7 @@ void extend(const std::vector<Prospect>& prospects, size_t most, size_t from, st
     best_promise = value;
     best = chosen;
   }
-  if (chosen.size() == most) return;
+  if (chosen.size() == most) { return; }
   for (size_t i = from; i < prospects.size(); ++i) {
     chosen.push_back(i);
     extend(prospects, most, i + 1, chosen, best, best_promise);
@@ -70,10 +70,10 @@ void extend(const std::vector<Prospect>& prospects, size_t most, size_t from, st
 std::vector<job::Outcome> shared_with(const std::vector<job::Outcome>& outcomes,
                                       const std::vector<job::Outcome>& other) {
   std::set<std::pair<std::string, int>> known;
-  for (const job::Outcome& outcome : other) known.emplace(outcome.problem, outcome.trial);
+  for (const job::Outcome& outcome : other) { known.emplace(outcome.problem, outcome.trial); }
   std::vector<job::Outcome> shared;
   for (const job::Outcome& outcome : outcomes) {
-    if (known.contains({outcome.problem, outcome.trial})) shared.push_back(outcome);
+    if (known.contains({outcome.problem, outcome.trial})) { shared.push_back(outcome); }
   }
   return shared;
 }
@@ -105,18 +105,18 @@ std::vector<Claim> judge_claims(const std::vector<Finalist>& sequence, const std
 const Claim* headline_of(const std::vector<Claim>& claims) {
   const Claim* best = nullptr;
   for (const Claim& claim : claims) {
-    if (!claim.kept || !claim.faster) continue;
-    if (best == nullptr || claim.speed->ratio.value > best->speed->ratio.value) best = &claim;
+    if (!claim.kept || !claim.faster) { continue; }
+    if (best == nullptr || claim.speed->ratio.value > best->speed->ratio.value) { best = &claim; }
   }
   return best;
 }
 
 std::vector<Expected> expected_differences(const Archive& archive) {
   const Point* dense = archive.reference();
-  if (dense == nullptr) return {};
+  if (dense == nullptr) { return {}; }
   std::vector<Expected> all;
   for (const Point& point : archive.points()) {
-    if (point.reference) continue;
+    if (point.reference) { continue; }
     Expected expected{point.candidate, evals::paired_difference(point.outcomes, dense->outcomes, archive.seed()), 0};
     expected.error = (expected.difference.hi - expected.difference.lo) / (2 * kSigmas);
     all.push_back(expected);
@@ -133,10 +133,10 @@ std::vector<Expected> expected_differences(const Archive& archive) {
   }
   mean /= weights;
   double heterogeneity = 0;
-  for (const Expected& one : all) heterogeneity += std::pow((one.difference.value - mean) / one.error, 2);
+  for (const Expected& one : all) { heterogeneity += std::pow((one.difference.value - mean) / one.error, 2); }
   const double spare = heterogeneity - (static_cast<double>(all.size()) - 1);
   const double spread = all.size() < 2 ? HUGE_VAL : std::max(0.0, spare / (weights - squares / weights));
-  if (!std::isfinite(spread)) return all;
+  if (!std::isfinite(spread)) { return all; }
   double total = 0;
   double centre = 0;
   for (const Expected& one : all) {
@@ -157,15 +157,15 @@ std::vector<Expected> expected_differences(const Archive& archive) {
 std::vector<int64_t> best_sequence(const Archive& archive, const SequenceRules& rules, const std::set<int64_t>* asked) {
   const std::vector<Expected> expected = expected_differences(archive);
   std::map<int64_t, const Point*> points;
-  for (const Point& point : archive.points()) points[point.candidate] = &point;
+  for (const Point& point : archive.points()) { points[point.candidate] = &point; }
   const Point* dense = archive.reference();
-  if (dense == nullptr) return {};
+  if (dense == nullptr) { return {}; }
   const double accuracy = dense->accuracy.value;
   std::vector<Prospect> prospects;
   for (const Expected& one : expected) {
     Prospect prospect{one.candidate, one.difference.value + rules.hope * one.error,
                       std::log(points[one.candidate]->speed.ratio.value), 0};
-    if (prospect.log_speed <= 0 || (asked != nullptr && !asked->contains(one.candidate))) continue;
+    if (prospect.log_speed <= 0 || (asked != nullptr && !asked->contains(one.candidate))) { continue; }
     // What held-out problems will leave open of a difference, and how far its value may then lie from the truth.
     const double apart = std::max(0.02, std::abs(prospect.difference)) + evals::expected_discordance(accuracy).alike;
     const double later = std::sqrt(apart / rules.problems);
@@ -178,7 +178,7 @@ std::vector<int64_t> best_sequence(const Archive& archive, const SequenceRules& 
   });
   std::vector<Prospect> staircase;
   for (const Prospect& prospect : prospects) {
-    if (staircase.empty() || prospect.log_speed > staircase.back().log_speed) staircase.push_back(prospect);
+    if (staircase.empty() || prospect.log_speed > staircase.back().log_speed) { staircase.push_back(prospect); }
   }
   // Those that will hardly be kept only make the search for the best sequence longer.
   constexpr double kHopeless = 0.02;
@@ -188,7 +188,7 @@ std::vector<int64_t> best_sequence(const Archive& archive, const SequenceRules& 
   double best_promise = 0;
   extend(staircase, rules.most, 0, chosen, best, best_promise);
   std::vector<int64_t> sequence;
-  for (const size_t i : best) sequence.push_back(staircase[i].candidate);
+  for (const size_t i : best) { sequence.push_back(staircase[i].candidate); }
   return sequence;
 }
 

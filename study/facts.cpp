@@ -31,9 +31,9 @@ std::string cause_of(const std::string& message) {
 
 std::optional<Best> best_of(const std::vector<Claim>& claims, const std::vector<FrontRow>& front) {
   const Claim* headline = headline_of(claims);
-  if (headline == nullptr) return std::nullopt;
+  if (headline == nullptr) { return std::nullopt; }
   for (const FrontRow& row : front) {
-    if (row.id == headline->candidate) return Best{row, *headline};
+    if (row.id == headline->candidate) { return Best{row, *headline}; }
   }
   // It need not be on the front any more.
   FrontRow row;
@@ -52,18 +52,20 @@ std::string interval_words(const evals::Interval& interval) {
 // Why nothing is claimed, and what it would take.
 std::string no_claim_text(const std::vector<Claim>& claims, const SearchOptions& options) {
   const std::string within = " within " + format_number(100 * options.margin) + " points";
-  if (!options.confirm) return "Held-out problems were not asked (--no-confirm), so nothing is claimed.";
+  if (!options.confirm) { return "Held-out problems were not asked (--no-confirm), so nothing is claimed."; }
   for (const Claim& claim : claims) {
     const std::string who = "Candidate " + std::to_string(claim.candidate);
     const std::string seen = " (difference to dense attention " + interval_words(claim.difference) + " on " +
                              std::to_string(claim.problems) + " held-out problems)";
-    if (claim.kept && claim.faster) continue;
-    if (claim.kept)
+    if (claim.kept && claim.faster) { continue; }
+    if (claim.kept) {
       return who + " keeps dense attention's accuracy" + within + seen + ", but is not known to be faster.";
-    if (claim.keeping == evals::Keeping::kLost) return who + " loses more than the margin" + seen + ".";
+    }
+    if (claim.keeping == evals::Keeping::kLost) { return who + " loses more than the margin" + seen + "."; }
     const double room = claim.difference.value + options.margin;
-    if (claim.problems == 0 || room <= 0)
+    if (claim.problems == 0 || room <= 0) {
       return who + " was not found to keep dense attention's accuracy" + within + seen + ".";
+    }
     // The interval shrinks with the square root of the problems.
     const double times = std::pow((claim.difference.value - claim.difference.lo) / room, 2);
     const int more = std::max(1, static_cast<int>(std::ceil(claim.problems * (times - 1))));
@@ -75,26 +77,26 @@ std::string no_claim_text(const std::vector<Claim>& claims, const SearchOptions&
 }
 
 void count_failure(const CandidateHistory& candidate, Facts& facts) {
-  if (candidate.stages.empty() || candidate.row.verdict == "pass" || candidate.row.state != "done") return;
+  if (candidate.stages.empty() || candidate.row.verdict == "pass" || candidate.row.state != "done") { return; }
   const db::StageRow* last = nullptr;
   for (const db::StageRow& row : candidate.stages) {
-    if (row.verdict != "pass") last = &row;
+    if (row.verdict != "pass") { last = &row; }
   }
-  if (last == nullptr) return;
+  if (last == nullptr) { return; }
   const std::string where = last->stage + " " + last->verdict + (last->blame.empty() ? "" : " (" + last->blame + ")");
   Failure& failure = facts.failures[{where, cause_of(last->message)}];
-  if (failure.count++ == 0) failure.example = candidate.row.id;
+  if (failure.count++ == 0) { failure.example = candidate.row.id; }
 }
 
 void count_card(const db::StageRow& row, CardDoubts& card) {
-  if (row.stage != "speed") return;
+  if (row.stage != "speed") { return; }
   const auto evidence = nlohmann::json::parse(row.evidence, nullptr, false);
   const auto found = evidence.find("gpu");
-  if (found == evidence.end() || !found->is_object()) return;
+  if (found == evidence.end() || !found->is_object()) { return; }
   const nlohmann::json& gpu = *found;
   ++card.measured;
   card.shared += gpu.value("others", 0) > 0 ? 1 : 0;
-  if (!gpu.value("throttled", false)) return;
+  if (!gpu.value("throttled", false)) { return; }
   const int mhz = gpu.value("sm_mhz", 0);
   if (card.throttled++ == 0 || mhz < card.lowest_mhz) {
     card.lowest_mhz = mhz;
@@ -109,7 +111,7 @@ void count_candidate(const LoadedRun& run, const CandidateHistory& candidate, Fa
     facts.retests += retest && row.verdict == "pass" ? 1 : 0;
     count_card(row, facts.card);
   }
-  if (candidate.row.origin == "dense") return;
+  if (candidate.row.origin == "dense") { return; }
   ++facts.candidates;
   const db::StageRow* novelty = last_stage(candidate, "novelty");
   facts.evaluated += novelty != nullptr && novelty->verdict == "pass" ? 1 : 0;
@@ -118,7 +120,7 @@ void count_candidate(const LoadedRun& run, const CandidateHistory& candidate, Fa
   origin.passed += point_of(candidate, run.options.rank_speed, run.options.seed).has_value() ? 1 : 0;
   for (const job::StageInfo& info : job::kLadder) {
     const db::StageRow* last = last_stage(candidate, info.name);
-    if (last != nullptr) ++facts.funnel[std::string(info.name)][last->verdict];
+    if (last != nullptr) { ++facts.funnel[std::string(info.name)][last->verdict]; }
   }
   count_failure(candidate, facts);
 }
@@ -148,7 +150,7 @@ Status read_events(const LoadedRun& run, Facts& facts) {
   VORTEX_ASSIGN(const std::vector<db::Event> events, run.store->events(run.history.run.id));
   for (const db::Event& event : events) {
     ++facts.events[event.kind];
-    if (event.kind != "front") continue;
+    if (event.kind != "front") { continue; }
     const auto detail = nlohmann::json::parse(event.detail, nullptr, false);
     facts.found.emplace(detail.value("candidate", int64_t{0}), event.created - events.front().created);
   }
@@ -163,13 +165,13 @@ void gap_theme(const Facts& facts, std::vector<std::string>& themes) {
   for (size_t i = 1; i < facts.front.size(); ++i) {
     const FrontRow& a = facts.front[i - 1];
     const FrontRow& b = facts.front[i];
-    if (b.undecided) continue;
+    if (b.undecided) { continue; }
     if (from == nullptr || b.speed.value / a.speed.value > to->speed.value / from->speed.value) {
       from = &a;
       to = &b;
     }
   }
-  if (from == nullptr || to->speed.value < 1.15 * from->speed.value) return;
+  if (from == nullptr || to->speed.value < 1.15 * from->speed.value) { return; }
   const auto name = [](const FrontRow& row) { return row.is_dense() ? "dense" : std::to_string(row.id); };
   themes.push_back("The widest gap of the front lies between " + name(*from) + " (" + fixed(from->speed.value, 2) +
                    "x, accuracy " + fixed(from->accuracy.value, 2) + ") and " + name(*to) + " (" +
@@ -180,9 +182,9 @@ void gap_theme(const Facts& facts, std::vector<std::string>& themes) {
 void failure_theme(const Facts& facts, std::vector<std::string>& themes) {
   const std::pair<const std::pair<std::string, std::string>, Failure>* worst = nullptr;
   for (const auto& failure : facts.failures) {
-    if (worst == nullptr || failure.second.count > worst->second.count) worst = &failure;
+    if (worst == nullptr || failure.second.count > worst->second.count) { worst = &failure; }
   }
-  if (worst == nullptr || worst->second.count < 3) return;
+  if (worst == nullptr || worst->second.count < 3) { return; }
   themes.push_back("The most common end was \"" + worst->first.first + ": " + worst->first.second + "\", " +
                    std::to_string(worst->second.count) + " times (e.g. candidate " +
                    std::to_string(worst->second.example) + "): steer proposals away from it.");
@@ -192,10 +194,10 @@ void origin_theme(const Facts& facts, std::vector<std::string>& themes) {
   const std::pair<const std::string, Origin>* best = nullptr;
   const auto yield = [](const Origin& origin) { return double(origin.on_front) / origin.proposed; };
   for (const auto& origin : facts.origins) {
-    if (origin.second.on_front == 0 || origin.second.proposed < 3) continue;
-    if (best == nullptr || yield(origin.second) > yield(best->second)) best = &origin;
+    if (origin.second.on_front == 0 || origin.second.proposed < 3) { continue; }
+    if (best == nullptr || yield(origin.second) > yield(best->second)) { best = &origin; }
   }
-  if (best == nullptr) return;
+  if (best == nullptr) { return; }
   themes.push_back("\"" + best->first + "\" gave the most members of the front for its proposals (" +
                    std::to_string(best->second.on_front) + " of " + std::to_string(best->second.proposed) +
                    "): give it more of the budget.");
@@ -205,16 +207,16 @@ void origin_theme(const Facts& facts, std::vector<std::string>& themes) {
 void doubt_theme(const LoadedRun& run, const Standing& standing, std::vector<std::string>& themes) {
   std::vector<std::string> close;
   for (const Point& point : standing.archive().points()) {
-    if (standing.archive().on_front(point.candidate)) continue;
+    if (standing.archive().on_front(point.candidate)) { continue; }
     const std::vector<Point> front = standing.front();
     const bool beaten = std::any_of(front.begin(), front.end(), [&](const Point& member) {
       return member.accuracy.value >= point.accuracy.value && member.speed.ratio.value >= point.speed.ratio.value;
     });
-    if (!beaten) close.push_back(std::to_string(point.candidate));
+    if (!beaten) { close.push_back(std::to_string(point.candidate)); }
   }
-  if (close.empty()) return;
+  if (close.empty()) { return; }
   std::string names;
-  for (size_t i = 0; i < std::min<size_t>(close.size(), 5); ++i) names += (i > 0 ? ", " : "") + close[i];
+  for (size_t i = 0; i < std::min<size_t>(close.size(), 5); ++i) { names += (i > 0 ? ", " : "") + close[i]; }
   themes.push_back(std::to_string(close.size()) + (close.size() == 1 ? " point" : " points") + " (" + names +
                    (close.size() > 5 ? ", ..." : "") +
                    ") would be on the front by value, but the data cannot tell: more problems (now " +
@@ -227,7 +229,7 @@ std::vector<std::string> counted_stages() {
   std::vector<std::string> stages;
   for (const job::StageInfo& info : job::kLadder) {
     stages.emplace_back(info.name);
-    if (info.stage == job::Stage::kRace) stages.emplace_back("retest");
+    if (info.stage == job::Stage::kRace) { stages.emplace_back("retest"); }
   }
   return stages;
 }
@@ -239,13 +241,13 @@ Result<Facts> facts_of(const LoadedRun& run, const Standing* whole) {
   facts.points = standing.archive().points();
   facts.claims = claims_of(run.history, run.options, standing);
   facts.best = best_of(facts.claims, facts.front);
-  if (!facts.best) facts.no_claim = no_claim_text(facts.claims, run.options);
+  if (!facts.best) { facts.no_claim = no_claim_text(facts.claims, run.options); }
   facts.baseline_warning = baseline_warning(run.history, run.options);
   facts.hypervolume = hypervolume_interval(standing.front(), run.options.seed);
-  for (const CandidateHistory& candidate : run.history.candidates) count_candidate(run, candidate, facts);
+  for (const CandidateHistory& candidate : run.history.candidates) { count_candidate(run, candidate, facts); }
   for (const FrontRow& row : facts.front) {
     const CandidateHistory* candidate = run.history.find(row.id);
-    if (row.is_dense() || row.undecided || candidate == nullptr) continue;
+    if (row.is_dense() || row.undecided || candidate == nullptr) { continue; }
     ++facts.origins[candidate->row.arm == "control" ? "control arm" : row.origin].on_front;
   }
   facts.arms = arms_of(run.history, run.options);

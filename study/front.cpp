@@ -25,23 +25,26 @@ std::string made_by(const CandidateHistory& candidate) {
 std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, std::string_view stage,
                                             std::string_view metric) {
   const db::StageRow* row = last_stage(candidate, stage);
-  if (row == nullptr) return std::nullopt;
+  if (row == nullptr) { return std::nullopt; }
   const job::Metric found = metric_of(*row, metric);
-  if (found.name.empty()) return std::nullopt;
+  if (found.name.empty()) { return std::nullopt; }
   return evals::Interval{found.value, found.lo, found.hi};
 }
 
 std::string ceiling_sentence(const evals::Interval& accuracy, const evals::Interval& dense,
                              const std::optional<evals::Interval>& ceiling) {
   constexpr double kGap = 0.05;  // differences below this say nothing
-  if (!ceiling) return {};
+  if (!ceiling) { return {}; }
   char text[160];
   std::snprintf(text, sizeof text, "The pages with the largest true attention, at the same budget, answer %.2f. ",
                 ceiling->value);
   std::string sentence = text;
-  if (ceiling->value < dense.value - kGap) return sentence + "The budget itself costs answers: it needs more pages.";
-  if (accuracy.value < ceiling->value - kGap)
+  if (ceiling->value < dense.value - kGap) {
+    return sentence + "The budget itself costs answers: it needs more pages.";
+  }
+  if (accuracy.value < ceiling->value - kGap) {
     return sentence + "The budget is enough: what is missing is a better score.";
+  }
   return sentence + "The choice of pages leaves nothing to gain at this budget: fewer pages may do.";
 }
 
@@ -52,7 +55,7 @@ double usual_dense_rate(const History& history) {
   std::vector<double> rates;
   for (const CandidateHistory& candidate : history.candidates) {
     for (const SpeedRun& run : speed_runs_of(candidate)) {
-      if (run.dense_tokens_per_s > 0) rates.push_back(run.dense_tokens_per_s);
+      if (run.dense_tokens_per_s > 0) { rates.push_back(run.dense_tokens_per_s); }
     }
   }
   return evals::median_interval(std::move(rates)).value;
@@ -95,19 +98,19 @@ std::vector<FrontRow> front_rows(const History& history, const SearchOptions& op
   std::vector<FrontRow> rows;
   const auto add = [&](size_t point, double probability, bool undecided) {
     const CandidateHistory* candidate = history.find(archive.points()[point].candidate);
-    if (candidate == nullptr) return;
+    if (candidate == nullptr) { return; }
     FrontRow row = row_of(archive.points()[point], *candidate, archive.reference(), dense_rate, options);
     row.undecided = undecided;
     row.front_probability = probability;
     for (const Claim& claim : claims) {
-      if (claim.candidate != row.id) continue;
+      if (claim.candidate != row.id) { continue; }
       row.claim = claim;
-      if (claim.kept) row.confirmed = claim.accuracy;
+      if (claim.kept) { row.confirmed = claim.accuracy; }
     }
     rows.push_back(std::move(row));
   };
-  for (size_t i = 0; i < archive.front().size(); ++i) add(archive.front()[i], among_members[i], false);
-  for (const size_t i : archive.undecided()) add(i, among_all[i], true);
+  for (size_t i = 0; i < archive.front().size(); ++i) { add(archive.front()[i], among_members[i], false); }
+  for (const size_t i : archive.undecided()) { add(i, among_all[i], true); }
   std::stable_sort(rows.begin(), rows.end(), [](const FrontRow& a, const FrontRow& b) {
     return std::pair(a.undecided, a.speed.value) < std::pair(b.undecided, b.speed.value);
   });

@@ -11,7 +11,7 @@ namespace {
 
 // Of the data set, what is left for the finalists.
 std::vector<job::Question> questions_left(const job::Job& job) {
-  if (job.confirm_task) return job.confirm_task->questions;
+  if (job.confirm_task) { return job.confirm_task->questions; }
   const auto seen = std::min(job.task.questions.size(), static_cast<size_t>(job.task.problems));
   return {job.task.questions.begin() + static_cast<std::ptrdiff_t>(seen), job.task.questions.end()};
 }
@@ -20,9 +20,9 @@ std::vector<job::Question> questions_left(const job::Job& job) {
 
 std::vector<int> held_out_rounds(const SearchOptions& options) {
   std::vector<int> rounds;
-  if (!options.confirm) return rounds;
+  if (!options.confirm) { return rounds; }
   int left = options.job.confirm_problems > 0 ? options.job.confirm_problems : default_held_out(options.margin);
-  if (const auto limit = held_out_limit(options.job)) left = std::min(left, *limit);
+  if (const auto limit = held_out_limit(options.job)) { left = std::min(left, *limit); }
   for (int in_all = 0; left > 0;) {
     const int round = std::min(left, std::max(kFirstHeldOut, in_all));
     rounds.push_back(round);
@@ -34,7 +34,7 @@ std::vector<int> held_out_rounds(const SearchOptions& options) {
 
 std::optional<job::Job> held_out_job(const SearchOptions& options, int round) {
   const std::vector<int> rounds = held_out_rounds(options);
-  if (round < 1 || round > static_cast<int>(rounds.size())) return std::nullopt;
+  if (round < 1 || round > static_cast<int>(rounds.size())) { return std::nullopt; }
   job::Job job = options.job;
   job::TaskSpec task = job.confirm_task ? *job.confirm_task : job.task;
   task.problems = rounds[static_cast<size_t>(round) - 1];
@@ -43,7 +43,7 @@ std::optional<job::Job> held_out_job(const SearchOptions& options, int round) {
     task.seed = retest_seed(first, round - 1);
   } else {
     int before = 0;
-    for (int earlier = 1; earlier < round; ++earlier) before += rounds[static_cast<size_t>(earlier) - 1];
+    for (int earlier = 1; earlier < round; ++earlier) { before += rounds[static_cast<size_t>(earlier) - 1]; }
     const std::vector<job::Question> left = questions_left(job);
     task.questions.assign(left.begin() + before, left.begin() + before + task.problems);
   }
@@ -56,7 +56,7 @@ std::optional<job::Job> held_out_job(const SearchOptions& options, int round) {
 
 std::optional<int> held_out_limit(const job::Job& job) {
   const job::TaskSpec& task = job.confirm_task ? *job.confirm_task : job.task;
-  if (task.questions.empty()) return std::nullopt;
+  if (task.questions.empty()) { return std::nullopt; }
   return static_cast<int>(questions_left(job).size());
 }
 
@@ -65,7 +65,7 @@ int default_held_out(double margin) {
   constexpr int kMost = 6144;
   const int needed = evals::problems_needed(kRoom * margin, {}, kMost).value_or(kMost);
   int problems = kFirstHeldOut;
-  while (problems < needed) problems *= 2;
+  while (problems < needed) { problems *= 2; }
   return problems;
 }
 
@@ -73,7 +73,7 @@ SequenceRules sequence_rules(const SearchOptions& options) {
   SequenceRules rules;
   rules.margin = options.margin;
   rules.problems = 0;
-  for (const int round : held_out_rounds(options)) rules.problems += round;
+  for (const int round : held_out_rounds(options)) { rules.problems += round; }
   rules.problems = std::max(1, rules.problems);
   return rules;
 }
@@ -82,7 +82,7 @@ std::vector<job::Outcome> held_out_outcomes(const CandidateHistory& candidate, i
   std::vector<job::Outcome> all;
   for (int round = 1; round <= rounds; ++round) {
     const db::StageRow* row = last_stage(candidate, confirm_stage(round));
-    if (row == nullptr) break;
+    if (row == nullptr) { break; }
     const std::vector<job::Outcome> outcomes = outcomes_of(candidate, *row);
     all.insert(all.end(), outcomes.begin(), outcomes.end());
   }
@@ -101,8 +101,8 @@ std::string plan_text(const SearchOptions& options, double accuracy, double seco
                      points(options.margin) + " takes " + needed(apart.alike) +
                      " held-out problems where answers are mostly alike, " + needed(apart.independent) +
                      " where they are not; up to " + std::to_string(have) + " are set aside";
-  if (seconds > 0) text += ", which dense attention answers in " + format_number(std::round(have * seconds)) + " s";
-  if (evals::chance_of_keeping(have, options.margin, apart.independent) >= 0.9) return text;
+  if (seconds > 0) { text += ", which dense attention answers in " + format_number(std::round(have * seconds)) + " s"; }
+  if (evals::chance_of_keeping(have, options.margin, apart.independent) >= 0.9) { return text; }
   const auto alike = evals::supported_margin(have, {apart.alike, 0.9});
   const auto independent = evals::supported_margin(have, {apart.independent, 0.9});
   text += "\n" + std::to_string(have) + " problems support a margin of " + (alike ? points(*alike) : "nothing") +

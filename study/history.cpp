@@ -9,7 +9,7 @@
 namespace vortex::study {
 const CandidateHistory* History::find(int64_t candidate) const {
   for (const CandidateHistory& entry : candidates) {
-    if (entry.row.id == candidate) return &entry;
+    if (entry.row.id == candidate) { return &entry; }
   }
   return nullptr;
 }
@@ -32,14 +32,14 @@ Result<History> read_history(db::Store& store, const db::Run& run) {
   for (db::OutcomeRow& outcome : outcomes) {
     history.candidates[place.at(outcome.candidate)].outcomes.push_back(std::move(outcome));
   }
-  for (db::LineageEdge& edge : edges) history.candidates[place.at(edge.child)].parents.push_back(std::move(edge));
+  for (db::LineageEdge& edge : edges) { history.candidates[place.at(edge.child)].parents.push_back(std::move(edge)); }
   return history;
 }
 
 Result<CandidateHistory> read_candidate(db::Store& store, int64_t candidate) {
   CandidateHistory history;
   VORTEX_ASSIGN(const std::optional<db::Candidate> row, store.find_candidate(candidate));
-  if (!row) return candidate_error("there is no candidate " + std::to_string(candidate));
+  if (!row) { return candidate_error("there is no candidate " + std::to_string(candidate)); }
   history.row = *row;
   VORTEX_ASSIGN(history.stages, store.stages(candidate));
   for (const db::StageRow& stage : history.stages) {
@@ -52,7 +52,7 @@ Result<CandidateHistory> read_candidate(db::Store& store, int64_t candidate) {
 const db::StageRow* last_stage(const CandidateHistory& candidate, std::string_view stage) {
   const db::StageRow* last = nullptr;
   for (const db::StageRow& row : candidate.stages) {
-    if (row.stage == stage && (last == nullptr || row.attempt >= last->attempt)) last = &row;
+    if (row.stage == stage && (last == nullptr || row.attempt >= last->attempt)) { last = &row; }
   }
   return last;
 }
@@ -62,11 +62,11 @@ std::vector<db::StageRow> last_climb(const CandidateHistory& candidate) {
   int64_t attempt = 0;
   for (const db::StageRow& row : candidate.stages) {
     const bool aside = is_aside(row.stage) || (row.stage == "confirm" && row.attempt > attempt);
-    if (!aside && !is_ours(row)) attempt = std::max(attempt, row.attempt);
+    if (!aside && !is_ours(row)) { attempt = std::max(attempt, row.attempt); }
   }
   std::vector<db::StageRow> climb;
   for (const db::StageRow& row : candidate.stages) {
-    if (is_ours(row) || row.attempt == attempt) climb.push_back(row);
+    if (is_ours(row) || row.attempt == attempt) { climb.push_back(row); }
   }
   return climb;
 }
@@ -74,20 +74,22 @@ std::vector<db::StageRow> last_climb(const CandidateHistory& candidate) {
 CandidateHistory as_of(CandidateHistory candidate, const Known& known) {
   const std::vector<db::StageRow> climb = last_climb(candidate);
   const auto is_later = [&](const db::StageRow& row) {
-    if (is_retest(row.stage)) return retest_round(row.stage) > known.retests;
-    if (row.stage.starts_with("speed-")) return round_of(row.stage) > known.speed_runs;
+    if (is_retest(row.stage)) { return retest_round(row.stage) > known.retests; }
+    if (row.stage.starts_with("speed-")) { return round_of(row.stage) > known.speed_runs; }
     const bool climbed = std::any_of(climb.begin(), climb.end(), [&](const db::StageRow& c) { return c.id == row.id; });
     return is_confirm(row.stage) && !known.confirmed && !climbed;
   };
   std::erase_if(candidate.stages, is_later);
-  if (candidate.row.state == "done" && !known.confirmed && !climb.empty()) candidate.row.verdict = climb.back().verdict;
+  if (candidate.row.state == "done" && !known.confirmed && !climb.empty()) {
+    candidate.row.verdict = climb.back().verdict;
+  }
   return candidate;
 }
 
 std::vector<job::Outcome> outcomes_of(const CandidateHistory& candidate, const db::StageRow& stage) {
   std::vector<job::Outcome> outcomes;
   for (const db::OutcomeRow& row : candidate.outcomes) {
-    if (row.attempt != stage.attempt || row.stage != stage.stage) continue;
+    if (row.attempt != stage.attempt || row.stage != stage.stage) { continue; }
     outcomes.push_back({row.problem, static_cast<int>(row.trial), row.correct, static_cast<int>(row.tokens),
                         row.extracted, row.rule, row.tokens_hash});
   }
@@ -107,10 +109,10 @@ db::StageRow to_row(const job::StageResult& result, int64_t candidate, int64_t a
   row.attempt = attempt;
   row.stage = job::stage_name(result.stage);
   row.verdict = job::verdict_name(result.verdict);
-  if (result.blame) row.blame = blame_name(*result.blame);
+  if (result.blame) { row.blame = blame_name(*result.blame); }
   row.message = result.message;
   nlohmann::json metrics = nlohmann::json::array();
-  for (const job::Metric& metric : result.metrics) metrics.push_back(job::to_json(metric));
+  for (const job::Metric& metric : result.metrics) { metrics.push_back(job::to_json(metric)); }
   // Worker logs may hold any bytes; the database keeps text.
   row.metrics = metrics.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   row.evidence = result.evidence.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -24,7 +24,7 @@ evals::Interval interval_of(std::vector<double> samples) {
 std::vector<size_t> drawn(size_t count, size_t from, Rng& rng) {
   std::vector<size_t> numbers(from);
   std::iota(numbers.begin(), numbers.end(), size_t{0});
-  for (size_t i = 0; i < count; ++i) std::swap(numbers[i], numbers[i + rng.below(from - i)]);
+  for (size_t i = 0; i < count; ++i) { std::swap(numbers[i], numbers[i + rng.below(from - i)]); }
   numbers.resize(count);
   return numbers;
 }
@@ -38,7 +38,7 @@ struct Evaluated {
 class Arms {
  public:
   Arms(const std::vector<Point>& base, const Arm& search, const Arm& control) : first_(size(search)) {
-    for (const Point& point : base) base_.push_back({point.accuracy.value, point.speed.ratio.value});
+    for (const Point& point : base) { base_.push_back({point.accuracy.value, point.speed.ratio.value}); }
     add(search);
     add(control);
     matched_ = std::min(first_, all_.size() - first_);
@@ -66,7 +66,7 @@ class Arms {
   static size_t size(const Arm& arm) { return static_cast<size_t>(arm.evaluations); }
 
   void add(const Arm& arm) {
-    for (const Point& point : arm.points) all_.push_back({point.accuracy.value, point.speed.ratio.value});
+    for (const Point& point : arm.points) { all_.push_back({point.accuracy.value, point.speed.ratio.value}); }
     all_.resize(all_.size() + size(arm) - arm.points.size());
   }
 
@@ -75,7 +75,7 @@ class Arms {
     std::vector<double> speed;
     for (const auto* group : {&base_, &more}) {
       for (const Evaluated& one : *group) {
-        if (one.speed <= 0) continue;
+        if (one.speed <= 0) { continue; }
         accuracy.push_back(one.accuracy);
         speed.push_back(one.speed);
       }
@@ -85,7 +85,7 @@ class Arms {
 
   double gain(const std::vector<size_t>& order, size_t first, size_t count, Rng& rng) const {
     std::vector<Evaluated> taken;
-    for (const size_t number : drawn(matched_, count, rng)) taken.push_back(all_[order[first + number]]);
+    for (const size_t number : drawn(matched_, count, rng)) { taken.push_back(all_[order[first + number]]); }
     return (area(taken) - empty_) / static_cast<double>(matched_);
   }
 
@@ -105,7 +105,7 @@ double hypervolume(const std::vector<double>& accuracy, const std::vector<double
   double area = 0;
   double height = 0;
   for (size_t i : order) {
-    if (accuracy[i] <= height || speed[i] <= 0) continue;
+    if (accuracy[i] <= height || speed[i] <= 0) { continue; }
     area += (accuracy[i] - height) * speed[i];
     height = accuracy[i];
   }
@@ -135,7 +135,7 @@ ArmComparison compare_arms(const std::vector<Point>& base, const Arm& search, co
   const Arms arms(base, search, control);
   ArmComparison comparison;
   comparison.matched = static_cast<int>(arms.matched());
-  if (comparison.matched == 0) return comparison;
+  if (comparison.matched == 0) { return comparison; }
   Rng rng(stream_key(seed, 0xa5));
   std::vector<size_t> order(arms.evaluations());
   std::iota(order.begin(), order.end(), size_t{0});

@@ -9,7 +9,7 @@ namespace {
 std::string describe(const CandidateHistory& candidate) {
   std::string text = std::to_string(candidate.row.id) + "  " + candidate.row.origin + ", " +
                      (candidate.row.state == "done" ? candidate.row.verdict : candidate.row.state);
-  if (candidate.parents.empty() && !candidate.row.rationale.empty()) text += ": " + candidate.row.rationale;
+  if (candidate.parents.empty() && !candidate.row.rationale.empty()) { text += ": " + candidate.row.rationale; }
   return text;
 }
 
@@ -25,7 +25,7 @@ std::vector<Ancestor> ancestry(const History& history, int64_t candidate) {
     line.repeated = !seen.insert(line.candidate).second;
     lines.push_back(line);
     const CandidateHistory* entry = history.find(line.candidate);
-    if (line.repeated || entry == nullptr) continue;
+    if (line.repeated || entry == nullptr) { continue; }
     for (auto edge = entry->parents.rbegin(); edge != entry->parents.rend(); ++edge) {
       waiting.push_back({line.depth + 1, edge->parent, line.candidate, edge->operation, false});
     }
@@ -38,7 +38,7 @@ std::string ancestry_text(const History& history, int64_t candidate) {
   for (const Ancestor& line : ancestry(history, candidate)) {
     const CandidateHistory* entry = history.find(line.candidate);
     text += std::string(2 * static_cast<size_t>(line.depth), ' ');
-    if (!line.operation.empty()) text += "<- " + line.operation + ":  ";
+    if (!line.operation.empty()) { text += "<- " + line.operation + ":  "; }
     text += entry == nullptr ? std::to_string(line.candidate) : describe(*entry);
     text += line.repeated ? "  (see above)\n" : "\n";
   }

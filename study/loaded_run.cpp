@@ -20,13 +20,14 @@ Result<LoadedRun> load(std::unique_ptr<db::Store> store, const db::Run& run) {
 
 Result<db::Run> find_run(db::Store& store, const std::string& name) {
   VORTEX_ASSIGN(const std::vector<db::Run> runs, store.runs());
-  if (runs.empty())
+  if (runs.empty()) {
     return candidate_error("this workspace has no searches yet", "start one: vortex search --model DIR");
-  if (name.empty()) return runs.front();
+  }
+  if (name.empty()) { return runs.front(); }
   VORTEX_ASSIGN(const std::optional<db::Run> run, store.find_run(name));
-  if (run) return *run;
+  if (run) { return *run; }
   std::vector<std::string> names;
-  for (const db::Run& other : runs) names.push_back(other.name);
+  for (const db::Run& other : runs) { names.push_back(other.name); }
   const auto nearest = nearest_word(name, names);
   return candidate_error("no search is called " + name,
                          nearest ? "did you mean " + *nearest + "?" : "`vortex status` lists them");
@@ -34,7 +35,7 @@ Result<db::Run> find_run(db::Store& store, const std::string& name) {
 
 Result<db::Candidate> find_candidate(db::Store& store, int64_t id) {
   VORTEX_ASSIGN(const std::optional<db::Candidate> candidate, store.find_candidate(id));
-  if (candidate) return *candidate;
+  if (candidate) { return *candidate; }
   return candidate_error("there is no candidate " + std::to_string(id), "`vortex front` and `vortex report` list them");
 }
 
@@ -49,7 +50,7 @@ Result<LoadedRun> load_run_of(const std::string& workspace, int64_t candidate) {
   VORTEX_ASSIGN(const db::Candidate row, find_candidate(*store, candidate));
   VORTEX_ASSIGN(const std::vector<db::Run> runs, store->runs());
   for (const db::Run& run : runs) {
-    if (run.id == row.run) return load(std::move(store), run);
+    if (run.id == row.run) { return load(std::move(store), run); }
   }
   return internal_error("candidate " + std::to_string(candidate) + " belongs to no search");
 }
@@ -57,19 +58,15 @@ Result<LoadedRun> load_run_of(const std::string& workspace, int64_t candidate) {
 Result<SearchOptions> options_of(const db::Run& run) {
   const auto config = nlohmann::json::parse(run.config, nullptr, false);
   auto options = options_from_json(config);
-  if (options.ok()) return options;
+  if (options.ok()) { return options; }
   return environment_error("the options of search " + run.name + " cannot be read: " + options.error().message,
                            "it was started by another version of vortex, or the database is damaged");
 }
 
 Result<CandidateFiles> files_of(db::Store& store, const db::Candidate& candidate) {
   CandidateFiles files;
-  if (!candidate.module_object.empty()) {
-    VORTEX_ASSIGN(files.module_text, store.get_object(candidate.module_object));
-  }
-  if (!candidate.config_object.empty()) {
-    VORTEX_ASSIGN(files.config_text, store.get_object(candidate.config_object));
-  }
+  if (!candidate.module_object.empty()) { VORTEX_ASSIGN(files.module_text, store.get_object(candidate.module_object)); }
+  if (!candidate.config_object.empty()) { VORTEX_ASSIGN(files.config_text, store.get_object(candidate.config_object)); }
   return files;
 }
 

@@ -28,17 +28,17 @@ evals::Interval independent_difference(const evals::Interval& a, const evals::In
 std::optional<evals::Interval> metric_interval(const CandidateHistory& candidate, std::string_view stage,
                                                std::string_view name) {
   const db::StageRow* row = last_stage(candidate, stage);
-  if (row == nullptr) return std::nullopt;
+  if (row == nullptr) { return std::nullopt; }
   const job::Metric metric = metric_of(*row, name);
-  if (metric.name.empty()) return std::nullopt;
+  if (metric.name.empty()) { return std::nullopt; }
   return evals::Interval{metric.value, metric.lo, metric.hi};
 }
 
 std::optional<evals::Interval> speed_of(const CandidateHistory& candidate, RankSpeed rank) {
-  if (candidate.row.origin == "dense") return evals::Interval{1, 1, 1};
-  if (rank == RankSpeed::kModelled) return metric_interval(candidate, "check", kModelledSpeedup);
+  if (candidate.row.origin == "dense") { return evals::Interval{1, 1, 1}; }
+  if (rank == RankSpeed::kModelled) { return metric_interval(candidate, "check", kModelledSpeedup); }
   const std::vector<SpeedRun> runs = speed_runs_of(candidate);
-  if (runs.empty()) return std::nullopt;
+  if (runs.empty()) { return std::nullopt; }
   return speed_of_runs(runs, {}).ratio;
 }
 
@@ -53,15 +53,15 @@ const CandidateHistory* at_place(const History& history, const db::Note& note) {
 }
 
 const CandidateHistory* against(const History& history, int64_t id) {
-  if (id != 0) return history.find(id);
+  if (id != 0) { return history.find(id); }
   for (const CandidateHistory& candidate : history.candidates) {
-    if (candidate.row.origin == "dense") return &candidate;
+    if (candidate.row.origin == "dense") { return &candidate; }
   }
   return nullptr;
 }
 
 std::string where_it_ended(const CandidateHistory& candidate) {
-  if (candidate.stages.empty()) return "never evaluated";
+  if (candidate.stages.empty()) { return "never evaluated"; }
   const db::StageRow& last = candidate.stages.back();
   return "candidate " + std::to_string(candidate.row.id) + " ended at " + last.stage + " (" + last.verdict + ")";
 }
@@ -92,13 +92,13 @@ db::NoteVerdict verdict_on(const db::Note& note, const Prediction& prediction, c
 
 std::string prediction_text(const json& entry) {
   const json& prediction = entry["prediction"];
-  if (!prediction.is_object() || prediction.empty()) return {};
+  if (!prediction.is_object() || prediction.empty()) { return {}; }
   const double by = prediction.value("by", 0.0);
   const int64_t number = prediction.value("against", int64_t{0});
   const std::string other = number == 0 ? "dense" : "candidate " + std::to_string(number);
   const std::string metric = prediction.value("metric", "");
   const std::string direction = prediction.value("direction", "");
-  if (direction == "same") return " Predicted: " + metric + " within " + format_number(by) + " of " + other + ".";
+  if (direction == "same") { return " Predicted: " + metric + " within " + format_number(by) + " of " + other + "."; }
   return " Predicted: " + metric + " " + direction + " than " + other +
          (by > 0 ? " by more than " + format_number(by) : std::string()) + ".";
 }
@@ -107,9 +107,9 @@ std::string line_of(const json& entry) {
   const std::string kind = entry["kind"];
   const int64_t candidate = entry["candidate"];
   std::string line = "- ";
-  if (kind == "hypothesis") line += "[" + entry["verdict"].get<std::string>() + "] ";
+  if (kind == "hypothesis") { line += "[" + entry["verdict"].get<std::string>() + "] "; }
   line += entry["text"].get<std::string>();
-  if (candidate != 0 && kind == "hypothesis") line += " (candidate " + std::to_string(candidate) + ")";
+  if (candidate != 0 && kind == "hypothesis") { line += " (candidate " + std::to_string(candidate) + ")"; }
   line += prediction_text(entry);
   if (entry.contains("effect")) {
     char effect[96];
@@ -125,8 +125,8 @@ std::string line_of(const json& entry) {
 // Verdicts tell most, then what to avoid, then what is open; newest first in each.
 int rank_of(const json& entry) {
   const std::string kind = entry["kind"];
-  if (kind == "question") return 3;
-  if (kind == "anti-pattern") return 1;
+  if (kind == "question") { return 3; }
+  if (kind == "anti-pattern") { return 1; }
   const std::string verdict = entry["verdict"];
   return verdict == "open" || verdict == "inconclusive" ? 2 : 0;
 }
@@ -163,9 +163,9 @@ Result<Prediction> prediction_from_json(const json& value) {
   if (!one_of(prediction.direction, {"higher", "lower", "same"})) {
     reader.refuse("direction", "must be higher, lower or same");
   }
-  if (!(prediction.by >= 0)) reader.refuse("by", "must not be negative");
+  if (!(prediction.by >= 0)) { reader.refuse("by", "must not be negative"); }
   VORTEX_TRY(reader.finish());
-  if (prediction.direction == "same" && prediction.by == 0) prediction.by = kSameWithin;
+  if (prediction.direction == "same" && prediction.by == 0) { prediction.by = kSameWithin; }
   return prediction;
 }
 
@@ -173,14 +173,14 @@ std::string judge(const Prediction& prediction, const evals::Interval& effect) {
   double lo = effect.lo;
   double hi = effect.hi;
   if (prediction.direction == "same") {
-    if (lo >= -prediction.by && hi <= prediction.by) return "confirmed";
+    if (lo >= -prediction.by && hi <= prediction.by) { return "confirmed"; }
     return hi < -prediction.by || lo > prediction.by ? "refuted" : "inconclusive";
   }
   if (prediction.direction == "lower") {
     lo = -effect.hi;
     hi = -effect.lo;
   }
-  if (lo > prediction.by) return "confirmed";
+  if (lo > prediction.by) { return "confirmed"; }
   return hi <= prediction.by ? "refuted" : "inconclusive";
 }
 
@@ -189,27 +189,29 @@ std::optional<evals::Interval> measured_effect(const Prediction& prediction, con
   if (prediction.metric == "accuracy") {
     const db::StageRow* race = last_stage(candidate, "race");
     const db::StageRow* other_race = last_stage(other, "race");
-    if (race == nullptr || other_race == nullptr) return std::nullopt;
+    if (race == nullptr || other_race == nullptr) { return std::nullopt; }
     const std::vector<job::Outcome> outcomes = outcomes_of(candidate, *race);
     const std::vector<job::Outcome> other_outcomes = outcomes_of(other, *other_race);
-    if (outcomes.empty() || other_outcomes.empty()) return std::nullopt;
+    if (outcomes.empty() || other_outcomes.empty()) { return std::nullopt; }
     return evals::paired_difference(outcomes, other_outcomes, seed);
   }
   const bool speed = prediction.metric == "speed";
   const auto mine = speed ? speed_of(candidate, rank) : metric_interval(candidate, "recall", prediction.metric);
   const auto theirs = speed ? speed_of(other, rank) : metric_interval(other, "recall", prediction.metric);
-  if (!mine || !theirs) return std::nullopt;
+  if (!mine || !theirs) { return std::nullopt; }
   return independent_difference(*mine, *theirs);
 }
 
 Status settle_hypotheses(db::Store& store, const History& history, const SearchOptions& options, int64_t batch) {
   VORTEX_ASSIGN(const std::vector<db::Note> notes, store.notes(history.run.id));
   for (const db::Note& note : notes) {
-    if (note.kind != "hypothesis" || note.batch > batch) continue;
+    if (note.kind != "hypothesis" || note.batch > batch) { continue; }
     const CandidateHistory* candidate = at_place(history, note);
-    if (candidate == nullptr || candidate->row.state != "done") continue;
+    if (candidate == nullptr || candidate->row.state != "done") { continue; }
     const auto prediction = prediction_from_json(json::parse(note.prediction, nullptr, false));
-    if (!prediction.ok()) continue;  // registered without a prediction: nothing to judge
+    if (!prediction.ok()) {
+      continue;  // registered without a prediction: nothing to judge
+    }
     VORTEX_TRY(store.add_verdict(verdict_on(note, *prediction, *candidate, history, options)));
   }
   return ok_status();
@@ -219,10 +221,10 @@ Result<json> notebook_json(db::Store& store, const History& history, int64_t bat
   VORTEX_ASSIGN(const std::vector<db::Note> notes, store.notes(history.run.id));
   VORTEX_ASSIGN(const std::vector<db::NoteVerdict> verdicts, store.verdicts(history.run.id));
   std::map<int64_t, const db::NoteVerdict*> verdict_of;
-  for (const db::NoteVerdict& verdict : verdicts) verdict_of[verdict.note] = &verdict;
+  for (const db::NoteVerdict& verdict : verdicts) { verdict_of[verdict.note] = &verdict; }
   json entries = json::array();
   for (const db::Note& note : notes) {
-    if (note.batch > batch) continue;
+    if (note.batch > batch) { continue; }
     const CandidateHistory* candidate = at_place(history, note);
     json entry = {{"kind", note.kind},
                   {"text", note.text},
@@ -237,7 +239,7 @@ Result<json> notebook_json(db::Store& store, const History& history, int64_t bat
       entry["verdict"] = verdict.verdict;
       entry["reason"] = verdict.reason;
       const bool measured = verdict.value != 0 || verdict.lo != 0 || verdict.hi != 0;
-      if (measured) entry["effect"] = {{"value", verdict.value}, {"lo", verdict.lo}, {"hi", verdict.hi}};
+      if (measured) { entry["effect"] = {{"value", verdict.value}, {"lo", verdict.lo}, {"hi", verdict.hi}}; }
     }
     entries.push_back(std::move(entry));
   }
@@ -247,7 +249,7 @@ Result<json> notebook_json(db::Store& store, const History& history, int64_t bat
 Result<std::string> notebook_markdown(db::Store& store, const History& history, int64_t batch, int64_t tokens) {
   VORTEX_ASSIGN(const json entries, notebook_json(store, history, batch));
   std::vector<const json*> order;
-  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) order.push_back(&*entry);
+  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) { order.push_back(&*entry); }
   std::stable_sort(order.begin(), order.end(), [](const json* a, const json* b) { return rank_of(*a) < rank_of(*b); });
   static constexpr const char* kTitles[] = {"Decided by data", "Anti-patterns", "Open or inconclusive", "Questions"};
   std::string text;
@@ -255,7 +257,7 @@ Result<std::string> notebook_markdown(db::Store& store, const History& history, 
   size_t left_out = 0;
   for (const json* entry : order) {
     std::string lines;
-    if (rank_of(*entry) != title) lines = std::string(text.empty() ? "" : "\n") + kTitles[rank_of(*entry)] + ":\n";
+    if (rank_of(*entry) != title) { lines = std::string(text.empty() ? "" : "\n") + kTitles[rank_of(*entry)] + ":\n"; }
     lines += line_of(*entry);
     if (estimated_tokens(text + lines) > tokens) {
       ++left_out;
@@ -264,7 +266,7 @@ Result<std::string> notebook_markdown(db::Store& store, const History& history, 
     title = rank_of(*entry);
     text += lines;
   }
-  if (left_out > 0) text += "\n" + std::to_string(left_out) + " older notes are left out.\n";
+  if (left_out > 0) { text += "\n" + std::to_string(left_out) + " older notes are left out.\n"; }
   return text.empty() ? std::string("Nothing yet.\n") : text;
 }
 

@@ -39,7 +39,7 @@ Result<SearchOptions> options_from_json(const nlohmann::json& json) {
   JsonReader reader(json, "search");
   if (const nlohmann::json* job = reader.find("job", true)) {
     Result<job::Job> read = job::job_from_json(*job);
-    if (!read.ok()) return read.error();
+    if (!read.ok()) { return read.error(); }
     options.job = std::move(read).value();
   }
   reader.required("seed", options.seed);
@@ -63,7 +63,7 @@ Result<SearchOptions> options_from_json(const nlohmann::json& json) {
   reader.optional("control_share", options.control_share);
   std::string rank(rank_speed_name(options.rank_speed));
   reader.required("rank_speed", rank);
-  if (rank != "measured" && rank != "modelled") reader.refuse("rank_speed", "must be measured or modelled");
+  if (rank != "measured" && rank != "modelled") { reader.refuse("rank_speed", "must be measured or modelled"); }
   options.rank_speed = rank == "modelled" ? RankSpeed::kModelled : RankSpeed::kMeasured;
   reader.required("novelty", options.novelty);
   reader.required("draws", options.draws);
@@ -74,7 +74,7 @@ Result<SearchOptions> options_from_json(const nlohmann::json& json) {
   reader.required("confirm", options.confirm);
   if (const nlohmann::json* writer = reader.find("writer", false)) {
     Result<WriterOptions> read = writer_options_from_json(*writer);
-    if (!read.ok()) return read.error();
+    if (!read.ok()) { return read.error(); }
     options.writer = std::move(read).value();
   }
   VORTEX_TRY(reader.finish());

@@ -18,14 +18,14 @@ class Race {
       member ? doubt_member(archive_.points()[i]) : give_chance(archive_.points()[i]);
     }
     std::vector<Retest> result;
-    for (const auto& [candidate, round] : rounds_) result.push_back({candidate, round});
+    for (const auto& [candidate, round] : rounds_) { result.push_back({candidate, round}); }
     return result;
   }
 
  private:
   // Is it open whether `a` is more accurate than `b`, by enough to matter?
   bool is_open(const Point& a, const Point& b) const {
-    if (std::min(a.rounds, b.rounds) >= rules_.max_rounds) return false;
+    if (std::min(a.rounds, b.rounds) >= rules_.max_rounds) { return false; }
     const evals::Interval difference = evals::paired_difference(a.outcomes, b.outcomes, archive_.seed());
     const double hopeful = difference.value + rules_.optimism * (difference.hi - difference.value);
     return hopeful > rules_.indifference && compare_accuracy(a, b, archive_.seed()) == Advantage::kInconclusive;
@@ -36,28 +36,28 @@ class Race {
     std::vector<const Point*> blockers;
     for (size_t i : archive_.front()) {
       const Point& member = archive_.points()[i];
-      if (compare_speed(challenger, member) == Advantage::kBetter) continue;
-      if (compare_accuracy(challenger, member, archive_.seed()) == Advantage::kBetter) continue;
-      if (!is_open(challenger, member)) return;
+      if (compare_speed(challenger, member) == Advantage::kBetter) { continue; }
+      if (compare_accuracy(challenger, member, archive_.seed()) == Advantage::kBetter) { continue; }
+      if (!is_open(challenger, member)) { return; }
       blockers.push_back(&member);
     }
-    for (const Point* blocker : blockers) meet(challenger, *blocker);
+    for (const Point* blocker : blockers) { meet(challenger, *blocker); }
   }
 
   // A member that is slower than another: is it really more accurate? The reference stays whatever the answer.
   void doubt_member(const Point& member) {
-    if (member.reference) return;
+    if (member.reference) { return; }
     for (size_t i : archive_.front()) {
       const Point& faster = archive_.points()[i];
-      if (compare_speed(faster, member) == Advantage::kBetter && is_open(member, faster)) meet(member, faster);
+      if (compare_speed(faster, member) == Advantage::kBetter && is_open(member, faster)) { meet(member, faster); }
     }
   }
 
   // Both answer the first round that one of them lacks.
   void meet(const Point& a, const Point& b) {
     const int round = std::min(a.rounds, b.rounds) + 1;
-    if (a.rounds < round) rounds_[a.candidate] = round;
-    if (b.rounds < round) rounds_[b.candidate] = round;
+    if (a.rounds < round) { rounds_[a.candidate] = round; }
+    if (b.rounds < round) { rounds_[b.candidate] = round; }
   }
 
   const Archive& archive_;
@@ -74,7 +74,7 @@ std::vector<Retest> retests_of_prospects(const Archive& archive, const SequenceR
   const std::vector<int64_t> sequence = best_sequence(archive, hopeful);
   for (const Point& point : archive.points()) {
     const bool prospect = std::count(sequence.begin(), sequence.end(), point.candidate) > 0;
-    if (prospect && point.rounds < rounds) wanted.push_back({point.candidate, point.rounds + 1});
+    if (prospect && point.rounds < rounds) { wanted.push_back({point.candidate, point.rounds + 1}); }
   }
   return wanted;
 }

@@ -20,7 +20,7 @@ double resampled_accuracy(const std::vector<double>& means, const std::vector<si
   double sum = 0;
   double count = 0;
   for (size_t problem : sample) {
-    if (means[problem] < 0) continue;
+    if (means[problem] < 0) { continue; }
     sum += means[problem];
     count += 1;
   }
@@ -32,7 +32,7 @@ double resampled_accuracy(const std::vector<double>& means, const std::vector<si
 Replicates::Replicates(const std::vector<Point>& points, uint64_t seed) : points_(points), seed_(seed) {
   std::map<std::string, size_t> numbers;
   for (const Point& point : points) {
-    for (const job::Outcome& outcome : point.outcomes) numbers.emplace(outcome.problem, numbers.size());
+    for (const job::Outcome& outcome : point.outcomes) { numbers.emplace(outcome.problem, numbers.size()); }
   }
   problems_ = numbers.size();
   for (const Point& point : points) {
@@ -43,7 +43,7 @@ Replicates::Replicates(const std::vector<Point>& points, uint64_t seed) : points
       correct[number] += outcome.correct ? 1.0 : 0.0;
       trials[number] += 1.0;
     }
-    for (size_t i = 0; i < problems_; ++i) correct[i] = trials[i] > 0 ? correct[i] / trials[i] : -1.0;
+    for (size_t i = 0; i < problems_; ++i) { correct[i] = trials[i] > 0 ? correct[i] / trials[i] : -1.0; }
     means_.push_back(std::move(correct));
   }
 }
@@ -51,7 +51,7 @@ Replicates::Replicates(const std::vector<Point>& points, uint64_t seed) : points
 Replicates::World Replicates::draw(int number) const {
   Rng rng(stream_key(seed_, static_cast<uint64_t>(number)));
   std::vector<size_t> sample(problems_);
-  for (size_t& problem : sample) problem = rng.below(problems_);
+  for (size_t& problem : sample) { problem = rng.below(problems_); }
   World world;
   for (size_t i = 0; i < points_.size(); ++i) {
     const Speed& speed = points_[i].speed;

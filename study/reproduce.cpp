@@ -9,7 +9,7 @@ std::vector<job::Outcome> incumbent_of(const CandidateHistory& dense) {
   std::vector<job::Outcome> incumbent;
   for (const char* stage : {"gate", "race", "confirm"}) {
     const db::StageRow* row = last_stage(dense, stage);
-    if (row == nullptr) continue;
+    if (row == nullptr) { continue; }
     const std::vector<job::Outcome> outcomes = outcomes_of(dense, *row);
     incumbent.insert(incumbent.end(), outcomes.begin(), outcomes.end());
   }
@@ -26,7 +26,7 @@ Result<job::Job> reproducing_job(const LoadedRun& run, const db::Candidate& row)
     job.module_text = files.module_text;
     job.config_text = files.config_text;
     for (const CandidateHistory& candidate : run.history.candidates) {
-      if (candidate.row.origin == "dense") job.incumbent = incumbent_of(candidate);
+      if (candidate.row.origin == "dense") { job.incumbent = incumbent_of(candidate); }
     }
   }
   return job;
@@ -34,7 +34,7 @@ Result<job::Job> reproducing_job(const LoadedRun& run, const db::Candidate& row)
 
 Replay compare(int64_t candidate, const std::vector<job::Outcome>& before, const std::vector<job::Outcome>& now) {
   std::map<std::pair<std::string, int>, std::string> hashes;
-  for (const job::Outcome& outcome : now) hashes[{outcome.problem, outcome.trial}] = outcome.tokens_hash;
+  for (const job::Outcome& outcome : now) { hashes[{outcome.problem, outcome.trial}] = outcome.tokens_hash; }
   Replay replay{candidate, 0, {}};
   for (const job::Outcome& outcome : before) {
     const auto found = hashes.find({outcome.problem, outcome.trial});

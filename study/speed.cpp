@@ -26,14 +26,14 @@ struct Logs {
 
 Logs logs_of(const std::vector<SpeedRun>& runs) {
   Logs logs;
-  for (const SpeedRun& run : runs) logs.mean += std::log(run.ratio.value) / static_cast<double>(runs.size());
-  for (const SpeedRun& run : runs) logs.squares += std::pow(std::log(run.ratio.value) - logs.mean, 2);
+  for (const SpeedRun& run : runs) { logs.mean += std::log(run.ratio.value) / static_cast<double>(runs.size()); }
+  for (const SpeedRun& run : runs) { logs.squares += std::pow(std::log(run.ratio.value) - logs.mean, 2); }
   return logs;
 }
 
 // Standard error of a process's own median, from the width of its interval.
 double error_within(const SpeedRun& run) {
-  if (run.ratio.lo <= 0 || run.ratio.hi <= run.ratio.lo) return 0;
+  if (run.ratio.lo <= 0 || run.ratio.hi <= run.ratio.lo) { return 0; }
   return std::log(run.ratio.hi / run.ratio.lo) / (2 * kSigmas);
 }
 
@@ -43,11 +43,11 @@ SpeedSpread speed_spread(const std::vector<std::vector<SpeedRun>>& policies) {
   double squares = 0;
   double dof = 0;
   for (const std::vector<SpeedRun>& runs : policies) {
-    if (runs.size() < 2) continue;
+    if (runs.size() < 2) { continue; }
     squares += logs_of(runs).squares;
     dof += static_cast<double>(runs.size()) - 1;
   }
-  if (dof == 0) return {};
+  if (dof == 0) { return {}; }
   return {std::sqrt(squares / dof), dof};
 }
 
@@ -80,9 +80,9 @@ Speed exact_speed(double ratio) { return {{ratio, ratio, ratio}, 0, 0}; }
 bool surely_faster(const Speed& a, const Speed& b, double level) {
   const double difference = std::log(a.ratio.value) - std::log(b.ratio.value);
   const double variance = a.error * a.error + b.error * b.error;
-  if (variance <= 0) return difference > 0;
+  if (variance <= 0) { return difference > 0; }
   // Student's quantile is never below the normal one, which costs less.
-  if (difference <= evals::normal_quantile(1 - level) * std::sqrt(variance)) return false;
+  if (difference <= evals::normal_quantile(1 - level) * std::sqrt(variance)) { return false; }
   // Welch and Satterthwaite's degrees of freedom of a sum of two variances.
   const auto part = [](const Speed& speed) { return speed.error > 0 ? std::pow(speed.error, 4) / speed.dof : 0.0; };
   const double dof = variance * variance / (part(a) + part(b));
@@ -90,11 +90,11 @@ bool surely_faster(const Speed& a, const Speed& b, double level) {
 }
 
 bool is_contended(const SpeedRun& run, const std::vector<SpeedRun>& all, double tolerance) {
-  if (all.size() < kUsual || run.dense_tokens_per_s <= 0) return false;
+  if (all.size() < kUsual || run.dense_tokens_per_s <= 0) { return false; }
   std::vector<double> rates;
-  for (const SpeedRun& other : all) rates.push_back(other.dense_tokens_per_s);
+  for (const SpeedRun& other : all) { rates.push_back(other.dense_tokens_per_s); }
   const double usual = middle(rates);
-  for (double& rate : rates) rate = std::abs(rate - usual);
+  for (double& rate : rates) { rate = std::abs(rate - usual); }
   const double distance = usual - run.dense_tokens_per_s;
   return distance > tolerance * usual && distance > 3 * 1.4826 * middle(rates);
 }

@@ -21,7 +21,7 @@ Result<WriterOptions> writer_options_from_json(const nlohmann::json& json) {
   WriterOptions options;
   JsonReader reader(json, "search.writer");
   reader.optional("mode", options.mode);
-  if (options.mode != "iterate" && options.mode != "innovate") reader.refuse("mode", "must be iterate or innovate");
+  if (options.mode != "iterate" && options.mode != "innovate") { reader.refuse("mode", "must be iterate or innovate"); }
   reader.optional("repairs", options.repairs);
   reader.optional("notebook_tokens", options.notebook_tokens);
   reader.optional("prompts_folder", options.prompts_folder);
@@ -31,7 +31,9 @@ Result<WriterOptions> writer_options_from_json(const nlohmann::json& json) {
   reader.optional("replies_folder", options.replies_folder);
   reader.optional("record_folder", options.record_folder);
   reader.optional("fallback", options.fallback);
-  if (options.fallback != "none" && options.fallback != "evolve") reader.refuse("fallback", "must be none or evolve");
+  if (options.fallback != "none" && options.fallback != "evolve") {
+    reader.refuse("fallback", "must be none or evolve");
+  }
   VORTEX_TRY(reader.finish());
   return options;
 }

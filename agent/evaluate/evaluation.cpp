@@ -20,7 +20,7 @@ Result<int64_t> next_attempt(db::Store& store, int64_t candidate) {
   for (const db::StageRow& row : rows) {
     const bool ours =
         row.stage == job::stage_name(job::Stage::kCheck) || row.stage == job::stage_name(job::Stage::kNovelty);
-    if (!ours) last = std::max(last, row.attempt);
+    if (!ours) { last = std::max(last, row.attempt); }
   }
   return last + 1;
 }
@@ -41,14 +41,14 @@ class Recorder {
       interrupted_ = true;
     }
     db::StageRow row = study::to_row(result, task_.candidate, attempt_);
-    if (task_.kind != Assignment::Kind::kClimb) row.stage = row_stage(task_);
-    if (status_.ok()) status_ = store_.add_stage(row, study::to_rows(result.outcomes, row));
-    if (status_.ok() && hooks_.on_result) hooks_.on_result(task_.candidate, result);
+    if (task_.kind != Assignment::Kind::kClimb) { row.stage = row_stage(task_); }
+    if (status_.ok()) { status_ = store_.add_stage(row, study::to_rows(result.outcomes, row)); }
+    if (status_.ok() && hooks_.on_result) { hooks_.on_result(task_.candidate, result); }
     last_ = std::move(result);
   }
 
   bool should_stop() {
-    if (!stopped_) stopped_ = hooks_.should_stop();
+    if (!stopped_) { stopped_ = hooks_.should_stop(); }
     return stopped_ || !status_.ok();
   }
 
@@ -75,16 +75,16 @@ Evaluation try_once(db::Store& store, const Assignment& task, const job::Job& jo
   const auto results = hooks.run_job(
       job, [&](const job::StageResult& result) { recorder.record(result); }, [&] { return recorder.should_stop(); });
   if (results.ok()) {
-    for (size_t i = recorder.recorded(); i < results->size(); ++i) recorder.record((*results)[i]);
+    for (size_t i = recorder.recorded(); i < results->size(); ++i) { recorder.record((*results)[i]); }
   }
-  if (!recorder.status().ok()) return broken(recorder.status().error());
-  if (recorder.interrupted()) return {Evaluation::End::kStopped, {}, Blame::kEnvironment, {}};
-  if (!results.ok()) return broken(results.error());
-  if (recorder.recorded() == 0) return broken(internal_error("the worker ended without any result"));
+  if (!recorder.status().ok()) { return broken(recorder.status().error()); }
+  if (recorder.interrupted()) { return {Evaluation::End::kStopped, {}, Blame::kEnvironment, {}}; }
+  if (!results.ok()) { return broken(results.error()); }
+  if (recorder.recorded() == 0) { return broken(internal_error("the worker ended without any result")); }
 
   const job::StageResult& last = recorder.last();
   const std::string where = std::string(job::stage_name(last.stage)) + ": ";
-  if (last.blame == Blame::kEnvironment) return broken(environment_error(where + last.message));
+  if (last.blame == Blame::kEnvironment) { return broken(environment_error(where + last.message)); }
   if (last.verdict == job::Verdict::kPass && last.stage != job.stages.back()) {
     return broken(internal_error("the worker ended after " + std::string(job::stage_name(last.stage)) +
                                  " without a result of the next stage"));
@@ -92,7 +92,7 @@ Evaluation try_once(db::Store& store, const Assignment& task, const job::Job& jo
   Evaluation done;
   done.verdict = job::verdict_name(last.verdict);
   done.blame = last.blame.value_or(Blame::kCandidate);
-  if (last.verdict != job::Verdict::kPass) done.error = {done.blame, where + last.message, {}};
+  if (last.verdict != job::Verdict::kPass) { done.error = {done.blame, where + last.message, {}}; }
   return done;
 }
 
@@ -124,17 +124,17 @@ Evaluation evaluate(db::Store& store, const Assignment& task, const job::Job& ca
   Evaluation result;
   double pause = kFirstPause;
   for (int attempt = 0; attempt < kAttempts; ++attempt, pause *= 2) {
-    if (attempt > 0) hooks.pause(pause);
-    if (attempt > 0 && hooks.should_stop()) return {Evaluation::End::kStopped, {}, Blame::kEnvironment, {}};
+    if (attempt > 0) { hooks.pause(pause); }
+    if (attempt > 0 && hooks.should_stop()) { return {Evaluation::End::kStopped, {}, Blame::kEnvironment, {}}; }
     const auto number = next_attempt(store, task.candidate);
-    if (!number.ok()) return broken(number.error());
+    if (!number.ok()) { return broken(number.error()); }
     job.id = "candidate-" + std::to_string(task.candidate) + "-" + std::to_string(*number);
     if (climbs) {
       const Status running = store.set_candidate_state(task.candidate, "running", "");
-      if (!running.ok()) return broken(running.error());
+      if (!running.ok()) { return broken(running.error()); }
     }
     result = try_once(store, task, job, *number, hooks);
-    if (result.end != Evaluation::End::kBroken) break;
+    if (result.end != Evaluation::End::kBroken) { break; }
   }
   if (result.end == Evaluation::End::kBroken && machine_works(canary, hooks)) {
     result.end = Evaluation::End::kDone;
@@ -144,7 +144,7 @@ Evaluation evaluate(db::Store& store, const Assignment& task, const job::Job& ca
   // Only a climb has a verdict, but for a policy that crashes on held-out problems.
   const bool crashed = task.kind == Assignment::Kind::kConfirm && result.end == Evaluation::End::kDone &&
                        result.blame == Blame::kCandidate && result.verdict != "pass" && result.verdict != "pruned";
-  if (!climbs && !crashed) return result;
+  if (!climbs && !crashed) { return result; }
   Status stored = ok_status();
   if (result.end == Evaluation::End::kDone) {
     stored = store.set_candidate_state(task.candidate, "done", result.verdict);
@@ -152,7 +152,7 @@ Evaluation evaluate(db::Store& store, const Assignment& task, const job::Job& ca
     stored = store.set_candidate_state(task.candidate, "proposed", "");
   }
   // A store that fails after a failure is the same failure: the first one is told.
-  if (!stored.ok() && result.end != Evaluation::End::kBroken) return broken(stored.error());
+  if (!stored.ok() && result.end != Evaluation::End::kBroken) { return broken(stored.error()); }
   return result;
 }
 

@@ -15,10 +15,10 @@ constexpr int kInternalFaults = 5;  // in a row: a night of them would be wasted
 // The verdict that a candidate's rows already hold, for one whose verdict was not written before a crash; else empty.
 std::string verdict_in_rows(const study::CandidateHistory& candidate, job::Stage last) {
   const std::vector<db::StageRow> climb = study::last_climb(candidate);
-  if (climb.empty()) return {};
+  if (climb.empty()) { return {}; }
   const db::StageRow& row = climb.back();
-  if (row.blame == "environment") return {};
-  if (row.verdict == "pass" && row.stage != job::stage_name(last)) return {};
+  if (row.blame == "environment") { return {}; }
+  if (row.verdict == "pass" && row.stage != job::stage_name(last)) { return {}; }
   return row.verdict;
 }
 
@@ -40,7 +40,7 @@ Status Evaluator::run(const std::vector<Assignment>& all) {
   std::vector<Assignment> tasks;
   for (const Assignment& task : all) {
     VORTEX_ASSIGN(const bool pending, is_pending(task));
-    if (pending) tasks.push_back(task);
+    if (pending) { tasks.push_back(task); }
   }
   run_pool(
       tasks.size(), options_.workers, [&](size_t i) { return may_start(tasks[i]); }, [&](size_t i) { work(tasks[i]); },
@@ -51,7 +51,7 @@ Status Evaluator::run(const std::vector<Assignment>& all) {
 
 void Evaluator::learn(const study::CandidateHistory& candidate) {
   for (const db::StageRow& row : candidate.stages) {
-    if (row.verdict != "pass" || !learned_.insert(row.id).second) continue;
+    if (row.verdict != "pass" || !learned_.insert(row.id).second) { continue; }
     Times& times = times_[row.stage];
     times.seconds += row.seconds;
     times.count += 1;
@@ -62,7 +62,7 @@ double Evaluator::expected_seconds(const std::vector<job::Stage>& stages, size_t
   double seconds = 0;
   for (size_t i = from; i < stages.size(); ++i) {
     const auto times = times_.find(std::string(job::stage_name(stages[i])));
-    if (times != times_.end()) seconds += times->second.seconds / times->second.count;
+    if (times != times_.end()) { seconds += times->second.seconds / times->second.count; }
   }
   return seconds;
 }
@@ -76,9 +76,11 @@ Result<bool> Evaluator::is_pending(const Assignment& task) {
     return std::none_of(rows.begin(), rows.end(),
                         [&](const db::StageRow& row) { return row.stage == stage && row.blame != "environment"; });
   }
-  if (candidate.row.state == "done") return false;
+  if (candidate.row.state == "done") { return false; }
   const std::string verdict = verdict_in_rows(candidate, task.job.stages.back());
-  if (verdict.empty() || (task.job.dense && verdict != "pass")) return true;  // the baseline may try again
+  if (verdict.empty() || (task.job.dense && verdict != "pass")) {
+    return true;  // the baseline may try again
+  }
   VORTEX_TRY(session_.store().set_candidate_state(task.candidate, "done", verdict));
   return false;
 }
@@ -88,7 +90,7 @@ bool Evaluator::may_start(const Assignment& task) {
   Budget& budget = session_.budget();
   const bool start = !session_.ended() && (task.needed ? budget.start_needed_work(task.candidate, seconds)
                                                        : budget.start_work(task.candidate, seconds));
-  if (!start) session_.leave_unfinished();
+  if (!start) { session_.leave_unfinished(); }
   return start;
 }
 
@@ -100,7 +102,7 @@ void Evaluator::work(const Assignment& task) {
   hooks.pause = [&](double seconds) { session_.pause(seconds); };
   hooks.on_result = [&](int64_t candidate, const job::StageResult& result) {
     session_.change_progress([&](Progress& progress) { progress.running[candidate] = job::stage_name(result.stage); });
-    if (!task.job.dense) check_model(result);
+    if (!task.job.dense) { check_model(result); }
     if (result.blame == Blame::kEnvironment) {
       const nlohmann::json detail = environment_event(candidate, result);
       session_.note("environment", detail);
@@ -109,16 +111,16 @@ void Evaluator::work(const Assignment& task) {
     }
     const auto& stages = task.job.stages;
     const auto at = std::find(stages.begin(), stages.end(), result.stage);
-    if (task.needed || at == stages.end()) return;
+    if (task.needed || at == stages.end()) { return; }
     const double rest = expected_seconds(stages, static_cast<size_t>(at - stages.begin()) + 1);
-    if (rest > 0 && !session_.budget().work_fits(task.candidate, rest)) out_of_budget = true;
+    if (rest > 0 && !session_.budget().work_fits(task.candidate, rest)) { out_of_budget = true; }
   };
   session_.change_progress([&](Progress& progress) { progress.running[task.candidate] = ""; });
   Evaluation end = evaluate(session_.store(), task, canary_, hooks);
   while (end.end == Evaluation::End::kBroken && end.error.blame == Blame::kEnvironment && breaker_.wait(end.error)) {
     end = evaluate(session_.store(), task, canary_, hooks);
   }
-  if (end.end == Evaluation::End::kDone) breaker_.worked();
+  if (end.end == Evaluation::End::kDone) { breaker_.worked(); }
   session_.budget().end_work(task.candidate);
   session_.change_progress([&](Progress& progress) { progress.running.erase(task.candidate); });
   conclude(task, end);
@@ -126,7 +128,7 @@ void Evaluator::work(const Assignment& task) {
 
 // What the end of one climb means for the search.
 void Evaluator::conclude(const Assignment& task, const Evaluation& end) {
-  if (end.end == Evaluation::End::kStopped) return session_.leave_unfinished();
+  if (end.end == Evaluation::End::kStopped) { return session_.leave_unfinished(); }
   if (end.end == Evaluation::End::kBroken) {
     return session_.fail({end.error.blame, end.error.message,
                           end.error.hint.empty() ? "`vortex doctor` looks for the cause" : end.error.hint});
@@ -137,9 +139,9 @@ void Evaluator::conclude(const Assignment& task, const Evaluation& end) {
     session_.fail(internal_error("the last " + std::to_string(kInternalFaults) +
                                  " candidates met faults of this program: " + end.error.message));
   }
-  if (task.kind != Assignment::Kind::kClimb) return;
+  if (task.kind != Assignment::Kind::kClimb) { return; }
   const auto candidate = study::read_candidate(session_.store(), task.candidate);
-  if (!candidate.ok()) return session_.fail(candidate.error());
+  if (!candidate.ok()) { return session_.fail(candidate.error()); }
   CandidateSummary summary{task.candidate, candidate->row.origin, end.verdict, end.error.message, {}, {}};
   if (const auto point = study::point_of(*candidate, options_.rank_speed, options_.seed)) {
     summary.accuracy = point->accuracy;
@@ -151,7 +153,7 @@ void Evaluator::conclude(const Assignment& task, const Evaluation& end) {
 // Results on another model than the baseline's must not be compared with it.
 void Evaluator::check_model(const job::StageResult& result) {
   const std::string hash = model_hash_of(result.evidence);
-  if (hash.empty() || hash == model_hash_) return;
+  if (hash.empty() || hash == model_hash_) { return; }
   session_.fail(candidate_error("the model is not the one that this search measured dense attention on",
                                 "restore " + options_.job.model_path + ", or start a new search"));
 }

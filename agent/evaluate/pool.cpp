@@ -34,7 +34,7 @@ void run_pool(size_t count, int workers, const std::function<bool(size_t)>& may_
   };
 
   std::vector<std::thread> threads;
-  for (size_t i = 0; i < threads_wanted; ++i) threads.emplace_back(worker);
+  for (size_t i = 0; i < threads_wanted; ++i) { threads.emplace_back(worker); }
   {
     std::unique_lock lock(mutex);
     while (active > 0) {
@@ -44,7 +44,7 @@ void run_pool(size_t count, int workers, const std::function<bool(size_t)>& may_
       idle.wait_for(lock, std::chrono::milliseconds(100), [&] { return active == 0; });
     }
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : threads) { thread.join(); }
 }
 
 }  // namespace vortex::agent

@@ -20,7 +20,7 @@ Result<std::optional<CallBook::Open>> CallBook::begin(const Ask& ask, const std:
   Open open;
   if (budget_ != nullptr) {
     VORTEX_ASSIGN(open.hold, budget_->hold(static_cast<double>(most_tokens), most_dollars));
-    if (!open.hold) return std::optional<Open>{};
+    if (!open.hold) { return std::optional<Open>{}; }
   }
   VORTEX_ASSIGN(const std::vector<db::LlmCall> rows, store_.llm_calls(run_));
   open.row.run = run_;
@@ -28,7 +28,7 @@ Result<std::optional<CallBook::Open>> CallBook::begin(const Ask& ask, const std:
   open.row.slot = ask.slot;
   open.row.draw = ask.draw;
   for (const db::LlmCall& row : rows) {
-    if (same_place(row, ask)) open.row.attempt = std::max(open.row.attempt, row.attempt + 1);
+    if (same_place(row, ask)) { open.row.attempt = std::max(open.row.attempt, row.attempt + 1); }
   }
   open.row.purpose = ask.purpose;
   open.row.model = model;
@@ -51,16 +51,14 @@ Status CallBook::failed(Open open, const std::string& why, const Answer& spent) 
 }
 
 Status CallBook::end(Open open, const Answer& answer) {
-  if (!answer.text.empty()) {
-    VORTEX_ASSIGN(open.row.reply_object, store_.put_object(answer.text));
-  }
+  if (!answer.text.empty()) { VORTEX_ASSIGN(open.row.reply_object, store_.put_object(answer.text)); }
   open.row.finish = answer.finish;
   open.row.input_tokens = answer.input_tokens;
   open.row.output_tokens = answer.output_tokens;
   open.row.dollars = answer.dollars;
   open.row.seconds = monotonic_seconds() - open.started;
   VORTEX_TRY(store_.end_llm_call(open.row));
-  if (!open.hold) return ok_status();
+  if (!open.hold) { return ok_status(); }
   return budget_->settle(*open.hold, static_cast<double>(answer.input_tokens + answer.output_tokens), answer.dollars);
 }
 
@@ -68,11 +66,9 @@ Result<std::optional<Answer>> CallBook::find(const Ask& ask) {
   VORTEX_ASSIGN(const std::vector<db::LlmCall> rows, store_.llm_calls(run_));
   int64_t round = 0;
   for (const db::LlmCall& row : rows) {
-    if (!same_place(row, ask) || row.state != "answered" || ++round != ask.round) continue;
+    if (!same_place(row, ask) || row.state != "answered" || ++round != ask.round) { continue; }
     Answer answer;
-    if (!row.reply_object.empty()) {
-      VORTEX_ASSIGN(answer.text, store_.get_object(row.reply_object));
-    }
+    if (!row.reply_object.empty()) { VORTEX_ASSIGN(answer.text, store_.get_object(row.reply_object)); }
     answer.model = row.model;
     answer.finish = row.finish;
     answer.input_tokens = row.input_tokens;

@@ -33,7 +33,7 @@ class Key {
  public:
   static Result<Key> of(const ModelSpec& model) {
     Key key;
-    if (model.key_env.empty()) return key;
+    if (model.key_env.empty()) { return key; }
     const char* value = std::getenv(model.key_env.c_str());
     if (value == nullptr || *value == '\0') {
       return candidate_error(
@@ -45,7 +45,7 @@ class Key {
   }
   const std::string& text() const { return text_; }
   void redact(std::string& text) const {
-    if (text_.empty()) return;
+    if (text_.empty()) { return; }
     for (size_t at = text.find(text_); at != std::string::npos; at = text.find(text_, at)) {
       text.replace(at, text_.size(), "[key]");
     }
@@ -81,14 +81,14 @@ class BodySink {
   bool take(const net::HttpReply& reply, std::string_view bytes) {
     size_ += bytes.size();
     too_long_ = size_ > 4 * kMaxReply || reader_->reply().text.size() > kMaxReply;
-    if (too_long_) return false;
+    if (too_long_) { return false; }
     streamed_ = is_event_stream(reply);
     if (!streamed_) {
       body_.append(bytes);
       return true;
     }
     for (const ServerEvent& event : parser_.feed(bytes)) {
-      if (fault_.ok()) fault_ = reader_->take(event);
+      if (fault_.ok()) { fault_ = reader_->take(event); }
     }
     return fault_.ok() && !parser_.broken();
   }
@@ -99,14 +99,14 @@ class BodySink {
 
   // The whole reply, once the exchange ended well.
   Result<ChatReply> finish() const {
-    if (!fault_.ok()) return fault_.error();
-    if (!streamed_) return wire_.read(body_);
-    if (!reader_->complete()) return environment_error("the stream ended before the reply did");
+    if (!fault_.ok()) { return fault_.error(); }
+    if (!streamed_) { return wire_.read(body_); }
+    if (!reader_->complete()) { return environment_error("the stream ended before the reply did"); }
     return reader_->reply();
   }
   ChatReply partial() const {
     ChatReply reply = reader_->reply();
-    if (!streamed_) reply.text = body_;
+    if (!streamed_) { reply.text = body_; }
     return reply;
   }
 
@@ -126,7 +126,7 @@ void judge_status(const ModelSpec& model, const net::HttpReply& reply, Attempt& 
   attempt.why = model.name + " answered " + std::to_string(reply.status) + ": " + error_message_of(reply.body);
   attempt.again = net::worth_retrying(reply);
   attempt.retry_after = net::retry_after_seconds(reply);
-  if (attempt.again) return;
+  if (attempt.again) { return; }
   if (reply.status == 401 || reply.status == 403) {
     attempt.hint = model.key_env.empty() ? "it wants a key: name its variable as key_env in the models file"
                                          : "is the key in " + model.key_env + " right?";
@@ -224,7 +224,7 @@ Result<std::optional<Answer>> ask_model(const ModelSpec& model, const Roster& ro
   for (int tries = 1;; ++tries) {
     VORTEX_ASSIGN(auto open,
                   book.begin(ask, model.name, most_input + most_output, model.dollars(most_input, most_output)));
-    if (!open) return std::optional<Answer>{};
+    if (!open) { return std::optional<Answer>{}; }
     const Attempt attempt = attempt_once(model, *wire, key, ask, hooks);
     if (attempt.reply) {
       Answer answer = answer_of(model, ask, *attempt.reply, key, true);
@@ -232,15 +232,15 @@ Result<std::optional<Answer>> ask_model(const ModelSpec& model, const Roster& ro
       return std::optional(std::move(answer));
     }
     VORTEX_TRY(book.failed(std::move(*open), attempt.why, answer_of(model, ask, attempt.partial, key, attempt.paid)));
-    if (stopped(hooks)) return stop_error();
+    if (stopped(hooks)) { return stop_error(); }
     paid += attempt.paid ? 1 : 0;
     const bool too_late = attempt.retry_after.value_or(0) > roster.longest_wait;
     if (!attempt.again || tries >= roster.attempts || paid >= kPaidAttempts || too_late) {
       return Error{attempt.blame, attempt.why, attempt.hint};
     }
     const double pause = backoff.next(attempt.retry_after);
-    if (hooks.on_message) hooks.on_message(attempt.why + "; again in " + std::to_string(std::lround(pause)) + " s");
-    if (!net::pause_for(pause, hooks.should_stop)) return stop_error();
+    if (hooks.on_message) { hooks.on_message(attempt.why + "; again in " + std::to_string(std::lround(pause)) + " s"); }
+    if (!net::pause_for(pause, hooks.should_stop)) { return stop_error(); }
   }
 }
 

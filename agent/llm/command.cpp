@@ -26,7 +26,7 @@ std::string input_of(const Ask& ask) {
 // A program that asked a model itself may say what that cost: {"usage": {"input_tokens", "output_tokens", "dollars"}}.
 void read_usage(Answer& answer) {
   const json reply = json::parse(answer.text, nullptr, false);
-  if (!reply.is_object() || !reply.contains("usage") || !reply["usage"].is_object()) return;
+  if (!reply.is_object() || !reply.contains("usage") || !reply["usage"].is_object()) { return; }
   const auto amount = [&](const char* key) {
     const auto found = reply["usage"].find(key);
     return found != reply["usage"].end() && found->is_number() ? std::max(0.0, found->get<double>()) : 0.0;
@@ -45,7 +45,7 @@ class CommandChannel final : public Channel {
     std::string why;
     for (int attempt = 1; attempt <= kAttempts; ++attempt) {
       VORTEX_ASSIGN(auto open, book.begin(ask, "command", 0, 0));
-      if (!open) return std::optional<Answer>{};
+      if (!open) { return std::optional<Answer>{}; }
       VORTEX_ASSIGN(sandbox::Outcome outcome, run_once(input_of(ask)));
       Answer answer;
       answer.model = "command";
@@ -57,9 +57,9 @@ class CommandChannel final : public Channel {
         return std::optional(std::move(answer));
       }
       why = "the command " + outcome.failure;
-      if (!outcome.log.empty()) why += ": " + printable(outcome.log);
+      if (!outcome.log.empty()) { why += ": " + printable(outcome.log); }
       VORTEX_TRY(book.failed(std::move(*open), why, answer));
-      if (outcome.stopped) break;
+      if (outcome.stopped) { break; }
     }
     return environment_error(why, "the command is: " + command_);
   }
@@ -74,9 +74,9 @@ class CommandChannel final : public Channel {
   }
 
   static std::string printable(std::string log) {
-    if (log.size() > kLogTail) log.erase(0, log.size() - kLogTail);
+    if (log.size() > kLogTail) { log.erase(0, log.size() - kLogTail); }
     for (char& c : log) {
-      if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7f) c = ' ';
+      if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7f) { c = ' '; }
     }
     return log;
   }
@@ -89,7 +89,7 @@ class CommandChannel final : public Channel {
 }  // namespace
 
 Result<std::unique_ptr<Proposer>> make_command_proposer(const ProposerSetup& setup) {
-  if (setup.options == nullptr) return internal_error("this proposer needs options");
+  if (setup.options == nullptr) { return internal_error("this proposer needs options"); }
   if (setup.options->writer.command.empty()) {
     return candidate_error("which command writes the policies? none was given",
                            "name one with --command; docs/proposers.md says what it gets and gives");

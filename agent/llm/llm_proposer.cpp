@@ -32,8 +32,8 @@ class ModelsChannel final : public Channel {
       const std::vector<size_t> awake = awake_models();
       if (awake.empty()) {
         const double wake = earliest_wake();
-        if (wake > patient_until) return last;
-        if (!net::pause_for(std::max(0.0, wake - monotonic_seconds()), setup_.should_stop)) return last;
+        if (wake > patient_until) { return last; }
+        if (!net::pause_for(std::max(0.0, wake - monotonic_seconds()), setup_.should_stop)) { return last; }
         continue;
       }
       const uint64_t key = stream_key(setup_.options->seed, static_cast<uint64_t>(ask.batch),
@@ -45,17 +45,17 @@ class ModelsChannel final : public Channel {
         return answer;
       }
       last = answer.error();
-      if (last.blame != Blame::kEnvironment || stopped()) return last;
+      if (last.blame != Blame::kEnvironment || stopped()) { return last; }
       breakers_[chosen].failed(monotonic_seconds());
-      if (setup_.on_message) setup_.on_message(last.message + "; " + roster_.models[chosen].name + " rests");
+      if (setup_.on_message) { setup_.on_message(last.message + "; " + roster_.models[chosen].name + " rests"); }
     }
   }
 
  private:
   Result<std::vector<ModelArm>> arms_now() {
-    if (!roster_.bandit) return std::vector<ModelArm>(roster_.models.size());
+    if (!roster_.bandit) { return std::vector<ModelArm>(roster_.models.size()); }
     VORTEX_ASSIGN(const std::optional<db::Run> run, setup_.store->find_run(std::to_string(setup_.run)));
-    if (!run) return internal_error("the run is not in the store");
+    if (!run) { return internal_error("the run is not in the store"); }
     VORTEX_ASSIGN(const study::History history, study::read_history(*setup_.store, *run));
     return model_arms(*setup_.store, history, *setup_.options, roster_);
   }
@@ -63,7 +63,7 @@ class ModelsChannel final : public Channel {
   std::vector<size_t> awake_models() const {
     std::vector<size_t> awake;
     for (size_t i = 0; i < breakers_.size(); ++i) {
-      if (breakers_[i].awake(monotonic_seconds()) && roster_.models[i].weight > 0) awake.push_back(i);
+      if (breakers_[i].awake(monotonic_seconds()) && roster_.models[i].weight > 0) { awake.push_back(i); }
     }
     return awake;
   }
@@ -71,7 +71,7 @@ class ModelsChannel final : public Channel {
   double earliest_wake() const {
     double wake = std::numeric_limits<double>::infinity();
     for (size_t i = 0; i < breakers_.size(); ++i) {
-      if (roster_.models[i].weight > 0) wake = std::min(wake, breakers_[i].until());
+      if (roster_.models[i].weight > 0) { wake = std::min(wake, breakers_[i].until()); }
     }
     return wake;
   }
@@ -86,7 +86,7 @@ class ModelsChannel final : public Channel {
 }  // namespace
 
 Result<std::unique_ptr<Proposer>> make_llm_proposer(const ProposerSetup& setup) {
-  if (setup.store == nullptr || setup.options == nullptr) return internal_error("this proposer needs a store");
+  if (setup.store == nullptr || setup.options == nullptr) { return internal_error("this proposer needs a store"); }
   if (setup.options->writer.models.empty()) {
     return candidate_error("which language model? no models file was given",
                            "name one with --models FILE; docs/proposers.md shows one");

@@ -19,13 +19,13 @@ class RecordedChannel final : public Channel {
   Result<std::optional<Answer>> ask(const Ask& ask, CallBook& book) override {
     std::error_code ec;
     const fs::path file = recording_file(folder_, ask, "reply.md");
-    if (fs::exists(recording_file(folder_, ask, "none"), ec)) return std::optional<Answer>{};
+    if (fs::exists(recording_file(folder_, ask, "none"), ec)) { return std::optional<Answer>{}; }
     if (!fs::exists(file, ec)) {
       // The recording ends here: so does what can be replayed.
       return std::optional(Answer{"", "recorded", "end", 0, 0, 0});
     }
     VORTEX_ASSIGN(auto open, book.begin(ask, "recorded", 0, 0));
-    if (!open) return std::optional<Answer>{};
+    if (!open) { return std::optional<Answer>{}; }
     Answer answer;
     answer.model = "recorded";
     answer.finish = "stop";
@@ -50,12 +50,12 @@ fs::path recording_file(const fs::path& folder, const Ask& ask, const char* what
 
 Status record(const fs::path& folder, const Ask& ask, const std::optional<Answer>& answer) {
   VORTEX_TRY(write_file_atomic(recording_file(folder, ask, "prompt.md"), whole_prompt(ask)));
-  if (!answer) return write_file_atomic(recording_file(folder, ask, "none"), "");
+  if (!answer) { return write_file_atomic(recording_file(folder, ask, "none"), ""); }
   return write_file_atomic(recording_file(folder, ask, "reply.md"), answer->text);
 }
 
 Result<std::unique_ptr<Proposer>> make_recorded_proposer(const ProposerSetup& setup) {
-  if (setup.options == nullptr) return internal_error("this proposer needs options");
+  if (setup.options == nullptr) { return internal_error("this proposer needs options"); }
   const fs::path folder = setup.options->writer.replies_folder;
   std::error_code ec;
   if (!fs::is_directory(folder, ec)) {

@@ -25,25 +25,25 @@ json parse_bounded(std::string_view text) {
 
 // At most kMaxText bytes, never half a character.
 std::string cut(std::string text) {
-  if (text.size() <= kMaxText) return text;
+  if (text.size() <= kMaxText) { return text; }
   size_t end = kMaxText;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) { --end; }
   text.resize(end);
   return text;
 }
 
 std::string text_member(const json& object, const char* key) {
   const auto found = object.find(key);
-  if (found == object.end() || !found->is_string()) return {};
+  if (found == object.end() || !found->is_string()) { return {}; }
   return cut(found->get<std::string>());
 }
 
 std::vector<std::string> texts_member(const json& object, const char* key) {
   std::vector<std::string> texts;
   const auto found = object.find(key);
-  if (found == object.end() || !found->is_array()) return texts;
+  if (found == object.end() || !found->is_array()) { return texts; }
   for (const json& entry : *found) {
-    if (!entry.is_string() || texts.size() == kMaxVariants) continue;
+    if (!entry.is_string() || texts.size() == kMaxVariants) { continue; }
     texts.push_back(cut(entry.get<std::string>()));
   }
   return texts;
@@ -64,7 +64,7 @@ void read_about(const json& object, Variant& variant, std::vector<std::string>& 
     }
   }
   const auto hypothesis = object.find("hypothesis");
-  if (hypothesis == object.end() || !hypothesis->is_object()) return;
+  if (hypothesis == object.end() || !hypothesis->is_object()) { return; }
   json prediction = *hypothesis;
   prediction.erase("claim");
   const auto read = study::prediction_from_json(prediction);
@@ -76,18 +76,18 @@ void read_about(const json& object, Variant& variant, std::vector<std::string>& 
 }
 
 void read_notes(const json& object, WrittenReply& reply) {
-  for (std::string& text : texts_member(object, "anti_patterns")) reply.anti_patterns.push_back(std::move(text));
-  for (std::string& text : texts_member(object, "questions")) reply.questions.push_back(std::move(text));
+  for (std::string& text : texts_member(object, "anti_patterns")) { reply.anti_patterns.push_back(std::move(text)); }
+  for (std::string& text : texts_member(object, "questions")) { reply.questions.push_back(std::move(text)); }
 }
 
 void add_variant(Variant variant, WrittenReply& reply) {
   const std::string name = variant.name.empty() ? "variant " + std::to_string(reply.variants.size() + 1) : variant.name;
-  if (reply.variants.size() == kMaxVariants) return reply.remarks.push_back(name + " is one too many");
-  if (variant.module.empty()) return reply.remarks.push_back(name + " has no module");
+  if (reply.variants.size() == kMaxVariants) { return reply.remarks.push_back(name + " is one too many"); }
+  if (variant.module.empty()) { return reply.remarks.push_back(name + " has no module"); }
   if (variant.module.size() > kMaxSource || variant.config.size() > kMaxSource) {
     return reply.remarks.push_back(name + " is longer than 64 KiB");
   }
-  if (variant.config.empty()) variant.config = "{}";
+  if (variant.config.empty()) { variant.config = "{}"; }
   reply.variants.push_back(std::move(variant));
 }
 
@@ -105,7 +105,7 @@ void read_object(const json& object, WrittenReply& reply) {
     Variant variant;
     read_about(entry, variant, reply.remarks);
     const auto module = entry.find("module");
-    if (module != entry.end() && module->is_string()) variant.module = module->get<std::string>();
+    if (module != entry.end() && module->is_string()) { variant.module = module->get<std::string>(); }
     const auto config = entry.find("config");
     if (config != entry.end()) {
       const bool text = config->is_string();
@@ -117,7 +117,7 @@ void read_object(const json& object, WrittenReply& reply) {
 
 bool is_config(const json& object) {
   for (const auto& [key, value] : object.items()) {
-    if (key.rfind("vortex_", 0) == 0) return true;
+    if (key.rfind("vortex_", 0) == 0) { return true; }
   }
   return false;
 }
@@ -126,21 +126,23 @@ bool is_config(const json& object) {
 void read_blocks(const std::vector<FencedBlock>& blocks, WrittenReply& reply) {
   Variant open;
   const auto finish = [&] {
-    if (!open.module.empty()) add_variant(std::move(open), reply);
+    if (!open.module.empty()) { add_variant(std::move(open), reply); }
     open = {};
   };
   for (const FencedBlock& block : blocks) {
-    if (!block.closed) reply.remarks.emplace_back("the last code block is cut off");
+    if (!block.closed) { reply.remarks.emplace_back("the last code block is cut off"); }
     if (block.language == "python" || block.language == "py") {
-      if (!open.module.empty()) finish();
+      if (!open.module.empty()) { finish(); }
       open.module = block.text;
       continue;
     }
     const json object = parse_bounded(block.text);
     if (!object.is_object()) {
       const bool meant = block.language == "json";
-      if (meant) reply.remarks.emplace_back("a json block does not hold a JSON object");
-      if (meant && !open.module.empty() && open.config.empty()) open.config = block.text;  // its check says why
+      if (meant) { reply.remarks.emplace_back("a json block does not hold a JSON object"); }
+      if (meant && !open.module.empty() && open.config.empty()) {
+        open.config = block.text;  // its check says why
+      }
       continue;
     }
     if (is_config(object)) {
@@ -163,7 +165,7 @@ json text_schema() { return {{"type", "string"}}; }
 
 json object_schema(json properties) {
   json required = json::array();
-  for (const auto& [name, schema] : properties.items()) required.push_back(name);
+  for (const auto& [name, schema] : properties.items()) { required.push_back(name); }
   return {{"type", "object"},
           {"properties", std::move(properties)},
           {"required", std::move(required)},
@@ -180,15 +182,15 @@ std::vector<FencedBlock> fenced_blocks(std::string_view text) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     std::string_view line = text.substr(begin, end - begin);
     begin = end + 1;
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    if (!line.empty() && line.back() == '\r') { line.remove_suffix(1); }
     const size_t indent = std::min(line.find_first_not_of(' '), line.size());
     const std::string_view body = line.substr(indent);
     const size_t ticks = std::min(body.find_first_not_of('`'), body.size());
     if (fence == 0) {
-      if (ticks < 3) continue;
+      if (ticks < 3) { continue; }
       FencedBlock block;
       for (char c : body.substr(ticks)) {
-        if (!std::isalnum(static_cast<unsigned char>(c))) break;
+        if (!std::isalnum(static_cast<unsigned char>(c))) { break; }
         block.language += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
       }
       block.closed = false;
@@ -212,7 +214,9 @@ WrittenReply read_reply(std::string_view text) {
   } else {
     read_blocks(fenced_blocks(text), reply);
   }
-  if (reply.variants.empty() && reply.remarks.empty()) reply.remarks.emplace_back("there is no policy in the reply");
+  if (reply.variants.empty() && reply.remarks.empty()) {
+    reply.remarks.emplace_back("there is no policy in the reply");
+  }
   return reply;
 }
 

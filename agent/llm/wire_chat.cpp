@@ -8,16 +8,16 @@ using nlohmann::json;
 
 std::vector<std::string> headers(const std::string& key) {
   std::vector<std::string> lines = {"Content-Type: application/json"};
-  if (!key.empty()) lines.push_back("Authorization: Bearer " + key);
+  if (!key.empty()) { lines.push_back("Authorization: Bearer " + key); }
   return lines;
 }
 
 json body(const ChatRequest& request) {
   json messages = json::array();
-  if (!request.system.empty()) messages.push_back({{"role", "system"}, {"content", request.system}});
+  if (!request.system.empty()) { messages.push_back({{"role", "system"}, {"content", request.system}}); }
   messages.push_back({{"role", "user"}, {"content", request.prompt}});
   json body = {{"model", request.model}, {"messages", std::move(messages)}, {"max_tokens", request.max_output_tokens}};
-  if (request.temperature >= 0) body["temperature"] = request.temperature;
+  if (request.temperature >= 0) { body["temperature"] = request.temperature; }
   if (request.stream) {
     body["stream"] = true;
     body["stream_options"] = {{"include_usage", true}};
@@ -36,14 +36,14 @@ json body(const ChatRequest& request) {
 }
 
 std::string finish_of(const std::string& reason) {
-  if (reason == "length") return "length";
-  if (reason == "content_filter") return "refusal";
+  if (reason == "length") { return "length"; }
+  if (reason == "content_filter") { return "refusal"; }
   return reason.empty() ? std::string() : std::string("stop");
 }
 
 void read_usage(const json& object, ChatReply& reply) {
   const json& usage = member_at(object, "usage");
-  if (!usage.is_object()) return;
+  if (!usage.is_object()) { return; }
   reply.input_tokens = count_at(usage, "prompt_tokens");
   reply.output_tokens = count_at(usage, "completion_tokens");
 }
@@ -81,13 +81,13 @@ class Reader final : public StreamReader {
       return ok_status();
     }
     VORTEX_ASSIGN(const json object, parse_object(event.data));
-    if (object.contains("error")) return environment_error(error_message_of(event.data));
+    if (object.contains("error")) { return environment_error(error_message_of(event.data)); }
     read_usage(object, reply_);
     const json& choices = member_at(object, "choices");
-    if (!choices.is_array() || choices.empty()) return ok_status();
+    if (!choices.is_array() || choices.empty()) { return ok_status(); }
     read_message(member_at(choices[0], "delta"), reply_, refused_);
     const std::string finish = finish_of(text_at(choices[0], "finish_reason"));
-    if (!finish.empty()) reply_.finish = refused_ ? "refusal" : finish;
+    if (!finish.empty()) { reply_.finish = refused_ ? "refusal" : finish; }
     return ok_status();
   }
   // Some servers leave out [DONE]; a finish reason says the same.

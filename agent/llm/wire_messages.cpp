@@ -8,7 +8,7 @@ using nlohmann::json;
 
 std::vector<std::string> headers(const std::string& key) {
   std::vector<std::string> lines = {"Content-Type: application/json", "anthropic-version: 2023-06-01"};
-  if (!key.empty()) lines.push_back("x-api-key: " + key);
+  if (!key.empty()) { lines.push_back("x-api-key: " + key); }
   return lines;
 }
 
@@ -16,9 +16,9 @@ json body(const ChatRequest& request) {
   json body = {{"model", request.model},
                {"max_tokens", request.max_output_tokens},
                {"messages", json::array({{{"role", "user"}, {"content", request.prompt}}})}};
-  if (!request.system.empty()) body["system"] = request.system;
-  if (request.temperature >= 0) body["temperature"] = request.temperature;
-  if (request.stream) body["stream"] = true;
+  if (!request.system.empty()) { body["system"] = request.system; }
+  if (request.temperature >= 0) { body["temperature"] = request.temperature; }
+  if (request.stream) { body["stream"] = true; }
   if (request.output == OutputForm::kSchema) {
     body["output_config"] = {{"format", {{"type", "json_schema"}, {"schema", request.schema}}}};
   }
@@ -31,8 +31,8 @@ json body(const ChatRequest& request) {
 }
 
 std::string finish_of(const std::string& reason) {
-  if (reason == "max_tokens" || reason == "model_context_window_exceeded") return "length";
-  if (reason == "refusal") return "refusal";
+  if (reason == "max_tokens" || reason == "model_context_window_exceeded") { return "length"; }
+  if (reason == "refusal") { return "refusal"; }
   return reason.empty() ? std::string() : std::string("stop");
 }
 
@@ -44,12 +44,12 @@ int64_t input_tokens(const json& usage) {
 
 Result<ChatReply> read(std::string_view bytes) {
   VORTEX_ASSIGN(const json object, parse_object(bytes));
-  if (text_at(object, "type") == "error") return environment_error(error_message_of(bytes));
+  if (text_at(object, "type") == "error") { return environment_error(error_message_of(bytes)); }
   const json& content = member_at(object, "content");
-  if (!content.is_array()) return environment_error("the reply has no content");
+  if (!content.is_array()) { return environment_error("the reply has no content"); }
   ChatReply reply;
   for (const json& block : content) {
-    if (text_at(block, "type") == "text") reply.text += text_at(block, "text");
+    if (text_at(block, "type") == "text") { reply.text += text_at(block, "text"); }
     if (text_at(block, "type") == "tool_use") {
       reply.text += member_at(block, "input").dump(-1, ' ', false, json::error_handler_t::replace);
     }
@@ -66,7 +66,7 @@ class Reader final : public StreamReader {
   Status take(const ServerEvent& event) override {
     VORTEX_ASSIGN(const json object, parse_object(event.data));
     const std::string type = text_at(object, "type");
-    if (type == "error") return environment_error(error_message_of(event.data));
+    if (type == "error") { return environment_error(error_message_of(event.data)); }
     if (type == "message_start") {
       const json& usage = member_at(member_at(object, "message"), "usage");
       reply_.input_tokens = input_tokens(usage);
@@ -80,7 +80,7 @@ class Reader final : public StreamReader {
     if (type == "message_delta") {
       reply_.finish = finish_of(text_at(member_at(object, "delta"), "stop_reason"));
       const int64_t tokens = count_at(member_at(object, "usage"), "output_tokens");
-      if (tokens > 0) reply_.output_tokens = tokens;
+      if (tokens > 0) { reply_.output_tokens = tokens; }
     }
     complete_ = complete_ || type == "message_stop";
     return ok_status();

@@ -13,9 +13,9 @@ json body(const ChatRequest& request) {
                {"input", request.prompt},
                {"max_output_tokens", request.max_output_tokens},
                {"store", false}};
-  if (!request.system.empty()) body["instructions"] = request.system;
-  if (request.temperature >= 0) body["temperature"] = request.temperature;
-  if (request.stream) body["stream"] = true;
+  if (!request.system.empty()) { body["instructions"] = request.system; }
+  if (request.temperature >= 0) { body["temperature"] = request.temperature; }
+  if (request.stream) { body["stream"] = true; }
   if (request.output == OutputForm::kSchema) {
     body["text"] = {
         {"format", {{"type", "json_schema"}, {"name", kReplyTool}, {"strict", true}, {"schema", request.schema}}}};
@@ -32,26 +32,27 @@ json body(const ChatRequest& request) {
 // A response object, whole: from a reply, or from the event that ends a stream.
 Result<ChatReply> read_response(const json& response) {
   const json& error = member_at(response, "error");
-  if (error.is_object())
+  if (error.is_object()) {
     return environment_error(error_message_of(response.dump(-1, ' ', false, json::error_handler_t::replace)));
+  }
   const json& output = member_at(response, "output");
-  if (!output.is_array()) return environment_error("the reply has no output");
+  if (!output.is_array()) { return environment_error("the reply has no output"); }
   ChatReply reply;
   bool refused = false;
   for (const json& item : output) {
-    if (text_at(item, "type") == "function_call") reply.text += text_at(item, "arguments");
+    if (text_at(item, "type") == "function_call") { reply.text += text_at(item, "arguments"); }
     for (const json& part : member_at(item, "content")) {
       const bool refusal = text_at(part, "type") == "refusal";
-      if (text_at(part, "type") == "output_text") reply.text += text_at(part, "text");
-      if (refusal) reply.text += text_at(part, "refusal");
+      if (text_at(part, "type") == "output_text") { reply.text += text_at(part, "text"); }
+      if (refusal) { reply.text += text_at(part, "refusal"); }
       refused = refused || refusal;
     }
   }
   const std::string status = text_at(response, "status");
   const std::string why = text_at(member_at(response, "incomplete_details"), "reason");
-  if (status == "completed") reply.finish = "stop";
-  if (status == "incomplete") reply.finish = why == "content_filter" ? "refusal" : "length";
-  if (refused) reply.finish = "refusal";
+  if (status == "completed") { reply.finish = "stop"; }
+  if (status == "incomplete") { reply.finish = why == "content_filter" ? "refusal" : "length"; }
+  if (refused) { reply.finish = "refusal"; }
   const json& usage = member_at(response, "usage");
   reply.input_tokens = count_at(usage, "input_tokens");
   reply.output_tokens = count_at(usage, "output_tokens");
@@ -66,7 +67,7 @@ Result<ChatReply> read(std::string_view bytes) {
 class Reader final : public StreamReader {
  public:
   Status take(const ServerEvent& event) override {
-    if (event.data == "[DONE]") return ok_status();
+    if (event.data == "[DONE]") { return ok_status(); }
     VORTEX_ASSIGN(const json object, parse_object(event.data));
     const std::string type = text_at(object, "type");
     if (type == "error" || type == "response.failed") {
@@ -80,7 +81,9 @@ class Reader final : public StreamReader {
     }
     if (type == "response.completed" || type == "response.incomplete") {
       VORTEX_ASSIGN(ChatReply whole, read_response(member_at(object, "response")));
-      if (whole.text.empty()) whole.text = std::move(reply_.text);  // some servers leave the output out here
+      if (whole.text.empty()) {
+        whole.text = std::move(reply_.text);  // some servers leave the output out here
+      }
       reply_ = std::move(whole);
       complete_ = true;
     }

@@ -35,18 +35,18 @@ class Writer final : public Proposer {
   Result<std::optional<Proposal>> propose(const ProposalContext& context) override {
     const auto seeds = static_cast<int64_t>(context.seeds->size());
     if (context.index < seeds) {
-      if (context.draw > 0) return std::optional<Proposal>{};
+      if (context.draw > 0) { return std::optional<Proposal>{}; }
       const Seed& seed = (*context.seeds)[static_cast<size_t>(context.index)];
       return std::optional(Proposal{seed.source, {}, "seed " + seed.name, "a known policy to start from", "seed"});
     }
-    if (context.draw > options_.writer.repairs) return std::optional<Proposal>{};
+    if (context.draw > options_.writer.repairs) { return std::optional<Proposal>{}; }
     const bool repair = context.draw > 0;
     // The question of a batch stands at its first slot without a seed.
     const int64_t first = repair ? context.slot : std::max<int64_t>(0, seeds - (context.index - context.slot));
     VORTEX_ASSIGN(const Script* script, script_at(context, first));
-    if (script->unanswered) return fall_back(context);
+    if (script->unanswered) { return fall_back(context); }
     const auto place = static_cast<size_t>(context.slot - first);
-    if (place >= script->variants.size()) return std::optional<Proposal>{};
+    if (place >= script->variants.size()) { return std::optional<Proposal>{}; }
     return proposal_of(context, script->variants[place]);
   }
 
@@ -66,14 +66,14 @@ class Writer final : public Proposer {
 
   Result<study::History> read_run() {
     VORTEX_ASSIGN(const std::optional<db::Run> run, setup_.store->find_run(std::to_string(setup_.run)));
-    if (!run) return internal_error("the run is not in the store");
+    if (!run) { return internal_error("the run is not in the store"); }
     return study::read_history(*setup_.store, *run);
   }
 
   Result<const Script*> script_at(const ProposalContext& context, int64_t slot) {
     const Place place{context.batch, slot, context.draw};
     const auto known = scripts_.find(place);
-    if (known != scripts_.end()) return &known->second;
+    if (known != scripts_.end()) { return &known->second; }
     book_.set_budget(context.budget);
     VORTEX_ASSIGN(Script script, write_script(context, slot));
     return &scripts_.emplace(place, std::move(script)).first->second;
@@ -85,10 +85,10 @@ class Writer final : public Proposer {
     VORTEX_ASSIGN(Ask ask, question(history, context, slot));
     for (ask.round = 1; ask.round <= kRounds; ++ask.round) {
       VORTEX_ASSIGN(const std::optional<Answer> answer, answer_to(ask));
-      if (!answer) return Script{{}, true};
+      if (!answer) { return Script{{}, true}; }
       WrittenReply reply = read_reply(answer->text);
       VORTEX_TRY(keep_notes(ask, reply));
-      if (!reply.variants.empty()) return Script{std::move(reply.variants), false};
+      if (!reply.variants.empty()) { return Script{std::move(reply.variants), false}; }
       const std::string why = answer->finish == "refusal" ? "it refuses" : join(reply.remarks, "; ");
       say("no policy could be read from a reply of " + answer->model + ": " + why);
       VORTEX_ASSIGN(ask.prompt, prompt_of(history, context, slot, "\nYour last reply held no policy: " + why + "\n"));
@@ -103,14 +103,14 @@ class Writer final : public Proposer {
       Result<std::optional<Answer>> asked = channel_->ask(ask, book_);
       const bool stopped = setup_.should_stop && setup_.should_stop();
       const bool may_do_without = options_.writer.fallback == "evolve" && !stopped;
-      if (!asked.ok() && (asked.error().blame != Blame::kEnvironment || !may_do_without)) return asked.error();
+      if (!asked.ok() && (asked.error().blame != Blame::kEnvironment || !may_do_without)) { return asked.error(); }
       if (asked.ok()) {
         answer = std::move(asked).value();
       } else {
         say(asked.error().message + "; the evolver fills in for this batch");
       }
     }
-    if (!options_.writer.record_folder.empty()) VORTEX_TRY(record(options_.writer.record_folder, ask, answer));
+    if (!options_.writer.record_folder.empty()) { VORTEX_TRY(record(options_.writer.record_folder, ask, answer)); }
     return answer;
   }
 
@@ -165,8 +165,8 @@ class Writer final : public Proposer {
     const auto keep = [&](const char* kind, const std::string& text) {
       return setup_.store->add_note({0, setup_.run, ask.batch, ask.slot, ask.draw, kind, text, "{}", 0});
     };
-    for (const std::string& text : reply.anti_patterns) VORTEX_TRY(keep("anti-pattern", text));
-    for (const std::string& text : reply.questions) VORTEX_TRY(keep("question", text));
+    for (const std::string& text : reply.anti_patterns) { VORTEX_TRY(keep("anti-pattern", text)); }
+    for (const std::string& text : reply.questions) { VORTEX_TRY(keep("question", text)); }
     return ok_status();
   }
 
@@ -182,7 +182,7 @@ class Writer final : public Proposer {
     proposal.source.config_text = variant.config;
     proposal.operation = variant.operation.empty() ? "written anew" : variant.operation;
     proposal.rationale = variant.name.empty() ? variant.rationale : variant.name + ": " + variant.rationale;
-    if (!variant.mechanism.empty()) proposal.rationale += " New: " + variant.mechanism;
+    if (!variant.mechanism.empty()) { proposal.rationale += " New: " + variant.mechanism; }
     proposal.origin = context.draw > 0 ? "repair" : "llm";
     VORTEX_ASSIGN(proposal.parents, known_parents(context, variant.parents));
     return std::optional(std::move(proposal));
@@ -196,18 +196,20 @@ class Writer final : public Proposer {
       const bool is_named = std::find(named.begin(), named.end(), row.id) != named.end();
       const bool repaired =
           context.draw > 0 && row.batch == context.batch && row.slot == context.slot && row.draw == context.draw - 1;
-      if (repaired || (is_named && !row.module_object.empty() && row.batch < context.batch)) parents.push_back(row.id);
+      if (repaired || (is_named && !row.module_object.empty() && row.batch < context.batch)) {
+        parents.push_back(row.id);
+      }
     }
     return parents;
   }
 
   Result<std::optional<Proposal>> fall_back(const ProposalContext& context) {
-    if (options_.writer.fallback != "evolve") return std::optional<Proposal>{};
+    if (options_.writer.fallback != "evolve") { return std::optional<Proposal>{}; }
     return evolver_->propose(context);
   }
 
   void say(const std::string& message) const {
-    if (setup_.on_message) setup_.on_message(message);
+    if (setup_.on_message) { setup_.on_message(message); }
   }
 
   ProposerSetup setup_;
@@ -223,7 +225,7 @@ class Writer final : public Proposer {
 }  // namespace
 
 Result<std::unique_ptr<Proposer>> make_writer(const ProposerSetup& setup, std::unique_ptr<Channel> channel) {
-  if (setup.store == nullptr || setup.options == nullptr) return internal_error("this proposer needs a store");
+  if (setup.store == nullptr || setup.options == nullptr) { return internal_error("this proposer needs a store"); }
   VORTEX_ASSIGN(Templates templates, load_templates(setup.options->writer.prompts_folder));
   return std::unique_ptr<Proposer>(std::make_unique<Writer>(setup, std::move(channel), std::move(templates)));
 }

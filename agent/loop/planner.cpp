@@ -23,7 +23,7 @@ job::StageResult check_result(const vflow::CheckReport& report) {
   if (!report.policy) {
     result.blame = Blame::kCandidate;
     for (const vflow::Diagnostic& diagnostic : report.diagnostics) {
-      if (diagnostic.severity != vflow::Severity::kError) continue;
+      if (diagnostic.severity != vflow::Severity::kError) { continue; }
       result.message = diagnostic.message + " [" + diagnostic.code + "]";
       break;
     }
@@ -37,7 +37,7 @@ job::StageResult novelty_result(const NoveltyReport& report) {
   result.verdict = report.novel ? job::Verdict::kPass : job::Verdict::kPruned;
   result.message = report.message;
   result.metrics.push_back({"distance_to_nearest", report.distance, report.distance, report.distance, ""});
-  if (report.nearest != 0) result.evidence["nearest"] = report.nearest;
+  if (report.nearest != 0) { result.evidence["nearest"] = report.nearest; }
   return result;
 }
 
@@ -50,7 +50,7 @@ bool is_control(int64_t index, size_t seeds, double share) {
 
 Status Planner::load() {
   VORTEX_ASSIGN(const std::vector<db::Candidate> rows, store_.candidates(run_));
-  for (const db::Candidate& row : rows) rows_.emplace(std::tuple(row.batch, row.slot, row.draw), row);
+  for (const db::Candidate& row : rows) { rows_.emplace(std::tuple(row.batch, row.slot, row.draw), row); }
   return ok_status();
 }
 
@@ -65,7 +65,7 @@ Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const 
       VORTEX_ASSIGN(vflow::PolicySource source, stored_source(known->second));
       VORTEX_ASSIGN(planned, admit(known->second, std::move(source), {}, {}));
     } else {
-      if (!may_propose()) return std::optional<Planned>{};
+      if (!may_propose()) { return std::optional<Planned>{}; }
       static const std::vector<Parent> kNone;
       const bool control = is_control(index, seeds_.size(), options_.control_share);
       ProposalContext context;
@@ -81,7 +81,7 @@ Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const 
       context.control = control;
       context.budget = budget;
       VORTEX_ASSIGN(std::optional<Proposal> made, proposer_.propose(context));
-      if (!made) return std::optional<Planned>{};
+      if (!made) { return std::optional<Planned>{}; }
       Proposal proposal = std::move(*made);
       db::Candidate row;
       row.run = run_;
@@ -96,7 +96,7 @@ Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const 
       VORTEX_ASSIGN(row.config_object, store_.put_object(proposal.source.config_text));
       VORTEX_ASSIGN(planned, admit(std::move(row), std::move(proposal.source), proposal.parents, proposal.operation));
     }
-    if (planned) return planned;
+    if (planned) { return planned; }
   }
   return std::optional<Planned>{};
 }
@@ -126,8 +126,8 @@ Result<std::optional<Planned>> Planner::admit(db::Candidate row, vflow::PolicySo
   }
   if (row.id == 0) {
     std::vector<db::LineageEdge> edges;
-    for (int64_t parent : parents) edges.push_back({0, parent, operation});
-    if (edges.empty() && !operation.empty()) row.rationale = operation + ": " + row.rationale;
+    for (int64_t parent : parents) { edges.push_back({0, parent, operation}); }
+    if (edges.empty() && !operation.empty()) { row.rationale = operation + ": " + row.rationale; }
     VORTEX_ASSIGN(row.id, store_.add_candidate(row, edges));
     fresh.candidate = row.id;
   }
@@ -147,10 +147,10 @@ Result<std::optional<Planned>> Planner::admit(db::Candidate row, vflow::PolicySo
 }
 
 Status Planner::refuse(const db::Candidate& row, const job::StageResult& result) {
-  if (row.state == "done") return ok_status();
+  if (row.state == "done") { return ok_status(); }
   VORTEX_TRY(record(row.id, result));
   VORTEX_TRY(store_.set_candidate_state(row.id, "done", std::string(job::verdict_name(result.verdict))));
-  if (on_refused) on_refused(row.id, row.origin, result);
+  if (on_refused) { on_refused(row.id, row.origin, result); }
   return ok_status();
 }
 

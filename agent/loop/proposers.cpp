@@ -27,7 +27,7 @@ constexpr std::array kProposers = {
 
 Result<std::unique_ptr<Proposer>> make_proposer(std::string_view name, const ProposerSetup& setup) {
   for (const Registration& registration : kProposers) {
-    if (registration.name == name) return registration.make(setup);
+    if (registration.name == name) { return registration.make(setup); }
   }
   const auto nearest = nearest_word(name, proposer_names());
   return candidate_error("unknown proposer: " + std::string(name),
@@ -36,7 +36,7 @@ Result<std::unique_ptr<Proposer>> make_proposer(std::string_view name, const Pro
 
 std::vector<std::string> proposer_names() {
   std::vector<std::string> names;
-  for (const Registration& registration : kProposers) names.emplace_back(registration.name);
+  for (const Registration& registration : kProposers) { names.emplace_back(registration.name); }
   return names;
 }
 

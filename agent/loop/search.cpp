@@ -82,16 +82,16 @@ class Search {
     int empty_batches = 0;
     for (int64_t batch = 1; !session_.ended(); ++batch) {
       VORTEX_ASSIGN(const std::vector<Planned> planned, plan_batch(batch));
-      if (planned.empty() && !may_propose()) break;
+      if (planned.empty() && !may_propose()) { break; }
       empty_batches = planned.empty() ? empty_batches + 1 : 0;
-      if (empty_batches == kEmptyBatches) return SearchEnd::kExhausted;
+      if (empty_batches == kEmptyBatches) { return SearchEnd::kExhausted; }
       VORTEX_TRY(evaluate_batch(planned));
       VORTEX_TRY(proposer_.learn(batch));
-      if (session_.ended()) break;
+      if (session_.ended()) { break; }
       VORTEX_TRY(measure_front());
       VORTEX_TRY(race_front());
       VORTEX_TRY(answer_requests(batch));
-      if (finals_are_due()) VORTEX_TRY(finals());
+      if (finals_are_due()) { VORTEX_TRY(finals()); }
       announce();
     }
     return SearchEnd::kBudget;
@@ -113,10 +113,10 @@ class Search {
     for (int64_t slot = 0; slot < options_.batch; ++slot) {
       session_.tick();
       VORTEX_ASSIGN(std::optional<Planned> one, plan_slot(batch, slot, front, passed));
-      if (!one) continue;
+      if (!one) { continue; }
       session_.budget().book(study::Resource::kEvaluations, 1);
       policies_.emplace(one->candidate, one->policy);
-      if (one->control) control_.insert(one->candidate);
+      if (one->control) { control_.insert(one->candidate); }
       planned.push_back(std::move(*one));
     }
     return planned;
@@ -131,9 +131,9 @@ class Search {
         proposer_breaker_.worked();
         return one;
       }
-      if (one.error().blame != Blame::kEnvironment) return one;
+      if (one.error().blame != Blame::kEnvironment) { return one; }
       session_.note("environment", {{"what", "proposer"}, {"message", one.error().message}});
-      if (!proposer_breaker_.wait(one.error())) return session_.ended() ? std::optional<Planned>{} : one;
+      if (!proposer_breaker_.wait(one.error())) { return session_.ended() ? std::optional<Planned>{} : one; }
     }
   }
 
@@ -144,7 +144,9 @@ class Search {
     const std::vector<double> weights = front_only ? standing_.front_probability() : std::vector<double>();
     for (size_t i = 0; i < points.size(); ++i) {
       const auto policy = policies_.find(points[i].candidate);
-      if (policy == policies_.end() || control_.contains(points[i].candidate)) continue;  // or dense attention
+      if (policy == policies_.end() || control_.contains(points[i].candidate)) {
+        continue;  // or dense attention
+      }
       result.push_back({points[i].candidate, policy->second, front_only ? weights[i] : points[i].promise});
     }
     return result;
@@ -171,7 +173,9 @@ class Search {
     VORTEX_ASSIGN(dense_, store.add_candidate(row, {}));
     VORTEX_TRY(evaluator_.run({{Assignment::Kind::kClimb, dense_, dense_job(options_), 0, true}}));
     VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(store, dense_));
-    if (dense.row.state != "done") return ok_status();  // told to stop, or out of time
+    if (dense.row.state != "done") {
+      return ok_status();  // told to stop, or out of time
+    }
     if (dense.row.verdict != "pass") {
       const db::StageRow& last = dense.stages.back();
       VORTEX_TRY(store.set_candidate_state(dense_, "proposed", ""));  // a repaired machine may try again
@@ -201,10 +205,10 @@ class Search {
                              "look at the task's length, prompt, chat template and limit of new tokens, or say "
                              "--accept-baseline to search all the same");
     }
-    if (!faults.empty()) session_.message(what + "; it was accepted");
-    if (const std::string note = study::baseline_note(dense); !note.empty()) session_.message(note);
+    if (!faults.empty()) { session_.message(what + "; it was accepted"); }
+    if (const std::string note = study::baseline_note(dense); !note.empty()) { session_.message(note); }
     const db::StageRow* race = study::last_stage(dense, "race");
-    if (!options_.confirm || race == nullptr) return ok_status();
+    if (!options_.confirm || race == nullptr) { return ok_status(); }
     const std::vector<job::Outcome> outcomes = study::outcomes_of(dense, *race);
     const double problems = std::max(1, options_.job.task.problems);
     session_.message(
@@ -222,7 +226,7 @@ class Search {
     for (const Planned& one : planned) {
       VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), one.candidate));
       absorb(candidate);
-      if (candidate.row.state != "done") continue;
+      if (candidate.row.state != "done") { continue; }
       const std::string verdict = study::last_climb(candidate).back().verdict;
       if (const db::StageRow* race = study::last_stage(candidate, "race")) {
         race_problems_ += static_cast<int64_t>(study::outcomes_of(candidate, *race).size());
@@ -259,21 +263,23 @@ class Search {
     while (!session_.ended()) {
       const study::Archive& archive = standing_.archive();
       std::vector<study::Retest> wanted = study::retests_of_prospects(archive, study::sequence_rules(options_), rounds);
-      if (wanted.empty()) wanted = study::retests(archive, rules);
+      if (wanted.empty()) { wanted = study::retests(archive, rules); }
       std::vector<Assignment> tasks;
       for (const study::Retest& retest : wanted) {
         job::Job job = retest_job(retest);
         const int64_t problems = int64_t{job.task.problems} * job.task.trials;
         const auto share = static_cast<double>(retest_problems_ + problems) / static_cast<double>(race_problems_);
-        if (share > options_.retest_share) continue;
-        if (retest.candidate != dense_) retest_problems_ += problems;
+        if (share > options_.retest_share) { continue; }
+        if (retest.candidate != dense_) { retest_problems_ += problems; }
         tasks.push_back({Assignment::Kind::kRetest, retest.candidate, std::move(job), retest.round});
       }
-      if (tasks.empty()) return ok_status();
+      if (tasks.empty()) { return ok_status(); }
       add_dense_retests(tasks);
       VORTEX_TRY(evaluator_.run(tasks));
-      if (session_.ended()) return ok_status();  // a part of a round must decide nothing
-      for (const Assignment& task : tasks) known_[task.candidate].retests = task.round;
+      if (session_.ended()) {
+        return ok_status();  // a part of a round must decide nothing
+      }
+      for (const Assignment& task : tasks) { known_[task.candidate].retests = task.round; }
       VORTEX_TRY(absorb_all(tasks));
       VORTEX_TRY(measure_front());
     }
@@ -283,7 +289,7 @@ class Search {
   // Puts the rounds that dense attention lacks before those of others.
   void add_dense_retests(std::vector<Assignment>& tasks) {
     int last = 0;
-    for (const Assignment& task : tasks) last = std::max(last, task.round);
+    for (const Assignment& task : tasks) { last = std::max(last, task.round); }
     std::vector<Assignment> all;
     for (int round = known_[dense_].retests + 1; round <= last; ++round) {
       all.push_back({Assignment::Kind::kRetest, dense_, retest_job({dense_, round}), round});
@@ -298,19 +304,19 @@ class Search {
   // What all samples of one process share is seen only by further processes. Candidates take turns, so that what
   // changes on the machine meets all of them.
   Status measure(const std::vector<int64_t>& candidates) {
-    if (options_.rank_speed == study::RankSpeed::kModelled) return ok_status();
+    if (options_.rank_speed == study::RankSpeed::kModelled) { return ok_status(); }
     for (int run = 2; run <= std::min(options_.speed_runs, study::kMaxSpeedRuns) && !session_.ended(); ++run) {
       std::vector<Assignment> tasks;
       for (const int64_t candidate : candidates) {
         const auto source = sources_.find(candidate);
-        if (source == sources_.end() || known_[candidate].speed_runs >= run) continue;
+        if (source == sources_.end() || known_[candidate].speed_runs >= run) { continue; }
         job::Job job = job_of(source->second);
         job.stages = {job::Stage::kSpeed};
         tasks.push_back({Assignment::Kind::kSpeed, candidate, std::move(job), run});
       }
       VORTEX_TRY(evaluator_.run(tasks));
-      if (session_.ended()) return ok_status();
-      for (const Assignment& task : tasks) known_[task.candidate].speed_runs = run;
+      if (session_.ended()) { return ok_status(); }
+      for (const Assignment& task : tasks) { known_[task.candidate].speed_runs = run; }
       VORTEX_TRY(absorb_all(tasks));
     }
     return ok_status();
@@ -323,9 +329,9 @@ class Search {
     while (!session_.ended() && options_.rank_speed == study::RankSpeed::kMeasured) {
       std::vector<int64_t> members;
       for (const study::Point& point : standing_.front()) {
-        if (!is_measured(point.candidate)) members.push_back(point.candidate);
+        if (!is_measured(point.candidate)) { members.push_back(point.candidate); }
       }
-      if (members.empty()) return ok_status();
+      if (members.empty()) { return ok_status(); }
       VORTEX_TRY(measure(members));
     }
     return ok_status();
@@ -336,15 +342,15 @@ class Search {
   Status answer_requests(int64_t batch) {
     VORTEX_ASSIGN(std::vector<db::Request> requests, session_.store().requests(session_.run().id));
     for (db::Request& request : requests) {
-      if (session_.ended()) return ok_status();
+      if (session_.ended()) { return ok_status(); }
       if (request.batch == 0 && batch >= known_batches_) {
         VORTEX_TRY(session_.store().take_request(request.id, batch));
         request.batch = batch;
       }
-      if (request.batch != batch) continue;
+      if (request.batch != batch) { continue; }
       VORTEX_ASSIGN(const std::string result, answer(request));
-      if (session_.ended()) return ok_status();
-      if (request.ended == 0) VORTEX_TRY(session_.store().end_request(request.id, result));
+      if (session_.ended()) { return ok_status(); }
+      if (request.ended == 0) { VORTEX_TRY(session_.store().end_request(request.id, result)); }
     }
     return ok_status();
   }
@@ -352,18 +358,18 @@ class Search {
   // What came of a request, in words; whatever, when the session ended meanwhile.
   Result<std::string> answer(const db::Request& request) {
     const auto source = sources_.find(request.candidate);
-    if (source == sources_.end()) return std::string("refused: it is no candidate that can be run");
+    if (source == sources_.end()) { return std::string("refused: it is no candidate that can be run"); }
     return request.kind == "confirm" ? answer_confirm(request.candidate) : answer_retest(request.candidate);
   }
 
   Result<std::string> answer_confirm(int64_t candidate) {
     const study::SequenceRules rules = study::sequence_rules(options_);
-    if (!options_.confirm) return std::string("refused: this search has no held-out problems");
-    if (known_[candidate].confirmed) return std::string("it was asked on held-out problems before");
+    if (!options_.confirm) { return std::string("refused: this search has no held-out problems"); }
+    if (known_[candidate].confirmed) { return std::string("it was asked on held-out problems before"); }
     study::Finalist finalist{candidate, {}, std::nullopt};
     VORTEX_ASSIGN(const bool passed, ask_finalist(finalist, rules));
-    if (session_.ended()) return std::string();
-    if (!passed) return std::string("confirm: it failed on held-out problems");
+    if (session_.ended()) { return std::string(); }
+    if (!passed) { return std::string("confirm: it failed on held-out problems"); }
     VORTEX_TRY(measure({candidate}));
     const study::Claim claim = study::judge_claims({finalist}, held_out_dense_, rules, options_.seed).front();
     return "confirm: " + std::string(evals::keeping_name(claim.keeping)) + " on " + std::to_string(claim.problems) +
@@ -372,21 +378,21 @@ class Search {
 
   Result<std::string> answer_retest(int64_t candidate) {
     const int round = known_[candidate].retests + 1;
-    if (round > study::kMaxRetests) return std::string("refused: it has answered every round");
+    if (round > study::kMaxRetests) { return std::string("refused: it has answered every round"); }
     // Dense attention answers the same problems, so that the two stay paired.
     std::vector<Assignment> tasks = {
         {Assignment::Kind::kRetest, candidate, retest_job({candidate, round}), round, true}};
     add_dense_retests(tasks);
     for (const Assignment& task : tasks) {
       VORTEX_TRY(evaluator_.run({task}));
-      if (session_.ended()) return std::string();
+      if (session_.ended()) { return std::string(); }
       known_[task.candidate].retests = task.round;
       VORTEX_TRY(absorb_all({task}));
     }
     VORTEX_ASSIGN(const study::CandidateHistory history, study::read_candidate(session_.store(), candidate));
     const std::string stage = study::retest_stage(round);
     const db::StageRow* row = study::last_stage(history, stage);
-    if (row == nullptr) return stage + " was not run";
+    if (row == nullptr) { return stage + " was not run"; }
     return stage + ": " + row->verdict + (row->message.empty() ? "" : ", " + row->message);
   }
 
@@ -395,7 +401,7 @@ class Search {
   // Is what is left of the time about what finalists need? Half of the held-out problems, for dense attention and for
   // two finalists, is what they answered on average (docs/benchmarks/selection.md).
   bool finals_are_due() const {
-    if (options_.seconds <= 0 || !options_.confirm) return false;
+    if (options_.seconds <= 0 || !options_.confirm) { return false; }
     const double problems = study::sequence_rules(options_).problems;
     const double each = (dense_race_seconds_ + policy_race_seconds_) / std::max(1, options_.job.task.problems);
     const double batch = evaluator_.expected_seconds(options_.job.stages) * options_.batch;
@@ -415,11 +421,11 @@ class Search {
       for (const int64_t candidate : study::best_sequence(standing_.archive(), rules)) {
         finalists.push_back({candidate, {}, std::nullopt});
         VORTEX_ASSIGN(const bool passed, ask_finalist(finalists.back(), rules));
-        if (session_.ended()) return ok_status();
+        if (session_.ended()) { return ok_status(); }
         again = !passed;
-        if (!passed) break;
+        if (!passed) { break; }
         const auto claims = study::judge_claims(finalists, held_out_dense_, rules, options_.seed);
-        if (!claims.back().kept) break;
+        if (!claims.back().kept) { break; }
         kept.push_back(candidate);
       }
       VORTEX_TRY(measure(kept));
@@ -433,7 +439,7 @@ class Search {
     for (int round = 1; round <= rounds; ++round) {
       VORTEX_TRY(answer_held_out(dense_, round));
       VORTEX_TRY(answer_held_out(finalist.candidate, round));
-      if (session_.ended()) return true;
+      if (session_.ended()) { return true; }
       VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(session_.store(), dense_));
       VORTEX_ASSIGN(const study::CandidateHistory own, study::read_candidate(session_.store(), finalist.candidate));
       known_[finalist.candidate].confirmed = true;
@@ -446,14 +452,14 @@ class Search {
       const study::Claim claim = study::judge_claims({finalist}, held_out_dense_, rules, options_.seed).front();
       const evals::Interval today = evals::paired_difference(finalist.outcomes, held_out_dense_, options_.seed);
       const double left = evals::chance_left(today, claim.problems, rules.problems, rules.margin);
-      if (claim.keeping != evals::Keeping::kCannotSay || left < study::kHopelessChance) break;
+      if (claim.keeping != evals::Keeping::kCannotSay || left < study::kHopelessChance) { break; }
     }
     return true;
   }
 
   Status answer_held_out(int64_t candidate, int round) {
     std::optional<job::Job> job = study::held_out_job(options_, round);
-    if (!job || session_.ended()) return ok_status();
+    if (!job || session_.ended()) { return ok_status(); }
     job->dense = candidate == dense_;
     const auto source = sources_.find(candidate);
     if (source != sources_.end()) {
@@ -475,7 +481,7 @@ class Search {
 
   // Takes one candidate's rows into the standing. Candidates are absorbed in slot order, whatever order they ended in.
   void absorb(const study::CandidateHistory& today) {
-    if (today.row.state != "done") return;
+    if (today.row.state != "done") { return; }
     const study::CandidateHistory candidate = study::as_of(today, known_[today.row.id]);
     standing_.update(candidate);
     evaluator_.learn(candidate);
@@ -483,8 +489,9 @@ class Search {
     session_.change_progress([&](Progress& progress) {
       progress.front = static_cast<int>(front.size());
       progress.best_speed = 1.0;
-      for (const study::Point& point : front)
+      for (const study::Point& point : front) {
         progress.best_speed = std::max(progress.best_speed, point.speed.ratio.value);
+      }
     });
   }
 
@@ -493,7 +500,7 @@ class Search {
   Status load_announced() {
     VORTEX_ASSIGN(const std::vector<db::Event> events, session_.store().events(session_.run().id));
     for (const db::Event& event : events) {
-      if (event.kind != "front") continue;
+      if (event.kind != "front") { continue; }
       const auto detail = nlohmann::json::parse(event.detail, nullptr, false);
       announced_.insert(detail.value("candidate", int64_t{0}));
     }
@@ -503,15 +510,15 @@ class Search {
   // Batches that this search has been through before, when it is resumed.
   Status load_batches() {
     VORTEX_ASSIGN(const std::vector<db::Candidate> rows, session_.store().candidates(session_.run().id));
-    if (!rows.empty()) known_batches_ = rows.back().batch;
+    if (!rows.empty()) { known_batches_ = rows.back().batch; }
     return ok_status();
   }
 
   // New members of the front, once each, when they have passed all that there is to pass.
   void announce() {
-    if (session_.ended()) return;
+    if (session_.ended()) { return; }
     for (const study::Point& point : standing_.front()) {
-      if (point.candidate == dense_ || !announced_.insert(point.candidate).second) continue;
+      if (point.candidate == dense_ || !announced_.insert(point.candidate).second) { continue; }
       session_.note("front",
                     {{"candidate", point.candidate},
                      {"accuracy", {point.accuracy.value, point.accuracy.lo, point.accuracy.hi}},
@@ -544,7 +551,7 @@ class Search {
 };
 
 std::string state_after(const Result<SearchEnd>& end) {
-  if (!end.ok()) return end.error().blame == Blame::kEnvironment ? "interrupted" : "failed";
+  if (!end.ok()) { return end.error().blame == Blame::kEnvironment ? "interrupted" : "failed"; }
   return *end == SearchEnd::kInterrupted ? "interrupted" : "finished";
 }
 
@@ -563,12 +570,12 @@ std::string_view end_name(SearchEnd end) {
 // Writes how the session ended. Best effort where the store is what broke.
 Status write_end(db::Store& store, const db::Run& run, const Result<SearchEnd>& end, const SearchHooks& hooks) {
   nlohmann::json detail = nlohmann::json::object();
-  if (end.ok()) detail["end"] = end_name(*end);
-  if (!end.ok()) detail = {{"blame", blame_name(end.error().blame)}, {"message", end.error().message}};
+  if (end.ok()) { detail["end"] = end_name(*end); }
+  if (!end.ok()) { detail = {{"blame", blame_name(end.error().blame)}, {"message", end.error().message}}; }
   const std::string state = state_after(end);
   const Status noted = store.add_event(run.id, state, detail.dump());
   const Status stated = store.set_run_state(run.id, state);
-  if (hooks.on_event) hooks.on_event(state, detail);
+  if (hooks.on_event) { hooks.on_event(state, detail); }
   VORTEX_TRY(noted);
   return stated;
 }
@@ -580,7 +587,9 @@ Result<SearchEnd> sit(db::Store& store, const db::Run& run, const study::SearchO
   VORTEX_TRY(session.load());
   const Result<SearchEnd> end = Search(session, options, model, proposer, seeds).run();
   const Status last_beat = session.budget().heartbeat(0);
-  if (!end.ok()) return end;  // the first failure is the one to tell
+  if (!end.ok()) {
+    return end;  // the first failure is the one to tell
+  }
   VORTEX_TRY(last_beat);
   return end;
 }
@@ -593,7 +602,7 @@ PatientStore::Hooks patience_of(db::Store& store, const db::Run& run, const stud
   patience.sleep = hooks.sleep;
   patience.must_stop = [&hooks, end] { return hooks.stop() == StopLevel::kKill || hooks.clock() >= end; };
   patience.on_fault = [&hooks](const Error& error) {
-    if (hooks.on_message) hooks.on_message("the store is waited for: " + error.message);
+    if (hooks.on_message) { hooks.on_message("the store is waited for: " + error.message); }
   };
   patience.on_recovered = [&store, id = run.id](double seconds) {
     const nlohmann::json detail = {{"what", "store"}, {"seconds", seconds}};
@@ -611,9 +620,7 @@ Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::
   setup.should_stop = [&] { return hooks.stop() != StopLevel::kNone; };
   VORTEX_ASSIGN(const std::unique_ptr<Proposer> proposer, make_proposer(options.proposer, setup));
   std::vector<Seed> seeds = builtin_seeds();
-  if (!options.seeds_folder.empty()) {
-    VORTEX_ASSIGN(seeds, load_seeds(options.seeds_folder));
-  }
+  if (!options.seeds_folder.empty()) { VORTEX_ASSIGN(seeds, load_seeds(options.seeds_folder)); }
   VORTEX_ASSIGN(const std::vector<db::Candidate> before, store.candidates(run.id));
   VORTEX_TRY(store.set_run_state(run.id, "running"));
   VORTEX_TRY(store.add_event(run.id, before.empty() ? "started" : "resumed", "{}"));
@@ -621,7 +628,9 @@ Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::
   Proposer& asked = hooks.proposer != nullptr ? *hooks.proposer : *proposer;
   const Result<SearchEnd> end = sit(patient, run, options, model, hooks, asked, seeds);
   const Status written = write_end(store, run, end, hooks);
-  if (!end.ok()) return end;  // the first failure is the one to tell
+  if (!end.ok()) {
+    return end;  // the first failure is the one to tell
+  }
   VORTEX_TRY(written);
   return end;
 }

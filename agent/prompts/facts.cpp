@@ -54,14 +54,16 @@ json cost_facts(const vflow::Policy& policy, const vflow::ModelGeometry& model) 
 
 void add_recall(const study::CandidateHistory& candidate, json& entry) {
   const db::StageRow* row = study::last_stage(candidate, "recall");
-  if (row == nullptr) return;
+  if (row == nullptr) { return; }
   for (const char* name : {"mass_recall", "kl", "next_token_agreement", "answer_log_likelihood", "answer_kl",
                            "oracle_accuracy", "oracle_answer_kl"}) {
     const job::Metric metric = study::metric_of(*row, name);
-    if (!metric.name.empty()) entry[name] = metric.value;
+    if (!metric.name.empty()) { entry[name] = metric.value; }
   }
   const json evidence = json::parse(row->evidence, nullptr, false);
-  if (evidence.is_object() && evidence.contains("mass_per_layer")) entry["mass_per_layer"] = evidence["mass_per_layer"];
+  if (evidence.is_object() && evidence.contains("mass_per_layer")) {
+    entry["mass_per_layer"] = evidence["mass_per_layer"];
+  }
 }
 
 json measured(const study::CandidateHistory& candidate, const study::SearchOptions& options) {
@@ -81,7 +83,7 @@ json measured(const study::CandidateHistory& candidate, const study::SearchOptio
   const bool modelled = options.rank_speed == study::RankSpeed::kModelled;
   if (const db::StageRow* row = study::last_stage(candidate, modelled ? "check" : "speed")) {
     const job::Metric metric = study::metric_of(*row, modelled ? study::kModelledSpeedup : "speedup_vs_dense");
-    if (!metric.name.empty()) entry["speed"] = {{"value", metric.value}, {"lo", metric.lo}, {"hi", metric.hi}};
+    if (!metric.name.empty()) { entry["speed"] = {{"value", metric.value}, {"lo", metric.lo}, {"hi", metric.hi}}; }
   }
   return entry;
 }
@@ -96,12 +98,12 @@ Status add_sources(db::Store& store, const db::Candidate& row, json& entry) {
 Result<json> front_facts(db::Store& store, const study::History& history, const study::SearchOptions& options,
                          const ProposalContext& context) {
   std::vector<const Parent*> order;
-  for (const Parent& parent : *context.front) order.push_back(&parent);
+  for (const Parent& parent : *context.front) { order.push_back(&parent); }
   std::stable_sort(order.begin(), order.end(), [](const Parent* a, const Parent* b) { return a->weight > b->weight; });
   json front = json::array();
   for (const Parent* parent : order) {
     const study::CandidateHistory* candidate = history.find(parent->candidate);
-    if (candidate == nullptr || front.size() == kMaxFront) continue;
+    if (candidate == nullptr || front.size() == kMaxFront) { continue; }
     json entry = measured(*candidate, options);
     entry["probability"] = parent->weight;
     entry["cost"] = cost_facts(parent->policy, context.model);
@@ -116,16 +118,16 @@ Result<json> other_facts(db::Store& store, const study::History& history, const 
                          const ProposalContext& context) {
   std::map<int64_t, const Parent*> passed;
   std::set<int64_t> on_front;
-  for (const Parent& parent : *context.passed) passed[parent.candidate] = &parent;
-  for (const Parent& parent : *context.front) on_front.insert(parent.candidate);
+  for (const Parent& parent : *context.passed) { passed[parent.candidate] = &parent; }
+  for (const Parent& parent : *context.front) { on_front.insert(parent.candidate); }
   json others = json::array();
   for (auto entry = history.candidates.rbegin(); entry != history.candidates.rend(); ++entry) {
     const db::Candidate& row = entry->row;
-    if (row.batch >= context.batch || row.batch == 0 || others.size() == kMaxOthers) continue;
-    if (on_front.contains(row.id) || study::last_stage(*entry, "race") == nullptr) continue;
+    if (row.batch >= context.batch || row.batch == 0 || others.size() == kMaxOthers) { continue; }
+    if (on_front.contains(row.id) || study::last_stage(*entry, "race") == nullptr) { continue; }
     json other = measured(*entry, options);
     const auto policy = passed.find(row.id);
-    if (policy != passed.end()) other["cost"] = cost_facts(policy->second->policy, context.model);
+    if (policy != passed.end()) { other["cost"] = cost_facts(policy->second->policy, context.model); }
     VORTEX_TRY(add_sources(store, row, other));
     others.push_back(std::move(other));
   }
@@ -137,11 +139,11 @@ json failure_facts(const study::History& history, int64_t before) {
   json failures = json::array();
   std::set<std::string> told;
   for (auto entry = history.candidates.rbegin(); entry != history.candidates.rend(); ++entry) {
-    if (entry->row.batch >= before || entry->row.batch == 0 || entry->stages.empty()) continue;
+    if (entry->row.batch >= before || entry->row.batch == 0 || entry->stages.empty()) { continue; }
     const db::StageRow& last = entry->stages.back();
     const bool refused = last.stage == "novelty" && last.verdict == "pruned";
     const bool failed = last.blame == "candidate" || refused;
-    if (!failed || failures.size() == kMaxFailures || !told.insert(last.stage + last.message).second) continue;
+    if (!failed || failures.size() == kMaxFailures || !told.insert(last.stage + last.message).second) { continue; }
     failures.push_back({{"candidate", entry->row.id},
                         {"stage", last.stage},
                         {"verdict", last.verdict},
@@ -166,12 +168,12 @@ Result<json> gather_facts(db::Store& store, const study::History& history, const
                 {"failures", failure_facts(history, context.batch)}};
   facts["seeds"] = json::array();
   for (const Seed& seed : *context.seeds) {
-    if (facts["seeds"].size() == kMaxSeeds) break;
+    if (facts["seeds"].size() == kMaxSeeds) { break; }
     facts["seeds"].push_back(
         {{"name", seed.name}, {"module", seed.source.module_text}, {"config", seed.source.config_text}});
   }
   for (const study::CandidateHistory& candidate : history.candidates) {
-    if (candidate.row.origin == "dense") facts["dense"] = measured(candidate, options);
+    if (candidate.row.origin == "dense") { facts["dense"] = measured(candidate, options); }
   }
   VORTEX_ASSIGN(facts["front"], front_facts(store, history, options, context));
   VORTEX_ASSIGN(facts["others"], other_facts(store, history, options, context));
@@ -182,7 +184,7 @@ Result<json> gather_facts(db::Store& store, const study::History& history, const
 Result<json> refused_facts(db::Store& store, const study::History& history, int64_t batch, int64_t slot, int64_t draw) {
   for (const study::CandidateHistory& candidate : history.candidates) {
     const db::Candidate& row = candidate.row;
-    if (row.batch != batch || row.slot != slot || row.draw != draw || candidate.stages.empty()) continue;
+    if (row.batch != batch || row.slot != slot || row.draw != draw || candidate.stages.empty()) { continue; }
     const db::StageRow& last = candidate.stages.back();
     json facts = {{"candidate", row.id},
                   {"stage", last.stage},

@@ -15,7 +15,7 @@ namespace {
 template <typename T>
 std::vector<std::string> names_of(const std::map<std::string, T>& map) {
   std::vector<std::string> names;
-  for (const auto& [name, value] : map) names.push_back(name);
+  for (const auto& [name, value] : map) { names.push_back(name); }
   return names;
 }
 
@@ -28,31 +28,31 @@ Error unknown_name(const std::string& what, const std::string& name, const std::
 
 Result<Templates> load_templates(const std::string& folder) {
   Templates templates = builtin_templates();
-  if (folder.empty()) return templates;
+  if (folder.empty()) { return templates; }
   std::error_code ec;
   for (const auto& entry : std::filesystem::directory_iterator(folder, ec)) {
-    if (entry.path().extension() != ".md" || entry.path().stem() == "README") continue;
+    if (entry.path().extension() != ".md" || entry.path().stem() == "README") { continue; }
     const std::string name = entry.path().stem().string();
     if (!templates.contains(name)) {
       return unknown_name("no prompt is called " + name + ": " + entry.path().string(), name, names_of(templates));
     }
     VORTEX_ASSIGN(templates[name], read_file(entry.path()));
   }
-  if (ec) return candidate_error("cannot list the prompts folder " + folder + ": " + ec.message());
+  if (ec) { return candidate_error("cannot list the prompts folder " + folder + ": " + ec.message()); }
   return templates;
 }
 
 Result<std::string> fill_template(const Templates& templates, const std::string& name,
                                   const std::map<std::string, std::string>& values) {
   const auto found = templates.find(name);
-  if (found == templates.end()) return internal_error("there is no template " + name);
+  if (found == templates.end()) { return internal_error("there is no template " + name); }
   const std::string& text = found->second;
   std::string filled;
   size_t at = 0;
   while (true) {
     const size_t open = text.find("{{", at);
     const size_t close = open == std::string::npos ? open : text.find("}}", open);
-    if (close == std::string::npos) break;
+    if (close == std::string::npos) { break; }
     const std::string placeholder = text.substr(open + 2, close - open - 2);
     const auto value = values.find(placeholder);
     if (value == values.end()) {

@@ -35,7 +35,7 @@ std::string text(const json& object, const char* key) {
 
 std::string interval(const json& object, const char* key) {
   const auto found = object.find(key);
-  if (found == object.end()) return "-";
+  if (found == object.end()) { return "-"; }
   const double value = number(*found, "value");
   const double lo = number(*found, "lo");
   const double hi = number(*found, "hi");
@@ -54,8 +54,8 @@ std::string numbers(const json& array) {
 std::string one_line(std::string line, size_t most) {
   std::replace(line.begin(), line.end(), '\n', ' ');
   std::replace(line.begin(), line.end(), '|', '/');
-  if (line.size() <= most) return line;
-  while (most > 0 && (static_cast<unsigned char>(line[most]) & 0xc0) == 0x80) --most;
+  if (line.size() <= most) { return line; }
+  while (most > 0 && (static_cast<unsigned char>(line[most]) & 0xc0) == 0x80) { --most; }
   return line.substr(0, most) + "...";
 }
 
@@ -80,7 +80,7 @@ constexpr const char* kTableHead =
     "|---|---|---|---|---|---|---|\n";
 
 std::string fenced(const char* language, std::string body) {
-  if (!body.empty() && body.back() != '\n') body += '\n';
+  if (!body.empty() && body.back() != '\n') { body += '\n'; }
   return std::string("```") + language + "\n" + body + "```\n";
 }
 
@@ -91,7 +91,7 @@ std::string sources(const json& entry) {
 // Where a step's bytes go, by the limit model.
 std::string cost_line(const json& cost) {
   const double total = number(cost, "policy_bytes");
-  if (total <= 0) return {};
+  if (total <= 0) { return {}; }
   const auto share = [&](const char* key) { return 100 * number(cost, key) / total; };
   return format(
       "A step reads %.0f %% of dense attention's bytes: %.0f %% of that in layers that stay dense, %.0f %% for chosen "
@@ -103,10 +103,10 @@ std::string cost_line(const json& cost) {
 // Which layers miss most of the softmax mass.
 std::string loss_line(const json& entry) {
   const auto found = entry.find("mass_per_layer");
-  if (found == entry.end() || found->empty()) return {};
+  if (found == entry.end() || found->empty()) { return {}; }
   size_t worst = 0;
   for (size_t i = 1; i < found->size(); ++i) {
-    if ((*found)[i] < (*found)[worst]) worst = i;
+    if ((*found)[i] < (*found)[worst]) { worst = i; }
   }
   return format("Most mass is lost in layer %zu: its pages hold %.3f of dense attention's softmax mass.", worst,
                 (*found)[worst].get<double>()) +
@@ -116,7 +116,7 @@ std::string loss_line(const json& entry) {
 
 // What forced right answers say, and how far the oracle's pages get at the same budget.
 std::string answer_line(const json& entry) {
-  if (!entry.contains("answer_kl")) return {};
+  if (!entry.contains("answer_kl")) { return {}; }
   std::string line = format(
       "On the tokens of the right answer: KL %.4f nats from dense attention, log likelihood %.3f a "
       "token. This tells good policies from bad ones better than mass does.",
@@ -194,7 +194,7 @@ std::string front_section(const json& facts) {
     section += "| " + format("%lld", dense["candidate"].get<long long>()) + " | " + interval(dense, "accuracy") +
                " | 1.000 | all | 1.000 | - | dense attention |\n";
   }
-  for (const json& entry : facts["front"]) section += table_row(entry);
+  for (const json& entry : facts["front"]) { section += table_row(entry); }
   return section + "\nIntervals are 95 %. Comparisons are paired: the same problems for all.\n";
 }
 
@@ -202,28 +202,28 @@ std::string parents_section(const json& facts) {
   std::string section;
   size_t shown = 0;
   for (const json& entry : facts["front"]) {
-    if (shown++ == kShownParents) break;
+    if (shown++ == kShownParents) { break; }
     section += format("### Candidate %lld (on the front with probability %.2f)\n\n",
                       entry["candidate"].get<long long>(), number(entry, "probability"));
     section += loss_line(entry) + answer_line(entry) + cost_line(entry["cost"]) + "\n" + sources(entry) + "\n";
   }
-  if (!section.empty()) return section;
+  if (!section.empty()) { return section; }
   // Nothing but dense attention is on the front: what was measured is what there is to learn from.
   for (const json& entry : facts["others"]) {
-    if (shown++ == 2) break;
+    if (shown++ == 2) { break; }
     section += format("### Candidate %lld (not on the front)\n\n", entry["candidate"].get<long long>());
     section += loss_line(entry) + "\n" + sources(entry) + "\n";
   }
-  if (!section.empty()) return section;
+  if (!section.empty()) { return section; }
   section = "None yet: dense attention stands alone. These seeds are evaluated beside your policies:\n\n";
-  for (const json& seed : facts["seeds"]) section += "### " + text(seed, "name") + "\n\n" + sources(seed) + "\n";
+  for (const json& seed : facts["seeds"]) { section += "### " + text(seed, "name") + "\n\n" + sources(seed) + "\n"; }
   return section;
 }
 
 std::string others_section(const json& facts) {
-  if (facts["others"].empty()) return "Nothing.\n";
+  if (facts["others"].empty()) { return "Nothing.\n"; }
   std::string section = kTableHead;
-  for (const json& entry : facts["others"]) section += table_row(entry);
+  for (const json& entry : facts["others"]) { section += table_row(entry); }
   return section;
 }
 
@@ -241,7 +241,7 @@ std::string refused_section(const json& refused) { return sources(refused); }
 std::string diagnostics_section(const json& refused) {
   const std::string diagnostics = text(refused, "diagnostics");
   std::string section = text(refused, "stage") + ": " + text(refused, "message") + "\n";
-  if (!diagnostics.empty()) section += "\n" + fenced("", diagnostics);
+  if (!diagnostics.empty()) { section += "\n" + fenced("", diagnostics); }
   return section;
 }
 

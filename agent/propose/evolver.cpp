@@ -29,11 +29,11 @@ Proposal random_proposal(const ProposalContext& context, Rng& rng) {
 const Parent& draw_parent(const std::vector<Parent>& parents, Rng& rng) {
   const auto weight = [](const Parent& parent) { return parent.weight + 0.05; };
   double total = 0;
-  for (const Parent& parent : parents) total += weight(parent);
+  for (const Parent& parent : parents) { total += weight(parent); }
   double left = rng.uniform() * total;
   for (const Parent& parent : parents) {
     left -= weight(parent);
-    if (left < 0) return parent;
+    if (left < 0) { return parent; }
   }
   return parents.back();
 }
@@ -43,7 +43,7 @@ std::vector<Parent> seed_parents(const ProposalContext& context) {
   std::vector<Parent> parents;
   for (const Seed& seed : *context.seeds) {
     vflow::CheckReport report = vflow::check_policy(seed.source, context.model);
-    if (report.policy) parents.push_back({0, std::move(*report.policy), 1.0});
+    if (report.policy) { parents.push_back({0, std::move(*report.policy), 1.0}); }
   }
   return parents;
 }
@@ -57,17 +57,18 @@ class Evolver final : public Proposer {
  private:
   static Proposal next(const ProposalContext& context) {
     const auto index = static_cast<size_t>(context.index);
-    if (index < context.seeds->size() && context.draw == 0 && !context.control)
+    if (index < context.seeds->size() && context.draw == 0 && !context.control) {
       return seed_proposal((*context.seeds)[index]);
+    }
     Rng rng = rng_of(context);
-    if (rng.uniform() < kRandomShare) return random_proposal(context, rng);
+    if (rng.uniform() < kRandomShare) { return random_proposal(context, rng); }
     std::vector<Parent> seeds;
     const std::vector<Parent>* everything = context.passed;
     if (everything->empty()) {
       seeds = seed_parents(context);
       everything = &seeds;
     }
-    if (everything->empty()) return random_proposal(context, rng);
+    if (everything->empty()) { return random_proposal(context, rng); }
     const auto draw = [&]() -> const Parent& {
       const bool from_front = !context.front->empty() && rng.uniform() < kFrontShare;
       return draw_parent(from_front ? *context.front : *everything, rng);
@@ -90,7 +91,7 @@ class Evolver final : public Proposer {
     vflow::Variation variation = vflow::crossover(a.policy, b.policy, rng, context.model);
     Proposal proposal;
     proposal.source = vflow::print_policy(variation.policy);
-    if (a.candidate != 0) proposal.parents = {a.candidate, b.candidate};
+    if (a.candidate != 0) { proposal.parents = {a.candidate, b.candidate}; }
     proposal.operation = std::move(variation.description);
     proposal.rationale = "joins two policies that passed";
     proposal.origin = "crossover";
@@ -108,7 +109,7 @@ class Evolver final : public Proposer {
     }
     Proposal proposal;
     proposal.source = vflow::print_policy(variation.policy);
-    if (parent.candidate != 0) proposal.parents = {parent.candidate};
+    if (parent.candidate != 0) { proposal.parents = {parent.candidate}; }
     proposal.operation = std::move(operation);
     proposal.rationale = parent.candidate != 0 ? "varies a policy that passed"
                          : context.control     ? "varies a seed without a look at results"

@@ -16,7 +16,7 @@ Fingerprint fingerprint(const vflow::Policy& policy, int64_t candidate) {
 
 NoveltyReport judge_novelty(const Fingerprint& fresh, const std::vector<Fingerprint>& known, double threshold) {
   for (const Fingerprint& other : known) {
-    if (other.key != fresh.key) continue;
+    if (other.key != fresh.key) { continue; }
     return {false, "the same policy as candidate " + std::to_string(other.candidate), other.candidate, 0.0};
   }
   NoveltyReport report;

@@ -11,10 +11,10 @@ Result<std::vector<Seed>> load_seeds(const std::filesystem::path& folder) {
   std::error_code ec;
   std::vector<std::filesystem::path> modules;
   for (const auto& entry : std::filesystem::directory_iterator(folder, ec)) {
-    if (entry.path().extension() == ".py") modules.push_back(entry.path());
+    if (entry.path().extension() == ".py") { modules.push_back(entry.path()); }
   }
-  if (ec) return candidate_error("cannot list the seeds folder " + folder.string() + ": " + ec.message());
-  if (modules.empty()) return candidate_error("no policies (NAME.py with NAME.json) in " + folder.string());
+  if (ec) { return candidate_error("cannot list the seeds folder " + folder.string() + ": " + ec.message()); }
+  if (modules.empty()) { return candidate_error("no policies (NAME.py with NAME.json) in " + folder.string()); }
   std::sort(modules.begin(), modules.end());
   std::vector<Seed> seeds;
   for (const std::filesystem::path& module : modules) {

@@ -18,12 +18,12 @@ bool Breaker::wait(const Error& error) {
   bool opens = false;
   {
     const std::lock_guard guard(mutex_);
-    if (waited_ >= kPatience) return false;
+    if (waited_ >= kPatience) { return false; }
     pause = std::min(kLongestPause, kFirstPause * std::pow(2.0, faults_));
     waited_ += pause;
     opens = ++faults_ == kFaultsToOpen;
   }
-  if (opens) session_.note("breaker-opened", {{"what", what_}, {"message", error.message}});
+  if (opens) { session_.note("breaker-opened", {{"what", what_}, {"message", error.message}}); }
   session_.message(what_ + ": " + error.message + "; trying again in " + std::to_string(std::lround(pause)) + " s");
   session_.pause(pause);
   return !session_.must_kill();
@@ -33,11 +33,11 @@ void Breaker::worked() {
   double waited = 0;
   {
     const std::lock_guard guard(mutex_);
-    if (faults_ >= kFaultsToOpen) waited = waited_;
+    if (faults_ >= kFaultsToOpen) { waited = waited_; }
     faults_ = 0;
     waited_ = 0;
   }
-  if (waited > 0) session_.note("breaker-closed", {{"what", what_}, {"seconds", waited}});
+  if (waited > 0) { session_.note("breaker-closed", {{"what", what_}, {"seconds", waited}}); }
 }
 
 }  // namespace vortex::agent

@@ -26,7 +26,7 @@ Status Budget::load() {
     used_[study::Resource::kDollars] += spend.dollars;
   }
   for (const db::Event& event : events) {
-    if (event.kind != "budget") continue;
+    if (event.kind != "budget") { continue; }
     const auto detail = nlohmann::json::parse(event.detail, nullptr, false);
     for (study::Resource resource : study::kResources) {
       // A limit that was raised gives its notices anew.
@@ -49,13 +49,13 @@ void Budget::advance() const {
 
 double Budget::in_flight_gpu_seconds() const {
   double seconds = 0;
-  for (const auto& [id, work] : work_) seconds += std::max(0.0, work.started + work.expected - last_);
+  for (const auto& [id, work] : work_) { seconds += std::max(0.0, work.started + work.expected - last_); }
   return seconds * gpus_;
 }
 
 bool Budget::fits(study::Resource resource, double amount) const {
   const auto limit = limits_.find(resource);
-  if (limit == limits_.end() || limit->second <= 0) return true;
+  if (limit == limits_.end() || limit->second <= 0) { return true; }
   const double in_flight = resource == study::Resource::kGpuSeconds ? in_flight_gpu_seconds() : 0.0;
   return used_[resource] + in_flight + amount <= limit->second;
 }
@@ -68,7 +68,7 @@ bool Budget::may_spend(study::Resource resource, double amount) const {
 
 template <typename T>
 void Budget::keep(const Result<T>& result) {
-  if (!result.ok() && status_.ok()) status_ = result.error();
+  if (!result.ok() && status_.ok()) { status_ = result.error(); }
 }
 
 void Budget::book(study::Resource resource, double amount) {
@@ -76,8 +76,8 @@ void Budget::book(study::Resource resource, double amount) {
   {
     const std::lock_guard guard(mutex_);
     used_[resource] += amount;
-    if (resource == study::Resource::kTokens) keep(store_.add_spend({0, run_, 0, amount, 0, true}));
-    if (resource == study::Resource::kDollars) keep(store_.add_spend({0, run_, 0, 0, amount, true}));
+    if (resource == study::Resource::kTokens) { keep(store_.add_spend({0, run_, 0, amount, 0, true})); }
+    if (resource == study::Resource::kDollars) { keep(store_.add_spend({0, run_, 0, 0, amount, true})); }
     notices = due_notices();
   }
   give(notices);
@@ -85,8 +85,9 @@ void Budget::book(study::Resource resource, double amount) {
 
 Result<std::optional<int64_t>> Budget::hold(double tokens, double dollars) {
   const std::lock_guard guard(mutex_);
-  if (!fits(study::Resource::kTokens, tokens) || !fits(study::Resource::kDollars, dollars))
+  if (!fits(study::Resource::kTokens, tokens) || !fits(study::Resource::kDollars, dollars)) {
     return std::optional<int64_t>{};
+  }
   VORTEX_ASSIGN(const int64_t id, store_.add_spend({0, run_, 0, tokens, dollars, false}));
   used_[study::Resource::kTokens] += tokens;
   used_[study::Resource::kDollars] += dollars;
@@ -99,7 +100,7 @@ Status Budget::settle(int64_t hold, double tokens, double dollars) {
   {
     const std::lock_guard guard(mutex_);
     const auto held = holds_.find(hold);
-    if (held == holds_.end()) return internal_error("settling a call that was not held: " + std::to_string(hold));
+    if (held == holds_.end()) { return internal_error("settling a call that was not held: " + std::to_string(hold)); }
     VORTEX_TRY(store_.settle_spend(hold, tokens, dollars));
     used_[study::Resource::kTokens] += tokens - held->second.first;
     used_[study::Resource::kDollars] += dollars - held->second.second;
@@ -113,13 +114,15 @@ Status Budget::settle(int64_t hold, double tokens, double dollars) {
 bool Budget::start_work(int64_t id, double seconds) {
   const std::lock_guard guard(mutex_);
   advance();
-  if (!fits(study::Resource::kSeconds, seconds) || !fits(study::Resource::kGpuSeconds, seconds * gpus_)) return false;
+  if (!fits(study::Resource::kSeconds, seconds) || !fits(study::Resource::kGpuSeconds, seconds * gpus_)) {
+    return false;
+  }
   work_[id] = {seconds, last_};
   return true;
 }
 
 bool Budget::start_needed_work(int64_t id, double seconds) {
-  if (expired()) return false;
+  if (expired()) { return false; }
   const std::lock_guard guard(mutex_);
   advance();
   work_[id] = {seconds, last_};
@@ -158,7 +161,7 @@ bool Budget::expired() const {
   advance();
   for (study::Resource resource : {study::Resource::kSeconds, study::Resource::kGpuSeconds}) {
     const auto limit = limits_.find(resource);
-    if (limit != limits_.end() && limit->second > 0 && used_[resource] >= limit->second) return true;
+    if (limit != limits_.end() && limit->second > 0 && used_[resource] >= limit->second) { return true; }
   }
   return false;
 }
@@ -189,8 +192,8 @@ std::vector<std::pair<study::Resource, int>> Budget::due_notices() {
   std::vector<std::pair<study::Resource, int>> due;
   for (const auto& [resource, limit] : limits_) {
     for (int percent : kPercents) {
-      if (limit <= 0 || used_[resource] < limit * percent / 100) continue;
-      if (noticed_.emplace(resource, percent).second) due.emplace_back(resource, percent);
+      if (limit <= 0 || used_[resource] < limit * percent / 100) { continue; }
+      if (noticed_.emplace(resource, percent).second) { due.emplace_back(resource, percent); }
     }
   }
   return due;
@@ -207,7 +210,7 @@ void Budget::give(const std::vector<std::pair<study::Resource, int>>& notices) {
       const std::lock_guard guard(mutex_);
       keep(stored);
     }
-    if (on_notice) on_notice(resource, percent);
+    if (on_notice) { on_notice(resource, percent); }
   }
 }
 

@@ -23,7 +23,7 @@ std::string run_command(const std::string& command, const std::string& variable)
   sandbox::RunOptions options;
   options.deadline_seconds = kDeadline;
   const auto outcome = sandbox::run_program(sandbox::shell_launch(command, {variable}), {}, options, {});
-  if (!outcome.ok()) return outcome.error().message;
+  if (!outcome.ok()) { return outcome.error().message; }
   std::fputs((outcome->output + outcome->log).c_str(), stderr);
   return outcome->failure.empty() ? "" : "it " + outcome->failure;
 }
@@ -33,7 +33,9 @@ std::string run_command(const std::string& command, const std::string& variable)
 Notifier::Notifier(NotifyOptions options, std::function<double()> clock,
                    std::function<void(const std::string&)> on_message)
     : options_(std::move(options)), clock_(std::move(clock)), on_message_(std::move(on_message)) {
-  if (!options_.command.empty() || !options_.webhook.empty()) thread_ = std::thread([this] { deliver_all(); });
+  if (!options_.command.empty() || !options_.webhook.empty()) {
+    thread_ = std::thread([this] { deliver_all(); });
+  }
 }
 
 Notifier::~Notifier() {
@@ -42,11 +44,11 @@ Notifier::~Notifier() {
     closing_ = true;
   }
   woken_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) { thread_.join(); }
 }
 
 void Notifier::event(const std::string& kind, const nlohmann::json& detail) {
-  if (!thread_.joinable() || std::find(kKinds.begin(), kKinds.end(), kind) == kKinds.end()) return;
+  if (!thread_.joinable() || std::find(kKinds.begin(), kKinds.end(), kind) == kKinds.end()) { return; }
   const double now = clock_();
   {
     const std::lock_guard guard(mutex_);
@@ -65,7 +67,7 @@ void Notifier::deliver_all() {
   std::unique_lock lock(mutex_);
   for (;;) {
     woken_.wait(lock, [&] { return closing_ || !waiting_.empty(); });
-    if (waiting_.empty()) return;
+    if (waiting_.empty()) { return; }
     const nlohmann::json notice = std::move(waiting_.front());
     waiting_.pop_front();
     lock.unlock();
@@ -78,9 +80,11 @@ void Notifier::deliver(const nlohmann::json& notice) {
   const std::string text = notice.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   if (!options_.command.empty()) {
     const std::string failure = run_command(options_.command, "VORTEX_EVENT=" + text);
-    if (!failure.empty() && on_message_) on_message_("the --notify command was told of " + text + ", but " + failure);
+    if (!failure.empty() && on_message_) {
+      on_message_("the --notify command was told of " + text + ", but " + failure);
+    }
   }
-  if (options_.webhook.empty()) return;
+  if (options_.webhook.empty()) { return; }
   net::HttpRequest request;
   request.method = "POST";
   request.url = options_.webhook;
@@ -89,7 +93,7 @@ void Notifier::deliver(const nlohmann::json& notice) {
   request.connect_seconds = 10;
   request.total_seconds = kDeadline;
   const net::HttpReply reply = net::http_send_retrying(request, {3, 10, 0.5, 0});
-  if (!reply.succeeded() && on_message_) on_message_("the webhook: " + net::describe(request, reply));
+  if (!reply.succeeded() && on_message_) { on_message_("the webhook: " + net::describe(request, reply)); }
 }
 
 }  // namespace vortex::agent

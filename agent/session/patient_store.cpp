@@ -18,10 +18,10 @@ auto PatientStore::patiently(const Call& call) -> decltype(call()) {
     auto result = call();
     const bool broken = !result.ok() && result.error().blame == Blame::kEnvironment && !db::is_lasting(result.error());
     if (!broken || waited >= kPatience || hooks_.must_stop()) {
-      if (result.ok() && waited > 0 && hooks_.on_recovered) hooks_.on_recovered(waited);
+      if (result.ok() && waited > 0 && hooks_.on_recovered) { hooks_.on_recovered(waited); }
       return result;
     }
-    if (waited == 0 && hooks_.on_fault) hooks_.on_fault(result.error());
+    if (waited == 0 && hooks_.on_fault) { hooks_.on_fault(result.error()); }
     hooks_.sleep(pause);
     waited += pause;
   }

@@ -24,7 +24,7 @@ Session::Session(db::Store& store, const db::Run& run, const study::SearchOption
                                    {"used", budget_.used(resource)},
                                    {"limit", budget_.limit(resource)}};
     const std::lock_guard guard(telling_mutex_);
-    if (hooks_.on_event) hooks_.on_event("budget", detail);
+    if (hooks_.on_event) { hooks_.on_event("budget", detail); }
   };
 }
 
@@ -38,12 +38,12 @@ bool Session::ended() const { return unfinished_ || failed_ || stop_ != StopLeve
 bool Session::must_kill() const { return stop_ == StopLevel::kKill || failed_ || budget_.expired(); }
 
 void Session::pause(double seconds) const {
-  for (double slept = 0; slept < seconds && !must_kill(); slept += kPauseSlice) hooks_.sleep(kPauseSlice);
+  for (double slept = 0; slept < seconds && !must_kill(); slept += kPauseSlice) { hooks_.sleep(kPauseSlice); }
 }
 
 void Session::fail(Error error) {
   const std::lock_guard guard(status_mutex_);
-  if (status_.ok()) status_ = std::move(error);
+  if (status_.ok()) { status_ = std::move(error); }
   failed_ = true;
 }
 
@@ -55,19 +55,19 @@ Status Session::status() const {
 
 void Session::note(const std::string& kind, const nlohmann::json& detail) {
   const std::string text = detail.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  if (const Status stored = store_.add_event(run_.id, kind, text); !stored.ok()) fail(stored.error());
+  if (const Status stored = store_.add_event(run_.id, kind, text); !stored.ok()) { fail(stored.error()); }
   const std::lock_guard guard(telling_mutex_);
-  if (hooks_.on_event) hooks_.on_event(kind, detail);
+  if (hooks_.on_event) { hooks_.on_event(kind, detail); }
 }
 
 void Session::message(const std::string& text) {
   const std::lock_guard guard(telling_mutex_);
-  if (hooks_.on_message) hooks_.on_message(text);
+  if (hooks_.on_message) { hooks_.on_message(text); }
 }
 
 void Session::candidate(const CandidateSummary& summary) {
   const std::lock_guard guard(telling_mutex_);
-  if (hooks_.on_candidate) hooks_.on_candidate(summary);
+  if (hooks_.on_candidate) { hooks_.on_candidate(summary); }
 }
 
 void Session::change_progress(const std::function<void(Progress&)>& change) {
@@ -80,24 +80,24 @@ void Session::change_progress(const std::function<void(Progress&)>& change) {
 
 void Session::tick() {
   const double now = hooks_.clock();
-  if (const Status beat = budget_.heartbeat(kHeartbeat); !beat.ok()) fail(beat.error());
+  if (const Status beat = budget_.heartbeat(kHeartbeat); !beat.ok()) { fail(beat.error()); }
   stop_ = std::max(stop_.load(), hooks_.stop());
   if (std::abs(now - requests_read_) >= kHeartbeat) {
     requests_read_ = now;
-    if (const Status read = read_stop_requests(); !read.ok()) fail(read.error());
+    if (const Status read = read_stop_requests(); !read.ok()) { fail(read.error()); }
   }
   look_for_stall(now);
   const double used = budget_.used(study::Resource::kSeconds);
   const std::lock_guard guard(telling_mutex_);
   progress_.seconds_used = used;
-  if (hooks_.on_tick) hooks_.on_tick(progress_);
+  if (hooks_.on_tick) { hooks_.on_tick(progress_); }
 }
 
 void Session::look_for_stall(double now) {
   {
     const std::lock_guard guard(telling_mutex_);
     last_news_ = std::min(last_news_, now);  // the clock may have stepped back
-    if (stalled_ || now - last_news_ < stall_seconds_) return;
+    if (stalled_ || now - last_news_ < stall_seconds_) { return; }
     stalled_ = true;
   }
   note("stall", {{"seconds", stall_seconds_}, {"message", "no result for a long time; `vortex status` shows more"}});
@@ -108,9 +108,9 @@ Status Session::read_stop_requests() {
   VORTEX_ASSIGN(const std::vector<db::Event> events, store_.events(run_.id));
   StopLevel level = StopLevel::kNone;
   for (const db::Event& event : events) {
-    if (event.kind == "started" || event.kind == "resumed") level = StopLevel::kNone;
-    if (event.kind == "stop-requested") level = std::max(level, StopLevel::kDrain);
-    if (event.kind == "stop-now-requested") level = StopLevel::kKill;
+    if (event.kind == "started" || event.kind == "resumed") { level = StopLevel::kNone; }
+    if (event.kind == "stop-requested") { level = std::max(level, StopLevel::kDrain); }
+    if (event.kind == "stop-now-requested") { level = StopLevel::kKill; }
   }
   stop_ = std::max(stop_.load(), level);
   return ok_status();

@@ -58,7 +58,7 @@ void add_outcomes(const study::CandidateHistory& candidate, std::string& outcome
   }
   for (const db::StageRow& stage : candidate.stages) {
     const job::Metric accuracy = study::metric_of(stage, "accuracy");
-    if (accuracy.name.empty() || !right.contains({stage.attempt, stage.stage})) continue;
+    if (accuracy.name.empty() || !right.contains({stage.attempt, stage.stage})) { continue; }
     claims += id + "\t" + std::to_string(stage.attempt) + "\t" + stage.stage + "\t" +
               nlohmann::json(accuracy.value).dump() + "\n";
   }
@@ -84,10 +84,10 @@ Status add_ancestry(const study::LoadedRun& run, const study::CandidateHistory& 
   nlohmann::json edges = nlohmann::json::array();
   std::set<int64_t> written;
   for (const study::Ancestor& line : study::ancestry(run.history, candidate.row.id)) {
-    if (line.depth == 0) continue;
+    if (line.depth == 0) { continue; }
     edges.push_back({{"child", line.child}, {"parent", line.candidate}, {"operation", line.operation}});
     const study::CandidateHistory* ancestor = run.history.find(line.candidate);
-    if (ancestor == nullptr || !written.insert(line.candidate).second) continue;
+    if (ancestor == nullptr || !written.insert(line.candidate).second) { continue; }
     VORTEX_ASSIGN(const study::CandidateFiles sources, study::files_of(*run.store, ancestor->row));
     const std::string name = "ancestry/" + std::to_string(line.candidate);
     files[name + ".py"] = sources.module_text;
@@ -148,10 +148,10 @@ Result<fs::path> write_pair(const study::LoadedRun& run, const study::CandidateH
                             const fs::path& folder) {
   VORTEX_ASSIGN(study::CandidateFiles files, study::files_of(*run.store, candidate.row));
   auto config = nlohmann::ordered_json::parse(files.config_text, nullptr, false);
-  if (!config.is_object()) return internal_error("the configuration in the store is no JSON object");
+  if (!config.is_object()) { return internal_error("the configuration in the store is no JSON object"); }
   const std::string name = config.value("vortex_module_name", "policy_" + std::to_string(candidate.row.id));
   config["vortex_module_path"] = name + ".py";
-  if (!confirmed) files.module_text = "# Not confirmed on held-out problems.\n" + files.module_text;
+  if (!confirmed) { files.module_text = "# Not confirmed on held-out problems.\n" + files.module_text; }
   const fs::path module = folder / (name + ".py");
   VORTEX_TRY(write_file_atomic(module, files.module_text));
   VORTEX_TRY(write_file_atomic(fs::path(module).replace_extension(".json"), config.dump(2) + "\n"));
@@ -170,7 +170,7 @@ Result<fs::path> write_bundle(const study::LoadedRun& run, const study::Candidat
   std::string claims = "candidate\tattempt\tstage\taccuracy\n";
   nlohmann::json stages = {{"candidate", stages_json(candidate)}};
   for (const study::CandidateHistory& other : run.history.candidates) {
-    if (other.row.origin != "dense") continue;
+    if (other.row.origin != "dense") { continue; }
     stages["dense"] = stages_json(other);
     add_outcomes(other, outcomes, claims);
   }
@@ -191,7 +191,7 @@ Result<fs::path> write_bundle(const study::LoadedRun& run, const study::Candidat
   VORTEX_TRY(write_file_atomic(folder / "SHA256SUMS", sums));
   std::error_code ec;
   fs::permissions(folder / "verify.sh", fs::perms::owner_exec, fs::perm_options::add, ec);
-  if (ec) return environment_error("cannot make verify.sh executable: " + ec.message());
+  if (ec) { return environment_error("cannot make verify.sh executable: " + ec.message()); }
   return module;
 }
 

@@ -90,7 +90,7 @@ std::string constant(const std::string& name, int64_t value) { return constant("
 // A text as comment lines.
 std::string commented(const std::string& text) {
   std::string out;
-  for (const std::string& line : split_lines(text)) out += line.empty() ? "//\n" : "// " + line + "\n";
+  for (const std::string& line : split_lines(text)) { out += line.empty() ? "//\n" : "// " + line + "\n"; }
   return out;
 }
 
@@ -107,7 +107,7 @@ std::string fields_text(const vflow::Policy& policy) {
 
 std::string constants_text(const std::vector<float>& constants) {
   std::string text = "// Weights of the policy; a zero where it has none.\ninline constexpr float kConstants[] = {";
-  for (const float x : constants) text += nlohmann::json(x).dump() + "F, ";
+  for (const float x : constants) { text += nlohmann::json(x).dump() + "F, "; }
   return text + (constants.empty() ? "0.0F};\n" : "};\n");
 }
 

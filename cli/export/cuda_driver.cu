@@ -12,7 +12,7 @@ namespace {
 constexpr int kRequests = 2;
 
 void check(cudaError_t error, const char* what) {
-  if (error == cudaSuccess) return;
+  if (error == cudaSuccess) { return; }
   std::fprintf(stderr, "%s: %s\n", what, cudaGetErrorString(error));
   std::exit(3);
 }
@@ -60,7 +60,7 @@ bool print_row(int row, int blocks, const int* chosen, int count, const int* pag
   bool good = count >= 1 && count <= blocks && chosen[count - 1] == blocks - 1;
   for (int i = 0; i < count && i < blocks; ++i) {
     good = good && chosen[i] >= 0 && chosen[i] < blocks && (i == 0 || chosen[i - 1] < chosen[i]);
-    if (good) std::printf(" %d:%d", chosen[i], pages[chosen[i]]);
+    if (good) { std::printf(" %d:%d", chosen[i], pages[chosen[i]]); }
   }
   std::printf(good ? "\n" : " -- no selection\n");
   return good;
@@ -74,7 +74,7 @@ int main() {
   const int rows = kRequests * policy::kKvHeads;
   const std::vector<int> lengths = {policy::kMaxContext, policy::kMaxContext / 2 + 1};
   std::vector<int> pages(static_cast<size_t>(all_pages));
-  for (int i = 0; i < all_pages; ++i) pages[static_cast<size_t>(i)] = i;
+  for (int i = 0; i < all_pages; ++i) { pages[static_cast<size_t>(i)] = i; }
   for (int i = all_pages - 1; i > 0; --i) {
     std::swap(pages[static_cast<size_t>(i)], pages[random_bits() % static_cast<unsigned>(i + 1)]);
   }

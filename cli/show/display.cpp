@@ -30,8 +30,8 @@ void Display::tick(const agent::Progress& progress, agent::StopLevel stop) {
 // Cut to the terminal: a line that wraps cannot be taken back.
 void Display::show_moving(std::string line) {
   const size_t width = terminal_width(STDERR_FILENO);
-  if (line.size() >= width) line.resize(width - 1);
-  if (line_open_ && line == shown_) return;
+  if (line.size() >= width) { line.resize(width - 1); }
+  if (line_open_ && line == shown_) { return; }
   shown_ = line;
   std::cerr << "\r\033[K" << line << std::flush;
   line_open_ = true;
@@ -55,28 +55,28 @@ void Display::candidate(const agent::CandidateSummary& summary) {
 void Display::message(const std::string& text) { print(text); }
 
 void Display::close() {
-  if (line_open_) std::cerr << "\n";
+  if (line_open_) { std::cerr << "\n"; }
   line_open_ = false;
 }
 
 void Display::print(const std::string& line) {
-  if (line_open_) std::cerr << "\r\033[K";
+  if (line_open_) { std::cerr << "\r\033[K"; }
   line_open_ = false;
   log_line(line);
 }
 
 std::string Display::status_line(agent::StopLevel stop) const {
   std::string line;
-  if (limit_ > 0) line = duration_text(std::max(0.0, limit_ - progress_.seconds_used)) + " left  ";
+  if (limit_ > 0) { line = duration_text(std::max(0.0, limit_ - progress_.seconds_used)) + " left  "; }
   line += "best " + fixed(progress_.best_speed, 2) + "x  front " + std::to_string(progress_.front) + "  evaluated " +
           std::to_string(progress_.evaluated);
-  for (const auto& [verdict, count] : progress_.verdicts) line += "  " + verdict + " " + std::to_string(count);
-  if (progress_.refused > 0) line += "  refused " + std::to_string(progress_.refused);
+  for (const auto& [verdict, count] : progress_.verdicts) { line += "  " + verdict + " " + std::to_string(count); }
+  if (progress_.refused > 0) { line += "  refused " + std::to_string(progress_.refused); }
   for (const auto& [candidate, stage] : progress_.running) {
     line += "  #" + std::to_string(candidate) + (stage.empty() ? " starting" : " past " + stage);
   }
-  if (stop == agent::StopLevel::kDrain) line += "  (finishing what runs)";
-  if (stop == agent::StopLevel::kKill) line += "  (stopping)";
+  if (stop == agent::StopLevel::kDrain) { line += "  (finishing what runs)"; }
+  if (stop == agent::StopLevel::kKill) { line += "  (stopping)"; }
   return line;
 }
 

@@ -56,7 +56,7 @@ svg .dense { fill: var(--soft); }
 
 // Starts with a digit, a sign or nothing but a dash: such columns are aligned right.
 bool is_number(const std::string& cell) {
-  if (cell.empty() || cell == "-") return true;
+  if (cell.empty() || cell == "-") { return true; }
   const std::string_view digits = "0123456789.,+-% []x/$";
   return cell.find_first_not_of(digits) == std::string::npos;
 }
@@ -75,7 +75,7 @@ std::string html_table(const Block& block) {
   out += "</tr></thead><tbody>\n";
   for (const auto& row : block.rows) {
     out += "<tr>";
-    for (size_t i = 0; i < row.size(); ++i) out += "<td" + classes[i] + ">" + html_escaped(row[i]) + "</td>";
+    for (size_t i = 0; i < row.size(); ++i) { out += "<td" + classes[i] + ">" + html_escaped(row[i]) + "</td>"; }
     out += "</tr>\n";
   }
   return out + "</tbody></table></div>\n";
@@ -108,7 +108,7 @@ std::string html_block(const Block& block) {
 
 std::string markdown_table(const std::vector<std::string>& headers, const std::vector<std::vector<std::string>>& rows) {
   Table table(headers);
-  for (const auto& row : rows) table.add(row);
+  for (const auto& row : rows) { table.add(row); }
   return table.markdown() + "\n";
 }
 
@@ -126,7 +126,7 @@ std::string markdown_block(const Block& block) {
       return markdown_table(block.headers, block.rows);
     case Block::Kind::kTiles: {
       std::vector<std::vector<std::string>> rows;
-      for (const auto& row : block.rows) rows.push_back({row[1], row[0]});
+      for (const auto& row : block.rows) { rows.push_back({row[1], row[0]}); }
       return markdown_table({"at a glance", ""}, rows);
     }
     case Block::Kind::kFigure:
@@ -162,7 +162,7 @@ std::string html_escaped(const std::string& text) {
 
 std::string to_markdown(const Document& document) {
   std::string out = "# " + document.title + "\n\n" + document.subtitle + "\n\n";
-  for (const Block& block : document.blocks) out += markdown_block(block);
+  for (const Block& block : document.blocks) { out += markdown_block(block); }
   out.pop_back();  // one newline ends the file
   return out;
 }
@@ -173,7 +173,7 @@ std::string to_html(const Document& document) {
          html_escaped(document.title) + "</title>\n<style>" + std::string(kStyle) + "</style></head>\n<body><main>\n";
   out += "<h1>" + html_escaped(document.title) + "</h1>\n<p class=\"subtitle\">" + html_escaped(document.subtitle) +
          "</p>\n";
-  for (const Block& block : document.blocks) out += html_block(block);
+  for (const Block& block : document.blocks) { out += html_block(block); }
   return out + "</main></body></html>\n";
 }
 

@@ -26,7 +26,7 @@ Range nice_range(double lo, double hi) {
   double step = power;
   for (double factor : {1.0, 2.0, 5.0, 10.0}) {
     step = factor * power;
-    if (step >= raw) break;
+    if (step >= raw) { break; }
   }
   return {std::floor(lo / step) * step, std::ceil(hi / step) * step, step};
 }
@@ -74,12 +74,12 @@ class Chart {
     std::string path;
     double best = 0;
     for (const auto& [speed, accuracy] : members) {
-      if (accuracy <= best) continue;
+      if (accuracy <= best) { continue; }
       path += (path.empty() ? "M" : "L") + fixed(x(speed), 1) + "," + fixed(y(std::max(best, accuracy_.lo)), 1) + "L" +
               fixed(x(speed), 1) + "," + fixed(y(accuracy), 1);
       best = accuracy;
     }
-    if (!path.empty()) path += "L" + fixed(kLeft, 1) + "," + fixed(y(best), 1);
+    if (!path.empty()) { path += "L" + fixed(kLeft, 1) + "," + fixed(y(best), 1); }
     out_ += "<path class=\"front\" d=\"" + path + "\"/>\n";
   }
 
@@ -97,7 +97,7 @@ class Chart {
 }  // namespace
 
 std::string front_chart(const std::vector<study::FrontRow>& front, const std::vector<study::Point>& points) {
-  if (front.empty()) return {};
+  if (front.empty()) { return {}; }
   double slow = 1;
   double fast = 1;
   double low = 1;
@@ -121,7 +121,7 @@ std::string front_chart(const std::vector<study::FrontRow>& front, const std::ve
   }
   std::vector<std::pair<double, double>> members;
   for (const study::FrontRow& row : front) {
-    if (!row.undecided) members.emplace_back(row.speed.value, row.accuracy.value);
+    if (!row.undecided) { members.emplace_back(row.speed.value, row.accuracy.value); }
   }
   chart.staircase(members);
   for (const study::FrontRow& row : front) {

@@ -10,8 +10,8 @@ nlohmann::json optional_json(const std::optional<evals::Interval>& interval) {
 }  // namespace
 
 std::string claim_cell(const study::FrontRow& row) {
-  if (row.is_dense()) return "-";
-  if (!row.claim || row.claim->problems == 0) return "not asked";
+  if (row.is_dense()) { return "-"; }
+  if (!row.claim || row.claim->problems == 0) { return "not asked"; }
   const study::Claim& claim = *row.claim;
   const bool behind = claim.keeping == evals::Keeping::kKept && !claim.kept;
   return (behind ? "kept, but one before it was not" : std::string(evals::keeping_name(claim.keeping))) + ": " +
@@ -34,7 +34,7 @@ Table front_table(const std::vector<study::FrontRow>& rows) {
 namespace {
 
 nlohmann::json claim_json(const std::optional<study::Claim>& claim) {
-  if (!claim) return nullptr;
+  if (!claim) { return nullptr; }
   return {{"problems", claim->problems},
           {"keeping", evals::keeping_name(claim->keeping)},
           {"kept", claim->kept},

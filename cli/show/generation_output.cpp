@@ -27,7 +27,7 @@ std::string heading(size_t index, const std::string& prompt) {
   std::string head = prompt.substr(0, prompt.find('\n'));
   if (head.size() > kHeadBytes) {
     size_t cut = kHeadBytes;
-    while (inside_character(head, cut)) --cut;
+    while (inside_character(head, cut)) { --cut; }
     head = head.substr(0, cut);
   }
   return "== " + std::to_string(index + 1) + ": " + shown(head) + (head.size() < prompt.size() ? "..." : "") + "\n";
@@ -37,7 +37,7 @@ std::string heading(size_t index, const std::string& prompt) {
 class StreamedText : public GenerationOutput {
  public:
   StreamedText(const std::vector<std::string>& prompts, const model::Tokenizer& tokenizer) : prompts_(prompts) {
-    for (size_t i = 0; i < prompts.size(); ++i) waiting_.push_back({Continuation(tokenizer), "", false});
+    for (size_t i = 0; i < prompts.size(); ++i) { waiting_.push_back({Continuation(tokenizer), "", false}); }
   }
 
   void take(const job::NewToken& token) override {
@@ -46,7 +46,7 @@ class StreamedText : public GenerationOutput {
     waiting.ended = token.end != job::TokenEnd::kGoesOn;
     while (live_ < waiting_.size()) {
       print(waiting_[live_]);
-      if (!waiting_[live_].ended) break;
+      if (!waiting_[live_].ended) { break; }
       end_line();
       ++live_;
     }
@@ -54,7 +54,7 @@ class StreamedText : public GenerationOutput {
   }
 
   void close() override {
-    if (line_open_) end_line();
+    if (line_open_) { end_line(); }
   }
 
  private:
@@ -65,17 +65,17 @@ class StreamedText : public GenerationOutput {
   };
 
   void print(Waiting& waiting) {
-    if (!begun_ && prompts_.size() > 1) std::cout << heading(live_, prompts_[live_]);
+    if (!begun_ && prompts_.size() > 1) { std::cout << heading(live_, prompts_[live_]); }
     begun_ = true;
     line_open_ = true;
-    if (waiting.text.empty()) return;
+    if (waiting.text.empty()) { return; }
     std::cout << shown(waiting.text);
     at_line_start_ = waiting.text.ends_with('\n');
     waiting.text.clear();
   }
 
   void end_line() {
-    if (!at_line_start_) std::cout << "\n";
+    if (!at_line_start_) { std::cout << "\n"; }
     std::cout.flush();
     at_line_start_ = false;
     begun_ = false;
@@ -105,8 +105,8 @@ class Answers : public GenerationOutput {
     const bool dense = compare || policy_name.empty();
     for (size_t i = 0; i < prompts.size(); ++i) {
       Answer answer;
-      if (dense) answer.dense.emplace(tokenizer);
-      if (!policy_name.empty()) answer.policy.emplace(tokenizer);
+      if (dense) { answer.dense.emplace(tokenizer); }
+      if (!policy_name.empty()) { answer.policy.emplace(tokenizer); }
       answers_.push_back(std::move(answer));
     }
   }
@@ -114,7 +114,7 @@ class Answers : public GenerationOutput {
   void take(const job::NewToken& token) override {
     Answer& answer = answers_[token.prompt];
     (token.dense ? answer.dense : answer.policy)->push(token);
-    if (token.end != job::TokenEnd::kGoesOn && !(compare_ && token.dense)) finish(token.prompt, answer);
+    if (token.end != job::TokenEnd::kGoesOn && !(compare_ && token.dense)) { finish(token.prompt, answer); }
   }
 
  protected:
@@ -132,12 +132,12 @@ class Answers : public GenerationOutput {
 std::string context_before(const Continuation& continuation, size_t index) {
   const size_t end = continuation.place(index).first;
   size_t begin = end - std::min(end, kContextBytes);
-  while (inside_character(continuation.text(), begin)) ++begin;
+  while (inside_character(continuation.text(), begin)) { ++begin; }
   return continuation.text().substr(begin, end - begin);
 }
 
 nlohmann::json token_json(const Continuation& continuation, size_t index) {
-  if (index >= continuation.ids().size()) return nullptr;
+  if (index >= continuation.ids().size()) { return nullptr; }
   return {{"id", continuation.ids()[index]}, {"text", continuation.piece(index)}};
 }
 
@@ -149,7 +149,7 @@ class Comparison : public Answers {
   void finish(size_t index, const Answer& answer) override {
     const auto difference = first_difference(*answer.dense, *answer.policy);
     const bool color = use_color(STDOUT_FILENO);
-    if (prompts_.size() > 1) std::cout << heading(index, prompts_[index]);
+    if (prompts_.size() > 1) { std::cout << heading(index, prompts_[index]); }
     std::cout << side_by_side(column("dense", *answer.dense, difference),
                               column(policy_name_, *answer.policy, difference), terminal_width(STDOUT_FILENO), color)
               << "\n"
@@ -159,7 +159,7 @@ class Comparison : public Answers {
   // The text with the differing token marked; one that leaves no text is spelled out.
   static Column column(const std::string& title, const Continuation& continuation, std::optional<size_t> difference) {
     const std::string& text = continuation.text();
-    if (!difference || *difference >= continuation.ids().size()) return {title, job::printable(text), {0, 0}};
+    if (!difference || *difference >= continuation.ids().size()) { return {title, job::printable(text), {0, 0}}; }
     const auto [begin, end] = continuation.place(*difference);
     const std::string before = job::printable(text.substr(0, begin));
     const std::string marked =
@@ -169,10 +169,10 @@ class Comparison : public Answers {
 
   std::string verdict(const Answer& answer, std::optional<size_t> difference) const {
     const size_t tokens = answer.dense->ids().size();
-    if (!difference) return "no difference in " + std::to_string(tokens) + " tokens\n";
+    if (!difference) { return "no difference in " + std::to_string(tokens) + " tokens\n"; }
     const auto line = [&](const std::string& name, const Continuation& continuation) {
       const nlohmann::json token = token_json(continuation, *difference);
-      if (token.is_null()) return "  " + name + ": ended\n";
+      if (token.is_null()) { return "  " + name + ": ended\n"; }
       return "  " + name + ": " + token["text"].dump() + " (" + token["id"].dump() + ")\n";
     };
     const Continuation& longer = *difference < tokens ? *answer.dense : *answer.policy;
@@ -190,18 +190,18 @@ class Records : public Answers {
       : Answers(prompts, policy_name, compare, tokenizer), format_(format) {}
 
   void close() override {
-    if (format_ == Format::kJsonl) return;
+    if (format_ == Format::kJsonl) { return; }
     std::vector<nlohmann::json> items;
-    for (auto& [index, record] : records_) items.push_back(std::move(record));
+    for (auto& [index, record] : records_) { items.push_back(std::move(record)); }
     print_records(format_, "generation", items);
   }
 
  private:
   void finish(size_t index, const Answer& answer) override {
     nlohmann::json record = {{"index", index}, {"prompt", prompts_[index]}};
-    if (!policy_name_.empty()) record["policy_name"] = policy_name_;
-    if (answer.dense) record["dense"] = to_json(*answer.dense);
-    if (answer.policy) record["policy"] = to_json(*answer.policy);
+    if (!policy_name_.empty()) { record["policy_name"] = policy_name_; }
+    if (answer.dense) { record["dense"] = to_json(*answer.dense); }
+    if (answer.policy) { record["policy"] = to_json(*answer.policy); }
     if (compare_) {
       const auto difference = first_difference(*answer.dense, *answer.policy);
       record["same"] = !difference.has_value();
@@ -212,7 +212,7 @@ class Records : public Answers {
                                       {"policy", token_json(*answer.policy, *difference)}};
       }
     }
-    if (format_ == Format::kJsonl) return print_record(format_, "generation", record);
+    if (format_ == Format::kJsonl) { return print_record(format_, "generation", record); }
     records_[index] = std::move(record);
   }
 
@@ -225,8 +225,8 @@ class Records : public Answers {
 std::unique_ptr<GenerationOutput> make_generation_output(Format format, const std::vector<std::string>& prompts,
                                                          const std::string& policy_name, bool compare,
                                                          const model::Tokenizer& tokenizer) {
-  if (format != Format::kText) return std::make_unique<Records>(format, prompts, policy_name, compare, tokenizer);
-  if (compare) return std::make_unique<Comparison>(prompts, policy_name, compare, tokenizer);
+  if (format != Format::kText) { return std::make_unique<Records>(format, prompts, policy_name, compare, tokenizer); }
+  if (compare) { return std::make_unique<Comparison>(prompts, policy_name, compare, tokenizer); }
   return std::make_unique<StreamedText>(prompts, tokenizer);
 }
 

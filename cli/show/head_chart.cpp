@@ -14,16 +14,16 @@ constexpr double kLooksForIt =
     0.1;  // share of true attention on the answer's pages from which a head counts as looking
 
 char mark(double share) {
-  if (share < 0) return '?';
+  if (share < 0) { return '?'; }
   const auto steps = static_cast<double>(kMarks.size() - 1);
   return kMarks[static_cast<size_t>(std::lround(std::clamp(share, 0.0, 1.0) * steps))];
 }
 
 // heads[name][layer][head], or -1.
 double share_at(const nlohmann::json& heads, const char* name, size_t layer, size_t head) {
-  if (!heads.contains(name)) return -1;
+  if (!heads.contains(name)) { return -1; }
   const nlohmann::json& rows = heads[name];
-  if (!rows.is_array() || layer >= rows.size() || !rows[layer].is_array() || head >= rows[layer].size()) return -1;
+  if (!rows.is_array() || layer >= rows.size() || !rows[layer].is_array() || head >= rows[layer].size()) { return -1; }
   const nlohmann::json& value = rows[layer][head];
   return value.is_number() ? value.get<double>() : -1;
 }
@@ -32,7 +32,7 @@ double share_at(const nlohmann::json& heads, const char* name, size_t layer, siz
 
 std::vector<HeadShares> read_heads(const nlohmann::json& evidence) {
   std::vector<HeadShares> heads;
-  if (!evidence.is_object() || !evidence.contains("heads") || !evidence["heads"].is_object()) return heads;
+  if (!evidence.is_object() || !evidence.contains("heads") || !evidence["heads"].is_object()) { return heads; }
   const nlohmann::json& json = evidence["heads"];
   const nlohmann::json rows = json.value("mass", nlohmann::json::array());
   for (size_t layer = 0; layer < rows.size(); ++layer) {
@@ -54,7 +54,7 @@ std::vector<HeadShares> answer_heads(std::vector<HeadShares> heads, size_t count
 
 std::string head_chart(const std::vector<HeadShares>& heads) {
   std::map<int, std::vector<HeadShares>> layers;
-  for (const HeadShares& head : heads) layers[head.layer].push_back(head);
+  for (const HeadShares& head : heads) { layers[head.layer].push_back(head); }
   Table table({"layer", "looks for the answer", "takes its pages", "oracle takes them", "shares of oracle's choice"});
   for (const auto& [layer, row] : layers) {
     std::string looks;
@@ -77,7 +77,7 @@ std::string head_summary(const std::vector<HeadShares>& heads) {
   double took = 0;
   double oracle = 0;
   for (const HeadShares& head : heads) {
-    if (head.answer < kLooksForIt) continue;
+    if (head.answer < kLooksForIt) { continue; }
     ++looking;
     took += head.took_answer;
     oracle += head.oracle_answer;

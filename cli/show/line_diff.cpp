@@ -70,11 +70,11 @@ std::string line_diff(std::string_view a, std::string_view b) {
   while (at < lines.size()) {
     const auto is_change = [](const Line& line) { return line.mark != ' '; };
     const auto change = std::find_if(lines.begin() + static_cast<std::ptrdiff_t>(at), lines.end(), is_change);
-    if (change == lines.end()) break;
+    if (change == lines.end()) { break; }
     const auto first = static_cast<size_t>(change - lines.begin());
     size_t last = first;  // of the hunk's changes: those that are nearer than two contexts are one hunk
     for (size_t i = first; i < lines.size() && i <= last + 2 * kContext + 1; ++i) {
-      if (is_change(lines[i])) last = i;
+      if (is_change(lines[i])) { last = i; }
     }
     const size_t begin = std::max(at, first - std::min(first, kContext));
     at = std::min(lines.size(), last + kContext + 1);

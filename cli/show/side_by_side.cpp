@@ -23,17 +23,17 @@ std::vector<Line> lines_of(const Column& column, bool color) {
   const auto [begin, end] = column.mark;
   for (size_t at = 0; at < column.text.size();) {
     size_t next = at + 1;
-    while (next < column.text.size() && (static_cast<unsigned char>(column.text[next]) & 0xc0) == 0x80) ++next;
+    while (next < column.text.size() && (static_cast<unsigned char>(column.text[next]) & 0xc0) == 0x80) { ++next; }
     const bool marked = at >= begin && at < end;
-    if (marked && at == begin && !color) lines.back().push_back({"»", true});
+    if (marked && at == begin && !color) { lines.back().push_back({"»", true}); }
     const std::string character = column.text.substr(at, next - at);
     if (character == "\n") {
-      if (marked) lines.back().push_back({"↵", true});
+      if (marked) { lines.back().push_back({"↵", true}); }
     } else {
       lines.back().push_back({character == "\t" ? " " : character, marked});
     }
-    if (marked && next >= end && !color) lines.back().push_back({"«", true});
-    if (character == "\n") lines.emplace_back();
+    if (marked && next >= end && !color) { lines.back().push_back({"«", true}); }
+    if (character == "\n") { lines.emplace_back(); }
     at = next;
   }
   return lines;
@@ -47,7 +47,7 @@ std::vector<Line> wrapped(const std::vector<Line>& lines, size_t width) {
     while (line.size() - at > width) {
       size_t next = at + width;
       for (size_t i = next; i > at; --i) {
-        if (line[i - 1].text != " ") continue;
+        if (line[i - 1].text != " ") { continue; }
         next = i;
         break;
       }
@@ -64,7 +64,7 @@ std::string render(const Line& line, bool color) {
   std::string out;
   bool open = false;
   for (const Cell& cell : line) {
-    if (color && cell.marked != open) out += cell.marked ? "\033[7m" : "\033[0m";
+    if (color && cell.marked != open) { out += cell.marked ? "\033[7m" : "\033[0m"; }
     open = cell.marked;
     out += cell.text;
   }
@@ -89,7 +89,7 @@ std::string side_by_side(const Column& left, const Column& right, size_t width, 
   for (size_t i = 0; i < std::max(one.size(), other.size()); ++i) {
     const Line& a = i < one.size() ? one[i] : Line{};
     std::string line = render(a, color) + std::string(half - std::min(half, a.size()), ' ') + std::string(kGap);
-    if (i < other.size()) line += render(other[i], color);
+    if (i < other.size()) { line += render(other[i], color); }
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + "\n";
   }

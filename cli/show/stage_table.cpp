@@ -18,7 +18,7 @@ Table stage_table(const std::vector<job::StageResult>& results) {
                         (metric.unit.empty() ? "" : " " + metric.unit));
     }
     const std::string reason = result.message.substr(0, result.message.find('\n'));
-    if (!reason.empty()) metrics.push_back(reason);
+    if (!reason.empty()) { metrics.push_back(reason); }
     table.add({std::string(stage_name(result.stage)), std::string(verdict_name(result.verdict)),
                planned_text(result.evidence), fixed(result.seconds, 2), join(metrics, "; ")});
   }

@@ -17,7 +17,7 @@ Result<int> become(const std::string& name, std::vector<std::string> arguments) 
   const std::string path = (std::filesystem::read_symlink("/proc/self/exe", ec).parent_path() / name).string();
   arguments.insert(arguments.begin(), path);
   std::vector<char*> pointers;
-  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  for (std::string& argument : arguments) { pointers.push_back(argument.data()); }
   pointers.push_back(nullptr);
   ::execv(path.c_str(), pointers.data());
   return environment_error("cannot start " + path + ": " + std::strerror(errno), "build it (scripts/build.sh)");
@@ -28,7 +28,7 @@ Result<int> bench(const std::vector<std::string>& words) {
     return candidate_error("which benchmark?",
                            "kernels, step, trace or serve-sim; `vortex bench step --help` for more");
   }
-  if (words[0] != "kernels") return become("vortex-bench", words);
+  if (words[0] != "kernels") { return become("vortex-bench", words); }
   return become("vortex-bench-kernels", {words.begin() + 1, words.end()});
 }
 

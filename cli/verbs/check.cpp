@@ -24,8 +24,10 @@ Result<int> check(const Context& context, const CheckArguments& arguments) {
   const vflow::CheckReport report = vflow::check_policy(source, geometry);
   const int code = report.policy ? 0 : exit_code(Blame::kCandidate);
   if (context.format() == Format::kText) {
-    if (!report.diagnostics.empty()) std::cerr << render(report.diagnostics) << "\n";
-    if (report.policy) std::cout << "ok: " << report.policy->program.name << " " << policy_key(*report.policy) << "\n";
+    if (!report.diagnostics.empty()) { std::cerr << render(report.diagnostics) << "\n"; }
+    if (report.policy) {
+      std::cout << "ok: " << report.policy->program.name << " " << policy_key(*report.policy) << "\n";
+    }
     return code;
   }
   nlohmann::json record = {{"ok", report.policy.has_value()}, {"diagnostics", nlohmann::json::array()}};

@@ -34,7 +34,7 @@ Result<int> dashboard(const Context& context, const DashboardArguments& argument
     std::cout << server->url() << std::endl;
     log_line("the dashboard of " + context.workspace + "; Ctrl-C ends it, a running search goes on");
   }
-  while (interrupts() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  while (interrupts() == 0) { std::this_thread::sleep_for(std::chrono::milliseconds(100)); }
   return 0;
 }
 

@@ -19,10 +19,10 @@ Result<int> check(const Context& context) {
   VORTEX_ASSIGN(const db::CheckReport report, db::check_workspace(context.workspace));
   const bool whole = report.faults.empty();
   if (context.format() == Format::kText) {
-    for (const std::string& fault : report.faults) std::cout << fault << "\n";
+    for (const std::string& fault : report.faults) { std::cout << fault << "\n"; }
     std::cout << (whole ? "all is well: " : "damaged: ") << report.rows << " rows in " << mebibytes(report.bytes)
               << ", " << report.objects << " objects";
-    if (report.unused_objects > 0) std::cout << " and " << report.unused_objects << " files that no row names";
+    if (report.unused_objects > 0) { std::cout << " and " << report.unused_objects << " files that no row names"; }
     std::cout << "\n";
   } else {
     print_record(context.format(), "check",
@@ -37,7 +37,7 @@ Result<int> check(const Context& context) {
 }
 
 Result<int> back_up(const Context& context, const std::string& to) {
-  if (to.empty()) return candidate_error("where to?", "vortex db backup FOLDER");
+  if (to.empty()) { return candidate_error("where to?", "vortex db backup FOLDER"); }
   VORTEX_ASSIGN(const db::BackupReport report, db::back_up(context.workspace, to));
   if (context.format() == Format::kText) {
     std::cout << "copied " << mebibytes(report.bytes) << " and " << report.objects << " objects to " << to
@@ -64,8 +64,8 @@ Result<int> vacuum(const Context& context) {
 }
 
 Result<int> database(const Context& context, const DatabaseArguments& arguments) {
-  if (arguments.what == "check") return check(context);
-  if (arguments.what == "backup") return back_up(context, arguments.to);
+  if (arguments.what == "check") { return check(context); }
+  if (arguments.what == "backup") { return back_up(context, arguments.to); }
   return vacuum(context);
 }
 

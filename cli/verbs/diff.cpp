@@ -32,7 +32,9 @@ Result<Side> load_side(const Context& context, int64_t id) {
   side.id = id;
   VORTEX_ASSIGN(side.run, study::load_run_of(context.workspace, id));
   side.candidate = side.run.history.find(id);
-  if (side.candidate == nullptr) return internal_error("candidate " + std::to_string(id) + " is not in its own search");
+  if (side.candidate == nullptr) {
+    return internal_error("candidate " + std::to_string(id) + " is not in its own search");
+  }
   VORTEX_ASSIGN(side.files, study::files_of(*side.run.store, side.candidate->row));
   return side;
 }
@@ -56,35 +58,35 @@ std::vector<Field> differing_fields(const Side& a, const Side& b) {
   const std::vector<std::string> left = summary(a);
   const std::vector<std::string> right = summary(b);
   for (size_t i = 0; i < names.size(); ++i) {
-    if (left[i] != right[i]) fields.push_back({names[i], left[i], right[i]});
+    if (left[i] != right[i]) { fields.push_back({names[i], left[i], right[i]}); }
   }
   const nlohmann::json config_a = config_of(a);
   const nlohmann::json config_b = config_of(b);
   std::set<std::string> keys;
-  for (const auto& item : config_a.items()) keys.insert(item.key());
-  for (const auto& item : config_b.items()) keys.insert(item.key());
+  for (const auto& item : config_a.items()) { keys.insert(item.key()); }
+  for (const auto& item : config_b.items()) { keys.insert(item.key()); }
   const auto value = [](const nlohmann::json& config, const std::string& key) {
     return config.contains(key) ? config[key].dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) : "-";
   };
   for (const std::string& key : keys) {
     const std::string of_a = value(config_a, key);
     const std::string of_b = value(config_b, key);
-    if (of_a != of_b) fields.push_back({"config " + key, of_a, of_b});
+    if (of_a != of_b) { fields.push_back({"config " + key, of_a, of_b}); }
   }
   return fields;
 }
 
 std::optional<vflow::CanonicalTree> tree_of(const Side& side) {
-  if (side.files.module_text.empty()) return std::nullopt;
+  if (side.files.module_text.empty()) { return std::nullopt; }
   const job::Job& job = side.run.options.job;
   const auto config = model::read_model_config(job.model_path);
-  if (!config.ok()) return std::nullopt;
+  if (!config.ok()) { return std::nullopt; }
   // As the search checked it: prompts of task chain have five tokens a definition and four around them.
   const int max_context = 5 * job.task.definitions + 4 + job.task.max_new_tokens;
   const vflow::ModelGeometry geometry = model::geometry_of(*config, max_context, job.kv_memory_bytes);
   const vflow::CheckReport report =
       vflow::check_policy({side.files.module_text, side.files.config_text, "policy.py", "policy.json"}, geometry);
-  if (!report.policy) return std::nullopt;
+  if (!report.policy) { return std::nullopt; }
   return vflow::canonical_tree(report.policy->program);
 }
 
@@ -92,7 +94,7 @@ std::optional<vflow::CanonicalTree> tree_of(const Side& side) {
 std::optional<double> distance(const Side& a, const Side& b) {
   const auto tree_a = tree_of(a);
   const auto tree_b = tree_of(b);
-  if (!tree_a || !tree_b) return std::nullopt;
+  if (!tree_a || !tree_b) { return std::nullopt; }
   return vflow::structural_distance(*tree_a, *tree_b);
 }
 
@@ -109,7 +111,7 @@ Result<int> diff(const Context& context, const DiffArguments& arguments) {
   const std::optional<double> apart = distance(a, b);
   if (context.format() != Format::kText) {
     nlohmann::json rows = nlohmann::json::array();
-    for (const Field& field : fields) rows.push_back({{"field", field.name}, {"a", field.a}, {"b", field.b}});
+    for (const Field& field : fields) { rows.push_back({{"field", field.name}, {"a", field.a}, {"b", field.b}}); }
     print_record(context.format(), "diff",
                  {{"a", a.id},
                   {"b", b.id},
@@ -119,11 +121,11 @@ Result<int> diff(const Context& context, const DiffArguments& arguments) {
     return 0;
   }
   Table table({"field", std::to_string(a.id), std::to_string(b.id)});
-  for (const Field& field : fields) table.add({field.name, field.a, field.b});
+  for (const Field& field : fields) { table.add({field.name, field.a, field.b}); }
   std::cout << table.text() << "\nstructural distance: "
             << (apart ? fixed(*apart, 3) : "none, since one of them has no program that checks against its model")
             << "\n";
-  if (!text.empty()) std::cout << "\n--- " << a.id << "\n+++ " << b.id << "\n" << text;
+  if (!text.empty()) { std::cout << "\n--- " << a.id << "\n+++ " << b.id << "\n" << text; }
   return 0;
 }
 

@@ -38,10 +38,10 @@ Result<Programs> programs_of(const Context& context, const DiversityArguments& a
     VORTEX_ASSIGN(const std::string model, model_of(source, arguments.model));
     VORTEX_TRY(add(programs, module, source, model));
   }
-  if (!arguments.modules.empty()) return programs;
+  if (!arguments.modules.empty()) { return programs; }
   VORTEX_ASSIGN(const study::LoadedRun run, study::load_run(context.workspace, arguments.run));
   for (const study::CandidateHistory& candidate : run.history.candidates) {
-    if (candidate.row.verdict != "pass" || candidate.row.origin == "dense") continue;
+    if (candidate.row.verdict != "pass" || candidate.row.origin == "dense") { continue; }
     VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(*run.store, candidate.row));
     const vflow::PolicySource source{files.module_text, files.config_text};
     VORTEX_TRY(add(programs, std::to_string(candidate.row.id), source, run.options.job.model_path));
@@ -62,7 +62,7 @@ Result<int> diversity(const Context& context, const DiversityArguments& argument
   for (size_t i = 0; i < n && n > 1; ++i) {
     size_t nearest = i == 0 ? 1 : 0;
     for (size_t j = 0; j < n; ++j) {
-      if (j != i && matrix[i * n + j] < matrix[i * n + nearest]) nearest = j;
+      if (j != i && matrix[i * n + j] < matrix[i * n + nearest]) { nearest = j; }
     }
     table.add({programs.names[i], programs.names[nearest], fixed(matrix[i * n + nearest], 3)});
     items.push_back({{"policy", programs.names[i]},

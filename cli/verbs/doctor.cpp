@@ -28,7 +28,7 @@ struct Finding {
 
 Finding worker_finding(const Context& context) {
   const Result<std::string> worker = find_worker(context);
-  if (!worker.ok()) return {"worker", "FAIL", worker.error().message, worker.error().hint};
+  if (!worker.ok()) { return {"worker", "FAIL", worker.error().message, worker.error().hint}; }
   std::error_code ec;
   sandbox::Launch launch;
   launch.argv = {std::filesystem::absolute(*worker, ec).string(), "--version"};
@@ -36,7 +36,7 @@ Finding worker_finding(const Context& context) {
   launch.folder = "/";
   const auto outcome = sandbox::run_program(launch, {}, {}, {});
   const std::string why = !outcome.ok() ? outcome.error().message : outcome->failure + " " + outcome->log;
-  if (outcome.ok() && outcome->failure.empty()) return {"worker", "ok", split_lines(outcome->output).front(), ""};
+  if (outcome.ok() && outcome->failure.empty()) { return {"worker", "ok", split_lines(outcome->output).front(), ""}; }
   return {"worker", "FAIL", *worker + " does not start: " + why, "build it again: scripts/build.sh"};
 }
 
@@ -63,7 +63,7 @@ Finding layer_finding(const sandbox::LayerReport& report, const sandbox::JailOpt
   const bool required =
       std::find(options.required.begin(), options.required.end(), report.layer) != options.required.end();
   std::string found(layer_state_name(report.state));
-  if (!report.detail.empty()) found += ": " + report.detail;
+  if (!report.detail.empty()) { found += ": " + report.detail; }
   return {"sandbox " + std::string(layer_name(report.layer)),
           active     ? "ok"
           : required ? "FAIL"
@@ -78,7 +78,7 @@ Finding disk_finding(const std::string& workspace) {
     folder = folder.parent_path();
   }
   struct statvfs disk = {};
-  if (::statvfs(folder.c_str(), &disk) != 0) return {"disk", "FAIL", "cannot look at " + folder.string(), ""};
+  if (::statvfs(folder.c_str(), &disk) != 0) { return {"disk", "FAIL", "cannot look at " + folder.string(), ""}; }
   const double gib = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize) / (1 << 30);
   const bool enough = gib > 4;
   return {"disk", enough ? "ok" : "warn", fixed(gib, 1) + " GiB free at " + folder.string(),
@@ -90,7 +90,7 @@ Finding workspace_finding(const std::string& workspace) {
   const Status written = write_file_atomic(probe, "probe");
   std::error_code ec;
   std::filesystem::remove(probe, ec);
-  if (written.ok()) return {"workspace", "ok", workspace + " can be written", ""};
+  if (written.ok()) { return {"workspace", "ok", workspace + " can be written", ""}; }
   return {"workspace", "FAIL", written.error().message, "choose another with --workspace"};
 }
 
@@ -101,8 +101,8 @@ Finding memory_finding() {
 }
 
 Finding simd_finding() {
-  if (__builtin_cpu_supports("avx512f")) return {"SIMD", "ok", "AVX-512", ""};
-  if (__builtin_cpu_supports("avx2")) return {"SIMD", "ok", "AVX2", ""};
+  if (__builtin_cpu_supports("avx512f")) { return {"SIMD", "ok", "AVX-512", ""}; }
+  if (__builtin_cpu_supports("avx2")) { return {"SIMD", "ok", "AVX2", ""}; }
   return {"SIMD", "warn", "neither AVX2 nor AVX-512", "everything works, slowly"};
 }
 
@@ -112,7 +112,7 @@ Finding gpu_finding(const Gpu& gpu) {
     return {what, "warn", describe(gpu), "the kernels are built for compute capability 9.0: searches run on the CPU"};
   }
   const std::vector<std::string> doubtful = doubts(gpu, ::getpid());
-  if (doubtful.empty()) return {what, "ok", describe(gpu), ""};
+  if (doubtful.empty()) { return {what, "ok", describe(gpu), ""}; }
   return {what, "warn", describe(gpu) + "; " + join(doubtful, "; "), "speeds measured now are doubtful: wait or ask"};
 }
 
@@ -122,7 +122,7 @@ std::vector<Finding> gpu_findings() {
     return {{"GPU", "warn", gpus.ok() ? "the driver shows no GPU" : gpus.error().message, "searches run on the CPU"}};
   }
   std::vector<Finding> findings;
-  for (const Gpu& gpu : *gpus) findings.push_back(gpu_finding(gpu));
+  for (const Gpu& gpu : *gpus) { findings.push_back(gpu_finding(gpu)); }
   return findings;
 }
 
@@ -136,7 +136,7 @@ Result<int> doctor(const Context& context) {
       memory_finding(),
       simd_finding(),
   };
-  for (Finding& finding : gpu_findings()) findings.push_back(std::move(finding));
+  for (Finding& finding : gpu_findings()) { findings.push_back(std::move(finding)); }
   for (const sandbox::LayerReport& report : sandbox::jail_support(jail).layers) {
     findings.push_back(layer_finding(report, jail));
   }

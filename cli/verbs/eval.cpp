@@ -29,7 +29,7 @@ Status set_stages(const std::vector<std::string>& names, job::Job& job) {
   job.stages.clear();
   for (const std::string& name : names) {
     const std::optional<job::Stage> stage = job::stage_from_name(name);
-    if (!stage || *stage < job::Stage::kCompile) return candidate_error("a worker has no stage " + name);
+    if (!stage || *stage < job::Stage::kCompile) { return candidate_error("a worker has no stage " + name); }
     if (!job.stages.empty() && *stage <= job.stages.back()) {
       return candidate_error("--stages must be in climbing order, each once");
     }
@@ -43,18 +43,18 @@ Result<job::Job> job_of(const Context& context, const EvalArguments& arguments) 
   job.id = "eval";
   std::string model = arguments.model;
   if (!job.dense) {
-    if (arguments.module.empty()) return candidate_error("which policy?", "name a .py file, or say --dense");
+    if (arguments.module.empty()) { return candidate_error("which policy?", "name a .py file, or say --dense"); }
     VORTEX_ASSIGN(const vflow::PolicySource source, read_policy(arguments.module, arguments.config));
     VORTEX_ASSIGN(model, model_of(source, arguments.model));
     job.module_text = source.module_text;
     job.config_text = source.config_text;
   }
-  if (model.empty()) return candidate_error("which model?", "name its folder with --model");
+  if (model.empty()) { return candidate_error("which model?", "name its folder with --model"); }
   std::error_code ec;
   job.model_path = std::filesystem::absolute(model, ec).string();
   job.prefix_folder = std::filesystem::absolute(std::filesystem::path(context.workspace) / "prefixes", ec).string();
   job.stages = job::default_climb();
-  if (!arguments.stages.empty()) VORTEX_TRY(set_stages(arguments.stages, job));
+  if (!arguments.stages.empty()) { VORTEX_TRY(set_stages(arguments.stages, job)); }
   VORTEX_TRY(apply_tasks(arguments.tasks, job));
   job.recall_problems = std::min(2, job.task.problems);
   return job;
@@ -72,10 +72,10 @@ Result<int> evaluate(const Context& context, const EvalArguments& arguments) {
     std::cout << stage_table(results).text();
   } else {
     std::vector<nlohmann::json> items;
-    for (const job::StageResult& result : results) items.push_back(to_json(result));
+    for (const job::StageResult& result : results) { items.push_back(to_json(result)); }
     print_records(context.format(), "stage", items);
   }
-  if (results.empty()) return internal_error("the worker reported no stage");
+  if (results.empty()) { return internal_error("the worker reported no stage"); }
   const std::optional<Blame> blame = results.back().blame;
   return blame ? exit_code(*blame) : 0;
 }

@@ -27,7 +27,7 @@ Status verify(const std::string& module_path, const db::Candidate& row, const jo
   VORTEX_ASSIGN(const vflow::PolicySource source, read_policy(module_path, ""));
   VORTEX_ASSIGN(const vflow::ModelGeometry model, geometry_of_job(job));
   VORTEX_ASSIGN(const vflow::Policy policy, checked_policy(source, model));
-  if (policy_key(policy) == row.key) return ok_status();
+  if (policy_key(policy) == row.key) { return ok_status(); }
   return internal_error("the exported pair does not check back to the candidate's key");
 }
 

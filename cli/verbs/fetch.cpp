@@ -42,7 +42,7 @@ std::string environment(const char* name) {
 std::vector<fetch::RemoteFile> chosen(const fetch::Listing& listing, const FetchArguments& arguments) {
   std::vector<std::string> patterns = arguments.include;
   const bool usual = patterns.empty() && !arguments.all && !arguments.data;
-  if (usual) patterns = kModelFiles;
+  if (usual) { patterns = kModelFiles; }
   std::vector<fetch::RemoteFile> files;
   for (const fetch::RemoteFile& file : listing.files) {
     // The usual files lie at the top; a pattern of the user's matches anywhere.
@@ -51,7 +51,7 @@ std::vector<fetch::RemoteFile> chosen(const fetch::Listing& listing, const Fetch
         patterns.empty() || std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
           return ::fnmatch(pattern.c_str(), file.path.c_str(), flags) == 0;
         });
-    if (wanted) files.push_back(file);
+    if (wanted) { files.push_back(file); }
   }
   return files;
 }
@@ -72,9 +72,9 @@ class ProgressLine {
     before_ = bytes_before;
   }
   void bytes(int64_t of_file) {
-    if (!moving_) return;
+    if (!moving_) { return; }
     const auto now = std::chrono::steady_clock::now();
-    if (std::chrono::duration<double>(now - drawn_).count() < kRedraw) return;
+    if (std::chrono::duration<double>(now - drawn_).count() < kRedraw) { return; }
     drawn_ = now;
     const int64_t done = before_ + of_file;
     const int percent = total_ > 0 ? static_cast<int>(100 * done / total_) : 100;
@@ -82,11 +82,11 @@ class ProgressLine {
               << std::flush;
   }
   void end_file(bool was_there) {
-    if (moving_) std::cerr << "\r\033[K";
+    if (moving_) { std::cerr << "\r\033[K"; }
     log_line(path_ + (was_there ? ": was there" : ": done"));
   }
   void close() {
-    if (moving_) std::cerr << "\r\033[K" << std::flush;
+    if (moving_) { std::cerr << "\r\033[K" << std::flush; }
   }
 
  private:
@@ -99,9 +99,9 @@ class ProgressLine {
 
 // What to do without a network.
 Error with_advice(Error error, const std::string& repo, const fs::path& folder, bool data) {
-  if (error.blame != Blame::kEnvironment) return error;
+  if (error.blame != Blame::kEnvironment) { return error; }
   const std::string files = data ? "its files" : "config.json, tokenizer.json, *.safetensors and the other .json files";
-  if (!error.hint.empty()) error.hint += "\n";
+  if (!error.hint.empty()) { error.hint += "\n"; }
   error.hint += "the same command continues; without a network, put " + files + " of " + repo + " into " +
                 fs::absolute(folder).string() + " by hand";
   return error;
@@ -116,24 +116,28 @@ Result<int> fetch_files(const Context& context, const FetchArguments& arguments)
   fetch::Hub hub;
   hub.token = environment("HF_TOKEN");
   const std::string endpoint = arguments.endpoint.empty() ? environment("HF_ENDPOINT") : arguments.endpoint;
-  if (!endpoint.empty()) hub.endpoint = endpoint;
-  while (hub.endpoint.ends_with('/')) hub.endpoint.pop_back();
-  if (!fetch::is_safe_path(arguments.repo)) return candidate_error("not a repository: " + arguments.repo);
+  if (!endpoint.empty()) { hub.endpoint = endpoint; }
+  while (hub.endpoint.ends_with('/')) { hub.endpoint.pop_back(); }
+  if (!fetch::is_safe_path(arguments.repo)) { return candidate_error("not a repository: " + arguments.repo); }
   const auto kind = arguments.data ? fetch::RepoKind::kData : fetch::RepoKind::kModel;
   fs::path folder = arguments.to;
-  if (arguments.to.empty()) folder = fs::path(arguments.data ? "data" : "models") / fs::path(arguments.repo).filename();
+  if (arguments.to.empty()) {
+    folder = fs::path(arguments.data ? "data" : "models") / fs::path(arguments.repo).filename();
+  }
   catch_interrupts();
   const auto should_stop = [] { return interrupts() > 0; };
   net::RetryPolicy retries;
   retries.seed = static_cast<uint64_t>(::getpid());
 
   const auto listing = fetch::list_files(hub, kind, arguments.repo, arguments.revision, retries, should_stop);
-  if (should_stop()) return interrupted();
-  if (!listing.ok()) return with_advice(listing.error(), arguments.repo, folder, arguments.data);
+  if (should_stop()) { return interrupted(); }
+  if (!listing.ok()) { return with_advice(listing.error(), arguments.repo, folder, arguments.data); }
   const std::vector<fetch::RemoteFile> files = chosen(*listing, arguments);
-  if (files.empty()) return candidate_error(arguments.repo + " has no such files", "--all fetches whatever is there");
+  if (files.empty()) {
+    return candidate_error(arguments.repo + " has no such files", "--all fetches whatever is there");
+  }
   int64_t total = 0;
-  for (const fetch::RemoteFile& file : files) total += file.size;
+  for (const fetch::RemoteFile& file : files) { total += file.size; }
   log_line(arguments.repo + " at " + listing->commit + ": " + std::to_string(files.size()) + " files, " +
            megabytes(total) + ", to " + folder.string());
 
@@ -147,7 +151,7 @@ Result<int> fetch_files(const Context& context, const FetchArguments& arguments)
                                          file, folder, retries, hooks);
     if (!fetched.ok()) {
       progress.close();
-      if (should_stop()) return interrupted();
+      if (should_stop()) { return interrupted(); }
       return with_advice(fetched.error(), arguments.repo, folder, arguments.data);
     }
     const bool was_there = *fetched == fetch::Fetched::kWasThere;

@@ -15,12 +15,12 @@ Result<int> front(const Context& context, const std::string& name) {
   if (context.format() == Format::kText) {
     std::cout << front_table(rows).text();
     const std::string warning = study::baseline_warning(run.history, run.options);
-    if (!warning.empty()) log_line(warning);
-    if (rows.empty()) log_line("no candidate of " + run.history.run.name + " has passed every stage yet");
+    if (!warning.empty()) { log_line(warning); }
+    if (rows.empty()) { log_line("no candidate of " + run.history.run.name + " has passed every stage yet"); }
     return 0;
   }
   std::vector<nlohmann::json> items;
-  for (const study::FrontRow& row : rows) items.push_back(to_json(row));
+  for (const study::FrontRow& row : rows) { items.push_back(to_json(row)); }
   print_records(context.format(), "front", items);
   return 0;
 }

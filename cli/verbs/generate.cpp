@@ -42,21 +42,19 @@ struct Prepared {
 
 Result<std::vector<int32_t>> encode(const model::Tokenizer& tokenizer, const std::optional<model::ChatTemplate>& chat,
                                     const std::string& prompt, bool thinking) {
-  if (chat) return tokenizer.encode(model::render_chat(*chat, {{"user", prompt}}, thinking));
+  if (chat) { return tokenizer.encode(model::render_chat(*chat, {{"user", prompt}}, thinking)); }
   VORTEX_ASSIGN(std::vector<int32_t> ids, tokenizer.encode(prompt));
   return tokenizer.add_special_tokens(std::move(ids));
 }
 
 Status encode_prompts(const GenerateArguments& arguments, Prepared& prepared) {
   std::optional<model::ChatTemplate> chat;
-  if (arguments.chat) {
-    VORTEX_ASSIGN(chat, model::read_chat_template(prepared.job.model_path));
-  }
+  if (arguments.chat) { VORTEX_ASSIGN(chat, model::read_chat_template(prepared.job.model_path)); }
   for (size_t i = 0; i < prepared.prompts.size(); ++i) {
     const auto ids = encode(*prepared.tokenizer, chat, prepared.prompts[i], !arguments.no_think);
     const std::string which = prepared.prompts.size() == 1 ? "the prompt" : "prompt " + std::to_string(i + 1);
-    if (!ids.ok()) return Error{ids.error().blame, which + ": " + ids.error().message, ids.error().hint};
-    if (ids->empty()) return candidate_error(which + " has no tokens");
+    if (!ids.ok()) { return Error{ids.error().blame, which + ": " + ids.error().message, ids.error().hint}; }
+    if (ids->empty()) { return candidate_error(which + " has no tokens"); }
     prepared.job.prompts.push_back(*ids);
   }
   return ok_status();
@@ -65,9 +63,9 @@ Status encode_prompts(const GenerateArguments& arguments, Prepared& prepared) {
 // Tokens of the longest prompt and its answer, if the model has that many positions.
 Result<int> longest_context(const Prepared& prepared, const model::ModelConfig& config) {
   size_t longest = 0;
-  for (const auto& ids : prepared.job.prompts) longest = std::max(longest, ids.size());
+  for (const auto& ids : prepared.job.prompts) { longest = std::max(longest, ids.size()); }
   const size_t context = longest + static_cast<size_t>(prepared.job.max_new_tokens);
-  if (context <= static_cast<size_t>(config.max_position_embeddings)) return static_cast<int>(context);
+  if (context <= static_cast<size_t>(config.max_position_embeddings)) { return static_cast<int>(context); }
   return candidate_error("a prompt of " + std::to_string(longest) + " tokens and " +
                              std::to_string(prepared.job.max_new_tokens) + " new ones exceed the model's " +
                              std::to_string(config.max_position_embeddings) + " positions",
@@ -75,8 +73,8 @@ Result<int> longest_context(const Prepared& prepared, const model::ModelConfig& 
 }
 
 Result<std::string> chosen_model(const GenerateArguments& arguments, const vflow::PolicySource& source) {
-  if (!arguments.policy.empty()) return model_of(source, arguments.model);
-  if (arguments.model.empty()) return candidate_error("which model?", "name its folder with --model");
+  if (!arguments.policy.empty()) { return model_of(source, arguments.model); }
+  if (arguments.model.empty()) { return candidate_error("which model?", "name its folder with --model"); }
   return arguments.model;
 }
 
@@ -84,13 +82,11 @@ Result<Prepared> prepare(const GenerateArguments& arguments) {
   if (arguments.compare && arguments.policy.empty()) {
     return candidate_error("compare dense attention with what?", "name a policy with --policy FILE.py");
   }
-  if (arguments.no_think && !arguments.chat) return candidate_error("--no-think is for --chat");
+  if (arguments.no_think && !arguments.chat) { return candidate_error("--no-think is for --chat"); }
   Prepared prepared;
   prepared.job = arguments.job;
   vflow::PolicySource source;
-  if (!arguments.policy.empty()) {
-    VORTEX_ASSIGN(source, read_policy(arguments.policy, arguments.policy_config));
-  }
+  if (!arguments.policy.empty()) { VORTEX_ASSIGN(source, read_policy(arguments.policy, arguments.policy_config)); }
   VORTEX_ASSIGN(prepared.job.model_path, chosen_model(arguments, source));
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(prepared.job.model_path));
   VORTEX_ASSIGN(prepared.tokenizer, model::load_tokenizer(prepared.job.model_path));
@@ -98,7 +94,7 @@ Result<Prepared> prepare(const GenerateArguments& arguments) {
   VORTEX_TRY(encode_prompts(arguments, prepared));
   VORTEX_ASSIGN(const int context, longest_context(prepared, config));
   prepared.job.dense = arguments.policy.empty() || arguments.compare;
-  if (arguments.policy.empty()) return prepared;
+  if (arguments.policy.empty()) { return prepared; }
   VORTEX_ASSIGN(const vflow::Policy policy, checked_policy(source, model::geometry_of(config, context, 0)));
   prepared.policy_name = policy.program.name;
   prepared.job.module_text = source.module_text;

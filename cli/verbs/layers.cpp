@@ -28,9 +28,9 @@ struct LayersArguments {
 Result<job::Job> job_of_candidate(const Context& context, int64_t id) {
   VORTEX_ASSIGN(const study::LoadedRun run, study::load_run_of(context.workspace, id));
   const study::CandidateHistory* candidate = run.history.find(id);
-  if (candidate == nullptr) return internal_error("candidate " + std::to_string(id) + " has no history");
+  if (candidate == nullptr) { return internal_error("candidate " + std::to_string(id) + " has no history"); }
   VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(*run.store, candidate->row));
-  if (files.module_text.empty()) return candidate_error("dense attention has no policy to look at");
+  if (files.module_text.empty()) { return candidate_error("dense attention has no policy to look at"); }
   job::Job job = run.options.job;
   job.module_text = files.module_text;
   job.config_text = files.config_text;
@@ -62,9 +62,9 @@ Result<std::vector<HeadShares>> look(const Context& context, job::Job job) {
   VORTEX_ASSIGN(const std::vector<job::StageResult> results,
                 sandbox::run_job(
                     job, options, [](const job::StageResult&) {}, [] { return false; }));
-  if (results.empty()) return internal_error("the worker reported no stage");
+  if (results.empty()) { return internal_error("the worker reported no stage"); }
   const job::StageResult& recall = results.back();
-  if (recall.blame) return Error{*recall.blame, recall.message, {}};
+  if (recall.blame) { return Error{*recall.blame, recall.message, {}}; }
   return read_heads(recall.evidence);
 }
 
@@ -85,7 +85,7 @@ void print_text(const std::vector<HeadShares>& heads) {
   Table table({"layer", "kv head", "attention on the answer", "policy takes", "oracle takes", "of oracle's choice"});
   const auto share = [](double value) { return value < 0 ? std::string("-") : fixed(value, 3); };
   for (const HeadShares& head : answer_heads(heads, kListed)) {
-    if (head.answer < 0) continue;
+    if (head.answer < 0) { continue; }
     table.add({std::to_string(head.layer), std::to_string(head.head), share(head.answer), share(head.took_answer),
                share(head.oracle_answer), share(head.like_oracle)});
   }
@@ -108,7 +108,7 @@ Result<int> layers(const Context& context, const LayersArguments& arguments) {
     return 0;
   }
   std::vector<nlohmann::json> items;
-  for (const HeadShares& head : heads) items.push_back(record_of(head));
+  for (const HeadShares& head : heads) { items.push_back(record_of(head)); }
   print_records(context.format(), "head", items);
   return 0;
 }

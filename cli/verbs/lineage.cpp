@@ -17,7 +17,7 @@ Result<int> lineage(const Context& context, int64_t id) {
   }
   std::vector<nlohmann::json> edges;
   for (const study::Ancestor& line : study::ancestry(run.history, id)) {
-    if (line.depth == 0) continue;
+    if (line.depth == 0) { continue; }
     edges.push_back({{"child", line.child}, {"parent", line.candidate}, {"operation", line.operation}});
   }
   print_records(context.format(), "lineage", edges);

@@ -18,13 +18,13 @@ struct ReplayArguments {
 Result<study::Replay> replay_one(const Context& context, const ReplayArguments& arguments, const study::LoadedRun& run,
                                  int64_t candidate) {
   const study::CandidateHistory* history = run.history.find(candidate);
-  if (history == nullptr) return candidate_error("there is no candidate " + std::to_string(candidate));
+  if (history == nullptr) { return candidate_error("there is no candidate " + std::to_string(candidate)); }
   const db::StageRow* race = study::last_stage(*history, "race");
   if (race == nullptr) {
     return candidate_error("candidate " + std::to_string(candidate) + " never raced: nothing to reproduce");
   }
   VORTEX_ASSIGN(job::Job job, study::reproducing_job(run, history->row));
-  if (!arguments.device.empty()) job.device = arguments.device;
+  if (!arguments.device.empty()) { job.device = arguments.device; }
   VORTEX_ASSIGN(const sandbox::ExecutorOptions options, executor_options(context, 0, run.options.memory_bytes));
   VORTEX_ASSIGN(const std::vector<job::StageResult> results,
                 sandbox::run_job(
@@ -40,12 +40,12 @@ Result<study::Replay> replay_one(const Context& context, const ReplayArguments& 
 }
 
 Result<std::vector<int64_t>> candidates_of(const study::LoadedRun& run, const std::string& which) {
-  if (which != "front") return std::vector<int64_t>{std::stoll(which)};
+  if (which != "front") { return std::vector<int64_t>{std::stoll(which)}; }
   std::vector<int64_t> candidates;
   for (const study::FrontRow& row : study::front_rows(run.history, run.options)) {
-    if (!row.undecided) candidates.push_back(row.id);
+    if (!row.undecided) { candidates.push_back(row.id); }
   }
-  if (candidates.empty()) return candidate_error("the front of " + run.history.run.name + " is empty");
+  if (candidates.empty()) { return candidate_error("the front of " + run.history.run.name + " is empty"); }
   return candidates;
 }
 
@@ -57,7 +57,7 @@ Result<int> replay(const Context& context, const ReplayArguments& arguments) {
   }
   Result<study::LoadedRun> loaded = is_number ? study::load_run_of(context.workspace, std::stoll(arguments.which))
                                               : study::load_run(context.workspace, arguments.run);
-  if (!loaded.ok()) return loaded.error();
+  if (!loaded.ok()) { return loaded.error(); }
   VORTEX_ASSIGN(const std::vector<int64_t> candidates, candidates_of(*loaded, arguments.which));
   bool all_same = true;
   std::vector<nlohmann::json> items;
@@ -69,13 +69,13 @@ Result<int> replay(const Context& context, const ReplayArguments& arguments) {
                      {"reproduced", same},
                      {"problems", result.compared},
                      {"difference", result.difference}});
-    if (context.format() != Format::kText) continue;
+    if (context.format() != Format::kText) { continue; }
     std::cout << "candidate " << candidate << ": "
               << (same ? "reproduced, token for token, on " + std::to_string(result.compared) + " problems"
                        : "DIFFERS first at " + result.difference)
               << std::endl;
   }
-  if (context.format() != Format::kText) print_records(context.format(), "replay", items);
+  if (context.format() != Format::kText) { print_records(context.format(), "replay", items); }
   return all_same ? 0 : exit_code(Blame::kInternal);
 }
 

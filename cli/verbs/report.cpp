@@ -23,7 +23,7 @@ struct ReportArguments {
 std::string margin_text(const study::LoadedRun& run) { return format_number(100 * run.options.margin) + " points"; }
 
 std::string headline(const study::LoadedRun& run, const study::Facts& facts) {
-  if (!facts.best) return facts.no_claim;
+  if (!facts.best) { return facts.no_claim; }
   const study::Claim& claim = facts.best->claim;
   const bool modelled = run.options.rank_speed == study::RankSpeed::kModelled;
   return "Candidate " + std::to_string(claim.candidate) + " decodes " + interval_text(claim.speed->ratio, 2) +
@@ -59,20 +59,23 @@ Block tiles(const study::LoadedRun& run, const study::Facts& facts) {
   const auto confirmed = std::count_if(facts.front.begin(), facts.front.end(), [](const study::FrontRow& row) {
     return !row.is_dense() && row.confirmed.has_value();
   });
-  if (facts.best)
+  if (facts.best) {
     block.rows.push_back({fixed(facts.best->claim.speed->ratio.value, 2) + "x",
                           "over dense, its accuracy kept within " + margin_text(run)});
+  }
   block.rows.push_back({std::to_string(confirmed), "confirmed front points"});
   block.rows.push_back({std::to_string(facts.evaluated), "candidates evaluated"});
   block.rows.push_back({interval_text(facts.hypervolume, 2), "hypervolume of the front"});
   block.rows.push_back({duration_text(facts.spent.front().used), "of search"});
-  if (facts.spent.back().used > 0) block.rows.push_back({"$" + fixed(facts.spent.back().used, 2), "spent on models"});
+  if (facts.spent.back().used > 0) {
+    block.rows.push_back({"$" + fixed(facts.spent.back().used, 2), "spent on models"});
+  }
   return block;
 }
 
 void add_front(const study::LoadedRun& run, const study::Facts& facts, Document& document) {
   document.heading("The front");
-  if (facts.front.empty()) return document.text("Nothing has passed every stage yet.");
+  if (facts.front.empty()) { return document.text("Nothing has passed every stage yet."); }
   Block figure;
   figure.kind = Block::Kind::kFigure;
   figure.svg = front_chart(facts.front, facts.points);
@@ -99,9 +102,9 @@ void add_front(const study::LoadedRun& run, const study::Facts& facts, Document&
       "reads all keys, so no policy can be it; it says what a better choice of pages could gain.");
   std::string lineage;
   for (const study::FrontRow& row : facts.front) {
-    if (!row.is_dense()) lineage += study::ancestry_text(run.history, row.id);
+    if (!row.is_dense()) { lineage += study::ancestry_text(run.history, row.id); }
   }
-  if (lineage.empty()) return;
+  if (lineage.empty()) { return; }
   document.heading("What led to the front");
   document.code(lineage);
 }
@@ -109,7 +112,7 @@ void add_front(const study::LoadedRun& run, const study::Facts& facts, Document&
 // Hypotheses with what the data said of them, and what else was noted.
 void add_notebook(const study::Facts& facts, Document& document) {
   document.heading("What was learned");
-  if (facts.notebook.empty()) return document.text("The proposer keeps no notebook.");
+  if (facts.notebook.empty()) { return document.text("The proposer keeps no notebook."); }
   std::vector<std::vector<std::string>> rows;
   for (const nlohmann::json& note : facts.notebook) {
     std::string effect = "-";
@@ -127,14 +130,14 @@ void add_notebook(const study::Facts& facts, Document& document) {
 
 void add_arms(const study::Facts& facts, Document& document) {
   document.heading("Does the search earn its cost?");
-  if (!facts.arms) {
-    return document.text("This search had no control arm (`--control-share`), so it cannot say.");
-  }
+  if (!facts.arms) { return document.text("This search had no control arm (`--control-share`), so it cannot say."); }
   const study::ArmComparison& arms = *facts.arms;
   constexpr double kLevel = 0.05;  // two-sided
   std::string verdict = "The data cannot tell the two apart.";
-  if (arms.p <= kLevel && arms.difference > 0) verdict = "In this search it beat independent proposals.";
-  if (arms.p <= kLevel && arms.difference < 0) verdict = "In this search it did not: independent proposals did better.";
+  if (arms.p <= kLevel && arms.difference > 0) { verdict = "In this search it beat independent proposals."; }
+  if (arms.p <= kLevel && arms.difference < 0) {
+    verdict = "In this search it did not: independent proposals did better.";
+  }
   document.text(verdict + " Chance alone drives two arms as far apart in " + fixed(100 * arms.p, 1) +
                 " % of lots. Whether searching pays in general takes several searches. Hypervolume gained an "
                 "evaluation, at the " +
@@ -152,7 +155,7 @@ void add_funnel(const study::Facts& facts, Document& document) {
   std::vector<std::vector<std::string>> rows;
   for (const std::string& stage : study::counted_stages()) {
     const auto found = facts.funnel.find(stage);
-    if (found == facts.funnel.end()) continue;
+    if (found == facts.funnel.end()) { continue; }
     int reached = 0;
     std::vector<std::string> cells = {stage, ""};
     for (job::Verdict verdict : job::kVerdicts) {
@@ -175,14 +178,14 @@ void add_funnel(const study::Facts& facts, Document& document) {
 
 void add_failures(const study::Facts& facts, Document& document) {
   document.heading("Failures by cause");
-  if (facts.failures.empty()) return document.text("None.");
+  if (facts.failures.empty()) { return document.text("None."); }
   std::multimap<int, std::vector<std::string>, std::greater<>> by_count;
   for (const auto& [cause, failure] : facts.failures) {
     by_count.emplace(failure.count, std::vector<std::string>{std::to_string(failure.count), cause.first, cause.second,
                                                              std::to_string(failure.example)});
   }
   std::vector<std::vector<std::string>> rows;
-  for (auto& [count, cells] : by_count) rows.push_back(std::move(cells));
+  for (auto& [count, cells] : by_count) { rows.push_back(std::move(cells)); }
   document.table({"count", "stage", "cause", "example"}, std::move(rows));
 }
 
@@ -194,7 +197,7 @@ void add_spend(const study::Facts& facts, Document& document) {
     const auto shown = [&](double value) {
       return time ? duration_text(value) : fixed(value, spent.what == "dollars" ? 2 : 0);
     };
-    if (spent.used <= 0 && spent.limit <= 0) continue;
+    if (spent.used <= 0 && spent.limit <= 0) { continue; }
     const std::string name = spent.what == "seconds" ? "wall clock" : spent.what == "gpu_seconds" ? "GPU" : spent.what;
     rows.push_back({name, shown(spent.used), spent.limit > 0 ? shown(spent.limit) : "no limit",
                     spent.limit > 0 ? fixed(100 * spent.used / spent.limit, 0) + " %" : "-"});
@@ -203,7 +206,7 @@ void add_spend(const study::Facts& facts, Document& document) {
   rows.clear();
   for (const std::string& stage : study::counted_stages()) {
     const auto seconds = facts.stage_seconds.find(stage);
-    if (seconds != facts.stage_seconds.end()) rows.push_back({stage, duration_text(seconds->second)});
+    if (seconds != facts.stage_seconds.end()) { rows.push_back({stage, duration_text(seconds->second)}); }
   }
   document.table({"stage", "time"}, std::move(rows));
   const auto count = [&](const char* kind) {
@@ -211,7 +214,7 @@ void add_spend(const study::Facts& facts, Document& document) {
     return found == facts.events.end() ? 0 : found->second;
   };
   const int faults = count("environment");
-  if (faults + count("breaker-opened") + count("resumed") == 0) return;
+  if (faults + count("breaker-opened") + count("resumed") == 0) { return; }
   document.text("The machine: " + std::to_string(faults) + " faults met and retried, " +
                 std::to_string(count("breaker-opened")) + " outages waited for, " + std::to_string(count("resumed")) +
                 " resumes. None of these scored a candidate.");
@@ -239,29 +242,29 @@ Document brief(const Context& context, const study::LoadedRun& run, const study:
   document.subtitle = run.history.run.state + " after " + duration_text(run.history.run.seconds_used) + " on " +
                       run.options.job.model_path + ", task " + run.options.job.task.kind + " with " +
                       std::to_string(run.options.job.task.problems) + " problems, proposer " + run.options.proposer;
-  if (!facts.baseline_warning.empty()) document.lead(facts.baseline_warning);
+  if (!facts.baseline_warning.empty()) { document.lead(facts.baseline_warning); }
   document.lead(headline(run, facts));
   if (facts.best) {
     document.text(evidence_text(facts));
     const study::FrontRow& best = facts.best->row;
     const std::string ceiling = study::ceiling_sentence(best.accuracy, best.dense_accuracy, best.ceiling);
-    if (!ceiling.empty()) document.text(ceiling);
+    if (!ceiling.empty()) { document.text(ceiling); }
   }
-  if (facts.card.throttled + facts.card.shared > 0) document.text(card_text(facts.card));
+  if (facts.card.throttled + facts.card.shared > 0) { document.text(card_text(facts.card)); }
   document.blocks.push_back(tiles(run, facts));
   add_front(run, facts, document);
   add_notebook(facts, document);
   add_arms(facts, document);
   if (!facts.themes.empty()) {
     document.heading("What to try next");
-    for (const std::string& theme : facts.themes) document.text(theme);
+    for (const std::string& theme : facts.themes) { document.text(theme); }
   }
   add_funnel(facts, document);
   add_failures(facts, document);
   add_spend(facts, document);
   document.heading("Replay, confirm, export");
   std::string commands;
-  for (const std::string& command : next_commands(context, run, facts)) commands += command + "\n";
+  for (const std::string& command : next_commands(context, run, facts)) { commands += command + "\n"; }
   document.code(commands);
   return document;
 }
@@ -269,7 +272,7 @@ Document brief(const Context& context, const study::LoadedRun& run, const study:
 // --- JSON
 
 nlohmann::json best_json(const study::Facts& facts) {
-  if (!facts.best) return nullptr;
+  if (!facts.best) { return nullptr; }
   nlohmann::json json = to_json(facts.best->row);
   json["accuracy_difference"] = interval_json(facts.best->claim.difference);
   json["claimed_speed"] = interval_json(facts.best->claim.speed->ratio);
@@ -281,7 +284,7 @@ nlohmann::json card_json(const study::CardDoubts& card) {
 }
 
 nlohmann::json arms_json(const study::Facts& facts) {
-  if (!facts.arms) return nullptr;
+  if (!facts.arms) { return nullptr; }
   return {{"matched_evaluations", facts.arms->matched},
           {"search", facts.arms->search},
           {"control", facts.arms->control},
@@ -295,7 +298,7 @@ nlohmann::json report_json(const Context& context, const study::LoadedRun& run, 
   for (const study::FrontRow& row : facts.front) {
     front.push_back(to_json(row));
     for (const study::Ancestor& line : study::ancestry(run.history, row.id)) {
-      if (line.depth == 0) continue;
+      if (line.depth == 0) { continue; }
       lineage.push_back({{"child", line.child}, {"parent", line.candidate}, {"operation", line.operation}});
     }
   }
@@ -309,7 +312,7 @@ nlohmann::json report_json(const Context& context, const study::LoadedRun& run, 
     origins[name] = {{"proposed", origin.proposed}, {"passed", origin.passed}, {"on_front", origin.on_front}};
   }
   nlohmann::json spend = nlohmann::json::object();
-  for (const study::Spent& spent : facts.spent) spend[spent.what] = {{"used", spent.used}, {"limit", spent.limit}};
+  for (const study::Spent& spent : facts.spent) { spend[spent.what] = {{"used", spent.used}, {"limit", spent.limit}}; }
   return {{"run", run.history.run.name},
           {"state", run.history.run.state},
           {"rank_speed", study::rank_speed_name(run.options.rank_speed)},

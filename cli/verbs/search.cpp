@@ -60,7 +60,7 @@ struct SearchArguments {
 // The first signal drains, the second kills.
 agent::StopLevel stop_level() {
   const int signals = interrupts();
-  if (signals == 0) return agent::StopLevel::kNone;
+  if (signals == 0) { return agent::StopLevel::kNone; }
   return signals == 1 ? agent::StopLevel::kDrain : agent::StopLevel::kKill;
 }
 
@@ -74,16 +74,16 @@ std::string run_name(const std::vector<db::Run>& runs) {
   for (uint64_t attempt = 0;; ++attempt) {
     Rng rng(stream_key(now, static_cast<uint64_t>(::getpid()), attempt));
     std::string name = std::string(kFirst[rng.below(kFirst.size())]) + "-" + kSecond[rng.below(kSecond.size())];
-    if (attempt > 64) name += "-" + std::to_string(attempt);
+    if (attempt > 64) { name += "-" + std::to_string(attempt); }
     const bool taken = std::any_of(runs.begin(), runs.end(), [&](const db::Run& run) { return run.name == name; });
-    if (!taken) return name;
+    if (!taken) { return name; }
   }
 }
 
 // A data set has no other seed: held-out problems are those that the search does not use.
 Status keep_some_back(const study::SearchOptions& options) {
   const auto left = study::held_out_limit(options.job);
-  if (!options.confirm || !left || *left > 0) return ok_status();
+  if (!options.confirm || !left || *left > 0) { return ok_status(); }
   return candidate_error("the search uses all problems of " + options.job.task.data + ": none are left to confirm on",
                          "name others with --confirm-task, take fewer with --problems, or say --no-confirm");
 }
@@ -92,9 +92,7 @@ Status keep_some_back(const study::SearchOptions& options) {
 Result<study::SearchOptions> search_options(const SearchArguments& arguments, const Context& context) {
   study::SearchOptions options = arguments.options;
   VORTEX_ASSIGN(options.seconds, parse_duration(arguments.duration));
-  if (!arguments.gpu_time.empty()) {
-    VORTEX_ASSIGN(options.gpu_seconds, parse_duration(arguments.gpu_time));
-  }
+  if (!arguments.gpu_time.empty()) { VORTEX_ASSIGN(options.gpu_seconds, parse_duration(arguments.gpu_time)); }
   options.rank_speed = arguments.rank_speed == "modelled" ? study::RankSpeed::kModelled : study::RankSpeed::kMeasured;
   options.confirm = !arguments.no_confirm && options.writer.mode != "innovate";
   if (arguments.model.empty()) {
@@ -104,16 +102,14 @@ Result<study::SearchOptions> search_options(const SearchArguments& arguments, co
   options.job.model_path = fs::absolute(arguments.model, ec).lexically_normal().string();
   options.job.prefix_folder = fs::absolute(fs::path(context.workspace) / "prefixes", ec).string();
   options.job.stages = job::default_climb();
-  if (!arguments.models_file.empty()) {
-    VORTEX_ASSIGN(options.writer.models, read_file(arguments.models_file));
-  }
-  if (options.writer.mode == "innovate") options.job.stages = {job::Stage::kCompile, job::Stage::kValidate};
+  if (!arguments.models_file.empty()) { VORTEX_ASSIGN(options.writer.models, read_file(arguments.models_file)); }
+  if (options.writer.mode == "innovate") { options.job.stages = {job::Stage::kCompile, job::Stage::kValidate}; }
   for (std::string* folder :
        {&options.writer.prompts_folder, &options.writer.replies_folder, &options.writer.record_folder}) {
-    if (!folder->empty()) *folder = fs::absolute(*folder, ec).lexically_normal().string();
+    if (!folder->empty()) { *folder = fs::absolute(*folder, ec).lexically_normal().string(); }
   }
   const bool any_task = arguments.tasks.task.empty() && !arguments.tasks.definitions && !arguments.tasks.chain;
-  if (any_task) VORTEX_TRY(choose_task(context, options.job));
+  if (any_task) { VORTEX_TRY(choose_task(context, options.job)); }
   VORTEX_TRY(apply_tasks(arguments.tasks, options.job));
   options.job.seed = options.seed;
   options.job.confirm_seed = options.job.task.seed + 1000003;  // held-out problems
@@ -147,15 +143,13 @@ Result<Sitting> resumed_sitting(db::Store& store, const SearchArguments& argumen
   Sitting session;
   VORTEX_ASSIGN(session.run, study::find_run(store, arguments.resume));
   VORTEX_ASSIGN(session.options, study::options_from_json(nlohmann::json::parse(session.run.config, nullptr, false)));
-  if (arguments.given.contains("--for")) {
-    VORTEX_ASSIGN(session.options.seconds, parse_duration(arguments.duration));
-  }
+  if (arguments.given.contains("--for")) { VORTEX_ASSIGN(session.options.seconds, parse_duration(arguments.duration)); }
   if (arguments.given.contains("--gpu-time")) {
     VORTEX_ASSIGN(session.options.gpu_seconds, parse_duration(arguments.gpu_time));
   }
-  if (arguments.given.contains("--max-evals")) session.options.max_evals = arguments.options.max_evals;
-  if (arguments.given.contains("--max-tokens")) session.options.max_tokens = arguments.options.max_tokens;
-  if (arguments.given.contains("--max-dollars")) session.options.max_dollars = arguments.options.max_dollars;
+  if (arguments.given.contains("--max-evals")) { session.options.max_evals = arguments.options.max_evals; }
+  if (arguments.given.contains("--max-tokens")) { session.options.max_tokens = arguments.options.max_tokens; }
+  if (arguments.given.contains("--max-dollars")) { session.options.max_dollars = arguments.options.max_dollars; }
   if (!arguments.given.empty()) {
     VORTEX_TRY(store.set_run_config(session.run.id, study::to_json(session.options).dump()));
   }
@@ -175,7 +169,7 @@ void print_end(const Context& context, const std::vector<study::FrontRow>& rows,
                const agent::Progress& progress, agent::SearchEnd end) {
   if (context.format() != Format::kText) {
     std::vector<nlohmann::json> items;
-    for (const study::FrontRow& row : rows) items.push_back(to_json(row));
+    for (const study::FrontRow& row : rows) { items.push_back(to_json(row)); }
     print_records(context.format(), "front", items);
     return;
   }
@@ -184,7 +178,7 @@ void print_end(const Context& context, const std::vector<study::FrontRow>& rows,
             << " refused before a worker\n\n"
             << front_table(rows).text() << "\n";
   int64_t best = 1;
-  for (const study::FrontRow& row : rows) best = row.undecided ? best : row.id;
+  for (const study::FrontRow& row : rows) { best = row.undecided ? best : row.id; }
   std::cout << "Look further:\n";
   const auto hint = [&](const std::string& arguments, const char* meaning) {
     std::cout << "  " << command_line(context, arguments) << "\n      " << meaning << "\n";
@@ -218,7 +212,7 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   db::sweep_unfinished(context.workspace);
   Result<Sitting> opened =
       arguments.resume.empty() ? new_sitting(*store, arguments, context) : resumed_sitting(*store, arguments);
-  if (!opened.ok()) return opened.error();
+  if (!opened.ok()) { return opened.error(); }
   const Sitting session = std::move(opened).value();
   const study::SearchOptions& options = session.options;
   VORTEX_ASSIGN(vflow::ModelGeometry model, geometry_of_job(options.job));
@@ -259,8 +253,9 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   display.close();
   if (!end.ok()) {
     Error error = end.error();
-    if (error.blame == Blame::kEnvironment)
+    if (error.blame == Blame::kEnvironment) {
       error.hint += "\nresume with: " + command_line(context, "search --resume " + session.run.name);
+    }
     return error;
   }
   VORTEX_ASSIGN(const study::History history, study::read_history(*store, session.run));
@@ -298,7 +293,7 @@ void add_search(CLI::App& app, Context& context) {
   CLI::App* verb = add_verb(app, context, "search", "Search for policies: the main job.", [arguments, &context, &app] {
     const CLI::App* parsed = app.get_subcommand("search");
     for (const char* budget : {"--for", "--gpu-time", "--max-evals", "--max-tokens", "--max-dollars"}) {
-      if (parsed->count(budget) > 0) arguments->given.insert(budget);
+      if (parsed->count(budget) > 0) { arguments->given.insert(budget); }
     }
     return search(*arguments, context);
   });

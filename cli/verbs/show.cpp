@@ -53,7 +53,7 @@ nlohmann::json record_of(const study::CandidateHistory& candidate, const study::
 
 std::string metrics_text(const std::string& json) {
   const auto metrics = job::metrics_from_json(parsed(json));
-  if (!metrics.ok()) return "(unreadable metrics)";
+  if (!metrics.ok()) { return "(unreadable metrics)"; }
   std::string text;
   for (const job::Metric& metric : *metrics) {
     text += (text.empty() ? "" : "; ") + metric.name + " " + interval_text({metric.value, metric.lo, metric.hi}, 3) +
@@ -67,7 +67,7 @@ void print_text(const study::History& history, const study::CandidateHistory& ca
   const db::Candidate& row = candidate.row;
   std::cout << "candidate " << row.id << " of " << history.run.name << ": " << row.origin << ", " << row.state << " "
             << row.verdict << "\n";
-  if (!row.rationale.empty()) std::cout << row.rationale << "\n";
+  if (!row.rationale.empty()) { std::cout << row.rationale << "\n"; }
   std::cout << "key " << row.key << "\n\n" << study::ancestry_text(history, row.id) << "\n";
   Table table({"try", "stage", "verdict", "planned", "seconds", "metrics"});
   for (const db::StageRow& stage : candidate.stages) {
@@ -76,14 +76,16 @@ void print_text(const study::History& history, const study::CandidateHistory& ca
                fixed(stage.seconds, 2), reason.empty() ? metrics_text(stage.metrics) : stage.blame + ": " + reason});
   }
   std::cout << table.text() << "\n";
-  if (!candidate.stages.empty()) std::cout << "evidence: " << parsed(candidate.stages.back().evidence).dump(2) << "\n";
-  if (!files.module_text.empty()) std::cout << "\n" << files.module_text << "\n" << files.config_text << "\n";
+  if (!candidate.stages.empty()) {
+    std::cout << "evidence: " << parsed(candidate.stages.back().evidence).dump(2) << "\n";
+  }
+  if (!files.module_text.empty()) { std::cout << "\n" << files.module_text << "\n" << files.config_text << "\n"; }
 }
 
 Result<int> show(const Context& context, int64_t id) {
   VORTEX_ASSIGN(const study::LoadedRun run, study::load_run_of(context.workspace, id));
   const study::CandidateHistory* candidate = run.history.find(id);
-  if (candidate == nullptr) return internal_error("candidate " + std::to_string(id) + " has no history");
+  if (candidate == nullptr) { return internal_error("candidate " + std::to_string(id) + " has no history"); }
   VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(*run.store, candidate->row));
   if (context.format() == Format::kText) {
     print_text(run.history, *candidate, files);

@@ -22,7 +22,7 @@ std::string device_of(const study::History& history) {
     for (auto stage = candidate->stages.rbegin(); stage != candidate->stages.rend(); ++stage) {
       const auto evidence = nlohmann::json::parse(stage->evidence, nullptr, false);
       const auto device = evidence.find("device");
-      if (device != evidence.end() && device->is_string()) return device->get<std::string>();
+      if (device != evidence.end() && device->is_string()) { return device->get<std::string>(); }
     }
   }
   return "";
@@ -33,7 +33,7 @@ std::vector<Gpu> gpus_in_use(const std::vector<nlohmann::json>& runs) {
   const bool in_use = std::any_of(runs.begin(), runs.end(), [](const nlohmann::json& run) {
     return run["state"] == "running" && run.value("device", "") != "cpu";
   });
-  if (!in_use) return {};
+  if (!in_use) { return {}; }
   Result<std::vector<Gpu>> gpus = look_at_gpus();
   return gpus.ok() ? std::move(gpus).value() : std::vector<Gpu>();
 }
@@ -42,10 +42,10 @@ nlohmann::json status_of(db::Store& store, const db::Run& run, bool lock_held) {
   nlohmann::json record = {{"id", run.id},           {"name", run.name},
                            {"state", run.state},     {"seconds_used", run.seconds_used},
                            {"started", run.started}, {"verdicts", nlohmann::json::object()}};
-  if (run.state == "running" && !lock_held) record["state"] = "cut off";
+  if (run.state == "running" && !lock_held) { record["state"] = "cut off"; }
   const auto options = study::options_of(run);
   const auto history = study::read_history(store, run);
-  if (!options.ok() || !history.ok()) return record;
+  if (!options.ok() || !history.ok()) { return record; }
   record["seconds_budget"] = options->seconds;
   std::map<std::string, int> verdicts;
   for (const study::CandidateHistory& candidate : history->candidates) {
@@ -58,7 +58,7 @@ nlohmann::json status_of(db::Store& store, const db::Run& run, bool lock_held) {
   // What is claimed: kept on held-out problems, and faster in processes of its own.
   double best = 1;
   for (const study::FrontRow& row : front) {
-    if (row.claim && row.claim->kept && row.claim->faster) best = std::max(best, row.claim->speed->ratio.value);
+    if (row.claim && row.claim->kept && row.claim->faster) { best = std::max(best, row.claim->speed->ratio.value); }
   }
   record["best_speed"] = best;
   record["baseline_warning"] = study::baseline_warning(*history, *options);
@@ -82,12 +82,12 @@ Result<int> status(const Context& context, const std::string& name) {
   }
   const bool lock_held = db::lock_holder(context.workspace).has_value();
   std::vector<nlohmann::json> items;
-  for (const db::Run& run : runs) items.push_back(status_of(*store, run, lock_held));
+  for (const db::Run& run : runs) { items.push_back(status_of(*store, run, lock_held)); }
   const std::vector<Gpu> gpus = gpus_in_use(items);
   if (context.format() != Format::kText) {
     for (nlohmann::json& item : items) {
-      if (item["state"] != "running") continue;
-      for (const Gpu& gpu : gpus) item["gpus"].push_back(to_json(gpu, ::getpid()));
+      if (item["state"] != "running") { continue; }
+      for (const Gpu& gpu : gpus) { item["gpus"].push_back(to_json(gpu, ::getpid())); }
     }
     print_records(context.format(), "run", items);
     return 0;
@@ -102,11 +102,11 @@ Result<int> status(const Context& context, const std::string& name) {
   std::cout << table.text();
   for (const Gpu& gpu : gpus) {
     std::cout << "GPU " << gpu.index << ": " << describe(gpu) << "\n";
-    for (const std::string& doubt : doubts(gpu, ::getpid())) std::cout << "  " << doubt << "\n";
+    for (const std::string& doubt : doubts(gpu, ::getpid())) { std::cout << "  " << doubt << "\n"; }
   }
   for (const nlohmann::json& item : items) {
     const std::string warning = item.value("baseline_warning", "");
-    if (!warning.empty()) log_line(item["name"].get<std::string>() + ": " + warning);
+    if (!warning.empty()) { log_line(item["name"].get<std::string>() + ": " + warning); }
   }
   return 0;
 }

@@ -24,7 +24,7 @@ Status tokenize_lines(const model::Tokenizer& tokenizer, bool special) {
   std::string line;
   while (std::getline(std::cin, line)) {
     const auto json = nlohmann::json::parse(line, nullptr, false);
-    if (!json.is_string()) return candidate_error("not a JSON string: " + line.substr(0, 80));
+    if (!json.is_string()) { return candidate_error("not a JSON string: " + line.substr(0, 80)); }
     const auto ids = ids_of(tokenizer, json.get<std::string>(), special);
     std::cout << (ids.ok() ? nlohmann::json(*ids) : nlohmann::json({{"error", ids.error().message}})).dump() << '\n';
   }
@@ -32,7 +32,7 @@ Status tokenize_lines(const model::Tokenizer& tokenizer, bool special) {
 }
 
 Result<int> tokenize(const Context& context, const TokenizeArguments& arguments) {
-  if (arguments.model.empty()) return candidate_error("which model?", "name its folder with --model");
+  if (arguments.model.empty()) { return candidate_error("which model?", "name its folder with --model"); }
   VORTEX_ASSIGN(const auto tokenizer, model::load_tokenizer(arguments.model));
   if (arguments.json_lines) {
     VORTEX_TRY(tokenize_lines(*tokenizer, arguments.special));

@@ -58,9 +58,7 @@ void put(std::vector<std::byte>& memory, vflow::Dtype dtype, int64_t offset, con
 }  // namespace
 
 float stored_value(const std::byte* at, vflow::Dtype dtype) {
-  if (vflow::dtype_bytes(dtype) == 1) {
-    return fp8_value(std::to_integer<uint8_t>(*at), fp8_format(dtype));
-  }
+  if (vflow::dtype_bytes(dtype) == 1) { return fp8_value(std::to_integer<uint8_t>(*at), fp8_format(dtype)); }
   if (dtype == vflow::Dtype::kBf16) {
     cpu::Bf16 bits = 0;
     std::memcpy(&bits, at, sizeof(bits));
@@ -94,9 +92,7 @@ RandomBatch::RandomBatch(const vflow::Policy& policy, InputKind kind, int kv_hea
   const vflow::Shape tokens{block_size_, head_dim_};
   tensors_ = {{policy.config.kv_dtype, tokens}, {policy.config.kv_dtype, tokens}};
   for (const vflow::Field& field : policy.program.fields) {
-    if (!field.builtin) {
-      tensors_.push_back({own_dtype_, field.shape});
-    }
+    if (!field.builtin) { tensors_.push_back({own_dtype_, field.shape}); }
   }
   for (const Tensor& tensor : tensors_) {
     const int64_t bytes = pages_ * kv_heads_ * tensor.shape.size() * vflow::dtype_bytes(tensor.dtype);
@@ -104,9 +100,7 @@ RandomBatch::RandomBatch(const vflow::Policy& policy, InputKind kind, int kv_hea
   }
   std::vector<int32_t> ids(static_cast<size_t>(pages_));
   std::iota(ids.begin(), ids.end(), 0);
-  for (size_t i = ids.size() - 1; i > 0; --i) {
-    std::swap(ids[i], ids[rng_.below(i + 1)]);
-  }
+  for (size_t i = ids.size() - 1; i > 0; --i) { std::swap(ids[i], ids[rng_.below(i + 1)]); }
   table_.assign(lengths_.size() * static_cast<size_t>(max_blocks_), kNoPage);
   size_t next = 0;
   for (size_t r = 0; r < lengths_.size(); ++r) {
@@ -114,9 +108,7 @@ RandomBatch::RandomBatch(const vflow::Policy& policy, InputKind kind, int kv_hea
     for (int b = 0; b < blocks; ++b) {
       table_[r * static_cast<size_t>(max_blocks_) + static_cast<size_t>(b)] = ids[next++];
     }
-    for (int position = 0; position < lengths_[r]; ++position) {
-      write_token(static_cast<int>(r), position);
-    }
+    for (int position = 0; position < lengths_[r]; ++position) { write_token(static_cast<int>(r), position); }
   }
   draw_queries();
 }
@@ -142,9 +134,7 @@ LayerCache RandomBatch::cache() {
     return PagedTensor{memory_[i].data(), tensors_[i].dtype, kv_heads_, tensors_[i].shape.rows, tensors_[i].shape.cols};
   };
   LayerCache result{pages_, view(0), view(1), {}};
-  for (size_t i = 2; i < memory_.size(); ++i) {
-    result.fields.push_back(view(i));
-  }
+  for (size_t i = 2; i < memory_.size(); ++i) { result.fields.push_back(view(i)); }
   return result;
 }
 
@@ -171,14 +161,10 @@ std::vector<int32_t> RandomBatch::full_pages() const {
 std::vector<int32_t> RandomBatch::grow() {
   std::vector<int32_t> filled;
   for (size_t r = 0; r < lengths_.size(); ++r) {
-    if (lengths_[r] == 0) {
-      continue;
-    }
+    if (lengths_[r] == 0) { continue; }
     write_token(static_cast<int>(r), lengths_[r]);
     ++lengths_[r];
-    if (lengths_[r] % block_size_ == 0) {
-      filled.push_back(page_of(static_cast<int>(r), lengths_[r] - 1));
-    }
+    if (lengths_[r] % block_size_ == 0) { filled.push_back(page_of(static_cast<int>(r), lengths_[r] - 1)); }
   }
   return filled;
 }

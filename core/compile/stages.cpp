@@ -29,9 +29,7 @@ std::vector<bool> live_nodes(const Graph& graph) {
   for (size_t i = graph.nodes.size(); i-- > 0;) {
     live[i] = live[i] || is_root(graph.nodes[i].op);
     if (live[i]) {
-      for (const int input : graph.nodes[i].inputs) {
-        live[static_cast<size_t>(input)] = true;
-      }
+      for (const int input : graph.nodes[i].inputs) { live[static_cast<size_t>(input)] = true; }
     }
   }
   return live;
@@ -40,9 +38,7 @@ std::vector<bool> live_nodes(const Graph& graph) {
 std::string node_text(const Graph& graph, int index) {
   const Node& node = at(graph, index);
   std::string name(vflow::op_info(node.op).name);
-  if (node.op == Op::kStore) {
-    name = "Store";
-  }
+  if (node.op == Op::kStore) { name = "Store"; }
   std::vector<std::string> operands;
   for (const int input : node.inputs) {
     const Op op = at(graph, input).op;
@@ -65,13 +61,9 @@ StagePlan plan_stages(const Graph& graph) {
   std::vector<int> available(graph.nodes.size(), 0);  // the first stage in which a value can be read
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    if (!plan.live[i] || is_leaf(node.op)) {
-      continue;
-    }
+    if (!plan.live[i] || is_leaf(node.op)) { continue; }
     int stage = 0;
-    for (const int input : node.inputs) {
-      stage = std::max(stage, available[static_cast<size_t>(input)]);
-    }
+    for (const int input : node.inputs) { stage = std::max(stage, available[static_cast<size_t>(input)]); }
     const bool row_op = over_rows(graph, node);
     plan.stage_of[i] = stage;
     available[i] = row_op ? stage + 1 : stage;
@@ -79,18 +71,14 @@ StagePlan plan_stages(const Graph& graph) {
     Stage& target = plan.stages[static_cast<size_t>(stage)];
     (row_op ? target.over_rows : target.fused).push_back(static_cast<int>(i));
     for (const int input : node.inputs) {
-      if (reads_kept(graph, plan, static_cast<int>(i), input)) {
-        plan.kept[static_cast<size_t>(input)] = true;
-      }
+      if (reads_kept(graph, plan, static_cast<int>(i), input)) { plan.kept[static_cast<size_t>(input)] = true; }
     }
   }
   return plan;
 }
 
 bool reads_kept(const Graph& graph, const StagePlan& plan, int consumer, int producer) {
-  if (is_leaf(at(graph, producer).op) || at(graph, producer).op == Op::kTopKTable) {
-    return false;
-  }
+  if (is_leaf(at(graph, producer).op) || at(graph, producer).op == Op::kTopKTable) { return false; }
   return over_rows(graph, at(graph, consumer)) ||
          plan.stage_of[static_cast<size_t>(consumer)] > plan.stage_of[static_cast<size_t>(producer)];
 }
@@ -122,9 +110,7 @@ std::string describe_stages(const Graph& graph, const StagePlan& plan, vflow::Dt
 RowBudget row_budget(const vflow::EngineConfig& config, int blocks) {
   RowBudget budget;
   const int selected = std::max(1, vflow::selected_blocks(config, blocks));
-  if (selected >= blocks) {
-    return budget;
-  }
+  if (selected >= blocks) { return budget; }
   budget.everything_fits = false;
   budget.eos = std::min(config.reserved_eos, selected);
   budget.bos = std::min(config.reserved_bos, selected - budget.eos);

@@ -40,7 +40,9 @@ Result<std::unique_ptr<CpuEngine>> CpuEngine::make(model::Model model, const Eng
                              std::to_string(model.config.max_position_embeddings) + " positions, not " +
                              std::to_string(options.max_context));
     }
-    if (options.threads < 1 || options.max_batch < 1) return candidate_error("threads and max_batch must be positive");
+    if (options.threads < 1 || options.max_batch < 1) {
+      return candidate_error("threads and max_batch must be positive");
+    }
     VORTEX_ASSIGN(PackedModel packed, pack_model(std::move(model), options.max_context, options.kept.get()));
     std::unique_ptr<CpuEngine> engine(new CpuEngine(std::move(packed), options));
     VORTEX_TRY(engine->set_policy(std::nullopt));
@@ -56,7 +58,7 @@ Status CpuEngine::configure_pool(int block_size, const vflow::Policy* policy) {
   const int64_t bytes = page_bytes(config, block_size, policy);
   const int64_t blocks = (options_.max_context + block_size - 1) / block_size;
   int64_t pages = blocks * options_.max_batch;
-  if (options_.kv_memory_bytes > 0) pages = std::min(pages, options_.kv_memory_bytes / bytes);
+  if (options_.kv_memory_bytes > 0) { pages = std::min(pages, options_.kv_memory_bytes / bytes); }
   if (pages < blocks) {
     return candidate_error("one request of " + std::to_string(options_.max_context) + " tokens needs " +
                                std::to_string(blocks) + " pages of " + std::to_string(bytes) + " bytes, " +
@@ -97,14 +99,14 @@ Status CpuEngine::set_oracle(const vflow::EngineConfig& budget) {
 }
 
 PrefixPtr CpuEngine::prompt_kv(const Request& request, RunStats& stats) {
-  if (request.prefix != nullptr) return request.prefix;
+  if (request.prefix != nullptr) { return request.prefix; }
   stats.prefill_tokens += static_cast<int64_t>(request.prompt.size());
   return std::make_shared<const Prefix>(prefill(model_, request.prompt, &threads_));
 }
 
 Sequence CpuEngine::start(const Prefix& prefix, Decoder& decoder) {
   Sequence sequence;
-  for (int block = pool_.blocks_for(prefix.tokens); block > 0; --block) sequence.pages.push_back(pool_.take());
+  for (int block = pool_.blocks_for(prefix.tokens); block > 0; --block) { sequence.pages.push_back(pool_.take()); }
   sequence.length = prefix.tokens;
   pool_.fill(prefix, sequence.pages, &threads_);
   decoder.update_completed(sequence);
@@ -133,7 +135,7 @@ class CpuEngine::Run {
   std::vector<Output> finish() {
     while (next_ < requests_.size() || !active_.empty()) {
       admit();
-      if (!active_.empty()) timed_step();
+      if (!active_.empty()) { timed_step(); }
     }
     return std::move(outputs_);
   }
@@ -147,7 +149,7 @@ class CpuEngine::Run {
       needs.push_back(
           {static_cast<int>(active.sequence.pages.size()) + (&active == growing ? taken : 0), active.longest});
     }
-    if (extra != nullptr) needs.push_back(*extra);
+    if (extra != nullptr) { needs.push_back(*extra); }
     return taken <= engine_.pool_.free_pages() && is_safe(std::move(needs), engine_.pool_.free_pages() - taken);
   }
 
@@ -159,7 +161,7 @@ class CpuEngine::Run {
       const int held = engine_.pool_.blocks_for(prompt);
       // The last token that is sampled is never fed.
       const PageNeed need{held, engine_.pool_.blocks_for(prompt + request.max_new_tokens - 1)};
-      if (!safe_with(nullptr, held, &need)) return;
+      if (!safe_with(nullptr, held, &need)) { return; }
       const PrefixPtr prefix = engine_.prompt_kv(request, stats_);
       Active active{next_++, need.longest, engine_.start(*prefix, decoder_)};
       accept(active, prefix->logits());
@@ -178,8 +180,8 @@ class CpuEngine::Run {
       Active& active = active_[i];
       Sequence& sequence = active.sequence;
       const int needed = engine_.pool_.blocks_for(sequence.length + 1) - static_cast<int>(sequence.pages.size());
-      if (needed > 0 && !safe_with(&active, needed, nullptr)) continue;
-      if (needed > 0) sequence.pages.push_back(engine_.pool_.take());
+      if (needed > 0 && !safe_with(&active, needed, nullptr)) { continue; }
+      if (needed > 0) { sequence.pages.push_back(engine_.pool_.take()); }
       batch.push_back(&sequence);
       who.push_back(i);
     }
@@ -197,11 +199,9 @@ class CpuEngine::Run {
     std::vector<size_t> who;
     const std::vector<Sequence*> batch = runnable(who);
     const float* logits = decoder_.step(batch, nullptr, stats_);
-    for (size_t i = 0; i < batch.size(); ++i) {
-      accept(active_[who[i]], logits + i * order_.size());
-    }
+    for (size_t i = 0; i < batch.size(); ++i) { accept(active_[who[i]], logits + i * order_.size()); }
     for (const Active& active : active_) {
-      if (ended(active)) engine_.pool_.give_back(active.sequence.pages);
+      if (ended(active)) { engine_.pool_.give_back(active.sequence.pages); }
     }
     std::erase_if(active_, [this](const Active& active) { return ended(active); });
   }
@@ -223,7 +223,7 @@ class CpuEngine::Run {
     output.tokens.push_back(token);
     const std::vector<int>& eos = engine_.model_.source.config.eos_token_ids;
     output.stopped = !request.ignore_eos && std::find(eos.begin(), eos.end(), token) != eos.end();
-    if (request.on_token) request.on_token(token, ended(active));
+    if (request.on_token) { request.on_token(token, ended(active)); }
   }
 
   bool ended(const Active& active) const {
@@ -244,12 +244,13 @@ class CpuEngine::Run {
 
 Result<std::vector<Output>> CpuEngine::generate(const std::vector<Request>& requests, RunStats* stats) {
   return guarded([&]() -> Result<std::vector<Output>> {
-    for (const Request& request : requests)
+    for (const Request& request : requests) {
       VORTEX_TRY(check_request(model_.source, options_, request, request.max_new_tokens));
+    }
     pool_.free_all();
     RunStats counted = fresh_stats(model_.source.config.num_layers);
     std::vector<Output> outputs = Run(*this, requests, counted).finish();
-    if (stats != nullptr) *stats = std::move(counted);
+    if (stats != nullptr) { *stats = std::move(counted); }
     return outputs;
   });
 }
@@ -274,12 +275,12 @@ Result<std::vector<float>> CpuEngine::teacher_force(const Request& request, std:
     Sequence* const batch[] = {&sequence};
     for (size_t i = 0; i + 1 < continuation.size(); ++i) {
       const Stopwatch watch(counted.decode_seconds);
-      if (sequence.length % pool_.block_size() == 0) sequence.pages.push_back(pool_.take());
+      if (sequence.length % pool_.block_size() == 0) { sequence.pages.push_back(pool_.take()); }
       sequence.next_token = continuation[i];
       const float* logits = decoder.step(batch, &observer, counted);
       log_softmax(logits, vocab, &log_probs[(i + 1) * static_cast<size_t>(vocab)]);
     }
-    if (stats != nullptr) *stats = std::move(counted);
+    if (stats != nullptr) { *stats = std::move(counted); }
     return log_probs;
   });
 }
@@ -289,10 +290,11 @@ Result<PrefixPtr> CpuEngine::prefix(const std::vector<int32_t>& prompt, const st
     Request request;
     request.prompt = prompt;
     VORTEX_TRY(check_request(model_.source, options_, request, 1));
-    if (PrefixPtr kept = find_kept_prefix(options_.kept.get(), false, model_.source, prompt)) return kept;
+    if (PrefixPtr kept = find_kept_prefix(options_.kept.get(), false, model_.source, prompt)) { return kept; }
     const std::filesystem::path path = folder / prefix_file_name(model_.source, prompt);
-    if (auto loaded = load_prefix(path, model_.source, prompt))
+    if (auto loaded = load_prefix(path, model_.source, prompt)) {
       return std::make_shared<const Prefix>(std::move(*loaded));
+    }
     const auto computed = std::make_shared<const Prefix>(prefill(model_, prompt, &threads_));
     VORTEX_TRY(save_prefix(*computed, path));
     return PrefixPtr(computed);

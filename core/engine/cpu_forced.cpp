@@ -23,10 +23,9 @@ class CpuEngine::ForcedRun {
 
   std::vector<Forced> finish() {
     engine_.pool_.free_all();
-    for (const ForcedRequest& request : requests_) start(request);
-    for (size_t position = 0; step(position); ++position) {
-    }
-    for (Forced& forced : results_) finish_looks(forced.recall);
+    for (const ForcedRequest& request : requests_) { start(request); }
+    for (size_t position = 0; step(position); ++position) {}
+    for (Forced& forced : results_) { finish_looks(forced.recall); }
     return std::move(results_);
   }
 
@@ -47,7 +46,7 @@ class CpuEngine::ForcedRun {
     std::vector<Sequence*> batch;
     who_.clear();
     for (size_t i = 0; i < requests_.size(); ++i) {
-      if (position + 1 >= requests_[i].continuation.size()) continue;
+      if (position + 1 >= requests_[i].continuation.size()) { continue; }
       Sequence& sequence = sequences_[i];
       sequence.next_token = requests_[i].continuation[position];
       if (engine_.pool_.blocks_for(sequence.length + 1) > static_cast<int>(sequence.pages.size())) {
@@ -56,11 +55,11 @@ class CpuEngine::ForcedRun {
       batch.push_back(&sequence);
       who_.push_back(i);
     }
-    if (batch.empty()) return false;
+    if (batch.empty()) { return false; }
     const bool looks = options_.look_every > 0 && position % static_cast<size_t>(options_.look_every) == 0;
     const AttentionObserver observer = [&](const AttentionView& view) {
-      if (looks) look(view);
-      if (options_.observer) show(view);
+      if (looks) { look(view); }
+      if (options_.observer) { show(view); }
     };
     const float* logits = decoder_.step(batch, looks || options_.observer ? &observer : nullptr, stats_);
     for (size_t i = 0; i < who_.size(); ++i) {
@@ -72,7 +71,7 @@ class CpuEngine::ForcedRun {
   }
 
   void look(const AttentionView& view) {
-    if (view.selection == nullptr) return;
+    if (view.selection == nullptr) { return; }
     const vflow::EngineConfig& policy = engine_.policy_.policy.config;
     std::vector<AttentionRecall*> sums;
     for (const size_t which : who_) {
@@ -83,7 +82,7 @@ class CpuEngine::ForcedRun {
 
   void show(const AttentionView& view) {
     std::vector<size_t> which;
-    for (const size_t request : who_) which.push_back(first_ + request);
+    for (const size_t request : who_) { which.push_back(first_ + request); }
     AttentionView named = view;
     named.which = which.data();
     options_.observer(named);
@@ -111,9 +110,9 @@ Result<std::vector<Forced>> CpuEngine::force_decode(std::span<const ForcedReques
       const std::span<const ForcedRequest> rest = requests.subspan(results.size());
       const size_t count = forced_together(rest, options_.max_batch, pool_.pages(), pool_.block_size());
       std::vector<Forced> done = ForcedRun(*this, rest.first(count), results.size(), options, counted).finish();
-      for (Forced& forced : done) results.push_back(std::move(forced));
+      for (Forced& forced : done) { results.push_back(std::move(forced)); }
     }
-    if (stats != nullptr) *stats = std::move(counted);
+    if (stats != nullptr) { *stats = std::move(counted); }
     return results;
   });
 }

@@ -26,7 +26,7 @@ std::vector<cpu::Bf16> random_values(size_t count) {
   constexpr double kWidth = 3.4641016;  // of a uniform distribution of deviation 1
   Rng rng(1);
   std::vector<cpu::Bf16> values(count);
-  for (cpu::Bf16& value : values) value = cpu::float_to_bf16(static_cast<float>(kWidth * (rng.uniform() - 0.5)));
+  for (cpu::Bf16& value : values) { value = cpu::float_to_bf16(static_cast<float>(kWidth * (rng.uniform() - 0.5))); }
   return values;
 }
 
@@ -50,10 +50,10 @@ class CpuStepper final : public Stepper {
       Sequence sequence;
       VORTEX_TRY(grow(sequence, lengths[i]));
       const Prefix* donor = donors.empty() ? nullptr : donors[i % donors.size()].get();
-      if (donor != nullptr && donor->tokens > lengths[i]) donor = nullptr;
+      if (donor != nullptr && donor->tokens > lengths[i]) { donor = nullptr; }
       const auto real = static_cast<size_t>(donor == nullptr ? 0 : donor->tokens / block_size());
       fill_random({sequence.pages.begin() + static_cast<std::ptrdiff_t>(real), sequence.pages.end()});
-      if (donor != nullptr) parts_.pool.fill(*donor, sequence.pages, &parts_.threads);
+      if (donor != nullptr) { parts_.pool.fill(*donor, sequence.pages, &parts_.threads); }
       decoder_.update_completed(sequence);
       placed_.tokens += lengths[i];
       placed_.real += donor == nullptr ? 0 : donor->tokens;
@@ -65,7 +65,7 @@ class CpuStepper final : public Stepper {
   Placed placed() const override { return placed_; }
 
   Result<double> admit(int prompt_tokens) override {
-    if (static_cast<int>(residents_.size()) >= max_batch()) return candidate_error("the batch is full");
+    if (static_cast<int>(residents_.size()) >= max_batch()) { return candidate_error("the batch is full"); }
     std::vector<int32_t> prompt(static_cast<size_t>(prompt_tokens));
     for (int32_t& token : prompt) {
       token = static_cast<int32_t>(rng_.below(static_cast<uint64_t>(config().vocab_size)));
@@ -91,7 +91,7 @@ class CpuStepper final : public Stepper {
   }
 
   Result<double> run(int steps) override {
-    if (residents_.empty()) return 0.0;
+    if (residents_.empty()) { return 0.0; }
     const double start = monotonic_seconds();
     for (int step = 0; step < steps; ++step) {
       std::vector<Sequence*> batch;
@@ -144,7 +144,7 @@ class CpuStepper final : public Stepper {
                              std::to_string(max_context()));
     }
     while (static_cast<int>(sequence.pages.size()) < parts_.pool.blocks_for(length)) {
-      if (parts_.pool.free_pages() == 0) return candidate_error("the pool has no pages for these requests");
+      if (parts_.pool.free_pages() == 0) { return candidate_error("the pool has no pages for these requests"); }
       sequence.pages.push_back(parts_.pool.take());
     }
     sequence.length = length;

@@ -11,10 +11,10 @@ Decoder::Decoder(const PackedModel& model, KvPool& pool, const ActivePolicy& pol
 
 void Decoder::update_completed(const Sequence& sequence) {
   const int completed = sequence.length / pool_.block_size();
-  if (completed == 0) return;
+  if (completed == 0) { return; }
   cpu::parallel_for(threads_, model_.source.config.num_layers, [&](int64_t begin, int64_t end, int) {
     for (auto layer = static_cast<int>(begin); layer < end; ++layer) {
-      if (!policy_.sparse(layer)) continue;
+      if (!policy_.sparse(layer)) { continue; }
       policy_.executable->update(pool_.layer(layer), {sequence.pages.data(), static_cast<size_t>(completed)});
     }
   });
@@ -24,7 +24,9 @@ void Decoder::plan(std::span<Sequence* const> batch) {
   const int block = pool_.block_size();
   requests_ = static_cast<int>(batch.size());
   max_blocks_ = 0;
-  for (const Sequence* sequence : batch) max_blocks_ = std::max(max_blocks_, pool_.blocks_for(sequence->length + 1));
+  for (const Sequence* sequence : batch) {
+    max_blocks_ = std::max(max_blocks_, pool_.blocks_for(sequence->length + 1));
+  }
   block_table_.assign(batch.size() * static_cast<size_t>(max_blocks_), -1);
   positions_.clear();
   seq_lens_.clear();
@@ -35,7 +37,7 @@ void Decoder::plan(std::span<Sequence* const> batch) {
     std::copy_n(sequence.pages.begin(), blocks, block_table_.begin() + static_cast<int64_t>(i) * max_blocks_);
     positions_.push_back(sequence.length);
     seq_lens_.push_back(sequence.length + 1);
-    if ((sequence.length + 1) % block == 0) filled_.push_back(sequence.pages[blocks - 1]);
+    if ((sequence.length + 1) % block == 0) { filled_.push_back(sequence.pages[blocks - 1]); }
   }
 }
 
@@ -64,7 +66,7 @@ void Decoder::attend(int layer, const AttentionObserver* observer, RunStats& sta
     batch.max_blocks = max_blocks_;
     batch.seq_lens = seq_lens_.data();
     batch.pool = threads_;
-    if (!filled_.empty()) policy_.executable->update(cache, filled_);
+    if (!filled_.empty()) { policy_.executable->update(cache, filled_); }
     policy_.executable->choose(cache, batch, selection_);
   }
   cpu::AttentionArgs args;
@@ -110,7 +112,7 @@ void Decoder::count(int layer, RunStats& stats) const {
       stats.pages_visible[static_cast<size_t>(layer)] += visible;
       stats.pages_attended[static_cast<size_t>(layer)] += attended;
       stats.kv_bytes_read += (static_cast<int64_t>(attended) * block - missing) * token_bytes;
-      if (attended < visible) stats.kv_bytes_read += (visible - always_kept) * policy_.scored_bytes;
+      if (attended < visible) { stats.kv_bytes_read += (visible - always_kept) * policy_.scored_bytes; }
     }
   }
 }
@@ -124,7 +126,7 @@ const float* Decoder::step(std::span<Sequence* const> batch, const AttentionObse
   attended_.resize(q_.size());
   logits_.resize(rows * static_cast<size_t>(c.vocab_size));
   std::vector<int32_t> tokens;
-  for (const Sequence* sequence : batch) tokens.push_back(sequence->next_token);
+  for (const Sequence* sequence : batch) { tokens.push_back(sequence->next_token); }
   embed(model_, tokens.data(), requests_, x_.data());
   LayerScratch scratch(model_, requests_);
   const Rows active{x_.data(), positions_.data(), requests_};
@@ -135,7 +137,7 @@ const float* Decoder::step(std::span<Sequence* const> batch, const AttentionObse
     attention_outputs(model_, layer, active, attended_.data(), scratch, threads_);
   }
   head_logits(model_, x_.data(), requests_, scratch, logits_.data(), threads_);
-  for (Sequence* sequence : batch) ++sequence->length;
+  for (Sequence* sequence : batch) { ++sequence->length; }
   stats.decode_steps += 1;
   stats.decode_tokens += requests_;
   stats.weight_bytes_read += model_.weight_bytes;

@@ -19,7 +19,7 @@ Status check_forced(const model::Model& model, const EngineOptions& options, std
     if (!request.wanted.empty() && request.wanted.size() != request.continuation.size()) {
       return internal_error("forced decoding was asked about other positions than it has");
     }
-    for (const std::vector<int32_t>& wanted : request.wanted) VORTEX_TRY(check_tokens(model, wanted));
+    for (const std::vector<int32_t>& wanted : request.wanted) { VORTEX_TRY(check_tokens(model, wanted)); }
   }
   return ok_status();
 }
@@ -31,7 +31,7 @@ size_t forced_together(std::span<const ForcedRequest> requests, int max_batch, i
     // The last token is never fed.
     const size_t tokens = request.request.prompt.size() + request.continuation.size() - 1;
     needed += (static_cast<int64_t>(tokens) + block - 1) / block;
-    if (count > 0 && (needed > pages || count >= static_cast<size_t>(max_batch))) break;
+    if (count > 0 && (needed > pages || count >= static_cast<size_t>(max_batch))) { break; }
     ++count;
   }
   return count;
@@ -58,13 +58,13 @@ void PositionReader::read(const float* logits, const ForcedRequest& request, siz
   const auto log_prob = [&](int32_t token) { return log_probs_[static_cast<size_t>(token)]; };
   out.log_probs[position] = log_prob(request.continuation[position]);
   if (!request.wanted.empty()) {
-    for (const int32_t token : request.wanted[position]) out.wanted[position].push_back(log_prob(token));
+    for (const int32_t token : request.wanted[position]) { out.wanted[position].push_back(log_prob(token)); }
   }
   std::iota(order_.begin(), order_.end(), 0);
   std::partial_sort(order_.begin(), order_.begin() + top_tokens_, order_.end(),
                     [&](int32_t a, int32_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
   out.top[position].assign(order_.begin(), order_.begin() + top_tokens_);
-  for (const int32_t token : out.top[position]) out.top_log_probs[position].push_back(log_prob(token));
+  for (const int32_t token : out.top[position]) { out.top_log_probs[position].push_back(log_prob(token)); }
 }
 
 }  // namespace vortex::engine

@@ -20,9 +20,9 @@ Result<PrefixBlock> prefill_all(Engine& engine, std::span<const std::vector<int3
   for (const std::vector<int32_t>& prompt : prompts) {
     std::string name = prefix_file_name(engine.model(), prompt);
     const auto same = [&](const NamedPrefix& other) { return other.name == name; };
-    if (std::any_of(block.prefixes.begin(), block.prefixes.end(), same)) continue;
+    if (std::any_of(block.prefixes.begin(), block.prefixes.end(), same)) { continue; }
     const int64_t bytes = padded(prefix_bytes(engine.model(), prompt));
-    if (block.bytes + bytes > most_bytes) break;
+    if (block.bytes + bytes > most_bytes) { break; }
     VORTEX_ASSIGN(PrefixPtr prefix, engine.prefix(prompt, folder));
     block.prefixes.push_back({std::move(name), block.bytes, std::move(prefix)});
     block.bytes += bytes;
@@ -44,9 +44,9 @@ Result<HostImage> share_on_host(const PrefixBlock& block) {
 
 PrefixPtr find_kept_prefix(const KeptModel* kept, bool on_device, const model::Model& model,
                            std::span<const int32_t> prompt) {
-  if (kept == nullptr || kept->prefixes == nullptr) return nullptr;
+  if (kept == nullptr || kept->prefixes == nullptr) { return nullptr; }
   const auto found = kept->prefix_offsets.find(prefix_file_name(model, prompt));
-  if (found == kept->prefix_offsets.end()) return nullptr;
+  if (found == kept->prefix_offsets.end()) { return nullptr; }
   // Shares the ownership of the whole block.
   std::shared_ptr<const char> image(kept->prefixes, kept->prefixes.get() + found->second);
   auto prefix = std::make_shared<const Prefix>(kept_prefix(std::move(image), on_device, model, prompt));

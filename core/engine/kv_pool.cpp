@@ -18,7 +18,7 @@ int64_t round_up(int64_t bytes, int64_t unit = kAlignment) { return (bytes + uni
 std::byte* allocate(int64_t bytes) {
   const auto size = static_cast<size_t>(round_up(bytes, kHugePage));
   void* memory = std::aligned_alloc(static_cast<size_t>(kHugePage), size);
-  if (memory != nullptr) ::madvise(memory, size, MADV_HUGEPAGE);
+  if (memory != nullptr) { ::madvise(memory, size, MADV_HUGEPAGE); }
   return static_cast<std::byte*>(memory);
 }
 
@@ -33,9 +33,9 @@ compile::LayerCache layout(const model::ModelConfig& model, int block_size, cons
   compile::LayerCache cache;
   cache.k = {nullptr, vflow::Dtype::kBf16, heads, block_size, model.head_dim};
   cache.v = cache.k;
-  if (policy == nullptr) return cache;
+  if (policy == nullptr) { return cache; }
   for (const vflow::Field& field : policy->program.fields) {
-    if (field.builtin) continue;
+    if (field.builtin) { continue; }
     cache.fields.push_back({nullptr, policy->config.dtype, heads, field.shape.rows, field.shape.cols});
   }
   return cache;
@@ -46,7 +46,7 @@ template <typename Cache, typename Body>
 void for_tensors(Cache& cache, const Body& body) {
   body(cache.k);
   body(cache.v);
-  for (auto& field : cache.fields) body(field);
+  for (auto& field : cache.fields) { body(field); }
 }
 
 }  // namespace
@@ -90,7 +90,7 @@ Status KvPool::configure(const model::ModelConfig& model, int block_size, const 
 
 void KvPool::free_all() {
   free_.clear();
-  for (int32_t page = pages_ - 1; page >= 0; --page) free_.push_back(page);
+  for (int32_t page = pages_ - 1; page >= 0; --page) { free_.push_back(page); }
 }
 
 int32_t KvPool::take() {
@@ -117,8 +117,8 @@ void KvPool::append(int layer, int32_t page, int slot, const float* k, const flo
   for (int head = 0; head < kv_heads_; ++head) {
     cpu::Bf16* k_out = block(cache.k, page, head) + slot * head_dim_;
     cpu::Bf16* v_out = block(cache.v, page, head) + slot * head_dim_;
-    for (int d = 0; d < head_dim_; ++d) k_out[d] = cpu::float_to_bf16(k[head * head_dim_ + d]);
-    for (int d = 0; d < head_dim_; ++d) v_out[d] = cpu::float_to_bf16(v[head * head_dim_ + d]);
+    for (int d = 0; d < head_dim_; ++d) { k_out[d] = cpu::float_to_bf16(k[head * head_dim_ + d]); }
+    for (int d = 0; d < head_dim_; ++d) { v_out[d] = cpu::float_to_bf16(v[head * head_dim_ + d]); }
   }
 }
 

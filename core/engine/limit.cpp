@@ -34,12 +34,12 @@ StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* polic
   bytes.weights = weight_bytes(model);
   for (const int length : lengths) {
     bytes.kv += dense_layers * length * token;
-    if (sparse_layers == 0) continue;
+    if (sparse_layers == 0) { continue; }
     const int block = policy->config.block_size;
     const int blocks = (length + block - 1) / block;
     const int selected = vflow::selected_blocks(policy->config, blocks);
     bytes.kv += sparse_layers * (int64_t{selected} * block - (int64_t{blocks} * block - length)) * token;
-    if (selected == blocks) continue;
+    if (selected == blocks) { continue; }
     const int64_t scored = blocks - policy->config.reserved_eos;
     bytes.summaries += sparse_layers * scored * model.num_kv_heads * scored_block;
   }

@@ -78,9 +78,9 @@ class Packer {
   // Vectors one after the other, `size` elements in all.
   void floats(std::span<const float>& out, Tensors vectors, int size) {
     auto* values = take<float>(static_cast<size_t>(size));
-    if (values == nullptr) return;
+    if (values == nullptr) { return; }
     out = {values, static_cast<size_t>(size)};
-    if (weights_ == nullptr) return;
+    if (weights_ == nullptr) { return; }
     for (const model::Tensor* vector : vectors) {
       model::read_row(*vector, 0, values);
       values += model::cols_of(*vector);
@@ -90,7 +90,7 @@ class Packer {
   void matrix(PackedWeights& out, Tensors stacked, int n, int k) {
     auto* panels = take<cpu::Bf16>(static_cast<size_t>(cpu::packed_size(n, k)));
     out = {n, k, panels};
-    if (panels == nullptr || weights_ == nullptr) return;
+    if (panels == nullptr || weights_ == nullptr) { return; }
     std::vector<float> row(static_cast<size_t>(k));
     int at = 0;
     for (const model::Tensor* tensor : stacked) {
@@ -106,10 +106,10 @@ class Packer {
     const size_t size = times(positions_, half);
     auto* cosines = take<float>(size);
     auto* sines = take<float>(size);
-    if (cosines == nullptr) return;
+    if (cosines == nullptr) { return; }
     model_.cosines = {cosines, size};
     model_.sines = {sines, size};
-    if (weights_ == nullptr) return;
+    if (weights_ == nullptr) { return; }
     const std::vector<double> frequencies = model::rotary_frequencies(config_);
     for (int position = 0; position < positions_; ++position) {
       const size_t at = times(position, half);
@@ -132,7 +132,9 @@ int64_t bytes_of(const PackedWeights& weights) {
 int64_t bytes_a_step(const PackedModel& packed) {
   int64_t bytes = bytes_of(packed.head);
   for (const PackedLayer& layer : packed.layers) {
-    for (const PackedWeights* w : {&layer.q, &layer.kv, &layer.o, &layer.gate_up, &layer.down}) bytes += bytes_of(*w);
+    for (const PackedWeights* w : {&layer.q, &layer.kv, &layer.o, &layer.gate_up, &layer.down}) {
+      bytes += bytes_of(*w);
+    }
   }
   return bytes;
 }
@@ -167,7 +169,7 @@ Status bind_kept(PackedModel& packed, const KeptModel& kept) {
 }
 
 void add_bias(float* row, std::span<const float> bias) {
-  for (size_t i = 0; i < bias.size(); ++i) row[i] += bias[i];
+  for (size_t i = 0; i < bias.size(); ++i) { row[i] += bias[i]; }
 }
 
 // Norms and rotates `heads` consecutive heads of one token.
@@ -196,7 +198,7 @@ void add_product(const PackedWeights& w, const float* input, const Rows& rows, s
                  cpu::ThreadPool* pool) {
   cpu::gemm(input, w.k, rows.count, w.view(), scratch.data(), w.n, pool);
   const int64_t size = static_cast<int64_t>(rows.count) * w.n;
-  for (int64_t i = 0; i < size; ++i) rows.x[i] += scratch[static_cast<size_t>(i)];
+  for (int64_t i = 0; i < size; ++i) { rows.x[i] += scratch[static_cast<size_t>(i)]; }
 }
 
 Status check_shape(const model::ModelConfig& config) {
@@ -217,7 +219,7 @@ Result<PackedModel> pack_model(model::Model model, int max_context, const KeptMo
   PackedModel packed;
   packed.source = std::move(model);
   if (packed.source.weights == nullptr) {
-    if (kept == nullptr) return internal_error("a model without weights can only run on kept ones");
+    if (kept == nullptr) { return internal_error("a model without weights can only run on kept ones"); }
     VORTEX_TRY(bind_kept(packed, *kept));
   } else {
     Packer packer(packed, max_context);
@@ -260,7 +262,7 @@ float attention_scale(const model::ModelConfig& config) {
 
 void embed(const PackedModel& model, const int32_t* tokens, int count, float* x) {
   const int64_t hidden = model.source.config.hidden_size;
-  for (int i = 0; i < count; ++i) model::read_row(model.embedding, tokens[i], x + i * hidden);
+  for (int i = 0; i < count; ++i) { model::read_row(model.embedding, tokens[i], x + i * hidden); }
 }
 
 void attention_inputs(const PackedModel& model, int layer, const Rows& rows, LayerScratch& scratch, float* q,

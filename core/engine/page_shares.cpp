@@ -31,7 +31,7 @@ void score_tokens(const compile::PagedTensor& k, const AttentionRow& row, int gr
 // Adds one query head's softmax to the blocks' shares, `weight` in all.
 void add_head(const float* scores, int group, int tokens, int block_size, float scale, double weight, float* shares) {
   float peak = scores[0];
-  for (int token = 1; token < tokens; ++token) peak = std::max(peak, scores[int64_t{token} * group]);
+  for (int token = 1; token < tokens; ++token) { peak = std::max(peak, scores[int64_t{token} * group]); }
   double all = 0;
   std::vector<double> mass(static_cast<size_t>(blocks_of(tokens, block_size)), 0);
   for (int token = 0; token < tokens; ++token) {
@@ -39,7 +39,9 @@ void add_head(const float* scores, int group, int tokens, int block_size, float 
     mass[static_cast<size_t>(token / block_size)] += share;
     all += share;
   }
-  for (size_t block = 0; block < mass.size(); ++block) shares[block] += static_cast<float>(weight * mass[block] / all);
+  for (size_t block = 0; block < mass.size(); ++block) {
+    shares[block] += static_cast<float>(weight * mass[block] / all);
+  }
 }
 
 class Oracle final : public compile::CpuExecutable {
@@ -55,11 +57,11 @@ class Oracle final : public compile::CpuExecutable {
     selection.stride = batch.max_blocks;
     selection.blocks.resize(rows * static_cast<size_t>(batch.max_blocks));
     selection.counts.resize(rows);
-    if (scores != nullptr) scores->assign(rows * static_cast<size_t>(batch.max_blocks), NAN);
+    if (scores != nullptr) { scores->assign(rows * static_cast<size_t>(batch.max_blocks), NAN); }
     cpu::parallel_for(batch.pool, static_cast<int64_t>(rows), [&](int64_t begin, int64_t end, int) {
       std::vector<float> scratch;
       std::vector<float> shares(static_cast<size_t>(batch.max_blocks));
-      for (int64_t row = begin; row < end; ++row) select_row(cache, batch, row, scratch, shares, selection, scores);
+      for (int64_t row = begin; row < end; ++row) { select_row(cache, batch, row, scratch, shares, selection, scores); }
     });
   }
 
@@ -78,7 +80,7 @@ class Oracle final : public compile::CpuExecutable {
     const AttentionRow attention{batch.q + row * group_ * k.cols, batch.block_table + request * batch.max_blocks,
                                  static_cast<int>(row % k.kv_heads), batch.seq_lens[request]};
     const bool fits = compile::row_budget(budget_, n).everything_fits;  // then nothing is scored
-    if (!fits) page_shares(k, attention, group_, scale_, scratch, shares.data());
+    if (!fits) { page_shares(k, attention, group_, scale_, scratch, shares.data()); }
     if (!fits && scores != nullptr) {
       std::copy_n(shares.data(), n, &(*scores)[static_cast<size_t>(row * batch.max_blocks)]);
     }

@@ -40,7 +40,7 @@ void store_kv(const PackedModel& model, const LayerScratch& scratch, int first, 
     for (int i = 0; i < count; ++i) {
       const float* from = &scratch.kv[static_cast<size_t>((i * heads + head) * dim)];
       cpu::Bf16* to = out + (static_cast<int64_t>(head) * tokens + first + i) * dim;
-      for (int d = 0; d < dim; ++d) to[d] = cpu::float_to_bf16(from[d]);
+      for (int d = 0; d < dim; ++d) { to[d] = cpu::float_to_bf16(from[d]); }
     }
   }
 }
@@ -84,7 +84,7 @@ Prefix prefill(const PackedModel& model, std::span<const int32_t> prompt, cpu::T
   const model::ModelConfig& c = model.source.config;
   Prefix prefix = make_prefix(model.source, prompt);
   PromptState state;
-  for (int i = 0; i < prefix.tokens; ++i) state.positions.push_back(i);
+  for (int i = 0; i < prefix.tokens; ++i) { state.positions.push_back(i); }
   state.x.resize(prompt.size() * static_cast<size_t>(c.hidden_size));
   state.q.resize(prompt.size() * static_cast<size_t>(model.q_size()));
   state.attended.resize(state.q.size());

@@ -65,7 +65,7 @@ std::string hash_payload(std::string_view image) { return sha256_hex(image.subst
 }  // namespace
 
 const char* Prefix::image() const {
-  if (on_device != nullptr) return on_device.get();
+  if (on_device != nullptr) { return on_device.get(); }
   return kept != nullptr ? kept.get() : bytes().data();
 }
 
@@ -126,12 +126,12 @@ Status save_prefix(const Prefix& prefix, const std::filesystem::path& path) {
 std::optional<Prefix> load_prefix(const std::filesystem::path& path, const model::Model& model,
                                   std::span<const int32_t> prompt) {
   auto file = MappedFile::open(path);
-  if (!file.ok() || file->bytes().size() != image_bytes(header_of(model, prompt))) return std::nullopt;
+  if (!file.ok() || file->bytes().size() != image_bytes(header_of(model, prompt))) { return std::nullopt; }
   const std::string_view image = file->bytes();
-  if (image.substr(offsetof(PrefixHeader, payload_hash), 64) != hash_payload(image)) return std::nullopt;
+  if (image.substr(offsetof(PrefixHeader, payload_hash), 64) != hash_payload(image)) { return std::nullopt; }
   Prefix prefix = shape_prefix(model, prompt);
   prefix.file = std::move(*file);
-  if (!prefix_matches(prefix, model, prompt)) return std::nullopt;
+  if (!prefix_matches(prefix, model, prompt)) { return std::nullopt; }
   std::error_code ec;  // a read-only folder serves as well
   std::filesystem::last_write_time(path, std::filesystem::file_time_type::clock::now(), ec);
   return prefix;
@@ -147,19 +147,19 @@ Status trim_prefixes(const std::filesystem::path& folder, int64_t bytes, const s
   int64_t total = 0;
   std::error_code ec;
   for (const auto& entry : std::filesystem::directory_iterator(folder, ec)) {
-    if (entry.path().extension() != kExtension) continue;
+    if (entry.path().extension() != kExtension) { continue; }
     std::error_code gone;  // another worker may have removed it meanwhile
     const auto size = static_cast<int64_t>(entry.file_size(gone));
     const auto used = entry.last_write_time(gone);
-    if (gone) continue;
+    if (gone) { continue; }
     total += size;
-    if (!keep.contains(entry.path().filename().string())) snapshots.push_back({used, entry.path(), size});
+    if (!keep.contains(entry.path().filename().string())) { snapshots.push_back({used, entry.path(), size}); }
   }
   std::sort(snapshots.begin(), snapshots.end(), [](const Snapshot& a, const Snapshot& b) { return a.used < b.used; });
   for (const Snapshot& snapshot : snapshots) {
-    if (total <= bytes) break;
+    if (total <= bytes) { break; }
     std::filesystem::remove(snapshot.path, ec);
-    if (ec) return environment_error("cannot remove " + snapshot.path.string() + ": " + ec.message());
+    if (ec) { return environment_error("cannot remove " + snapshot.path.string() + ": " + ec.message()); }
     total -= snapshot.size;
   }
   return ok_status();

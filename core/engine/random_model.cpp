@@ -17,7 +17,7 @@ struct RandomWeights : model::Weights {
 
   model::Tensor tensor(std::vector<int64_t> shape, Rng& rng, double centre, double deviation) {
     size_t size = 1;
-    for (const int64_t extent : shape) size *= static_cast<size_t>(extent);
+    for (const int64_t extent : shape) { size *= static_cast<size_t>(extent); }
     std::vector<cpu::Bf16> values(size);
     constexpr double kWidth = 3.4641016;  // of a uniform distribution of deviation 1
     for (cpu::Bf16& value : values) {

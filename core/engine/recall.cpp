@@ -27,7 +27,7 @@ void score_tokens(const AttentionView& view, int request, int head, const float*
     const int64_t page = view.block_table[request * view.max_blocks + at / k.rows];
     const cpu::Bf16* key = keys + ((page * k.kv_heads + head) * k.rows + at % k.rows) * k.cols;
     float dot = 0;
-    for (int i = 0; i < k.cols; ++i) dot += q[i] * cpu::bf16_to_float(key[i]);
+    for (int i = 0; i < k.cols; ++i) { dot += q[i] * cpu::bf16_to_float(key[i]); }
     scores[token] = dot * static_cast<float>(scale);
   }
 }
@@ -42,7 +42,7 @@ std::vector<double> page_masses(const std::vector<float>& scores, int block_size
     masses[token / static_cast<size_t>(block_size)] += weight;
     total += weight;
   }
-  for (double& mass : masses) mass /= total;
+  for (double& mass : masses) { mass /= total; }
   return masses;
 }
 
@@ -52,7 +52,7 @@ double attended_share(const std::vector<double>& masses, const std::vector<bool>
   double on_attended = 0;
   for (auto page = static_cast<size_t>(range.first); page < static_cast<size_t>(range.last); ++page) {
     all += masses[page];
-    if (attended[page]) on_attended += masses[page];
+    if (attended[page]) { on_attended += masses[page]; }
   }
   return all > 0 ? on_attended / all : 1.0;
 }
@@ -61,13 +61,13 @@ double attended_share(const std::vector<double>& masses, const std::vector<bool>
 // count as among the best.
 double best_share(const std::vector<double>& masses, const std::vector<bool>& attended, const Range& range) {
   const auto k = std::count(attended.begin() + range.first, attended.begin() + range.last, true);
-  if (k == 0) return 1.0;
+  if (k == 0) { return 1.0; }
   std::vector<double> sorted(masses.begin() + range.first, masses.begin() + range.last);
   std::nth_element(sorted.begin(), sorted.begin() + (k - 1), sorted.end(), std::greater<>());
   const double bound = sorted[static_cast<size_t>(k - 1)];
   int found = 0;
   for (auto page = static_cast<size_t>(range.first); page < static_cast<size_t>(range.last); ++page) {
-    if (attended[page] && masses[page] >= bound) ++found;
+    if (attended[page] && masses[page] >= bound) { ++found; }
   }
   return static_cast<double>(found) / static_cast<double>(k);
 }
@@ -75,7 +75,9 @@ double best_share(const std::vector<double>& masses, const std::vector<bool>& at
 std::vector<bool> attended_pages(const compile::Selection& selection, int row, size_t pages) {
   std::vector<bool> attended(pages, false);
   const int32_t* blocks = &selection.blocks[static_cast<size_t>(row) * static_cast<size_t>(selection.stride)];
-  for (int i = 0; i < selection.counts[static_cast<size_t>(row)]; ++i) attended[static_cast<size_t>(blocks[i])] = true;
+  for (int i = 0; i < selection.counts[static_cast<size_t>(row)]; ++i) {
+    attended[static_cast<size_t>(blocks[i])] = true;
+  }
   return attended;
 }
 
@@ -97,7 +99,7 @@ void add_row(const AttentionView& view, int request, int head, int group, const 
     const std::vector<double> masses = page_masses(scores, k.rows);
     sum.mass += attended_share(masses, attended, all) / group;
     sum.mass_chosen += attended_share(masses, attended, competing) / group;
-    for (size_t page = 0; page < masses.size(); ++page) of_group[page] += masses[page];
+    for (size_t page = 0; page < masses.size(); ++page) { of_group[page] += masses[page]; }
   }
   sum.index += best_share(of_group, attended, all);
   sum.index_chosen += best_share(of_group, attended, competing);
@@ -117,7 +119,7 @@ void add_look(const AttentionView& view, const ReservedPages& reserved, double s
 
 void finish_looks(std::span<AttentionRecall> sums) {
   for (AttentionRecall& sum : sums) {
-    if (sum.looks == 0) continue;
+    if (sum.looks == 0) { continue; }
     const auto looks = static_cast<double>(sum.looks);
     sum.mass /= looks;
     sum.mass_chosen /= looks;

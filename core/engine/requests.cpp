@@ -21,8 +21,8 @@ Status check_tokens(const model::Model& model, std::span<const int32_t> tokens) 
 
 Status check_request(const model::Model& model, const EngineOptions& options, const Request& request,
                      int64_t new_tokens) {
-  if (request.prompt.empty()) return candidate_error("a prompt must have at least one token");
-  if (new_tokens < 1) return candidate_error("max_new_tokens must be at least 1");
+  if (request.prompt.empty()) { return candidate_error("a prompt must have at least one token"); }
+  if (new_tokens < 1) { return candidate_error("max_new_tokens must be at least 1"); }
   if (static_cast<int64_t>(request.prompt.size()) + new_tokens > options.max_context) {
     return candidate_error("a prompt of " + std::to_string(request.prompt.size()) + " tokens and " +
                            std::to_string(new_tokens) + " new ones exceed the context of " +
@@ -70,7 +70,7 @@ void add_stats(const RunStats& more, RunStats& total) {
   total.weight_bytes_read += more.weight_bytes_read;
   const auto add = [](const std::vector<int64_t>& from, std::vector<int64_t>& to) {
     to.resize(std::max(to.size(), from.size()), 0);
-    for (size_t i = 0; i < from.size(); ++i) to[i] += from[i];
+    for (size_t i = 0; i < from.size(); ++i) { to[i] += from[i]; }
   };
   add(more.pages_visible, total.pages_visible);
   add(more.pages_attended, total.pages_attended);
@@ -79,11 +79,11 @@ void add_stats(const RunStats& more, RunStats& total) {
 int64_t scored_bytes(const vflow::Policy& policy) {
   std::set<int> fields;
   for (const vflow::Node& node : policy.program.indexer.nodes) {
-    if (node.op == vflow::Op::kField || node.op == vflow::Op::kLoad) fields.insert(node.attrs.field);
+    if (node.op == vflow::Op::kField || node.op == vflow::Op::kLoad) { fields.insert(node.attrs.field); }
   }
   int64_t bytes = 0;
   for (int index : fields) {
-    if (index < 0) continue;
+    if (index < 0) { continue; }
     const vflow::Field& field = policy.program.fields[static_cast<size_t>(index)];
     bytes += field.shape.size() * vflow::dtype_bytes(field.builtin ? policy.config.kv_dtype : policy.config.dtype);
   }
@@ -93,9 +93,9 @@ int64_t scored_bytes(const vflow::Policy& policy) {
 void log_softmax(const float* logits, int size, float* out) {
   const auto peak = static_cast<double>(logits[cpu::argmax(logits, size)]);
   double total = 0;
-  for (int i = 0; i < size; ++i) total += std::exp(static_cast<double>(logits[i]) - peak);
+  for (int i = 0; i < size; ++i) { total += std::exp(static_cast<double>(logits[i]) - peak); }
   const double shift = peak + std::log(total);
-  for (int i = 0; i < size; ++i) out[i] = static_cast<float>(static_cast<double>(logits[i]) - shift);
+  for (int i = 0; i < size; ++i) { out[i] = static_cast<float>(static_cast<double>(logits[i]) - shift); }
 }
 
 }  // namespace vortex::engine

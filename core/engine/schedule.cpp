@@ -8,14 +8,14 @@ bool is_safe(std::vector<PageNeed> requests, int free_pages) {
   std::sort(requests.begin(), requests.end(),
             [](const PageNeed& a, const PageNeed& b) { return a.longest - a.held < b.longest - b.held; });
   for (const PageNeed& request : requests) {
-    if (request.longest - request.held > free_pages) return false;
+    if (request.longest - request.held > free_pages) { return false; }
     free_pages += request.held;
   }
   return free_pages >= 0;
 }
 
 int64_t peak_pages(std::vector<Growth> requests, int block, int round) {
-  for (Growth& request : requests) request.more = (request.more + round - 1) / round * round;
+  for (Growth& request : requests) { request.more = (request.more + round - 1) / round * round; }
   std::sort(requests.begin(), requests.end(), [](const Growth& a, const Growth& b) { return a.more > b.more; });
   int64_t peak = 0;
   int64_t tokens = 0;  // of those that last at least as long as the current one

@@ -15,7 +15,7 @@ const Architecture* const kArchitectures[] = {
 
 std::string print_shape(const std::vector<int64_t>& shape) {
   std::vector<std::string> extents;
-  for (int64_t extent : shape) extents.push_back(std::to_string(extent));
+  for (int64_t extent : shape) { extents.push_back(std::to_string(extent)); }
   return "[" + join(extents, ", ") + "]";
 }
 
@@ -23,21 +23,21 @@ std::string print_shape(const std::vector<int64_t>& shape) {
 
 const Architecture* find_architecture(std::string_view name) {
   for (const Architecture* architecture : kArchitectures) {
-    if (architecture->name == name) return architecture;
+    if (architecture->name == name) { return architecture; }
   }
   return nullptr;
 }
 
 std::vector<std::string> architecture_names() {
   std::vector<std::string> names;
-  for (const Architecture* architecture : kArchitectures) names.emplace_back(architecture->name);
+  for (const Architecture* architecture : kArchitectures) { names.emplace_back(architecture->name); }
   return names;
 }
 
 Result<Tensor> find_tensor(const std::map<std::string, Tensor>& tensors, const std::string& name,
                            const std::vector<int64_t>& shape) {
   const auto found = tensors.find(name);
-  if (found == tensors.end()) return candidate_error("the checkpoint lacks the tensor " + name);
+  if (found == tensors.end()) { return candidate_error("the checkpoint lacks the tensor " + name); }
   if (found->second.shape != shape) {
     return candidate_error("tensor " + name + " has shape " + print_shape(found->second.shape) +
                            ", but config.json asks for " + print_shape(shape));
@@ -47,7 +47,7 @@ Result<Tensor> find_tensor(const std::map<std::string, Tensor>& tensors, const s
 
 Status refuse_option(const nlohmann::json& json, const char* key) {
   const auto found = json.find(key);
-  if (found == json.end() || found->is_null() || *found == false || *found == 0) return ok_status();
+  if (found == json.end() || found->is_null() || *found == false || *found == 0) { return ok_status(); }
   return candidate_error(std::string("config.json: ") + key + " " + found->dump() + " is not supported");
 }
 

@@ -13,7 +13,7 @@ using nlohmann::json;
 constexpr int64_t kMaxSize = 1 << 24;  // bounds every size, so that products of two stay within 64 bits
 
 Result<int> read_size(const json& object, const char* key) {
-  if (!object.contains(key)) return candidate_error(std::string("config.json lacks ") + key);
+  if (!object.contains(key)) { return candidate_error(std::string("config.json lacks ") + key); }
   const json& value = object[key];
   if (!value.is_number_integer() || value < 1 || value > kMaxSize) {
     return candidate_error(std::string("config.json: ") + key + " must be a whole number from 1 to " +
@@ -23,7 +23,7 @@ Result<int> read_size(const json& object, const char* key) {
 }
 
 Result<double> read_positive(const json& object, const char* key, double fallback) {
-  if (!object.contains(key)) return fallback;
+  if (!object.contains(key)) { return fallback; }
   const json& value = object[key];
   if (!value.is_number() || !(value.get<double>() > 0)) {
     return candidate_error(std::string("config.json: ") + key + " must be a positive number, not " + value.dump());
@@ -40,9 +40,7 @@ Status read_sizes(const json& object, ModelConfig& config) {
     VORTEX_ASSIGN(config.num_kv_heads, read_size(object, "num_key_value_heads"));
   }
   config.head_dim = config.hidden_size / config.num_q_heads;
-  if (object.contains("head_dim")) {
-    VORTEX_ASSIGN(config.head_dim, read_size(object, "head_dim"));
-  }
+  if (object.contains("head_dim")) { VORTEX_ASSIGN(config.head_dim, read_size(object, "head_dim")); }
   VORTEX_ASSIGN(config.intermediate_size, read_size(object, "intermediate_size"));
   VORTEX_ASSIGN(config.vocab_size, read_size(object, "vocab_size"));
   VORTEX_ASSIGN(config.max_position_embeddings, read_size(object, "max_position_embeddings"));
@@ -57,7 +55,7 @@ Status read_sizes(const json& object, ModelConfig& config) {
 
 Status refuse_partial_rotary(const json& object) {
   const json share = object.value("partial_rotary_factor", json(1.0));
-  if (share == 1.0) return ok_status();
+  if (share == 1.0) { return ok_status(); }
   return candidate_error("config.json: partial_rotary_factor " + share.dump() + " is not supported");
 }
 
@@ -66,7 +64,7 @@ Result<RopeScaling> read_llama3_scaling(const json& rope) {
   for (const auto& [key, out] : {std::pair{"factor", &scaling.factor},
                                  {"low_freq_factor", &scaling.low_freq_factor},
                                  {"high_freq_factor", &scaling.high_freq_factor}}) {
-    if (!rope.contains(key)) return candidate_error(std::string("config.json: rope scaling lacks ") + key);
+    if (!rope.contains(key)) { return candidate_error(std::string("config.json: rope scaling lacks ") + key); }
     VORTEX_ASSIGN(*out, read_positive(rope, key, 0));
   }
   VORTEX_ASSIGN(scaling.original_context, read_size(rope, "original_max_position_embeddings"));
@@ -80,9 +78,9 @@ Result<RopeScaling> read_llama3_scaling(const json& rope) {
 Status read_rope(const json& object, ModelConfig& config) {
   VORTEX_ASSIGN(config.rope_theta, read_positive(object, "rope_theta", config.rope_theta));
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    if (!object.contains(key) || object[key].is_null()) continue;
+    if (!object.contains(key) || object[key].is_null()) { continue; }
     const json& rope = object[key];
-    if (!rope.is_object()) return candidate_error(std::string("config.json: ") + key + " must be an object");
+    if (!rope.is_object()) { return candidate_error(std::string("config.json: ") + key + " must be an object"); }
     const json type = rope.value("rope_type", rope.value("type", json("default")));
     if (type == "llama3") {
       VORTEX_ASSIGN(config.rope_scaling, read_llama3_scaling(rope));
@@ -98,17 +96,20 @@ Status read_rope(const json& object, ModelConfig& config) {
 
 Status read_flags(const json& object, ModelConfig& config) {
   const json tied = object.value("tie_word_embeddings", json(false));
-  if (!tied.is_boolean()) return candidate_error("config.json: tie_word_embeddings must be true or false");
+  if (!tied.is_boolean()) { return candidate_error("config.json: tie_word_embeddings must be true or false"); }
   config.tie_word_embeddings = tied.get<bool>();
   const json activation = object.value("hidden_act", json("silu"));
-  if (activation != "silu")
+  if (activation != "silu") {
     return candidate_error("config.json: hidden_act " + activation.dump() + " is not supported");
-  if (object.contains("quantization_config"))
+  }
+  if (object.contains("quantization_config")) {
     return candidate_error("config.json: quantised checkpoints are not supported");
+  }
   const json kinds = object.value("layer_types", json::array());
   for (const json& kind : kinds.is_array() ? kinds : json::array({kinds})) {
-    if (kind != "full_attention")
+    if (kind != "full_attention") {
       return candidate_error("config.json: layer type " + kind.dump() + " is not supported");
+    }
   }
   return ok_status();
 }
@@ -118,7 +119,7 @@ Result<std::vector<int>> read_stop_tokens(const json& object, const std::string&
   const json eos = object.value("eos_token_id", json());
   std::vector<int> ids;
   for (const json& id : eos.is_array() ? eos : json::array({eos})) {
-    if (id.is_null()) continue;
+    if (id.is_null()) { continue; }
     if (!id.is_number_integer() || id < 0 || id >= vocab_size) {
       return candidate_error(file + ": eos_token_id " + id.dump() + " is not in the vocabulary");
     }
@@ -132,12 +133,12 @@ Status read_all_stop_tokens(const json& object, const std::filesystem::path& fol
   VORTEX_ASSIGN(config.eos_token_ids, read_stop_tokens(object, "config.json", config.vocab_size));
   const std::filesystem::path path = folder / "generation_config.json";
   std::error_code ec;
-  if (!std::filesystem::exists(path, ec)) return ok_status();
+  if (!std::filesystem::exists(path, ec)) { return ok_status(); }
   VORTEX_ASSIGN(const std::string text, read_file(path));
   const json generation = json::parse(text, nullptr, false);
-  if (!generation.is_object()) return candidate_error(path.string() + " is not a JSON object");
+  if (!generation.is_object()) { return candidate_error(path.string() + " is not a JSON object"); }
   VORTEX_ASSIGN(std::vector<int> ids, read_stop_tokens(generation, "generation_config.json", config.vocab_size));
-  if (!ids.empty()) config.eos_token_ids = std::move(ids);
+  if (!ids.empty()) { config.eos_token_ids = std::move(ids); }
   return ok_status();
 }
 
@@ -154,7 +155,7 @@ Result<std::string> read_architecture(const json& object) {
 Result<ModelConfig> read_model_config(const std::filesystem::path& folder) {
   VORTEX_ASSIGN(const std::string text, read_file(folder / "config.json"));
   const json object = json::parse(text, nullptr, false);
-  if (!object.is_object()) return candidate_error((folder / "config.json").string() + " is not a JSON object");
+  if (!object.is_object()) { return candidate_error((folder / "config.json").string() + " is not a JSON object"); }
   ModelConfig config;
   VORTEX_ASSIGN(config.architecture, read_architecture(object));
   const Architecture* architecture = find_architecture(config.architecture);

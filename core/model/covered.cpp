@@ -10,7 +10,7 @@ Status check_covered(const ModelConfig& config, const vflow::BackendLimits& back
   const std::vector<int>& dims = backend.head_dims;
   if (!dims.empty() && std::find(dims.begin(), dims.end(), config.head_dim) == dims.end()) {
     std::string known;
-    for (const int dim : dims) known += (known.empty() ? "" : " or ") + std::to_string(dim);
+    for (const int dim : dims) { known += (known.empty() ? "" : " or ") + std::to_string(dim); }
     return candidate_error(taken + "a head_dim of " + known + ", and this model has " + std::to_string(config.head_dim),
                            backend.remedy);
   }

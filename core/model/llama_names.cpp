@@ -45,9 +45,7 @@ Result<Weights> collect_llama_names(const ModelConfig& config, const std::map<st
   VORTEX_ASSIGN(weights.embedding, find_tensor(tensors, "model.embed_tokens.weight", table));
   VORTEX_ASSIGN(weights.final_norm, find_tensor(tensors, "model.norm.weight", {config.hidden_size}));
   weights.head = weights.embedding;
-  if (!config.tie_word_embeddings) {
-    VORTEX_ASSIGN(weights.head, find_tensor(tensors, "lm_head.weight", table));
-  }
+  if (!config.tie_word_embeddings) { VORTEX_ASSIGN(weights.head, find_tensor(tensors, "lm_head.weight", table)); }
   for (int layer = 0; layer < config.num_layers; ++layer) {
     VORTEX_ASSIGN(LayerWeights layer_weights, collect_layer(config, tensors, layer));
     weights.layers.push_back(std::move(layer_weights));

@@ -8,8 +8,8 @@ namespace {
 
 double stretched(double frequency, const RopeScaling& scaling) {
   const double turns = scaling.original_context * frequency / (2 * std::numbers::pi);  // in the original context
-  if (turns < scaling.low_freq_factor) return frequency / scaling.factor;
-  if (turns > scaling.high_freq_factor) return frequency;
+  if (turns < scaling.low_freq_factor) { return frequency / scaling.factor; }
+  if (turns > scaling.high_freq_factor) { return frequency; }
   const double kept = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
   return kept * frequency + (1 - kept) * frequency / scaling.factor;
 }

@@ -17,9 +17,9 @@ using nlohmann::json;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 
 std::optional<vflow::Dtype> dtype_from_name(const std::string& name) {
-  if (name == "BF16") return vflow::Dtype::kBf16;
-  if (name == "F16") return vflow::Dtype::kFp16;
-  if (name == "F32") return vflow::Dtype::kFp32;
+  if (name == "BF16") { return vflow::Dtype::kBf16; }
+  if (name == "F16") { return vflow::Dtype::kFp16; }
+  if (name == "F32") { return vflow::Dtype::kFp32; }
   return std::nullopt;
 }
 
@@ -29,7 +29,7 @@ bool is_count(const json& value) { return value.is_number_unsigned() && value.ge
 std::optional<uint64_t> tensor_bytes(const std::vector<int64_t>& shape, int element_bytes) {
   auto size = static_cast<uint64_t>(element_bytes);
   for (int64_t extent : shape) {
-    if (__builtin_mul_overflow(size, static_cast<uint64_t>(extent), &size)) return std::nullopt;
+    if (__builtin_mul_overflow(size, static_cast<uint64_t>(extent), &size)) { return std::nullopt; }
   }
   return size;
 }
@@ -56,11 +56,11 @@ Result<Entry> parse_entry(const json& value, std::string_view data, const std::s
   }
   entry.tensor.dtype = *dtype;
   for (const json& extent : value["shape"]) {
-    if (!is_count(extent)) return malformed("the shape is not a list of sizes");
+    if (!is_count(extent)) { return malformed("the shape is not a list of sizes"); }
     entry.tensor.shape.push_back(extent.get<int64_t>());
   }
   const json& offsets = value["data_offsets"];
-  if (!is_count(offsets[0]) || !is_count(offsets[1])) return malformed("data_offsets are not two sizes");
+  if (!is_count(offsets[0]) || !is_count(offsets[1])) { return malformed("data_offsets are not two sizes"); }
   entry.begin = offsets[0].get<uint64_t>();
   entry.end = offsets[1].get<uint64_t>();
   if (entry.begin > entry.end || entry.end > data.size()) {
@@ -95,21 +95,21 @@ Result<std::vector<std::string>> shard_names(const std::filesystem::path& index_
 }  // namespace
 
 Result<std::map<std::string, Tensor>> parse_safetensors(std::string_view bytes, const std::string& name) {
-  if (bytes.size() < 8) return candidate_error(name + " is truncated: shorter than the length of its header");
+  if (bytes.size() < 8) { return candidate_error(name + " is truncated: shorter than the length of its header"); }
   uint64_t header_bytes = 0;
-  for (size_t i = 0; i < 8; ++i) header_bytes |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * i);
+  for (size_t i = 0; i < 8; ++i) { header_bytes |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * i); }
   if (header_bytes > kMaxHeaderBytes || header_bytes > bytes.size() - 8) {
     return candidate_error(name + " is truncated or not a safetensors file: its header claims " +
                            std::to_string(header_bytes) + " bytes");
   }
   const std::string_view data = bytes.substr(8 + header_bytes);
   const json header = json::parse(bytes.substr(8, header_bytes), nullptr, false);
-  if (!header.is_object()) return candidate_error(name + ": the header is not a JSON object");
+  if (!header.is_object()) { return candidate_error(name + ": the header is not a JSON object"); }
 
   std::map<std::string, Tensor> tensors;
   std::vector<std::pair<uint64_t, uint64_t>> spans;
   for (const auto& [key, value] : header.items()) {
-    if (key == "__metadata__") continue;
+    if (key == "__metadata__") { continue; }
     VORTEX_ASSIGN(Entry entry, parse_entry(value, data, name + ", tensor " + key));
     spans.emplace_back(entry.begin, entry.end);
     tensors.emplace(key, std::move(entry.tensor));
@@ -117,8 +117,9 @@ Result<std::map<std::string, Tensor>> parse_safetensors(std::string_view bytes, 
   std::sort(spans.begin(), spans.end());
   uint64_t covered = 0;
   for (const auto& [begin, end] : spans) {
-    if (begin != covered)
+    if (begin != covered) {
       return candidate_error(name + ": tensors overlap or leave a gap at byte " + std::to_string(begin));
+    }
     covered = end;
   }
   if (covered != data.size()) {

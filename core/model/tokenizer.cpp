@@ -28,12 +28,12 @@ constexpr TokenizerModel kTokenizerModels[] = {
 std::string Tokenizer::decode(const std::vector<int32_t>& ids) const {
   TextStream stream(*this, true);
   std::string text;
-  for (int32_t id : ids) text += stream.push(id);
+  for (int32_t id : ids) { text += stream.push(id); }
   return text + stream.finish();
 }
 
 std::string TextStream::push(int32_t id) {
-  if (!with_special_ && tokenizer_.is_special(id)) return {};
+  if (!with_special_ && tokenizer_.is_special(id)) { return {}; }
   const std::string bytes = pending_ + tokenizer_.piece(id, first_);
   first_ = false;
   return repair_utf8(bytes, &pending_);
@@ -56,7 +56,7 @@ Result<std::unique_ptr<Tokenizer>> parse_tokenizer(std::string_view text, const 
   const auto type = json["model"]["type"].get<std::string>();
   std::vector<std::string> known;
   for (const TokenizerModel& model : kTokenizerModels) {
-    if (type == model.type) return model.make(json);
+    if (type == model.type) { return model.make(json); }
     known.emplace_back(model.type);
   }
   return candidate_error(name + ": tokenizer model " + type + " is not supported", "supported: " + join(known, ", "));

@@ -13,8 +13,8 @@ float widen_fp16(uint16_t bits) {
   const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
   const uint32_t exponent = (bits >> 10) & 0x1f;
   const uint32_t mantissa = bits & 0x3ff;
-  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000 | (mantissa << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  if (exponent == 0x1f) { return std::bit_cast<float>(sign | 0x7f800000 | (mantissa << 13)); }
+  if (exponent != 0) { return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13)); }
   const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
   return sign != 0 ? -magnitude : magnitude;
 }
@@ -39,10 +39,10 @@ void read_row(const Tensor& tensor, int64_t row, float* out) {
       std::memcpy(out, data, static_cast<size_t>(cols) * sizeof(float));
       return;
     case vflow::Dtype::kFp16:
-      for (int64_t i = 0; i < cols; ++i) out[i] = widen_fp16(load<uint16_t>(data, i));
+      for (int64_t i = 0; i < cols; ++i) { out[i] = widen_fp16(load<uint16_t>(data, i)); }
       return;
     default:
-      for (int64_t i = 0; i < cols; ++i) out[i] = widen_bf16(load<uint16_t>(data, i));
+      for (int64_t i = 0; i < cols; ++i) { out[i] = widen_bf16(load<uint16_t>(data, i)); }
   }
 }
 

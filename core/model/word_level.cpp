@@ -26,7 +26,7 @@ class WordLevel : public Tokenizer {
     if (!inserted && place->second != id) {
       return candidate_error("tokenizer.json: token \"" + word + "\" has two ids");
     }
-    if (static_cast<size_t>(id) >= words_.size()) words_.resize(static_cast<size_t>(id) + 1);
+    if (static_cast<size_t>(id) >= words_.size()) { words_.resize(static_cast<size_t>(id) + 1); }
     std::string& known = words_[static_cast<size_t>(id)];
     if (!known.empty() && known != word) {
       return candidate_error("tokenizer.json: id " + std::to_string(id) + " belongs to \"" + known + "\" and \"" +
@@ -92,15 +92,15 @@ Result<std::unique_ptr<Tokenizer>> make_word_level(const json& object) {
     return candidate_error("tokenizer.json: model.vocab must be an object");
   }
   auto tokenizer = std::make_unique<WordLevel>();
-  for (const auto& [word, id] : model["vocab"].items()) VORTEX_TRY(tokenizer->add(word, id));
+  for (const auto& [word, id] : model["vocab"].items()) { VORTEX_TRY(tokenizer->add(word, id)); }
   const json added = object.value("added_tokens", json::array());
-  if (!added.is_array()) return candidate_error("tokenizer.json: added_tokens must be a list");
+  if (!added.is_array()) { return candidate_error("tokenizer.json: added_tokens must be a list"); }
   for (const json& token : added) {
     if (!token.is_object() || !token.contains("content") || !token["content"].is_string() || !token.contains("id")) {
       return candidate_error("tokenizer.json: an added token lacks content or id");
     }
     VORTEX_TRY(tokenizer->add(token["content"].get<std::string>(), token["id"]));
-    if (token.value("special", json()) == true) tokenizer->mark_special(token["id"].get<int32_t>());
+    if (token.value("special", json()) == true) { tokenizer->mark_special(token["id"].get<int32_t>()); }
   }
   return std::unique_ptr<Tokenizer>(std::move(tokenizer));
 }

@@ -17,7 +17,7 @@ bool is_fp8(vflow::Dtype dtype) { return vflow::dtype_bytes(dtype) == 1; }
 // The number that each byte stands for.
 at::Tensor fp8_table(vflow::Dtype dtype) {
   std::vector<float> values;
-  for (int bits = 0; bits < 256; ++bits) values.push_back(fp8_value(static_cast<uint8_t>(bits), fp8_format(dtype)));
+  for (int bits = 0; bits < 256; ++bits) { values.push_back(fp8_value(static_cast<uint8_t>(bits), fp8_format(dtype))); }
   return at::tensor(values);
 }
 
@@ -25,7 +25,7 @@ at::Tensor fp8_rounded(const at::Tensor& single, vflow::Dtype dtype) {
   const Fp8Format format = fp8_format(dtype);
   at::Tensor rounded = single.contiguous().clone();
   float* data = rounded.data_ptr<float>();
-  for (int64_t i = 0; i < rounded.numel(); ++i) data[i] = fp8_value(fp8_bits(data[i], format), format);
+  for (int64_t i = 0; i < rounded.numel(); ++i) { data[i] = fp8_value(fp8_bits(data[i], format), format); }
   return rounded;
 }
 
@@ -48,7 +48,7 @@ VTensor gather(const VTensor& paged, int kv_head, const std::vector<int64_t>& pa
 
 at::Tensor round_to(const at::Tensor& x, vflow::Dtype dtype) {
   const at::Tensor single = x.to(at::kFloat);
-  if (is_fp8(dtype)) return fp8_rounded(single, dtype).to(x.scalar_type());
+  if (is_fp8(dtype)) { return fp8_rounded(single, dtype).to(x.scalar_type()); }
   return (dtype == vflow::Dtype::kBf16 ? single.to(at::kBFloat16) : single).to(x.scalar_type());
 }
 

@@ -15,7 +15,7 @@ std::string excerpt(const Diagnostic& diagnostic) {
   int column = 1;
   for (size_t i = 0; i < diagnostic.source_line.size() && column < diagnostic.column; ++i) {
     const auto byte = static_cast<unsigned char>(diagnostic.source_line[i]);
-    if ((byte & 0xC0U) == 0x80U) continue;
+    if ((byte & 0xC0U) == 0x80U) { continue; }
     margin += byte == '\t' ? '\t' : ' ';
     ++column;
   }
@@ -33,19 +33,19 @@ bool has_errors(const std::vector<Diagnostic>& diagnostics) {
 
 std::string render(const Diagnostic& diagnostic) {
   std::string text = diagnostic.file;
-  if (diagnostic.line > 0) text += ":" + std::to_string(diagnostic.line) + ":" + std::to_string(diagnostic.column);
+  if (diagnostic.line > 0) { text += ":" + std::to_string(diagnostic.line) + ":" + std::to_string(diagnostic.column); }
   text += ": ";
   text += severity_name(diagnostic.severity);
   text += ": " + diagnostic.message + " [" + diagnostic.code + "]\n";
-  if (diagnostic.line > 0) text += excerpt(diagnostic);
-  if (!diagnostic.allowed.empty()) text += "  allowed: " + diagnostic.allowed + "\n";
-  if (!diagnostic.suggestion.empty()) text += "  hint: " + diagnostic.suggestion + "\n";
+  if (diagnostic.line > 0) { text += excerpt(diagnostic); }
+  if (!diagnostic.allowed.empty()) { text += "  allowed: " + diagnostic.allowed + "\n"; }
+  if (!diagnostic.suggestion.empty()) { text += "  hint: " + diagnostic.suggestion + "\n"; }
   return text;
 }
 
 std::string render(const std::vector<Diagnostic>& diagnostics) {
   std::string text;
-  for (const Diagnostic& diagnostic : diagnostics) text += render(diagnostic);
+  for (const Diagnostic& diagnostic : diagnostics) { text += render(diagnostic); }
   return text;
 }
 

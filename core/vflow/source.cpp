@@ -33,13 +33,13 @@ std::string_view Source::line(int number) const {
   const size_t start = line_starts_[index];
   const size_t end = index + 1 < line_starts_.size() ? line_starts_[index + 1] - 1 : text_.size();
   std::string_view text = text_.substr(start, end - start);
-  if (text.ends_with('\r')) text.remove_suffix(1);
+  if (text.ends_with('\r')) { text.remove_suffix(1); }
   return text;
 }
 
 void Reporter::add(Severity severity, Span span, Finding finding) {
-  if (severity == Severity::kError) ++errors_;
-  if (kept_ >= kMaxFindings) return;
+  if (severity == Severity::kError) { ++errors_; }
+  if (kept_ >= kMaxFindings) { return; }
   const SourcePos pos = source_.position(span.begin);
   for (const Diagnostic& known : diagnostics_) {
     if (known.file == source_.file() && known.line == pos.line && known.column == pos.column &&

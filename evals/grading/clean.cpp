@@ -123,7 +123,7 @@ std::string with_ascii_symbols(std::string_view text) {
     const Replacement* found = nullptr;
     if (static_cast<unsigned char>(text.front()) >= 0x80) {
       for (const Replacement& symbol : kSymbols) {
-        if (text.starts_with(symbol.first)) found = &symbol;
+        if (text.starts_with(symbol.first)) { found = &symbol; }
       }
     }
     if (found != nullptr) {
@@ -141,8 +141,8 @@ std::string with_ascii_symbols(std::string_view text) {
 // The contents of the braces at text[at], where they are; `at` then stands behind them.
 std::string_view braced(std::string_view text, size_t& at) {
   size_t open = at;
-  while (open < text.size() && text[open] == ' ') ++open;
-  if (open == text.size() || text[open] != '{') return {};
+  while (open < text.size() && text[open] == ' ') { ++open; }
+  if (open == text.size() || text[open] != '{') { return {}; }
   int depth = 0;
   for (size_t i = open; i < text.size(); ++i) {
     if (text[i] == '\\') {
@@ -160,14 +160,16 @@ std::string_view braced(std::string_view text, size_t& at) {
 // \begin{pmatrix} a & b \\ c & d \end{pmatrix} -> ((a,b),(c,d)), piece by piece. `name` is begin or end.
 void matrix_part(std::string_view name, std::string_view text, size_t& at, std::string& out, int& matrices) {
   const std::string_view environment = braced(text, at);
-  if (environment == "array") braced(text, at);  // its column format
+  if (environment == "array") {
+    braced(text, at);  // its column format
+  }
   out += name == "begin" ? "((" : "))";
   matrices += name == "begin" ? 1 : -1;
 }
 
 // One backslash and what belongs to it; `at` stands behind the backslash.
 void take_command(std::string_view text, size_t& at, std::string& out, int& matrices) {
-  if (at >= text.size()) return;
+  if (at >= text.size()) { return; }
   if (!is_letter(text[at])) {
     const char c = text[at++];
     if (c == '\\') {
@@ -185,18 +187,18 @@ void take_command(std::string_view text, size_t& at, std::string& out, int& matr
     return;
   }
   const size_t begin = at;
-  while (at < text.size() && is_letter(text[at])) ++at;
+  while (at < text.size() && is_letter(text[at])) { ++at; }
   const std::string_view name = text.substr(begin, at - begin);
-  if (name == "begin" || name == "end") return matrix_part(name, text, at, out, matrices);
+  if (name == "begin" || name == "end") { return matrix_part(name, text, at, out, matrices); }
   for (const std::string_view command : kTextCommands) {
-    if (name != command) continue;
+    if (name != command) { continue; }
     out += kTextBegin;
     out += braced(text, at);
     out += kTextEnd;
     return;
   }
   for (const Replacement& command : kCommands) {
-    if (name != command.first) continue;
+    if (name != command.first) { continue; }
     out += command.second;
     return;
   }
@@ -234,7 +236,7 @@ std::string with_commas_for_and(const std::string& text) {
   std::string out;
   for (size_t at = 0; at < text.size();) {
     const size_t begin = at;
-    while (at < text.size() && is_letter(text[at])) ++at;
+    while (at < text.size() && is_letter(text[at])) { ++at; }
     const std::string_view word = std::string_view(text).substr(begin, at - begin);
     const char before = begin == 0 ? ' ' : text[begin - 1];
     const char after = at == text.size() ? ' ' : text[at];
@@ -244,7 +246,7 @@ std::string with_commas_for_and(const std::string& text) {
     } else {
       out += word;
     }
-    if (at == begin) out += text[at++];
+    if (at == begin) { out += text[at++]; }
   }
   return out;
 }
@@ -252,11 +254,11 @@ std::string with_commas_for_and(const std::string& text) {
 std::string tidy(const std::string& text) {
   std::string out;
   for (const char c : text) {
-    if (c == ' ' && (out.empty() || out.back() == ' ')) continue;
+    if (c == ' ' && (out.empty() || out.back() == ' ')) { continue; }
     out += c;
   }
   constexpr std::string_view kTail = " .,;";
-  while (!out.empty() && kTail.find(out.back()) != std::string_view::npos) out.pop_back();
+  while (!out.empty() && kTail.find(out.back()) != std::string_view::npos) { out.pop_back(); }
   return out;
 }
 
@@ -264,8 +266,10 @@ std::string tidy(const std::string& text) {
 
 std::string clean(std::string_view text) {
   std::string out = with_plain_commands(with_ascii_symbols(text));
-  for (const std::string_view degrees : {"^{}", "^{ }"}) out = replaced(std::move(out), degrees, "");
-  if (out.ends_with("^")) out.pop_back();  // of ^\circ
+  for (const std::string_view degrees : {"^{}", "^{ }"}) { out = replaced(std::move(out), degrees, ""); }
+  if (out.ends_with("^")) {
+    out.pop_back();  // of ^\circ
+  }
   out = replaced(std::move(out), "^ ", "^");
   out = replaced(std::move(out), "{,}", ",");
   return tidy(with_commas_for_and(out));
@@ -275,13 +279,13 @@ std::string without_thousands_separators(std::string_view text) {
   std::string out;
   for (size_t at = 0; at < text.size();) {
     size_t end = at;
-    while (end < text.size() && is_digit(text[end])) ++end;
+    while (end < text.size() && is_digit(text[end])) { ++end; }
     const bool may_group = end > at && end - at <= 3 && (at == 0 || (text[at - 1] != '.' && !is_digit(text[at - 1])));
     out += text.substr(at, end - at);
     const auto three_digits = [&](size_t from) {
-      if (from + 4 > text.size() || (text[from] != ',' && text[from] != ' ')) return false;
+      if (from + 4 > text.size() || (text[from] != ',' && text[from] != ' ')) { return false; }
       for (size_t i = 1; i <= 3; ++i) {
-        if (!is_digit(text[from + i])) return false;
+        if (!is_digit(text[from + i])) { return false; }
       }
       return from + 4 == text.size() || !is_digit(text[from + 4]);
     };
@@ -289,7 +293,7 @@ std::string without_thousands_separators(std::string_view text) {
       out += text.substr(end + 1, 3);
       end += 4;
     }
-    if (end == at) out += text[end++];
+    if (end == at) { out += text[end++]; }
     at = end;
   }
   return out;

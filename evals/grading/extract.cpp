@@ -19,8 +19,8 @@ bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; 
 
 std::string_view trimmed(std::string_view text, std::string_view extra = "") {
   const auto skip = [&](char c) { return is_space(c) || extra.find(c) != std::string_view::npos; };
-  while (!text.empty() && skip(text.front())) text.remove_prefix(1);
-  while (!text.empty() && skip(text.back())) text.remove_suffix(1);
+  while (!text.empty() && skip(text.front())) { text.remove_prefix(1); }
+  while (!text.empty() && skip(text.back())) { text.remove_suffix(1); }
   return text;
 }
 
@@ -47,16 +47,16 @@ std::optional<std::string_view> boxed(std::string_view text) {
     const size_t a = text.rfind("\\boxed", end - 1);
     const size_t b = text.rfind("\\fbox", end - 1);
     const size_t at = a == std::string_view::npos ? b : b == std::string_view::npos ? a : std::max(a, b);
-    if (at == std::string_view::npos) return std::nullopt;
+    if (at == std::string_view::npos) { return std::nullopt; }
     size_t open = at + (text.substr(at).starts_with("\\boxed") ? 6 : 5);
-    while (open < text.size() && text[open] == ' ') ++open;
+    while (open < text.size() && text[open] == ' ') { ++open; }
     if (open < text.size() && text[open] == '{') {
       const size_t close = closing_brace(text, open);
-      if (close != std::string_view::npos) return trimmed(text.substr(open + 1, close - open - 1));
+      if (close != std::string_view::npos) { return trimmed(text.substr(open + 1, close - open - 1)); }
     } else {
       size_t last = open;
-      while (last < text.size() && last - open < kLongest && !is_space(text[last]) && text[last] != '$') ++last;
-      if (last > open) return text.substr(open, last - open);
+      while (last < text.size() && last - open < kLongest && !is_space(text[last]) && text[last] != '$') { ++last; }
+      if (last > open) { return text.substr(open, last - open); }
     }
     end = at;
   }
@@ -70,8 +70,8 @@ std::vector<std::pair<size_t, size_t>> formulas(std::string_view text) {
     std::string_view closing;
     size_t begin = i + 2;
     if (text[i] == '\\' && i + 1 < text.size()) {
-      if (text[i + 1] == '(') closing = "\\)";
-      if (text[i + 1] == '[') closing = "\\]";
+      if (text[i + 1] == '(') { closing = "\\)"; }
+      if (text[i + 1] == '[') { closing = "\\]"; }
       if (closing.empty()) {
         ++i;  // an escaped dollar or backslash
         continue;
@@ -98,12 +98,12 @@ size_t sentence_end(std::string_view text) {
   const size_t limit = std::min(text.size(), kLongest);
   bool seen = false;
   for (size_t i = 0; i < limit; ++i) {
-    if (text[i] == '\n' && seen) return i;
+    if (text[i] == '\n' && seen) { return i; }
     seen = seen || !is_space(text[i]);
-    if (text[i] != '.') continue;
-    if (i + 1 == text.size()) return i;
+    if (text[i] != '.') { continue; }
+    if (i + 1 == text.size()) { return i; }
     const bool decimal = is_digit(text[i + 1]);
-    if (!decimal && seen) return i;
+    if (!decimal && seen) { return i; }
   }
   return limit;
 }
@@ -126,18 +126,18 @@ std::optional<std::string_view> stated(std::string_view text, const std::string&
   for (size_t at = lower.rfind(kWord); at != std::string::npos;
        at = at == 0 ? std::string::npos : lower.rfind(kWord, at - 1)) {
     size_t next = at + kWord.size();
-    while (next < lower.size() && (lower[next] == ' ' || lower[next] == '*' || lower[next] == '_')) ++next;
+    while (next < lower.size() && (lower[next] == ' ' || lower[next] == '*' || lower[next] == '_')) { ++next; }
     const std::string_view rest = std::string_view(lower).substr(next);
     size_t skip = 0;
     for (const std::string_view verb :
          {"is ", "is:", "is\n", "is$", "is=", ":", "=", "would be ", "must be ", "equals ", "should be "}) {
-      if (rest.starts_with(verb)) skip = is_letter(verb.back()) || verb.size() == 1 ? verb.size() : verb.size() - 1;
-      if (skip > 0) break;
+      if (rest.starts_with(verb)) { skip = is_letter(verb.back()) || verb.size() == 1 ? verb.size() : verb.size() - 1; }
+      if (skip > 0) { break; }
     }
-    if (skip == 0) continue;
+    if (skip == 0) { continue; }
     const std::string_view sentence = text.substr(next + skip);
     const std::string_view part = stated_part(sentence.substr(0, sentence_end(sentence)));
-    if (!part.empty()) return part;
+    if (!part.empty()) { return part; }
   }
   return std::nullopt;
 }
@@ -146,28 +146,29 @@ bool in_number(char c) { return is_digit(c) || c == '.' || c == ',' || c == '/';
 
 std::optional<std::string_view> last_number(std::string_view text) {
   const size_t last = text.find_last_of("0123456789");
-  if (last == std::string_view::npos) return std::nullopt;
+  if (last == std::string_view::npos) { return std::nullopt; }
   const size_t window = last > 2 * kLongest ? last - 2 * kLongest : 0;
   const std::string_view near = text.substr(window, std::min(text.size() - window, 4 * kLongest));
   for (const auto& [begin, end] : formulas(near)) {
-    if (begin <= last - window && last - window < end) return trimmed(near.substr(begin, end - begin));
+    if (begin <= last - window && last - window < end) { return trimmed(near.substr(begin, end - begin)); }
   }
   size_t begin = last;
-  while (begin > 0 && last - begin < kLongest && in_number(text[begin - 1])) --begin;
-  while (begin < last && !is_digit(text[begin]) && !(text[begin] == '.' && is_digit(text[begin + 1]))) ++begin;
-  if (begin > 0 && text[begin - 1] == '-' && (begin == 1 || is_space(text[begin - 2]) || text[begin - 2] == '='))
+  while (begin > 0 && last - begin < kLongest && in_number(text[begin - 1])) { --begin; }
+  while (begin < last && !is_digit(text[begin]) && !(text[begin] == '.' && is_digit(text[begin + 1]))) { ++begin; }
+  if (begin > 0 && text[begin - 1] == '-' && (begin == 1 || is_space(text[begin - 2]) || text[begin - 2] == '=')) {
     --begin;
+  }
   size_t end = last + 1;
-  if (end < text.size() && text[end] == '%') ++end;
+  if (end < text.size() && text[end] == '%') { ++end; }
   return text.substr(begin, end - begin);
 }
 
 }  // namespace
 
 Extract extract_answer(std::string_view output) {
-  if (const auto found = boxed(output); found && !found->empty()) return {std::string(*found), "boxed"};
-  if (const auto found = stated(output, lower_ascii(output))) return {std::string(*found), "stated"};
-  if (const auto found = last_number(output)) return {std::string(*found), "last number"};
+  if (const auto found = boxed(output); found && !found->empty()) { return {std::string(*found), "boxed"}; }
+  if (const auto found = stated(output, lower_ascii(output))) { return {std::string(*found), "stated"}; }
+  if (const auto found = last_number(output)) { return {std::string(*found), "last number"}; }
   return {"", "no answer: nothing boxed, nothing stated, no number"};
 }
 

@@ -7,7 +7,7 @@ namespace vortex::evals {
 
 MathGrade grade_math(std::string_view reference, std::string_view output) {
   const Extract found = extract_answer(output);
-  if (found.text.empty()) return {false, "", found.rule};
+  if (found.text.empty()) { return {false, "", found.rule}; }
   return {same_answer(reference, found.text), found.text, found.rule};
 }
 

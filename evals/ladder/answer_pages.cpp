@@ -14,11 +14,11 @@ std::vector<int> answer_blocks(const model::Tokenizer& tokenizer, const Prepared
   }
   std::set<int> blocks;
   for (const std::string& answer : prepared.problem.answers) {
-    if (answer.empty()) continue;
+    if (answer.empty()) { continue; }
     for (size_t at = text.find(answer); at != std::string::npos; at = text.find(answer, at + 1)) {
       const auto first = std::upper_bound(ends.begin(), ends.end(), at) - ends.begin();
       const auto last = std::lower_bound(ends.begin(), ends.end(), at + answer.size()) - ends.begin();
-      for (auto token = first; token <= last; ++token) blocks.insert(static_cast<int>(token) / block_size);
+      for (auto token = first; token <= last; ++token) { blocks.insert(static_cast<int>(token) / block_size); }
     }
   }
   return {blocks.begin(), blocks.end()};

@@ -12,7 +12,7 @@ Result<std::vector<TraceWanted>> right_answers(const Session& session) {
   std::vector<TraceWanted> wanted;
   for (size_t i = 0; i < session.problems.size(); ++i) {
     const PreparedProblem& prepared = session.problems[i];
-    if (prepared.problem.solution.empty()) return std::vector<TraceWanted>();
+    if (prepared.problem.solution.empty()) { return std::vector<TraceWanted>(); }
     VORTEX_ASSIGN(std::vector<int32_t> tokens, session.tokenizer->encode(prepared.problem.solution));
     const int longest = std::min(prepared.spec->max_new_tokens, session.job.recall_answer_tokens);
     tokens.resize(std::min(tokens.size(), static_cast<size_t>(longest)));
@@ -54,7 +54,7 @@ Result<std::vector<AnswerProbe>> probe_answers(Session& session, const std::vect
 
 bool dense_match(const DenseTrace& trace) {
   for (size_t at = 0; at < trace.tokens.size(); ++at) {
-    if (trace.top[at].front() != trace.tokens[at]) return false;
+    if (trace.top[at].front() != trace.tokens[at]) { return false; }
   }
   return true;
 }

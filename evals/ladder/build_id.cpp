@@ -28,10 +28,10 @@ std::string_view find_note(std::string_view notes) {
     ElfW(Nhdr) header;
     std::memcpy(&header, notes.data(), sizeof header);
     notes.remove_prefix(sizeof header);
-    if (notes.size() < padded(header.n_namesz) + padded(header.n_descsz)) break;
+    if (notes.size() < padded(header.n_namesz) + padded(header.n_descsz)) { break; }
     const std::string_view name = notes.substr(0, header.n_namesz);
     const std::string_view description = notes.substr(padded(header.n_namesz), header.n_descsz);
-    if (header.n_type == NT_GNU_BUILD_ID && name == std::string_view("GNU\0", 4)) return description;
+    if (header.n_type == NT_GNU_BUILD_ID && name == std::string_view("GNU\0", 4)) { return description; }
     notes.remove_prefix(padded(header.n_namesz) + padded(header.n_descsz));
   }
   return {};
@@ -41,10 +41,10 @@ std::string_view find_note(std::string_view notes) {
 int read_program(dl_phdr_info* info, size_t, void* out) {
   for (size_t i = 0; i < info->dlpi_phnum; ++i) {
     const ElfW(Phdr)& segment = info->dlpi_phdr[i];
-    if (segment.p_type != PT_NOTE) continue;
+    if (segment.p_type != PT_NOTE) { continue; }
     const auto* begin = reinterpret_cast<const char*>(info->dlpi_addr + segment.p_vaddr);
     const std::string_view id = find_note({begin, segment.p_memsz});
-    if (!id.empty()) *static_cast<std::string*>(out) = hex(id);
+    if (!id.empty()) { *static_cast<std::string*>(out) = hex(id); }
   }
   return 1;
 }

@@ -27,15 +27,16 @@ std::filesystem::path ceiling_path(const Session& session, const vflow::EngineCo
 
 nlohmann::json to_json(const Ceiling& ceiling) {
   nlohmann::json json = {{"outcomes", nlohmann::json::array()}, {"probes", nlohmann::json::array()}};
-  for (const job::Outcome& outcome : ceiling.outcomes) json["outcomes"].push_back(job::to_json(outcome));
-  for (const AnswerProbe& probe : ceiling.probes)
+  for (const job::Outcome& outcome : ceiling.outcomes) { json["outcomes"].push_back(job::to_json(outcome)); }
+  for (const AnswerProbe& probe : ceiling.probes) {
     json["probes"].push_back({probe.log_likelihood, probe.kl, probe.match});
+  }
   return json;
 }
 
 std::optional<Ceiling> load_ceiling(const std::filesystem::path& path) {
   const auto text = read_file(path);
-  if (!text.ok()) return std::nullopt;
+  if (!text.ok()) { return std::nullopt; }
   try {
     const nlohmann::json json = nlohmann::json::parse(*text);
     Ceiling ceiling;
@@ -44,10 +45,10 @@ std::optional<Ceiling> load_ceiling(const std::filesystem::path& path) {
     }
     for (const nlohmann::json& item : json.at("ceiling").at("outcomes")) {
       auto outcome = job::outcome_from_json(item, "ceiling");
-      if (!outcome.ok()) return std::nullopt;
+      if (!outcome.ok()) { return std::nullopt; }
       ceiling.outcomes.push_back(std::move(outcome).value());
     }
-    if (json.at("sha256") == sha256_hex(to_json(ceiling).dump())) return ceiling;
+    if (json.at("sha256") == sha256_hex(to_json(ceiling).dump())) { return ceiling; }
   } catch (const nlohmann::json::exception&) {  // damaged
   }
   return std::nullopt;
@@ -84,7 +85,7 @@ vflow::EngineConfig budget_of(const vflow::Policy& policy) {
   budget.schedule = own.schedule;
   int in_tables = 0;
   for (const vflow::Node& node : policy.program.indexer.nodes) {
-    if (node.op == vflow::Op::kTopKTable) in_tables += node.attrs.k;
+    if (node.op == vflow::Op::kTopKTable) { in_tables += node.attrs.k; }
   }
   if (in_tables > 0) {  // a Union's selections bring their own sizes and ask nothing of the configuration
     budget.topk_val = in_tables;
@@ -96,18 +97,20 @@ vflow::EngineConfig budget_of(const vflow::Policy& policy) {
 
 Result<std::optional<Ceiling>> ceiling_of(Session& session, const std::vector<TraceWanted>& wanted,
                                           const std::vector<DenseTrace>& traces) {
-  if (!session.policy || !session.job.recall_ceiling || !session.engine->has_oracle()) return std::optional<Ceiling>();
+  if (!session.policy || !session.job.recall_ceiling || !session.engine->has_oracle()) {
+    return std::optional<Ceiling>();
+  }
   const vflow::EngineConfig budget = budget_of(*session.policy);
   const bool kept = !session.job.prefix_folder.empty();
   const std::filesystem::path path = ceiling_path(session, budget);
   if (kept) {
-    if (std::optional<Ceiling> loaded = load_ceiling(path)) return loaded;
+    if (std::optional<Ceiling> loaded = load_ceiling(path)) { return loaded; }
   }
   VORTEX_TRY(session.engine->set_oracle(budget));
   Result<Ceiling> measured = measure(session, wanted, traces);
   VORTEX_TRY(session.engine->set_policy(session.policy));
-  if (!measured.ok()) return measured.error();
-  if (kept) VORTEX_TRY(save_ceiling(*measured, path));
+  if (!measured.ok()) { return measured.error(); }
+  if (kept) { VORTEX_TRY(save_ceiling(*measured, path)); }
   return std::optional<Ceiling>(std::move(measured).value());
 }
 

@@ -52,9 +52,7 @@ job::StageResult result_of(const Error& error) {
 // Opens the session on first use, so that a job may begin with any stage.
 Result<job::StageResult> run_in_session(const job::Job& job, StageFunction function,
                                         std::unique_ptr<Session>& session) {
-  if (session == nullptr) {
-    VORTEX_ASSIGN(session, open_session(job));
-  }
+  if (session == nullptr) { VORTEX_ASSIGN(session, open_session(job)); }
   return function(*session);
 }
 
@@ -72,13 +70,11 @@ job::StageResult guarded(const job::Job& job, StageFunction function, std::uniqu
 
 // 0 where it cannot be said: whatever is wrong, the stage itself will meet it.
 double plan_of(std::unique_ptr<Session>& session, job::Stage stage) {
-  if (session == nullptr) return 0;
+  if (session == nullptr) { return 0; }
   try {
     const Result<double> planned = planned_seconds(*session, stage);
     return planned.ok() ? *planned : 0;
-  } catch (const std::exception&) {
-    return 0;
-  }
+  } catch (const std::exception&) { return 0; }
 }
 
 }  // namespace
@@ -86,16 +82,18 @@ double plan_of(std::unique_ptr<Session>& session, job::Stage stage) {
 void climb(const job::Job& job, const LadderEvents& events) {
   std::unique_ptr<Session> session;
   for (const job::StageInfo& info : job::kLadder) {
-    if (!info.in_worker || std::find(job.stages.begin(), job.stages.end(), info.stage) == job.stages.end()) continue;
+    if (!info.in_worker || std::find(job.stages.begin(), job.stages.end(), info.stage) == job.stages.end()) {
+      continue;
+    }
     const double planned = plan_of(session, info.stage);
-    if (events.on_start) events.on_start(info.stage, planned);
+    if (events.on_start) { events.on_start(info.stage, planned); }
     const double start = monotonic_seconds();
     job::StageResult result = guarded(job, function_of(info.stage), session);
     result.stage = info.stage;
     result.seconds = monotonic_seconds() - start;
-    if (planned > 0) result.evidence["planned_seconds"] = planned;
-    if (events.on_result) events.on_result(result);
-    if (result.verdict != job::Verdict::kPass) return;
+    if (planned > 0) { result.evidence["planned_seconds"] = planned; }
+    if (events.on_result) { events.on_result(result); }
+    if (result.verdict != job::Verdict::kPass) { return; }
   }
 }
 

@@ -11,7 +11,7 @@ Result<job::StageResult> run_compile(Session& session) {
   result.evidence = evidence_of(session);
   const std::shared_ptr<const compile::Executable> executable = session.engine->executable();
   result.evidence["stages"] = nlohmann::json::array();
-  if (executable != nullptr) result.evidence["stages"] = split_lines(executable->describe());
+  if (executable != nullptr) { result.evidence["stages"] = split_lines(executable->describe()); }
   return result;
 }
 

@@ -16,20 +16,20 @@ namespace {
 std::string processor_name() {
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);) {
-    if (line.rfind("model name", 0) == 0) return line.substr(std::min(line.size(), line.find(':') + 2));
+    if (line.rfind("model name", 0) == 0) { return line.substr(std::min(line.size(), line.find(':') + 2)); }
   }
   return {};
 }
 
 nlohmann::json to_json(const compile::KernelInfo& kernel) {
   nlohmann::json json = {{"name", kernel.name}, {"source_hash", kernel.source_hash}};
-  if (!kernel.binary_hash.empty()) json["binary_hash"] = kernel.binary_hash;
+  if (!kernel.binary_hash.empty()) { json["binary_hash"] = kernel.binary_hash; }
   if (kernel.registers > 0) {
     json["registers"] = kernel.registers;
     json["local_bytes"] = kernel.local_bytes;
     json["shared_bytes"] = kernel.shared_bytes;
   }
-  if (kernel.spill_bytes) json["spill_bytes"] = *kernel.spill_bytes;
+  if (kernel.spill_bytes) { json["spill_bytes"] = *kernel.spill_bytes; }
   return json;
 }
 
@@ -37,8 +37,8 @@ nlohmann::json to_json(const compile::KernelInfo& kernel) {
 nlohmann::json kernels_of(const engine::Engine& engine) {
   nlohmann::json kernels = nlohmann::json::array();
   const std::shared_ptr<const compile::Executable> executable = engine.executable();
-  if (executable == nullptr) return kernels;
-  for (const compile::KernelInfo& kernel : executable->kernels()) kernels.push_back(to_json(kernel));
+  if (executable == nullptr) { return kernels; }
+  for (const compile::KernelInfo& kernel : executable->kernels()) { kernels.push_back(to_json(kernel)); }
   return kernels;
 }
 
@@ -65,7 +65,7 @@ nlohmann::json evidence_of(const Session& session) {
     evidence["driver"] = session.driver;
     evidence["gpu"] = gpu_of(session);
   }
-  if (!session.device_note.empty()) evidence["device_note"] = session.device_note;
+  if (!session.device_note.empty()) { evidence["device_note"] = session.device_note; }
   if (session.policy) {
     evidence["program_hash"] = vflow::program_hash(session.policy->program);
     evidence["policy_key"] = vflow::policy_key(*session.policy);
@@ -77,7 +77,9 @@ Result<nlohmann::json> evidence_of(const Session& session, const engine::RunStat
   if (selects_pages(session) && stats.decode_steps > 0 && stats.sparse_layer_calls == 0) {
     return internal_error("the engine decoded without calling the policy");
   }
-  if (!session.policy && stats.sparse_layer_calls > 0) return internal_error("dense attention went through a policy");
+  if (!session.policy && stats.sparse_layer_calls > 0) {
+    return internal_error("dense attention went through a policy");
+  }
   nlohmann::json evidence = evidence_of(session);
   evidence["decode_tokens"] = stats.decode_tokens;
   evidence["decode_steps"] = stats.decode_steps;

@@ -23,7 +23,7 @@ struct Completed {
 Completed completed(const Session& session, const std::vector<job::Outcome>& graded,
                     const std::vector<bool>& expected) {
   std::map<std::string, bool> known;
-  for (const job::Outcome& outcome : graded) known.emplace(outcome.problem, outcome.correct);
+  for (const job::Outcome& outcome : graded) { known.emplace(outcome.problem, outcome.correct); }
   Completed result;
   for (size_t i = 0; i < session.problems.size(); ++i) {
     job::Outcome outcome;
@@ -43,7 +43,7 @@ Completed completed(const Session& session, const std::vector<job::Outcome>& gra
 
 std::optional<ExpectedRace> expected_race(const Session& session, const std::vector<job::Outcome>& outcomes) {
   const ExpectedAnswers& expected = session.expected;
-  if (expected.own.size() != session.problems.size() || !one_greedy_answer_each(session)) return std::nullopt;
+  if (expected.own.size() != session.problems.size() || !one_greedy_answer_each(session)) { return std::nullopt; }
   const Completed own = completed(session, outcomes, expected.own);
   const Completed dense = completed(session, session.job.incumbent, expected.dense);
   ExpectedRace race;

@@ -14,7 +14,7 @@ namespace {
 nlohmann::json accuracy_by_task(const std::vector<PreparedProblem>& problems,
                                 const std::vector<job::Outcome>& outcomes) {
   std::map<std::string, const job::TaskSpec*> specs;
-  for (const PreparedProblem& prepared : problems) specs[prepared.problem.id] = prepared.spec;
+  for (const PreparedProblem& prepared : problems) { specs[prepared.problem.id] = prepared.spec; }
   std::map<const job::TaskSpec*, std::pair<double, double>> sums;
   for (const job::Outcome& outcome : outcomes) {
     auto& [right, all] = sums[specs.at(outcome.problem)];
@@ -40,9 +40,7 @@ Result<job::StageResult> run_gate(Session& session) {
   VORTEX_ASSIGN(result.evidence, evidence_of(session, stats));
   result.evidence["tasks"] = accuracy_by_task(session.gate, result.outcomes);
   std::vector<job::Outcome> dense = result.outcomes;
-  if (session.policy) {
-    VORTEX_ASSIGN(dense, dense_outcomes(session, session.gate, session.job.task.seed));
-  }
+  if (session.policy) { VORTEX_ASSIGN(dense, dense_outcomes(session, session.gate, session.job.task.seed)); }
   const Interval own = accuracy_interval(result.outcomes, session.job.seed);
   const Interval yardstick = accuracy_interval(dense, session.job.seed);
   if (yardstick.value <= 0) {

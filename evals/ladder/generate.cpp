@@ -15,12 +15,12 @@ namespace {
 
 int longest_context(const job::GenerationJob& job) {
   size_t longest = 0;
-  for (const auto& prompt : job.prompts) longest = std::max(longest, prompt.size());
+  for (const auto& prompt : job.prompts) { longest = std::max(longest, prompt.size()); }
   return static_cast<int>(longest) + job.max_new_tokens;
 }
 
 job::TokenEnd end_of(const model::ModelConfig& config, int32_t token, bool last) {
-  if (!last) return job::TokenEnd::kGoesOn;
+  if (!last) { return job::TokenEnd::kGoesOn; }
   const std::vector<int>& stops = config.eos_token_ids;
   return std::find(stops.begin(), stops.end(), token) == stops.end() ? job::TokenEnd::kLength
                                                                      : job::TokenEnd::kStopToken;
@@ -47,8 +47,8 @@ job::GenerationRun run_of(const job::GenerationJob& job, bool dense, const std::
                           const engine::RunStats& stats) {
   job::GenerationRun run;
   run.dense = dense;
-  for (const auto& prompt : job.prompts) run.prompt_tokens += static_cast<int64_t>(prompt.size());
-  for (const engine::Output& output : outputs) run.new_tokens += static_cast<int64_t>(output.tokens.size());
+  for (const auto& prompt : job.prompts) { run.prompt_tokens += static_cast<int64_t>(prompt.size()); }
+  for (const engine::Output& output : outputs) { run.new_tokens += static_cast<int64_t>(output.tokens.size()); }
   run.prefill_seconds = stats.prefill_seconds;
   run.decode_seconds = stats.decode_seconds;
   run.pages_visible = std::accumulate(stats.pages_visible.begin(), stats.pages_visible.end(), int64_t{0});
@@ -63,7 +63,7 @@ Status run_all(const job::GenerationJob& job, const job::GenerationEvents& event
   options.max_batch = std::min(job.batch, static_cast<int>(job.prompts.size()));
   options.max_context = longest_context(job);
   std::vector<std::optional<vflow::Policy>> policies;
-  if (job.dense) policies.emplace_back();
+  if (job.dense) { policies.emplace_back(); }
   if (job.has_policy()) {
     VORTEX_ASSIGN(policies.emplace_back(),
                   checked_policy(job.module_text, job.config_text, config, options.max_context, 0, job.device));
@@ -89,9 +89,7 @@ Status generate(const job::GenerationJob& job, const job::GenerationEvents& even
     return run_all(job, events);
   } catch (const std::bad_alloc&) {
     return environment_error("out of memory", "use fewer or shorter prompts, or fewer new tokens");
-  } catch (const std::exception& exception) {
-    return internal_error(std::string("exception: ") + exception.what());
-  }
+  } catch (const std::exception& exception) { return internal_error(std::string("exception: ") + exception.what()); }
 }
 
 }  // namespace vortex::evals

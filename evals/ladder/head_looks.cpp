@@ -17,7 +17,7 @@ bool holds(const std::vector<int32_t>& ascending, int block) {
 }
 
 nlohmann::json rounded(double sum, int count) {
-  if (count == 0) return nullptr;
+  if (count == 0) { return nullptr; }
   return std::round(sum / count * 1000) / 1000;
 }
 
@@ -53,21 +53,21 @@ void HeadLooks::look(const engine::AttentionView& view, int request, const std::
     }
     HeadLook& sum = sums_[static_cast<size_t>(view.layer * kv_heads_ + head)];
     ++sum.looks;
-    for (const int32_t block : chosen_) sum.mass += static_cast<double>(shares_[static_cast<size_t>(block)]);
+    for (const int32_t block : chosen_) { sum.mass += static_cast<double>(shares_[static_cast<size_t>(block)]); }
     int best = 0;
     int shared = 0;
     for (const int32_t block : best_) {
-      if (!scored(block)) continue;
+      if (!scored(block)) { continue; }
       ++best;
       shared += holds(chosen_, block) ? 1 : 0;
     }
-    if (best > 0) sum.like_oracle += static_cast<double>(shared) / best;
-    if (best > 0) ++sum.choices;
+    if (best > 0) { sum.like_oracle += static_cast<double>(shared) / best; }
+    if (best > 0) { ++sum.choices; }
     const auto placed = std::count_if(answer.begin(), answer.end(), scored);
-    if (placed == 0) continue;
+    if (placed == 0) { continue; }
     ++sum.placed;
     for (const int block : answer) {
-      if (!scored(block)) continue;
+      if (!scored(block)) { continue; }
       sum.answer += static_cast<double>(shares_[static_cast<size_t>(block)]);
       sum.took_answer += holds(chosen_, block) ? 1.0 / static_cast<double>(placed) : 0;
       sum.oracle_answer += holds(best_, block) ? 1.0 / static_cast<double>(placed) : 0;
@@ -87,7 +87,7 @@ nlohmann::json HeadLooks::to_json() const {
       row["took_answer"].push_back(rounded(sum.took_answer, sum.placed));
       row["oracle_answer"].push_back(rounded(sum.oracle_answer, sum.placed));
     }
-    for (auto& [name, values] : row) json[name].push_back(std::move(values));
+    for (auto& [name, values] : row) { json[name].push_back(std::move(values)); }
   }
   return json;
 }

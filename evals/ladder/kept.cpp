@@ -29,7 +29,7 @@ constexpr std::array<std::pair<const char*, vflow::Dtype>, 3> kEmbeddings = {
 
 const char* embedding_name(vflow::Dtype dtype) {
   for (const auto& [name, type] : kEmbeddings) {
-    if (type == dtype) return name;
+    if (type == dtype) { return name; }
   }
   return "";
 }
@@ -67,12 +67,12 @@ Result<Label> label_from_json(const nlohmann::json& json) {
   const nlohmann::json* prefixes = reader.find("prefixes", true);
   VORTEX_TRY(reader.finish());
   for (const auto& [name, type] : kEmbeddings) {
-    if (name == embedding) label.embedding = type;
+    if (name == embedding) { label.embedding = type; }
   }
   for (const auto& [name, offset] : prefixes->items()) {
     const bool inside =
         offset.is_number_integer() && offset.get<int64_t>() >= 0 && offset.get<int64_t>() < label.prefix_bytes;
-    if (!inside) return internal_error("kept.prefixes: " + name + " lies outside of what is kept");
+    if (!inside) { return internal_error("kept.prefixes: " + name + " lies outside of what is kept"); }
     label.prefixes[name] = offset.get<int64_t>();
   }
   return label;
@@ -81,7 +81,7 @@ Result<Label> label_from_json(const nlohmann::json& json) {
 std::vector<std::vector<int32_t>> prompts_of(const Session& session) {
   std::vector<std::vector<int32_t>> prompts;
   for (const auto* problems : {&session.problems, &session.gate, &session.held_out}) {
-    for (const PreparedProblem& problem : *problems) prompts.push_back(problem.prompt);
+    for (const PreparedProblem& problem : *problems) { prompts.push_back(problem.prompt); }
   }
   return prompts;
 }
@@ -107,7 +107,7 @@ Result<engine::PrefixBlock> prefill(const Session& session, model::Model model, 
 }
 
 void add_prefixes(const engine::PrefixBlock& block, Label& label) {
-  for (const engine::NamedPrefix& named : block.prefixes) label.prefixes[named.name] = named.offset;
+  for (const engine::NamedPrefix& named : block.prefixes) { label.prefixes[named.name] = named.offset; }
   label.prefix_bytes = block.bytes;
 }
 
@@ -167,7 +167,7 @@ Result<Keeping> keep_on_device(const Session& session, const model::Model& model
 
 Result<std::shared_ptr<const char>> map_kept(const Descriptor& descriptor, int64_t bytes, [[maybe_unused]] bool cuda) {
 #ifdef VORTEX_WITH_CUDA
-  if (cuda) return engine::map_exported(descriptor.get(), static_cast<size_t>(bytes));
+  if (cuda) { return engine::map_exported(descriptor.get(), static_cast<size_t>(bytes)); }
 #endif
   return map_descriptor(descriptor.get(), static_cast<size_t>(bytes));
 }
@@ -179,7 +179,7 @@ Result<Keeping> keep(const job::Job& job) {
   VORTEX_ASSIGN(const model::Model model, model::load_model(job.model_path));
   VORTEX_ASSIGN(const DeviceChoice choice, device_for(model.config, prompt_options(*session), job.device, nullptr));
 #ifdef VORTEX_WITH_CUDA
-  if (choice.cuda) return keep_on_device(*session, model);
+  if (choice.cuda) { return keep_on_device(*session, model); }
 #endif
   return keep_on_host(*session, model);
 }

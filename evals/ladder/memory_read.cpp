@@ -16,10 +16,10 @@ constexpr int64_t kWords = (int64_t{256} << 20) / static_cast<int64_t>(sizeof(ui
 uint64_t sum_of(const uint64_t* words, int64_t count) {
   uint64_t sums[8] = {};
   for (int64_t i = 0; i + 8 <= count; i += 8) {
-    for (int lane = 0; lane < 8; ++lane) sums[lane] += words[i + lane];
+    for (int lane = 0; lane < 8; ++lane) { sums[lane] += words[i + lane]; }
   }
   uint64_t total = 0;
-  for (const uint64_t sum : sums) total += sum;
+  for (const uint64_t sum : sums) { total += sum; }
   return total;
 }
 

@@ -24,9 +24,9 @@ Result<Oracle> load() {
   std::error_code ec;
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ec);
   void* library = ::dlopen((program.parent_path() / kFile).c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return loading_failed();
+  if (library == nullptr) { return loading_failed(); }
   void* entry = ::dlsym(library, kOracleEntry);
-  if (entry == nullptr) return loading_failed();
+  if (entry == nullptr) { return loading_failed(); }
   return Oracle{reinterpret_cast<OracleEntry>(entry)};
 }
 
@@ -34,7 +34,7 @@ Result<Oracle> load() {
 
 Result<OracleAnswer> ask_oracle(const OracleQuestion& question) {
   static const Result<Oracle> oracle = load();
-  if (!oracle.ok()) return oracle.error();
+  if (!oracle.ok()) { return oracle.error(); }
   Result<OracleAnswer> answer = internal_error("the oracle said nothing");
   oracle->ask(question, answer);
   return answer;

@@ -15,7 +15,9 @@ using Known = std::map<std::pair<std::string, int>, int>;
 // Tokens of dense attention's answers.
 Known known_answers(const Session& session) {
   Known known;
-  for (const job::Outcome& outcome : session.job.incumbent) known[{outcome.problem, outcome.trial}] = outcome.tokens;
+  for (const job::Outcome& outcome : session.job.incumbent) {
+    known[{outcome.problem, outcome.trial}] = outcome.tokens;
+  }
   return known;
 }
 
@@ -57,18 +59,16 @@ Result<double> answering(Session& session, const std::vector<PreparedProblem>& p
   const std::vector<engine::RequestLength> requests = requests_of(problems, known);
   const auto stepper = session.engine->stepper();
   const engine::Plan plan = engine::plan_requests(requests, engine::limits_of(*stepper));
-  if (plan.steps == 0) return 0.0;
+  if (plan.steps == 0) { return 0.0; }
   const std::vector<double> round_bytes =
       engine::bytes_of_rounds(plan, session.engine->model().config, policy_of(session), stepper->kv_dtype());
   Pace& pace = session.pace;
-  if (pace.seconds_per_byte == 0) {
-    VORTEX_ASSIGN(pace.seconds_per_byte, time_byte(*stepper, plan, round_bytes));
-  }
+  if (pace.seconds_per_byte == 0) { VORTEX_ASSIGN(pace.seconds_per_byte, time_byte(*stepper, plan, round_bytes)); }
   double bytes = 0;
-  for (size_t i = 0; i < round_bytes.size(); ++i) bytes += round_bytes[i] * plan.rounds[i].steps;
+  for (size_t i = 0; i < round_bytes.size(); ++i) { bytes += round_bytes[i] * plan.rounds[i].steps; }
   double seconds = bytes * pace.seconds_per_byte;
   // Dense attention climbs first and leaves its prompts behind.
-  if (!session.job.dense && !session.job.prefix_folder.empty()) return seconds;
+  if (!session.job.dense && !session.job.prefix_folder.empty()) { return seconds; }
   if (pace.seconds_per_prompt_token == 0) {
     VORTEX_ASSIGN(pace.seconds_per_prompt_token, time_prompt_token(*stepper, problems));
   }
@@ -88,12 +88,12 @@ bool dense_answers_as_well(const Session& session, const std::vector<PreparedPro
 }  // namespace
 
 Result<double> planned_seconds(Session& session, job::Stage stage) {
-  if (stage == job::Stage::kSpeed) return session.job.speed_seconds;
+  if (stage == job::Stage::kSpeed) { return session.job.speed_seconds; }
   const std::vector<PreparedProblem>* problems = nullptr;
-  if (stage == job::Stage::kRace) problems = &session.problems;
-  if (stage == job::Stage::kGate) problems = &session.gate;
-  if (stage == job::Stage::kConfirm) problems = &session.held_out;
-  if (problems == nullptr || problems->empty()) return 0.0;
+  if (stage == job::Stage::kRace) { problems = &session.problems; }
+  if (stage == job::Stage::kGate) { problems = &session.gate; }
+  if (stage == job::Stage::kConfirm) { problems = &session.held_out; }
+  if (problems == nullptr || problems->empty()) { return 0.0; }
   const Known known = known_answers(session);
   VORTEX_ASSIGN(const double seconds, answering(session, *problems, known));
   return stage != job::Stage::kRace && dense_answers_as_well(session, *problems, known) ? 2 * seconds : seconds;

@@ -27,7 +27,7 @@ Standing standing_of(const std::vector<job::Outcome>& outcomes, const std::vecto
   standing.accuracy = accuracy_interval(outcomes, seed);
   standing.difference = paired_difference(outcomes, incumbent, seed);
   std::set<std::pair<std::string, int>> known;
-  for (const job::Outcome& outcome : incumbent) known.emplace(outcome.problem, outcome.trial);
+  for (const job::Outcome& outcome : incumbent) { known.emplace(outcome.problem, outcome.trial); }
   standing.paired = std::any_of(outcomes.begin(), outcomes.end(), [&](const job::Outcome& outcome) {
     return known.count({outcome.problem, outcome.trial}) > 0;
   });
@@ -66,7 +66,7 @@ void add_pass_at_k(const std::vector<PreparedProblem>& problems, uint64_t seed, 
   const bool one_answer = std::all_of(problems.begin(), problems.end(), [](const PreparedProblem& prepared) {
     return prepared.problem.answers.size() == 1;
   });
-  if (trials < 2 || !one_answer) return;
+  if (trials < 2 || !one_answer) { return; }
   const Interval chance = pass_at_k(result.outcomes, trials, seed);
   result.metrics.push_back({"pass_at_" + std::to_string(trials), chance.value, chance.lo, chance.hi, ""});
 }
@@ -88,14 +88,14 @@ Result<job::StageResult> run_race(Session& session) {
     answered = goal;
     rounds.push_back(answered);
     standing = standing_of(outcomes, session.job.incumbent, session.job.seed);
-    if (standing.paired && standing.difference.hi < -session.job.race_margin) break;
+    if (standing.paired && standing.difference.hi < -session.job.race_margin) { break; }
     expected = expected_race(session, outcomes);
     lost = standing.paired && expected && expected->difference.hi + expected->doubt < -session.job.race_margin;
-    if (lost) break;
+    if (lost) { break; }
   }
   VORTEX_ASSIGN(nlohmann::json evidence, evidence_of(session, stats));
   session.raced = outcomes;
-  if (expected) evidence["expected_difference"] = expected->difference.value;
+  if (expected) { evidence["expected_difference"] = expected->difference.value; }
   job::StageResult result = judged(session, standing, std::move(outcomes), rounds.back());
   if (lost) {
     result.verdict = job::Verdict::kPruned;

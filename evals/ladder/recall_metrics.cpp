@@ -18,9 +18,9 @@ void add_median(const char* name, const char* unit, const std::vector<ProblemRec
                 std::vector<job::Metric>& metrics) {
   std::vector<double> values;
   for (const ProblemRecall& problem : problems) {
-    if (const std::optional<double> one = value(problem)) values.push_back(*one);
+    if (const std::optional<double> one = value(problem)) { values.push_back(*one); }
   }
-  if (!values.empty()) metrics.push_back(metric(name, median_interval(std::move(values)), unit));
+  if (!values.empty()) { metrics.push_back(metric(name, median_interval(std::move(values)), unit)); }
 }
 
 }  // namespace
@@ -37,19 +37,19 @@ double coarse_kl(std::span<const float> dense, std::span<const float> policy) {
     policy_rest -= std::exp(log_q);
   }
   constexpr double kTiny = 1e-7;  // below this the rest is rounding of float32 log-probabilities
-  if (dense_rest > kTiny) divergence += dense_rest * std::log(dense_rest / std::max(policy_rest, kTiny));
+  if (dense_rest > kTiny) { divergence += dense_rest * std::log(dense_rest / std::max(policy_rest, kTiny)); }
   return std::max(0.0, divergence);
 }
 
 double mean_kl(const DenseTrace& trace, const engine::Forced& forced) {
   double sum = 0;
-  for (size_t at = 0; at < trace.tokens.size(); ++at) sum += coarse_kl(trace.log_probs[at], forced.wanted[at]);
+  for (size_t at = 0; at < trace.tokens.size(); ++at) { sum += coarse_kl(trace.log_probs[at], forced.wanted[at]); }
   return sum / static_cast<double>(trace.tokens.size());
 }
 
 double mean_log_likelihood(const engine::Forced& forced) {
   double sum = 0;
-  for (const float log_prob : forced.log_probs) sum += static_cast<double>(log_prob);
+  for (const float log_prob : forced.log_probs) { sum += static_cast<double>(log_prob); }
   return sum / static_cast<double>(forced.log_probs.size());
 }
 
@@ -71,14 +71,14 @@ AttentionShares mean_shares(std::span<const engine::AttentionRecall> recall, int
   int counted = 0;
   for (size_t i = 0; i < recall.size(); ++i) {
     const int layer = static_cast<int>(i) / kv_heads;
-    if (vflow::layer_is_dense(config, layer) || recall[i].looks == 0) continue;
+    if (vflow::layer_is_dense(config, layer) || recall[i].looks == 0) { continue; }
     sum.mass += recall[i].mass;
     sum.mass_chosen += recall[i].mass_chosen;
     sum.index += recall[i].index;
     sum.index_chosen += recall[i].index_chosen;
     ++counted;
   }
-  if (counted == 0) return {};
+  if (counted == 0) { return {}; }
   return {sum.mass / counted, sum.mass_chosen / counted, sum.index / counted, sum.index_chosen / counted};
 }
 

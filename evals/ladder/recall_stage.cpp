@@ -27,9 +27,7 @@ struct Answers {
 Result<Answers> answers_of(Session& session) {
   Answers answers;
   VORTEX_ASSIGN(answers.wanted, right_answers(session));
-  if (!answers.wanted.empty()) {
-    VORTEX_ASSIGN(answers.traces, dense_traces(session, answers.wanted));
-  }
+  if (!answers.wanted.empty()) { VORTEX_ASSIGN(answers.traces, dense_traces(session, answers.wanted)); }
   return answers;
 }
 
@@ -49,7 +47,7 @@ Result<nlohmann::json> look_at_heads(Session& session, const Answers& answers, s
     engine::RunStats run;
     VORTEX_ASSIGN(const std::vector<float> log_probs,
                   session.engine->teacher_force(request, answers.traces[i].tokens, observer, &run));
-    if (log_probs.empty()) return internal_error("teacher forcing gave no log-probabilities");
+    if (log_probs.empty()) { return internal_error("teacher forcing gave no log-probabilities"); }
     engine::add_stats(run, stats);
   }
   return looks.to_json();
@@ -71,7 +69,7 @@ Status measure_answers(Session& session, const Answers& answers, engine::RunStat
   }
   result.evidence["answers"] = std::move(each);
   VORTEX_ASSIGN(const std::optional<Ceiling> ceiling, ceiling_of(session, answers.wanted, answers.traces));
-  if (!ceiling) return ok_status();
+  if (!ceiling) { return ok_status(); }
   const Interval accuracy = accuracy_interval(ceiling->outcomes, session.job.seed);
   result.metrics.push_back({"oracle_accuracy", accuracy.value, accuracy.lo, accuracy.hi, ""});
   append(answer_metrics("oracle_", ceiling->probes, session.job.seed), result.metrics);
@@ -95,9 +93,9 @@ nlohmann::json per_head(const std::vector<engine::Forced>& forced, double engine
                         int kv_heads) {
   nlohmann::json layers = nlohmann::json::array();
   for (size_t i = 0; i < forced.front().recall.size(); ++i) {
-    if (i % static_cast<size_t>(kv_heads) == 0) layers.push_back(nlohmann::json::array());
+    if (i % static_cast<size_t>(kv_heads) == 0) { layers.push_back(nlohmann::json::array()); }
     double sum = 0;
-    for (const engine::Forced& one : forced) sum += one.recall[i].looks > 0 ? one.recall[i].*share : 1.0;
+    for (const engine::Forced& one : forced) { sum += one.recall[i].looks > 0 ? one.recall[i].*share : 1.0; }
     layers.back().push_back(sum / static_cast<double>(forced.size()));
   }
   return layers;
@@ -108,7 +106,7 @@ nlohmann::json per_layer(const nlohmann::json& heads) {
   nlohmann::json layers = nlohmann::json::array();
   for (const nlohmann::json& layer : heads) {
     double sum = 0;
-    for (const nlohmann::json& head : layer) sum += head.get<double>();
+    for (const nlohmann::json& head : layer) { sum += head.get<double>(); }
     layers.push_back(sum / static_cast<double>(layer.size()));
   }
   return layers;
@@ -117,7 +115,7 @@ nlohmann::json per_layer(const nlohmann::json& heads) {
 // Weights that are no numbers give metrics that are none, which no record can hold: the model is to blame, by name.
 Status check_finite(const Session& session, const std::vector<job::Metric>& metrics) {
   for (const job::Metric& metric : metrics) {
-    if (std::isfinite(metric.value) && std::isfinite(metric.lo) && std::isfinite(metric.hi)) continue;
+    if (std::isfinite(metric.value) && std::isfinite(metric.lo) && std::isfinite(metric.hi)) { continue; }
     return candidate_error("the model's logits are not finite numbers (" + metric.name + ")",
                            "look at the weights in " + session.job.model_path);
   }
@@ -128,7 +126,7 @@ Status check_finite(const Session& session, const std::vector<job::Metric>& metr
 
 Result<job::StageResult> run_recall(Session& session) {
   std::vector<TraceWanted> wanted(std::min(session.problems.size(), static_cast<size_t>(session.job.recall_problems)));
-  for (size_t i = 0; i < wanted.size(); ++i) wanted[i].problem = i;
+  for (size_t i = 0; i < wanted.size(); ++i) { wanted[i].problem = i; }
   VORTEX_ASSIGN(const std::vector<DenseTrace> traces, dense_traces(session, wanted));
   VORTEX_ASSIGN(const Answers answers, answers_of(session));
   if (!session.policy) {

@@ -34,7 +34,7 @@ class PromptEncoder {
   static Result<PromptEncoder> make(const job::TaskSpec& spec, const model::Tokenizer& tokenizer,
                                     const std::filesystem::path& model_folder) {
     PromptEncoder encoder(spec, tokenizer);
-    if (!spec.chat) return encoder;
+    if (!spec.chat) { return encoder; }
     Result<model::ChatTemplate> chat = model::read_chat_template(model_folder);
     if (!chat.ok()) {
       return Error{chat.error().blame, "the task wants a chat template: " + chat.error().message,
@@ -78,20 +78,20 @@ Result<std::vector<PreparedProblem>> prepare(const job::TaskSpec& spec, const Se
 
 // What the grader sees of an output.
 std::string visible_text(const Session& session, const Task& task, const std::vector<int32_t>& tokens) {
-  if (task.sees_special_tokens) return session.tokenizer->decode(tokens);
+  if (task.sees_special_tokens) { return session.tokenizer->decode(tokens); }
   std::vector<int32_t> plain;
   for (const int32_t token : tokens) {
-    if (!session.tokenizer->is_special(token)) plain.push_back(token);
+    if (!session.tokenizer->is_special(token)) { plain.push_back(token); }
   }
   return session.tokenizer->decode(plain);
 }
 
 // Problems that the search never sees: of another seed, or, of a data set, those behind the ones that it does see.
 job::TaskSpec held_out_task(const job::Job& job) {
-  if (job.confirm_task) return *job.confirm_task;
+  if (job.confirm_task) { return *job.confirm_task; }
   job::TaskSpec spec = job.task;
   spec.seed = job.confirm_seed;
-  if (job.confirm_problems > 0) spec.problems = job.confirm_problems;
+  if (job.confirm_problems > 0) { spec.problems = job.confirm_problems; }
   const auto seen = std::min(spec.questions.size(), static_cast<size_t>(job.task.problems));
   spec.questions.erase(spec.questions.begin(), spec.questions.begin() + static_cast<std::ptrdiff_t>(seen));
   return spec;
@@ -108,7 +108,7 @@ Status prepare_problems(Session& session) {
     session.held_out_task = held_out_task(job);
     VORTEX_ASSIGN(session.held_out, prepare(session.held_out_task, session));
   }
-  if (!has_stage(job, job::Stage::kGate)) return ok_status();
+  if (!has_stage(job, job::Stage::kGate)) { return ok_status(); }
   for (const job::TaskSpec& task : job.gate) {
     VORTEX_ASSIGN(std::vector<PreparedProblem> problems, prepare(task, session));
     std::move(problems.begin(), problems.end(), std::back_inserter(session.gate));
@@ -140,7 +140,7 @@ DeviceOptions engine_options(const Session& session, const model::ModelConfig& c
   options.cuda.max_batch = std::max(job.batch, static_cast<int>(together));
   const int64_t token = 4LL * config.num_layers * config.num_kv_heads * config.head_dim;  // K and V, bf16
   options.cuda.spare_bytes = kSpareBytes + kSparePrompts * longest * token;
-  if (served <= longest) return options;
+  if (served <= longest) { return options; }
   const int64_t affordable = physical_memory() / kMemoryShare / token;
   options.cpu.max_context = std::max(longest, static_cast<int>(std::min<int64_t>(served, affordable / 2)));
   if (job.kv_memory_bytes == 0) {
@@ -151,7 +151,7 @@ DeviceOptions engine_options(const Session& session, const model::ModelConfig& c
 
 // Holds the kept prompts within the job's limit; its own are not touched.
 Status trim_kept_prompts(const Session& session) {
-  if (session.job.prefix_folder.empty()) return ok_status();
+  if (session.job.prefix_folder.empty()) { return ok_status(); }
   std::set<std::string> own;
   for (const auto* problems : {&session.problems, &session.held_out, &session.gate}) {
     for (const PreparedProblem& prepared : *problems) {
@@ -215,10 +215,10 @@ Result<std::unique_ptr<Session>> open_session(const job::Job& job) {
 }
 
 bool selects_pages(const Session& session) {
-  if (!session.policy) return false;
+  if (!session.policy) { return false; }
   const int layers = session.engine->model().config.num_layers;
   for (int layer = 0; layer < layers; ++layer) {
-    if (!vflow::layer_is_dense(session.policy->config, layer)) return true;
+    if (!vflow::layer_is_dense(session.policy->config, layer)) { return true; }
   }
   return false;
 }
@@ -272,13 +272,13 @@ Result<std::vector<job::Outcome>> dense_outcomes(Session& session, std::vector<P
   std::set<std::pair<std::string, int>> wanted;
   for (const PreparedProblem& prepared : all) {
     const int outcomes = prepared.spec->trials * static_cast<int>(prepared.problem.answers.size());
-    for (int number = 0; number < outcomes; ++number) wanted.emplace(prepared.problem.id, number);
+    for (int number = 0; number < outcomes; ++number) { wanted.emplace(prepared.problem.id, number); }
   }
   std::vector<job::Outcome> known;
   for (const job::Outcome& outcome : session.job.incumbent) {
-    if (wanted.erase({outcome.problem, outcome.trial}) > 0) known.push_back(outcome);
+    if (wanted.erase({outcome.problem, outcome.trial}) > 0) { known.push_back(outcome); }
   }
-  if (wanted.empty() || session.job.dense) return known;
+  if (wanted.empty() || session.job.dense) { return known; }
   VORTEX_TRY(session.engine->set_policy(std::nullopt));
   engine::RunStats stats;
   auto outcomes = answer(session, all, 0, all.size(), task_seed, stats);

@@ -17,22 +17,22 @@ Result<vflow::Policy> checked_policy(const std::string& module_text, const std::
   source.module_text = module_text;
   source.config_text = config_text;
   vflow::ModelGeometry geometry = model::geometry_of(config, max_context, kv_memory_bytes);
-  if (device == "cuda") geometry.backend = compile::cuda_limits();
-  if (device == "cpu") geometry.backend = compile::cpu_limits();
+  if (device == "cuda") { geometry.backend = compile::cuda_limits(); }
+  if (device == "cpu") { geometry.backend = compile::cpu_limits(); }
   vflow::CheckReport report = vflow::check_policy(source, geometry);
-  if (!report.policy) return candidate_error(vflow::render(report.diagnostics));
+  if (!report.policy) { return candidate_error(vflow::render(report.diagnostics)); }
   return std::move(*report.policy);
 }
 
 Result<DeviceChoice> choose_device(const std::string& wanted, const Status& found, const Status& covered) {
-  if (wanted == "cpu") return DeviceChoice{};
+  if (wanted == "cpu") { return DeviceChoice{}; }
   if (wanted == "cuda") {
     VORTEX_TRY(found);
     VORTEX_TRY(covered);
     return DeviceChoice{true, {}};
   }
-  if (!found.ok()) return DeviceChoice{};
-  if (!covered.ok()) return DeviceChoice{false, "on the CPU: " + covered.error().message};
+  if (!found.ok()) { return DeviceChoice{}; }
+  if (!covered.ok()) { return DeviceChoice{false, "on the CPU: " + covered.error().message}; }
   return DeviceChoice{true, {}};
 }
 

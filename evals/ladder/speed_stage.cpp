@@ -37,7 +37,7 @@ Result<engine::RunStats> decode(Session& session, const std::optional<vflow::Pol
   VORTEX_TRY(session.engine->set_policy(policy));
   engine::RunStats stats;
   const auto outputs = session.engine->generate(work, &stats);
-  if (!outputs.ok()) return outputs.error();
+  if (!outputs.ok()) { return outputs.error(); }
   for (size_t i = 0; i < work.size(); ++i) {
     if (static_cast<int>((*outputs)[i].tokens.size()) != work[i].max_new_tokens) {
       return internal_error("a request of fixed work ended early");
@@ -72,9 +72,7 @@ struct Samples {
 Status measure_pair(Session& session, const std::vector<engine::Request>& work, Samples& samples) {
   VORTEX_ASSIGN(const engine::RunStats dense, decode(session, std::nullopt, work));
   engine::RunStats own = dense;
-  if (session.policy) {
-    VORTEX_ASSIGN(own, decode(session, session.policy, work));
-  }
+  if (session.policy) { VORTEX_ASSIGN(own, decode(session, session.policy, work)); }
   if (own.decode_tokens != dense.decode_tokens || own.decode_tokens == 0) {
     return internal_error("the two sides of a pair decoded different numbers of tokens");
   }
@@ -100,7 +98,9 @@ bool is_narrow(const Samples& samples, double precision) {
 
 Result<job::StageResult> run_speed_of_fixed_work(Session& session) {
   const double begin = monotonic_seconds();
-  if (session.job.speed_tokens < 2) return candidate_error("speed_tokens must be at least 2: prefill gives the first");
+  if (session.job.speed_tokens < 2) {
+    return candidate_error("speed_tokens must be at least 2: prefill gives the first");
+  }
   VORTEX_ASSIGN(const auto warm_up, fixed_work(session, std::min(kWarmUpTokens, session.job.speed_tokens)));
   VORTEX_ASSIGN(const auto work, fixed_work(session, session.job.speed_tokens));
   Samples warm;
@@ -112,7 +112,9 @@ Result<job::StageResult> run_speed_of_fixed_work(Session& session) {
   // Dense attention beside itself has no ratio to be sure of: its tokens per second want the time.
   for (double last = 0;
        samples.speedup.size() < kMinPairs || monotonic_seconds() - begin + last < session.job.speed_seconds;) {
-    if (samples.speedup.size() >= kMinPairs && session.policy && is_narrow(samples, session.job.speed_precision)) break;
+    if (samples.speedup.size() >= kMinPairs && session.policy && is_narrow(samples, session.job.speed_precision)) {
+      break;
+    }
     const double start = monotonic_seconds();
     VORTEX_TRY(measure_pair(session, work, samples));
     last = monotonic_seconds() - start;
@@ -127,7 +129,7 @@ Result<job::StageResult> run_speed_of_fixed_work(Session& session) {
   result.evidence["pairs"] = samples.speedup.size();
   result.evidence["dense_samples"] = samples.dense;
   result.evidence["policy_samples"] = samples.policy;
-  if (on_cpu) result.evidence["memory_read_gb_per_s"] = memory;
+  if (on_cpu) { result.evidence["memory_read_gb_per_s"] = memory; }
   const auto tokens = static_cast<double>(samples.policy_stats.decode_tokens);
   const engine::RunStats& own = samples.policy_stats;
   const double bytes = static_cast<double>(own.kv_bytes_read + own.weight_bytes_read) / tokens;
@@ -136,7 +138,7 @@ Result<job::StageResult> run_speed_of_fixed_work(Session& session) {
                     metric("dense_tokens_per_s", samples.dense, "tok/s"),
                     {"bytes_per_token", bytes, bytes, bytes, "B"},
                     metric("gigabytes_per_s", samples.bandwidth, "GB/s")};
-  if (on_cpu) result.metrics.push_back(metric("percent_of_memory_read", samples.bandwidth, "%", 100 / memory));
+  if (on_cpu) { result.metrics.push_back(metric("percent_of_memory_read", samples.bandwidth, "%", 100 / memory)); }
   return result;
 }
 

@@ -18,7 +18,7 @@ job::Metric exact(const char* name, double value, const char* unit) { return {na
 
 std::vector<double> bytes_per_second(const engine::Side& side) {
   std::vector<double> rates;
-  for (const double seconds : side.seconds) rates.push_back(side.bytes / seconds);
+  for (const double seconds : side.seconds) { rates.push_back(side.bytes / seconds); }
   return rates;
 }
 
@@ -65,7 +65,7 @@ Result<job::StageResult> run_speed_on_workload(Session& session) {
   result.evidence["ended"] = found.narrow ? "the interval is narrow enough" : "the seconds are up";
   result.evidence["windows_a_turn"] = turns.sampling.windows;
   result.evidence["dense_plan"] = plan_json(found.dense);
-  if (session.policy) result.evidence["plan"] = plan_json(found.policy);
+  if (session.policy) { result.evidence["plan"] = plan_json(found.policy); }
   // K and V of the windows: those of real prompts, or random.
   result.evidence["kv_tokens"] = found.placed_tokens;
   result.evidence["kv_tokens_of_prompts"] = found.real_tokens;

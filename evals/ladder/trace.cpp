@@ -22,7 +22,7 @@ int trace_length(const Session& session, const PreparedProblem& prepared) {
 std::filesystem::path trace_path(const Session& session, const TraceWanted& wanted) {
   const PreparedProblem& prepared = session.problems[wanted.problem];
   nlohmann::json identity = {kFormat, session.engine->model().hash, trace_length(session, prepared), prepared.prompt};
-  if (!wanted.tokens.empty()) identity[2] = wanted.tokens;
+  if (!wanted.tokens.empty()) { identity[2] = wanted.tokens; }
   const std::string name = "trace-" + sha256_hex(identity.dump()).substr(0, 32) + ".json";
   return std::filesystem::path(session.job.prefix_folder) / name;
 }
@@ -37,14 +37,14 @@ bool well_formed(const DenseTrace& trace) {
     return false;
   }
   for (size_t i = 0; i < trace.tokens.size(); ++i) {
-    if (trace.top[i].empty() || trace.top[i].size() != trace.log_probs[i].size()) return false;
+    if (trace.top[i].empty() || trace.top[i].size() != trace.log_probs[i].size()) { return false; }
   }
   return true;
 }
 
 std::optional<DenseTrace> load_trace(const std::filesystem::path& path) {
   const auto text = read_file(path);
-  if (!text.ok()) return std::nullopt;
+  if (!text.ok()) { return std::nullopt; }
   try {
     const nlohmann::json json = nlohmann::json::parse(*text);
     DenseTrace trace;
@@ -53,7 +53,7 @@ std::optional<DenseTrace> load_trace(const std::filesystem::path& path) {
     body.at("top").get_to(trace.top);
     body.at("log_probs").get_to(trace.log_probs);
     // The checksum is of what was read, so a changed digit anywhere shows.
-    if (json.at("sha256") == sha256_hex(to_json(trace).dump()) && well_formed(trace)) return trace;
+    if (json.at("sha256") == sha256_hex(to_json(trace).dump()) && well_formed(trace)) { return trace; }
   } catch (const nlohmann::json::exception&) {  // damaged
   }
   return std::nullopt;
@@ -72,16 +72,16 @@ Status write_tokens(Session& session, const std::vector<TraceWanted>& wanted,
   std::vector<engine::Request> requests;
   std::vector<size_t> writes;
   for (size_t i = 0; i < forced.size(); ++i) {
-    if (!forced[i].continuation.empty()) continue;
+    if (!forced[i].continuation.empty()) { continue; }
     engine::Request request = forced[i].request;
     request.sampling = {};
     request.max_new_tokens = trace_length(session, session.problems[wanted[i].problem]);
     requests.push_back(std::move(request));
     writes.push_back(i);
   }
-  if (requests.empty()) return ok_status();
+  if (requests.empty()) { return ok_status(); }
   VORTEX_ASSIGN(std::vector<engine::Output> outputs, session.engine->generate(requests, nullptr));
-  for (size_t i = 0; i < writes.size(); ++i) forced[writes[i]].continuation = std::move(outputs[i].tokens);
+  for (size_t i = 0; i < writes.size(); ++i) { forced[writes[i]].continuation = std::move(outputs[i].tokens); }
   return ok_status();
 }
 
@@ -120,14 +120,14 @@ Result<std::vector<DenseTrace>> dense_traces(Session& session, const std::vector
       to_compute.push_back(wanted[i]);
     }
   }
-  if (missing.empty()) return traces;
+  if (missing.empty()) { return traces; }
   VORTEX_TRY(session.engine->set_policy(std::nullopt));
   auto computed = compute_traces(session, to_compute);
   VORTEX_TRY(session.engine->set_policy(session.policy));
-  if (!computed.ok()) return computed.error();
+  if (!computed.ok()) { return computed.error(); }
   for (size_t i = 0; i < missing.size(); ++i) {
     traces[missing[i]] = std::move((*computed)[i]);
-    if (kept) VORTEX_TRY(save_trace(traces[missing[i]], trace_path(session, wanted[missing[i]])));
+    if (kept) { VORTEX_TRY(save_trace(traces[missing[i]], trace_path(session, wanted[missing[i]]))); }
   }
   return traces;
 }

@@ -68,7 +68,9 @@ Status check_covering_budget(Session& session, const engine::Request& request) {
   VORTEX_TRY(session.engine->set_policy(covering(*session.policy, tokens / block_size + 1)));
   VORTEX_ASSIGN(const std::vector<float> covered, session.engine->teacher_force(request, continuation, {}, nullptr));
   VORTEX_TRY(session.engine->set_policy(session.policy));
-  if (dense != covered) return internal_error("a budget that covers all pages does not give dense attention's bits");
+  if (dense != covered) {
+    return internal_error("a budget that covers all pages does not give dense attention's bits");
+  }
   return ok_status();
 }
 
@@ -76,11 +78,11 @@ Status check_covering_budget(Session& session, const engine::Request& request) {
 // in words.
 Result<std::string> check_oracle(const Session& session) {
   const std::shared_ptr<const compile::Executable> executable = session.engine->executable();
-  if (executable == nullptr) return internal_error("the engine has compiled no policy");
+  if (executable == nullptr) { return internal_error("the engine has compiled no policy"); }
   compile::AgreementOptions options;
   options.blame = "the policy on " + session.device;
   VORTEX_ASSIGN(OracleAnswer answer, ask_oracle({*session.policy, *executable, session.job.seed, options}));
-  if (!answer.report.agrees()) return internal_error("the oracle disagrees: " + join(answer.report.failures, "; "));
+  if (!answer.report.agrees()) { return internal_error("the oracle disagrees: " + join(answer.report.failures, "; ")); }
   return std::move(answer.compared);
 }
 

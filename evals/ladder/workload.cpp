@@ -16,10 +16,10 @@ constexpr size_t kMostDonors = 32;
 // Answers' lengths of these outcomes, those of the session's problems alone.
 std::vector<int> lengths_of(const std::vector<job::Outcome>& outcomes, const std::vector<PreparedProblem>& problems) {
   std::set<std::string> known;
-  for (const PreparedProblem& prepared : problems) known.insert(prepared.problem.id);
+  for (const PreparedProblem& prepared : problems) { known.insert(prepared.problem.id); }
   std::vector<int> lengths;
   for (const job::Outcome& outcome : outcomes) {
-    if (known.contains(outcome.problem)) lengths.push_back(std::max(1, outcome.tokens));
+    if (known.contains(outcome.problem)) { lengths.push_back(std::max(1, outcome.tokens)); }
   }
   return lengths;
 }
@@ -33,11 +33,13 @@ struct Answers {
 Answers known_answers(const Session& session) {
   const std::vector<job::Outcome>& dense = session.job.dense ? session.raced : session.job.incumbent;
   Answers answers{"dense attention's in this search", lengths_of(dense, session.problems)};
-  if (answers.lengths.empty()) answers = {"this climb's own", lengths_of(session.raced, session.problems)};
-  if (answers.lengths.empty()) answers = {"as long as they may be", {session.job.task.max_new_tokens}};
+  if (answers.lengths.empty()) { answers = {"this climb's own", lengths_of(session.raced, session.problems)}; }
+  if (answers.lengths.empty()) { answers = {"as long as they may be", {session.job.task.max_new_tokens}}; }
   // Long answers must not come together because their problems are neighbours.
   Rng rng(stream_key(session.job.task.seed));
-  for (size_t i = answers.lengths.size(); i > 1; --i) std::swap(answers.lengths[i - 1], answers.lengths[rng.below(i)]);
+  for (size_t i = answers.lengths.size(); i > 1; --i) {
+    std::swap(answers.lengths[i - 1], answers.lengths[rng.below(i)]);
+  }
   return answers;
 }
 
@@ -46,9 +48,11 @@ double mean_of(const std::vector<int>& values) {
 }
 
 std::vector<int> prompts_of(const Session& session, const job::WorkloadSpec& spec) {
-  if (spec.prompt > 0) return {spec.prompt};
+  if (spec.prompt > 0) { return {spec.prompt}; }
   std::vector<int> prompts;
-  for (const PreparedProblem& prepared : session.problems) prompts.push_back(static_cast<int>(prepared.prompt.size()));
+  for (const PreparedProblem& prepared : session.problems) {
+    prompts.push_back(static_cast<int>(prepared.prompt.size()));
+  }
   return prompts;
 }
 
@@ -64,7 +68,7 @@ int count_requests(const Session& session, const engine::Stepper& stepper, doubl
 Result<std::vector<engine::PrefixPtr>> donors_of(Session& session, const std::vector<int>& prompts,
                                                  double mean_tokens) {
   std::vector<engine::PrefixPtr> donors;
-  if (session.driver != 0 || session.job.prefix_folder.empty() || 2 * mean_of(prompts) < mean_tokens) return donors;
+  if (session.driver != 0 || session.job.prefix_folder.empty() || 2 * mean_of(prompts) < mean_tokens) { return donors; }
   for (size_t i = 0; i < std::min(session.problems.size(), kMostDonors); ++i) {
     VORTEX_ASSIGN(const engine::Request request, request_of(session, session.problems[i]));
     donors.push_back(request.prefix);
@@ -75,12 +79,12 @@ Result<std::vector<engine::PrefixPtr>> donors_of(Session& session, const std::ve
 }  // namespace
 
 bool measures_fixed_work(const job::TaskSpec& task, bool on_device) {
-  if (task.workload) return task.workload->answers == "fixed";
+  if (task.workload) { return task.workload->answers == "fixed"; }
   return task.kind == "chain" && !on_device;
 }
 
 int workload_context(const job::TaskSpec& task, int longest_prompt, int positions) {
-  if (!task.workload || task.workload->answers != "lognormal") return 0;
+  if (!task.workload || task.workload->answers != "lognormal") { return 0; }
   const int prompt = task.workload->prompt > 0 ? task.workload->prompt : longest_prompt;
   return std::min(positions, prompt + task.workload->longest);
 }
@@ -93,10 +97,10 @@ Result<ServedLoad> served_load(Session& session) {
   Answers answers;
   const engine::LogNormal distribution{spec.mean, spec.sigma, spec.longest};
   const bool drawn = spec.answers == "lognormal";
-  if (!drawn) answers = known_answers(session);
+  if (!drawn) { answers = known_answers(session); }
   const double mean = mean_of(prompts) + (drawn ? spec.mean : mean_of(answers.lengths));
   const int count = spec.requests > 0 ? spec.requests : count_requests(session, *stepper, mean);
-  if (drawn) answers = {"log-normal", engine::draw_lengths(distribution, count, spec.seed)};
+  if (drawn) { answers = {"log-normal", engine::draw_lengths(distribution, count, spec.seed)}; }
 
   ServedLoad served;
   const auto room = static_cast<int>(
@@ -107,7 +111,7 @@ Result<ServedLoad> served_load(Session& session) {
   for (int i = 0; i < count; ++i) {
     const auto at = static_cast<size_t>(i);
     engine::RequestLength request{prompts[at % prompts.size()], answers.lengths[at % answers.lengths.size()]};
-    if (request.prompt + request.answer > room) ++cut;
+    if (request.prompt + request.answer > room) { ++cut; }
     request.prompt = std::min(request.prompt, room - 1);
     request.answer = std::min(request.answer, room - request.prompt);
     tokens += request.answer;

@@ -33,7 +33,7 @@ std::vector<Definition> draw_definitions(Rng& rng, int definitions, int chain) {
     definition.name = names[static_cast<size_t>(i)];
     definition.constant = rng.between(0, 99);
     const bool literal = i < chain ? i == 0 : rng.uniform() < kLiteralShare;
-    if (!literal) definition.source = i < chain ? i - 1 : rng.between(0, i - 1);
+    if (!literal) { definition.source = i < chain ? i - 1 : rng.between(0, i - 1); }
   }
   return drawn;
 }
@@ -51,9 +51,9 @@ std::string definition_words(const std::vector<Definition>& definitions, size_t 
 std::string prompt_words(const std::vector<Definition>& definitions, int chain, Rng& rng) {
   std::vector<size_t> order(definitions.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
+  for (size_t i = order.size(); i > 1; --i) { std::swap(order[i - 1], order[rng.below(i)]); }
   std::string text = "<s>";
-  for (const size_t number : order) text += " " + definition_words(definitions, number);
+  for (const size_t number : order) { text += " " + definition_words(definitions, number); }
   return text + " ? " + name_word(definitions[static_cast<size_t>(chain) - 1].name) + " ?";
 }
 
@@ -83,7 +83,7 @@ Result<Problem> make_chain_problem(const job::TaskSpec& spec, int number, const 
   problem.prompt = prompt_words(definitions, spec.chain, rng);
 
   const auto chain = static_cast<size_t>(spec.chain);
-  for (size_t i = chain; i > 0; --i) problem.solution += definition_words(definitions, i - 1) + " ";
+  for (size_t i = chain; i > 0; --i) { problem.solution += definition_words(definitions, i - 1) + " "; }
   int value = 0;
   for (size_t i = 0; i < chain; ++i) {
     value = (value + definitions[i].constant) % kModulus;
@@ -100,8 +100,8 @@ std::vector<std::string_view> words_of(std::string_view text) {
   std::vector<std::string_view> words;
   while (!text.empty()) {
     const size_t end = text.find(' ');
-    if (end != 0) words.push_back(text.substr(0, end));
-    if (end == std::string_view::npos) break;
+    if (end != 0) { words.push_back(text.substr(0, end)); }
+    if (end == std::string_view::npos) { break; }
     text.remove_prefix(end + 1);
   }
   return words;
@@ -111,13 +111,13 @@ Grade grade_chain(const std::string& answer, std::string_view output) {
   constexpr size_t kShown = 6;  // words of a malformed answer that are worth keeping
   const std::vector<std::string_view> words = words_of(output);
   size_t begin = words.size();
-  while (begin > 0 && words[begin - 1] != "?") --begin;
-  if (begin == 0) return {false, "", "no ? in the output"};
+  while (begin > 0 && words[begin - 1] != "?") { --begin; }
+  if (begin == 0) { return {false, "", "no ? in the output"}; }
 
   Grade grade;
   bool well_formed = words.size() == begin + 4 && words.back() == "</s>";
   for (size_t i = begin; i < words.size() && i < begin + kShown; ++i) {
-    if (i < begin + 3 && (words[i].size() != 1 || words[i][0] < '0' || words[i][0] > '9')) well_formed = false;
+    if (i < begin + 3 && (words[i].size() != 1 || words[i][0] < '0' || words[i][0] > '9')) { well_formed = false; }
     grade.extracted += (i == begin ? "" : " ") + std::string(words[i]);
   }
   if (!well_formed) {

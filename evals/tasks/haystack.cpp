@@ -71,7 +71,7 @@ Result<int64_t> total_tokens(const job::TaskSpec& spec, const Problem& problem, 
 
 std::string dots_text(int dots) {
   std::string text;
-  for (int i = 0; i < dots; ++i) text += " .";
+  for (int i = 0; i < dots; ++i) { text += " ."; }
   return text;
 }
 
@@ -85,8 +85,8 @@ std::string random_pair(Rng& rng) {
 size_t plain_words() { return kSingles + kNouns.size() * kNouns.size(); }
 
 std::string plain_word(size_t number) {
-  if (number < kNouns.size()) return std::string(kNouns[number]);
-  if (number < kSingles) return std::string(kAdjectives[number - kNouns.size()]);
+  if (number < kNouns.size()) { return std::string(kNouns[number]); }
+  if (number < kSingles) { return std::string(kAdjectives[number - kNouns.size()]); }
   const size_t pair = number - kSingles;
   return std::string(kNouns[pair / kNouns.size() % kNouns.size()]) + std::string(kNouns[pair % kNouns.size()]);
 }
@@ -107,25 +107,25 @@ std::string prose_sentence(Rng& rng) {
   std::string text = pick(kSubjects, rng) + " " + pick(kVerbs, rng);
   text += " the " + pick(kAdjectives, rng);
   text += " " + pick(kNouns, rng);
-  if (rng.below(3) > 0) text += " " + pick(kPlaces, rng);
-  if (rng.below(3) > 0) text += " " + pick(kTimes, rng);
+  if (rng.below(3) > 0) { text += " " + pick(kPlaces, rng); }
+  if (rng.below(3) > 0) { text += " " + pick(kTimes, rng); }
   return text + ".";
 }
 
 std::vector<std::string> scattered(const std::vector<std::string>& units, const std::vector<std::string>& inserted,
                                    Rng& rng) {
   std::vector<size_t> places(units.size() + 1);
-  for (size_t i = 0; i < places.size(); ++i) places[i] = i;
+  for (size_t i = 0; i < places.size(); ++i) { places[i] = i; }
   shuffle(places, rng);
   // More sentences than places: the places are used again, as evenly as possible.
   std::vector<size_t> chosen;
-  for (size_t i = 0; i < inserted.size(); ++i) chosen.push_back(places[i % places.size()]);
+  for (size_t i = 0; i < inserted.size(); ++i) { chosen.push_back(places[i % places.size()]); }
   std::sort(chosen.begin(), chosen.end());
   std::vector<std::string> all;
   size_t next = 0;
   for (size_t place = 0; place <= units.size(); ++place) {
-    while (next < inserted.size() && chosen[next] == place) all.push_back(inserted[next++]);
-    if (place < units.size()) all.push_back(units[place]);
+    while (next < inserted.size() && chosen[next] == place) { all.push_back(inserted[next++]); }
+    if (place < units.size()) { all.push_back(units[place]); }
   }
   return all;
 }
@@ -142,7 +142,7 @@ std::string synthetic_id(const job::TaskSpec& spec, int number) {
 }
 
 Result<Problem> fit_to_length(const job::TaskSpec& spec, int least, const MakeSized& make, const CountTokens& count) {
-  if (!count) return internal_error("task " + spec.kind + " needs a tokenizer to fit its length");
+  if (!count) { return internal_error("task " + spec.kind + " needs a tokenizer to fit its length"); }
   const auto fits = [&](int units) -> Result<bool> {
     VORTEX_ASSIGN(const int64_t tokens, total_tokens(spec, make(units, ""), count));
     return tokens <= spec.length;
@@ -157,8 +157,8 @@ Result<Problem> fit_to_length(const job::TaskSpec& spec, int least, const MakeSi
   int high = 2 * least + 1;
   for (;; low = high, high *= 2) {
     VORTEX_ASSIGN(const bool more, fits(high));
-    if (!more) break;
-    if (high > kUnitsPerToken * spec.length) return candidate_error("the tokenizer gives more text no more tokens");
+    if (!more) { break; }
+    if (high > kUnitsPerToken * spec.length) { return candidate_error("the tokenizer gives more text no more tokens"); }
   }
   while (high - low > 1) {
     const int middle = low + (high - low) / 2;
@@ -173,7 +173,7 @@ Result<Problem> fit_to_length(const job::TaskSpec& spec, int least, const MakeSi
     for (int dots = missing; dots >= 0 && tokens < spec.length; --dots) {
       Problem filled_up = make(low, dots_text(dots) + end);
       VORTEX_ASSIGN(const int64_t longer, total_tokens(spec, filled_up, count));
-      if (longer > spec.length || longer <= tokens) continue;
+      if (longer > spec.length || longer <= tokens) { continue; }
       best = std::move(filled_up);
       tokens = longer;
       break;  // fewer dots are no longer
@@ -184,7 +184,7 @@ Result<Problem> fit_to_length(const job::TaskSpec& spec, int least, const MakeSi
 
 Grade grade_mention(const std::string& answer, std::string_view output) {
   const std::string said = lower_ascii(without_thinking(output));
-  if (said.find(lower_ascii(answer)) == std::string::npos) return {false, "", "the answer is not mentioned"};
+  if (said.find(lower_ascii(answer)) == std::string::npos) { return {false, "", "the answer is not mentioned"}; }
   return {true, answer, "the answer is mentioned"};
 }
 

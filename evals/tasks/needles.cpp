@@ -11,7 +11,9 @@ namespace {
 
 Status check_needles(const job::TaskSpec& spec) {
   for (const char* place : {"{context}", "{query}"}) {
-    if (spec.prompt.find(place) == std::string::npos) return candidate_error(std::string("task.prompt lacks ") + place);
+    if (spec.prompt.find(place) == std::string::npos) {
+      return candidate_error(std::string("task.prompt lacks ") + place);
+    }
   }
   if (spec.needles.haystack == "noise" && spec.noise.empty()) {
     return candidate_error("task.noise must not be empty where the haystack is noise");
@@ -20,7 +22,7 @@ Status check_needles(const job::TaskSpec& spec) {
 }
 
 std::string random_thing(const std::string& type, Rng& rng) {
-  if (type == "words") return random_pair(rng);
+  if (type == "words") { return random_pair(rng); }
   return type == "numbers" ? random_number(rng) : random_uuid(rng);
 }
 
@@ -30,8 +32,8 @@ std::string new_thing(const std::string& type, std::set<std::string>& known, Rng
   constexpr int kManyTries = 16;
   for (int tries = 0;; ++tries) {
     std::string thing = random_thing(type, rng);
-    if (tries >= kManyTries) thing += "-" + random_thing(type, rng);
-    if (known.insert(thing).second) return thing;
+    if (tries >= kManyTries) { thing += "-" + random_thing(type, rng); }
+    if (known.insert(thing).second) { return thing; }
   }
 }
 
@@ -73,8 +75,8 @@ Problem make_sized(const job::TaskSpec& spec, int number, int units, const std::
   const Hidden hidden = draw_needles(needles, known, rng);
   std::vector<std::string> haystack;
   for (int i = 0; i < units; ++i) {
-    if (needles.haystack == "noise") haystack.push_back(spec.noise);
-    if (needles.haystack == "prose") haystack.push_back(prose_sentence(rng));
+    if (needles.haystack == "noise") { haystack.push_back(spec.noise); }
+    if (needles.haystack == "prose") { haystack.push_back(prose_sentence(rng)); }
     if (needles.haystack == "needles") {
       const std::string key = new_thing(needles.key_type, known, rng);
       haystack.push_back(sentence_of(needles, key, new_thing(needles.value_type, known, rng)));

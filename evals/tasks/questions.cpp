@@ -9,7 +9,7 @@ namespace vortex::evals {
 namespace {
 
 Status check_questions(const job::TaskSpec& spec) {
-  if (spec.prompt.find("{problem}") == std::string::npos) return candidate_error("task.prompt lacks {problem}");
+  if (spec.prompt.find("{problem}") == std::string::npos) { return candidate_error("task.prompt lacks {problem}"); }
   const auto count = static_cast<int>(spec.questions.size());
   if (spec.problems > count) {
     return candidate_error("task.problems is " + std::to_string(spec.problems) + ", but " + spec.data + " has " +
@@ -37,7 +37,7 @@ constexpr size_t kTemplateTokens = 256;  // more than any chat template puts aro
 
 int questions_bound(const job::TaskSpec& spec) {
   size_t longest = 0;  // a token stands for a byte at least
-  for (const job::Question& question : spec.questions) longest = std::max(longest, question.problem.size());
+  for (const job::Question& question : spec.questions) { longest = std::max(longest, question.problem.size()); }
   const size_t prompt = longest + spec.prompt.size() + spec.answer_start.size() + (spec.chat ? kTemplateTokens : 1);
   return static_cast<int>(prompt) + spec.max_new_tokens;
 }

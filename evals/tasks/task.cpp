@@ -21,7 +21,7 @@ constexpr std::array<const Task*, 6> kTasks = {&kChainTask,    &kQuestionsTask, 
 Result<const Task*> find_task(std::string_view kind) {
   std::vector<std::string> kinds;
   for (const Task* task : kTasks) {
-    if (task->kind == kind) return task;
+    if (task->kind == kind) { return task; }
     kinds.emplace_back(task->kind);
   }
   return candidate_error("no task is called \"" + std::string(kind) + "\"", "tasks: " + join(kinds, ", "));
@@ -41,7 +41,7 @@ Result<std::vector<Problem>> make_problems(const job::TaskSpec& spec, const Coun
 int context_bound(const job::TaskSpec& spec) {
   const Result<const Task*> task = find_task(spec.kind);
   const int bound = task.ok() ? (*task)->context_bound(spec) : 0;
-  if (!spec.workload || spec.workload->answers != "lognormal") return bound;
+  if (!spec.workload || spec.workload->answers != "lognormal") { return bound; }
   const int prompt = spec.workload->prompt > 0 ? spec.workload->prompt : bound - spec.max_new_tokens;
   return std::max(bound, prompt + spec.workload->longest);
 }

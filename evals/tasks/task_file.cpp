@@ -30,7 +30,7 @@ Result<Fields> read_fields(const nlohmann::json& json) {
 Result<fs::path> find_data(const std::string& name, const fs::path& task_file) {
   for (const fs::path& path : {task_file.parent_path() / name, fs::path("data") / name}) {
     std::error_code error;
-    if (fs::is_regular_file(path, error)) return path;
+    if (fs::is_regular_file(path, error)) { return path; }
   }
   std::error_code error;
   return candidate_error("the data set " + name + " is not there",
@@ -40,7 +40,7 @@ Result<fs::path> find_data(const std::string& name, const fs::path& task_file) {
 
 // A text, or a number as it is written.
 std::string text_of(const nlohmann::json& value) {
-  if (value.is_string()) return value.get<std::string>();
+  if (value.is_string()) { return value.get<std::string>(); }
   return value.is_number() ? value.dump() : "";
 }
 
@@ -49,10 +49,10 @@ Result<nlohmann::json> read_questions(const fs::path& path, const Fields& fields
   nlohmann::json questions = nlohmann::json::array();
   const std::vector<std::string> lines = split_lines(text);
   for (size_t i = 0; i < lines.size(); ++i) {
-    if (lines[i].find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (lines[i].find_first_not_of(" \t\r") == std::string::npos) { continue; }
     const auto line = nlohmann::json::parse(lines[i], nullptr, false);
     const std::string place = path.string() + ":" + std::to_string(i + 1);
-    if (!line.is_object()) return candidate_error(place + ": not an object in JSON");
+    if (!line.is_object()) { return candidate_error(place + ": not an object in JSON"); }
     const auto member = [&](const std::string& key) { return text_of(line.value(key, nlohmann::json())); };
     for (const std::string& key : {fields.problem, fields.answer}) {
       if (member(key).empty()) {
@@ -60,7 +60,7 @@ Result<nlohmann::json> read_questions(const fs::path& path, const Fields& fields
       }
     }
     std::string id = member(fields.id);
-    if (id.empty()) id = std::to_string(questions.size());
+    if (id.empty()) { id = std::to_string(questions.size()); }
     questions.push_back({{"id", id}, {"problem", member(fields.problem)}, {"answer", member(fields.answer)}});
   }
   return questions;
@@ -68,7 +68,7 @@ Result<nlohmann::json> read_questions(const fs::path& path, const Fields& fields
 
 // Replaces the name of the data set by its contents.
 Status bring_data(nlohmann::json& json, const fs::path& task_file) {
-  if (json.contains("questions")) return ok_status();
+  if (json.contains("questions")) { return ok_status(); }
   if (!json.contains("data") || !json["data"].is_string()) {
     return candidate_error(task_file.string() + ": \"data\" must name a JSONL file");
   }
@@ -80,7 +80,7 @@ Status bring_data(nlohmann::json& json, const fs::path& task_file) {
   VORTEX_ASSIGN(const fs::path data, find_data(json["data"].get<std::string>(), task_file));
   VORTEX_ASSIGN(json["questions"], read_questions(data, fields));
   json["data"] = data.stem().string();
-  if (!json.contains("problems")) json["problems"] = json["questions"].size();
+  if (!json.contains("problems")) { json["problems"] = json["questions"].size(); }
   return ok_status();
 }
 
@@ -89,11 +89,11 @@ Status bring_data(nlohmann::json& json, const fs::path& task_file) {
 Result<job::TaskSpec> read_task_file(const fs::path& path) {
   VORTEX_ASSIGN(const std::string text, read_file(path));
   auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object()) return candidate_error(path.string() + " is no object in JSON");
+  if (!json.is_object()) { return candidate_error(path.string() + " is no object in JSON"); }
   json.erase("about");
-  if (json.value("kind", nlohmann::json()) == "questions") VORTEX_TRY(bring_data(json, path));
+  if (json.value("kind", nlohmann::json()) == "questions") { VORTEX_TRY(bring_data(json, path)); }
   Result<job::TaskSpec> task = job::task_from_json(json);
-  if (task.ok()) return task;
+  if (task.ok()) { return task; }
   return Error{task.error().blame, path.string() + ": " + task.error().message, task.error().hint};
 }
 

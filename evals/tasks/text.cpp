@@ -15,7 +15,7 @@ std::string filled(std::string_view text, const std::vector<std::pair<std::strin
       }
     }
     out += text.substr(0, at);
-    if (next == nullptr) break;
+    if (next == nullptr) { break; }
     out += next->second;
     text.remove_prefix(at + next->first.size());
   }
@@ -32,7 +32,7 @@ std::string listed(const std::vector<std::string>& words) {
   std::string text;
   for (size_t i = 0; i < words.size(); ++i) {
     const bool last = i + 1 == words.size();
-    if (i > 0) text += words.size() > 2 ? (last ? ", and " : ", ") : " and ";
+    if (i > 0) { text += words.size() > 2 ? (last ? ", and " : ", ") : " and "; }
     text += words[i];
   }
   return text;

@@ -20,7 +20,7 @@ std::string listed(const std::vector<std::string>& words);
 
 template <typename T>
 void shuffle(std::vector<T>& items, Rng& rng) {
-  for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[rng.below(i)]);
+  for (size_t i = items.size(); i > 1; --i) { std::swap(items[i - 1], items[rng.below(i)]); }
 }
 
 }  // namespace vortex::evals

@@ -14,7 +14,9 @@ constexpr int kExampleUnits = 5;  // units of haystack in a solved example
 
 Status check_tracking(const job::TaskSpec& spec) {
   for (const char* place : {"{context}", "{query}"}) {
-    if (spec.prompt.find(place) == std::string::npos) return candidate_error(std::string("task.prompt lacks ") + place);
+    if (spec.prompt.find(place) == std::string::npos) {
+      return candidate_error(std::string("task.prompt lacks ") + place);
+    }
   }
   if (spec.tracking.haystack == "noise" && spec.noise.empty()) {
     return candidate_error("task.noise must not be empty where the haystack is noise");
@@ -31,16 +33,14 @@ struct Chain {
 std::string new_name(std::set<std::string>& known, Rng& rng) {
   while (true) {
     std::string name;
-    for (int i = 0; i < kNameLetters; ++i) name += static_cast<char>('A' + rng.below(26));
-    if (known.insert(name).second) return name;
+    for (int i = 0; i < kNameLetters; ++i) { name += static_cast<char>('A' + rng.below(26)); }
+    if (known.insert(name).second) { return name; }
   }
 }
 
 Chain draw_chain(int hops, std::set<std::string>& known, Rng& rng) {
   Chain chain;
-  do {
-    chain.value = std::to_string(rng.between(10000, 99999));
-  } while (!known.insert(chain.value).second);
+  do { chain.value = std::to_string(rng.between(10000, 99999)); } while (!known.insert(chain.value).second);
   chain.names.push_back(new_name(known, rng));
   chain.lines.push_back("VAR " + chain.names.back() + " = " + chain.value);
   for (int hop = 0; hop < hops; ++hop) {
@@ -55,10 +55,12 @@ Chain draw_chain(int hops, std::set<std::string>& known, Rng& rng) {
 Problem make_one(const job::TaskSpec& spec, int units, const std::string& filler, Rng& rng) {
   std::set<std::string> known;
   std::vector<Chain> chains;
-  for (int i = 0; i < spec.tracking.chains; ++i) chains.push_back(draw_chain(spec.tracking.hops, known, rng));
+  for (int i = 0; i < spec.tracking.chains; ++i) { chains.push_back(draw_chain(spec.tracking.hops, known, rng)); }
   std::vector<std::string> text;
-  for (int i = 0; i < units; ++i) text.push_back(spec.tracking.haystack == "noise" ? spec.noise : prose_sentence(rng));
-  for (const Chain& chain : chains) text = scattered(text, chain.lines, rng);
+  for (int i = 0; i < units; ++i) {
+    text.push_back(spec.tracking.haystack == "noise" ? spec.noise : prose_sentence(rng));
+  }
+  for (const Chain& chain : chains) { text = scattered(text, chain.lines, rng); }
   const std::string context = join(text, "\n") + filler;
   const Chain& asked = chains.front();
   Problem problem;

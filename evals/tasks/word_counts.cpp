@@ -14,7 +14,7 @@ namespace {
 constexpr int kTokensPerCodedWord = 50;  // the vocabulary of frequent_words has length / 50 words
 
 Status check_prompt(const job::TaskSpec& spec) {
-  if (spec.prompt.find("{context}") == std::string::npos) return candidate_error("task.prompt lacks {context}");
+  if (spec.prompt.find("{context}") == std::string::npos) { return candidate_error("task.prompt lacks {context}"); }
   return ok_status();
 }
 
@@ -40,7 +40,7 @@ WordList draw_list(const job::CommonWordsSpec& spec, int others, int common_coun
   for (size_t i = 0; i < distinct; ++i) {
     const bool is_common = i < static_cast<size_t>(spec.common);
     const std::string word = plain_word(numbers[i]);
-    if (is_common) list.common.push_back(word);
+    if (is_common) { list.common.push_back(word); }
     words.insert(words.end(), static_cast<size_t>(is_common ? common_count : other_count), word);
   }
   shuffle(words, rng);
@@ -52,7 +52,7 @@ WordList draw_list(const job::CommonWordsSpec& spec, int others, int common_coun
 
 std::string numbered(const std::vector<std::string>& words) {
   std::string text;
-  for (size_t i = 0; i < words.size(); ++i) text += " " + std::to_string(i + 1) + ". " + words[i];
+  for (size_t i = 0; i < words.size(); ++i) { text += " " + std::to_string(i + 1) + ". " + words[i]; }
   return text;
 }
 
@@ -95,8 +95,8 @@ Status check_frequent_words(const job::TaskSpec& spec) {
 std::string coded_word(int letters, std::set<std::string>& known, Rng& rng) {
   while (true) {
     std::string word;
-    for (int i = 0; i < letters; ++i) word += static_cast<char>('a' + rng.below(26));
-    if (known.insert(word).second) return word;
+    for (int i = 0; i < letters; ++i) { word += static_cast<char>('a' + rng.below(26)); }
+    if (known.insert(word).second) { return word; }
   }
 }
 

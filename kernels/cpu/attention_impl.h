@@ -60,9 +60,7 @@ inline void next_tile(const AttentionRow& row, Cursor& cursor, Tile& tile) {
 inline void copy_tails(const Bf16* const* tokens, int count, int dim, Bf16 (*tails)[kAttentionChunk]) {
   const int full = dim / kAttentionChunk * kAttentionChunk;
   for (int t = 0; t < count; ++t) {
-    for (int i = 0; i < kAttentionChunk; ++i) {
-      tails[t][i] = full + i < dim ? tokens[t][full + i] : Bf16{0};
-    }
+    for (int i = 0; i < kAttentionChunk; ++i) { tails[t][i] = full + i < dim ? tokens[t][full + i] : Bf16{0}; }
   }
 }
 
@@ -70,12 +68,8 @@ inline void copy_tails(const Bf16* const* tokens, int count, int dim, Bf16 (*tai
 // and asking for a whole tile at once would stall on the number of outstanding misses.
 inline void prefetch(const Tile& next, int first, int head_dim, int value_dim) {
   for (int t = first; t < first + 4 && t < next.tokens; ++t) {
-    for (int i = 0; i < head_dim; i += 32) {
-      __builtin_prefetch(next.k[t] + i);
-    }
-    for (int i = 0; i < value_dim; i += 32) {
-      __builtin_prefetch(next.v[t] + i);
-    }
+    for (int i = 0; i < head_dim; i += 32) { __builtin_prefetch(next.k[t] + i); }
+    for (int i = 0; i < value_dim; i += 32) { __builtin_prefetch(next.v[t] + i); }
   }
 }
 
@@ -128,9 +122,7 @@ inline void score_tile(const Scorer& scorer, const Tile& tile, const Tile& next,
 
 // Turns scores into weights relative to the running maximum; gives the factor that rescales what was summed before.
 inline float absorb_scores(float* scores, int tokens, float* maximum_so_far, float* denominator) {
-  for (int t = tokens; t < kTile; ++t) {
-    scores[t] = -__builtin_inff();
-  }
+  for (int t = tokens; t < kTile; ++t) { scores[t] = -__builtin_inff(); }
   const Lanes s = load(scores);
   const float before = *maximum_so_far;
   const float tile_maximum = largest(s);
@@ -198,17 +190,13 @@ inline RowState begin_row(const AttentionRow& row) {
   s.denominators = s.acc + static_cast<std::int64_t>(s.heads) * s.value_stride;
   s.maxima = s.denominators + s.heads * kTile;
   const std::int64_t zeroed = s.maxima - row.scratch;
-  for (std::int64_t i = 0; i < zeroed; ++i) {
-    row.scratch[i] = 0.0F;
-  }
+  for (std::int64_t i = 0; i < zeroed; ++i) { row.scratch[i] = 0.0F; }
   for (int h = 0; h < row.group; ++h) {
     for (int d = 0; d < row.head_dim; ++d) {
       s.q[h * s.q_stride + split_place(d)] = row.q[h * row.head_dim + d] * row.scale;
     }
   }
-  for (int h = 0; h < s.heads; ++h) {
-    s.maxima[h] = -__builtin_inff();
-  }
+  for (int h = 0; h < s.heads; ++h) { s.maxima[h] = -__builtin_inff(); }
   return s;
 }
 
@@ -233,12 +221,8 @@ inline void attention_row(const AttentionRow& row) {
   for (int current = 0; tiles[current].tokens > 0; current = 1 - current) {
     const Tile& tile = tiles[current];
     next_tile(row, cursor, tiles[1 - current]);
-    if (k_tail) {
-      copy_tails(tile.k, (tile.tokens + 3) / 4 * 4, row.head_dim, tails.k);
-    }
-    if (v_tail) {
-      copy_tails(tile.v, tile.tokens, row.value_dim, tails.v);
-    }
+    if (k_tail) { copy_tails(tile.k, (tile.tokens + 3) / 4 * 4, row.head_dim, tails.k); }
+    if (v_tail) { copy_tails(tile.v, tile.tokens, row.value_dim, tails.v); }
     for (int h = 0; h < s.heads; h += kHeads) {
       float weights[kHeads][kTile];
       float factors[kHeads];

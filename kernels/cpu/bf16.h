@@ -19,9 +19,7 @@ inline float bf16_to_float(Bf16 value) {
 inline Bf16 float_to_bf16(float value) {
   std::uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));
-  if ((bits & 0x7fffffffU) > 0x7f800000U) {
-    return static_cast<Bf16>((bits >> 16) | 0x40U);
-  }
+  if ((bits & 0x7fffffffU) > 0x7f800000U) { return static_cast<Bf16>((bits >> 16) | 0x40U); }
   return static_cast<Bf16>((bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16);
 }
 

@@ -21,14 +21,14 @@ inline void tile(const float* a, std::int64_t lda, const float* b, std::int64_t 
                  std::int64_t ldc, bool accumulate) {
   Lanes sums[static_cast<unsigned>(rows)];
 #pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r) sums[r] = accumulate ? load(c + r * ldc) : splat(0.0F);
+  for (int r = 0; r < rows; ++r) { sums[r] = accumulate ? load(c + r * ldc) : splat(0.0F); }
   for (int k = 0; k < depth; ++k) {
     const Lanes weights = load(b + k * ldb);
 #pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) sums[r] = fma(splat(a[r * lda + k]), weights, sums[r]);
+    for (int r = 0; r < rows; ++r) { sums[r] = fma(splat(a[r * lda + k]), weights, sums[r]); }
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r) store(c + r * ldc, sums[r]);
+  for (int r = 0; r < rows; ++r) { store(c + r * ldc, sums[r]); }
 }
 
 // tile() for any number of rows up to kTileRows.
@@ -59,7 +59,7 @@ inline void narrow_column(int rows, const float* a, std::int64_t lda, const floa
   for (int row = 0; row < rows; ++row) {
     float sums[kLanes] = {};
     float* out = c + row * ldc;
-    if (accumulate) store(sums, load_n(out, cols));
+    if (accumulate) { store(sums, load_n(out, cols)); }
     tile<1>(a + row * lda, lda, b, kLanes, depth, sums, kLanes, accumulate);
     store_n(out, load(sums), cols);
   }
@@ -74,7 +74,9 @@ void gemm_panels(const float* x, std::int64_t ldx, int rows, const PackedMatrix&
     const std::int64_t cols = w.n - first < kLanes ? w.n - first : kLanes;
     for (int k = 0; k < w.k; k += kDepthBlock) {
       const int depth = w.k - k < kDepthBlock ? w.k - k : kDepthBlock;
-      for (int i = 0; i < depth; ++i) store(unpacked + i * kLanes, load_bf16(packed + (k + i) * std::int64_t{kLanes}));
+      for (int i = 0; i < depth; ++i) {
+        store(unpacked + i * kLanes, load_bf16(packed + (k + i) * std::int64_t{kLanes}));
+      }
       if (cols == kLanes) {
         tile_column(rows, x + k, ldx, unpacked, kLanes, depth, y + first, ldy, k > 0);
       } else {

@@ -106,9 +106,7 @@ inline __m256i first_n(int n) {
 }
 // n < 16 elements, the other lanes 0.
 inline Lanes load_n(const float* p, int n) {
-  if (n <= 8) {
-    return {_mm256_maskload_ps(p, first_n(n)), _mm256_setzero_ps()};
-  }
+  if (n <= 8) { return {_mm256_maskload_ps(p, first_n(n)), _mm256_setzero_ps()}; }
   return {_mm256_loadu_ps(p), _mm256_maskload_ps(p + 8, first_n(n - 8))};
 }
 inline void store(float* p, Lanes a) {
@@ -133,9 +131,7 @@ inline Lanes load_bf16(const Bf16* p) {
 }
 inline Lanes load_bf16_n(const Bf16* p, int n) {
   Bf16 padded[kLanes] = {};
-  for (int i = 0; i < n; ++i) {
-    padded[i] = p[i];
-  }
+  for (int i = 0; i < n; ++i) { padded[i] = p[i]; }
   return load_bf16(padded);
 }
 // 32 consecutive elements: those at even and those at odd places.
@@ -209,9 +205,7 @@ inline void store_bf16(Bf16* p, Lanes a) {
 inline void store_bf16_n(Bf16* p, Lanes a, int n) {
   Bf16 all[kLanes];
   store_bf16(all, a);
-  for (int i = 0; i < n; ++i) {
-    p[i] = all[i];
-  }
+  for (int i = 0; i < n; ++i) { p[i] = all[i]; }
 }
 
 inline __m256 add_halves(Lanes a) { return _mm256_add_ps(a.lo, a.hi); }
@@ -228,17 +222,13 @@ struct Mask {
 template <typename Function>
 inline Lanes each(Function function) {
   Lanes out;
-  for (int i = 0; i < kLanes; ++i) {
-    out.v[i] = function(i);
-  }
+  for (int i = 0; i < kLanes; ++i) { out.v[i] = function(i); }
   return out;
 }
 template <typename Function>
 inline Mask test(Function function) {
   Mask out;
-  for (int i = 0; i < kLanes; ++i) {
-    out.v[i] = function(i);
-  }
+  for (int i = 0; i < kLanes; ++i) { out.v[i] = function(i); }
   return out;
 }
 
@@ -250,9 +240,7 @@ inline Lanes splat(float x) {
 }
 inline Lanes load(const float* p) { return load_n(p, kLanes); }
 inline void store_n(float* p, Lanes a, int n) {
-  for (int i = 0; i < n; ++i) {
-    p[i] = a.v[i];
-  }
+  for (int i = 0; i < n; ++i) { p[i] = a.v[i]; }
 }
 inline void store(float* p, Lanes a) { store_n(p, a, kLanes); }
 inline Lanes load_bf16_n(const Bf16* p, int n) {
@@ -328,9 +316,7 @@ inline Lanes round_bf16(Lanes a) {
   return each([&](int i) { return round_to_bf16(a.v[i]); });
 }
 inline void store_bf16_n(Bf16* p, Lanes a, int n) {
-  for (int i = 0; i < n; ++i) {
-    p[i] = float_to_bf16(a.v[i]);
-  }
+  for (int i = 0; i < n; ++i) { p[i] = float_to_bf16(a.v[i]); }
 }
 inline void store_bf16(Bf16* p, Lanes a) { store_bf16_n(p, a, kLanes); }
 
@@ -378,17 +364,13 @@ inline void sum_folded(const Folded* pairs, float* out_a, float* out_b) {
 #else
 inline float largest(Lanes a) {
   for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) {
-      a.v[i] = a.v[i] > a.v[i + width] ? a.v[i] : a.v[i + width];
-    }
+    for (int i = 0; i < width; ++i) { a.v[i] = a.v[i] > a.v[i + width] ? a.v[i] : a.v[i + width]; }
   }
   return a.v[0];
 }
 inline float sum(Lanes a) {
   for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) {
-      a.v[i] = a.v[i] + a.v[i + width];
-    }
+    for (int i = 0; i < width; ++i) { a.v[i] = a.v[i] + a.v[i + width]; }
   }
   return a.v[0];
 }

@@ -17,9 +17,7 @@ template <typename Element>
 void prefetch_page(const PagedView& view, std::int32_t page) {
   const char* first = reinterpret_cast<const char*>(place<Element>(view, page));
   const std::int64_t bytes = view.size * static_cast<std::int64_t>(sizeof(Element));
-  for (std::int64_t i = 0; i < bytes && i < 1024; i += 64) {
-    __builtin_prefetch(first + i);
-  }
+  for (std::int64_t i = 0; i < bytes && i < 1024; i += 64) { __builtin_prefetch(first + i); }
 }
 
 }  // namespace
@@ -28,9 +26,7 @@ void gather_pages(const VectorKernels& kernels, const PagedView& view, const std
                   std::int64_t upcoming, float* out) {
   for (std::int64_t i = 0; i < count; ++i, out += view.size) {
     if (view.bf16) {
-      if (i + kAhead < count + upcoming) {
-        prefetch_page<Bf16>(view, pages[i + kAhead]);
-      }
+      if (i + kAhead < count + upcoming) { prefetch_page<Bf16>(view, pages[i + kAhead]); }
       kernels.from_bf16(view.size, place<Bf16>(view, pages[i]), out);
     } else {
       std::memcpy(out, place<float>(view, pages[i]), static_cast<std::size_t>(view.size) * sizeof(float));

@@ -15,9 +15,7 @@ ThreadPool::~ThreadPool() {
   stop_ = true;
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
-  for (int worker = 1; worker < threads_; ++worker) {
-    helpers_[static_cast<std::size_t>(worker - 1)].join();
-  }
+  for (int worker = 1; worker < threads_; ++worker) { helpers_[static_cast<std::size_t>(worker - 1)].join(); }
 }
 
 void ThreadPool::run(std::int64_t count, Body body, void* context) {
@@ -36,22 +34,16 @@ void ThreadPool::run(std::int64_t count, Body body, void* context) {
 
 void ThreadPool::work(int worker) const {
   const Range range = static_range(count_, worker, threads_);
-  if (range.begin < range.end) {
-    body_(context_, range.begin, range.end, worker);
-  }
+  if (range.begin < range.end) { body_(context_, range.begin, range.end, worker); }
 }
 
 void ThreadPool::serve(int worker) {
   for (std::uint32_t seen = 0;;) {
     round_.wait(seen, std::memory_order_acquire);
     ++seen;  // rounds cannot overtake a worker: `run` waits for all of them
-    if (stop_) {
-      return;
-    }
+    if (stop_) { return; }
     work(worker);
-    if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      pending_.notify_one();
-    }
+    if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) { pending_.notify_one(); }
   }
 }
 

@@ -52,9 +52,7 @@ constexpr Range static_range(std::int64_t count, int index, int workers) {
 // Calls body(begin, end, worker) over [0, count) on the pool; on the calling thread when `pool` is null.
 template <typename Function>
 void parallel_for(ThreadPool* pool, std::int64_t count, Function&& body) {
-  if (count <= 0) {
-    return;
-  }
+  if (count <= 0) { return; }
   if (pool == nullptr || pool->threads() == 1 || count == 1) {
     body(std::int64_t{0}, count, 0);
     return;

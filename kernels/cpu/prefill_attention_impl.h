@@ -40,11 +40,11 @@ void pack_keys(const PrefillAttentionArgs& args, std::int64_t begin, std::int64_
 inline void update_row(QueryTile& tile_state, int row, int keys, int head_dim) {
   float* scores = tile_state.scores + row * kKeyTile;
   Lanes highest = load(scores);
-  for (int j = kLanes; j < keys; j += kLanes) highest = maximum(highest, load(scores + j));
+  for (int j = kLanes; j < keys; j += kLanes) { highest = maximum(highest, load(scores + j)); }
   float lanes[kLanes];
   store(lanes, highest);
   float peak = tile_state.peak[row];
-  for (float lane : lanes) peak = lane > peak ? lane : peak;
+  for (float lane : lanes) { peak = lane > peak ? lane : peak; }
   Lanes total = splat(0.0F);
   for (int j = 0; j < keys; j += kLanes) {
     const Lanes weight = exponential(load(scores + j) - splat(peak));
@@ -56,7 +56,7 @@ inline void update_row(QueryTile& tile_state, int row, int keys, int head_dim) {
     store(correction, exponential(splat(tile_state.peak[row] - peak)));
     tile_state.total[row] *= correction[0];
     float* out = tile_state.out + row * head_dim;
-    for (int d = 0; d < head_dim; d += kLanes) store(out + d, load(out + d) * splat(correction[0]));
+    for (int d = 0; d < head_dim; d += kLanes) { store(out + d, load(out + d) * splat(correction[0])); }
     tile_state.peak[row] = peak;
   }
   tile_state.total[row] += sum(total);
@@ -74,12 +74,14 @@ inline void attend_keys(const PrefillAttentionArgs& args, QueryTile& tile_state,
   }
   for (int row = 0; row < rows; ++row) {
     const int visible = token_begin + row / args.group + 1 - first;
-    for (int j = visible > 0 ? visible : 0; j < keys; ++j) tile_state.scores[row * kKeyTile + j] = -__builtin_inff();
+    for (int j = visible > 0 ? visible : 0; j < keys; ++j) {
+      tile_state.scores[row * kKeyTile + j] = -__builtin_inff();
+    }
     update_row(tile_state, row, keys, dim);
   }
   const int stored = args.tokens - first < keys ? args.tokens - first : keys;
   const Bf16* values = args.v + (static_cast<std::int64_t>(kv_head) * args.tokens + first) * dim;
-  for (int i = 0; i < stored * dim; i += kLanes) store(tile_state.values + i, load_bf16(values + i));
+  for (int i = 0; i < stored * dim; i += kLanes) { store(tile_state.values + i, load_bf16(values + i)); }
   for (int d = 0; d < dim; d += kLanes) {
     tile_column(rows, tile_state.scores, kKeyTile, tile_state.values + d, dim, stored, tile_state.out + d, dim, true);
   }
@@ -107,7 +109,7 @@ void attend(const PrefillAttentionArgs& args, int kv_head, int token_begin, int 
   for (int row = 0; row < rows; ++row) {
     float* out = args.out + start + row / args.group * token_stride + row % args.group * dim;
     const Lanes total = splat(tile_state.total[row]);
-    for (int d = 0; d < dim; d += kLanes) store(out + d, load(tile_state.out + row * dim + d) / total);
+    for (int d = 0; d < dim; d += kLanes) { store(out + d, load(tile_state.out + row * dim + d) / total); }
   }
 }
 

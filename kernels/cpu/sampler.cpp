@@ -11,7 +11,7 @@ int argmax(const float* logits, int size) {
   int best = 0;
   for (int i = 1; i < size; ++i) {
     const bool best_is_nan = logits[best] != logits[best];
-    if (logits[i] > logits[best] || (best_is_nan && logits[i] == logits[i])) best = i;
+    if (logits[i] > logits[best] || (best_is_nan && logits[i] == logits[i])) { best = i; }
   }
   return best;
 }
@@ -26,21 +26,21 @@ int sample(const float* logits, int size, double temperature, int top_k, double 
     std::sort(order, order + size, [&](std::int32_t a, std::int32_t b) {
       return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
     });
-    if (top_k > 0) kept = std::min(top_k, size);
+    if (top_k > 0) { kept = std::min(top_k, size); }
   }
   double total = 0;
-  for (int i = 0; i < kept; ++i) total += weights[order[i]];
+  for (int i = 0; i < kept; ++i) { total += weights[order[i]]; }
   if (top_p < 1.0) {
     double mass = 0;
     int needed = 0;
-    while (needed < kept && mass < top_p * total) mass += weights[order[needed++]];
+    while (needed < kept && mass < top_p * total) { mass += weights[order[needed++]]; }
     kept = std::max(needed, 1);
     total = mass;
   }
   double left = uniform * total;
   for (int i = 0; i < kept; ++i) {
     left -= weights[order[i]];
-    if (left < 0) return order[i];
+    if (left < 0) { return order[i]; }
   }
   return order[kept - 1];
 }

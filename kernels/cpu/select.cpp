@@ -9,9 +9,7 @@ namespace {
 
 // Maps a score to an integer of the same order: NaN to 0, -0 and 0 to the same.
 std::uint32_t order_key(float score) {
-  if (score != score) {
-    return 0;
-  }
+  if (score != score) { return 0; }
   const float canonical = score + 0.0F;  // -0 becomes 0
   std::uint32_t bits;
   std::memcpy(&bits, &canonical, sizeof(bits));
@@ -34,9 +32,7 @@ int refine(const float* scores, int count, int k, Threshold& threshold) {
   int histogram[kBuckets] = {};
   for (int i = 0; i < count; ++i) {
     const std::uint32_t key = order_key(scores[i]);
-    if (threshold.group(key) == threshold.prefix) {
-      ++histogram[key >> (threshold.shift - 8) & 0xffU];
-    }
+    if (threshold.group(key) == threshold.prefix) { ++histogram[key >> (threshold.shift - 8) & 0xffU]; }
   }
   int bucket = kBuckets - 1;
   while (threshold.above + histogram[bucket] < k) {
@@ -52,9 +48,7 @@ int refine(const float* scores, int count, int k, Threshold& threshold) {
 
 int select_largest(const float* scores, int count, int k, double tolerance, int offset, std::int32_t* out) {
   k = k < count ? k : count;
-  if (k <= 0) {
-    return 0;
-  }
+  if (k <= 0) { return 0; }
   Threshold threshold;
   int in_bucket = refine(scores, count, k, threshold);
   const bool close_enough = tolerance > 0 && threshold.above >= std::ceil((1.0 - tolerance) * k);

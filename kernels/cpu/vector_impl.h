@@ -13,12 +13,8 @@ constexpr float kMasked = -1e30F;  // what Where* gives when its predicate fails
 template <typename Body>
 inline void for_lanes(std::int64_t count, Body&& body) {
   std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    body(i, kLanes);
-  }
-  if (i < count) {
-    body(i, static_cast<int>(count - i));
-  }
+  for (; i + kLanes <= count; i += kLanes) { body(i, kLanes); }
+  if (i < count) { body(i, static_cast<int>(count - i)); }
 }
 inline Lanes load_up_to(const float* p, int n) { return n == kLanes ? load(p) : load_n(p, n); }
 inline void store_up_to(float* p, Lanes a, int n) {
@@ -66,9 +62,7 @@ struct Nest {
 };
 
 inline void push_dimension(Nest& nest, int& used, std::int64_t extent, std::int64_t x_stride, std::int64_t y_stride) {
-  if (extent == 1) {
-    return;
-  }
+  if (extent == 1) { return; }
   const int inner = used - 1;
   if (used > 0 && x_stride == nest.x_stride[inner] * nest.extent[inner] &&
       y_stride == nest.y_stride[inner] * nest.extent[inner]) {
@@ -209,28 +203,20 @@ inline Lanes combine(Lanes a, Lanes b) {
 }
 template <Reduction op>
 inline Lanes finish(Lanes state, std::int64_t count) {
-  if (op == Reduction::kMean) {
-    return state / splat(static_cast<float>(count));
-  }
+  if (op == Reduction::kMean) { return state / splat(static_cast<float>(count)); }
   return op == Reduction::kL2Norm ? square_root(state) : state;
 }
 
 // The same on single numbers, for short lines.
 template <Reduction op>
 inline float step_one(float state, float x) {
-  if (op == Reduction::kMax) {
-    return state > x || state != state ? state : x;
-  }
-  if (op == Reduction::kMin) {
-    return x > state || state != state ? state : x;
-  }
+  if (op == Reduction::kMax) { return state > x || state != state ? state : x; }
+  if (op == Reduction::kMin) { return x > state || state != state ? state : x; }
   return op == Reduction::kL2Norm ? __builtin_fmaf(x, x, state) : state + x;
 }
 template <Reduction op>
 inline float finish_one(float state, std::int64_t count) {
-  if (op == Reduction::kMean) {
-    return state / static_cast<float>(count);
-  }
+  if (op == Reduction::kMean) { return state / static_cast<float>(count); }
   return op == Reduction::kL2Norm ? __builtin_sqrtf(state) : state;
 }
 
@@ -238,39 +224,29 @@ template <Reduction op>
 inline float reduce_line(const float* x, int count) {
   if (count < kLanes) {
     float state = op == Reduction::kL2Norm ? x[0] * x[0] : x[0];
-    for (int i = 1; i < count; ++i) {
-      state = step_one<op>(state, x[i]);
-    }
+    for (int i = 1; i < count; ++i) { state = step_one<op>(state, x[i]); }
     return finish_one<op>(state, count);
   }
   constexpr bool kExtreme = op == Reduction::kMax || op == Reduction::kMin;
   Lanes state = first<op>(load(x));
   int i = kLanes;
-  for (; i + kLanes <= count; i += kLanes) {
-    state = step<op>(state, load(x + i));
-  }
+  for (; i + kLanes <= count; i += kLanes) { state = step<op>(state, load(x + i)); }
   if (i < count) {
     // an extreme may look at elements twice; a sum takes zeros for the missing ones
     state = step<op>(state, kExtreme ? load(x + count - kLanes) : load_n(x + i, count - i));
   }
-  if (!kExtreme) {
-    return finish_one<op>(sum(state), count);
-  }
+  if (!kExtreme) { return finish_one<op>(sum(state), count); }
   float lanes[kLanes];
   store(lanes, state);
   float result = lanes[0];
-  for (int j = 1; j < kLanes; ++j) {
-    result = step_one<op>(result, lanes[j]);
-  }
+  for (int j = 1; j < kLanes; ++j) { result = step_one<op>(result, lanes[j]); }
   return result;
 }
 
 template <Reduction op>
 inline void reduce_cols_of(Extent e, int group, const float* x, float* out) {
   const std::int64_t lines = e.pages * e.rows * (e.cols / group);
-  for (std::int64_t i = 0; i < lines; ++i) {
-    out[i] = reduce_line<op>(x + i * group, group);
-  }
+  for (std::int64_t i = 0; i < lines; ++i) { out[i] = reduce_line<op>(x + i * group, group); }
 }
 
 template <Reduction op>
@@ -284,9 +260,7 @@ inline void reduce_rows_of(Extent e, int group, const float* x, float* out) {
     const float* from = x + block * group * e.cols;
     for_lanes(e.cols, [&](std::int64_t c, int n) {
       Lanes state = first<op>(load_up_to(from + c, n));
-      for (int r = 1; r < group; ++r) {
-        state = step<op>(state, load_up_to(from + r * e.cols + c, n));
-      }
+      for (int r = 1; r < group; ++r) { state = step<op>(state, load_up_to(from + r * e.cols + c, n)); }
       store_up_to(out + block * e.cols + c, finish<op>(state, group), n);
     });
   }
@@ -339,7 +313,7 @@ inline void reduce_bound_of(Extent e, int group, const Lines& left, const Lines&
       };
       for (int first = 0; first < e.cols; first += group) {
         Lanes state = at(first);
-        for (int i = first + kLanes; i < first + group; i += kLanes) state = state + at(i);
+        for (int i = first + kLanes; i < first + group; i += kLanes) { state = state + at(i); }
         *out++ = finish_one<op>(sum(state), group);
       }
     }
@@ -362,9 +336,7 @@ void reduce_bound(Binary bound, Reduction op, Extent e, int group, const Operand
 inline float dot(const float* x, const float* y, int count) {
   if (count < kLanes) {
     float state = 0.0F;
-    for (int i = 0; i < count; ++i) {
-      state = __builtin_fmaf(x[i], y[i], state);
-    }
+    for (int i = 0; i < count; ++i) { state = __builtin_fmaf(x[i], y[i], state); }
     return state;
   }
   Lanes state = splat(0.0F);
@@ -377,9 +349,7 @@ void gemm(std::int64_t pages, Operand x, Operand y, float* out) {
     const float* xp = x.data + p * page_stride(x);
     const float* yp = y.data + p * page_stride(y);
     for (int a = 0; a < y.rows; ++a) {
-      for (int b = 0; b < x.rows; ++b) {
-        *out++ = dot(xp + b * x.cols, yp + a * y.cols, x.cols);
-      }
+      for (int b = 0; b < x.rows; ++b) { *out++ = dot(xp + b * x.cols, yp + a * y.cols, x.cols); }
     }
   }
 }
@@ -416,9 +386,7 @@ void kron(std::int64_t pages, unsigned axes, Operand x, Operand y, float* out) {
 void transpose(Extent e, const float* x, float* out) {
   for (std::int64_t p = 0; p < e.pages; ++p, x += e.size(), out += e.size()) {
     for (int c = 0; c < e.cols; ++c) {
-      for (int r = 0; r < e.rows; ++r) {
-        out[c * e.rows + r] = x[r * e.cols + c];
-      }
+      for (int r = 0; r < e.rows; ++r) { out[c * e.rows + r] = x[r * e.cols + c]; }
     }
   }
 }
@@ -462,9 +430,7 @@ inline void fold_pages(std::int64_t pages, std::int64_t size, float* state) {
 template <Reduction op>
 inline void reduce_pages_of(std::int64_t pages, std::int64_t size, const float* x, float* out, float* state) {
   if (pages == 0) {
-    for (std::int64_t i = 0; i < size; ++i) {
-      out[i] = 0.0F;
-    }
+    for (std::int64_t i = 0; i < size; ++i) { out[i] = 0.0F; }
     return;
   }
   accumulate_pages<op>(pages, size, x, state);
@@ -478,16 +444,12 @@ void reduce_pages(Reduction op, std::int64_t pages, std::int64_t size, const flo
 
 // state[0] repeated 16 times, so that a block of 16 pages can be combined with it element by element.
 inline void repeat(std::int64_t size, float* state) {
-  for (std::int64_t i = size; i < kPageLanes * size; ++i) {
-    state[i] = state[i - size];
-  }
+  for (std::int64_t i = size; i < kPageLanes * size; ++i) { state[i] = state[i - size]; }
 }
 
 inline void softmax_pages(float scale, std::int64_t pages, std::int64_t size, const float* x, float* out,
                           float* scratch) {
-  if (pages == 0) {
-    return;
-  }
+  if (pages == 0) { return; }
   const Lanes factor = splat(scale);
   float* top = scratch;
   float* total = scratch + kPageLanes * size;
@@ -513,9 +475,7 @@ inline void softmax_pages(float scale, std::int64_t pages, std::int64_t size, co
 }
 
 inline void normalize_pages(std::int64_t pages, std::int64_t size, const float* x, float* out, float* scratch) {
-  if (pages == 0) {
-    return;
-  }
+  if (pages == 0) { return; }
   accumulate_pages<Reduction::kL2Norm>(pages, size, x, scratch);
   fold_pages<Reduction::kL2Norm>(pages, size, scratch);
   for_lanes(size, [&](std::int64_t i, int n) {

@@ -13,9 +13,9 @@ namespace {
 template <typename Function>
 inline void map_pairs(const float* x, const float* y, std::int64_t size, float* out, Function function) {
   std::int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes) store(out + i, function(load(x + i), load(y + i)));
+  for (; i + kLanes <= size; i += kLanes) { store(out + i, function(load(x + i), load(y + i))); }
   const int rest = static_cast<int>(size - i);
-  if (rest > 0) store_n(out + i, function(load_n(x + i, rest), load_n(y + i, rest)), rest);
+  if (rest > 0) { store_n(out + i, function(load_n(x + i, rest), load_n(y + i, rest)), rest); }
 }
 
 void swiglu_lanes(const float* gate, const float* up, std::int64_t size, float* out) {

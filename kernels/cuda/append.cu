@@ -58,9 +58,9 @@ class Summary {
 #pragma unroll
     for (int j = 0; j < kDim / 32; ++j) {
       const std::int64_t at = page_head_ * kDim + LaneDims<kDim>::dim(lane_, j);
-      if (out.mean != nullptr) out.mean[at] = __float2bfloat16_rn(sum_[j] / static_cast<float>(kv_.block));
-      if (out.max != nullptr) out.max[at] = __float2bfloat16_rn(largest_[j]);
-      if (out.min != nullptr) out.min[at] = __float2bfloat16_rn(smallest_[j]);
+      if (out.mean != nullptr) { out.mean[at] = __float2bfloat16_rn(sum_[j] / static_cast<float>(kv_.block)); }
+      if (out.max != nullptr) { out.max[at] = __float2bfloat16_rn(largest_[j]); }
+      if (out.min != nullptr) { out.min[at] = __float2bfloat16_rn(smallest_[j]); }
     }
   }
 
@@ -77,17 +77,17 @@ class Summary {
 template <int kDim>
 __device__ __forceinline__ void load_dims(const Bf16* from, int lane, float (&x)[kDim / 32]) {
 #pragma unroll
-  for (int j = 0; j < kDim / 32; ++j) x[j] = to_float(from[LaneDims<kDim>::dim(lane, j)]);
+  for (int j = 0; j < kDim / 32; ++j) { x[j] = to_float(from[LaneDims<kDim>::dim(lane, j)]); }
 }
 
 template <int kDim>
 __device__ __forceinline__ void normalize(float (&x)[kDim / 32], const float (&weight)[kDim / 32], float epsilon) {
   float squares = 0.0F;
 #pragma unroll
-  for (float v : x) squares = fmaf(v, v, squares);
+  for (float v : x) { squares = fmaf(v, v, squares); }
   const float inverse = rsqrtf(warp_sum(squares) / static_cast<float>(kDim) + epsilon);
 #pragma unroll
-  for (int j = 0; j < kDim / 32; ++j) x[j] *= inverse * weight[j];
+  for (int j = 0; j < kDim / 32; ++j) { x[j] *= inverse * weight[j]; }
 }
 
 template <int kDim>
@@ -109,22 +109,22 @@ __global__ void __launch_bounds__(kWarps * 32) append_kernel(const KvAppend a) {
   const int head = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
   const int token = static_cast<int>(blockIdx.y);
   const int heads = a.num_q_heads + 2 * a.kv.num_kv_heads;
-  if (head >= heads) return wait_for_predecessors();
+  if (head >= heads) { return wait_for_predecessors(); }
   const bool is_query = head < a.num_q_heads;
   const bool is_key = !is_query && head < a.num_q_heads + a.kv.num_kv_heads;
   const Bf16* norm = is_query ? a.q_norm : is_key ? a.k_norm : nullptr;
   float weight[kDim / 32];
   float bias[kDim / 32];
   float2 turns[kDim / 64];
-  if (norm != nullptr) load_dims<kDim>(norm, lane, weight);
+  if (norm != nullptr) { load_dims<kDim>(norm, lane, weight); }
   const int request = a.requests != nullptr ? a.requests[token] : token;
   const int position = a.positions != nullptr ? a.positions[token] : a.table.lengths[request] - 1;
   const bool active = a.active == nullptr || a.active[token] != 0;
-  if (position < 0 || !active) return wait_for_predecessors();
-  if (a.bias != nullptr) load_dims<kDim>(a.bias + static_cast<std::int64_t>(head) * kDim, lane, bias);
+  if (position < 0 || !active) { return wait_for_predecessors(); }
+  if (a.bias != nullptr) { load_dims<kDim>(a.bias + static_cast<std::int64_t>(head) * kDim, lane, bias); }
   const float2* rope = a.rope + static_cast<std::int64_t>(position) * (kDim / 2);
 #pragma unroll
-  for (int i = 0; i < kDim / 64; ++i) turns[i] = rope[LaneDims<kDim>::low(lane, i)];
+  for (int i = 0; i < kDim / 64; ++i) { turns[i] = rope[LaneDims<kDim>::low(lane, i)]; }
   const std::int64_t slots = static_cast<std::int64_t>(request) * a.table.max_blocks;
   const std::int64_t page = is_query ? 0 : a.table.pages[slots + position / a.kv.block];
   const int kv_head = head - a.num_q_heads - (is_key ? 0 : a.kv.num_kv_heads);
@@ -132,7 +132,7 @@ __global__ void __launch_bounds__(kWarps * 32) append_kernel(const KvAppend a) {
   const int slot = position % a.kv.block;
   const bool completes = is_key && a.requests == nullptr && slot + 1 == a.kv.block;
   Summary<T, kDim> summary(a.kv, page_head, lane);
-  if (completes) summary.add(0, slot);
+  if (completes) { summary.add(0, slot); }
   allow_successor();  // not before: what it fetches early would be in the way
   wait_for_predecessors();
 
@@ -140,21 +140,21 @@ __global__ void __launch_bounds__(kWarps * 32) append_kernel(const KvAppend a) {
   load_dims<kDim>(a.qkv + (static_cast<std::int64_t>(token) * heads + head) * kDim, lane, x);
   if (a.bias != nullptr) {
 #pragma unroll
-    for (int j = 0; j < kDim / 32; ++j) x[j] += bias[j];
+    for (int j = 0; j < kDim / 32; ++j) { x[j] += bias[j]; }
   }
-  if (norm != nullptr) normalize<kDim>(x, weight, a.epsilon);
-  if (is_query || is_key) rotate<kDim>(x, turns);
+  if (norm != nullptr) { normalize<kDim>(x, weight, a.epsilon); }
+  if (is_query || is_key) { rotate<kDim>(x, turns); }
   if (is_query) {
     Bf16* to = a.q + (static_cast<std::int64_t>(token) * a.num_q_heads + head) * kDim;
 #pragma unroll
-    for (int j = 0; j < kDim / 32; ++j) store(to + LaneDims<kDim>::dim(lane, j), x[j]);
+    for (int j = 0; j < kDim / 32; ++j) { store(to + LaneDims<kDim>::dim(lane, j), x[j]); }
     return;
   }
   T* to = static_cast<T*>(is_key ? a.kv.k : a.kv.v) + (page_head * a.kv.block + slot) * kDim;
   const float scale = is_key ? a.kv.k_scale : a.kv.v_scale;
 #pragma unroll
-  for (int j = 0; j < kDim / 32; ++j) store(to + LaneDims<kDim>::dim(lane, j), x[j] / scale);
-  if (!completes) return;
+  for (int j = 0; j < kDim / 32; ++j) { store(to + LaneDims<kDim>::dim(lane, j), x[j] / scale); }
+  if (!completes) { return; }
   summary.add(slot, slot + 1);  // each lane reads what it stored itself just before
   summary.write(a.summary);
 }
@@ -164,7 +164,7 @@ template <class T, int kDim>
 __global__ void __launch_bounds__(32) summarize_kernel(const SummarizeBlocks a) {
   const int request = static_cast<int>(blockIdx.y);
   const int block = a.first_tokens[request] / a.kv.block + static_cast<int>(blockIdx.x);
-  if (block >= a.table.lengths[request] / a.kv.block) return;
+  if (block >= a.table.lengths[request] / a.kv.block) { return; }
   const std::int64_t page = a.table.pages[static_cast<std::int64_t>(request) * a.table.max_blocks + block];
   Summary<T, kDim> summary(a.kv, page * a.kv.num_kv_heads + blockIdx.z, static_cast<int>(threadIdx.x));
   summary.add(0, a.kv.block);
@@ -199,8 +199,8 @@ cudaError_t launch(const AskSummarize& a, cudaStream_t) {
 
 template <class T, class Args>
 cudaError_t launch_dim(const Args& a, cudaStream_t stream) {
-  if (a.kv.head_dim == 64) return launch<T, 64>(a, stream);
-  if (a.kv.head_dim == 128) return launch<T, 128>(a, stream);
+  if (a.kv.head_dim == 64) { return launch<T, 64>(a, stream); }
+  if (a.kv.head_dim == 128) { return launch<T, 128>(a, stream); }
   return cudaErrorNotSupported;
 }
 
@@ -230,15 +230,15 @@ constexpr int kMaxGridY = 65535;
 cudaError_t append_kv(const KvAppend& args, cudaStream_t stream) {
   const bool pointers = args.qkv && args.rope && args.q && (args.requests == nullptr) == (args.positions == nullptr);
   const bool sizes = args.num_tokens >= 0 && args.num_tokens <= kMaxGridY && args.num_q_heads > 0;
-  if (!pointers || !sizes || !valid(args.kv, args.table)) return cudaErrorInvalidValue;
-  if (args.num_tokens == 0) return cudaSuccess;
+  if (!pointers || !sizes || !valid(args.kv, args.table)) { return cudaErrorInvalidValue; }
+  if (args.num_tokens == 0) { return cudaSuccess; }
   return launch_type(args, stream);
 }
 
 cudaError_t summarize_blocks(const SummarizeBlocks& args, cudaStream_t stream) {
   const bool sizes = args.num_requests >= 0 && args.num_requests <= kMaxGridY && args.max_new_blocks >= 0;
-  if (!args.first_tokens || !sizes || !valid(args.kv, args.table)) return cudaErrorInvalidValue;
-  if (args.num_requests == 0 || args.max_new_blocks == 0) return cudaSuccess;
+  if (!args.first_tokens || !sizes || !valid(args.kv, args.table)) { return cudaErrorInvalidValue; }
+  if (args.num_requests == 0 || args.max_new_blocks == 0) { return cudaSuccess; }
   return launch_type(args, stream);
 }
 

@@ -59,14 +59,14 @@ struct WarpState {
       for (int g = 0; g < kGroup; ++g) {
         float dot = q[g][0] * x[0];
 #pragma unroll
-        for (int d = 1; d < 8; ++d) dot = fmaf(q[g][d], x[d], dot);
+        for (int d = 1; d < 8; ++d) { dot = fmaf(q[g][d], x[d], dot); }
         s[l * kGroup + g] = dot;
       }
     }
     reduce_scatter<S::kLoads * kGroup, S::kLanes>(s, lane);
     const int token = (lane % S::kLanes) / 2 * S::kTokens + lane / S::kLanes;
 #pragma unroll
-    for (int i = 0; i < S::kHeads; ++i) p[i] = kMasked && token >= valid ? negative_infinity() : s[i];
+    for (int i = 0; i < S::kHeads; ++i) { p[i] = kMasked && token >= valid ? negative_infinity() : s[i]; }
   }
 
   // Turns scores into weights relative to the running maximum, rescaling what was accumulated where it grew.
@@ -87,12 +87,12 @@ struct WarpState {
       p[i] = exp2_approx(p[i] - larger);
       sum[i] = fmaf(sum[i], correction[i], p[i]);
     }
-    if (!__any_sync(kFullWarp, grew)) return;
+    if (!__any_sync(kFullWarp, grew)) { return; }
 #pragma unroll
     for (int g = 0; g < kGroup; ++g) {
       const float c = __shfl_sync(kFullWarp, correction[g % S::kHeads], g / S::kHeads, S::kLanes);
 #pragma unroll
-      for (int d = 0; d < 8; ++d) acc[g][d] *= c;
+      for (int d = 0; d < 8; ++d) { acc[g][d] *= c; }
     }
   }
 
@@ -104,12 +104,12 @@ struct WarpState {
       load8(values + (l * 32 + lane) * 8, x);
       const bool skip = kMasked && l * S::kTokens + lane / S::kLanes >= valid;
 #pragma unroll
-      for (int d = 0; d < 8; ++d) x[d] = skip ? 0.0F : x[d];
+      for (int d = 0; d < 8; ++d) { x[d] = skip ? 0.0F : x[d]; }
 #pragma unroll
       for (int g = 0; g < kGroup; ++g) {
         const float weight = __shfl_sync(kFullWarp, p[g % S::kHeads], l * 2 + g / S::kHeads, S::kLanes);
 #pragma unroll
-        for (int d = 0; d < 8; ++d) acc[g][d] = fmaf(weight, x[d], acc[g][d]);
+        for (int d = 0; d < 8; ++d) { acc[g][d] = fmaf(weight, x[d], acc[g][d]); }
       }
     }
   }
@@ -134,7 +134,7 @@ struct WarpState {
 #pragma unroll
     for (int i = 0; i < S::kHeads; ++i) {
 #pragma unroll
-      for (int offset = 2; offset < 32; offset *= 2) sum[i] += __shfl_xor_sync(kFullWarp, sum[i], offset);
+      for (int offset = 2; offset < 32; offset *= 2) { sum[i] += __shfl_xor_sync(kFullWarp, sum[i], offset); }
       if (lane < kGroup / S::kHeads) {
         maxima[lane * S::kHeads + i] = maximum[i];
         sums[lane * S::kHeads + i] = sum[i];
@@ -175,7 +175,7 @@ class TileList {
 
  private:
   __device__ __forceinline__ std::int32_t fetch() const {
-    if (tile_ >= tiles_) return 0;
+    if (tile_ >= tiles_) { return 0; }
     const int visited = tile_ / tiles_per_block_;
     const int block = selected_ != nullptr ? selected_[visited] : visited;
     return (pages_[block] * num_kv_heads_ + kv_head_) * tiles_per_block_ + tile_ % tiles_per_block_;
@@ -203,7 +203,7 @@ class TileRing {
   __device__ __forceinline__ TileRing(T* storage, std::uint64_t* barriers, int slots)
       : storage_(storage), barriers_(barriers), slots_(slots), policy_(evict_first_policy()) {
     if (threadIdx.x % 32 == 0) {
-      for (int i = 0; i < slots; ++i) barrier_init(barriers_ + i, 1);
+      for (int i = 0; i < slots; ++i) { barrier_init(barriers_ + i, 1); }
       barrier_init_fence();
     }
     __syncwarp();
@@ -252,7 +252,7 @@ __device__ __forceinline__ void merge_row(const DecodeAttention& a, const float*
     const unsigned g = e / kDim;
     float top = negative_infinity();
     for (unsigned rank = 0; rank < ranks; ++rank) {
-      for (int w = 0; w < warps; ++w) top = fmaxf(top, load_from_rank(&maxima[w][g], rank));
+      for (int w = 0; w < warps; ++w) { top = fmaxf(top, load_from_rank(&maxima[w][g], rank)); }
     }
     float numerator = 0.0F;
     float denominator = 0.0F;
@@ -314,12 +314,12 @@ __global__ void __launch_bounds__(kMaxWarps * 32) decode_attention_kernel(const 
   std::int64_t offset = 0;
   int filled = 0;
   const auto fill_next = [&] {
-    if (filled >= 2 * mine) return;
-    if (filled % 2 == 0) offset = static_cast<std::int64_t>(list.at(filled / 2)) * Ring::kElements;
+    if (filled >= 2 * mine) { return; }
+    if (filled % 2 == 0) { offset = static_cast<std::int64_t>(list.at(filled / 2)) * Ring::kElements; }
     ring.fill(static_cast<const T*>(filled % 2 == 0 ? a.kv.k : a.kv.v) + offset);
     ++filled;
   };
-  for (int i = 0; i < slots; ++i) fill_next();
+  for (int i = 0; i < slots; ++i) { fill_next(); }
 
   const std::int64_t first_q_head = static_cast<std::int64_t>(row) * group + first_head;
   WarpState<T, kDim, kGroup> state;
@@ -359,10 +359,10 @@ template <class T, int kDim, int kGroup>
 cudaError_t launch(const DecodeAttention& a, const DecodeSchedule& schedule, cudaStream_t stream) {
   const auto kernel = decode_attention_kernel<T, kDim, kGroup>;
   const int ring_bytes = schedule.slots * static_cast<int>(TileRing<T, kDim>::kBytes);
-  if (ring_bytes < kGroup * kDim * static_cast<int>(sizeof(float))) return cudaErrorInvalidValue;
+  if (ring_bytes < kGroup * kDim * static_cast<int>(sizeof(float))) { return cudaErrorInvalidValue; }
   const int shared_bytes = schedule.warps * ring_bytes;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
-  if (error != cudaSuccess) return error;
+  if (error != cudaSuccess) { return error; }
 
   cudaLaunchAttribute attributes[2]{};
   attributes[0].id = cudaLaunchAttributeClusterDimension;
@@ -383,10 +383,10 @@ cudaError_t launch(const DecodeAttention& a, const DecodeSchedule& schedule, cud
 template <class T, int kDim>
 cudaError_t launch_group(const DecodeAttention& a, const DecodeSchedule& schedule, cudaStream_t stream) {
   const int heads = heads_of_part(a.num_q_heads / a.kv.num_kv_heads);
-  if (heads == 1) return launch<T, kDim, 1>(a, schedule, stream);
-  if (heads == 2) return launch<T, kDim, 2>(a, schedule, stream);
-  if (heads <= 4) return launch<T, kDim, 4>(a, schedule, stream);
-  if (heads <= 6) return launch<T, kDim, 6>(a, schedule, stream);
+  if (heads == 1) { return launch<T, kDim, 1>(a, schedule, stream); }
+  if (heads == 2) { return launch<T, kDim, 2>(a, schedule, stream); }
+  if (heads <= 4) { return launch<T, kDim, 4>(a, schedule, stream); }
+  if (heads <= 6) { return launch<T, kDim, 6>(a, schedule, stream); }
   return launch<T, kDim, kMaxHeads>(a, schedule, stream);
 }
 
@@ -425,8 +425,8 @@ DecodeSchedule plan_decode_attention(int rows, int max_blocks_visited, int num_s
 }
 
 cudaError_t decode_attention(const DecodeAttention& args, const DecodeSchedule& schedule, cudaStream_t stream) {
-  if (!valid(args, schedule)) return cudaErrorInvalidValue;
-  if (args.num_requests == 0) return cudaSuccess;
+  if (!valid(args, schedule)) { return cudaErrorInvalidValue; }
+  if (args.num_requests == 0) { return cudaSuccess; }
   switch (args.kv.type) {
     case KvType::bf16:
       return launch_dim<Bf16>(args, schedule, stream);

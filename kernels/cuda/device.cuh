@@ -69,13 +69,13 @@ __device__ __forceinline__ void load8(const __nv_fp8_e5m2* p, float (&x)[8]) { l
 
 __device__ __forceinline__ float warp_sum(float x) {
 #pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(kFullWarp, x, offset);
+  for (int offset = 16; offset > 0; offset /= 2) { x += __shfl_xor_sync(kFullWarp, x, offset); }
   return x;
 }
 
 __device__ __forceinline__ float warp_max(float x) {
 #pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) x = fmaxf(x, __shfl_xor_sync(kFullWarp, x, offset));
+  for (int offset = 16; offset > 0; offset /= 2) { x = fmaxf(x, __shfl_xor_sync(kFullWarp, x, offset)); }
   return x;
 }
 

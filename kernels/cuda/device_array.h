@@ -11,7 +11,7 @@
 namespace vortex::cuda {
 
 inline void check(cudaError_t error, const char* what) {
-  if (error == cudaSuccess) return;
+  if (error == cudaSuccess) { return; }
   std::fprintf(stderr, "CUDA: %s: %s\n", what, cudaGetErrorString(error));
   std::abort();
 }
@@ -22,7 +22,7 @@ class DeviceArray {
   DeviceArray() = default;
   explicit DeviceArray(std::size_t size) : size_(size) {
     void* p = nullptr;
-    if (size > 0) check(cudaMalloc(&p, size * sizeof(T)), "cudaMalloc");
+    if (size > 0) { check(cudaMalloc(&p, size * sizeof(T)), "cudaMalloc"); }
     data_ = static_cast<T*>(p);
   }
   explicit DeviceArray(const std::vector<T>& host) : DeviceArray(host.size()) { write(host); }

@@ -86,13 +86,13 @@ class Block {
     }
     __syncthreads();
     if (threadIdx.x / kGroupThreads == kGroups) {
-      if (threadIdx.x % 32 == 0) fetch(w, x);
+      if (threadIdx.x % 32 == 0) { fetch(w, x); }
       __syncwarp();
     } else {
       multiply_all();
     }
     __syncthreads();  // everybody has read the stages
-    if (threadIdx.x / kGroupThreads < kGroups) keep_sums();
+    if (threadIdx.x / kGroupThreads < kGroups) { keep_sums(); }
     cluster_barrier();
     switch (cluster_size()) {
       case 1:
@@ -118,7 +118,7 @@ class Block {
 
   // The first of the 64 rows of w that warpgroup g multiplies.
   __device__ __forceinline__ int first_output(int g) const {
-    if (!a_.swiglu) return (tile_ * kGroups + g) * kOutputs;
+    if (!a_.swiglu) { return (tile_ * kGroups + g) * kOutputs; }
     constexpr int kHalf = kGroups / 2;
     return g < kHalf ? (tile_ * kHalf + g) * kOutputs : a_.n / 2 + (tile_ * kHalf + g - kHalf) * kOutputs;
   }
@@ -142,9 +142,9 @@ class Block {
     const std::uint64_t once = evict_first_policy();
     const std::uint64_t again = evict_last_policy();
     const int early = min(kStages, steps_);
-    for (int i = 0; i < early; ++i) fetch_weights(w, i, once);
+    for (int i = 0; i < early; ++i) { fetch_weights(w, i, once); }
     wait_for_predecessors();
-    for (int i = 0; i < early; ++i) fetch_inputs(x, i, again);
+    for (int i = 0; i < early; ++i) { fetch_inputs(x, i, again); }
     for (int i = early; i < steps_; ++i) {
       barrier_wait(shared_.empty + i % kStages, static_cast<unsigned>(i / kStages - 1) & 1U);
       fetch_weights(w, i, once);
@@ -174,7 +174,7 @@ class Block {
       }
       commit_multiplying();
       finish_multiplying();
-      if (threadIdx.x % 32 == 0) barrier_arrive(shared_.empty + slot);
+      if (threadIdx.x % 32 == 0) { barrier_arrive(shared_.empty + slot); }
     }
   }
 
@@ -261,7 +261,7 @@ cudaError_t map_matrix(CUtensorMap* map, const Bf16* matrix, int rows, int colum
         cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result);
     return error == cudaSuccess && result == cudaDriverEntryPointSuccess ? reinterpret_cast<Encode>(found) : nullptr;
   }();
-  if (encode == nullptr) return cudaErrorNotSupported;
+  if (encode == nullptr) { return cudaErrorNotSupported; }
   const cuuint64_t sizes[] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
   const cuuint64_t strides[] = {static_cast<cuuint64_t>(columns) * sizeof(Bf16)};
   const cuuint32_t box[] = {kDepth, static_cast<cuuint32_t>(box_rows)};
@@ -279,11 +279,11 @@ cudaError_t launch(const SkinnyGemm& a, int split, cudaStream_t stream) {
   CUtensorMap w;
   CUtensorMap x;
   cudaError_t error = map_matrix(&w, a.w, a.n, a.k, kOutputs);
-  if (error == cudaSuccess) error = map_matrix(&x, a.x, a.rows, a.k, kRows);
+  if (error == cudaSuccess) { error = map_matrix(&x, a.x, a.rows, a.k, kRows); }
   if (error == cudaSuccess) {
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kBytes));
   }
-  if (error != cudaSuccess) return error;
+  if (error != cudaSuccess) { return error; }
   cudaLaunchAttribute attributes[2]{};
   attributes[0].id = cudaLaunchAttributeClusterDimension;
   attributes[0].val.clusterDim = {static_cast<unsigned>(split), 1, 1};
@@ -301,9 +301,9 @@ cudaError_t launch(const SkinnyGemm& a, int split, cudaStream_t stream) {
 
 template <int kGroups>
 cudaError_t launch_rows(const SkinnyGemm& a, int split, cudaStream_t stream) {
-  if (a.rows <= 32) return launch<kGroups, 32>(a, split, stream);
-  if (a.rows <= 64) return launch<kGroups, 64>(a, split, stream);
-  if (a.rows <= 96) return launch<kGroups, 96>(a, split, stream);
+  if (a.rows <= 32) { return launch<kGroups, 32>(a, split, stream); }
+  if (a.rows <= 64) { return launch<kGroups, 64>(a, split, stream); }
+  if (a.rows <= 96) { return launch<kGroups, 96>(a, split, stream); }
   return launch<kGroups, 128>(a, split, stream);
 }
 
@@ -318,8 +318,8 @@ bool skinny_gemm_supports(const SkinnyGemm& args, const SkinnySchedule& schedule
 }
 
 cudaError_t skinny_gemm(const SkinnyGemm& args, const SkinnySchedule& schedule, cudaStream_t stream) {
-  if (!args.w || !args.x || !args.y) return cudaErrorInvalidValue;
-  if (!skinny_gemm_supports(args, schedule)) return cudaErrorNotSupported;
+  if (!args.w || !args.x || !args.y) { return cudaErrorInvalidValue; }
+  if (!skinny_gemm_supports(args, schedule)) { return cudaErrorNotSupported; }
   switch (schedule.groups) {
     case 1:
       return launch_rows<1>(args, schedule.split, stream);

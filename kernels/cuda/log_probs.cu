@@ -22,25 +22,25 @@ __device__ __forceinline__ Candidate best_of_block(Candidate best, Candidate (&s
 #pragma unroll
   for (int width = 16; width > 0; width /= 2) {
     const Candidate other{__shfl_xor_sync(kFullWarp, best.logit, width), __shfl_xor_sync(kFullWarp, best.token, width)};
-    if (other.better_than(best)) best = other;
+    if (other.better_than(best)) { best = other; }
   }
   __syncthreads();
-  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = best;
+  if (threadIdx.x % 32 == 0) { shared[threadIdx.x / 32] = best; }
   __syncthreads();
   best = shared[0];
   for (int w = 1; w < kWarps; ++w) {
-    if (shared[w].better_than(best)) best = shared[w];
+    if (shared[w].better_than(best)) { best = shared[w]; }
   }
   return best;
 }
 
 __device__ __forceinline__ double sum_of_block(double x, double (&shared)[kWarps]) {
 #pragma unroll
-  for (int width = 16; width > 0; width /= 2) x += __shfl_xor_sync(kFullWarp, x, width);
-  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = x;
+  for (int width = 16; width > 0; width /= 2) { x += __shfl_xor_sync(kFullWarp, x, width); }
+  if (threadIdx.x % 32 == 0) { shared[threadIdx.x / 32] = x; }
   __syncthreads();
   x = shared[0];
-  for (int w = 1; w < kWarps; ++w) x += shared[w];
+  for (int w = 1; w < kWarps; ++w) { x += shared[w]; }
   return x;
 }
 
@@ -51,7 +51,7 @@ __device__ __forceinline__ Candidate next_best(const float* logits, int vocab, c
 #pragma unroll 4
   for (int token = static_cast<int>(threadIdx.x); token < vocab; token += kThreads) {
     const Candidate one{number_or_lowest(logits[token]), token};
-    if (bound.better_than(one) && one.better_than(best)) best = one;
+    if (bound.better_than(one) && one.better_than(best)) { best = one; }
   }
   return best_of_block(best, shared);
 }
@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kThreads) log_probs_kernel(const LogProbs a) {
   __shared__ Candidate candidates[kWarps];
   __shared__ double sums[kWarps];
   const int row = static_cast<int>(blockIdx.x);
-  if (a.active != nullptr && a.active[row] == 0) return;
+  if (a.active != nullptr && a.active[row] == 0) { return; }
   const float* logits = a.logits + static_cast<std::int64_t>(row) * a.stride;
   const Candidate above_all{-negative_infinity(), -1};
   Candidate best = next_best(logits, a.vocab, above_all, candidates);
@@ -75,11 +75,11 @@ __global__ void __launch_bounds__(kThreads) log_probs_kernel(const LogProbs a) {
   const std::int64_t first = static_cast<std::int64_t>(row) * a.num_tokens;
   for (int i = static_cast<int>(threadIdx.x); i < a.num_tokens; i += kThreads) {
     const std::int32_t token = a.tokens[first + i];
-    if (token >= 0) a.out[first + i] = log_prob(logits[token]);
+    if (token >= 0) { a.out[first + i] = log_prob(logits[token]); }
   }
   for (int i = 0; i < a.num_top; ++i) {
-    if (i > 0) best = next_best(logits, a.vocab, best, candidates);
-    if (threadIdx.x != 0) continue;
+    if (i > 0) { best = next_best(logits, a.vocab, best, candidates); }
+    if (threadIdx.x != 0) { continue; }
     a.top[static_cast<std::int64_t>(row) * a.num_top + i] = best.token;
     a.top_out[static_cast<std::int64_t>(row) * a.num_top + i] = log_prob(best.logit);
   }
@@ -92,8 +92,8 @@ cudaError_t log_probs(const LogProbs& args, cudaStream_t stream) {
                      args.num_top >= 0 && args.num_top <= args.vocab;
   const bool given = args.num_tokens == 0 || (args.tokens && args.out);
   const bool top = args.num_top == 0 || (args.top && args.top_out);
-  if (!args.logits || !sizes || !given || !top) return cudaErrorInvalidValue;
-  if (args.num_rows == 0) return cudaSuccess;
+  if (!args.logits || !sizes || !given || !top) { return cudaErrorInvalidValue; }
+  if (args.num_rows == 0) { return cudaSuccess; }
   log_probs_kernel<<<static_cast<unsigned>(args.num_rows), kThreads, 0, stream>>>(args);
   return cudaGetLastError();
 }

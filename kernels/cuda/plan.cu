@@ -15,9 +15,9 @@ __device__ __forceinline__ int exclusive_scan(int x, int* total) {
 #pragma unroll
   for (int offset = 1; offset < 32; offset *= 2) {
     const int lower = __shfl_up_sync(kFullWarp, inclusive, offset);
-    if (lane >= offset) inclusive += lower;
+    if (lane >= offset) { inclusive += lower; }
   }
-  if (lane == 31) warp_sums[warp] = inclusive;
+  if (lane == 31) { warp_sums[warp] = inclusive; }
   __syncthreads();
   const int sum = warp_sums[lane];
   const int before = __reduce_add_sync(kFullWarp, lane < warp ? sum : 0);
@@ -36,14 +36,14 @@ __global__ void __launch_bounds__(kThreads) plan_step_kernel(const PlanStep a) {
   const bool fits = new_tokens > 0 && new_blocks <= a.max_blocks;
   const int needed = fits ? new_blocks - old_blocks : 0;
   const int available = *a.free.count;
-  if (threadIdx.x == 0) taken = 0;
+  if (threadIdx.x == 0) { taken = 0; }
   int all_needed = 0;
   const int before = exclusive_scan(needed, &all_needed);  // its barrier also orders `taken`
 
   const bool granted = fits && (needed == 0 || before + needed <= available);
   if (granted && needed > 0) {
     std::int32_t* slots = a.table + static_cast<std::int64_t>(request) * a.max_blocks;
-    for (int i = 0; i < needed; ++i) slots[old_blocks + i] = a.free.pages[available - 1 - before - i];
+    for (int i = 0; i < needed; ++i) { slots[old_blocks + i] = a.free.pages[available - 1 - before - i]; }
     atomicMax(&taken, before + needed);
   }
   if (exists) {
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kThreads) plan_step_kernel(const PlanStep a) {
     }
   }
   __syncthreads();
-  if (threadIdx.x == 0) *a.free.count = available - taken;
+  if (threadIdx.x == 0) { *a.free.count = available - taken; }
 }
 
 __global__ void __launch_bounds__(kThreads) release_pages_kernel(const ReleasePages a) {
@@ -74,10 +74,10 @@ __global__ void __launch_bounds__(kThreads) release_pages_kernel(const ReleasePa
   const int lane = request % 32;
   for (int r = request / 32; r < a.num_requests; r += kThreads / 32) {
     const std::int32_t* pages = a.table + static_cast<std::int64_t>(r) * a.max_blocks;
-    for (int i = lane; i < counts[r]; i += 32) a.free.pages[starts[r] + i] = pages[i];
+    for (int i = lane; i < counts[r]; i += 32) { a.free.pages[starts[r] + i] = pages[i]; }
   }
-  if (finished) a.lengths[request] = 0;
-  if (threadIdx.x == 0) *a.free.count = available + total;
+  if (finished) { a.lengths[request] = 0; }
+  if (threadIdx.x == 0) { *a.free.count = available + total; }
 }
 
 bool valid_sizes(int num_requests, int max_blocks, int block) {
@@ -89,14 +89,14 @@ bool valid_sizes(int num_requests, int max_blocks, int block) {
 cudaError_t plan_step(const PlanStep& args, cudaStream_t stream) {
   const bool pointers =
       args.lengths && args.table && args.new_tokens && args.granted && args.free.pages && args.free.count;
-  if (!pointers || !valid_sizes(args.num_requests, args.max_blocks, args.block)) return cudaErrorInvalidValue;
+  if (!pointers || !valid_sizes(args.num_requests, args.max_blocks, args.block)) { return cudaErrorInvalidValue; }
   plan_step_kernel<<<1, kThreads, 0, stream>>>(args);
   return cudaGetLastError();
 }
 
 cudaError_t release_pages(const ReleasePages& args, cudaStream_t stream) {
   const bool pointers = args.lengths && args.table && args.finished && args.free.pages && args.free.count;
-  if (!pointers || !valid_sizes(args.num_requests, args.max_blocks, args.block)) return cudaErrorInvalidValue;
+  if (!pointers || !valid_sizes(args.num_requests, args.max_blocks, args.block)) { return cudaErrorInvalidValue; }
   release_pages_kernel<<<1, kThreads, 0, stream>>>(args);
   return cudaGetLastError();
 }

@@ -72,7 +72,7 @@ struct RowBlock {
 #pragma unroll
     for (auto& block : out) {
 #pragma unroll
-      for (float& x : block) x = 0.0F;
+      for (float& x : block) { x = 0.0F; }
     }
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
@@ -117,7 +117,7 @@ struct RowBlock {
 #pragma unroll
     for (auto& block : out) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) block[i] *= correction[i / 2];
+      for (int i = 0; i < 4; ++i) { block[i] *= correction[i / 2]; }
     }
 #pragma unroll
     for (int n = 0; n < kTokens / 8; ++n) {
@@ -148,7 +148,7 @@ struct RowBlock {
       sum[i] += __shfl_xor_sync(kFullWarp, sum[i], 1);
       sum[i] += __shfl_xor_sync(kFullWarp, sum[i], 2);
       const int row = first_row + lane / 4 + i * 8;
-      if (row >= a.rows) continue;
+      if (row >= a.rows) { continue; }
       const float inverse = a.kv.v_scale / sum[i];
       Bf16* to = a.out + (static_cast<std::int64_t>(row) * a.num_q_heads + head) * kDim + lane % 4 * 2;
 #pragma unroll
@@ -187,7 +187,7 @@ cudaError_t launch(const PrefillAttention& a, cudaStream_t stream) {
   const auto kernel = prefill_kernel<T, kDim>;
   constexpr int kBytes = 2 * static_cast<int>(sizeof(TokenTile<kDim>));
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
-  if (error != cudaSuccess) return error;
+  if (error != cudaSuccess) { return error; }
   const dim3 grid(static_cast<unsigned>(ceil_div(a.rows, kRows)), static_cast<unsigned>(a.num_q_heads));
   kernel<<<grid, kThreads, kBytes, stream>>>(a);
   return cudaGetLastError();
@@ -195,8 +195,8 @@ cudaError_t launch(const PrefillAttention& a, cudaStream_t stream) {
 
 template <class T>
 cudaError_t launch_dim(const PrefillAttention& a, cudaStream_t stream) {
-  if (a.kv.head_dim == 64) return launch<T, 64>(a, stream);
-  if (a.kv.head_dim == 128) return launch<T, 128>(a, stream);
+  if (a.kv.head_dim == 64) { return launch<T, 64>(a, stream); }
+  if (a.kv.head_dim == 128) { return launch<T, 128>(a, stream); }
   return cudaErrorNotSupported;
 }
 
@@ -205,8 +205,8 @@ cudaError_t launch_dim(const PrefillAttention& a, cudaStream_t stream) {
 cudaError_t prefill_attention(const PrefillAttention& args, cudaStream_t stream) {
   const bool pointers = args.q && args.out && args.kv.k && args.kv.v && args.pages;
   const bool heads = args.num_q_heads > 0 && args.kv.num_kv_heads > 0 && args.num_q_heads % args.kv.num_kv_heads == 0;
-  if (!pointers || !heads || args.first < 0 || args.rows < 0 || args.kv.block <= 0) return cudaErrorInvalidValue;
-  if (args.rows == 0) return cudaSuccess;
+  if (!pointers || !heads || args.first < 0 || args.rows < 0 || args.kv.block <= 0) { return cudaErrorInvalidValue; }
+  if (args.rows == 0) { return cudaSuccess; }
   switch (args.kv.type) {
     case KvType::bf16:
       return launch_dim<Bf16>(args, stream);

@@ -29,9 +29,9 @@ __device__ __forceinline__ float2 block_weight(const T* keys, const float (&q)[8
     load8(keys + static_cast<std::int64_t>(token) * kDim + lane % kLanes * 8, x);
     float dot = q[0] * x[0];
 #pragma unroll
-    for (int d = 1; d < 8; ++d) dot = fmaf(q[d], x[d], dot);
+    for (int d = 1; d < 8; ++d) { dot = fmaf(q[d], x[d], dot); }
 #pragma unroll
-    for (int width = kLanes / 2; width > 0; width /= 2) dot += __shfl_xor_sync(kFullWarp, dot, width);
+    for (int width = kLanes / 2; width > 0; width /= 2) { dot += __shfl_xor_sync(kFullWarp, dot, width); }
     if (token < valid) {
       const float larger = fmaxf(largest, dot);
       sum = fmaf(sum, exp2_approx(largest - larger), exp2_approx(dot - larger));
@@ -69,9 +69,9 @@ __global__ void __launch_bounds__(kWarps * 32) weigh_blocks_kernel(const Measure
       float q[8];
       load8(a.q + (static_cast<std::int64_t>(row) * group + g) * kDim + lane % (kDim / 8) * 8, q);
 #pragma unroll
-      for (float& x : q) x *= a.scale * a.kv.k_scale * kLog2e;
+      for (float& x : q) { x *= a.scale * a.kv.k_scale * kLog2e; }
       const float2 weight = block_weight<T, kDim>(keys, q, a.kv.block, length - block * a.kv.block, lane);
-      if (lane == 0) weights_of(a, row, g)[block] = weight;
+      if (lane == 0) { weights_of(a, row, g)[block] = weight; }
     }
   }
 }
@@ -80,13 +80,13 @@ __global__ void __launch_bounds__(kWarps * 32) weigh_blocks_kernel(const Measure
 template <class Combine>
 __device__ __forceinline__ float reduce_block(float x, float (&shared)[kThreads / 32], Combine combine) {
 #pragma unroll
-  for (int width = 16; width > 0; width /= 2) x = combine(x, __shfl_xor_sync(kFullWarp, x, width));
+  for (int width = 16; width > 0; width /= 2) { x = combine(x, __shfl_xor_sync(kFullWarp, x, width)); }
   __syncthreads();
-  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = x;
+  if (threadIdx.x % 32 == 0) { shared[threadIdx.x / 32] = x; }
   __syncthreads();
   x = shared[0];
 #pragma unroll
-  for (int w = 1; w < kThreads / 32; ++w) x = combine(x, shared[w]);
+  for (int w = 1; w < kThreads / 32; ++w) { x = combine(x, shared[w]); }
   return x;
 }
 struct Add {
@@ -118,8 +118,8 @@ class RowReducer {
 
   // Marks what the selection attends, and sets all masses to 0.
   __device__ __forceinline__ void start() {
-    for (int i = static_cast<int>(threadIdx.x); i < ceil_div(blocks_, 32); i += kThreads) attended_[i] = 0;
-    for (int i = static_cast<int>(threadIdx.x); i < blocks_; i += kThreads) keys_[i] = 0;
+    for (int i = static_cast<int>(threadIdx.x); i < ceil_div(blocks_, 32); i += kThreads) { attended_[i] = 0; }
+    for (int i = static_cast<int>(threadIdx.x); i < blocks_; i += kThreads) { keys_[i] = 0; }
     __syncthreads();
     const std::int32_t* selected = a_.selection.blocks + static_cast<std::int64_t>(row_) * a_.selection.max_selected;
     for (int i = static_cast<int>(threadIdx.x); i < a_.selection.counts[row_]; i += kThreads) {
@@ -137,7 +137,7 @@ class RowReducer {
     for (int i = range.first + static_cast<int>(threadIdx.x); i < range.last; i += kThreads) {
       const float mass = weights[i].y * exp2_approx(weights[i].x - top);
       sum += mass;
-      if (is_attended(i)) on_attended += mass;
+      if (is_attended(i)) { on_attended += mass; }
     }
     sum = reduce_block(sum, shared(), Add());
     on_attended = reduce_block(on_attended, shared(), Add());
@@ -160,13 +160,13 @@ class RowReducer {
 
   // Masses to keys that select_keys.cuh orders: they are not negative.
   __device__ __forceinline__ void finish_masses() {
-    for (int i = static_cast<int>(threadIdx.x); i < blocks_; i += kThreads) keys_[i] |= 0x80000000U;
+    for (int i = static_cast<int>(threadIdx.x); i < blocks_; i += kThreads) { keys_[i] |= 0x80000000U; }
     __syncthreads();
   }
 
   __device__ __forceinline__ float best_share(const BlockRange& range, Digits& digits) {
     const int k = count(range, 0U);
-    if (k == 0) return 1.0F;
+    if (k == 0) { return 1.0F; }
     const unsigned bound =
         find_threshold<kThreads, 32>(keys_ + range.first, range.last - range.first, digits, false, k, -1).bound;
     return static_cast<float>(count(range, bound)) / static_cast<float>(k);
@@ -214,7 +214,7 @@ __global__ void __launch_bounds__(kThreads) reduce_row_kernel(const MeasureRecal
   const int row = static_cast<int>(blockIdx.x);
   const int group = a.num_q_heads / a.kv.num_kv_heads;
   RowReducer reducer(a, row, storage, storage + a.table.max_blocks);
-  if (reducer.blocks() == 0) return;
+  if (reducer.blocks() == 0) { return; }
   reducer.start();
   float mass = 0.0F;
   float mass_chosen = 0.0F;
@@ -226,7 +226,7 @@ __global__ void __launch_bounds__(kThreads) reduce_row_kernel(const MeasureRecal
   reducer.finish_masses();
   const float best = reducer.best_share(reducer.all(), digits);
   const float best_chosen = reducer.best_share(reducer.competing(), digits);
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != 0) { return; }
   RecallSums& sums = a.sums[row];
   sums.mass += static_cast<double>(mass) / group;
   sums.mass_chosen += static_cast<double>(mass_chosen) / group;
@@ -241,20 +241,20 @@ cudaError_t launch(const MeasureRecall& a, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(ceil_div(a.table.max_blocks, kWarps * kBlocksOfWarp)), rows);
   weigh_blocks_kernel<T, kDim><<<grid, kWarps * 32, 0, stream>>>(a);
   const cudaError_t weighed = cudaGetLastError();
-  if (weighed != cudaSuccess) return weighed;
+  if (weighed != cudaSuccess) { return weighed; }
   const auto words = static_cast<std::size_t>(a.table.max_blocks + ceil_div(a.table.max_blocks, 32));
   const std::size_t shared_bytes = words * sizeof(unsigned);
   const cudaError_t error = cudaFuncSetAttribute(reduce_row_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                                  static_cast<int>(shared_bytes));
-  if (error != cudaSuccess) return error;
+  if (error != cudaSuccess) { return error; }
   reduce_row_kernel<<<rows, kThreads, shared_bytes, stream>>>(a);
   return cudaGetLastError();
 }
 
 template <class T>
 cudaError_t launch_dim(const MeasureRecall& a, cudaStream_t stream) {
-  if (a.kv.head_dim == 64) return launch<T, 64>(a, stream);
-  if (a.kv.head_dim == 128) return launch<T, 128>(a, stream);
+  if (a.kv.head_dim == 64) { return launch<T, 64>(a, stream); }
+  if (a.kv.head_dim == 128) { return launch<T, 128>(a, stream); }
   return cudaErrorNotSupported;
 }
 
@@ -271,8 +271,8 @@ bool valid(const MeasureRecall& a) {
 }  // namespace
 
 cudaError_t measure_recall(const MeasureRecall& args, cudaStream_t stream) {
-  if (!valid(args)) return cudaErrorInvalidValue;
-  if (args.num_requests == 0) return cudaSuccess;
+  if (!valid(args)) { return cudaErrorInvalidValue; }
+  if (args.num_requests == 0) { return cudaSuccess; }
   switch (args.kv.type) {
     case KvType::bf16:
       return launch_dim<Bf16>(args, stream);

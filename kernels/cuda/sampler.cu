@@ -83,12 +83,12 @@ class RowSampler {
     if (temperature > 0.0F) {
       scale_ = kLog2e / temperature;
       const int k = a_.top_k != nullptr ? a_.top_k[row_] : 0;
-      if (k > 0 && k < a_.vocab) floor_ = top_k_floor(k);
+      if (k > 0 && k < a_.vocab) { floor_ = top_k_floor(k); }
       const float p = a_.top_p != nullptr ? a_.top_p[row_] : 1.0F;
-      if (p < 1.0F) floor_ = nucleus_floor(p);
+      if (p < 1.0F) { floor_ = nucleus_floor(p); }
       race();
     }
-    if (threadIdx.x == 0) a_.tokens[row_] = top_token_;
+    if (threadIdx.x == 0) { a_.tokens[row_] = top_token_; }
   }
 
  private:
@@ -104,17 +104,17 @@ class RowSampler {
 #pragma unroll
       for (int i = 0; i < kInFlight; ++i) {
         const int first = base + i * kThreads * kVector;
-        if (first < a_.vocab) raw[i] = *reinterpret_cast<const uint4*>(logits_ + first);
+        if (first < a_.vocab) { raw[i] = *reinterpret_cast<const uint4*>(logits_ + first); }
       }
 #pragma unroll
       for (int i = 0; i < kInFlight; ++i) {
         const int first = base + i * kThreads * kVector;
-        if (first >= a_.vocab) break;
+        if (first >= a_.vocab) { break; }
         float x[kVector];
         unpack(raw[i], x);
         if (first + kVector > a_.vocab) {
 #pragma unroll
-          for (int j = 0; j < kVector; ++j) x[j] = first + j < a_.vocab ? x[j] : nanf("");
+          for (int j = 0; j < kVector; ++j) { x[j] = first + j < a_.vocab ? x[j] : nanf(""); }
         }
         f(x, first);
       }
@@ -134,7 +134,7 @@ class RowSampler {
   __device__ __forceinline__ void visit(F f) const {
     if (gathered_) {
       for (int i = static_cast<int>(threadIdx.x); i < shared_.num_candidates; i += kThreads) {
-        if (shared_.candidate_logit[i] >= floor_) f(shared_.candidate_logit[i], shared_.candidate_token[i]);
+        if (shared_.candidate_logit[i] >= floor_) { f(shared_.candidate_logit[i], shared_.candidate_token[i]); }
       }
       return;
     }
@@ -159,7 +159,7 @@ class RowSampler {
     across_warp();
     std::uint64_t* buffer = shared_.reduce[buffer_];
     buffer_ ^= 1;
-    if (threadIdx.x % 32 == 0) buffer[threadIdx.x / 32] = x;
+    if (threadIdx.x % 32 == 0) { buffer[threadIdx.x / 32] = x; }
     __syncthreads();
     x = buffer[threadIdx.x % 32];
     across_warp();
@@ -187,7 +187,7 @@ class RowSampler {
 
   // Copies the tokens at or above floor_ to shared memory where they fit; later visits are then short.
   __device__ __forceinline__ void gather_candidates() {
-    if (threadIdx.x == 0) shared_.num_candidates = 0;
+    if (threadIdx.x == 0) { shared_.num_candidates = 0; }
     __syncthreads();
     visit([&](float x, int token) {
       const int i = atomicAdd(&shared_.num_candidates, 1);
@@ -205,7 +205,7 @@ class RowSampler {
   __device__ __forceinline__ std::uint64_t weight_from(float bound, Weight weight) {
     std::uint64_t sum = 0;
     visit([&](float x, int) {
-      if (x >= bound) sum += weight(x);
+      if (x >= bound) { sum += weight(x); }
     });
     return reduce<false>(sum);
   }
@@ -215,12 +215,12 @@ class RowSampler {
   template <class Weight>
   __device__ __forceinline__ float weighted_floor(Weight weight, std::uint64_t wanted) {
     const std::uint32_t differing = score_key(floor_) ^ score_key(top_);
-    if (differing == 0) return floor_;
+    if (differing == 0) { return floor_; }
     const int highest = 31 - __clz(static_cast<int>(differing));
     std::uint32_t bound = score_key(top_) & (highest == 31 ? 0U : 0xffffffffU << (highest + 1));
     for (int bit = highest; bit >= 32 - kKeyBits; --bit) {
       const std::uint32_t candidate = bound | (1U << bit);
-      if (weight_from(key_logit(candidate), weight) >= wanted) bound = candidate;
+      if (weight_from(key_logit(candidate), weight) >= wanted) { bound = candidate; }
     }
     return fmaxf(key_logit(bound), floor_);
   }
@@ -231,7 +231,7 @@ class RowSampler {
       std::uint32_t bound = 0;
       for (int bit = 31; bit >= 0; --bit) {
         const std::uint32_t candidate = bound | (1U << bit);
-        if (__syncthreads_count(score_key(thread_top_) >= candidate) >= k) bound = candidate;
+        if (__syncthreads_count(score_key(thread_top_) >= candidate) >= k) { bound = candidate; }
       }
       floor_ = key_logit(bound);
       gather_candidates();
@@ -247,7 +247,7 @@ class RowSampler {
     if (!gathered_) {
       // Tokens of less than dropped / vocab each cannot matter: all of them together weigh less than what is dropped.
       const float least = static_cast<float>(dropped) / kMassUnit / static_cast<float>(a_.vocab);
-      if (least > 0.0F) floor_ = fmaxf(floor_, top_ + (__log2f(least) - 0.01F) / scale_);
+      if (least > 0.0F) { floor_ = fmaxf(floor_, top_ + (__log2f(least) - 0.01F) / scale_); }
       gather_candidates();
     }
     return weighted_floor(mass, max(total - dropped, std::uint64_t{1}));
@@ -274,7 +274,7 @@ class RowSampler {
     const auto latest = [&](float weight) { return exp2_approx(weight - best) * 1.0001F; };
     const auto enter = [&](float weight, int t, std::uint32_t random) {
       const float u = random_uniform(random);
-      if (u > latest(weight)) return;
+      if (u > latest(weight)) { return; }
       const float score = race_score(weight, u);
       if (score > best || (score == best && t < token)) {
         best = score;
@@ -316,7 +316,7 @@ class RowSampler {
 template <class Logit>
 __global__ void __launch_bounds__(kThreads) sample_kernel(const Sample a) {
   extern __shared__ __align__(16) unsigned char storage[];
-  if (a.active != nullptr && a.active[blockIdx.x] == 0) return;
+  if (a.active != nullptr && a.active[blockIdx.x] == 0) { return; }
   RowSampler<Logit>(a, *reinterpret_cast<Shared*>(storage)).run();
 }
 
@@ -325,7 +325,7 @@ cudaError_t launch(const Sample& a, cudaStream_t stream) {
   const auto kernel = sample_kernel<Logit>;
   const cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(sizeof(Shared)));
-  if (error != cudaSuccess) return error;
+  if (error != cudaSuccess) { return error; }
   kernel<<<static_cast<unsigned>(a.num_rows), kThreads, sizeof(Shared), stream>>>(a);
   return cudaGetLastError();
 }
@@ -336,8 +336,8 @@ cudaError_t sample(const Sample& args, cudaStream_t stream) {
   const bool pointers =
       args.logits && args.temperatures && args.seeds && args.request_ids && args.positions && args.tokens;
   const bool sizes = args.num_rows >= 0 && args.vocab > 0 && args.stride >= args.vocab && args.stride % 8 == 0;
-  if (!pointers || !sizes) return cudaErrorInvalidValue;
-  if (args.num_rows == 0) return cudaSuccess;
+  if (!pointers || !sizes) { return cudaErrorInvalidValue; }
+  if (args.num_rows == 0) { return cudaSuccess; }
   return args.type == LogitType::bf16 ? launch<Bf16>(args, stream) : launch<float>(args, stream);
 }
 

@@ -18,7 +18,7 @@ class RowScorer {
         position_(static_cast<int>(threadIdx.x)),
         page_(fetch_page(position_)),
         next_page_(fetch_page(position_ + static_cast<int>(blockDim.x))) {
-    if (position_ - lane() < competing_) fetch(page_, 0);
+    if (position_ - lane() < competing_) { fetch(page_, 0); }
   }
 
   // The mean query, this lane's dimensions.
@@ -28,10 +28,10 @@ class RowScorer {
       float x[8];
       load8(a_.q + (static_cast<std::int64_t>(row) * group + g) * kDim + lane() % kLanes * 8, x);
 #pragma unroll
-      for (int d = 0; d < 8; ++d) q_[d] += x[d];
+      for (int d = 0; d < 8; ++d) { q_[d] += x[d]; }
     }
 #pragma unroll
-    for (int d = 0; d < 8; ++d) q_[d] /= static_cast<float>(group);
+    for (int d = 0; d < 8; ++d) { q_[d] /= static_cast<float>(group); }
   }
 
   // Keys of the competing blocks, from the first one on, and their leading digits.
@@ -94,7 +94,7 @@ class RowScorer {
       unpack8(fetched_[i], x);
       float dot = q_[0] * x[0];
 #pragma unroll
-      for (int d = 1; d < 8; ++d) dot = fmaf(q_[d], x[d], dot);
+      for (int d = 1; d < 8; ++d) { dot = fmaf(q_[d], x[d], dot); }
       dots[i] = dot;
     }
   }
@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(kThreads, 1024 / kThreads)
   scorer.load_query(row, a.num_q_heads / rule.num_kv_heads);
   std::int32_t* selected = out.blocks + static_cast<std::int64_t>(row) * out.max_selected;
   write_fixed_blocks(plan, selected, out.counts + row);
-  if (plan.k == 0) return;
+  if (plan.k == 0) { return; }
 
   scorer.run(keys, digits);
   if (a.round_bf16) {
@@ -144,7 +144,7 @@ cudaError_t launch(const ScoreAndSelect& a, const SelectionRule& rule, const Sel
   const std::size_t shared_bytes = key_bytes(a.max_blocks);
   const cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
-  if (error != cudaSuccess) return error;
+  if (error != cudaSuccess) { return error; }
   const auto rows = static_cast<unsigned>(rule.num_requests * rule.num_kv_heads);
   return launch_early(kernel, dim3(rows), kThreads, shared_bytes, stream, a, rule, out);
 }
@@ -157,33 +157,33 @@ template <int kDim>
 cudaError_t launch_blocks(const ScoreAndSelect& a, const SelectionRule& rule, const SelectionOutput& out,
                           cudaStream_t stream) {
   const bool few = rule.num_requests * rule.num_kv_heads <= kFewRows;
-  if (a.max_blocks <= 2048 && !few) return launch<kDim, 256>(a, rule, out, stream);
+  if (a.max_blocks <= 2048 && !few) { return launch<kDim, 256>(a, rule, out, stream); }
   return launch<kDim, 512>(a, rule, out, stream);
 }
 
 template <int kDim>
 cudaError_t attributes_of(int threads, cudaFuncAttributes& attributes) {
-  if (threads == 256) return cudaFuncGetAttributes(&attributes, score_and_select_kernel<kDim, 256>);
-  if (threads == 512) return cudaFuncGetAttributes(&attributes, score_and_select_kernel<kDim, 512>);
+  if (threads == 256) { return cudaFuncGetAttributes(&attributes, score_and_select_kernel<kDim, 256>); }
+  if (threads == 512) { return cudaFuncGetAttributes(&attributes, score_and_select_kernel<kDim, 512>); }
   return cudaErrorInvalidValue;
 }
 
 }  // namespace
 
 cudaError_t score_and_select_attributes(int head_dim, int threads, cudaFuncAttributes& attributes) {
-  if (head_dim == 64) return attributes_of<64>(threads, attributes);
-  if (head_dim == 128) return attributes_of<128>(threads, attributes);
+  if (head_dim == 64) { return attributes_of<64>(threads, attributes); }
+  if (head_dim == 128) { return attributes_of<128>(threads, attributes); }
   return cudaErrorNotSupported;
 }
 
 cudaError_t score_and_select(const ScoreAndSelect& args, const SelectionRule& rule, const SelectionOutput& out,
                              cudaStream_t stream) {
   const bool pointers = args.q && args.centroids && args.pages;
-  if (!pointers || !valid(rule, out, args.max_blocks)) return cudaErrorInvalidValue;
-  if (args.num_q_heads <= 0 || args.num_q_heads % rule.num_kv_heads != 0) return cudaErrorInvalidValue;
-  if (rule.num_requests == 0) return cudaSuccess;
-  if (args.head_dim == 64) return launch_blocks<64>(args, rule, out, stream);
-  if (args.head_dim == 128) return launch_blocks<128>(args, rule, out, stream);
+  if (!pointers || !valid(rule, out, args.max_blocks)) { return cudaErrorInvalidValue; }
+  if (args.num_q_heads <= 0 || args.num_q_heads % rule.num_kv_heads != 0) { return cudaErrorInvalidValue; }
+  if (rule.num_requests == 0) { return cudaSuccess; }
+  if (args.head_dim == 64) { return launch_blocks<64>(args, rule, out, stream); }
+  if (args.head_dim == 128) { return launch_blocks<128>(args, rule, out, stream); }
   return cudaErrorNotSupported;
 }
 

@@ -12,7 +12,7 @@ __global__ void __launch_bounds__(kThreads)
   const RowPlan plan = plan_row(rule, out, row / rule.num_kv_heads);
   std::int32_t* selected = out.blocks + static_cast<std::int64_t>(row) * out.max_selected;
   write_fixed_blocks(plan, selected, out.counts + row);
-  if (plan.k == 0) return;
+  if (plan.k == 0) { return; }
 
   const auto* scores = static_cast<const Score*>(a.scores) + static_cast<std::int64_t>(row) * a.max_blocks + plan.first;
   const int competing = plan.last - plan.first;
@@ -32,7 +32,7 @@ cudaError_t launch(const SelectBlocks& a, const SelectionRule& rule, const Selec
   const std::size_t shared_bytes = key_bytes(a.max_blocks);
   const cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
-  if (error != cudaSuccess) return error;
+  if (error != cudaSuccess) { return error; }
   kernel<<<rows, kThreads, shared_bytes, stream>>>(a, rule, out);
   return cudaGetLastError();
 }
@@ -40,8 +40,8 @@ cudaError_t launch(const SelectBlocks& a, const SelectionRule& rule, const Selec
 template <class Score>
 cudaError_t launch_blocks(const SelectBlocks& a, const SelectionRule& rule, const SelectionOutput& out,
                           cudaStream_t stream) {
-  if (a.max_blocks <= 2048) return launch<Score, 256>(a, rule, out, stream);
-  if (a.max_blocks <= 8192) return launch<Score, 512>(a, rule, out, stream);
+  if (a.max_blocks <= 2048) { return launch<Score, 256>(a, rule, out, stream); }
+  if (a.max_blocks <= 8192) { return launch<Score, 512>(a, rule, out, stream); }
   return launch<Score, 1024>(a, rule, out, stream);
 }
 
@@ -49,10 +49,10 @@ cudaError_t launch_blocks(const SelectBlocks& a, const SelectionRule& rule, cons
 
 cudaError_t select_blocks(const SelectBlocks& args, const SelectionRule& rule, const SelectionOutput& out,
                           cudaStream_t stream) {
-  if (args.scores == nullptr || !valid(rule, out, args.max_blocks)) return cudaErrorInvalidValue;
-  if (!(args.tolerance >= 0.0F && args.tolerance <= 1.0F)) return cudaErrorInvalidValue;
-  if (args.tolerance > 0.0F && args.type != ScoreType::bf16) return cudaErrorNotSupported;
-  if (rule.num_requests == 0) return cudaSuccess;
+  if (args.scores == nullptr || !valid(rule, out, args.max_blocks)) { return cudaErrorInvalidValue; }
+  if (!(args.tolerance >= 0.0F && args.tolerance <= 1.0F)) { return cudaErrorInvalidValue; }
+  if (args.tolerance > 0.0F && args.type != ScoreType::bf16) { return cudaErrorNotSupported; }
+  if (rule.num_requests == 0) { return cudaSuccess; }
   return args.type == ScoreType::bf16 ? launch_blocks<Bf16>(args, rule, out, stream)
                                       : launch_blocks<float>(args, rule, out, stream);
 }

@@ -47,7 +47,7 @@ __device__ __forceinline__ void select_row(const std::uint32_t* keys, Digits& di
 // The part of a row's selection that no score decides: its count, and the reserved blocks or, where everything fits,
 // all.
 __device__ __forceinline__ void write_fixed_blocks(const RowPlan& plan, std::int32_t* out, std::int32_t* count) {
-  if (threadIdx.x == 0) *count = plan.selected;
+  if (threadIdx.x == 0) { *count = plan.selected; }
   for (int i = static_cast<int>(threadIdx.x); i < plan.selected; i += static_cast<int>(blockDim.x)) {
     if (i < plan.first || i >= plan.first + plan.k) {
       out[i] = i < plan.first + plan.k ? i : i + plan.blocks - plan.selected;

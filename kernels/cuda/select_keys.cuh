@@ -6,7 +6,9 @@ namespace vortex::cuda {
 
 // An order-preserving map of scores: larger score, larger key. 0 is below every score, so it marks "not competing".
 __device__ __forceinline__ unsigned score_key(float score) {
-  if (score != score) return 0x00010000U;  // NaN: below -inf, whose key is 0x007fffff
+  if (score != score) {
+    return 0x00010000U;  // NaN: below -inf, whose key is 0x007fffff
+  }
   const unsigned bits = score == 0.0F ? 0U : __float_as_uint(score);
   return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
 }
@@ -32,7 +34,7 @@ struct Digits {
 template <int kThreads>
 __device__ __forceinline__ void clear(Digits& digits, int bins) {
 #pragma unroll 4
-  for (int i = static_cast<int>(threadIdx.x); i < bins; i += kThreads) digits.bins[i] = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < bins; i += kThreads) { digits.bins[i] = 0; }
 }
 
 // The search for the digit of the k-th largest key by one thread block.
@@ -61,20 +63,20 @@ class DigitSearch {
     __syncthreads();
     int sum = 0;
 #pragma unroll 4
-    for (int i = 0; i < per_thread; ++i) sum += mine ? digits.bins[first + i] : 0;
+    for (int i = 0; i < per_thread; ++i) { sum += mine ? digits.bins[first + i] : 0; }
     int from_here = sum;  // of this warp's threads from this one on
 #pragma unroll
     for (int width = 1; width < 32; width *= 2) {
       const int more = __shfl_down_sync(kEveryLane, from_here, width);
       from_here += lane + width < 32 ? more : 0;
     }
-    if (lane == 0) shared.warp_sums[warp] = from_here;
+    if (lane == 0) { shared.warp_sums[warp] = from_here; }
     __syncthreads();
     const int of_lane = lane > warp && lane < kWarps ? shared.warp_sums[lane] : 0;
     int above = __reduce_add_sync(kEveryLane, of_lane) + from_here - sum;
     if (above < k && above + sum >= k) {
       int digit = first + per_thread - 1;
-      for (; above + digits.bins[digit] < k; --digit) above += digits.bins[digit];
+      for (; above + digits.bins[digit] < k; --digit) { above += digits.bins[digit]; }
       shared.found = {digit, above, digits.bins[digit]};
     }
     __syncthreads();
@@ -103,7 +105,7 @@ __device__ __forceinline__ Threshold find_threshold(const unsigned* keys, int co
 #pragma unroll 4
       for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
         const unsigned key = keys[i];
-        if (known == 32 || key >> known == prefix) atomicAdd(digits.bins + (key >> shift & ((1U << width) - 1)), 1);
+        if (known == 32 || key >> known == prefix) { atomicAdd(digits.bins + (key >> shift & ((1U << width) - 1)), 1); }
       }
     }
     counted = false;
@@ -112,7 +114,7 @@ __device__ __forceinline__ Threshold find_threshold(const unsigned* keys, int co
     above += found.above;
     const bool all_known = shift <= 32 - kBits || above + found.equal == k;
     const bool certain = enough >= 0 && known == 32 && above >= enough;
-    if (all_known || certain) break;
+    if (all_known || certain) { break; }
     width = min(kLaterDigitBits, shift - (32 - kBits));
   }
   return {prefix << shift, (prefix + 1) << shift};
@@ -134,7 +136,7 @@ __device__ __forceinline__ void select_largest(const unsigned* keys, int count, 
   __shared__ unsigned sums[kWarps];
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
-  if (!counted) __syncthreads();
+  if (!counted) { __syncthreads(); }
   const Threshold threshold = find_threshold<kThreads, kBits>(keys, count, digits, counted, k, enough);
 
   // Every warp emits from a run of positions; what those before it hold gives its first rank.
@@ -148,7 +150,7 @@ __device__ __forceinline__ void select_largest(const unsigned* keys, int count, 
     mine += (threshold.wins(key) ? 1U : 0U) + (threshold.ties(key) ? kTie : 0U);
   }
   mine = __reduce_add_sync(kAll, mine);
-  if (lane == 0) sums[warp] = mine;
+  if (lane == 0) { sums[warp] = mine; }
   __syncthreads();
   const unsigned of_lane = lane < kWarps ? sums[lane] : 0U;
   const unsigned before = __reduce_add_sync(kAll, lane < warp ? of_lane : 0U);
@@ -165,7 +167,7 @@ __device__ __forceinline__ void select_largest(const unsigned* keys, int count, 
     const unsigned tie_mask = __ballot_sync(kAll, tie);
     const int wins_at = wins_before + __popc(win_mask & lanes_below);
     const int ties_at = ties_before + __popc(tie_mask & lanes_below);
-    if (win || (tie && ties_at < ties_taken)) emit(wins_at + min(ties_at, ties_taken), first + j * 32);
+    if (win || (tie && ties_at < ties_taken)) { emit(wins_at + min(ties_at, ties_taken), first + j * 32); }
     wins_before += __popc(win_mask);
     ties_before += __popc(tie_mask);
   }

@@ -52,7 +52,7 @@ cudaError_t launch_image(const KvImage& a, cudaStream_t stream) {
   if (!a.data || !a.kv.k || !a.kv.v || !a.pages || a.tokens < 0 || a.kv.block <= 0 || a.kv.head_dim <= 0) {
     return cudaErrorInvalidValue;
   }
-  if (a.tokens == 0) return cudaSuccess;
+  if (a.tokens == 0) { return cudaSuccess; }
   const unsigned grid = grid_for(2LL * a.kv.num_kv_heads * a.tokens * a.kv.head_dim);
   switch (a.kv.type) {
     case KvType::bf16:
@@ -73,7 +73,7 @@ cudaError_t launch_image(const KvImage& a, cudaStream_t stream) {
 
 __global__ void __launch_bounds__(kThreads) chunk_rows_kernel(const ChunkRows a) {
   const auto row = static_cast<int>(first_index());
-  if (row >= a.rows) return;
+  if (row >= a.rows) { return; }
   a.requests[row] = 0;
   a.positions[row] = a.first + row;
 }
@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kThreads) zero_pages_kernel(const ZeroPages a)
   for (int block = ceil_div(max(first, 0), a.block); block < ceil_div(length, a.block); ++block) {
     const std::int64_t page = a.table.pages[static_cast<std::int64_t>(request) * a.table.max_blocks + block];
     auto* to = reinterpret_cast<std::uint16_t*>(static_cast<char*>(tensor.data) + page * tensor.page_bytes);
-    for (std::int64_t i = threadIdx.x; i < tensor.page_bytes / 2; i += kThreads) to[i] = 0;
+    for (std::int64_t i = threadIdx.x; i < tensor.page_bytes / 2; i += kThreads) { to[i] = 0; }
   }
 }
 
@@ -118,9 +118,9 @@ __global__ void __launch_bounds__(kThreads) differing_kernel(const T* y, const T
     const auto row = static_cast<int>(i / width);
     const std::int64_t column = i % width;
     const T want = expected[static_cast<std::int64_t>(row % expected_rows) * stride + column];
-    if (y[static_cast<std::int64_t>(row) * stride + column] != want) ++mine;
+    if (y[static_cast<std::int64_t>(row) * stride + column] != want) { ++mine; }
   }
-  if (mine > 0) atomicAdd(differing, mine);
+  if (mine > 0) { atomicAdd(differing, mine); }
 }
 
 }  // namespace
@@ -129,8 +129,8 @@ cudaError_t import_kv(const KvImage& args, cudaStream_t stream) { return launch_
 cudaError_t export_kv(const KvImage& args, cudaStream_t stream) { return launch_image<false>(args, stream); }
 
 cudaError_t chunk_rows(const ChunkRows& args, cudaStream_t stream) {
-  if (!args.requests || !args.positions || args.rows < 0 || args.first < 0) return cudaErrorInvalidValue;
-  if (args.rows == 0) return cudaSuccess;
+  if (!args.requests || !args.positions || args.rows < 0 || args.first < 0) { return cudaErrorInvalidValue; }
+  if (args.rows == 0) { return cudaSuccess; }
   chunk_rows_kernel<<<grid_for(args.rows), kThreads, 0, stream>>>(args);
   return cudaGetLastError();
 }
@@ -140,7 +140,7 @@ cudaError_t zero_pages(const ZeroPages& args, cudaStream_t stream) {
   if (!pointers || args.num_tensors < 0 || args.num_tensors > 65535 || args.num_requests < 0 || args.block <= 0) {
     return cudaErrorInvalidValue;
   }
-  if (args.num_tensors == 0 || args.num_requests == 0) return cudaSuccess;
+  if (args.num_tensors == 0 || args.num_requests == 0) { return cudaSuccess; }
   const dim3 grid(static_cast<unsigned>(args.num_requests), static_cast<unsigned>(args.num_tensors));
   zero_pages_kernel<<<grid, kThreads, 0, stream>>>(args);
   return cudaGetLastError();
@@ -148,8 +148,8 @@ cudaError_t zero_pages(const ZeroPages& args, cudaStream_t stream) {
 
 cudaError_t fill_random(void* data, FillType type, std::int64_t count, std::uint64_t seed, float centre,
                         float deviation, cudaStream_t stream) {
-  if (data == nullptr || count < 0) return cudaErrorInvalidValue;
-  if (count == 0) return cudaSuccess;
+  if (data == nullptr || count < 0) { return cudaErrorInvalidValue; }
+  if (count == 0) { return cudaSuccess; }
   constexpr float kWidth = 3.4641016F;  // of a uniform distribution of deviation 1
   const float width = kWidth * deviation;
   const unsigned grid = grid_for(count);

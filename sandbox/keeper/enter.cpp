@@ -63,7 +63,7 @@ class Launcher {
     }
     ::prctl(PR_SET_DUMPABLE, 0);  // the program must not open our descriptors through /proc
     let_go_of_streams();
-    for (const int fd : options_.numbers("inherit")) ::close(fd);
+    for (const int fd : options_.numbers("inherit")) { ::close(fd); }
     tell_end(program);
     return 0;
   }
@@ -71,11 +71,11 @@ class Launcher {
  private:
   // Every namespace must be another than the supervisor's.
   void look_around() {
-    if (options_.text("outside-pid").empty()) return;
+    if (options_.text("outside-pid").empty()) { return; }
     std::string shared;
     for (const char* kind : kNamespaces) {
       const std::string own = namespace_of_self(kind);
-      if (own.empty() || own == options_.text(std::string("outside-") + kind)) shared += std::string(" ") + kind;
+      if (own.empty() || own == options_.text(std::string("outside-") + kind)) { shared += std::string(" ") + kind; }
     }
     tell_layer(report_, Layer::kNamespaces, shared.empty() ? LayerState::kActive : LayerState::kPartly,
                shared.empty() ? "user mnt pid ipc uts net" : "shared with the outside:" + shared);
@@ -84,7 +84,7 @@ class Launcher {
   bool leave_root() {
     const auto user = static_cast<uid_t>(options_.number("user", 0));
     if (user != 0) {
-      if (::setgroups(0, nullptr) != 0 || ::setgid(user) != 0 || ::setuid(user) != 0) return false;
+      if (::setgroups(0, nullptr) != 0 || ::setgid(user) != 0 || ::setuid(user) != 0) { return false; }
     }
     const bool dropped = drop_capabilities();
     if (user != 0 || ::getuid() != 0) {
@@ -96,7 +96,7 @@ class Launcher {
   }
 
   bool close_landlock() {
-    if (options_.number("landlock", 0) == 0) return true;
+    if (options_.number("landlock", 0) == 0) { return true; }
     std::string why;
     const int version = landlock_version(why);
     if (version > 0) {
@@ -112,7 +112,7 @@ class Launcher {
 
   bool close_seccomp() {
     const std::string list = options_.text("calls");
-    if (list.empty()) return true;
+    if (list.empty()) { return true; }
     const std::string why = filter_system_calls({list == "gpu", options_.number("kill-unlisted", 0) != 0});
     tell_layer(report_, Layer::kSeccomp, why.empty() ? LayerState::kActive : LayerState::kUnavailable,
                why.empty() ? list + " list" : why);
@@ -122,18 +122,20 @@ class Launcher {
   void become_program(pid_t launcher) {
     // The report must not stand where the program's descriptors go.
     const int aside = ::fcntl(report_, F_DUPFD_CLOEXEC, kAside);
-    if (aside < 0) return tell_start_fault(report_, "a descriptor", errno);
+    if (aside < 0) { return tell_start_fault(report_, "a descriptor", errno); }
     report_ = aside;
-    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return tell_start_fault(report_, "no_new_privs", errno);
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) { return tell_start_fault(report_, "no_new_privs", errno); }
     if (options_.number("leave-root", 0) != 0 && !leave_root()) {
       return tell_start_fault(report_, "giving up root", errno);
     }
     const std::string failed = set_limits(options_);
-    if (!failed.empty()) return tell_start_fault(report_, failed, errno);
-    if (!die_with(launcher)) return;  // behind the change of user, which forgets it
+    if (!failed.empty()) { return tell_start_fault(report_, failed, errno); }
+    if (!die_with(launcher)) {
+      return;  // behind the change of user, which forgets it
+    }
     close_from_at_exec(place_descriptors(options_));
     std::vector<char*> words = options_.program();
-    if (!close_landlock()) return tell_start_fault(report_, "the rules of Landlock", 0);
+    if (!close_landlock()) { return tell_start_fault(report_, "the rules of Landlock", 0); }
     close_seccomp();
     ::execv(words[0], words.data());
     const int reason = errno;
@@ -144,8 +146,7 @@ class Launcher {
     Record record;
     record.kind = Record::Kind::kEnded;
     rusage usage{};
-    while (::wait4(program, &record.number, 0, &usage) < 0 && errno == EINTR) {
-    }
+    while (::wait4(program, &record.number, 0, &usage) < 0 && errno == EINTR) {}
     record.peak_bytes = int64_t{usage.ru_maxrss} * 1024;
     record.cpu_seconds = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                          static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;

@@ -110,33 +110,33 @@ template <size_t n>
 int add_rules(scmp_filter_ctx context, uint32_t action, const char* const (&names)[n]) {
   for (const char* name : names) {
     const int number = seccomp_syscall_resolve_name(name);
-    if (number < 0) continue;
-    if (const int code = seccomp_rule_add(context, action, number, 0); code != 0) return code;
+    if (number < 0) { continue; }
+    if (const int code = seccomp_rule_add(context, action, number, 0); code != 0) { return code; }
   }
   return 0;
 }
 
 int add_all(scmp_filter_ctx context, const FilterOptions& options) {
-  if (const int code = add_rules(context, SCMP_ACT_ALLOW, kAllowed); code != 0) return code;
-  if (const int code = add_rules(context, SCMP_ACT_KILL_PROCESS, kForbidden); code != 0) return code;
+  if (const int code = add_rules(context, SCMP_ACT_ALLOW, kAllowed); code != 0) { return code; }
+  if (const int code = add_rules(context, SCMP_ACT_KILL_PROCESS, kForbidden); code != 0) { return code; }
   // Threads, but no processes. A filter cannot see the flags of clone3: libc falls back on clone.
   const int clone3 = seccomp_syscall_resolve_name("clone3");
   if (clone3 >= 0 && options.kill_unlisted) {  // otherwise it is what unlisted calls answer anyway
-    if (const int code = seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS), clone3, 0); code != 0) return code;
+    if (const int code = seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS), clone3, 0); code != 0) { return code; }
   }
   constexpr uint64_t kThread = CLONE_THREAD | CLONE_VM;
   int code =
       seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, kThread, kThread));
-  if (code != 0) return code;
+  if (code != 0) { return code; }
   // Threads may be named.
   for (const uint64_t what : {uint64_t{PR_SET_NAME}, uint64_t{PR_GET_NAME}, uint64_t{PR_GET_DUMPABLE}}) {
     code = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, what));
-    if (code != 0) return code;
+    if (code != 0) { return code; }
   }
   // libc looks for a cache of user names and goes on without: an error, not death, whatever the default.
-  if (!options.gpu) return seccomp_rule_add(context, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 0);
+  if (!options.gpu) { return seccomp_rule_add(context, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 0); }
   code = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, uint64_t{AF_UNIX}));
-  if (code != 0) return code;
+  if (code != 0) { return code; }
   code = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_EQ, uint64_t{AF_UNIX}));
   return code != 0 ? code : add_rules(context, SCMP_ACT_ALLOW, kAllowedGpu);
 }
@@ -145,10 +145,10 @@ int add_all(scmp_filter_ctx context, const FilterOptions& options) {
 
 std::string filter_system_calls(const FilterOptions& options) {
   const Context context(seccomp_init(options.kill_unlisted ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_ERRNO(ENOSYS)));
-  if (context == nullptr) return "libseccomp does not know this machine";
+  if (context == nullptr) { return "libseccomp does not know this machine"; }
   seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);  // a tree instead of a list: a call costs less
   int code = add_all(context.get(), options);
-  if (code == 0) code = seccomp_load(context.get());
+  if (code == 0) { code = seccomp_load(context.get()); }
   return code == 0 ? std::string() : std::strerror(-code);
 }
 

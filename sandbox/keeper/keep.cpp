@@ -39,7 +39,7 @@ double cpu_seconds(const rusage& usage) {
 
 bool write_file(const std::string& path, const char* text) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return false;
+  if (fd < 0) { return false; }
   const bool written = ::write(fd, text, std::strlen(text)) > 0;
   ::close(fd);
   return written;
@@ -50,14 +50,13 @@ bool write_file(const std::string& path, const char* text) {
 int make_user_namespace() {
   int ready[2];
   int done[2];
-  if (::pipe2(ready, O_CLOEXEC) != 0 || ::pipe2(done, O_CLOEXEC) != 0) return -1;
+  if (::pipe2(ready, O_CLOEXEC) != 0 || ::pipe2(done, O_CLOEXEC) != 0) { return -1; }
   const pid_t holder = ::fork();
   if (holder == 0) {
     ::close(done[1]);
     const char made = ::unshare(CLONE_NEWUSER) == 0 ? 'y' : 'n';
     char wait = 0;
-    if (::write(ready[1], &made, 1) == 1) [[maybe_unused]]
-      const ssize_t got = ::read(done[0], &wait, 1);
+    if (::write(ready[1], &made, 1) == 1) [[maybe_unused]] { const ssize_t got = ::read(done[0], &wait, 1); }
     ::_exit(0);
   }
   ::close(done[0]);
@@ -71,7 +70,7 @@ int make_user_namespace() {
   }
   ::close(done[1]);
   ::close(ready[0]);
-  if (holder > 0) ::waitpid(holder, nullptr, 0);
+  if (holder > 0) { ::waitpid(holder, nullptr, 0); }
   return space;
 }
 
@@ -79,9 +78,9 @@ int make_user_namespace() {
 bool fill_in_namespace(std::vector<char*>& words, std::string& number) {
   const auto place =
       std::find_if(words.begin(), words.end() - 1, [](char* word) { return !std::strcmp(word, "@userns"); });
-  if (place == words.end() - 1) return true;
+  if (place == words.end() - 1) { return true; }
   const int space = make_user_namespace();
-  if (space < 0 || ::fcntl(space, F_SETFD, 0) != 0) return false;
+  if (space < 0 || ::fcntl(space, F_SETFD, 0) != 0) { return false; }
   number = std::to_string(space);
   *place = number.data();
   return true;
@@ -106,7 +105,7 @@ class Keeper {
     } else {
       start();
     }
-    if (program_ > 0) watch();
+    if (program_ > 0) { watch(); }
     finish();
     return 0;
   }
@@ -114,15 +113,15 @@ class Keeper {
  private:
   void make_groups() {
     const std::string name = options_.text("cgroup");
-    if (name.empty()) return;
+    if (name.empty()) { return; }
     groups_.make(name, options_.number("memory", 0), options_.number("processes", 0));
     const bool all = groups_.limits_memory() && groups_.limits_processes();
     const bool any = groups_.limits_memory() || groups_.limits_processes() || groups_.kills();
     std::string holds;
-    if (groups_.limits_memory()) holds += "memory ";
-    if (groups_.limits_processes()) holds += "processes ";
-    if (groups_.kills()) holds += "kill ";
-    if (!holds.empty()) holds.pop_back();
+    if (groups_.limits_memory()) { holds += "memory "; }
+    if (groups_.limits_processes()) { holds += "processes "; }
+    if (groups_.kills()) { holds += "kill "; }
+    if (!holds.empty()) { holds.pop_back(); }
     tell_layer(report_, Layer::kCgroups,
                all   ? LayerState::kActive
                : any ? LayerState::kPartly
@@ -135,24 +134,25 @@ class Keeper {
   void start() {
     const pid_t keeper = ::getpid();
     program_ = ::fork();
-    if (program_ < 0) tell_start_fault(report_, "another process", errno);
-    if (program_ != 0) return;
+    if (program_ < 0) { tell_start_fault(report_, "another process", errno); }
+    if (program_ != 0) { return; }
     become_program(keeper);
     ::_exit(127);
   }
 
   void become_program(pid_t keeper) {
-    if (!groups_.join()) tell_layer(report_, Layer::kCgroups, LayerState::kUnavailable, std::strerror(errno));
-    if (!die_with(keeper)) return;
+    if (!groups_.join()) { tell_layer(report_, Layer::kCgroups, LayerState::kUnavailable, std::strerror(errno)); }
+    if (!die_with(keeper)) { return; }
     ::setpgid(0, 0);
     const bool privileges = options_.number("privileges", 0) != 0;
-    if (!privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    if (!privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
       return tell_start_fault(report_, "no_new_privs", errno);
+    }
     const std::string failed = set_limits(options_);
-    if (!failed.empty()) return tell_start_fault(report_, failed, errno);
+    if (!failed.empty()) { return tell_start_fault(report_, failed, errno); }
     tell_layer(report_, Layer::kLimits, LayerState::kActive, "");
-    if (!keep_to_cores()) return tell_start_fault(report_, "keeping to its cores", errno);
-    for (const int fd : {leash_, status_}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (!keep_to_cores()) { return tell_start_fault(report_, "keeping to its cores", errno); }
+    for (const int fd : {leash_, status_}) { ::fcntl(fd, F_SETFD, FD_CLOEXEC); }
     if (options_.number("launcher", 0) == 0) {  // a launcher inside the jail goes on with reports and descriptors
       report_ = ::fcntl(report_, F_DUPFD_CLOEXEC, kAside);
       close_from_at_exec(place_descriptors(options_));
@@ -164,10 +164,10 @@ class Keeper {
 
   bool keep_to_cores() const {
     const std::vector<int> cores = options_.numbers("cores");
-    if (cores.empty()) return true;
+    if (cores.empty()) { return true; }
     cpu_set_t set;
     CPU_ZERO(&set);
-    for (const int core : cores) CPU_SET(static_cast<size_t>(core), &set);
+    for (const int core : cores) { CPU_SET(static_cast<size_t>(core), &set); }
     return ::sched_setaffinity(0, sizeof set, &set) == 0;
   }
 
@@ -176,7 +176,7 @@ class Keeper {
     let_go_of_streams();
     ::close(report_);
     report_ = -1;
-    for (const int fd : options_.numbers("inherit")) ::close(fd);
+    for (const int fd : options_.numbers("inherit")) { ::close(fd); }
     const int ended = static_cast<int>(::syscall(SYS_pidfd_open, program_, 0));
     std::array<pollfd, 2> watched = {pollfd{leash_, POLLIN, 0}, pollfd{ended, POLLIN, 0}};
     for (bool running = true; running;) {
@@ -184,7 +184,7 @@ class Keeper {
       ::poll(watched.data(), watched.size(), ended < 0 ? 20 : -1);
       running = watched[0].revents == 0 && reap() && !program_reaped_;
     }
-    if (ended >= 0) ::close(ended);
+    if (ended >= 0) { ::close(ended); }
   }
 
   // Reaps what has ended. False: there are no children left.
@@ -206,7 +206,7 @@ class Keeper {
   // SIGKILL to every child of this process. With a pid namespace or a cgroup that kills there is nothing to chase.
   static void kill_children() {
     const int list = ::open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
-    if (list < 0) return;
+    if (list < 0) { return; }
     std::array<char, 4096> buffer{};
     pid_t pid = 0;
     for (ssize_t got = 0; (got = ::read(list, buffer.data(), buffer.size())) > 0;) {
@@ -215,7 +215,7 @@ class Keeper {
         if (c >= '0' && c <= '9') {
           pid = pid * 10 + (c - '0');
         } else {
-          if (pid > 0) ::kill(pid, SIGKILL);
+          if (pid > 0) { ::kill(pid, SIGKILL); }
           pid = 0;
         }
       }
@@ -224,12 +224,12 @@ class Keeper {
   }
 
   bool kill_tree() {
-    if (program_ <= 0) return true;
-    if (!program_reaped_) ::kill(-program_, SIGKILL);
+    if (program_ <= 0) { return true; }
+    if (!program_reaped_) { ::kill(-program_, SIGKILL); }
     for (int waited = 0; waited < kGiveUpMs; ++waited) {
       groups_.kill_all();
       kill_children();
-      if (!reap()) return true;
+      if (!reap()) { return true; }
       sleep_ms(1);
     }
     return false;

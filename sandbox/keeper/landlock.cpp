@@ -43,9 +43,9 @@ constexpr uint64_t kScopes = 3;  // version 6: abstract sockets, signals
 
 uint64_t known_rights(int version) {
   uint64_t rights = kFirstRights;
-  if (version >= 2) rights |= kRefer;
-  if (version >= 3) rights |= kTruncate;
-  if (version >= 5) rights |= kIoctl;
+  if (version >= 2) { rights |= kRefer; }
+  if (version >= 3) { rights |= kTruncate; }
+  if (version >= 5) { rights |= kIoctl; }
   return rights;
 }
 
@@ -54,14 +54,14 @@ std::string failure(const std::string& what) { return what + ": " + std::strerro
 std::string allow(int ruleset, const std::vector<std::string>& paths, uint64_t rights) {
   for (const std::string& path : paths) {
     const int place = ::open(path.c_str(), O_PATH | O_CLOEXEC);
-    if (place < 0) continue;
+    if (place < 0) { continue; }
     struct stat about {};
     const bool folder = ::fstat(place, &about) == 0 && S_ISDIR(about.st_mode);
     PathBeneath rule{folder ? rights : rights & kFileRights, place};
     const long added = ::syscall(kAddRule, ruleset, kPathBeneath, &rule, 0U);
     std::string failed = added == 0 ? std::string() : failure("a rule for " + path);
     ::close(place);
-    if (!failed.empty()) return failed;
+    if (!failed.empty()) { return failed; }
   }
   return {};
 }
@@ -70,7 +70,7 @@ std::string allow(int ruleset, const std::vector<std::string>& paths, uint64_t r
 
 int landlock_version(std::string& why) {
   const long version = ::syscall(kCreateRuleset, nullptr, size_t{0}, kVersionFlag);
-  if (version > 0) return static_cast<int>(version);
+  if (version > 0) { return static_cast<int>(version); }
   why = errno == ENOSYS       ? "this kernel has none"
         : errno == EOPNOTSUPP ? "it is not among the security modules that this kernel was started with"
                               : std::strerror(errno);
@@ -82,14 +82,14 @@ std::string confine(const FileRules& rules, int version) {
   const RulesetAttributes attributes{rights, version >= 4 ? kTcp : 0, version >= 6 ? kScopes : 0};
   const size_t size = version >= 6 ? sizeof attributes : version >= 4 ? 16 : 8;
   const int ruleset = static_cast<int>(::syscall(kCreateRuleset, &attributes, size, 0U));
-  if (ruleset < 0) return failure("a set of rules");
+  if (ruleset < 0) { return failure("a set of rules"); }
   const uint64_t read = kReadFile | kReadFolder;
   const uint64_t no_program = rights & ~kExecute;
   std::string failed = allow(ruleset, rules.read, read);
-  if (failed.empty()) failed = allow(ruleset, rules.execute, read | kExecute);
-  if (failed.empty()) failed = allow(ruleset, rules.write, no_program & ~kIoctl);
-  if (failed.empty()) failed = allow(ruleset, rules.devices, (read | kWriteFile | kTruncate | kIoctl) & rights);
-  if (failed.empty() && ::syscall(kRestrictSelf, ruleset, 0U) != 0) failed = failure("confining");
+  if (failed.empty()) { failed = allow(ruleset, rules.execute, read | kExecute); }
+  if (failed.empty()) { failed = allow(ruleset, rules.write, no_program & ~kIoctl); }
+  if (failed.empty()) { failed = allow(ruleset, rules.devices, (read | kWriteFile | kTruncate | kIoctl) & rights); }
+  if (failed.empty() && ::syscall(kRestrictSelf, ruleset, 0U) != 0) { failed = failure("confining"); }
   ::close(ruleset);
   return failed;
 }

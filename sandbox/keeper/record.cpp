@@ -14,8 +14,7 @@ void set_text(Record& record, std::string_view text) {
 }
 
 void tell(int fd, const Record& record) {
-  while (::write(fd, &record, sizeof record) < 0 && errno == EINTR) {
-  }
+  while (::write(fd, &record, sizeof record) < 0 && errno == EINTR) {}
 }
 
 void tell_layer(int fd, Layer layer, LayerState state, std::string_view text) {

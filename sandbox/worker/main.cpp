@@ -24,8 +24,8 @@ namespace {
 bool write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno != EINTR) return false;
-    if (written > 0) text.remove_prefix(static_cast<size_t>(written));
+    if (written < 0 && errno != EINTR) { return false; }
+    if (written > 0) { text.remove_prefix(static_cast<size_t>(written)); }
   }
   return true;
 }
@@ -43,11 +43,11 @@ Result<std::string> read_message() {
   std::array<char, 65536> buffer;
   for (;;) {
     const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return internal_error("there is no whole request on standard input");
+    if (got < 0 && errno == EINTR) { continue; }
+    if (got <= 0) { return internal_error("there is no whole request on standard input"); }
     std::string_view bytes(buffer.data(), static_cast<size_t>(got));
     VORTEX_ASSIGN(std::optional<std::string> message, frames.take(bytes));
-    if (message) return *std::move(message);
+    if (message) { return *std::move(message); }
   }
 }
 
@@ -75,14 +75,14 @@ void answer(const job::GenerationJob& job, Reporter& reporter) {
   events.on_token = [&](const job::NewToken& token) { reporter.report(token); };
   events.on_run = [&](const job::GenerationRun& run) { reporter.report(run); };
   const Status status = evals::generate(job, events);
-  if (!status.ok()) reporter.report(job::Refusal{status.error()});
+  if (!status.ok()) { reporter.report(job::Refusal{status.error()}); }
 }
 
 int work() {
   const int channel = take_standard_output();
   Reporter reporter(channel);
   reporter.report(job::Hello{job::kProtocolVersion, evals::build_id()});
-  if (!reporter.heard()) return exit_code(Blame::kEnvironment);
+  if (!reporter.heard()) { return exit_code(Blame::kEnvironment); }
   const Result<std::string> message = read_message();
   const Result<job::Request> request = message.ok() ? job::parse_request(*message) : message.error();
   if (!request.ok()) {
@@ -98,8 +98,8 @@ int work() {
 
 int main(int argc, char** argv) {
   const std::string_view option = argc == 2 ? argv[1] : "";
-  if (option == "--keep-weights") return vortex::sandbox::keep_weights();
-  if (argc == 1) return vortex::sandbox::work();
+  if (option == "--keep-weights") { return vortex::sandbox::keep_weights(); }
+  if (argc == 1) { return vortex::sandbox::work(); }
   if (option == "--version") {
     std::printf("vortex-worker %s build %s protocol %d\n", VORTEX_VERSION, vortex::evals::build_id().c_str(),
                 vortex::job::kProtocolVersion);

@@ -42,7 +42,7 @@ class BudgetTest : public testing::Test {
     const std::vector<db::Event> events = store_->events(1).value();
     for (const db::Event& event : events) {
       const auto detail = nlohmann::json::parse(event.detail);
-      if (event.kind == "budget" && detail["resource"] == resource) percents.push_back(detail["percent"]);
+      if (event.kind == "budget" && detail["resource"] == resource) { percents.push_back(detail["percent"]); }
     }
     return percents;
   }

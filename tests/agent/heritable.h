@@ -35,10 +35,10 @@ inline double structure_worth(const vflow::Graph& graph, uint64_t world, uint64_
 // Between 0 and 1: the `truth` of SyntheticWorkers. The logit is 1 where an eighth of the pages is attended by a
 // structure of no worth; a factor of two in pages and a standard deviation of structure move it by 1 and by 1.5.
 inline double heritable_quality(const job::Job& job, uint64_t world) {
-  if (job.dense) return 1.0;
+  if (job.dense) { return 1.0; }
   const vflow::CheckReport report =
       vflow::check_policy({job.module_text, job.config_text, "p.py", "p.json"}, test_model());
-  if (!report.policy) return 0;
+  if (!report.policy) { return 0; }
   const vflow::DecodeCost cost = vflow::decode_cost(*report.policy, test_model(), 4096);
   const double attended = static_cast<double>(cost.selected_pages) / std::max(1, cost.pages);
   const double structure = structure_worth(report.policy->program.indexer, world, 1) +

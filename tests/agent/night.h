@@ -52,7 +52,7 @@ struct World {
 
   // kill -9: nothing is closed, nothing is said.
   void step() {
-    if (++steps == fatal_step) ::_exit(9);
+    if (++steps == fatal_step) { ::_exit(9); }
   }
 
   // Time passes; the disk fills up (no file of this process may grow) and is freed again.
@@ -60,7 +60,7 @@ struct World {
     now += seconds;
     sitting_seconds += seconds;
     const bool full = any_holds(faults.disk_full, now);
-    if (full) disk_seconds += 1;
+    if (full) { disk_seconds += 1; }
     struct rlimit limit = {};
     ::getrlimit(RLIMIT_FSIZE, &limit);
     limit.rlim_cur = full ? 1024 : limit.rlim_max;
@@ -69,7 +69,7 @@ struct World {
 
   double clock(const Faults& faults) const {
     double jumped = now;
-    for (const Span& jump : faults.clock_jumps) jumped += now >= jump.begin ? jump.end : 0.0;
+    for (const Span& jump : faults.clock_jumps) { jumped += now >= jump.begin ? jump.end : 0.0; }
     return jumped;
   }
 };
@@ -89,7 +89,7 @@ class PaidEvolver final : public Proposer {
       return environment_error("the endpoint does not answer");
     }
     VORTEX_ASSIGN(const std::optional<int64_t> hold, context.budget->hold(2 * kTokens, 2 * kDollars));
-    if (!hold) return std::optional<Proposal>{};
+    if (!hold) { return std::optional<Proposal>{}; }
     world_.step();
     world_.pass(10, faults_);
     world_.billed_tokens += kTokens;

@@ -104,7 +104,7 @@ Result<std::vector<job::StageResult>> simulated_job(World& world, const Night& n
     on_result(result);
     world.step();
     results.push_back(result);
-    if (result.verdict != job::Verdict::kPass) break;
+    if (result.verdict != job::Verdict::kPass) { break; }
   }
   return results;
 }
@@ -123,20 +123,20 @@ int sit(World& world, const Night& night, const fs::path& folder) {
   PaidEvolver proposer(world, night.faults);
   hooks.proposer = &proposer;
   const auto store = db::Store::open(folder);
-  if (!store.ok()) return store.error().blame == Blame::kEnvironment ? kExitEnvironment : 8;
+  if (!store.ok()) { return store.error().blame == Blame::kEnvironment ? kExitEnvironment : 8; }
   auto found = (*store)->find_run("night");
-  if (!found.ok()) return kExitEnvironment;
+  if (!found.ok()) { return kExitEnvironment; }
   if (!*found) {
     db::Run run;
     run.name = "night";
     run.config = to_json(night.options).dump();
     run.state = "running";
-    if (!(*store)->add_run(run).ok()) return kExitEnvironment;
+    if (!(*store)->add_run(run).ok()) { return kExitEnvironment; }
     found = (*store)->find_run("night");
   }
   const auto end = run_search(**store, **found, night.options, test_model(), hooks);
-  if (end.ok()) return kExitFinished;
-  if (end.error().blame != Blame::kEnvironment) std::fprintf(stderr, "%s\n", end.error().message.c_str());
+  if (end.ok()) { return kExitFinished; }
+  if (end.error().blame != Blame::kEnvironment) { std::fprintf(stderr, "%s\n", end.error().message.c_str()); }
   return end.error().blame == Blame::kEnvironment ? kExitEnvironment : 7;
 }
 
@@ -147,13 +147,13 @@ int live_through(World& world, const Night& night, const fs::path& folder) {
     const bool killed = night.kills && session <= 8;
     world.fatal_step = killed ? world.steps + 1 + static_cast<int64_t>(rng.below(900)) : 0;
     const pid_t child = ::fork();
-    if (child == 0) ::_exit(sit(world, night, folder));
+    if (child == 0) { ::_exit(sit(world, night, folder)); }
     int status = 0;
     ::waitpid(child, &status, 0);
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    if (code == kExitFinished) return session;
+    if (code == kExitFinished) { return session; }
     EXPECT_TRUE(code == 9 || code == kExitEnvironment) << code;
-    if (session > 60 || (code != 9 && code != kExitEnvironment)) return -1;
+    if (session > 60 || (code != 9 && code != kExitEnvironment)) { return -1; }
     world.now += 60;  // somebody resumes it
   }
 }
@@ -163,10 +163,10 @@ std::vector<std::string> decisions(const study::History& history) {
   std::vector<std::string> lines;
   for (const study::CandidateHistory& candidate : history.candidates) {
     const db::Candidate& row = candidate.row;
-    if (row.state != "done") continue;
+    if (row.state != "done") { continue; }
     std::string line = std::to_string(row.batch) + "." + std::to_string(row.slot) + "." + std::to_string(row.draw) +
                        " " + row.key + " " + row.origin + " " + row.arm;
-    for (const db::StageRow& stage : study::last_climb(candidate)) line += " " + stage.stage + "=" + stage.verdict;
+    for (const db::StageRow& stage : study::last_climb(candidate)) { line += " " + stage.stage + "=" + stage.verdict; }
     lines.push_back(line);
   }
   return lines;
@@ -194,20 +194,17 @@ void expect_counted_once(const study::History& history) {
   for (const study::CandidateHistory& candidate : history.candidates) {
     std::map<std::string, int> results;  // stage -> rows that count
     for (const db::StageRow& row : candidate.stages) {
-      if (row.blame != "environment") ++results[row.stage];
+      if (row.blame != "environment") { ++results[row.stage]; }
     }
     const bool reached_a_worker = study::last_stage(candidate, "race") != nullptr;
-    if (reached_a_worker) {
-      EXPECT_TRUE(keys.insert(candidate.row.key).second) << "evaluated twice";
-    }
+    if (reached_a_worker) { EXPECT_TRUE(keys.insert(candidate.row.key).second) << "evaluated twice"; }
     // A stage may be repeated by a later attempt after a crash, but one climb has each stage once.
     std::set<std::string> climbed;
-    for (const db::StageRow& row : study::last_climb(candidate))
+    for (const db::StageRow& row : study::last_climb(candidate)) {
       EXPECT_TRUE(climbed.insert(row.stage).second) << row.stage;
+    }
     for (const auto& [stage, count] : results) {
-      if (study::is_retest(stage) || stage == "confirm") {
-        EXPECT_EQ(count, 1) << candidate.row.id << " " << stage;
-      }
+      if (study::is_retest(stage) || stage == "confirm") { EXPECT_EQ(count, 1) << candidate.row.id << " " << stage; }
     }
     // Nobody is scored for what the machine did.
     EXPECT_NE(candidate.row.verdict, "error") << candidate.row.id;
@@ -262,7 +259,7 @@ TEST_P(NightTest, EndsWithinEveryBudgetAndCountsEveryEvaluationOnce) {
   const std::vector<std::string> wanted = decisions(history_of(folder_ / "clean"));
   const std::vector<std::string> got = decisions(history);
   size_t common = 0;
-  while (common < std::min(wanted.size(), got.size()) && wanted[common] == got[common]) ++common;
+  while (common < std::min(wanted.size(), got.size()) && wanted[common] == got[common]) { ++common; }
   // The last batch of either may be incomplete.
   EXPECT_GE(common + 8, std::min(wanted.size(), got.size())) << "differs at " << common << ":\n"
                                                              << got[common] << "\n"

@@ -23,7 +23,7 @@ class NotifyTest : public testing::Test {
   std::vector<nlohmann::json> told() const {
     std::vector<nlohmann::json> notices;
     std::ifstream log(folder_ / "log");
-    for (std::string line; std::getline(log, line);) notices.push_back(nlohmann::json::parse(line));
+    for (std::string line; std::getline(log, line);) { notices.push_back(nlohmann::json::parse(line)); }
     return notices;
   }
 
@@ -50,7 +50,7 @@ TEST_F(NotifyTest, GivesTheEventToTheCommand) {
 TEST_F(NotifyTest, CountsWhatComesTooOften) {
   {
     Notifier notifier(options_, [&] { return now_; }, {});
-    for (int i = 0; i < 5; ++i) notifier.event("front", {{"candidate", i}});
+    for (int i = 0; i < 5; ++i) { notifier.event("front", {{"candidate", i}}); }
     now_ += 61;
     notifier.event("front", {{"candidate", 9}});
     notifier.event("finished", {});

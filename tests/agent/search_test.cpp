@@ -65,7 +65,9 @@ class SearchTest : public testing::Test {
       std::string line = std::to_string(row.id) + " " + std::to_string(row.batch) + "." + std::to_string(row.slot) +
                          "." + std::to_string(row.draw) + " " + row.key + " " + row.module_object + " " +
                          row.config_object + " " + row.origin + " " + row.state + " " + row.verdict;
-      for (const db::LineageEdge& edge : candidate.parents) line += " <" + std::to_string(edge.parent) + edge.operation;
+      for (const db::LineageEdge& edge : candidate.parents) {
+        line += " <" + std::to_string(edge.parent) + edge.operation;
+      }
       for (const db::StageRow& stage : study::last_climb(candidate)) {
         line += " " + stage.stage + "=" + stage.verdict;
         for (const job::Outcome& outcome : study::outcomes_of(candidate, stage)) {
@@ -81,7 +83,7 @@ class SearchTest : public testing::Test {
     const std::vector<std::string> left = decisions(a);
     const std::vector<std::string> right = decisions(b);
     ASSERT_EQ(left.size(), right.size());
-    for (size_t i = 0; i < left.size(); ++i) EXPECT_EQ(left[i], right[i]);
+    for (size_t i = 0; i < left.size(); ++i) { EXPECT_EQ(left[i], right[i]); }
   }
 
   std::filesystem::path folder_;
@@ -101,9 +103,9 @@ TEST_F(SearchTest, SpendsItsEvaluationsAndKeepsEveryAttempt) {
   std::set<std::string> keys;
   for (const study::CandidateHistory& candidate : history.candidates) {
     EXPECT_EQ(candidate.row.state, "done");
-    if (candidate.row.batch == 0) continue;
+    if (candidate.row.batch == 0) { continue; }
     ASSERT_FALSE(candidate.stages.empty());
-    if (study::last_stage(candidate, "compile") == nullptr) continue;
+    if (study::last_stage(candidate, "compile") == nullptr) { continue; }
     ++evaluated;
     EXPECT_TRUE(keys.insert(candidate.row.key).second) << "evaluated twice";
     EXPECT_EQ(study::last_stage(candidate, "check")->verdict, "pass");
@@ -116,7 +118,7 @@ TEST_F(SearchTest, SpendsItsEvaluationsAndKeepsEveryAttempt) {
   EXPECT_NE(study::last_stage(history.candidates.front(), "confirm"), nullptr) << "dense attention answers beside them";
   const std::vector<study::Claim> claims = study::claims_of(history, options_, standing);
   ASSERT_FALSE(claims.empty());
-  for (const study::Claim& claim : claims) EXPECT_GT(claim.problems, 0) << claim.candidate;
+  for (const study::Claim& claim : claims) { EXPECT_GT(claim.problems, 0) << claim.candidate; }
 }
 
 TEST_F(SearchTest, TheSameSeedMakesTheSameDecisions) {
@@ -147,7 +149,7 @@ TEST_F(SearchTest, WhoFinishesFirstDecidesNothing) {
   ASSERT_TRUE(sit(*one).ok());
   constexpr int kGpus = 5;
   std::vector<sandbox::Gpu> gpus;
-  for (int i = 0; i < kGpus; ++i) gpus.push_back({i, "card", "GPU-" + std::to_string(i), {}});
+  for (int i = 0; i < kGpus; ++i) { gpus.push_back({i, "card", "GPU-" + std::to_string(i), {}}); }
   options_.workers = kGpus;
   std::set<std::vector<std::string>> orders;
   for (uint64_t seed = 1; seed <= 3; ++seed) {
@@ -186,7 +188,7 @@ TEST_F(SearchTest, AResumedSearchDecidesLikeAnUninterruptedOne) {
     ASSERT_LT(sessions, 60);
     const int jobs_before = workers_.jobs;
     hooks_.stop = [&, limit = 2 + sessions % 3] {
-      if (workers_.jobs - jobs_before < limit) return StopLevel::kNone;
+      if (workers_.jobs - jobs_before < limit) { return StopLevel::kNone; }
       return sessions % 2 == 0 ? StopLevel::kDrain : StopLevel::kKill;
     };
     const auto end = sit(*store);
@@ -217,12 +219,12 @@ TEST_F(SearchTest, ASearchThatIsKilledDecidesLikeAnUninterruptedOne) {
             job,
             [&](const job::StageResult& result) {
               on_result(result);
-              if (++counted == fatal) ::_exit(9);
+              if (++counted == fatal) { ::_exit(9); }
             },
             should_stop);
       };
       auto store = db::Store::open(folder);
-      if (!store.ok()) ::_exit(8);
+      if (!store.ok()) { ::_exit(8); }
       ::_exit(sit(**store).ok() ? 0 : 7);
     }
     ASSERT_EQ(::waitpid(child, &status, 0), child);
@@ -242,7 +244,7 @@ TEST_F(SearchTest, AStopRequestInTheStoreDrainsTheSearch) {
   bool asked = false;
   hooks_.on_candidate = [&](const CandidateSummary&) {
     now_ += 5;  // so that the next look at the requests is due
-    if (asked) return;
+    if (asked) { return; }
     asked = true;
     EXPECT_TRUE(other->add_event(run.id, "stop-requested", "{}").ok());
   };
@@ -250,7 +252,7 @@ TEST_F(SearchTest, AStopRequestInTheStoreDrainsTheSearch) {
   ASSERT_TRUE(end.ok());
   EXPECT_EQ(*end, SearchEnd::kInterrupted);
   const std::vector<db::Candidate> rows = store->candidates(run.id).value();
-  for (const db::Candidate& row : rows) EXPECT_NE(row.state, "running");
+  for (const db::Candidate& row : rows) { EXPECT_NE(row.state, "running"); }
   // The request was for that session.
   hooks_.on_candidate = {};
   EXPECT_EQ(sit(*store).value(), SearchEnd::kBudget);
@@ -266,7 +268,7 @@ TEST_F(SearchTest, RequestsAreTakenUpAndAnsweredOnce) {
   hooks_.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
     const std::vector<db::Candidate> rows = store->candidates(run.id).value();
     for (const db::Candidate& row : rows) {
-      if (asked != 0 || row.verdict != "pass" || row.origin == "dense") continue;
+      if (asked != 0 || row.verdict != "pass" || row.origin == "dense") { continue; }
       asked = row.id;
       for (const char* kind : {"retest", "confirm"}) {
         db::Request request;
@@ -339,7 +341,7 @@ TEST_F(SearchTest, APassingFaultOfTheMachineIsRetried) {
   auto store = open(folder_);
   int faults = 2;
   workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
-    if (job.dense || faults == 0) return std::nullopt;
+    if (job.dense || faults == 0) { return std::nullopt; }
     --faults;
     return planted(Blame::kEnvironment, "the GPU is gone");
   };
@@ -354,7 +356,7 @@ TEST_F(SearchTest, AMachineThatStaysBrokenEndsTheSearchResumably) {
   auto store = open(folder_);
   int jobs = 0;
   workers_.fault = [&](const job::Job&) -> std::optional<job::StageResult> {
-    if (++jobs < 4) return std::nullopt;
+    if (++jobs < 4) { return std::nullopt; }
     return planted(Blame::kEnvironment, "the GPU is gone");
   };
   const auto end = sit(*store);
@@ -363,7 +365,7 @@ TEST_F(SearchTest, AMachineThatStaysBrokenEndsTheSearchResumably) {
   EXPECT_NE(end.error().message.find("the GPU is gone"), std::string::npos);
   EXPECT_EQ(run_of(*store).state, "interrupted");
   const std::vector<db::Candidate> rows = store->candidates(run_of(*store).id).value();
-  for (const db::Candidate& row : rows) EXPECT_NE(row.verdict, "error");
+  for (const db::Candidate& row : rows) { EXPECT_NE(row.verdict, "error"); }
   workers_.fault = {};
   EXPECT_EQ(sit(*store).value(), SearchEnd::kBudget);
   auto clean = open(folder_ / "clean");
@@ -375,16 +377,16 @@ TEST_F(SearchTest, ACandidateThatBreaksAMachineThatWorksIsSetAsideUnscored) {
   auto store = open(folder_);
   std::string victim;
   workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
-    if (job.dense) return std::nullopt;
-    if (victim.empty()) victim = job.module_text + job.config_text;
-    if (job.module_text + job.config_text != victim) return std::nullopt;
+    if (job.dense) { return std::nullopt; }
+    if (victim.empty()) { victim = job.module_text + job.config_text; }
+    if (job.module_text + job.config_text != victim) { return std::nullopt; }
     return planted(Blame::kEnvironment, "the worker was killed from outside");
   };
   ASSERT_EQ(sit(*store).value(), SearchEnd::kBudget);
   const study::History history = study::read_history(*store, run_of(*store)).value();
   int errors = 0;
   for (const study::CandidateHistory& candidate : history.candidates) {
-    if (candidate.row.verdict != "error") continue;
+    if (candidate.row.verdict != "error") { continue; }
     ++errors;
     EXPECT_FALSE(study::point_of(candidate, options_.rank_speed, 1).has_value());
     EXPECT_EQ(candidate.stages.back().attempt, 3);
@@ -395,7 +397,7 @@ TEST_F(SearchTest, ACandidateThatBreaksAMachineThatWorksIsSetAsideUnscored) {
 TEST_F(SearchTest, OurOwnFaultsInARowEndTheSearch) {
   auto store = open(folder_);
   workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
-    if (job.dense) return std::nullopt;
+    if (job.dense) { return std::nullopt; }
     return planted(Blame::kInternal, "the worker crashed: SIGSEGV");
   };
   const auto end = sit(*store);
@@ -439,7 +441,7 @@ TEST_F(SearchTest, AModelThatChangesBetweenSittingsIsNoticed) {
 TEST_F(SearchTest, AFinalistThatCrashesOnHeldOutProblemsLeavesTheFront) {
   auto store = open(folder_);
   workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
-    if (job.dense || job.stages.front() != job::Stage::kConfirm) return std::nullopt;
+    if (job.dense || job.stages.front() != job::Stage::kConfirm) { return std::nullopt; }
     job::StageResult result;
     result.stage = job::Stage::kConfirm;
     result.verdict = job::Verdict::kFail;
@@ -452,7 +454,7 @@ TEST_F(SearchTest, AFinalistThatCrashesOnHeldOutProblemsLeavesTheFront) {
   const study::Standing standing = study::standing_of(history, options_);
   int crashed = 0;
   for (const study::CandidateHistory& candidate : history.candidates) {
-    if (candidate.row.origin == "dense" || study::last_stage(candidate, "confirm") == nullptr) continue;
+    if (candidate.row.origin == "dense" || study::last_stage(candidate, "confirm") == nullptr) { continue; }
     ++crashed;
     EXPECT_FALSE(standing.archive().on_front(candidate.row.id));
     EXPECT_EQ(candidate.row.verdict, "fail");
@@ -491,7 +493,7 @@ TEST_F(SearchTest, DenseAttentionAnswersWhateverAnyoneIsAsked) {
     }
   }
   EXPECT_GT(asked.size(), 32u) << "somebody was asked further problems";
-  for (const std::string& problem : asked) EXPECT_TRUE(dense.contains(problem)) << problem;
+  for (const std::string& problem : asked) { EXPECT_TRUE(dense.contains(problem)) << problem; }
 }
 
 TEST(Options, SurviveTheRoundTripAndRefuseUnknownKeys) {

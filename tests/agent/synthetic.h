@@ -58,14 +58,14 @@ struct SyntheticWorkers {
         result.message = "stopped on request";
       }
       report(result);
-      if (result.verdict != job::Verdict::kPass) break;
+      if (result.verdict != job::Verdict::kPass) { break; }
     }
     return results;
   }
 
   // Between 0 and 1, fixed for a policy: dense attention is the most accurate, the slowest.
   static double quality(const job::Job& job) {
-    if (job.dense) return 1.0;
+    if (job.dense) { return 1.0; }
     return Rng(std::stoull(sha256_hex(job.module_text + job.config_text).substr(0, 15), nullptr, 16)).uniform();
   }
 
@@ -81,7 +81,7 @@ struct SyntheticWorkers {
       result.blame = Blame::kCandidate;
       result.message = "planted: disagrees with the oracle";
     }
-    if (stage == job::Stage::kRace || stage == job::Stage::kConfirm) add_outcomes(job, stage, good, result);
+    if (stage == job::Stage::kRace || stage == job::Stage::kConfirm) { add_outcomes(job, stage, good, result); }
     if (stage == job::Stage::kSpeed) {
       const double speed = job.dense ? 1.0 : 1.0 + 2.0 * (1.0 - good);
       result.metrics.push_back({"speedup_vs_dense", speed, speed * 0.98, speed * 1.02, "x"});

@@ -28,7 +28,7 @@ class TempFolder : public testing::Test {
 };
 
 Result<int> half(int x) {
-  if (x % 2 != 0) return candidate_error("odd");
+  if (x % 2 != 0) { return candidate_error("odd"); }
   return x / 2;
 }
 Result<int> quarter(int x) {
@@ -83,7 +83,7 @@ TEST(Rng, UniformStaysInRangeWithTheRightMean) {
   }
   EXPECT_NEAR(sum / 20000, 0.5, 0.01);  // standard error 0.002
   std::set<int> seen;
-  for (int i = 0; i < 200; ++i) seen.insert(rng.between(-1, 2));
+  for (int i = 0; i < 200; ++i) { seen.insert(rng.between(-1, 2)); }
   EXPECT_EQ(seen, (std::set<int>{-1, 0, 1, 2}));
 }
 

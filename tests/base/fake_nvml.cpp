@@ -39,7 +39,7 @@ int nvmlDeviceGetCudaComputeCapability(void*, int* major, int* minor) {
 }
 
 int nvmlDeviceGetMemoryInfo(void* gpu, unsigned long long* total_free_used) {
-  if (index_of(gpu) == 1) return kNotSupported;
+  if (index_of(gpu) == 1) { return kNotSupported; }
   total_free_used[0] = 80ULL << 30;
   total_free_used[1] = 60ULL << 30;
   total_free_used[2] = 20ULL << 30;
@@ -63,7 +63,7 @@ struct Process {
 };
 
 int nvmlDeviceGetComputeRunningProcesses_v3(void* gpu, unsigned* count, Process* processes) {
-  if (index_of(gpu) == 1) return *count = 0, kFine;
+  if (index_of(gpu) == 1) { return *count = 0, kFine; }
   processes[0] = {100, 1ULL << 30, 0, 0};
   processes[1] = {200, ~0ULL, 0, 0};
   processes[2] = {300, 2ULL << 30, 0, 0};
@@ -71,7 +71,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void* gpu, unsigned* count, Process*
 }
 
 int nvmlSystemGetProcessName(unsigned pid, char* text, unsigned size) {
-  if (pid == 300) return kNotSupported;
+  if (pid == 300) { return kNotSupported; }
   std::snprintf(text, size, pid == 100 ? "/usr/bin/python3" : "/opt/vortex-worker");
   return kFine;
 }

@@ -30,9 +30,7 @@ TEST(Fp8, EveryFiniteNumberComesBack) {
   for (const Fp8Format format : kFormats) {
     for (int bits = 0; bits < 256; ++bits) {
       const float value = fp8_value(static_cast<uint8_t>(bits), format);
-      if (std::isfinite(value)) {
-        EXPECT_EQ(fp8_bits(value, format), bits);
-      }
+      if (std::isfinite(value)) { EXPECT_EQ(fp8_bits(value, format), bits); }
     }
   }
 }

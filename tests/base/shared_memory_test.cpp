@@ -15,7 +15,7 @@ constexpr size_t kBytes = 10'000;  // no multiple of a page
 
 Descriptor sealed_pattern() {
   SharedMemory memory = std::move(SharedMemory::make(kBytes)).value();
-  for (size_t i = 0; i < kBytes; ++i) memory.data()[i] = static_cast<char>(i * 7);
+  for (size_t i = 0; i < kBytes; ++i) { memory.data()[i] = static_cast<char>(i * 7); }
   return std::move(std::move(memory).seal()).value();
 }
 
@@ -29,7 +29,7 @@ TEST(SharedMemory, IsReadThroughItsDescriptorAfterThatIsClosed) {
   const auto mapped = map_descriptor(fd.get(), kBytes);
   ASSERT_TRUE(mapped.ok()) << mapped.error().message;
   fd.close();
-  for (size_t i = 0; i < kBytes; ++i) ASSERT_EQ((*mapped).get()[i], static_cast<char>(i * 7)) << i;
+  for (size_t i = 0; i < kBytes; ++i) { ASSERT_EQ((*mapped).get()[i], static_cast<char>(i * 7)) << i; }
 }
 
 TEST(SharedMemory, CannotBeChangedOnceSealed) {

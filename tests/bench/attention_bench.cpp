@@ -57,9 +57,7 @@ Cache make_cache() {
   }
   cache.table.resize(static_cast<std::size_t>(kRequests) * kBlocks);
   std::iota(cache.table.begin(), cache.table.end(), 0);
-  for (std::size_t i = cache.table.size() - 1; i > 0; --i) {
-    std::swap(cache.table[i], cache.table[rng.below(i + 1)]);
-  }
+  for (std::size_t i = cache.table.size() - 1; i > 0; --i) { std::swap(cache.table[i], cache.table[rng.below(i + 1)]); }
   cache.lengths.assign(kRequests, kContext);
   cache.q.assign(static_cast<std::size_t>(kRows) * kGroup * kHeadDim, 0.1F);
   cache.out.resize(cache.q.size());
@@ -96,9 +94,7 @@ double read_all(const Cache& cache, bool scattered, vortex::cpu::ThreadPool& poo
         const std::int64_t page = cache.table[static_cast<std::size_t>(slot)];
         const std::int64_t piece = scattered ? page * kKvHeads + row % kKvHeads : i;
         const auto* words = reinterpret_cast<const std::uint64_t*>(cache.k.data() + piece * kPiece);
-        for (int w = 0; w < kPiece / 4; ++w) {
-          sums[w % 8] += words[w];
-        }
+        for (int w = 0; w < kPiece / 4; ++w) { sums[w % 8] += words[w]; }
       }
       sink += std::accumulate(std::begin(sums), std::end(sums), std::uint64_t{0});
     });
@@ -154,8 +150,6 @@ int main(int argc, char** argv) {
   std::printf("kernels: %s\n", vortex::cpu::isa_name(vortex::cpu::best_isa()));
   Cache cache = make_cache();
   measure(cache, 1);
-  if (threads > 1) {
-    measure(cache, threads);
-  }
+  if (threads > 1) { measure(cache, threads); }
   return 0;
 }

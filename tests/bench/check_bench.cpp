@@ -19,10 +19,10 @@ int main() {
   using Clock = std::chrono::steady_clock;
   std::vector<PolicySource> sources;
   for (const auto& entry : std::filesystem::directory_iterator("examples/policies")) {
-    if (entry.path().extension() != ".py") continue;
+    if (entry.path().extension() != ".py") { continue; }
     const Result<std::string> module = read_file(entry.path());
     const Result<std::string> config = read_file(std::filesystem::path(entry.path()).replace_extension(".json"));
-    if (!module.ok() || !config.ok()) return 1;
+    if (!module.ok() || !config.ok()) { return 1; }
     sources.push_back({*module, *config});
   }
   ModelGeometry model;
@@ -36,13 +36,13 @@ int main() {
   while (Clock::now() - start < std::chrono::seconds(2)) {
     for (const PolicySource& source : sources) {
       const Clock::time_point begin = Clock::now();
-      if (!check_policy(source, model).policy) return 1;
+      if (!check_policy(source, model).policy) { return 1; }
       seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
     }
   }
   std::sort(seconds.begin(), seconds.end());
   double total = 0;
-  for (double one : seconds) total += one;
+  for (double one : seconds) { total += one; }
   const auto count = static_cast<double>(seconds.size());
   std::printf("%zu policies, %.0f checks: %.0f checks/s, median %.0f us, slowest %.0f us\n", sources.size(), count,
               count / total, 1e6 * seconds[seconds.size() / 2], 1e6 * seconds.back());

@@ -30,7 +30,7 @@ constexpr int kRounds = 3;
 
 template <typename T>
 T unwrap(Result<T> result) {
-  if (!result.ok()) fail(result.error().message);
+  if (!result.ok()) { fail(result.error().message); }
   return std::move(*result);
 }
 
@@ -48,14 +48,14 @@ double plain_read_rate(int threads) {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     best = std::max(best, static_cast<double>(words.size() * sizeof(uint64_t)) / seconds);
   }
-  if (std::accumulate(sums.begin(), sums.end(), uint64_t{0}) == 0) fail("the sums are wrong");
+  if (std::accumulate(sums.begin(), sums.end(), uint64_t{0}) == 0) { fail("the sums are wrong"); }
   return best;
 }
 
 std::optional<vflow::Policy> checked(const vflow::PolicySource& source, const model::ModelConfig& config,
                                      int max_context) {
   vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(config, max_context, 0));
-  if (!report.policy) fail(vflow::render(report.diagnostics));
+  if (!report.policy) { fail(vflow::render(report.diagnostics)); }
   return report.policy;
 }
 
@@ -97,7 +97,7 @@ engine::RunStats best_run(engine::Engine& engine, const std::vector<engine::Requ
   for (int round = 0; round < kRounds; ++round) {
     engine::RunStats stats;
     unwrap(engine.generate(requests, &stats));
-    if (round == 0 || stats.decode_seconds < best.decode_seconds) best = stats;
+    if (round == 0 || stats.decode_seconds < best.decode_seconds) { best = stats; }
   }
   return best;
 }
@@ -114,7 +114,7 @@ void report(const char* name, const engine::RunStats& stats, double plain, doubl
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) fail("usage: decode_bench MODEL_FOLDER [threads] [context] [batch] [MODULE.py CONFIG.json]...");
+  if (argc < 2) { fail("usage: decode_bench MODEL_FOLDER [threads] [context] [batch] [MODULE.py CONFIG.json]..."); }
   const auto argument = [&](int index, int fallback) { return argc > index ? std::atoi(argv[index]) : fallback; };
   engine::EngineOptions options;
   options.threads = argument(2, 1);
@@ -135,13 +135,13 @@ int main(int argc, char** argv) {
   report("dense", dense, plain, dense.decode_seconds);
   const auto run_policy = [&](const std::string& name, const vflow::PolicySource& source) {
     const Status status = engine->set_policy(checked(source, engine->model().config, options.max_context));
-    if (!status.ok()) fail(status.error().message);
+    if (!status.ok()) { fail(status.error().message); }
     report(name.c_str(), best_run(*engine, requests), plain, dense.decode_seconds);
   };
-  for (int i = 5; i + 1 < argc; i += 2) run_policy(argv[i + 1], policy_files(argv[i], argv[i + 1]));
+  for (int i = 5; i + 1 < argc; i += 2) { run_policy(argv[i + 1], policy_files(argv[i], argv[i + 1])); }
   const int blocks = context / 16;
   for (int share : {2, 4, 8, 16}) {
-    if (argc > 5 || blocks / share <= 3) continue;
+    if (argc > 5 || blocks / share <= 3) { continue; }
     run_policy("1/" + std::to_string(share) + " of pages", block_topk(blocks / share));
   }
   return 0;

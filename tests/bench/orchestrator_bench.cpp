@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
   using namespace vortex;
   using Clock = std::chrono::steady_clock;
   std::string folder = (std::filesystem::temp_directory_path() / "vortex-bench-XXXXXX").string();
-  if (::mkdtemp(folder.data()) == nullptr) return 3;
+  if (::mkdtemp(folder.data()) == nullptr) { return 3; }
 
   agent::SyntheticWorkers workers;
   workers.problems = 32;
@@ -26,20 +26,20 @@ int main(int argc, char** argv) {
     auto results = workers.run(
         job, [](const auto&) {}, should_stop);
     evaluating += std::chrono::duration<double>(Clock::now() - start).count();
-    for (const job::StageResult& result : *results) on_result(result);
+    for (const job::StageResult& result : *results) { on_result(result); }
     return results;
   };
   study::SearchOptions options = agent::test_options();
   options.max_evals = argc > 1 ? std::atoi(argv[1]) : 100;
 
   auto store = db::Store::open(folder);
-  if (!store.ok()) return 3;
+  if (!store.ok()) { return 3; }
   db::Run run;
   run.name = "bench";
   run.config = agent::to_json(options).dump();
   run.state = "running";
   const auto id = (*store)->add_run(run);
-  if (!id.ok()) return 3;
+  if (!id.ok()) { return 3; }
   run.id = *id;
   const auto start = Clock::now();
   const auto end = agent::run_search(**store, run, options, agent::test_model(), hooks);

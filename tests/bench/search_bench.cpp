@@ -37,13 +37,13 @@ Result<ArmComparison> compare(uint64_t world, int evaluations, const std::filesy
   VORTEX_TRY(run_search(*store, run, options, test_model(), hooks));
   VORTEX_ASSIGN(const History history, read_history(*store, run));
   const std::optional<ArmComparison> arms = arms_of(history, options);
-  if (!arms) return internal_error("no control arm");
+  if (!arms) { return internal_error("no control arm"); }
   return *arms;
 }
 
 int run(int worlds, int evaluations) {
   std::string pattern = (std::filesystem::temp_directory_path() / "vortex-search-bench-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) return 3;
+  if (::mkdtemp(pattern.data()) == nullptr) { return 3; }
   int better = 0;
   int worse = 0;
   int sure_better = 0;
@@ -68,7 +68,7 @@ int run(int worlds, int evaluations) {
   std::filesystem::remove_all(pattern);
   const auto mean = [](const std::vector<double>& x) {
     double sum = 0;
-    for (double value : x) sum += value;
+    for (double value : x) { sum += value; }
     return sum / static_cast<double>(x.size());
   };
   double spread = 0;

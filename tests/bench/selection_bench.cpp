@@ -83,9 +83,11 @@ World stairs(uint64_t seed, std::set<size_t>& truth) {
   std::vector<KnownArm> arms = {{accuracy(3.0), 1.0}};
   truth = {0};
   for (const auto& arm : staircase(kDominated, seed)) {
-    if (arm.speed == 1.0) continue;  // dense attention itself
+    if (arm.speed == 1.0) {
+      continue;  // dense attention itself
+    }
     const std::set<double> steps = {1.4, 1.9, 2.5, 3.2, 4.0};
-    if (steps.contains(arm.speed)) truth.insert(arms.size());
+    if (steps.contains(arm.speed)) { truth.insert(arms.size()); }
     arms.push_back({accuracy(arm.skill), arm.speed});
   }
   return {std::move(arms), {}, seed};
@@ -119,7 +121,7 @@ nlohmann::json racing(int worlds, uint64_t seed, int problems, double share) {
 
 int run(int worlds, uint64_t seed) {
   nlohmann::json races = nlohmann::json::array();
-  for (const double share : {0.5, 1.0, 2.0, 3.0}) races.push_back(racing(worlds, seed + 500'000, 24, share));
+  for (const double share : {0.5, 1.0, 2.0, 3.0}) { races.push_back(racing(worlds, seed + 500'000, 24, share)); }
   nlohmann::json even = nlohmann::json::array();
   for (const int problems : {24, 36, 48, 72, 96, 144, 192}) {
     even.push_back(racing(worlds, seed + 500'000, problems, 0));

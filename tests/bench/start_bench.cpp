@@ -34,11 +34,11 @@ Sample climb(const job::Job& job, const sandbox::ExecutorOptions& options) {
   const double start = monotonic_seconds();
   const auto results = sandbox::run_job(job, options, {}, {});
   sample.whole = monotonic_seconds() - start;
-  if (!results.ok()) fail(results.error().message);
+  if (!results.ok()) { fail(results.error().message); }
   for (const job::StageResult& result : *results) {
-    if (result.verdict != job::Verdict::kPass) fail(result.message + result.log_tail);
+    if (result.verdict != job::Verdict::kPass) { fail(result.message + result.log_tail); }
     (result.stage == job::Stage::kCompile ? sample.compile : sample.race) = result.seconds;
-    for (const job::Outcome& outcome : result.outcomes) sample.tokens += outcome.tokens_hash;
+    for (const job::Outcome& outcome : result.outcomes) { sample.tokens += outcome.tokens_hash; }
   }
   return sample;
 }
@@ -46,7 +46,7 @@ Sample climb(const job::Job& job, const sandbox::ExecutorOptions& options) {
 void print(const char* what, const std::vector<Sample>& samples) {
   const auto sorted = [&](double Sample::*member) {
     std::vector<double> seconds;
-    for (const Sample& sample : samples) seconds.push_back(sample.*member);
+    for (const Sample& sample : samples) { seconds.push_back(sample.*member); }
     std::sort(seconds.begin(), seconds.end());
     return seconds;
   };
@@ -79,9 +79,9 @@ job::Job job_of(const std::string& model, const std::string& device, const std::
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) fail("usage: start_bench WORKER MODEL [auto|cpu|cuda] [SAMPLES]");
+  if (argc < 3) { fail("usage: start_bench WORKER MODEL [auto|cpu|cuda] [SAMPLES]"); }
   std::string folder = (std::filesystem::temp_directory_path() / "start-bench-XXXXXX").string();
-  if (::mkdtemp(folder.data()) == nullptr) fail("cannot make a folder");
+  if (::mkdtemp(folder.data()) == nullptr) { fail("cannot make a folder"); }
   const job::Job job = job_of(argv[2], argc > 3 ? argv[3] : "auto", folder);
   const int samples = argc > 4 ? std::max(1, std::atoi(argv[4])) : 5;
   job::Job shared = job;
@@ -107,7 +107,7 @@ int main(int argc, char** argv) {
   {
     const auto lease = slots->take();
     const auto held = lease.kept({});
-    if (held == nullptr) fail("no keeper");
+    if (held == nullptr) { fail("no keeper"); }
     process = held->process;
   }
   std::printf("keeper starts in %.3f s\n", monotonic_seconds() - before);
@@ -116,14 +116,14 @@ int main(int argc, char** argv) {
   for (int i = 0; i < samples; ++i) {
     without.push_back(climb(job, alone));
     with.push_back(climb(job, kept));
-    if (with.back().tokens != without.back().tokens) fail("other tokens on kept weights");
+    if (with.back().tokens != without.back().tokens) { fail("other tokens on kept weights"); }
   }
   print("first of all, no keeper", first);
   print("no keeper", without);
   print("keeper", with);
   ::kill(process, SIGKILL);
   const Sample healed = climb(job, kept);
-  if (healed.tokens != with.back().tokens) fail("other tokens after the keeper's death");
+  if (healed.tokens != with.back().tokens) { fail("other tokens after the keeper's death"); }
   print("keeper killed before", {healed});
   print("and after", {climb(job, kept)});
   std::filesystem::remove_all(folder);

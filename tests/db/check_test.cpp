@@ -91,7 +91,7 @@ TEST_F(CheckTest, FindsWhatIsLostDamagedOrUnused) {
 TEST_F(CheckTest, ADamagedPageIsFoundAtTheOpening) {
   {
     auto store = open();
-    for (int64_t attempt = 1; attempt <= 40; ++attempt) add_stage(*store, attempt, 3000);
+    for (int64_t attempt = 1; attempt <= 40; ++attempt) { add_stage(*store, attempt, 3000); }
   }
   ASSERT_TRUE(vacuum(workspace_).ok());
   {
@@ -182,12 +182,12 @@ TEST_F(CheckTest, AWorkspaceThatCannotBeWrittenCanBeRead) {
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-      if (::geteuid() == 0 && ::setuid(65534) != 0) ::_exit(10);
+      if (::geteuid() == 0 && ::setuid(65534) != 0) { ::_exit(10); }
       auto store = Store::open_read_only(folder_ / "frozen");
-      if (!store.ok()) ::_exit(1);
+      if (!store.ok()) { ::_exit(1); }
       const auto stages = (*store)->stages(candidate_);
-      if (!stages.ok()) ::_exit(2);
-      if (stages->size() != (with_log ? 1U : 0U)) ::_exit(3);
+      if (!stages.ok()) { ::_exit(2); }
+      if (stages->size() != (with_log ? 1U : 0U)) { ::_exit(3); }
       const auto found = (*store)->get_object(module_);
       ::_exit(found.ok() ? 0 : 4);
     }

@@ -345,13 +345,13 @@ TEST_F(StoreTest, AFullDiskFailsTheCallAndNothingElse) {
     const rlimit limit{200'000, 200'000};
     ::setrlimit(RLIMIT_FSIZE, &limit);
     auto store = Store::open(folder_);
-    if (!store.ok()) ::_exit(2);
+    if (!store.ok()) { ::_exit(2); }
     StageRow row = example_stage(1, 1, "race");
     row.log_tail = std::string(1'000'000, 'l');
     const auto added = (*store)->add_stage(row, {});
-    if (added.ok()) ::_exit(3);
-    if (added.error().blame != Blame::kEnvironment || added.error().hint.empty()) ::_exit(4);
-    if ((*store)->put_object(std::string(1'000'000, 'o')).ok()) ::_exit(5);
+    if (added.ok()) { ::_exit(3); }
+    if (added.error().blame != Blame::kEnvironment || added.error().hint.empty()) { ::_exit(4); }
+    if ((*store)->put_object(std::string(1'000'000, 'o')).ok()) { ::_exit(5); }
     row.log_tail.clear();
     ::_exit((*store)->add_stage(row, {}).ok() ? 0 : 6);  // a small row still fits
   }
@@ -382,10 +382,12 @@ TEST_F(StoreTest, KillingTheWriterLosesNothingThatWasReported) {
       auto store = Store::open(folder_).value();
       for (int64_t attempt = reported + 1;; ++attempt) {
         std::vector<OutcomeRow> outcomes;
-        for (int trial = 0; trial < kOutcomes; ++trial) outcomes.push_back(example_outcome(id, attempt, trial));
+        for (int trial = 0; trial < kOutcomes; ++trial) { outcomes.push_back(example_outcome(id, attempt, trial)); }
         // An attempt of the last round may have been committed but not reported: then the row exists.
-        if (!store->add_stage(example_stage(id, attempt, "race"), outcomes).ok() && attempt > reported + 1) ::_exit(1);
-        if (::write(pipe_ends[1], &attempt, sizeof attempt) != sizeof attempt) ::_exit(2);
+        if (!store->add_stage(example_stage(id, attempt, "race"), outcomes).ok() && attempt > reported + 1) {
+          ::_exit(1);
+        }
+        if (::write(pipe_ends[1], &attempt, sizeof attempt) != sizeof attempt) { ::_exit(2); }
       }
     }
     ::close(pipe_ends[1]);
@@ -396,7 +398,7 @@ TEST_F(StoreTest, KillingTheWriterLosesNothingThatWasReported) {
     ::kill(child, SIGKILL);
     ASSERT_EQ(::waitpid(child, nullptr, 0), child);
     int64_t later = 0;
-    while (::read(pipe_ends[0], &later, sizeof later) == static_cast<ssize_t>(sizeof later)) reported = later;
+    while (::read(pipe_ends[0], &later, sizeof later) == static_cast<ssize_t>(sizeof later)) { reported = later; }
     ::close(pipe_ends[0]);
 
     auto store = open();
@@ -418,8 +420,8 @@ TEST_F(StoreTest, TheLockIsHeldByOneProcessAndFreedByItsDeath) {
   if (child == 0) {
     const auto lock = WorkspaceLock::acquire(folder_);
     const char byte = lock.ok() ? 'y' : 'n';
-    if (::write(pipe_ends[1], &byte, 1) != 1) ::_exit(1);
-    for (;;) ::pause();
+    if (::write(pipe_ends[1], &byte, 1) != 1) { ::_exit(1); }
+    for (;;) { ::pause(); }
   }
   char byte = 0;
   ASSERT_EQ(::read(pipe_ends[0], &byte, 1), 1);

@@ -110,7 +110,7 @@ TEST(Chain, DependsOnSeedSizesAndNumberAlone) {
   ASSERT_TRUE(few.ok() && many.ok());
   std::set<std::string> prompts;
   std::set<std::string> ids;
-  for (size_t i = 0; i < few->size(); ++i) EXPECT_EQ((*few)[i].prompt, (*many)[i].prompt);
+  for (size_t i = 0; i < few->size(); ++i) { EXPECT_EQ((*few)[i].prompt, (*many)[i].prompt); }
   for (const Problem& problem : *many) {
     prompts.insert(problem.prompt);
     ids.insert(problem.id);

@@ -26,7 +26,7 @@ TEST(RulerBpe, HitsEveryLengthExactly) {
   };
   int tasks = 0;
   for (const auto& entry : fs::directory_iterator(kSource / "examples/tasks")) {
-    if (!entry.path().stem().string().starts_with("ruler_")) continue;
+    if (!entry.path().stem().string().starts_with("ruler_")) { continue; }
     ++tasks;
     for (const int length : {8192, 9001}) {
       auto spec = read_task_file(entry.path());

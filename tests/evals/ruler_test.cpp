@@ -37,13 +37,13 @@ std::string whole(const Problem& problem) { return problem.prompt + problem.answ
 Result<size_t> count_words(const Problem& problem) { return words_of(whole(problem)).size(); }
 Result<size_t> count_pieces(const Problem& problem) {
   size_t pieces = 0;
-  for (const std::string& word : words_of(whole(problem))) pieces += (word.size() + 2) / 3;
+  for (const std::string& word : words_of(whole(problem))) { pieces += (word.size() + 2) / 3; }
   return pieces;
 }
 
 size_t times_in(const std::string& text, const std::string& part) {
   size_t times = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++times;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) { ++times; }
   return times;
 }
 
@@ -51,7 +51,7 @@ std::vector<std::string> ruler_names() {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(kTasks)) {
     const std::string name = entry.path().stem().string();
-    if (name.starts_with("ruler_")) names.push_back(name);
+    if (name.starts_with("ruler_")) { names.push_back(name); }
   }
   return names;
 }
@@ -117,12 +117,8 @@ TEST(Ruler, NeedlesAreHiddenOnceAndAskedFor) {
         places.insert(problem.prompt.find(answer));
       }
       const size_t needles = times_in(problem.prompt, "The secret ");
-      if (sentences > 0) {
-        EXPECT_EQ(needles, static_cast<size_t>(sentences)) << name;
-      }
-      if (sentences < 0) {
-        EXPECT_GT(needles, 100U) << "the haystack consists of needles";
-      }
+      if (sentences > 0) { EXPECT_EQ(needles, static_cast<size_t>(sentences)) << name; }
+      if (sentences < 0) { EXPECT_GT(needles, 100U) << "the haystack consists of needles"; }
       // A key that is asked for stands with its values, in the question and in the start of the answer.
       EXPECT_EQ(problem.prompt.find('{'), std::string::npos);
     }
@@ -159,12 +155,13 @@ TEST(Ruler, CommonWordsAreTheMostCommon) {
     const size_t list = problem.prompt.rfind("\n1. ");
     ASSERT_NE(list, std::string::npos);
     const std::vector<std::string> words = words_of(problem.prompt.substr(list));
-    for (size_t i = 0; i + 1 < words.size() && words[i] == std::to_string(i / 2 + 1) + "."; i += 2)
+    for (size_t i = 0; i + 1 < words.size() && words[i] == std::to_string(i / 2 + 1) + "."; i += 2) {
       ++counts[words[i + 1]];
+    }
     std::set<std::string> common(problem.answers.begin(), problem.answers.end());
     EXPECT_EQ(common.size(), 10U);
     EXPECT_GT(counts.size(), 100U);
-    for (const auto& [word, count] : counts) EXPECT_EQ(count, common.contains(word) ? 30 : 3) << word;
+    for (const auto& [word, count] : counts) { EXPECT_EQ(count, common.contains(word) ? 30 : 3) << word; }
   }
 }
 
@@ -175,7 +172,9 @@ TEST(Ruler, FrequentWordsFollowTheirLaw) {
   for (const Problem& problem : *problems) {
     std::map<std::string, int> counts;
     for (const std::string& word : words_of(problem.prompt)) {
-      if (word.size() == 6 && word.find_first_not_of("abcdefghijklmnopqrstuvwxyz") == std::string::npos) ++counts[word];
+      if (word.size() == 6 && word.find_first_not_of("abcdefghijklmnopqrstuvwxyz") == std::string::npos) {
+        ++counts[word];
+      }
     }
     ASSERT_EQ(problem.answers.size(), 3U);
     const int first = counts[problem.answers[0]];
@@ -184,9 +183,7 @@ TEST(Ruler, FrequentWordsFollowTheirLaw) {
     EXPECT_NEAR(static_cast<double>(first) / second, 9.0 / 4, 0.02);
     EXPECT_NEAR(static_cast<double>(second) / third, 16.0 / 9, 0.02);
     for (const auto& [word, count] : counts) {
-      if (word != problem.answers[0] && word != problem.answers[1]) {
-        EXPECT_LE(count, third);
-      }
+      if (word != problem.answers[0] && word != problem.answers[1]) { EXPECT_LE(count, third); }
     }
   }
 }

@@ -20,7 +20,7 @@ job::Outcome outcome(int problem, int trial, bool correct) {
 
 std::vector<job::Outcome> outcomes(const std::string& marks) {
   std::vector<job::Outcome> made;
-  for (size_t i = 0; i < marks.size(); ++i) made.push_back(outcome(static_cast<int>(i), 0, marks[i] == '1'));
+  for (size_t i = 0; i < marks.size(); ++i) { made.push_back(outcome(static_cast<int>(i), 0, marks[i] == '1')); }
   return made;
 }
 
@@ -40,12 +40,12 @@ TEST(Wilson, HandWorkedValues) {
 TEST(PassAtK, IsTheShareOfSubsetsWithARightTrial) {
   for (int right = 0; right <= 6; ++right) {
     std::vector<job::Outcome> made;
-    for (int trial = 0; trial < 6; ++trial) made.push_back(outcome(0, trial, trial < right));
+    for (int trial = 0; trial < 6; ++trial) { made.push_back(outcome(0, trial, trial < right)); }
     for (int k = 1; k <= 6; ++k) {
       int subsets = 0;
       int with_right = 0;
       for (unsigned mask = 0; mask < 64; ++mask) {
-        if (__builtin_popcount(mask) != k) continue;
+        if (__builtin_popcount(mask) != k) { continue; }
         ++subsets;
         with_right += (mask & ((1U << right) - 1)) != 0 ? 1 : 0;
       }
@@ -78,7 +78,7 @@ TEST(AccuracyInterval, TrialsOfOneProblemAreNotIndependent) {
   // Eight problems, four trials each, all trials of a problem alike: no better known than from one trial each.
   std::vector<job::Outcome> repeated;
   for (int problem = 0; problem < 8; ++problem) {
-    for (int trial = 0; trial < 4; ++trial) repeated.push_back(outcome(problem, trial, problem % 2 == 0));
+    for (int trial = 0; trial < 4; ++trial) { repeated.push_back(outcome(problem, trial, problem % 2 == 0)); }
   }
   const Interval once = accuracy_interval(outcomes("10101010"), 3);
   const Interval four = accuracy_interval(repeated, 3);
@@ -88,7 +88,7 @@ TEST(AccuracyInterval, TrialsOfOneProblemAreNotIndependent) {
   // The same number right, but every problem half right: four trials a problem do tell more.
   std::vector<job::Outcome> mixed;
   for (int problem = 0; problem < 8; ++problem) {
-    for (int trial = 0; trial < 4; ++trial) mixed.push_back(outcome(problem, trial, trial % 2 == 0));
+    for (int trial = 0; trial < 4; ++trial) { mixed.push_back(outcome(problem, trial, trial % 2 == 0)); }
   }
   EXPECT_LT(accuracy_interval(mixed, 3).hi, four.hi);
 }
@@ -145,7 +145,7 @@ TEST(MedianInterval, SmallSamples) {
   EXPECT_EQ(median_interval({9, 8, 7, 6, 5, 4, 3, 2, 1}).hi, 8.0);
   // Many: about 1.96 sqrt(n) / 2 places to each side of the middle.
   std::vector<double> many(5000);
-  for (size_t i = 0; i < many.size(); ++i) many[i] = static_cast<double>(i);
+  for (size_t i = 0; i < many.size(); ++i) { many[i] = static_cast<double>(i); }
   EXPECT_NEAR(median_interval(many).lo, 2499.5 - 69.3, 1.5);
   EXPECT_NEAR(median_interval(many).hi, 2499.5 + 69.3, 1.5);
   // One outlier does not move it far.
@@ -168,7 +168,7 @@ TEST(Coverage, AccuracyOfIndependentProblems) {
     for (const double truth : {0.5, 0.8, 0.95}) {
       const double held = coverage(300, [&](Rng& rng, uint64_t seed) {
         std::vector<job::Outcome> drawn;
-        for (int i = 0; i < problems; ++i) drawn.push_back(outcome(i, 0, rng.uniform() < truth));
+        for (int i = 0; i < problems; ++i) { drawn.push_back(outcome(i, 0, rng.uniform() < truth)); }
         return covers(accuracy_interval(drawn, seed), truth);
       });
       EXPECT_GE(held, 0.93) << problems << " problems, accuracy " << truth;
@@ -183,7 +183,7 @@ TEST(Coverage, AccuracyOfProblemsThatDifferInDifficulty) {
       std::vector<job::Outcome> drawn;
       for (int i = 0; i < problems; ++i) {
         const double difficulty = rng.uniform() < 0.5 ? 0.95 : 0.25;
-        for (int trial = 0; trial < 4; ++trial) drawn.push_back(outcome(i, trial, rng.uniform() < difficulty));
+        for (int trial = 0; trial < 4; ++trial) { drawn.push_back(outcome(i, trial, rng.uniform() < difficulty)); }
       }
       return covers(accuracy_interval(drawn, seed), 0.6);
     });
@@ -227,7 +227,9 @@ TEST(Coverage, Median) {
   for (const int samples : {7, 15, 40}) {
     const double held = coverage(300, [&](Rng& rng, uint64_t) {
       std::vector<double> drawn;
-      for (int i = 0; i < samples; ++i) drawn.push_back(-std::log(1 - rng.uniform()));  // exponential
+      for (int i = 0; i < samples; ++i) {
+        drawn.push_back(-std::log(1 - rng.uniform()));  // exponential
+      }
       return covers(median_interval(drawn), std::log(2.0));
     });
     EXPECT_GE(held, 0.94) << samples << " samples";

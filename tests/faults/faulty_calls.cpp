@@ -35,13 +35,13 @@ uint64_t mixed(uint64_t x) {  // splitmix64
 
 // What happens at this call: 0 nothing, else a number to choose a fault by.
 uint64_t fate() {
-  if (kSeed == 0 || kEvery == 0) return 0;
+  if (kSeed == 0 || kEvery == 0) { return 0; }
   const uint64_t draw = mixed(kSeed ^ mixed(++calls));
   return draw % kEvery == 0 ? (draw >> 32) | 1 : 0;
 }
 
 void perhaps_die(uint64_t fate) {
-  if (fate % 7 == 3) ::kill(::getpid(), SIGKILL);
+  if (fate % 7 == 3) { ::kill(::getpid(), SIGKILL); }
 }
 
 template <typename Function>
@@ -52,7 +52,7 @@ Function next(const char* name) {
 // A call that is to fail with one of these reasons; true: it does.
 bool fails(int first, int second) {
   const uint64_t drawn = fate();
-  if (drawn == 0) return false;
+  if (drawn == 0) { return false; }
   perhaps_die(drawn);
   errno = drawn % 2 == 0 ? first : second;
   return true;
@@ -60,9 +60,9 @@ bool fails(int first, int second) {
 
 // Writes to a file: may fail, be interrupted, or write half. Standard streams and pipes of ours are left alone.
 bool disturbs_write(int fd, size_t& size, ssize_t& result) {
-  if (fd <= 2) return false;
+  if (fd <= 2) { return false; }
   const uint64_t drawn = fate();
-  if (drawn == 0) return false;
+  if (drawn == 0) { return false; }
   perhaps_die(drawn);
   if (drawn % 3 == 0 && size > 1) {
     size /= 2;
@@ -143,7 +143,7 @@ int clock_gettime(clockid_t clock, timespec* time) {
   static const auto real = next<int (*)(clockid_t, timespec*)>("clock_gettime");
   const int code = real(clock, time);
   const uint64_t drawn = clock == CLOCK_REALTIME ? fate() : 0;
-  if (drawn != 0) time->tv_sec += static_cast<time_t>(drawn % 7200) - 3600;
+  if (drawn != 0) { time->tv_sec += static_cast<time_t>(drawn % 7200) - 3600; }
   return code;
 }
 

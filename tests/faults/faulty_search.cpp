@@ -16,7 +16,7 @@ namespace {
 
 Result<db::Run> run_of(db::Store& store, const study::SearchOptions& options) {
   VORTEX_ASSIGN(const auto known, store.find_run("faulty"));
-  if (known) return *known;
+  if (known) { return *known; }
   db::Run run;
   run.name = "faulty";
   run.config = to_json(options).dump();
@@ -49,7 +49,7 @@ Status search(const std::string& workspace) {
   SearchHooks hooks = test_hooks(workers, &now);
   hooks.run_job = [&](const auto& job, const auto& on_result, const auto& should_stop) {
     const Status started = start_something(workspace + "/scratch");
-    if (!started.ok()) return Result<std::vector<job::StageResult>>(started.error());
+    if (!started.ok()) { return Result<std::vector<job::StageResult>>(started.error()); }
     return workers.run(job, on_result, should_stop);
   };
   VORTEX_TRY(run_search(*store, run, options, test_model(), hooks));
@@ -60,9 +60,9 @@ Status search(const std::string& workspace) {
 }  // namespace vortex::agent
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 1;
+  if (argc != 2) { return 1; }
   const vortex::Status status = vortex::agent::search(argv[1]);
-  if (status.ok()) return 0;
+  if (status.ok()) { return 0; }
   std::fprintf(stderr, "%s\n", status.error().message.c_str());
   return vortex::exit_code(status.error().blame);
 }

@@ -28,7 +28,7 @@ class FetchTest : public ::testing::Test {
     const auto listing = list("lab/tiny");
     EXPECT_TRUE(listing.ok());
     for (const RemoteFile& one : listing->files) {
-      if (one.path == path) return one;
+      if (one.path == path) { return one; }
     }
     ADD_FAILURE() << path;
     return {};
@@ -108,9 +108,7 @@ TEST_F(FetchTest, DownloadsEveryFileOnce) {
     ASSERT_TRUE(fetched.ok()) << fetched.error().message;
     EXPECT_EQ(*fetched, Fetched::kDownloaded);
     EXPECT_TRUE(is_whole(folder_.path() / one.path, one)) << one.path;
-    if (one.size > 0) {
-      EXPECT_EQ(last, one.size);
-    }
+    if (one.size > 0) { EXPECT_EQ(last, one.size); }
     EXPECT_EQ(*get(one), Fetched::kWasThere);
   }
   expect_no_parts();
@@ -179,7 +177,7 @@ TEST_F(FetchTest, SendsTheTokenToItsOwnHostAlone) {
 }
 
 TEST(SafePath, StaysInItsFolder) {
-  for (const char* good : {"a", "a/b.json", "..a/b..", ".gitattributes"}) EXPECT_TRUE(is_safe_path(good)) << good;
+  for (const char* good : {"a", "a/b.json", "..a/b..", ".gitattributes"}) { EXPECT_TRUE(is_safe_path(good)) << good; }
   for (const char* bad : {"", "/a", "../a", "a/../b", "a/..", "a//b", "a/", ".", "a\\b", "a\nb"}) {
     EXPECT_FALSE(is_safe_path(bad)) << bad;
   }

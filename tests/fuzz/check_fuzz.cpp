@@ -14,7 +14,7 @@ namespace {
 using namespace vortex::vflow;
 
 void require(bool holds) {
-  if (!holds) __builtin_trap();
+  if (!holds) { __builtin_trap(); }
 }
 
 ModelGeometry model_for(std::string_view module_text) {
@@ -54,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const ModelGeometry model = model_for(source.module_text);
   const CheckReport report = check_policy(source, model);
   require(report.policy.has_value() != has_errors(report.diagnostics));
-  for (const Diagnostic& finding : report.diagnostics) to_json(finding);
-  if (report.policy) use(*report.policy, model);
+  for (const Diagnostic& finding : report.diagnostics) { to_json(finding); }
+  if (report.policy) { use(*report.policy, model); }
   return 0;
 }

@@ -11,6 +11,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t split = text.find('\0');
   const std::string_view output = split == std::string_view::npos ? std::string_view() : text.substr(split + 1);
   const MathGrade grade = grade_math(text.substr(0, split), output);
-  if (grade.rule.empty() || (grade.correct && grade.extracted.empty())) __builtin_trap();
+  if (grade.rule.empty() || (grade.correct && grade.extracted.empty())) { __builtin_trap(); }
   return 0;
 }

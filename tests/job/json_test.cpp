@@ -146,7 +146,7 @@ TEST(StageResultJson, RefusesBadResults) {
 
 TEST(StageResultJson, MetricsTravelAlone) {
   nlohmann::json json = nlohmann::json::array();
-  for (const Metric& metric : full_result().metrics) json.push_back(to_json(metric));
+  for (const Metric& metric : full_result().metrics) { json.push_back(to_json(metric)); }
   const auto metrics = metrics_from_json(json);
   ASSERT_TRUE(metrics.ok());
   ASSERT_NE(find_metric(*metrics, "accuracy"), nullptr);

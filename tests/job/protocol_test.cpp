@@ -112,7 +112,7 @@ TEST(Protocol, SurvivesDamagedMessages) {
       } else {
         damaged[at] = static_cast<char>(rng.below(256));
       }
-      if (damaged.empty()) break;
+      if (damaged.empty()) { break; }
     }
     refused += parse_event(damaged).ok() ? 0 : 1;
   }
@@ -151,7 +151,7 @@ std::vector<std::string> read_in_pieces(std::string_view stream, size_t piece) {
         messages.push_back("fault: " + payload.error().message);
         return messages;
       }
-      if (!*payload) break;
+      if (!*payload) { break; }
       messages.push_back(**payload);
     }
   }

@@ -34,7 +34,7 @@ class PythonServer {
     ::close(from_child[1]);
     stdin_ = to_child[1];
     std::string line;
-    for (char c = 0; ::read(from_child[0], &c, 1) == 1 && c != '\n';) line += c;
+    for (char c = 0; ::read(from_child[0], &c, 1) == 1 && c != '\n';) { line += c; }
     ::close(from_child[0]);
     EXPECT_FALSE(line.empty()) << script << " did not start";
     url_ = "http://127.0.0.1:" + line;

@@ -45,7 +45,7 @@ std::vector<int> range(int first, int end) {
 
 std::vector<std::string> names_of(const std::vector<Gpu>& gpus) {
   std::vector<std::string> names;
-  for (const Gpu& gpu : gpus) names.push_back(gpu.visible_as);
+  for (const Gpu& gpu : gpus) { names.push_back(gpu.visible_as); }
   return names;
 }
 
@@ -81,13 +81,13 @@ TEST(FindGpus, LeavesOutThoseWhoseNodesAreNotThere) {
   for (int i = 0; i < 8; ++i) {
     machine.add_gpu("0000:" + std::to_string(10 + i) + ":00.0", i, "GPU-" + std::to_string(i), -1);
   }
-  for (const int hidden : {0, 3, 7}) fs::remove(machine.root() / "dev" / ("nvidia" + std::to_string(hidden)));
+  for (const int hidden : {0, 3, 7}) { fs::remove(machine.root() / "dev" / ("nvidia" + std::to_string(hidden))); }
   EXPECT_EQ(names_of(find_gpus(machine.root(), nullptr)), (Names{"GPU-1", "GPU-2", "GPU-4", "GPU-5", "GPU-6"}));
 }
 
 TEST(FindGpus, NumbersThemWhereTheDriverIsSilent) {
   Machine machine;
-  for (const int minor : {10, 2, 0}) machine.add_node(minor);
+  for (const int minor : {10, 2, 0}) { machine.add_node(minor); }
   machine.write("dev/nvidiactl", "");
   machine.write("dev/nvidia-uvm", "");
   const std::vector<Gpu> gpus = find_gpus(machine.root(), nullptr);
@@ -121,8 +121,9 @@ TEST(ParseCores, ReadsRanges) {
 // `count` GPUs on nodes of eight cores, four GPUs a node.
 std::vector<Gpu> some_gpus(int count) {
   std::vector<Gpu> gpus;
-  for (int i = 0; i < count; ++i)
+  for (int i = 0; i < count; ++i) {
     gpus.push_back({i, "card", "GPU-" + std::to_string(i), range(i / 4 * 8, i / 4 * 8 + 8)});
+  }
   return gpus;
 }
 
@@ -148,7 +149,7 @@ TEST(ShareOut, GivesEveryWorkerAGpuAndItsOwnCores) {
 TEST(ShareOut, GpusGoRoundWhereWorkersAreMore) {
   const std::vector<Share> shares = share_out(some_gpus(2), range(0, 8), 5);
   std::vector<int> gpus;
-  for (const Share& share : shares) gpus.push_back(share.gpu);
+  for (const Share& share : shares) { gpus.push_back(share.gpu); }
   EXPECT_EQ(gpus, (std::vector<int>{0, 1, 0, 1, 0}));
 }
 
@@ -160,8 +161,8 @@ TEST(ShareOut, FewerWorkersThanGpusTakeTheFirst) {
 }
 
 TEST(ShareOut, KeepsToTheCoresThatTheProcessHas) {
-  for (const Share& share : share_out(some_gpus(2), {6, 7, 20}, 2)) EXPECT_EQ(share.cores.size(), 1U);
-  for (const Share& share : share_out(some_gpus(4), {6}, 4)) EXPECT_EQ(share.cores, std::vector<int>{6});
+  for (const Share& share : share_out(some_gpus(2), {6, 7, 20}, 2)) { EXPECT_EQ(share.cores.size(), 1U); }
+  for (const Share& share : share_out(some_gpus(4), {6}, 4)) { EXPECT_EQ(share.cores, std::vector<int>{6}); }
   EXPECT_TRUE(share_out(some_gpus(1), {40}, 1)[0].cores.empty()) << "none of its node: any";
 }
 

@@ -77,7 +77,7 @@ class ExecutorTest : public testing::Test {
 
 // Gone, or dead and waiting for whoever adopted it to notice.
 bool has_ended(int pid) {
-  if (::kill(pid, 0) != 0) return true;
+  if (::kill(pid, 0) != 0) { return true; }
   const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat");
   return !stat.ok() || stat->find(") Z ") != std::string::npos;
 }
@@ -91,12 +91,8 @@ void expect_results(const json& expected, const std::vector<job::StageResult>& r
     EXPECT_EQ(job::verdict_name(result.verdict), want.at("verdict").get<std::string>()) << result.message;
     EXPECT_EQ(result.blame ? std::string(blame_name(*result.blame)) : "", want.value("blame", "")) << result.message;
     EXPECT_NE(result.message.find(want.value("says", "")), std::string::npos) << result.message;
-    if (want.contains("how")) {
-      EXPECT_EQ(result.evidence.at("exit").at("how"), want.at("how"));
-    }
-    if (result.blame && result.evidence.contains("exit")) {
-      EXPECT_TRUE(result.evidence.at("exit").at("tree_gone"));
-    }
+    if (want.contains("how")) { EXPECT_EQ(result.evidence.at("exit").at("how"), want.at("how")); }
+    if (result.blame && result.evidence.contains("exit")) { EXPECT_TRUE(result.evidence.at("exit").at("tree_gone")); }
     // Whatever a worker did, what we keep of it can be written and read.
     EXPECT_TRUE(job::stage_result_from_json(json::parse(job::to_json(result).dump())).ok());
   }
@@ -110,7 +106,7 @@ TEST_P(WorkerCase, IsHandled) {
   SCOPED_TRACE(item.at("name").get<std::string>() + (in_namespaces ? ", in namespaces" : ""));
   if (in_namespaces) {
     options_.jail.off = {Layer::kSeccomp};
-    if (jail_support(options_.jail).namespaces == NamespaceMode::kNone) GTEST_SKIP() << "no namespaces here";
+    if (jail_support(options_.jail).namespaces == NamespaceMode::kNone) { GTEST_SKIP() << "no namespaces here"; }
   }
   write_worker(joined(item.at("script")));
   const double deadline = item.value("deadline", 20.0);
@@ -172,10 +168,10 @@ TEST_F(ExecutorTest, EnvironmentAndLimitsAreScrubbed) {
   std::vector<std::string> names;
   for (const std::string& line : split_lines(left("env"))) {
     const std::string name = line.substr(0, line.find('='));
-    if (name != "PWD" && name != "OLDPWD" && name != "SHLVL" && name != "_") names.push_back(name);  // the shell's own
-    if (name == "HOME") {
-      EXPECT_EQ(line, "HOME=" + pwd);
+    if (name != "PWD" && name != "OLDPWD" && name != "SHLVL" && name != "_") {
+      names.push_back(name);  // the shell's own
     }
+    if (name == "HOME") { EXPECT_EQ(line, "HOME=" + pwd); }
   }
   EXPECT_EQ(names, (std::vector<std::string>{"HOME", "LANG", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PATH", "TMPDIR"}));
   EXPECT_EQ(left("memory"), std::to_string(3 << 20) + "\n");
@@ -211,7 +207,7 @@ TEST_F(ExecutorTest, DoesWithoutCachesWhenTheDiskIsNearlyFull) {
 TEST_F(ExecutorTest, StopsOnRequest) {
   write_worker("hello; start compile; echo $$ > $dir/pid; sleep 100\n");
   std::thread stopper([&] {
-    while (left("pid").empty()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    while (left("pid").empty()) { std::this_thread::sleep_for(std::chrono::milliseconds(10)); }
     stop_ = true;
   });
   const auto results = run();
@@ -239,11 +235,11 @@ TEST_F(ExecutorTest, RunsFromSeveralThreads) {
     threads.emplace_back([&] {
       for (int repeat = 0; repeat < 2; ++repeat) {
         const auto results = run_job(job_, options_, {}, {});
-        if (results.ok() && results->size() == 2 && results->back().verdict == job::Verdict::kPass) ++passed;
+        if (results.ok() && results->size() == 2 && results->back().verdict == job::Verdict::kPass) { ++passed; }
       }
     });
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : threads) { thread.join(); }
   EXPECT_EQ(passed, 12);
   EXPECT_TRUE(scratch_is_empty());
 }
@@ -259,7 +255,7 @@ TEST_F(ExecutorTest, TheTreeDiesWithTheOrchestrator) {
     (void)run();
     ::_exit(0);
   }
-  while (left("pid").empty() || left("pid1").empty()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  while (left("pid").empty() || left("pid1").empty()) { std::this_thread::sleep_for(std::chrono::milliseconds(10)); }
   ASSERT_EQ(::kill(orchestrator, SIGKILL), 0);
   const int worker = std::stoi(left("pid"));
   const int daemon = std::stoi(left("pid1"));

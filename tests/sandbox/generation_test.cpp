@@ -25,16 +25,16 @@ class GenerationTest : public testing::Test {
   Status hear(const std::vector<std::string>& messages) {
     GenerationListener listener(job_, options_, events_);
     std::string text = job::frame(kHello);
-    for (const std::string& message : messages) text += job::frame(message);
-    for (char byte : text) listener.take_output({&byte, 1}, 1.0);
+    for (const std::string& message : messages) { text += job::frame(message); }
+    for (char byte : text) { listener.take_output({&byte, 1}, 1.0); }
     fault_ = listener.protocol_fault();
     return listener.outcome(listener.misbehaved() ? Ending::kProtocol : Ending::kDied, {});
   }
 
   static std::string token(bool dense, size_t prompt, const std::string& end = "") {
     job::NewToken token{dense, prompt, 7, job::TokenEnd::kGoesOn};
-    if (end == "stop") token.end = job::TokenEnd::kStopToken;
-    if (end == "length") token.end = job::TokenEnd::kLength;
+    if (end == "stop") { token.end = job::TokenEnd::kStopToken; }
+    if (end == "length") { token.end = job::TokenEnd::kLength; }
     return job::to_json(token).dump();
   }
   static std::string run(bool dense) {
@@ -96,7 +96,7 @@ TEST_F(GenerationTest, AWorkerThatDiesIsNoSuccess) {
 TEST_F(GenerationTest, EndlessOutputIsRefused) {
   GenerationListener listener(job_, options_, events_);
   listener.take_output(job::frame(kHello) + "16000000\n", 1.0);
-  for (int i = 0; i < 4 && !listener.misbehaved(); ++i) listener.take_output(std::string(1 << 19, ' '), 1.0);
+  for (int i = 0; i < 4 && !listener.misbehaved(); ++i) { listener.take_output(std::string(1 << 19, ' '), 1.0); }
   EXPECT_NE(listener.protocol_fault().find("more output"), std::string::npos) << listener.protocol_fault();
 }
 

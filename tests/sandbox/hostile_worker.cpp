@@ -46,17 +46,17 @@ std::string outcome(long code) { return code >= 0 ? std::string() : std::strerro
 
 std::string open_file(const std::string& path, int flags) {
   const int fd = ::open(path.c_str(), flags, 0644);
-  if (fd >= 0 && (flags & O_ACCMODE) != O_RDONLY) return outcome(::write(fd, "x", 1));
+  if (fd >= 0 && (flags & O_ACCMODE) != O_RDONLY) { return outcome(::write(fd, "x", 1)); }
   return outcome(fd);
 }
 
 template <typename Address>
 std::string reach(int family, int type, const Address& address, socklen_t size) {
   const int fd = ::socket(family, type, 0);
-  if (fd < 0) return outcome(fd);
+  if (fd < 0) { return outcome(fd); }
   const auto* place = reinterpret_cast<const sockaddr*>(&address);
-  if (::connect(fd, place, size) != 0) return outcome(-1);
-  if (::send(fd, "hello", 5, MSG_NOSIGNAL) < 0) return outcome(-1);
+  if (::connect(fd, place, size) != 0) { return outcome(-1); }
+  if (::send(fd, "hello", 5, MSG_NOSIGNAL) < 0) { return outcome(-1); }
   ::usleep(20'000);  // where nobody listens for datagrams the second one is told
   return outcome(::send(fd, "hello", 5, MSG_NOSIGNAL));
 }
@@ -79,8 +79,8 @@ std::string reach_local(const std::string& name, bool abstract) {
 
 std::string fork_once() {
   const pid_t child = ::fork();
-  if (child == 0) ::_exit(0);
-  if (child > 0) ::waitpid(child, nullptr, 0);
+  if (child == 0) { ::_exit(0); }
+  if (child > 0) { ::waitpid(child, nullptr, 0); }
   return outcome(child);
 }
 
@@ -88,35 +88,35 @@ std::string fork_once() {
 // too late.
 std::string fork_chain() {
   const pid_t first = ::fork();
-  if (first < 0) return outcome(first);
+  if (first < 0) { return outcome(first); }
   if (first > 0) {
-    for (;;) ::sleep(3600);
+    for (;;) { ::sleep(3600); }
   }
   for (int link = 0; link < 3000; ++link) {
     ::setsid();
     ::usleep(20'000);
     const pid_t next = ::fork();
-    if (next < 0) ::_exit(1);
-    if (next > 0) ::_exit(0);
+    if (next < 0) { ::_exit(1); }
+    if (next > 0) { ::_exit(0); }
   }
   ::_exit(0);
 }
 
 std::string allocate(size_t mebibytes) {
   void* memory = ::mmap(nullptr, mebibytes * kMebibyte, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return outcome(-1);
-  for (size_t at = 0; at < mebibytes * kMebibyte; at += 4096) static_cast<volatile char*>(memory)[at] = 1;
+  if (memory == MAP_FAILED) { return outcome(-1); }
+  for (size_t at = 0; at < mebibytes * kMebibyte; at += 4096) { static_cast<volatile char*>(memory)[at] = 1; }
   return {};
 }
 
 std::string fill_file(const std::string& path, size_t mebibytes) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  if (fd < 0) return outcome(fd);
+  if (fd < 0) { return outcome(fd); }
   const std::vector<char> block(kMebibyte, 'x');
   for (size_t i = 0; i < mebibytes; ++i) {
     const ssize_t written = ::write(fd, block.data(), block.size());
-    if (written < 0) return outcome(-1);
-    if (written < static_cast<ssize_t>(block.size())) return "a short write";
+    if (written < 0) { return outcome(-1); }
+    if (written < static_cast<ssize_t>(block.size())) { return "a short write"; }
   }
   return {};
 }
@@ -124,23 +124,23 @@ std::string fill_file(const std::string& path, size_t mebibytes) {
 std::string start_threads(int count) {
   static std::vector<std::thread> threads;
   try {
-    for (int i = 0; i < count; ++i) threads.emplace_back([] { std::this_thread::sleep_for(std::chrono::hours(1)); });
-  } catch (const std::system_error& error) {
-    return error.what();
-  }
+    for (int i = 0; i < count; ++i) {
+      threads.emplace_back([] { std::this_thread::sleep_for(std::chrono::hours(1)); });
+    }
+  } catch (const std::system_error& error) { return error.what(); }
   return {};
 }
 
 std::string open_many(int count) {
   for (int i = 0; i < count; ++i) {
-    if (::open("/dev/null", O_RDONLY) < 0) return outcome(-1);
+    if (::open("/dev/null", O_RDONLY) < 0) { return outcome(-1); }
   }
   return {};
 }
 
 std::string look_for_descriptors() {
   for (int fd = 3; fd < 1024; ++fd) {
-    if (::fcntl(fd, F_GETFD) >= 0) return {};
+    if (::fcntl(fd, F_GETFD) >= 0) { return {}; }
   }
   return "none";
 }
@@ -154,7 +154,7 @@ std::string look_for_descriptors() {
 void write_raw(const std::string& text) {
   for (std::string_view left = text; !left.empty();) {
     const ssize_t written = ::write(STDOUT_FILENO, left.data(), left.size());
-    if (written <= 0) return;
+    if (written <= 0) { return; }
     left.remove_prefix(static_cast<size_t>(written));
   }
 }
@@ -234,11 +234,11 @@ const std::map<std::string, Deed>& deeds() {
       {"abort", [](const std::string&) -> std::string { std::abort(); }},
       {"spin",
        [](const std::string&) -> std::string {
-         for (volatile unsigned turns = 0;;) turns = turns + 1;
+         for (volatile unsigned turns = 0;;) { turns = turns + 1; }
        }},
       {"sleep",
        [](const std::string&) -> std::string {
-         for (;;) ::sleep(3600);
+         for (;;) { ::sleep(3600); }
        }},
       {"stop",
        [](const std::string&) {
@@ -254,11 +254,11 @@ const std::map<std::string, Deed>& deeds() {
        }},
       {"flood",
        [](const std::string& line) -> std::string {
-         for (;;) write_raw(line);
+         for (;;) { write_raw(line); }
        }},
       {"flood log",
        [](const std::string&) -> std::string {
-         for (;;) std::fputs("the same again and again\n", stderr);
+         for (;;) { std::fputs("the same again and again\n", stderr); }
        }},
       {"take over the log",
        [](const std::string&) {
@@ -274,11 +274,11 @@ std::string read_request() {
   std::array<char, 65536> buffer;
   for (;;) {
     const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
-    if (got <= 0) std::exit(3);
+    if (got <= 0) { std::exit(3); }
     std::string_view bytes(buffer.data(), static_cast<size_t>(got));
     auto payload = frames.take(bytes);
-    if (!payload.ok()) std::exit(4);
-    if (*payload) return **payload;
+    if (!payload.ok()) { std::exit(4); }
+    if (*payload) { return **payload; }
   }
 }
 
@@ -293,7 +293,7 @@ nlohmann::json evidence(const Job& job) {
 int work() {
   write_raw(event_frame(Hello{kProtocolVersion, "hostile"}));
   const auto request = parse_request(read_request());
-  if (!request.ok()) return 5;
+  if (!request.ok()) { return 5; }
   const Job& job = std::get<Job>(*request);
   write_raw(event_frame(StageStart{job.stages.front()}));
   const auto deed = deeds().find(job.id);
@@ -301,8 +301,8 @@ int work() {
   StageResult result;
   result.stage = job.stages.front();
   result.verdict = held.empty() ? Verdict::kPass : Verdict::kFail;
-  if (!held.empty()) result.blame = Blame::kCandidate;
-  if (!held.empty()) result.message = "held: " + held;
+  if (!held.empty()) { result.blame = Blame::kCandidate; }
+  if (!held.empty()) { result.message = "held: " + held; }
   result.evidence = evidence(job);
   write_raw(event_frame(result));
   // Threads that wait for ever are nobody's to join.

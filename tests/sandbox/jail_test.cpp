@@ -37,7 +37,7 @@ const json& cases() {
 
 std::vector<Layer> layers_of(const json& names) {
   std::vector<Layer> layers;
-  for (const json& name : names) layers.push_back(layer_from_name(name.get<std::string>()).value());
+  for (const json& name : names) { layers.push_back(layer_from_name(name.get<std::string>()).value()); }
   return layers;
 }
 
@@ -49,14 +49,14 @@ bool contains(const std::vector<Layer>& layers, Layer layer) {
 std::vector<Layer> others(const std::vector<Layer>& layers) {
   std::vector<Layer> rest;
   for (const Layer layer : kLayers) {
-    if (!contains(layers, layer)) rest.push_back(layer);
+    if (!contains(layers, layer)) { rest.push_back(layer); }
   }
   return rest;
 }
 
 std::string names_of(const std::vector<Layer>& layers) {
   std::string names;
-  for (const Layer layer : layers) names += " " + std::string(layer_name(layer));
+  for (const Layer layer : layers) { names += " " + std::string(layer_name(layer)); }
   return names.empty() ? " none" : names;
 }
 
@@ -64,9 +64,7 @@ std::string names_of(const std::vector<Layer>& layers) {
 int listening(int family, int type, const sockaddr* address, socklen_t size) {
   const int fd = ::socket(family, type | SOCK_CLOEXEC, 0);
   EXPECT_EQ(::bind(fd, address, size), 0) << std::strerror(errno);
-  if (type == SOCK_STREAM) {
-    EXPECT_EQ(::listen(fd, 64), 0);
-  }
+  if (type == SOCK_STREAM) { EXPECT_EQ(::listen(fd, 64), 0); }
   return fd;
 }
 
@@ -78,7 +76,7 @@ class JailTest : public testing::Test {
     ASSERT_NE(::mkdtemp(path.data()), nullptr);
     folder_ = path;
     ::chmod(path.c_str(), 0755);
-    for (const char* name : {"outside", "model", "shared"}) fs::create_directories(folder_ / name);
+    for (const char* name : {"outside", "model", "shared"}) { fs::create_directories(folder_ / name); }
     fs::permissions(folder_ / "outside", fs::perms::all);
     write("outside/secret", 0666);
     write("model/weights", 0644);
@@ -93,8 +91,8 @@ class JailTest : public testing::Test {
     job_.device = "cpu";
   }
   void TearDown() override {
-    for (const int fd : sockets_) ::close(fd);
-    if (!folder_.empty()) fs::remove_all(folder_);
+    for (const int fd : sockets_) { ::close(fd); }
+    if (!folder_.empty()) { fs::remove_all(folder_); }
   }
 
   void write(const std::string& name, mode_t mode) {
@@ -119,7 +117,7 @@ class JailTest : public testing::Test {
     std::memcpy(address.sun_path + (abstract ? 1 : 0), name.c_str(), name.size());
     const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size() + 1);
     sockets_.push_back(listening(AF_UNIX, SOCK_STREAM, reinterpret_cast<sockaddr*>(&address), size));
-    if (!abstract) ::chmod(name.c_str(), 0777);
+    if (!abstract) { ::chmod(name.c_str(), 0777); }
   }
 
   void listen_for_deeds() {
@@ -137,7 +135,7 @@ class JailTest : public testing::Test {
 
   std::string filled_in(std::string text) const {
     for (const auto& [name, place] : places_) {
-      if (text.starts_with(name)) text.replace(0, name.size(), place);
+      if (text.starts_with(name)) { text.replace(0, name.size(), place); }
     }
     return text;
   }
@@ -163,7 +161,7 @@ class JailTest : public testing::Test {
     options.off = others(layers);
     std::vector<Layer> found;
     for (const LayerReport& report : jail_support(options).layers) {
-      if (report.state == LayerState::kActive) found.push_back(report.layer);
+      if (report.state == LayerState::kActive) { found.push_back(report.layer); }
     }
     return found;
   }
@@ -181,16 +179,16 @@ class HostileCase : public JailTest, public testing::WithParamInterface<size_t> 
   // Behind these layers the deed is (or is not) stopped; either way nothing is left behind.
   void expect(const std::vector<Layer>& layers, bool stopped) {
     SCOPED_TRACE("behind" + names_of(layers));
-    if (!held(layers)) return;  // not on this machine: `vortex doctor` tells
+    if (!held(layers)) {
+      return;  // not on this machine: `vortex doctor` tells
+    }
     const double begin = monotonic_seconds();
     const auto results = run_behind(layers);
     ASSERT_TRUE(results.ok()) << results.error().message;
     ASSERT_EQ(results->size(), 1U);
     const job::StageResult& result = results->front();
     EXPECT_EQ(result.verdict != job::Verdict::kPass, stopped) << result.message << result.log_tail;
-    if (result.evidence.contains("exit")) {
-      EXPECT_TRUE(result.evidence.at("exit").at("tree_gone"));
-    }
+    if (result.evidence.contains("exit")) { EXPECT_TRUE(result.evidence.at("exit").at("tree_gone")); }
     EXPECT_LT(monotonic_seconds() - begin, options_.deadlines[job::Stage::kCompile] + 8);
     EXPECT_TRUE(fs::is_empty(options_.scratch_root));
     last_ = result;
@@ -202,7 +200,7 @@ class HostileCase : public JailTest, public testing::WithParamInterface<size_t> 
 TEST_P(HostileCase, IsStoppedByItsLayers) {
   const json& item = cases().at(GetParam());
   SCOPED_TRACE(item.at("name").get<std::string>());
-  if (item.value("needs_root", false) && ::geteuid() != 0) GTEST_SKIP() << "only root can be left";
+  if (item.value("needs_root", false) && ::geteuid() != 0) { GTEST_SKIP() << "only root can be left"; }
   ask_for(item);
   const std::vector<Layer> stopped_by = layers_of(item.value("stopped_by", json::array()));
   const bool always = stopped_by.empty();  // no layer does it: the supervisor
@@ -210,7 +208,7 @@ TEST_P(HostileCase, IsStoppedByItsLayers) {
   const std::vector<Layer> all = active({kLayers.begin(), kLayers.end()});
   const bool one_is_there =
       std::any_of(stopped_by.begin(), stopped_by.end(), [&](Layer layer) { return contains(all, layer); });
-  if (!always && !one_is_there) GTEST_SKIP() << "the layers that stop it are not there";
+  if (!always && !one_is_there) { GTEST_SKIP() << "the layers that stop it are not there"; }
 
   expect(all, true);
   EXPECT_EQ(job::verdict_name(last_.verdict), item.value("verdict", "fail")) << last_.message;
@@ -224,8 +222,8 @@ TEST_P(HostileCase, IsStoppedByItsLayers) {
     expect(alone, true);
   }
   const bool one = stopped_by.size() == 1;
-  if (one && item.value("free", true)) expect(others(stopped_by), false);
-  if (!always && item.value("free", true)) expect({}, false);
+  if (one && item.value("free", true)) { expect(others(stopped_by), false); }
+  if (!always && item.value("free", true)) { expect({}, false); }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, HostileCase, testing::Range(size_t{0}, cases().size()));
@@ -234,9 +232,9 @@ TEST_F(JailTest, EveryLayerIsTestedByWhatItAloneStops) {
   std::vector<Layer> tested;
   for (const json& item : cases()) {
     const std::vector<Layer> layers = layers_of(item.value("stopped_by", json::array()));
-    if (layers.size() == 1 && item.value("free", true)) tested.push_back(layers.front());
+    if (layers.size() == 1 && item.value("free", true)) { tested.push_back(layers.front()); }
   }
-  for (const Layer layer : kLayers) EXPECT_TRUE(contains(tested, layer)) << layer_name(layer);
+  for (const Layer layer : kLayers) { EXPECT_TRUE(contains(tested, layer)) << layer_name(layer); }
 }
 
 TEST_F(JailTest, NoKeysAndNoDescriptorsGetIn) {

@@ -22,7 +22,7 @@ class WeightKeeperTest : public ::testing::Test {
  protected:
   void SetUp() override {
     worker_ = std::string(VORTEX_BINARY_DIR) + "/bin/vortex-worker";
-    if (!fs::exists(worker_)) GTEST_SKIP() << "vortex-worker is not built";
+    if (!fs::exists(worker_)) { GTEST_SKIP() << "vortex-worker is not built"; }
     const fs::path source = VORTEX_SOURCE_DIR;
     for (const char* file : {"config.json", "generation_config.json", "tokenizer.json", "model.safetensors"}) {
       fs::create_directories(folder_.path() / "model");
@@ -65,11 +65,11 @@ class WeightKeeperTest : public ::testing::Test {
     const auto results = run_job(job, executor, {}, {});
     EXPECT_TRUE(results.ok()) << (results.ok() ? "" : results.error().message);
     std::vector<std::string> hashes;
-    if (!results.ok()) return hashes;
+    if (!results.ok()) { return hashes; }
     EXPECT_EQ(results->back().stage, job::Stage::kRace);
     EXPECT_EQ(results->back().verdict, job::Verdict::kPass) << results->back().message;
     hash_ = results->back().evidence.value("model_hash", "");
-    for (const job::Outcome& outcome : results->back().outcomes) hashes.push_back(outcome.tokens_hash);
+    for (const job::Outcome& outcome : results->back().outcomes) { hashes.push_back(outcome.tokens_hash); }
     return hashes;
   }
 
@@ -82,7 +82,7 @@ class WeightKeeperTest : public ::testing::Test {
 
 void kill_and_wait(int process) {
   ASSERT_EQ(::kill(process, SIGKILL), 0);
-  while (::kill(process, 0) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  while (::kill(process, 0) == 0) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); }
 }
 
 TEST_F(WeightKeeperTest, WorkersOnKeptWeightsGiveTheSameTokens) {

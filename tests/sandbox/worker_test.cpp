@@ -16,7 +16,7 @@ class WorkerTest : public testing::Test {
  protected:
   void SetUp() override {
     options_.worker_path = std::string(VORTEX_BINARY_DIR) + "/bin/vortex-worker";
-    if (!fs::exists(options_.worker_path)) GTEST_SKIP() << "vortex-worker is not built";
+    if (!fs::exists(options_.worker_path)) { GTEST_SKIP() << "vortex-worker is not built"; }
     std::string path = (fs::temp_directory_path() / "vortex-worker-XXXXXX").string();
     ASSERT_NE(::mkdtemp(path.data()), nullptr);
     folder_ = path;
@@ -35,7 +35,7 @@ class WorkerTest : public testing::Test {
     job_.stages = {job::Stage::kCheck, job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRace};
   }
   void TearDown() override {
-    if (!folder_.empty()) fs::remove_all(folder_);
+    if (!folder_.empty()) { fs::remove_all(folder_); }
   }
 
   fs::path folder_;
@@ -49,7 +49,7 @@ TEST_F(WorkerTest, ClimbsInItsProcess) {
       run_job(job_, options_, [&](const job::StageResult& result) { streamed.push_back(result.stage); }, {});
   ASSERT_TRUE(results.ok()) << results.error().message;
   ASSERT_EQ(results->size(), 3U) << results->back().message << results->back().log_tail;
-  for (const job::StageResult& result : *results) EXPECT_EQ(result.verdict, job::Verdict::kPass) << result.message;
+  for (const job::StageResult& result : *results) { EXPECT_EQ(result.verdict, job::Verdict::kPass) << result.message; }
   EXPECT_EQ(streamed, (std::vector<job::Stage>{job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRace}));
   EXPECT_EQ(results->back().outcomes.size(), 4U);
   EXPECT_FALSE(fs::is_empty(job_.prefix_folder));
@@ -84,7 +84,7 @@ TEST_F(WorkerTest, SaysWhatHeldIt) {
   const nlohmann::json& sandbox = results->front().evidence.at("sandbox");
   const JailSupport support = jail_support(options_.jail);
   size_t active = 0;
-  for (const LayerReport& report : support.layers) active += report.state == LayerState::kActive ? 1U : 0U;
+  for (const LayerReport& report : support.layers) { active += report.state == LayerState::kActive ? 1U : 0U; }
   EXPECT_EQ(sandbox.at("held").size(), active) << sandbox.dump() << " and a trial found otherwise";
 }
 

@@ -62,7 +62,7 @@ TEST(Archive, TenPoliciesThatTheDataCannotTellApartGiveAFrontOfOne) {
   size_t members = 0;
   for (int64_t world = 0; world < kWorlds; ++world) {
     Archive archive(kSeed);
-    for (int64_t i = 0; i < 10; ++i) archive.add(planted(100 * world + i, 0.7, 2.0, 0.05));
+    for (int64_t i = 0; i < 10; ++i) { archive.add(planted(100 * world + i, 0.7, 2.0, 0.05)); }
     EXPECT_EQ(archive.points().size(), 10u);
     members += archive.front().size();
   }
@@ -155,7 +155,7 @@ TEST(NondominatedProbability, SeparatesClearFromUnclear) {
 
 TEST(NondominatedProbability, IsInBetweenForNoisyNeighbours) {
   std::vector<Point> points = {exact(1, 40, 64, 2.0), exact(2, 40, 64, 2.02)};
-  for (Point& point : points) point.speed.error = 0.05;
+  for (Point& point : points) { point.speed.error = 0.05; }
   const std::vector<double> probability = nondominated_probability(points, kSeed);
   EXPECT_GT(probability[0], 0.2);
   EXPECT_LT(probability[0], 0.8);

@@ -30,10 +30,10 @@ inline World draw_world(Law law, int candidates, const WorldLaw& measuring, uint
   const double dense = arms[0].accuracy;
   for (int i = 0; i < candidates; ++i) {
     const bool planted = law == Law::kPlanted && i == candidates / 2;
-    if (law == Law::kSmall) arms.push_back({dense - between(0.01, 0.03), between(1.05, 1.5)});
-    if (law == Law::kAtMargin) arms.push_back({dense - margin, 1.3});
-    if (law == Law::kCopies) arms.push_back({dense, 1});
-    if (planted) arms.push_back({dense, between(1.2, 1.5)});
+    if (law == Law::kSmall) { arms.push_back({dense - between(0.01, 0.03), between(1.05, 1.5)}); }
+    if (law == Law::kAtMargin) { arms.push_back({dense - margin, 1.3}); }
+    if (law == Law::kCopies) { arms.push_back({dense, 1}); }
+    if (planted) { arms.push_back({dense, between(1.2, 1.5)}); }
     if (law == Law::kTies) {
       const double loss = between(0, 0.1);
       arms.push_back({dense - loss, 1.05 + 4 * loss});
@@ -76,14 +76,14 @@ inline void count_world(const World& world, const LoopEnd& end, double margin, T
     const double speed = world.arm(static_cast<size_t>(claim.candidate)).speed;
     falsely = falsely || (claim.kept && loss_of(claim) >= margin - kSlack);
     found = found || (claim.kept && claim.faster && loss_of(claim) <= margin && speed >= 1.2);
-    if (claim.problems == 0) continue;
+    if (claim.problems == 0) { continue; }
     ++tally.asked;
     tally.differences_covered += claim.difference.lo <= -loss_of(claim) && -loss_of(claim) <= claim.difference.hi;
   }
   tally.worlds_falsely_kept += falsely ? 1 : 0;
   tally.found += found ? 1 : 0;
   const Claim* headline = headline_of(end.claims);
-  if (headline == nullptr) return;
+  if (headline == nullptr) { return; }
   const double speed = world.arm(static_cast<size_t>(headline->candidate)).speed;
   ++tally.headlines;
   tally.loss += loss_of(*headline);
@@ -122,7 +122,7 @@ inline bool is_at_least(int seen, int of, double share) { return is_at_most(of -
 // The day's seeds: VORTEX_CALIBRATION_SEED, or the date.
 inline uint64_t days_seed() {
   const char* wanted = std::getenv("VORTEX_CALIBRATION_SEED");
-  if (wanted != nullptr) return std::strtoull(wanted, nullptr, 10);
+  if (wanted != nullptr) { return std::strtoull(wanted, nullptr, 10); }
   return static_cast<uint64_t>(std::time(nullptr) / 86400) * 1'000'000;
 }
 

@@ -15,7 +15,7 @@ class Calibration : public testing::Test {
  protected:
   void SetUp() override { RecordProperty("seed", std::to_string(seed_)); }
   void TearDown() override {
-    if (HasFailure()) std::printf("VORTEX_CALIBRATION_SEED=%llu\n", static_cast<unsigned long long>(seed_));
+    if (HasFailure()) { std::printf("VORTEX_CALIBRATION_SEED=%llu\n", static_cast<unsigned long long>(seed_)); }
   }
   uint64_t seed_ = days_seed();
 };
@@ -56,7 +56,7 @@ TEST_F(Calibration, IntervalsOfSpeedCoverWhateverAProcessShares) {
       std::vector<std::vector<SpeedRun>> all;
       for (size_t arm = 0; arm < world.size(); ++arm) {
         all.emplace_back();
-        for (int run = 0; run < (arm < 4 ? 3 : 1); ++run) all.back().push_back(world.process(arm, run));
+        for (int run = 0; run < (arm < 4 ? 3 : 1); ++run) { all.back().push_back(world.process(arm, run)); }
       }
       // One of three processes and one of a single one.
       const size_t asked = draw % 2 == 0 ? 0 : 5;
@@ -76,7 +76,7 @@ TEST_F(Calibration, IntervalsOfAccuracyCoverWhereTrialsAreAlike) {
       std::vector<job::Outcome> outcomes = world.answers(0, "p", 0, 16, 16);
       Rng rng(stream_key(seed_, 9, static_cast<uint64_t>(draw)));
       for (size_t i = 0; i < outcomes.size(); ++i) {
-        if (rng.uniform() < repeated) outcomes[i].correct = outcomes[i - i % 16].correct;
+        if (rng.uniform() < repeated) { outcomes[i].correct = outcomes[i - i % 16].correct; }
       }
       const evals::Interval interval = evals::accuracy_interval(outcomes, 1);
       covered += interval.lo <= 0.9 && 0.9 <= interval.hi ? 1 : 0;

@@ -121,7 +121,7 @@ TEST(Sequence, RunsFromTheMostAccurateToTheFastestAndLeavesOutTheHopeless) {
   archive.add(point(5, 47, 0.9));  // slower than dense attention
   const std::vector<int64_t> sequence = best_sequence(archive, kRules);
   ASSERT_FALSE(sequence.empty());
-  for (const int64_t candidate : sequence) EXPECT_TRUE(candidate == 1 || candidate == 2) << candidate;
+  for (const int64_t candidate : sequence) { EXPECT_TRUE(candidate == 1 || candidate == 2) << candidate; }
   const std::set<int64_t> asked = {4};
   EXPECT_EQ(best_sequence(archive, kRules, &asked), std::vector<int64_t>{4});
 }
@@ -129,7 +129,7 @@ TEST(Sequence, RunsFromTheMostAccurateToTheFastestAndLeavesOutTheHopeless) {
 TEST(Sequence, ExpectedDifferencesAreShrunkTowardsAllOthers) {
   Archive archive(1);
   archive.add(point(0, 40, 1));
-  for (int64_t i = 1; i <= 8; ++i) archive.add(point(i, 30 + static_cast<int>(i), 1.2));
+  for (int64_t i = 1; i <= 8; ++i) { archive.add(point(i, 30 + static_cast<int>(i), 1.2)); }
   const std::vector<Expected> expected = expected_differences(archive);
   ASSERT_EQ(expected.size(), 8u);
   EXPECT_GT(expected.front().difference.value, -9.0 / 48);

@@ -47,15 +47,15 @@ class Loop {
     join(0);
     end_.races += rules_.problems;
     for (size_t first = 1; first < world_.size(); first += rules_.batch) {
-      for (size_t arm = first; arm < std::min(world_.size(), first + rules_.batch); ++arm) race(arm);
+      for (size_t arm = first; arm < std::min(world_.size(), first + rules_.batch); ++arm) { race(arm); }
       rebuild();
       measure_members();
       retest();
     }
-    if (rules_.finals) finals();
+    if (rules_.finals) { finals(); }
     end_.points = archive_.points();
-    for (const size_t i : archive_.front()) end_.front.push_back(arm_of(archive_.points()[i]));
-    for (const size_t i : archive_.undecided()) end_.undecided.push_back(arm_of(archive_.points()[i]));
+    for (const size_t i : archive_.front()) { end_.front.push_back(arm_of(archive_.points()[i])); }
+    for (const size_t i : archive_.undecided()) { end_.undecided.push_back(arm_of(archive_.points()[i])); }
     return end_;
   }
 
@@ -65,7 +65,7 @@ class Loop {
   void join(size_t arm) {
     outcomes_[arm] = world_.answers(arm, "race", 0, rules_.problems);
     order_.push_back(arm);
-    if (arm > 0) measure(arm);
+    if (arm > 0) { measure(arm); }
     rebuild();
   }
 
@@ -84,14 +84,14 @@ class Loop {
       answered = goal;
       const evals::Interval difference =
           evals::paired_difference(world_.answers(arm, "race", 0, answered), dense, world_.seed());
-      if (rules_.prune && difference.hi < -rules_.race_margin) return;
+      if (rules_.prune && difference.hi < -rules_.race_margin) { return; }
     }
     join(arm);
   }
 
   void rebuild() {
     std::vector<std::vector<SpeedRun>> all;
-    for (const auto& [arm, runs] : runs_) all.push_back(runs);
+    for (const auto& [arm, runs] : runs_) { all.push_back(runs); }
     const SpeedSpread spread = speed_spread(all);
     archive_ = Archive(world_.seed(), rules_.sequence.margin);
     for (const size_t arm : order_) {
@@ -111,28 +111,30 @@ class Loop {
     for (bool more = true; more;) {
       more = false;
       std::set<size_t> members;
-      for (const size_t i : archive_.front()) members.insert(arm_of(archive_.points()[i]));
+      for (const size_t i : archive_.front()) { members.insert(arm_of(archive_.points()[i])); }
       for (const size_t arm : members) {
-        if (arm == 0 || runs_[arm].size() >= static_cast<size_t>(rules_.speed_runs)) continue;
-        while (runs_[arm].size() < static_cast<size_t>(rules_.speed_runs)) measure(arm);
+        if (arm == 0 || runs_[arm].size() >= static_cast<size_t>(rules_.speed_runs)) { continue; }
+        while (runs_[arm].size() < static_cast<size_t>(rules_.speed_runs)) { measure(arm); }
         more = true;
       }
-      if (more) rebuild();
+      if (more) { rebuild(); }
     }
   }
 
   void retest() {
     for (;;) {
       std::vector<Retest> wanted = retests_of_prospects(archive_, rules_.sequence, rules_.prospect_rounds);
-      if (wanted.empty()) wanted = retests(archive_, rules_.race);
+      if (wanted.empty()) { wanted = retests(archive_, rules_.race); }
       bool any = false;
       for (const Retest& one : wanted) {
         const int count = rules_.problems << (one.round - 1);
-        if (static_cast<double>(end_.retests + count) > rules_.retest_share * static_cast<double>(end_.races)) continue;
+        if (static_cast<double>(end_.retests + count) > rules_.retest_share * static_cast<double>(end_.races)) {
+          continue;
+        }
         answer(static_cast<size_t>(one.candidate), one.round);
         any = true;
       }
-      if (!any) return;
+      if (!any) { return; }
       rebuild();
       measure_members();
     }
@@ -140,8 +142,8 @@ class Loop {
 
   void answer(size_t arm, int round) {
     const int count = rules_.problems << (round - 1);
-    if (arm != 0 && rounds_[0] < round) answer(0, round);
-    if (rounds_[arm] >= round) return;
+    if (arm != 0 && rounds_[0] < round) { answer(0, round); }
+    if (rounds_[arm] >= round) { return; }
     const std::vector<job::Outcome> more = world_.answers(arm, "retest" + std::to_string(round) + "-", 0, count);
     outcomes_[arm].insert(outcomes_[arm].end(), more.begin(), more.end());
     rounds_[arm] = round;
@@ -165,11 +167,12 @@ class Loop {
         answered = goal;
         const std::vector<job::Outcome> dense = world_.answers(0, "held", 0, of_dense);
         const Claim claim = judge_claims({finalists.back()}, dense, rules_.sequence, world_.seed()).front();
-        if (claim.keeping != evals::Keeping::kCannotSay) break;
+        if (claim.keeping != evals::Keeping::kCannotSay) { break; }
         const evals::Interval difference = evals::paired_difference(finalists.back().outcomes, dense, world_.seed());
         if (evals::chance_left(difference, answered, rules_.sequence.problems, rules_.sequence.margin) <
-            kHopelessChance)
+            kHopelessChance) {
           break;
+        }
       }
       alive =
           judge_claims(finalists, world_.answers(0, "held", 0, of_dense), rules_.sequence, world_.seed()).back().kept;
@@ -177,9 +180,9 @@ class Loop {
     std::vector<std::vector<SpeedRun>> all;
     for (Finalist& finalist : finalists) {
       const auto arm = static_cast<size_t>(finalist.candidate);
-      while (runs_[arm].size() < static_cast<size_t>(rules_.speed_runs)) measure(arm);
+      while (runs_[arm].size() < static_cast<size_t>(rules_.speed_runs)) { measure(arm); }
     }
-    for (const auto& [arm, runs] : runs_) all.push_back(runs);
+    for (const auto& [arm, runs] : runs_) { all.push_back(runs); }
     const SpeedSpread spread = speed_spread(all);
     for (Finalist& finalist : finalists) {
       const std::vector<SpeedRun>& runs = runs_[static_cast<size_t>(finalist.candidate)];

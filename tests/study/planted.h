@@ -59,7 +59,7 @@ class PlantedTruth {
         return other.skill >= arms_[i].skill && other.speed >= arms_[i].speed &&
                (other.skill > arms_[i].skill || other.speed > arms_[i].speed);
       });
-      if (!beaten) front.insert(i);
+      if (!beaten) { front.insert(i); }
     }
     return front;
   }
@@ -94,7 +94,7 @@ inline std::vector<TrueArm> staircase(size_t dominated, uint64_t seed) {
     const TrueArm& above = arms[rng.below(6)];
     arms.push_back({above.skill - 0.3 - 1.7 * rng.uniform(), above.speed * (0.95 - 0.25 * rng.uniform())});
   }
-  for (size_t i = arms.size(); i > 1; --i) std::swap(arms[i - 1], arms[rng.below(i)]);
+  for (size_t i = arms.size(); i > 1; --i) { std::swap(arms[i - 1], arms[rng.below(i)]); }
   return arms;
 }
 
@@ -106,14 +106,14 @@ struct Found {
 inline Found found(const Archive& archive, int64_t evaluations) {
   Found result;
   result.evaluations = evaluations;
-  for (size_t i : archive.front()) result.front.insert(static_cast<size_t>(archive.points()[i].candidate - 1));
+  for (size_t i : archive.front()) { result.front.insert(static_cast<size_t>(archive.points()[i].candidate - 1)); }
   return result;
 }
 
 // Every arm answers the same number of pairs.
 inline Found spend_evenly(const PlantedTruth& truth, int pairs, uint64_t seed) {
   Archive archive(seed);
-  for (size_t arm = 0; arm < truth.size(); ++arm) archive.add(truth.measure(arm, pairs));
+  for (size_t arm = 0; arm < truth.size(); ++arm) { archive.add(truth.measure(arm, pairs)); }
   return found(archive, static_cast<int64_t>(truth.size()) * pairs);
 }
 
@@ -123,7 +123,7 @@ inline int pairs_after(int rounds) { return PlantedTruth::kProblems << rounds; }
 // Every arm answers each problem once; then racing says who answers more.
 inline Found race(const PlantedTruth& truth, const RaceRules& rules, uint64_t seed) {
   std::vector<Point> points;
-  for (size_t arm = 0; arm < truth.size(); ++arm) points.push_back(truth.measure(arm, pairs_after(0)));
+  for (size_t arm = 0; arm < truth.size(); ++arm) { points.push_back(truth.measure(arm, pairs_after(0))); }
   for (;;) {
     Archive archive(seed);
     int64_t evaluations = 0;
@@ -132,7 +132,7 @@ inline Found race(const PlantedTruth& truth, const RaceRules& rules, uint64_t se
       evaluations += static_cast<int64_t>(point.outcomes.size());
     }
     const std::vector<Retest> wanted = retests(archive, rules);
-    if (wanted.empty()) return found(archive, evaluations);
+    if (wanted.empty()) { return found(archive, evaluations); }
     for (const Retest& retest : wanted) {
       Point& point = points[static_cast<size_t>(retest.candidate - 1)];
       point = truth.measure(static_cast<size_t>(retest.candidate - 1), pairs_after(retest.round));
@@ -144,14 +144,14 @@ inline Found race(const PlantedTruth& truth, const RaceRules& rules, uint64_t se
 // The usual front: by values alone.
 inline std::set<size_t> naive_front(const PlantedTruth& truth, int pairs) {
   std::vector<Point> points;
-  for (size_t arm = 0; arm < truth.size(); ++arm) points.push_back(truth.measure(arm, pairs));
+  for (size_t arm = 0; arm < truth.size(); ++arm) { points.push_back(truth.measure(arm, pairs)); }
   std::set<size_t> front;
   for (size_t i = 0; i < points.size(); ++i) {
     const bool beaten = std::any_of(points.begin(), points.end(), [&](const Point& other) {
       return &other != &points[i] && other.accuracy.value >= points[i].accuracy.value &&
              other.speed.ratio.value >= points[i].speed.ratio.value;
     });
-    if (!beaten) front.insert(i);
+    if (!beaten) { front.insert(i); }
   }
   return front;
 }
@@ -164,7 +164,7 @@ struct Quality {
 
 inline Quality quality(const std::set<size_t>& got, const std::set<size_t>& truth) {
   double hits = 0;
-  for (size_t arm : got) hits += truth.contains(arm) ? 1.0 : 0.0;
+  for (size_t arm : got) { hits += truth.contains(arm) ? 1.0 : 0.0; }
   return {got.empty() ? 0.0 : hits / static_cast<double>(got.size()), hits / static_cast<double>(truth.size())};
 }
 

@@ -40,7 +40,7 @@ class World {
  public:
   World(std::vector<KnownArm> arms, const WorldLaw& law, uint64_t seed)
       : arms_(std::move(arms)), law_(law), seed_(seed) {
-    for (const KnownArm& arm : arms_) skills_.push_back(skill_of(arm.accuracy));
+    for (const KnownArm& arm : arms_) { skills_.push_back(skill_of(arm.accuracy)); }
   }
 
   size_t size() const { return arms_.size(); }
@@ -92,7 +92,7 @@ class World {
   }
 
   static double skill_of(double accuracy) {
-    if (accuracy <= 0 || accuracy >= 1) return accuracy <= 0 ? -1e9 : 1e9;
+    if (accuracy <= 0 || accuracy >= 1) { return accuracy <= 0 ? -1e9 : 1e9; }
     double lo = -15;
     double hi = 15;
     for (int step = 0; step < 50; ++step) {
@@ -104,7 +104,7 @@ class World {
 
   static uint64_t key_of(const std::string& set, int problem) {
     uint64_t key = 0;
-    for (const char c : set) key = mix64(key ^ static_cast<uint64_t>(static_cast<unsigned char>(c)));
+    for (const char c : set) { key = mix64(key ^ static_cast<uint64_t>(static_cast<unsigned char>(c))); }
     return stream_key(key, static_cast<uint64_t>(problem));
   }
 

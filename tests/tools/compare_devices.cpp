@@ -53,7 +53,7 @@ Result<std::vector<Request>> prompts_of(const std::string& folder, const std::st
   size_t first = 0;
   for (size_t i = 1; i <= kPrompts; ++i) {
     const size_t count = 100 * i + i;  // ends at all places of a page
-    if (first + count > all.size()) return candidate_error(file + " is too short: 4,000 tokens are needed");
+    if (first + count > all.size()) { return candidate_error(file + " is too short: 4,000 tokens are needed"); }
     Request request;
     request.prompt.assign(all.begin() + static_cast<std::ptrdiff_t>(first),
                           all.begin() + static_cast<std::ptrdiff_t>(first + count));
@@ -77,7 +77,7 @@ Result<vflow::Policy> load_policy(const std::string& file, const model::ModelCon
   changed["vortex_layers_skip"] = nlohmann::json::array();
   source.config_text = changed.dump();
   vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(config, kContext, 0));
-  if (!report.policy) return candidate_error(vflow::render(report.diagnostics));
+  if (!report.policy) { return candidate_error(vflow::render(report.diagnostics)); }
   return std::move(*report.policy);
 }
 
@@ -104,9 +104,7 @@ Result<double> compare(Engines& engines, const std::string& name, const std::opt
     const std::vector<int32_t>& b = others[i].tokens;
     const auto at = static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
     double gap = 0;
-    if (at < a.size() && at < b.size()) {
-      VORTEX_ASSIGN(gap, gap_at(*engines.cpu, requests[i], a, at, b[at]));
-    }
+    if (at < a.size() && at < b.size()) { VORTEX_ASSIGN(gap, gap_at(*engines.cpu, requests[i], a, at, b[at])); }
     worst = std::max(worst, gap);
     std::printf("%-24s %8zu %10zu of %-4zu %10.4f\n", name.c_str(), requests[i].prompt.size(), at, a.size(), gap);
   }
@@ -136,7 +134,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   const auto result = vortex::engine::run(argv[1], argv[2], std::vector<std::string>(argv + 3, argv + argc));
-  if (result.ok()) return *result;
+  if (result.ok()) { return *result; }
   std::fprintf(stderr, "%s\n", result.error().message.c_str());
   return vortex::exit_code(result.error().blame);
 }

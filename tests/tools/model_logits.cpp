@@ -26,9 +26,9 @@ Result<std::unique_ptr<Engine>> open_engine(const std::string& device, const std
   options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   options.max_batch = 1;
   options.max_context = max_context;
-  if (device == "cpu") return make_cpu_engine(std::move(model), options);
+  if (device == "cpu") { return make_cpu_engine(std::move(model), options); }
 #ifdef VORTEX_WITH_CUDA
-  if (device == "cuda") return make_cuda_engine(std::move(model), options);
+  if (device == "cuda") { return make_cuda_engine(std::move(model), options); }
 #endif
   return candidate_error("no device " + device + " in this build");
 }

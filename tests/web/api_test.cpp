@@ -64,7 +64,7 @@ TEST_F(ApiTest, TheOverviewAddsUp) {
   EXPECT_GT(overview["front"].size(), 1u);
   EXPECT_EQ(overview["front"].front()["keeps"], "dense");
   int proposed = 0;
-  for (const json& origin : overview["origins"]) proposed += origin["proposed"].get<int>();
+  for (const json& origin : overview["origins"]) { proposed += origin["proposed"].get<int>(); }
   EXPECT_EQ(proposed, 80);
   const size_t points = overview["points"]["candidate"].size();
   EXPECT_EQ(points, overview["points"]["speed"].size());
@@ -75,11 +75,11 @@ TEST_F(ApiTest, CandidatesAreFilteredSortedAndPaged) {
   const json all = run("candidates", {{"limit", "500"}});
   EXPECT_EQ(all["total"], 81);
   const json failed = run("candidates", {{"verdict", "fail"}});
-  for (const json& row : failed["items"]) EXPECT_EQ(row["verdict"], "fail");
+  for (const json& row : failed["items"]) { EXPECT_EQ(row["verdict"], "fail"); }
   EXPECT_GT(failed["total"], 0);
   const json fast = run("candidates", {{"verdict", "pass"}, {"sort", "-speed"}, {"limit", "10"}, {"offset", "2"}});
   EXPECT_EQ(fast["items"].size(), 10u);
-  for (size_t i = 1; i < 10; ++i) EXPECT_LE(fast["items"][i]["speed"], fast["items"][i - 1]["speed"]);
+  for (size_t i = 1; i < 10; ++i) { EXPECT_LE(fast["items"][i]["speed"], fast["items"][i - 1]["speed"]); }
   EXPECT_EQ(run("candidates", {{"q", "signal 9"}})["total"], run("candidates", {{"verdict", "error"}})["total"]);
   EXPECT_EQ(ask({"runs", "made-up", "candidates"}, {{"limit", "-1"}}).status, 400);
 }
@@ -124,7 +124,7 @@ TEST_F(ApiTest, ComparisonsArePaired) {
   EXPECT_EQ(compared[1]["difference"], front.back()["difference"]) << "dense attention is the first of both";
   const double problems = 16;
   double won = 0;
-  for (const json& flip : compared[1]["flips"]) won += flip["this"].get<bool>() ? 1 : -1;
+  for (const json& flip : compared[1]["flips"]) { won += flip["this"].get<bool>() ? 1 : -1; }
   EXPECT_NEAR(compared[1]["difference"]["value"], won / problems, 1e-6);
   EXPECT_EQ(ask({"compare"}, {{"candidates", a}}).status, 400);
   EXPECT_EQ(ask({"compare"}, {{"candidates", a + ",x"}}).status, 400);
@@ -192,8 +192,9 @@ TEST_F(ApiTest, DeltasAddUpToTheWhole) {
   db::StageRow race{0,    id, 1, "race", "pass", "", "", R"([{"name":"accuracy","value":1,"lo":0.8,"hi":1,"unit":""}])",
                     "{}", "", 1, 0};
   std::vector<db::OutcomeRow> outcomes;
-  for (int i = 0; i < 16; ++i)
+  for (int i = 0; i < 16; ++i) {
     outcomes.push_back({id, 1, "race", "chain-780-16-" + std::to_string(i), 0, true, 1, "", "", ""});
+  }
   ASSERT_TRUE(store->add_stage(race, outcomes).ok());
   db::StageRow speed = race;
   speed.stage = "speed";
@@ -232,12 +233,12 @@ TEST_F(ApiTest, ManyReadersAtOnce) {
   for (int t = 0; t < 8; ++t) {
     readers.emplace_back([&, t] {
       for (int i = 0; i < 5; ++i) {
-        if (t == 0) api_->runs().refresh();
+        if (t == 0) { api_->runs().refresh(); }
         good += ask({"runs", "made-up", t % 2 == 0 ? "overview" : "lineage"}).status == 200 ? 1 : 0;
       }
     });
   }
-  for (std::thread& reader : readers) reader.join();
+  for (std::thread& reader : readers) { reader.join(); }
   EXPECT_EQ(good, 40);
 }
 

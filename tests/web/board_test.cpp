@@ -42,31 +42,31 @@ class BoardTest : public testing::Test {
 
 TEST_F(BoardTest, SaysTheSameAsTheWholeHistory) {
   Board board(options_);
-  for (const CandidateHistory& candidate : history_.candidates) board.update(candidate);
+  for (const CandidateHistory& candidate : history_.candidates) { board.update(candidate); }
   board.settle();
   const Standing standing = standing_of(history_, options_);
   ASSERT_GT(standing.front().size(), 1u) << "dense attention and another";
   ASSERT_EQ(board.standing().archive().front(), standing.archive().front());
   EXPECT_EQ(board.standing().archive().points().size(), standing.archive().points().size());
   int proposed = 0;
-  for (const CandidateHistory& candidate : history_.candidates) proposed += candidate.row.origin == "dense" ? 0 : 1;
+  for (const CandidateHistory& candidate : history_.candidates) { proposed += candidate.row.origin == "dense" ? 0 : 1; }
   EXPECT_EQ(board.candidates(), proposed);
   int failed = 0;
-  for (const FailureGroup& group : board.failures()) failed += group.count;
+  for (const FailureGroup& group : board.failures()) { failed += group.count; }
   int passed = 0;
-  for (const auto& [name, origin] : board.origins()) passed += origin.passed;
+  for (const auto& [name, origin] : board.origins()) { passed += origin.passed; }
   EXPECT_EQ(failed + passed, proposed) << "each candidate passed, or ended for a reason";
 }
 
 // What the page shows of a front is made from its members alone.
 TEST_F(BoardTest, TheFrontOfItsMembersIsTheFrontOfAll) {
   Board board(options_);
-  for (const CandidateHistory& candidate : history_.candidates) board.update(candidate);
+  for (const CandidateHistory& candidate : history_.candidates) { board.update(candidate); }
   board.settle();
   History few;
   few.run = run_;
   for (const CandidateHistory& candidate : history_.candidates) {
-    if (board.on_front(candidate.row.id)) few.candidates.push_back(candidate);
+    if (board.on_front(candidate.row.id)) { few.candidates.push_back(candidate); }
   }
   const auto members = [&](const History& history, const Standing& standing) {
     std::vector<FrontRow> rows = front_rows(history, options_, standing);
@@ -93,7 +93,7 @@ TEST_F(BoardTest, ATakingInTwiceCountsOnce) {
     CandidateHistory early = candidate;  // as it was when its first row came in
     early.row.state = "running";
     early.row.verdict.clear();
-    if (early.stages.size() > 1) early.stages.resize(1);
+    if (early.stages.size() > 1) { early.stages.resize(1); }
     twice.update(early);
     EXPECT_EQ(twice.point(candidate.row.id), nullptr) << "what has not ended is no point";
     twice.update(candidate);

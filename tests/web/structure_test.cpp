@@ -13,12 +13,12 @@ TEST(Structure, AlikeOnesBecomeNeighbours) {
   std::vector<double> matrix(n * n, 0.0);
   for (size_t i = 0; i < n; ++i) {
     for (size_t j = 0; j < n; ++j) {
-      if (i != j) matrix[i * n + j] = i % 2 == j % 2 ? 0.1 : 0.9;
+      if (i != j) { matrix[i * n + j] = i % 2 == j % 2 ? 0.1 : 0.9; }
     }
   }
   const std::vector<int> order = near_order(matrix, n);
   ASSERT_EQ(order.size(), n);
-  for (size_t i : {1u, 2u, 4u, 5u}) EXPECT_EQ(order[i] % 2, order[i - 1] % 2) << i;
+  for (size_t i : {1u, 2u, 4u, 5u}) { EXPECT_EQ(order[i] % 2, order[i - 1] % 2) << i; }
 }
 
 TEST(Structure, APlaneKeepsDistancesThatFitIntoOne) {
@@ -27,11 +27,11 @@ TEST(Structure, APlaneKeepsDistancesThatFitIntoOne) {
   std::vector<double> matrix(n * n);
   const auto distance = [](auto a, auto b) { return std::hypot(a.first - b.first, a.second - b.second); };
   for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j < n; ++j) matrix[i * n + j] = distance(corners[i], corners[j]);
+    for (size_t j = 0; j < n; ++j) { matrix[i * n + j] = distance(corners[i], corners[j]); }
   }
   const auto places = plane_of(matrix, n);
   for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j < n; ++j) EXPECT_NEAR(distance(places[i], places[j]), matrix[i * n + j], 1e-6);
+    for (size_t j = 0; j < n; ++j) { EXPECT_NEAR(distance(places[i], places[j]), matrix[i * n + j], 1e-6); }
   }
 }
 

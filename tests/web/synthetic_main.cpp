@@ -17,11 +17,11 @@ int main(int argc, char** argv) {
   options.candidates = std::atoi(arguments[1].c_str());
   options.model_path = arguments[2] + "/models/chain-4m";
   options.policies = arguments[2] + "/examples/policies";
-  if (arguments.size() > 3) options.name = arguments[3];
-  if (arguments.size() > 4) options.seconds_each = std::atof(arguments[4].c_str());
-  if (arguments.size() > 5) options.hostile = arguments[5];
+  if (arguments.size() > 3) { options.name = arguments[3]; }
+  if (arguments.size() > 4) { options.seconds_each = std::atof(arguments[4].c_str()); }
+  if (arguments.size() > 5) { options.hostile = arguments[5]; }
   const vortex::Status status = vortex::web::write_synthetic_run(arguments[0], options);
-  if (status.ok()) return 0;
+  if (status.ok()) { return 0; }
   std::cerr << "error: " << status.error().message << "\n";
   return 1;
 }

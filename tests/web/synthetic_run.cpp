@@ -45,9 +45,11 @@ class Writer {
     VORTEX_TRY(add_dense());
     for (int i = 0; i < options_.candidates; ++i) {
       VORTEX_TRY(add_candidate(i));
-      if (options_.seconds_each > 0) std::this_thread::sleep_for(std::chrono::duration<double>(options_.seconds_each));
+      if (options_.seconds_each > 0) {
+        std::this_thread::sleep_for(std::chrono::duration<double>(options_.seconds_each));
+      }
     }
-    if (!options_.finished) return ok_status();
+    if (!options_.finished) { return ok_status(); }
     VORTEX_TRY(store_.add_event(run_, "finished", R"({"end": "budget"})"));
     return store_.set_run_state(run_, "finished");
   }
@@ -59,7 +61,7 @@ class Writer {
   Status read_policies() {
     std::vector<fs::path> modules;
     for (const auto& entry : fs::directory_iterator(options_.policies)) {
-      if (entry.path().extension() == ".py") modules.push_back(entry.path());
+      if (entry.path().extension() == ".py") { modules.push_back(entry.path()); }
     }
     std::sort(modules.begin(), modules.end());
     for (fs::path module : modules) {
@@ -69,7 +71,7 @@ class Writer {
       modules_.push_back(module_object);
       configs_.push_back(config);
     }
-    if (modules_.empty()) return candidate_error("no policies in " + options_.policies);
+    if (modules_.empty()) { return candidate_error("no policies in " + options_.policies); }
     return ok_status();
   }
 
@@ -185,15 +187,16 @@ class Writer {
     row.module_object = modules_[made.policy];
     row.config_object = config_object;
     row.origin = parent == nullptr ? "seed" : number % 7 == 0 ? "crossover" : number % 5 == 0 ? "random" : "mutate";
-    if (!options_.hostile.empty()) row.origin += options_.hostile;
+    if (!options_.hostile.empty()) { row.origin += options_.hostile; }
     row.rationale = "keeps " + std::to_string(8 + number % 40) + " pages" + options_.hostile;
     row.state = "running";
-    if (number % 11 == 3) row.arm = "control";
+    if (number % 11 == 3) { row.arm = "control"; }
     std::vector<db::LineageEdge> edges;
-    if (parent != nullptr)
+    if (parent != nullptr) {
       edges.push_back({0, parent->id, "topk_val -> " + std::to_string(8 + number % 40) + options_.hostile});
+    }
     VORTEX_ASSIGN(made.id, store_.add_candidate(row, edges));
-    if (number % 9 == 0) VORTEX_TRY(add_note(row, number));
+    if (number % 9 == 0) { VORTEX_TRY(add_note(row, number)); }
     return climb(made, number);
   }
 
@@ -211,22 +214,25 @@ class Writer {
   Status climb(const Made& made, int number) {
     const int64_t id = made.id;
     const double luck = uniform();
-    if (luck < 0.07)
+    if (luck < 0.07) {
       return end(id, "check", "fail", "candidate",
                  "policy.py:" + std::to_string(number % 30) +
                      ":9: topK takes a score of shape [1, 1]\nhint: reduce over dim 2 first");
+    }
     VORTEX_TRY(
         add_stage(id, "check", "pass", "", "", json::array({metric("modelled_speedup", made.speed * 1.1, 0)}), 0.001));
-    if (luck < 0.13)
+    if (luck < 0.13) {
       return end(id, "novelty", "pruned", "",
                  "the same program and configuration as candidate " + std::to_string(id - 1));
+    }
     VORTEX_TRY(add_stage(id, "novelty", "pass", "", "", json::array(), 0.001));
-    if (luck < 0.15) return end(id, "compile", "error", "environment", "the worker was killed by signal 9");
+    if (luck < 0.15) { return end(id, "compile", "error", "environment", "the worker was killed by signal 9"); }
     VORTEX_TRY(add_stage(id, "compile", "pass", "", "", json::array({metric("compile_seconds", 0.2, 0, "s")}), 0.2));
-    if (luck < 0.18)
+    if (luck < 0.18) {
       return end(id, "validate", "fail", "candidate", "differs from the oracle by 0.02 where 0.001 is allowed");
+    }
     VORTEX_TRY(add_stage(id, "validate", "pass", "", "", json::array(), 0.9));
-    if (luck < 0.19) return end(id, "recall", "timeout", "candidate", "took longer than 600 s");
+    if (luck < 0.19) { return end(id, "recall", "timeout", "candidate", "took longer than 600 s"); }
     VORTEX_TRY(add_stage(id, "recall", "pass", "", "",
                          json::array({metric("mass_recall", 0.5 + made.quality / 2, 0.02)}), 1.5));
     const auto race = outcomes(id, "race", made.quality, 0, options_.problems);

@@ -18,9 +18,9 @@ using nlohmann::json;
 
 // What held-out problems say, by the one rule for claims: dense, kept, lost or undecided.
 std::string keeps(const study::FrontRow& row) {
-  if (row.is_dense()) return "dense";
-  if (!row.claim) return "undecided";
-  if (row.claim->kept) return "kept";
+  if (row.is_dense()) { return "dense"; }
+  if (!row.claim) { return "undecided"; }
+  if (row.claim->kept) { return "kept"; }
   return row.claim->keeping == evals::Keeping::kLost ? "lost" : "undecided";
 }
 
@@ -54,10 +54,10 @@ Result<FrontSection> read_front(const std::filesystem::path& workspace, const db
   FrontSection section;
   const study::Archive& archive = board.standing().archive();
   std::vector<int64_t> ids;
-  for (size_t i : archive.front()) ids.push_back(archive.points()[i].candidate);
-  if (ids.empty()) return section;
+  for (size_t i : archive.front()) { ids.push_back(archive.points()[i].candidate); }
+  if (ids.empty()) { return section; }
   for (const study::BoardLine& line : board.lines()) {
-    if (line.confirmed) ids.push_back(line.candidate);
+    if (line.confirmed) { ids.push_back(line.candidate); }
   }
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
@@ -65,10 +65,10 @@ Result<FrontSection> read_front(const std::filesystem::path& workspace, const db
   VORTEX_ASSIGN(const study::Facts facts, study::facts_of(few, &board.standing()));
   const study::Point* dense = nullptr;
   for (size_t i : archive.front()) {
-    if (archive.points()[i].reference) dense = &archive.points()[i];
+    if (archive.points()[i].reference) { dense = &archive.points()[i]; }
   }
   for (const study::FrontRow& row : facts.front) {
-    if (row.undecided) continue;
+    if (row.undecided) { continue; }
     const study::Point* point = board.point(row.id);
     const study::BoardLine* line = board.find(row.id);
     json difference;
@@ -88,7 +88,7 @@ Result<FrontSection> read_front(const std::filesystem::path& workspace, const db
                                {"keeps", keeps(row)},
                                {"found_seconds", nullptr}});
   }
-  if (facts.best) section.best = best_json(*facts.best);
+  if (facts.best) { section.best = best_json(*facts.best); }
   section.hypervolume = to_json(facts.hypervolume);
   return section;
 }
@@ -134,10 +134,10 @@ json spent_json(const db::Run& run, const study::SearchOptions& options, int eva
 
 std::string next_stage(std::string_view stage, const study::SearchOptions& options) {
   const std::vector<job::Stage>& stages = options.job.stages;
-  if (stages.empty()) return "a stage";
+  if (stages.empty()) { return "a stage"; }
   const auto same = [&](job::Stage one) { return job::stage_name(one) == stage; };
   const auto found = std::find_if(stages.begin(), stages.end(), same);
-  if (found == stages.end()) return std::string(job::stage_name(stages.front()));
+  if (found == stages.end()) { return std::string(job::stage_name(stages.front())); }
   return std::string(found + 1 == stages.end() ? "the end" : job::stage_name(*(found + 1)));
 }
 

@@ -30,8 +30,8 @@ std::string made_epoch() {
 template <typename Row, typename Owner>
 std::vector<Row> taken(std::vector<Row>& rows, size_t& next, int64_t candidate, Owner owner) {
   std::vector<Row> mine;
-  while (next < rows.size() && owner(rows[next]) < candidate) ++next;
-  while (next < rows.size() && owner(rows[next]) == candidate) mine.push_back(std::move(rows[next++]));
+  while (next < rows.size() && owner(rows[next]) < candidate) { ++next; }
+  while (next < rows.size() && owner(rows[next]) == candidate) { mine.push_back(std::move(rows[next++])); }
   return mine;
 }
 
@@ -61,7 +61,7 @@ Result<bool> LiveRun::refresh() {
   VORTEX_ASSIGN(const int64_t data_version, reader_->data_version());
   const bool held = db::lock_holder(workspace_).has_value();
   const bool all_read = last_candidate_ >= newest_candidate_;
-  if (data_version == data_version_ && held == held_ && all_read) return false;
+  if (data_version == data_version_ && held == held_ && all_read) { return false; }
   held_ = held;
   const int64_t before = version_;
   ++version_;
@@ -71,7 +71,7 @@ Result<bool> LiveRun::refresh() {
   const auto is_new = [&](const auto& section) { return section.second.version > before; };
   const bool changed =
       std::any_of(sections_.begin(), sections_.end(), is_new) || (!moves_.empty() && moves_.back().first > before);
-  if (!changed) version_ = before;
+  if (!changed) { version_ = before; }
   return changed;
 }
 
@@ -86,9 +86,9 @@ Status LiveRun::read_changes() {
   for (int64_t id = std::max(range.first, last_candidate_ + 1); id <= range.last; id = last_candidate_ + 1) {
     VORTEX_TRY(take_in({id, std::min(range.last, id + kChunk - 1)}));
     last_candidate_ = std::min(range.last, id + kChunk - 1);
-    if (monotonic_seconds() - began > kPatience) break;
+    if (monotonic_seconds() - began > kPatience) { break; }
   }
-  if (!first) VORTEX_TRY(read_touched(known_stage));
+  if (!first) { VORTEX_TRY(read_touched(known_stage)); }
   VORTEX_ASSIGN(std::vector<db::Event> events, reader_->events_since(last_event_));
   for (db::Event& event : events) {
     if (event.kind == "resumed") {
@@ -117,7 +117,7 @@ Status LiveRun::take_in(db::RunReader::Range range) {
     history.outcomes = taken(outcomes, next_outcome, row.id, [](const db::OutcomeRow& r) { return r.candidate; });
     history.parents = taken(edges, next_edge, row.id, [](const db::LineageEdge& r) { return r.child; });
     board_.update(history);
-    if (!history.parents.empty()) parents_[row.id] = std::move(history.parents);
+    if (!history.parents.empty()) { parents_[row.id] = std::move(history.parents); }
   }
   return ok_status();
 }
@@ -128,27 +128,27 @@ Status LiveRun::read_touched(int64_t since) {
   std::set<int64_t> again = board_.unfinished();
   again.insert(touched.begin(), touched.end());
   for (int64_t candidate : again) {
-    if (candidate <= last_candidate_) VORTEX_TRY(take_in({candidate, candidate}));
+    if (candidate <= last_candidate_) { VORTEX_TRY(take_in({candidate, candidate})); }
   }
   return ok_status();
 }
 
 double LiveRun::search_seconds(double time) const {
   double seconds = time - run_.started;
-  for (const auto& [begin, length] : gaps_) seconds -= time > begin ? std::min(length, time - begin) : 0;
+  for (const auto& [begin, length] : gaps_) { seconds -= time > begin ? std::min(length, time - begin) : 0; }
   return std::max(0.0, seconds);
 }
 
 void LiveRun::set_section(const std::string& name, json value) {
   Section& section = sections_[name];
   std::string text = dumped(value);
-  if (section.version > 0 && text == section.text) return;
+  if (section.version > 0 && text == section.text) { return; }
   section.text = std::move(text);
   section.version = version_;
 }
 
 Status LiveRun::rebuild_sections() {
-  for (int64_t candidate : board_.settle()) moves_.emplace_back(version_, candidate);
+  for (int64_t candidate : board_.settle()) { moves_.emplace_back(version_, candidate); }
   set_section("reading", {{"done", board_.lines().size()}, {"all", last_candidate_ >= newest_candidate_}});
   set_section("run", run_json(run_, options_, held_));
   json funnel = json::array();
@@ -156,16 +156,16 @@ Status LiveRun::rebuild_sections() {
     json verdicts = json::object();
     for (size_t verdict = 0; verdict < study::kVerdicts.size(); ++verdict) {
       const int count = board_.rung_count(rung, verdict);
-      if (count > 0) verdicts[study::kVerdicts[verdict]] = count;
+      if (count > 0) { verdicts[study::kVerdicts[verdict]] = count; }
     }
-    if (!verdicts.empty()) funnel.push_back({{"stage", study::kRungs[rung]}, {"verdicts", verdicts}});
+    if (!verdicts.empty()) { funnel.push_back({{"stage", study::kRungs[rung]}, {"verdicts", verdicts}}); }
   }
   set_section("funnel", std::move(funnel));
 
   json now = json::array();
   for (int64_t candidate : board_.unfinished()) {
     const study::BoardLine* line = board_.find(candidate);
-    if (line == nullptr || line->state != "running" || run_.state != "running" || !held_) continue;
+    if (line == nullptr || line->state != "running" || run_.state != "running" || !held_) { continue; }
     now.push_back({{"candidate", candidate},
                    {"origin", line->origin},
                    {"stage", next_stage(line->stage, options_)},
@@ -199,7 +199,7 @@ Status LiveRun::rebuild_front() {
     VORTEX_ASSIGN(FrontSection front, read_front(workspace_, run_, options_, board_));
     for (json& member : front.members) {
       const study::BoardLine* line = board_.find(member["candidate"].get<int64_t>());
-      if (line == nullptr || line->origin == "dense") continue;
+      if (line == nullptr || line->origin == "dense") { continue; }
       member["found_seconds"] = rounded(search_seconds(line->known), 10);
     }
     set_section("front", std::move(front.members));
@@ -220,7 +220,7 @@ json LiveRun::progress_json() const {
   double best = 1;
   const auto add = [&](int64_t candidate, double time, int evaluated) {
     const study::Point* point = board_.point(candidate);
-    if (point == nullptr) return;
+    if (point == nullptr) { return; }
     accuracy.push_back(point->accuracy.value);
     speed.push_back(point->speed.ratio.value);
     best = std::max(best, point->speed.ratio.value);
@@ -231,14 +231,14 @@ json LiveRun::progress_json() const {
                         {"hypervolume", rounded(study::hypervolume(accuracy, speed))}});
   };
   for (const study::BoardLine& line : board_.lines()) {
-    if (line.origin == "dense") add(line.candidate, line.known, 0);
+    if (line.origin == "dense") { add(line.candidate, line.known, 0); }
   }
   for (const db::Event& event : events_) {
-    if (event.kind != "front") continue;
+    if (event.kind != "front") { continue; }
     const json detail = parsed(event.detail);
     const auto candidate = detail.is_object() ? detail.value("candidate", int64_t{0}) : int64_t{0};
     const study::BoardLine* line = board_.find(candidate);
-    if (line != nullptr) add(candidate, event.created, line->evaluated_before);
+    if (line != nullptr) { add(candidate, event.created, line->evaluated_before); }
   }
   return progress;
 }
@@ -248,7 +248,7 @@ void LiveRun::set_counts() {
   std::map<std::string, int> on_front;
   for (size_t i : board_.standing().archive().front()) {
     const study::BoardLine* line = board_.find(board_.standing().archive().points()[i].candidate);
-    if (line == nullptr || line->origin == "dense") continue;
+    if (line == nullptr || line->origin == "dense") { continue; }
     confirmed += line->confirmed ? 1 : 0;
     ++on_front[line->arm == "control" ? "control arm" : line->origin];
   }
@@ -270,7 +270,7 @@ void LiveRun::set_counts() {
 Status LiveRun::rebuild_marks() {
   VORTEX_ASSIGN(const std::vector<db::Request> requests, store_->requests(run_.id));
   json asked = json::array();
-  for (const db::Request& request : requests) asked.push_back(request_json(request));
+  for (const db::Request& request : requests) { asked.push_back(request_json(request)); }
   set_section("requests", std::move(asked));
   VORTEX_ASSIGN(const std::vector<db::Mark> marks, store_->marks(run_.id));
   json marked = json::array();
@@ -302,18 +302,18 @@ std::string LiveRun::cursor() const {
 
 int64_t LiveRun::version_of(const std::string& cursor) const {
   const size_t dash = cursor.find('-');
-  if (dash == std::string::npos || cursor.substr(0, dash) != epoch_) return 0;
+  if (dash == std::string::npos || cursor.substr(0, dash) != epoch_) { return 0; }
   const std::string number = cursor.substr(dash + 1);
-  if (number.empty() || number.size() > 15 || number.find_first_not_of("0123456789") != std::string::npos) return 0;
+  if (number.empty() || number.size() > 15 || number.find_first_not_of("0123456789") != std::string::npos) { return 0; }
   return std::stoll(number);
 }
 
 std::string LiveRun::since(int64_t version) const {
   const std::lock_guard guard(mutex_);
-  if (version >= version_) return {};
+  if (version >= version_) { return {}; }
   std::string text = "{\"cursor\":\"" + epoch_ + "-" + std::to_string(version_) + "\"";
   for (const auto& [name, section] : sections_) {
-    if (section.version > version) text += ",\"" + name + "\":" + section.text;
+    if (section.version > version) { text += ",\"" + name + "\":" + section.text; }
   }
   auto move =
       std::upper_bound(moves_.begin(), moves_.end(), version, [](int64_t v, const auto& one) { return v < one.first; });
@@ -321,7 +321,7 @@ std::string LiveRun::since(int64_t version) const {
   json points = {{"candidate", json::array()}, {"speed", json::array()}, {"accuracy", json::array()}};
   json gone = json::array();
   for (; move != moves_.end(); ++move) {
-    if (!told.insert(move->second).second) continue;
+    if (!told.insert(move->second).second) { continue; }
     const study::Point* point = board_.point(move->second);
     if (point == nullptr) {
       gone.push_back(move->second);
@@ -331,8 +331,8 @@ std::string LiveRun::since(int64_t version) const {
     points["speed"].push_back(rounded(point->speed.ratio.value, 1e4));
     points["accuracy"].push_back(rounded(point->accuracy.value, 1e4));
   }
-  if (version == 0 || !points["candidate"].empty()) text += ",\"points\":" + points.dump();
-  if (!gone.empty()) text += ",\"gone\":" + gone.dump();
+  if (version == 0 || !points["candidate"].empty()) { text += ",\"points\":" + points.dump(); }
+  if (!gone.empty()) { text += ",\"gone\":" + gone.dump(); }
   return text + "}";
 }
 

@@ -12,7 +12,7 @@ constexpr size_t kMostHeld = 6;
 Result<std::shared_ptr<LiveRun>> Runs::find(const std::string& name) {
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(workspace_));
   VORTEX_ASSIGN(const std::optional<db::Run> row, store->find_run(name));
-  if (!row) return candidate_error("there is no search " + name);
+  if (!row) { return candidate_error("there is no search " + name); }
   const std::lock_guard opening(opening_);
   {
     const std::lock_guard guard(mutex_);
@@ -36,7 +36,7 @@ void Runs::refresh() {
   std::vector<std::shared_ptr<LiveRun>> runs;
   {
     const std::lock_guard guard(mutex_);
-    for (const auto& [id, held] : held_) runs.push_back(held.run);
+    for (const auto& [id, held] : held_) { runs.push_back(held.run); }
   }
   for (const std::shared_ptr<LiveRun>& run : runs) {
     // A database that is busy or gone for a moment is read again in the next turn.

@@ -131,9 +131,9 @@ struct Server::State {
   // A visit with the token in the address: it becomes a cookie, and leaves the address.
   std::optional<Answer> welcome(const Question& question, const Target& target) const {
     const auto token = target.query.find("token");
-    if (token == target.query.end() || target.path != "/") return std::nullopt;
-    if (!is_our_host(field(question, http::field::host), options.address, port)) return std::nullopt;
-    if (!same_token(token->second, options.token)) return refusal(question, 401, "this token is not the right one");
+    if (token == target.query.end() || target.path != "/") { return std::nullopt; }
+    if (!is_our_host(field(question, http::field::host), options.address, port)) { return std::nullopt; }
+    if (!same_token(token->second, options.token)) { return refusal(question, 401, "this token is not the right one"); }
     Answer answer = answer_with(question, 303, "text/plain", "");
     answer.set(http::field::location, "/");
     answer.set(http::field::set_cookie,
@@ -163,7 +163,7 @@ struct Server::State {
     Request request{std::string(question.method_string()), std::move(target.segments), std::move(target.query),
                     question.body()};
     request.path.erase(request.path.begin());  // "api"
-    if (request.method == "HEAD") request.method = "GET";
+    if (request.method == "HEAD") { request.method = "GET"; }
     Response response = co_await on_pool([this, &request] { return api.handle(request); });
     co_return answer_with(question, response.status, "application/json", std::move(response.body));
   }
@@ -212,7 +212,7 @@ struct Server::State {
         continue;
       }
       co_await wait_for_news();
-      if (!stopping && run->version() == known) open = co_await send(stream, still_here);
+      if (!stopping && run->version() == known) { open = co_await send(stream, still_here); }
     }
   }
 
@@ -248,26 +248,26 @@ struct Server::State {
       parser.body_limit(kMostBody);
       stream.expires_after(kIdle);
       co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, failed));
-      if (failed) break;
+      if (failed) { break; }
       const Question question = parser.release();
       Target target;
       const auto text = question.target();
       const bool valid = parse_target({text.data(), text.size()}, target);
       std::optional<Answer> answer;
-      if (!valid) answer = refusal(question, 400, "this address cannot be read");
-      if (!answer) answer = welcome(question, target);
-      if (!answer) answer = refuse(question);
+      if (!valid) { answer = refusal(question, 400, "this address cannot be read"); }
+      if (!answer) { answer = welcome(question, target); }
+      if (!answer) { answer = refuse(question); }
       const bool is_api = valid && !target.segments.empty() && target.segments[0] == "api";
       if (!answer && is_api && target.segments.size() == 4 && target.segments[3] == "stream") {
         co_await open_stream(stream, question, target);
         break;
       }
-      if (!answer && is_api) answer = co_await ask_api(question, target);
-      if (!answer) answer = page(question, target);
+      if (!answer && is_api) { answer = co_await ask_api(question, target); }
+      if (!answer) { answer = page(question, target); }
       open = answer->keep_alive();
       stream.expires_after(kIdle);
       co_await http::async_write(stream, *answer, asio::redirect_error(asio::use_awaitable, failed));
-      if (failed) break;
+      if (failed) { break; }
     }
     stream.socket().shutdown(tcp::socket::shutdown_send, failed);
   }
@@ -276,7 +276,7 @@ struct Server::State {
     while (!stopping) {
       error_code failed;
       tcp::socket socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, failed));
-      if (stopping) co_return;
+      if (stopping) { co_return; }
       if (failed) {  // too many open files, say: give them time to close
         asio::steady_timer timer(io, std::chrono::milliseconds(100));
         co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, failed));
@@ -292,7 +292,7 @@ struct Server::State {
       std::this_thread::sleep_for(kRefresh);
       api.runs().refresh();
       asio::post(io, [this] {
-        for (asio::steady_timer* timer : waiting) timer->cancel();
+        for (asio::steady_timer* timer : waiting) { timer->cancel(); }
       });
     }
   }
@@ -300,21 +300,21 @@ struct Server::State {
   // What its user will ask for first.
   void open_newest() {
     const Result<std::unique_ptr<db::Store>> store = db::Store::open_read_only(options.workspace);
-    if (!store.ok()) return;
+    if (!store.ok()) { return; }
     const Result<std::vector<db::Run>> runs = (*store)->runs();
-    if (!runs.ok() || runs->empty()) return;
+    if (!runs.ok() || runs->empty()) { return; }
     [[maybe_unused]] const Result<std::shared_ptr<LiveRun>> run = api.runs().find(runs->front().name);
   }
 
   Status listen() {
     error_code failed;
     const auto address = asio::ip::make_address(options.address == "localhost" ? "127.0.0.1" : options.address, failed);
-    if (failed) return candidate_error("not an address: " + options.address, "give an IP address, e.g. 127.0.0.1");
+    if (failed) { return candidate_error("not an address: " + options.address, "give an IP address, e.g. 127.0.0.1"); }
     const tcp::endpoint endpoint(address, options.port);
     acceptor.open(endpoint.protocol(), failed);
-    if (!failed) acceptor.set_option(asio::socket_base::reuse_address(true), failed);
-    if (!failed) acceptor.bind(endpoint, failed);
-    if (!failed) acceptor.listen(asio::socket_base::max_listen_connections, failed);
+    if (!failed) { acceptor.set_option(asio::socket_base::reuse_address(true), failed); }
+    if (!failed) { acceptor.bind(endpoint, failed); }
+    if (!failed) { acceptor.listen(asio::socket_base::max_listen_connections, failed); }
     if (failed) {
       return environment_error(
           "cannot listen on " + options.address + ":" + std::to_string(options.port) + ": " + failed.message(),
@@ -334,8 +334,8 @@ struct Server::State {
   ~State() {
     stopping = true;
     io.stop();
-    if (io_thread.joinable()) io_thread.join();
-    if (reader.joinable()) reader.join();
+    if (io_thread.joinable()) { io_thread.join(); }
+    if (reader.joinable()) { reader.join(); }
     pool.join();
   }
 };
@@ -349,7 +349,7 @@ namespace {
 Status bring_up_to_date(const ServerOptions& options) {
   std::error_code failed;
   const bool there = std::filesystem::exists(options.workspace / "vortex.db", failed);
-  if (!there || !options.actions || db::lock_holder(options.workspace)) return ok_status();
+  if (!there || !options.actions || db::lock_holder(options.workspace)) { return ok_status(); }
   const Result<std::unique_ptr<db::Store>> store = db::Store::open(options.workspace);
   return store.ok() ? ok_status() : Status(store.error());
 }
@@ -359,8 +359,8 @@ Status bring_up_to_date(const ServerOptions& options) {
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   VORTEX_TRY(bring_up_to_date(options));
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(options.workspace));
-  if (options.token.empty()) options.token = random_token();
-  if (options.token.empty()) return environment_error("cannot make a token: /dev/urandom cannot be read");
+  if (options.token.empty()) { options.token = random_token(); }
+  if (options.token.empty()) { return environment_error("cannot make a token: /dev/urandom cannot be read"); }
   auto state = std::make_unique<State>(std::move(options));
   VORTEX_TRY(state->listen());
   state->run();

@@ -25,7 +25,7 @@ constexpr size_t kMostStructures = 80;  // in the distance matrix
 int64_t dense_of(const LiveRun& run) {
   return run.with_board([](const study::Board& board, const LiveRun::Parents&) {
     for (const study::BoardLine& line : board.lines()) {
-      if (line.origin == "dense") return line.candidate;
+      if (line.origin == "dense") { return line.candidate; }
     }
     return int64_t{0};
   });
@@ -52,11 +52,11 @@ json stage_json(const db::StageRow& stage, double limit) {
 json outcomes_json(const study::CandidateHistory& candidate, const study::CandidateHistory* dense) {
   json list = json::array();
   std::vector<std::string> stages = {"gate", "race"};
-  for (int round = 1; round <= study::kMaxRetests; ++round) stages.push_back(study::retest_stage(round));
+  for (int round = 1; round <= study::kMaxRetests; ++round) { stages.push_back(study::retest_stage(round)); }
   stages.push_back("confirm");
   for (const std::string& name : stages) {
     const db::StageRow* stage = study::last_stage(candidate, name);
-    if (stage == nullptr) continue;
+    if (stage == nullptr) { continue; }
     std::map<std::pair<std::string, int>, bool> right;
     const db::StageRow* reference = dense == nullptr ? nullptr : study::last_stage(*dense, name);
     if (reference != nullptr) {
@@ -98,7 +98,7 @@ json files_json(const study::CandidateFiles& files) {
 
 Result<study::CandidateFiles> files_of(db::Store& store, int64_t candidate) {
   VORTEX_ASSIGN(const std::optional<db::Candidate> row, store.find_candidate(candidate));
-  if (!row) return candidate_error("there is no candidate " + std::to_string(candidate));
+  if (!row) { return candidate_error("there is no candidate " + std::to_string(candidate)); }
   return study::files_of(store, *row);
 }
 
@@ -109,7 +109,7 @@ Status add_family(db::Store& store, const LiveRun& run, int64_t candidate, json&
     Edges down;
     for (auto child = parents.upper_bound(candidate); child != parents.end(); ++child) {
       for (const db::LineageEdge& edge : child->second) {
-        if (edge.parent == candidate) down.push_back(edge);
+        if (edge.parent == candidate) { down.push_back(edge); }
       }
     }
     return std::pair<Edges, Edges>(found == parents.end() ? Edges{} : found->second, std::move(down));
@@ -133,7 +133,7 @@ Status add_calls(db::Store& store, const db::Candidate& row, json& record) {
   record["calls"] = json::array();
   for (const db::LlmCall& call : calls) {
     const bool ours = call.batch == row.batch && (call.purpose == "propose" || call.slot == row.slot);
-    if (!ours || row.origin == "dense" || row.arm == "control") continue;
+    if (!ours || row.origin == "dense" || row.arm == "control") { continue; }
     record["calls"].push_back({{"id", call.id},
                                {"purpose", call.purpose},
                                {"model", call.model},
@@ -152,10 +152,10 @@ Status add_calls(db::Store& store, const db::Candidate& row, json& record) {
 Status add_notes(db::Store& store, const LiveRun& run, int64_t candidate, json& record) {
   record["notes"] = json::array();
   VORTEX_ASSIGN(const std::vector<db::Note> notes, store.notes(run.run().id));
-  if (notes.empty()) return ok_status();
+  if (notes.empty()) { return ok_status(); }
   VORTEX_ASSIGN(const json notebook, web::notebook_json(store, run));
   for (const json& entry : notebook) {
-    if (entry.value("candidate", int64_t{0}) == candidate) record["notes"].push_back(entry);
+    if (entry.value("candidate", int64_t{0}) == candidate) { record["notes"].push_back(entry); }
   }
   return ok_status();
 }
@@ -164,7 +164,7 @@ void add_graph(const study::CandidateFiles& files, const LiveRun& run, json& rec
   record["graph"] = json::array();
   record["graph_problem"] = "";
   record["formulas"] = "";
-  if (files.module_text.empty()) return;
+  if (files.module_text.empty()) { return; }
   const Result<vflow::Policy> policy = traced_policy(files, run.options());
   if (!policy.ok()) {
     record["graph_problem"] = policy.error().message;
@@ -172,7 +172,7 @@ void add_graph(const study::CandidateFiles& files, const LiveRun& run, json& rec
   }
   record["graph"] = graph_json(policy->program);
   const Result<vflow::ModelGeometry> geometry = geometry_of_run(run.options());
-  if (geometry.ok()) record["formulas"] = vflow::explain(*policy, *geometry);
+  if (geometry.ok()) { record["formulas"] = vflow::explain(*policy, *geometry); }
 }
 
 json commands_json(const std::string& vortex, const db::Candidate& row) {
@@ -181,8 +181,9 @@ json commands_json(const std::string& vortex, const db::Candidate& row) {
   const auto add = [&](const char* name, const std::string& arguments) {
     commands.push_back({{"name", name}, {"command", vortex + " " + arguments}});
   };
-  if (row.origin != "dense" && row.verdict == "pass")
+  if (row.origin != "dense" && row.verdict == "pass") {
     add("export", "export " + id + " --to vortex-torch --out winner/");
+  }
   add("replay", "replay " + id);
   add("show", "show " + id);
   return commands;
@@ -201,14 +202,14 @@ json difference_to(const LiveRun& run, int64_t candidate, int64_t other) {
   return run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
     const study::Point* a = board.point(candidate);
     const study::Point* b = board.point(other);
-    if (a == nullptr || b == nullptr || a == b) return json();
+    if (a == nullptr || b == nullptr || a == b) { return json(); }
     return to_json(evals::paired_difference(a->outcomes, b->outcomes, run.options().seed));
   });
 }
 
 json mass_per_layer(const study::CandidateHistory& history) {
   const db::StageRow* recall = study::last_stage(history, "recall");
-  if (recall == nullptr) return json::array();
+  if (recall == nullptr) { return json::array(); }
   const json evidence = parsed(recall->evidence);
   const auto found = evidence.is_object() ? evidence.find("mass_per_layer") : evidence.end();
   return evidence.is_object() && found != evidence.end() && found->is_array() ? *found : json::array();
@@ -218,9 +219,9 @@ json mass_per_layer(const study::CandidateHistory& history) {
 
 Result<std::string> run_of(db::Store& store, int64_t candidate) {
   VORTEX_ASSIGN(const std::optional<db::Candidate> row, store.find_candidate(candidate));
-  if (!row) return candidate_error("there is no candidate " + std::to_string(candidate));
+  if (!row) { return candidate_error("there is no candidate " + std::to_string(candidate)); }
   VORTEX_ASSIGN(const std::optional<db::Run> run, store.find_run(std::to_string(row->run)));
-  if (!run) return internal_error("candidate " + std::to_string(candidate) + " belongs to no search");
+  if (!run) { return internal_error("candidate " + std::to_string(candidate) + " belongs to no search"); }
   return run->name;
 }
 
@@ -229,9 +230,7 @@ Result<json> candidate_json(db::Store& store, const LiveRun& run, int64_t candid
   const db::Candidate& row = history.row;
   const int64_t dense_id = dense_of(run);
   study::CandidateHistory dense;
-  if (dense_id != 0) {
-    VORTEX_ASSIGN(dense, study::read_candidate(store, dense_id));
-  }
+  if (dense_id != 0) { VORTEX_ASSIGN(dense, study::read_candidate(store, dense_id)); }
   VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(store, row));
   json record = {{"run", run.section("run")},
                  {"candidate", row.id},
@@ -248,7 +247,7 @@ Result<json> candidate_json(db::Store& store, const LiveRun& run, int64_t candid
                  {"files", files_json(files)},
                  {"front", nullptr}};
   for (const json& member : run.section("front")) {
-    if (member["candidate"] == candidate) record["front"] = member;
+    if (member["candidate"] == candidate) { record["front"] = member; }
   }
   record["difference"] = difference_to(run, candidate, dense_id);
   record["stages"] = json::array();
@@ -266,7 +265,7 @@ Result<json> candidate_json(db::Store& store, const LiveRun& run, int64_t candid
   record["requests"] = json::array();
   VORTEX_ASSIGN(const std::vector<db::Request> requests, store.requests(row.run));
   for (const db::Request& request : requests) {
-    if (request.candidate == candidate) record["requests"].push_back(request_json(request));
+    if (request.candidate == candidate) { record["requests"].push_back(request_json(request)); }
   }
   record["commands"] = commands_json(vortex, row);
   return record;
@@ -277,12 +276,10 @@ Result<json> call_json(db::Store& store, int64_t call) {
   for (const db::Run& run : runs) {
     VORTEX_ASSIGN(const std::vector<db::LlmCall> calls, store.llm_calls(run.id));
     for (const db::LlmCall& row : calls) {
-      if (row.id != call) continue;
+      if (row.id != call) { continue; }
       std::string reply;
       VORTEX_ASSIGN(const std::string prompt, store.get_object(row.prompt_object));
-      if (!row.reply_object.empty()) {
-        VORTEX_ASSIGN(reply, store.get_object(row.reply_object));
-      }
+      if (!row.reply_object.empty()) { VORTEX_ASSIGN(reply, store.get_object(row.reply_object)); }
       return json{{"prompt", prompt}, {"reply", reply}};
     }
   }
@@ -295,7 +292,7 @@ Result<json> diversity_json(db::Store& store, const LiveRun& run) {
   run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
     std::vector<const study::Point*> points;
     for (const study::Point& point : board.standing().archive().points()) {
-      if (!point.reference) points.push_back(&point);
+      if (!point.reference) { points.push_back(&point); }
     }
     passed = points.size();
     std::stable_sort(points.begin(), points.end(), [&](const study::Point* a, const study::Point* b) {
@@ -303,7 +300,7 @@ Result<json> diversity_json(db::Store& store, const LiveRun& run) {
       const bool front_b = board.on_front(b->candidate);
       return front_a != front_b ? front_a : a->speed.ratio.value > b->speed.ratio.value;
     });
-    for (size_t i = 0; i < std::min(points.size(), kMostStructures); ++i) chosen.push_back(points[i]->candidate);
+    for (size_t i = 0; i < std::min(points.size(), kMostStructures); ++i) { chosen.push_back(points[i]->candidate); }
     return 0;
   });
   json names = json::array();
@@ -313,7 +310,9 @@ Result<json> diversity_json(db::Store& store, const LiveRun& run) {
   for (int64_t candidate : chosen) {
     VORTEX_ASSIGN(const study::CandidateFiles files, files_of(store, candidate));
     const Result<vflow::Policy> policy = traced_policy(files, run.options());
-    if (!policy.ok()) continue;  // of an older vortex, or without its model: it counts as left out
+    if (!policy.ok()) {
+      continue;  // of an older vortex, or without its model: it counts as left out
+    }
     trees.push_back(vflow::canonical_tree(policy->program));
     candidates.push_back(candidate);
     names.push_back(policy->program.name + " (" + std::to_string(candidate) + ")");
@@ -323,9 +322,9 @@ Result<json> diversity_json(db::Store& store, const LiveRun& run) {
   const size_t n = trees.size();
   const std::vector<double> matrix = vflow::distance_matrix(trees);
   json cells = json::array();
-  for (double distance : matrix) cells.push_back(rounded(distance, 1e4));
+  for (double distance : matrix) { cells.push_back(rounded(distance, 1e4)); }
   json places = json::array();
-  for (const auto& [x, y] : plane_of(matrix, n)) places.push_back({rounded(x, 1e4), rounded(y, 1e4)});
+  for (const auto& [x, y] : plane_of(matrix, n)) { places.push_back({rounded(x, 1e4), rounded(y, 1e4)}); }
   return json{{"candidates", std::move(candidates)},
               {"names", std::move(names)},
               {"on_front", std::move(on_front)},
@@ -353,7 +352,7 @@ json flips_between(const LiveRun& a_run, int64_t a_id, const LiveRun& b_run, int
   json flips = json::array();
   for (const job::Outcome& outcome : outcomes_of(b_run, b_id)) {
     const auto found = first.find({outcome.problem, outcome.trial});
-    if (found == first.end() || found->second == outcome.correct) continue;
+    if (found == first.end() || found->second == outcome.correct) { continue; }
     flips.push_back(
         {{"problem", outcome.problem}, {"trial", outcome.trial}, {"first", found->second}, {"this", outcome.correct}});
   }
@@ -361,7 +360,7 @@ json flips_between(const LiveRun& a_run, int64_t a_id, const LiveRun& b_run, int
 }
 
 json paired_between(const LiveRun& a_run, int64_t a_id, const LiveRun& b_run, int64_t b_id) {
-  if (&a_run == &b_run) return difference_to(a_run, b_id, a_id);
+  if (&a_run == &b_run) { return difference_to(a_run, b_id, a_id); }
   const auto point_of = [](const LiveRun& run, int64_t id) {
     return run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
       const study::Point* point = board.point(id);
@@ -370,7 +369,7 @@ json paired_between(const LiveRun& a_run, int64_t a_id, const LiveRun& b_run, in
   };
   const std::optional<study::Point> a = point_of(a_run, a_id);
   const std::optional<study::Point> b = point_of(b_run, b_id);
-  if (!a || !b) return {};
+  if (!a || !b) { return {}; }
   return to_json(evals::paired_difference(b->outcomes, a->outcomes, a_run.options().seed));
 }
 
@@ -384,7 +383,7 @@ Result<json> compare_json(db::Store& store, Runs& runs, const std::vector<int64_
     VORTEX_ASSIGN(const std::shared_ptr<LiveRun> run, runs.find(name));
     VORTEX_ASSIGN(const study::CandidateHistory history, study::read_candidate(store, candidate));
     VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(store, history.row));
-    if (!first) first = run;
+    if (!first) { first = run; }
     json entry = {{"candidate", candidate},
                   {"origin", history.row.origin},
                   {"rationale", history.row.rationale},

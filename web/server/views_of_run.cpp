@@ -29,8 +29,8 @@ struct Marks {
 Marks marks_of(const LiveRun& run) {
   Marks marks;
   for (const json& mark : run.section("marks")) {
-    if (mark["starred"].get<bool>()) marks.starred.insert(mark["candidate"].get<int64_t>());
-    if (mark["hidden"].get<bool>()) marks.hidden.insert(mark["candidate"].get<int64_t>());
+    if (mark["starred"].get<bool>()) { marks.starred.insert(mark["candidate"].get<int64_t>()); }
+    if (mark["hidden"].get<bool>()) { marks.hidden.insert(mark["candidate"].get<int64_t>()); }
   }
   return marks;
 }
@@ -44,15 +44,17 @@ struct Filter {
   bool hidden = false;
 
   bool lets(const study::BoardLine& line, const study::Board& board, const Marks& marks) const {
-    if (!hidden && marks.hidden.contains(line.candidate)) return false;
-    if (!stage.empty() && line.stage != stage) return false;
-    if (!origin.empty() && lower(line.arm == "control" ? "control arm" : line.origin).find(origin) == std::string::npos)
+    if (!hidden && marks.hidden.contains(line.candidate)) { return false; }
+    if (!stage.empty() && line.stage != stage) { return false; }
+    if (!origin.empty() &&
+        lower(line.arm == "control" ? "control arm" : line.origin).find(origin) == std::string::npos) {
       return false;
-    if (!words.empty() && lower(line.why + " " + line.made_by).find(words) == std::string::npos) return false;
-    if (verdict.empty()) return true;
-    if (verdict == "front") return board.on_front(line.candidate);
-    if (verdict == "starred") return marks.starred.contains(line.candidate);
-    if (verdict == "running") return line.state != "done";
+    }
+    if (!words.empty() && lower(line.why + " " + line.made_by).find(words) == std::string::npos) { return false; }
+    if (verdict.empty()) { return true; }
+    if (verdict == "front") { return board.on_front(line.candidate); }
+    if (verdict == "starred") { return marks.starred.contains(line.candidate); }
+    if (verdict == "running") { return line.state != "done"; }
     return line.verdict == verdict;
   }
 };
@@ -83,8 +85,8 @@ constexpr std::array kOrders = {
 };
 
 Result<int64_t> count_of(const std::string& text, int64_t otherwise) {
-  if (text.empty()) return otherwise;
-  if (text == "0") return int64_t{0};
+  if (text.empty()) { return otherwise; }
+  if (text == "0") { return int64_t{0}; }
   if (text.size() > 9 || text.find_first_not_of("0123456789") != std::string::npos) {
     return candidate_error("not a count: " + text.substr(0, 40));
   }
@@ -123,7 +125,9 @@ Result<json> runs_json(Runs& runs) {
   json list = json::array();
   for (const db::Run& row : rows) {
     Result<std::shared_ptr<LiveRun>> run = runs.find(row.name);
-    if (!run.ok()) continue;  // of another version: the others are shown
+    if (!run.ok()) {
+      continue;  // of another version: the others are shown
+    }
     json entry = (*run)->section("run");
     const json counts = (*run)->section("counts");
     const json front = (*run)->section("front");
@@ -136,7 +140,7 @@ Result<json> runs_json(Runs& runs) {
     entry["best_candidate"] = best.is_object() ? best["candidate"] : json();
     entry["hypervolume"] = hypervolume.is_object() ? hypervolume["value"] : json();
     for (const json& spent : (*run)->section("spent")) {
-      if (spent["what"] == "dollars") entry["dollars"] = spent["used"];
+      if (spent["what"] == "dollars") { entry["dollars"] = spent["used"]; }
     }
     list.push_back(std::move(entry));
   }
@@ -150,25 +154,25 @@ Result<json> candidates_json(const LiveRun& run, const std::map<std::string, std
   VORTEX_ASSIGN(const int64_t limit, count_of(get(query, "limit"), 100));
   std::string sort = get(query, "sort");
   const bool down = sort.rfind('-', 0) == 0;
-  if (down) sort.erase(0, 1);
+  if (down) { sort.erase(0, 1); }
   const auto order = std::find_if(kOrders.begin(), kOrders.end(), [&](const Order& one) { return one.name == sort; });
   const Marks marks = marks_of(run);
   return run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
     std::vector<const study::BoardLine*> lines;
     for (const study::BoardLine& line : board.lines()) {
-      if (filter.lets(line, board, marks)) lines.push_back(&line);
+      if (filter.lets(line, board, marks)) { lines.push_back(&line); }
     }
     if (order != kOrders.end()) {
       std::stable_sort(lines.begin(), lines.end(), [&](const study::BoardLine* a, const study::BoardLine* b) {
         const bool no_a = order->missing(*a);
         const bool no_b = order->missing(*b);
-        if (no_a || no_b) return !no_a && no_b;
+        if (no_a || no_b) { return !no_a && no_b; }
         return down ? order->less(*b, *a) : order->less(*a, *b);
       });
     }
     json items = json::array();
     const auto end = std::min<int64_t>(static_cast<int64_t>(lines.size()), offset + std::min(limit, kMostListed));
-    for (int64_t i = offset; i < end; ++i) items.push_back(line_json(*lines[static_cast<size_t>(i)], board, marks));
+    for (int64_t i = offset; i < end; ++i) { items.push_back(line_json(*lines[static_cast<size_t>(i)], board, marks)); }
     return json{{"total", lines.size()}, {"items", std::move(items)}};
   });
 }
@@ -192,7 +196,7 @@ Result<json> lineage_json(const LiveRun& run) {
                                                                  : line.verdict);
     }
     for (const auto& [child, edges] : parents) {
-      for (const db::LineageEdge& edge : edges) data["edges"].push_back({edge.child, edge.parent, edge.operation});
+      for (const db::LineageEdge& edge : edges) { data["edges"].push_back({edge.child, edge.parent, edge.operation}); }
     }
     return data;
   });
@@ -202,7 +206,7 @@ Result<json> failures_json(const LiveRun& run) {
   return run.with_board([](const study::Board& board, const LiveRun::Parents&) {
     json list = json::array();
     for (const study::FailureGroup& group : board.failures()) {
-      if (group.count == 0) continue;
+      if (group.count == 0) { continue; }
       list.push_back({{"stage", group.stage},
                       {"verdict", group.verdict},
                       {"blame", group.blame},
@@ -220,7 +224,7 @@ Result<json> notebook_json(db::Store& store, const LiveRun& run) {
   study::History history;
   history.run = run.run();
   VORTEX_ASSIGN(const std::vector<db::Candidate> rows, store.candidates(history.run.id));
-  for (const db::Candidate& row : rows) history.candidates.push_back({row, {}, {}, {}});
+  for (const db::Candidate& row : rows) { history.candidates.push_back({row, {}, {}, {}}); }
   return study::notebook_json(store, history, std::numeric_limits<int64_t>::max());
 }
 
@@ -229,20 +233,20 @@ Result<json> environment_json(db::Store& store, const LiveRun& run, const std::f
   json evidence = json::object();
   const int64_t dense = run.with_board([](const study::Board& board, const LiveRun::Parents&) {
     for (const study::BoardLine& line : board.lines()) {
-      if (line.origin == "dense") return line.candidate;
+      if (line.origin == "dense") { return line.candidate; }
     }
     return int64_t{0};
   });
   if (dense != 0) {
     VORTEX_ASSIGN(const std::vector<db::StageRow> stages, store.stages(dense));
-    if (!stages.empty()) evidence = parsed(stages.back().evidence);
+    if (!stages.empty()) { evidence = parsed(stages.back().evidence); }
   }
   json faults = json::array();
   VORTEX_ASSIGN(const std::vector<db::Event> events, store.events(row.id));
   for (const db::Event& event : events) {
     const bool fault = event.kind == "environment" || event.kind == "stall" || event.kind == "failed" ||
                        event.kind.rfind("breaker", 0) == 0 || event.kind == "worker-lost";
-    if (!fault) continue;
+    if (!fault) { continue; }
     faults.push_back(
         {{"id", event.id}, {"created", event.created}, {"kind", event.kind}, {"detail", parsed(event.detail)}});
   }

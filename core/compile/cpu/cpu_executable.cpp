@@ -85,13 +85,9 @@ class LoweredPolicy final : public CpuExecutable {
   // An upper bound of the pages that a row with n pages attends.
   int most_chosen(int n) const {
     const RowBudget budget = row_budget(policy_.config, n);
-    if (budget.everything_fits) {
-      return n;
-    }
+    if (budget.everything_fits) { return n; }
     int64_t chosen = budget.bos + budget.eos;
-    for (const Chooser& chooser : indexer_side_.choosers) {
-      chosen += chooser.k > 0 ? chooser.k : budget.middle;
-    }
+    for (const Chooser& chooser : indexer_side_.choosers) { chosen += chooser.k > 0 ? chooser.k : budget.middle; }
     const int reserved = policy_.config.reserved_bos + policy_.config.reserved_eos;
     return static_cast<int>(std::min<int64_t>(n, chosen + reserved));
   }
@@ -167,9 +163,7 @@ class LoweredPolicy final : public CpuExecutable {
   }
 
   int choose(const RowTask& task, const RowBudget& budget, int n, int32_t* chosen) const {
-    if (indexer_side_.choosers.size() == 1) {
-      return choose_from(task, indexer_side_.choosers[0], budget, n, chosen);
-    }
+    if (indexer_side_.choosers.size() == 1) { return choose_from(task, indexer_side_.choosers[0], budget, n, chosen); }
     std::vector<int32_t>& buffer = task.scratch->chosen;
     buffer.resize(static_cast<size_t>(n) * 2);
     const int first = choose_from(task, indexer_side_.choosers[0], budget, n, buffer.data());

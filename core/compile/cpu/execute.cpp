@@ -19,9 +19,7 @@ class Runner {
   Runner(const RowTask& task, Tile tile) : task_(task), kernels_(*task.kernels), tile_(tile) {}
 
   void run(const std::vector<Step>& steps) const {
-    for (const Step& step : steps) {
-      run(step);
-    }
+    for (const Step& step : steps) { run(step); }
   }
 
  private:
@@ -169,18 +167,14 @@ void run_over_rows(const RowTask& task, const Step& s) {
                                  row_values(task, s.x) + first * size, batched + s.out.offset,
                                  task.scratch->pages.data());
     }
-    if (s.round) {
-      task.kernels->round_bf16(s.out.shape.size(), batched + s.out.offset, batched + s.out.offset);
-    }
+    if (s.round) { task.kernels->round_bf16(s.out.shape.size(), batched + s.out.offset, batched + s.out.offset); }
     return;
   }
   run_page_transform(task, s);
 }
 
 void grow(AlignedVector<float>& buffer, int64_t size) {
-  if (buffer.size() < static_cast<size_t>(size)) {
-    buffer.resize(static_cast<size_t>(size));
-  }
+  if (buffer.size() < static_cast<size_t>(size)) { buffer.resize(static_cast<size_t>(size)); }
 }
 
 void reserve(const RowTask& task) {
@@ -206,9 +200,7 @@ std::vector<PreparedConstant> prepare_constants(const vflow::Program& program) {
   std::vector<PreparedConstant> prepared;
   for (const vflow::Constant& constant : program.constants) {
     prepared.push_back({constant.dims, constant.data, constant.layer_lookup});
-    for (float& x : prepared.back().data) {
-      x = cpu::round_to_bf16(x);
-    }
+    for (float& x : prepared.back().data) { x = cpu::round_to_bf16(x); }
   }
   return prepared;
 }
@@ -226,9 +218,7 @@ void run_row(RowTask& task) {
     if (!stage.per_tile.empty()) {
       for_tiles(task, [&](Tile tile) { Runner(task, tile).run(stage.per_tile); });
     }
-    for (const Step& step : stage.over_rows) {
-      run_over_rows(task, step);
-    }
+    for (const Step& step : stage.over_rows) { run_over_rows(task, step); }
   }
 }
 
@@ -243,9 +233,7 @@ void run_pages(RowTask& task) {
   reserve(task);
   std::vector<float> constant;
   for_tiles(task, [&](Tile tile) {
-    for (const LoweredStage& stage : task.lowered->stages) {
-      Runner(task, tile).run(stage.per_tile);
-    }
+    for (const LoweredStage& stage : task.lowered->stages) { Runner(task, tile).run(stage.per_tile); }
     for (const FieldWrite& write : task.lowered->writes) {
       const cpu::PagedView& view = task.fields[static_cast<size_t>(write.field)];
       const float* from = nullptr;

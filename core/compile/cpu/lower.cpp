@@ -91,9 +91,7 @@ static_assert(vflow::has_a_row_for_every_op(kKernels),
 
 // A reduction's kernel depends on the dimension that it goes along.
 StepKind step_kind(const KernelRow& row, int dim) {
-  if (row.kind != StepKind::kReduce) {
-    return row.kind;
-  }
+  if (row.kind != StepKind::kReduce) { return row.kind; }
   return dim == 0 ? StepKind::kReducePages : dim == 1 ? StepKind::kReduceRows : StepKind::kReduceCols;
 }
 
@@ -109,7 +107,7 @@ class Lowering {
         kept_(graph_.nodes.size()),
         absorbed_(graph_.nodes.size(), false) {
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
-      if (plan_.live[i]) absorb_bound(static_cast<int>(i));
+      if (plan_.live[i]) { absorb_bound(static_cast<int>(i)); }
     }
   }
 
@@ -119,11 +117,9 @@ class Lowering {
       out_.stages.emplace_back();
       gathered_.clear();
       for (const int index : stage.fused) {
-        if (!absorbed_[static_cast<size_t>(index)]) lower_fused(index);
+        if (!absorbed_[static_cast<size_t>(index)]) { lower_fused(index); }
       }
-      for (const int index : stage.over_rows) {
-        lower_over_rows(index);
-      }
+      for (const int index : stage.over_rows) { lower_over_rows(index); }
     }
     lower_choosers();
     const int64_t fit = kTileFloats / std::max<int64_t>(1, out_.tile_elements);
@@ -154,7 +150,7 @@ class Lowering {
       const Place& operand = i == 0 ? step.x : step.y;
       const bool same = operand.space == space && operand.shape.rows == node(index).shape.rows &&
                         operand.shape.cols == node(index).shape.cols;
-      if (same && dies_at(index, node(index).inputs[i])) return operand;
+      if (same && dies_at(index, node(index).inputs[i])) { return operand; }
     }
     return allocate(space, node(index).shape);
   }
@@ -162,11 +158,11 @@ class Lowering {
   // Is `producer` a value of its own, inside this stage alone, that only `consumer` reads, and once?
   bool dies_at(int consumer, int producer) const {
     const auto at = static_cast<size_t>(producer);
-    if (is_leaf(node(producer).op) || is_view(producer) || plan_.kept[at]) return false;
+    if (is_leaf(node(producer).op) || is_view(producer) || plan_.kept[at]) { return false; }
     int64_t reads = 0;
     for (size_t i = at + 1; i < graph_.nodes.size(); ++i) {
       const std::vector<int>& inputs = graph_.nodes[i].inputs;
-      if (plan_.live[i]) reads += std::count(inputs.begin(), inputs.end(), producer);
+      if (plan_.live[i]) { reads += std::count(inputs.begin(), inputs.end(), producer); }
     }
     return reads == 1 && !is_view(consumer);
   }
@@ -175,19 +171,19 @@ class Lowering {
   void absorb_bound(int index) {
     const Node& n = node(index);
     const bool sums = (n.op == Op::kSum || n.op == Op::kMean) && n.attrs.dim == 2 && n.format != Format::kBatched;
-    if (!sums) return;
+    if (!sums) { return; }
     const int bound = n.inputs[0];
     const Node& b = node(bound);
     const int cols = b.shape.cols;
-    if ((b.op != Op::kMaximum && b.op != Op::kMinimum) || b.inputs[0] == b.inputs[1]) return;
-    if (cols % n.shape.cols != 0 || cols / n.shape.cols % kLine != 0 || !dies_at(index, bound)) return;
+    if ((b.op != Op::kMaximum && b.op != Op::kMinimum) || b.inputs[0] == b.inputs[1]) { return; }
+    if (cols % n.shape.cols != 0 || cols / n.shape.cols % kLine != 0 || !dies_at(index, bound)) { return; }
     for (const int product : b.inputs) {
       const Node& p = node(product);
       const bool fits = p.op == Op::kMultiply && p.format != Format::kBatched && p.shape.cols == cols &&
                         node(p.inputs[0]).shape.cols == cols && node(p.inputs[1]).shape.cols == cols;
-      if (!fits || !dies_at(bound, product)) return;
+      if (!fits || !dies_at(bound, product)) { return; }
     }
-    for (const int part : {bound, b.inputs[0], b.inputs[1]}) absorbed_[static_cast<size_t>(part)] = true;
+    for (const int part : {bound, b.inputs[0], b.inputs[1]}) { absorbed_[static_cast<size_t>(part)] = true; }
   }
 
   // Values of all pages outlive a tile on the indexer side only: the cache side runs every stage tile by tile.
@@ -219,12 +215,8 @@ class Lowering {
 
   Place read(int consumer, int input) {
     const Node& n = node(input);
-    if (n.op == Op::kQuery) {
-      return out_.query;
-    }
-    if (n.op == Op::kField) {
-      return read_field(n.attrs.field, n.shape);
-    }
+    if (n.op == Op::kQuery) { return out_.query; }
+    if (n.op == Op::kField) { return read_field(n.attrs.field, n.shape); }
     return reads_kept(graph_, plan_, consumer, input) ? kept(input) : value(input);
   }
 
@@ -303,9 +295,7 @@ class Lowering {
       value(index) = step.out;
       push(step);
     }
-    if (plan_.kept[static_cast<size_t>(index)]) {
-      keep(index);
-    }
+    if (plan_.kept[static_cast<size_t>(index)]) { keep(index); }
   }
 
   void lower_write(int index) {
@@ -348,9 +338,7 @@ class Lowering {
 
   void lower_over_rows(int index) {
     const Node& n = node(index);
-    if (chooses_pages(n.op)) {
-      return;
-    }
+    if (chooses_pages(n.op)) { return; }
     const Place x = read_over_rows(index);
     if (n.op == Op::kReshape) {
       kept(index) = value(index) = {x.space, x.offset, n.shape};

@@ -25,17 +25,11 @@ class BudgetWriter {
   explicit BudgetWriter(const vflow::ScheduleCode& code) : code_(code) {}
 
   std::string statement(int index, int depth) const {
-    if (index < 0) {
-      return "";
-    }
+    if (index < 0) { return ""; }
     const ScheduleNode& n = at(index);
     const std::string indent(static_cast<size_t>(depth) * 2, ' ');
-    if (n.op == ScheduleOp::kReturn) {
-      return indent + "return static_cast<int>(as_int(" + value(n.a) + "));\n";
-    }
-    if (n.op == ScheduleOp::kAssign) {
-      return indent + slot(n.slot) + " = " + value(n.a) + ";\n";
-    }
+    if (n.op == ScheduleOp::kReturn) { return indent + "return static_cast<int>(as_int(" + value(n.a) + "));\n"; }
+    if (n.op == ScheduleOp::kAssign) { return indent + slot(n.slot) + " = " + value(n.a) + ";\n"; }
     if (n.op == ScheduleOp::kIf) {
       return indent + "if (" + value(n.a) + " != 0.0) {\n" + statement(n.b, depth + 1) + indent + "} else {\n" +
              statement(n.c, depth + 1) + indent + "}\n";
@@ -51,21 +45,11 @@ class BudgetWriter {
   std::string value(int index) const {
     const ScheduleNode& n = at(index);
     const auto holds = [&](int operand) { return value(operand) + " != 0.0"; };
-    if (n.op == ScheduleOp::kConstant) {
-      return "(" + double_literal(n.constant) + ")";
-    }
-    if (n.op == ScheduleOp::kSlot) {
-      return slot(n.slot);
-    }
-    if (n.op == ScheduleOp::kAnd) {
-      return "truth(" + holds(n.a) + " && " + holds(n.b) + ")";
-    }
-    if (n.op == ScheduleOp::kOr) {
-      return "truth(" + holds(n.a) + " || " + holds(n.b) + ")";
-    }
-    if (n.op == ScheduleOp::kSelect) {
-      return "(" + holds(n.a) + " ? " + value(n.b) + " : " + value(n.c) + ")";
-    }
+    if (n.op == ScheduleOp::kConstant) { return "(" + double_literal(n.constant) + ")"; }
+    if (n.op == ScheduleOp::kSlot) { return slot(n.slot); }
+    if (n.op == ScheduleOp::kAnd) { return "truth(" + holds(n.a) + " && " + holds(n.b) + ")"; }
+    if (n.op == ScheduleOp::kOr) { return "truth(" + holds(n.a) + " || " + holds(n.b) + ")"; }
+    if (n.op == ScheduleOp::kSelect) { return "(" + holds(n.a) + " ? " + value(n.b) + " : " + value(n.c) + ")"; }
     return (n.is_float ? "as_float(" : "as_int(") + computed(n) + ")";
   }
 
@@ -151,9 +135,7 @@ std::string default_rule(const vflow::EngineConfig& config) {
 
 std::string emit_budget(const vflow::EngineConfig& config) {
   const vflow::ScheduleCode* code = config.schedule.code();
-  if (code == nullptr) {
-    return default_rule(config);
-  }
+  if (code == nullptr) { return default_rule(config); }
   const BudgetWriter writer(*code);
   const double inputs[] = {0, static_cast<double>(config.topk_val),
                            static_cast<double>(static_cast<float>(config.topk_ratio)),

@@ -18,9 +18,7 @@ vflow::Dtype dtype_of(cuda::KvType type) {
 
 vflow::Policy for_target(const vflow::Policy& policy, const CudaTarget& target) {
   vflow::Policy result = policy;
-  if (target.kv_type) {
-    result.config.kv_dtype = dtype_of(*target.kv_type);
-  }
+  if (target.kv_type) { result.config.kv_dtype = dtype_of(*target.kv_type); }
   return result;
 }
 
@@ -60,9 +58,7 @@ Result<CudaBinary> build_generated(const GeneratedPolicy& generated, const CudaT
     roomier[at + kFourBlocks.size() - 2] = static_cast<char>('0' + blocks);
     VORTEX_ASSIGN(binary, build_source(roomier, target, switches));
   }
-  if (switches.refuse_spills) {
-    VORTEX_TRY(refuse_spills(binary.resources));
-  }
+  if (switches.refuse_spills) { VORTEX_TRY(refuse_spills(binary.resources)); }
   return binary;
 }
 

@@ -30,9 +30,7 @@ class Loaded {
   Loaded(const Loaded&) = delete;
   Loaded& operator=(const Loaded&) = delete;
   ~Loaded() {
-    if (library_ != nullptr) {
-      cudaLibraryUnload(library_);
-    }
+    if (library_ != nullptr) { cudaLibraryUnload(library_); }
     cudaFree(constants_);
   }
 
@@ -51,14 +49,10 @@ class Loaded {
           std::pair{"finding vortex_select", cudaLibraryGetKernel(&select_, library_, "vortex_select")},
           std::pair{"finding vortex_update",
                     generated.updates ? cudaLibraryGetKernel(&update_, library_, "vortex_update") : cudaSuccess}}) {
-      if (error != cudaSuccess) {
-        return cuda_error(what, error);
-      }
+      if (error != cudaSuccess) { return cuda_error(what, error); }
     }
     VORTEX_TRY(allow_shared(select_, device, select_attributes_, select_limit_));
-    if (generated.updates) {
-      VORTEX_TRY(allow_shared(update_, device, update_attributes_, update_limit_));
-    }
+    if (generated.updates) { VORTEX_TRY(allow_shared(update_, device, update_attributes_, update_limit_)); }
     return upload(generated.constants);
   }
 
@@ -83,16 +77,12 @@ class Loaded {
   }
 
   Status upload(const std::vector<float>& constants) {
-    if (constants.empty()) {
-      return ok_status();
-    }
+    if (constants.empty()) { return ok_status(); }
     void* memory = nullptr;
     const size_t bytes = constants.size() * sizeof(float);
     cudaError_t error = cudaMalloc(&memory, bytes);
     constants_ = static_cast<float*>(memory);
-    if (error == cudaSuccess) {
-      error = cudaMemcpy(memory, constants.data(), bytes, cudaMemcpyHostToDevice);
-    }
+    if (error == cudaSuccess) { error = cudaMemcpy(memory, constants.data(), bytes, cudaMemcpyHostToDevice); }
     return error == cudaSuccess ? ok_status() : Status(cuda_error("uploading a policy's constants", error));
   }
 
@@ -121,13 +111,9 @@ class PolicyKernels final : public CudaExecutable {
 
   int max_selected(int max_blocks) const override {
     const std::uint64_t known = most_.load(std::memory_order_relaxed);
-    if (static_cast<int>(known >> 32) == max_blocks) {
-      return static_cast<int>(known & 0xffffffffU);
-    }
+    if (static_cast<int>(known >> 32) == max_blocks) { return static_cast<int>(known & 0xffffffffU); }
     int most = 1;
-    for (int n = 1; n <= max_blocks; ++n) {
-      most = std::max(most, most_chosen(n));
-    }
+    for (int n = 1; n <= max_blocks; ++n) { most = std::max(most, most_chosen(n)); }
     const auto high = static_cast<std::uint64_t>(max_blocks) << 32;
     most_.store(high | static_cast<std::uint64_t>(most), std::memory_order_relaxed);
     return most;
@@ -135,26 +121,16 @@ class PolicyKernels final : public CudaExecutable {
 
   cudaError_t update_range(const CudaLayerCache& cache, const CudaBatch& batch, const std::int32_t* first_tokens,
                            int max_new_blocks, cudaStream_t stream) const override {
-    if (first_tokens == nullptr || max_new_blocks < 0) {
-      return cudaErrorInvalidValue;
-    }
-    if (max_new_blocks == 0 || !generated_.updates) {
-      return cudaSuccess;
-    }
+    if (first_tokens == nullptr || max_new_blocks < 0) { return cudaErrorInvalidValue; }
+    if (max_new_blocks == 0 || !generated_.updates) { return cudaSuccess; }
     device::Params params{};
     const cudaError_t error = fill(cache, batch, params);
-    if (error != cudaSuccess) {
-      return error;
-    }
+    if (error != cudaSuccess) { return error; }
     params.first_tokens = first_tokens;
     params.max_new_blocks = max_new_blocks;
-    if (generated_.update_bytes > loaded_.update_limit()) {
-      return cudaErrorNotSupported;
-    }
+    if (generated_.update_bytes > loaded_.update_limit()) { return cudaErrorNotSupported; }
     const int64_t blocks = static_cast<int64_t>(batch.num_requests) * max_new_blocks * kv_heads_;
-    if (blocks > INT32_MAX) {
-      return cudaErrorInvalidValue;
-    }
+    if (blocks > INT32_MAX) { return cudaErrorInvalidValue; }
     return launch(loaded_.update(), static_cast<int>(blocks), 1, generated_.update_bytes, params, stream);
   }
 
@@ -162,16 +138,12 @@ class PolicyKernels final : public CudaExecutable {
                      cudaStream_t stream) const override {
     device::Params params{};
     const cudaError_t error = fill(cache, batch, params);
-    if (error != cudaSuccess) {
-      return error;
-    }
+    if (error != cudaSuccess) { return error; }
     const int64_t group = policy_.program.geometry.group;
     const bool valid = batch.q != nullptr && batch.num_q_heads == group * kv_heads_ && selection.blocks != nullptr &&
                        selection.counts != nullptr && selection.max_selected >= max_selected(batch.table.max_blocks) &&
                        (batch.workspace != nullptr || row_floats(batch.table.max_blocks) == 0);
-    if (!valid) {
-      return cudaErrorInvalidValue;
-    }
+    if (!valid) { return cudaErrorInvalidValue; }
     params.q = reinterpret_cast<const unsigned short*>(batch.q);
     params.blocks = selection.blocks;
     params.counts = selection.counts;
@@ -180,9 +152,7 @@ class PolicyKernels final : public CudaExecutable {
     params.completes_blocks = batch.completes_blocks && generated_.updates ? 1 : 0;
     const int completing = params.completes_blocks != 0 ? generated_.update_bytes : 0;
     const int shared = std::max(generated_.once_bytes + std::max(generated_.teams_bytes, keys), completing);
-    if (shared > loaded_.select_limit()) {
-      return cudaErrorNotSupported;
-    }
+    if (shared > loaded_.select_limit()) { return cudaErrorNotSupported; }
     const int rows = batch.num_requests * kv_heads_;
     const int blocks = blocks_of_row(rows, batch.table.max_blocks);
     return launch(loaded_.select(), rows * blocks, blocks, shared, params, stream);
@@ -191,9 +161,7 @@ class PolicyKernels final : public CudaExecutable {
   int kv_heads() const override { return kv_heads_; }
 
   std::optional<CudaScores> scores(int max_blocks) const override {
-    if (!generated_.scores_offset) {
-      return std::nullopt;
-    }
+    if (!generated_.scores_offset) { return std::nullopt; }
     return CudaScores{*generated_.scores_offset * max_blocks, row_floats(max_blocks)};
   }
 
@@ -212,9 +180,7 @@ class PolicyKernels final : public CudaExecutable {
 
   std::vector<KernelInfo> kernels() const override {
     std::vector<KernelInfo> result = {kernel_info("vortex_select", loaded_.select_attributes())};
-    if (generated_.updates) {
-      result.push_back(kernel_info("vortex_update", loaded_.update_attributes()));
-    }
+    if (generated_.updates) { result.push_back(kernel_info("vortex_update", loaded_.update_attributes())); }
     return result;
   }
 
@@ -226,9 +192,7 @@ class PolicyKernels final : public CudaExecutable {
     kernel.source_hash = binary_.hash;
     kernel.binary_hash = sha256_hex(binary_.cubin);
     for (const KernelResources& resources : binary_.resources) {
-      if (resources.name == name) {
-        kernel.spill_bytes = resources.spill_bytes();
-      }
+      if (resources.name == name) { kernel.spill_bytes = resources.spill_bytes(); }
     }
     return kernel;
   }
@@ -240,9 +204,7 @@ class PolicyKernels final : public CudaExecutable {
   // An upper bound of the blocks that a row of n blocks attends.
   int most_chosen(int n) const {
     const RowBudget budget = row_budget(policy_.config, n);
-    if (budget.everything_fits) {
-      return n;
-    }
+    if (budget.everything_fits) { return n; }
     int64_t reserved = budget.bos + budget.eos;
     int64_t chosen = 0;
     for (const int k : generated_.own_ks) {
@@ -294,9 +256,7 @@ class PolicyKernels final : public CudaExecutable {
 
   static cudaError_t launch(cudaKernel_t kernel, int blocks, int cluster, int shared_bytes, device::Params& params,
                             cudaStream_t stream) {
-    if (blocks == 0) {
-      return cudaSuccess;
-    }
+    if (blocks == 0) { return cudaSuccess; }
     cudaLaunchConfig_t config{};
     config.gridDim = dim3(static_cast<unsigned>(blocks));
     config.blockDim = dim3(kPolicyThreads);

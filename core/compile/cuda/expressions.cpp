@@ -37,18 +37,12 @@ std::string loop(const std::string& variable, const std::string& body) {
 }  // namespace
 
 std::string float_literal(float x) {
-  if (std::isnan(x)) {
-    return "__uint_as_float(0x7fc00000U)";
-  }
-  if (std::isinf(x)) {
-    return x > 0 ? "__uint_as_float(0x7f800000U)" : "__uint_as_float(0xff800000U)";
-  }
+  if (std::isnan(x)) { return "__uint_as_float(0x7fc00000U)"; }
+  if (std::isinf(x)) { return x > 0 ? "__uint_as_float(0x7f800000U)" : "__uint_as_float(0xff800000U)"; }
   char text[48];
   std::snprintf(text, sizeof(text), "%.9g", static_cast<double>(x));
   std::string result = text;
-  if (result.find_first_of(".e") == std::string::npos) {
-    result += ".0";
-  }
+  if (result.find_first_of(".e") == std::string::npos) { result += ".0"; }
   return result + "F";
 }
 
@@ -75,9 +69,7 @@ bool is_elementwise(Op op) {
 }
 
 std::string Expressions::Source::at_element(const std::string& page, const std::string& e) const {
-  if (shape.rows == 1) {
-    return at(page, "0", e);
-  }
+  if (shape.rows == 1) { return at(page, "0", e); }
   return shape.cols == 1 ? at(page, e, "0") : at(page, e + " / " + number(shape.cols), e + " % " + number(shape.cols));
 }
 
@@ -91,9 +83,7 @@ Expressions::Source Expressions::define(const std::string& name, Shape shape, co
                                         const std::string& body, std::function<std::string()> lanes) {
   text_ += "\n// " + comment + "\n__device__ inline float " + name + "(const Page& p, int r, int c) {\n  return " +
            body + ";\n}\n";
-  if (lanes) {
-    lanes_[name] = std::move(lanes);
-  }
+  if (lanes) { lanes_[name] = std::move(lanes); }
   return defined_[name] = {name, shape};
 }
 
@@ -181,9 +171,7 @@ Expressions::Source Expressions::read(int consumer, size_t operand) {
 Expressions::Source Expressions::make(int index) {
   const Node& n = node(index);
   const std::string name = "make" + number(index);
-  if (const auto known = defined_.find(name); known != defined_.end()) {
-    return known->second;
-  }
+  if (const auto known = defined_.find(name); known != defined_.end()) { return known->second; }
   if (n.op == Op::kQuery) {
     return define_memory(name, n.shape, "q " + shape_comment(n.shape), "p.q", Dtype::kBf16, "");
   }
@@ -194,13 +182,9 @@ Expressions::Source Expressions::make(int index) {
 
 Expressions::Source Expressions::inside(int index) {
   const Node& n = node(index);
-  if (n.op == Op::kLoad) {
-    return field(n.attrs.field, placement_.plan.stage_of[static_cast<size_t>(index)]);
-  }
+  if (n.op == Op::kLoad) { return field(n.attrs.field, placement_.plan.stage_of[static_cast<size_t>(index)]); }
   const Location& location = placement_.inside[static_cast<size_t>(index)];
-  if (location.home == Home::kExpression) {
-    return make(index);
-  }
+  if (location.home == Home::kExpression) { return make(index); }
   const std::string name = "value" + number(index);
   const auto known = defined_.find(name);
   return known != defined_.end() ? known->second
@@ -211,9 +195,7 @@ Expressions::Source Expressions::inside(int index) {
 Expressions::Source Expressions::kept(int index) {
   const Node& n = node(index);
   const std::string name = "kept" + number(index);
-  if (const auto known = defined_.find(name); known != defined_.end()) {
-    return known->second;
-  }
+  if (const auto known = defined_.find(name); known != defined_.end()) { return known->second; }
   const Location& location = placement_.kept[static_cast<size_t>(index)];
   if (location.home != Home::kExpression) {
     return define_memory(
@@ -269,12 +251,8 @@ std::string Expressions::expression(int index) {
 
 std::string Expressions::layout(int index) {
   const Node& n = node(index);
-  if (n.op == Op::kTranspose) {
-    return read(index, 0).at("p", "c", "r");
-  }
-  if (n.op == Op::kReshape) {
-    return reshape(index, false);
-  }
+  if (n.op == Op::kTranspose) { return read(index, 0).at("p", "c", "r"); }
+  if (n.op == Op::kReshape) { return reshape(index, false); }
   const std::string at = n.attrs.dim == 1 ? "r" : "c";  // MaskSlice
   return at + " >= " + number(n.attrs.start) + " && " + at + " < " + number(n.attrs.end) + " ? " +
          float_literal(static_cast<float>(n.attrs.alpha)) + " : " + float_literal(static_cast<float>(n.attrs.beta));
@@ -337,9 +315,7 @@ std::string Expressions::reduction(int index) {
     const auto [row, col] = member(i);
     return x.at("p", row, col);
   };
-  if (count < kLanes || (rows && x.shape.cols > 1)) {
-    return "reduce_in_order" + kind + loop("i", at("i")) + ")";
-  }
+  if (count < kLanes || (rows && x.shape.cols > 1)) { return "reduce_in_order" + kind + loop("i", at("i")) + ")"; }
   if (!rows && has_lanes(x.shape) && count % kLanes == 0) {
     const auto [row, col] = member("i");
     return "reduce_lanes" + kind + loop("i", lanes(x, row, col)) + ")";
@@ -368,9 +344,7 @@ std::function<std::string()> Expressions::lanes_maker(int index) {
     const Source x = read(index, 0);
     return has_lanes(x.shape) ? std::function<std::string()>([this, index] { return reshape(index, true); }) : nullptr;
   }
-  if (!is_elementwise(n.op)) {
-    return nullptr;
-  }
+  if (!is_elementwise(n.op)) { return nullptr; }
   return [this, index] {
     std::vector<std::string> operands;
     for (size_t k = 0; k < node(index).inputs.size(); ++k) {

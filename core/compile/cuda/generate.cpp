@@ -26,9 +26,7 @@ std::string number(int64_t x) { return std::to_string(x); }
 std::string node_comment(const Graph& graph, int index) {
   const Node& n = graph.nodes[static_cast<size_t>(index)];
   std::vector<std::string> inputs;
-  for (const int input : n.inputs) {
-    inputs.push_back("%" + number(input));
-  }
+  for (const int input : n.inputs) { inputs.push_back("%" + number(input)); }
   const std::string name = n.op == Op::kQuery   ? "q"
                            : n.op == Op::kStore ? "Store"
                                                 : std::string(vflow::op_info(n.op).name);
@@ -37,9 +35,7 @@ std::string node_comment(const Graph& graph, int index) {
 
 std::string comment_lines(const std::string& text) {
   std::string out;
-  for (const std::string& line : split_lines(text)) {
-    out += line.empty() ? "" : "//   " + line + "\n";
-  }
+  for (const std::string& line : split_lines(text)) { out += line.empty() ? "" : "//   " + line + "\n"; }
   return out;
 }
 
@@ -106,9 +102,7 @@ class UpdateWriter : public KernelWriter {
     text += stage_fields(placement_.stages[0], "kThreads", "page", "1", "shared_memory", "  ");
     for (size_t s = 0; s < placement_.plan.stages.size(); ++s) {
       text += "\n  // stage " + number(static_cast<int64_t>(s)) + "\n";
-      for (const int i : placement_.plan.stages[s].fused) {
-        text += keep(i);
-      }
+      for (const int i : placement_.plan.stages[s].fused) { text += keep(i); }
     }
     text += "\n" + stores() + "}\n\n";
     return text +
@@ -130,18 +124,14 @@ class UpdateWriter : public KernelWriter {
       const bool stored = std::any_of(graph_.nodes.begin(), graph_.nodes.end(), [&](const Node& root) {
         return writes_field(root.op) && root.attrs.field == n.attrs.field;
       });
-      if (n.op == Op::kField && stored && !staged) {
-        return true;
-      }
+      if (n.op == Op::kField && stored && !staged) { return true; }
     }
     return false;
   }
 
  private:
   std::string keep(int i) {
-    if (inside(i).home != Home::kRecord) {
-      return "";
-    }
+    if (inside(i).home != Home::kRecord) { return ""; }
     return "  " + node_comment(graph_, i) + "  for_elements_of_block<" + number(node(i).shape.size()) +
            ">([&](int e) { (" + values_.address(inside(i), node(i).shape) +
            ")[e] = " + values_.make(i).at_element("p", "e") + "; });\n  __syncthreads();\n";
@@ -151,9 +141,7 @@ class UpdateWriter : public KernelWriter {
     std::string text;
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& n = node(static_cast<int>(i));
-      if (!writes_field(n.op)) {
-        continue;
-      }
+      if (!writes_field(n.op)) { continue; }
       const auto& info = policy_.program.fields[static_cast<size_t>(n.attrs.field)];
       const std::string value = n.op == Op::kFill ? float_literal(static_cast<float>(n.attrs.alpha))
                                                   : values_.read(static_cast<int>(i), 0).at_element("p", "e");
@@ -201,9 +189,7 @@ class SelectWriter : public KernelWriter {
         "    return Page{a, q, once, work, block, static_cast<long long>(page) * a.num_kv_heads + kv_head, record};\n"
         "  };\n"
         "  const auto at = [&](int block) { return page_at(block, row.pages[block], nullptr); };\n";
-    for (size_t s = 0; s < placement_.plan.stages.size(); ++s) {
-      text += stage(s);
-    }
+    for (size_t s = 0; s < placement_.plan.stages.size(); ++s) { text += stage(s); }
     return text + choice() + saves() + "}\n";
   }
 
@@ -254,9 +240,7 @@ class SelectWriter : public KernelWriter {
     }
     text += "  row_barrier();\n";
     std::string rows;
-    for (const int i : stage.over_rows) {
-      rows += over_pages(i);
-    }
+    for (const int i : stage.over_rows) { rows += over_pages(i); }
     return rows.empty() ? text : text + "  if (cluster_rank() == 0) {\n" + rows + "  }\n  row_barrier();\n";
   }
 
@@ -271,9 +255,7 @@ class SelectWriter : public KernelWriter {
       const Source make = values_.make(i);
       fill(inside(i), make.at_element("row_page", "e"));
     }
-    if (kept(i).home == Home::kOnce) {
-      fill(kept(i), rounded(i, values_.inside(i).at_element("row_page", "e")));
-    }
+    if (kept(i).home == Home::kOnce) { fill(kept(i), rounded(i, values_.inside(i).at_element("row_page", "e"))); }
     return text.empty() ? text : "  {\n  const Page row_page{a, q, once, work, 0, 0, nullptr};\n" + text + "  }\n";
   }
 
@@ -305,18 +287,14 @@ class SelectWriter : public KernelWriter {
   }
   std::string over_pages(int i) {
     const Node& n = node(i);
-    if (chooses_pages(n.op) || n.op == Op::kReshape) {
-      return "";
-    }
+    if (chooses_pages(n.op) || n.op == Op::kReshape) { return ""; }
     const std::string comment = "    " + node_comment(graph_, i);
     const Source x = values_.read(i, 0);
     const std::string read =
         "[&](int block, int e) { const Page p = at(block); return " + x.at_element("p", "e") + "; }";
     const std::string size = number(x.shape.size());
     const vflow::OpInfo& info = vflow::op_info(n.op);
-    if (info.kind == OpKind::kProduct) {
-      return comment + parameter_product(i, x);
-    }
+    if (info.kind == OpKind::kProduct) { return comment + parameter_product(i, x); }
     if (info.kind == OpKind::kReduction) {
       return comment + "    reduce_pages<" + std::string(info.cuda) + ", " + size + ">(row.middle, row.computed, " +
              read + ", [&](int e, float x) { const Page p = at(0); (" + values_.address(kept(i), n.shape) +
@@ -352,9 +330,7 @@ class SelectWriter : public KernelWriter {
     std::string layer = "a.layer";
     if (!constant.layer_lookup.empty()) {
       std::vector<std::string> lookup;
-      for (const int l : constant.layer_lookup) {
-        lookup.push_back(number(l));
-      }
+      for (const int l : constant.layer_lookup) { lookup.push_back(number(l)); }
       text += "      constexpr int kLookup[] = {" + join(lookup, ", ") + "};\n";
       layer = "kLookup[min(max(a.layer, 0), " + number(static_cast<int64_t>(lookup.size()) - 1) + ")]";
     }
@@ -423,9 +399,7 @@ class SelectWriter : public KernelWriter {
               choose(all[0], "out[rank] = block") + "    if (threadIdx.x == 0) a.counts[row.index] = count;\n";
     } else {
       text += "    unsigned* marks = keys + row.blocks;\n    clear_marks(row, marks);\n";
-      for (const int chooser : all) {
-        text += "    " + choose(chooser, "mark(marks, block)");
-      }
+      for (const int chooser : all) { text += "    " + choose(chooser, "mark(marks, block)"); }
       text += "    write_marked(a, row, marks);\n";
     }
     return text + "  }\n";
@@ -435,9 +409,7 @@ class SelectWriter : public KernelWriter {
     std::string text;
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& n = node(static_cast<int>(i));
-      if (!writes_field(n.op)) {
-        continue;
-      }
+      if (!writes_field(n.op)) { continue; }
       const vflow::Shape shape = node(n.inputs[0]).shape;
       const Location& copy = placement_.saved[i];
       const std::string value = copy.home == Home::kWork ? "(" + values_.address(copy, shape) + ")[e]"
@@ -446,9 +418,7 @@ class SelectWriter : public KernelWriter {
               ">(count, [&](int i, int e) {\n      const Page p = page(i);\n      " + write_field(n, value) +
               "\n    });\n";
     }
-    if (text.empty()) {
-      return text;
-    }
+    if (text.empty()) { return text; }
     return "\n  // what the step leaves behind, once nobody reads the old values\n  row_barrier();\n"
            "  for_tiles(row, teams, [&](int first, int count, unsigned char* records, const int* pages) {\n"
            "    const auto page = [&](int i) { return page_at(first + i, pages[i], records); };\n" +
@@ -460,9 +430,7 @@ class SelectWriter : public KernelWriter {
 
 Status check_types(const vflow::Policy& policy) {
   for (const vflow::Dtype dtype : {policy.config.dtype, policy.config.kv_dtype}) {
-    if (dtype == vflow::Dtype::kFp16) {
-      return candidate_error("the CUDA backend has no float16", "use bfloat16");
-    }
+    if (dtype == vflow::Dtype::kFp16) { return candidate_error("the CUDA backend has no float16", "use bfloat16"); }
   }
   if (policy.program.fields.size() > device::kMaxFields) {
     return candidate_error("more than " + number(device::kMaxFields) + " fields", "join some of them");

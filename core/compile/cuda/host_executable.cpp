@@ -15,9 +15,7 @@ namespace {
 constexpr int kPoison = 0xff;  // a NaN in every type that is stored, and a page that nobody has
 
 Status cuda_status(cudaError_t error, const char* what) {
-  if (error == cudaSuccess) {
-    return ok_status();
-  }
+  if (error == cudaSuccess) { return ok_status(); }
   const std::string message = std::string(what) + ": " + cudaGetErrorName(error) + ": " + cudaGetErrorString(error);
   const bool ours = error == cudaErrorInvalidValue || error == cudaErrorNotSupported;
   return ours ? Status(internal_error(message)) : Status(environment_error(message));
@@ -60,9 +58,7 @@ class Buffer {
 
 Result<cuda::KvType> kv_type_of(vflow::Dtype dtype) {
   for (const cuda::KvType type : {cuda::KvType::bf16, cuda::KvType::fp8_e4m3, cuda::KvType::fp8_e5m2}) {
-    if (dtype_of(type) == dtype) {
-      return type;
-    }
+    if (dtype_of(type) == dtype) { return type; }
   }
   return internal_error("CUDA kernels keep k and v as bfloat16 or fp8, not " + std::string(vflow::dtype_name(dtype)));
 }
@@ -79,15 +75,11 @@ class DevicePages {
     for (const PagedTensor* tensor : tensors_) {
       VORTEX_TRY(buffers_.emplace_back().upload(tensor->data, bytes_of(*tensor)));
     }
-    for (size_t i = 2; i < buffers_.size(); ++i) {
-      fields_.push_back(buffers_[i].as<void>());
-    }
+    for (size_t i = 2; i < buffers_.size(); ++i) { fields_.push_back(buffers_[i].as<void>()); }
     return ok_status();
   }
   Status download() const {
-    for (size_t i = 0; i < tensors_.size(); ++i) {
-      VORTEX_TRY(buffers_[i].download(tensors_[i]->data));
-    }
+    for (size_t i = 0; i < tensors_.size(); ++i) { VORTEX_TRY(buffers_[i].download(tensors_[i]->data)); }
     return ok_status();
   }
 
@@ -107,9 +99,7 @@ class DevicePages {
   void for_tensors(const Body& body) const {
     body(cache_.k);
     body(cache_.v);
-    for (const PagedTensor& field : cache_.fields) {
-      body(field);
-    }
+    for (const PagedTensor& field : cache_.fields) { body(field); }
   }
   size_t bytes_of(const PagedTensor& tensor) const {
     const int64_t elements = cache_.pages * tensor.kv_heads * tensor.rows * tensor.cols;
@@ -169,9 +159,7 @@ class DeviceBatch {
   Status read(std::vector<float>& scores) const {
     scores.clear();
     const std::optional<CudaScores> at = executable_.scores(batch_.max_blocks);
-    if (!at) {
-      return ok_status();
-    }
+    if (!at) { return ok_status(); }
     const size_t bytes = executable_.workspace_bytes(batch_.requests, batch_.max_blocks);
     std::vector<float> workspace(bytes / sizeof(float));
     VORTEX_TRY(workspace_.download(workspace.data()));
@@ -217,9 +205,7 @@ class HostExecutable final : public Executable {
 
   // Every page is the only block of a request of its own.
   Status update_pages(const LayerCache& cache, std::span<const int32_t> pages) const override {
-    if (pages.empty()) {
-      return ok_status();
-    }
+    if (pages.empty()) { return ok_status(); }
     DevicePages device(cache);
     VORTEX_TRY(device.upload());
     Buffer table;
@@ -248,9 +234,7 @@ class HostExecutable final : public Executable {
         cuda_status(executable_->select(device.cache(), rows.batch(), rows.selection(), nullptr), "forward_indexer"));
     VORTEX_TRY(cuda_status(cudaStreamSynchronize(nullptr), "forward_indexer"));
     VORTEX_TRY(rows.read(selection));
-    if (scores != nullptr) {
-      VORTEX_TRY(rows.read(*scores));
-    }
+    if (scores != nullptr) { VORTEX_TRY(rows.read(*scores)); }
     return device.download();
   }
 

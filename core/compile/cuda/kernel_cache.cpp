@@ -15,9 +15,7 @@ constexpr size_t kHead = kMagic.size() + kDigest + 1;
 
 std::optional<CompiledSource> parse(std::string_view body) {
   const size_t end = body.starts_with('\n') ? 0 : body.find("\n\n");
-  if (end == std::string_view::npos) {
-    return std::nullopt;
-  }
+  if (end == std::string_view::npos) { return std::nullopt; }
   CompiledSource compiled;
   compiled.resources = resources_from_text(body.substr(0, end));
   compiled.cubin = body.substr(end == 0 ? 1 : end + 2);
@@ -27,9 +25,7 @@ std::optional<CompiledSource> parse(std::string_view body) {
 }  // namespace
 
 std::optional<CompiledSource> KernelCache::find(const std::string& hash) const {
-  if (folder_.empty()) {
-    return std::nullopt;
-  }
+  if (folder_.empty()) { return std::nullopt; }
   const Result<std::string> entry = read_file(folder_ / (hash + ".cubin"));
   if (!entry.ok() || entry->size() <= kHead || !entry->starts_with(kMagic) || (*entry)[kHead - 1] != '\n') {
     return std::nullopt;
@@ -39,9 +35,7 @@ std::optional<CompiledSource> KernelCache::find(const std::string& hash) const {
 }
 
 bool KernelCache::keep(const std::string& hash, const std::string& source, const CompiledSource& compiled) const {
-  if (folder_.empty()) {
-    return false;
-  }
+  if (folder_.empty()) { return false; }
   const std::string body = resources_text(compiled.resources) + "\n" + compiled.cubin;
   return write_file_atomic(folder_ / (hash + ".cu"), source).ok() &&
          write_file_atomic(folder_ / (hash + ".cubin"), std::string(kMagic) + sha256_hex(body) + "\n" + body).ok();

@@ -32,8 +32,7 @@ void disassemble(const std::filesystem::path& cubin, const std::filesystem::path
   const bool started = ::posix_spawnp(&child, program.c_str(), &actions, nullptr, arguments, environ) == 0;
   ::posix_spawn_file_actions_destroy(&actions);
   int status = -1;
-  while (started && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  while (started && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
   if (status != 0) {
     std::error_code ignored;
     std::filesystem::remove(sass, ignored);
@@ -49,9 +48,7 @@ KernelSwitches kernel_switches() {
 
 Status dump_kernels(const KernelSwitches& switches, const std::string& hash, const std::string& source,
                     const CompiledSource& compiled) {
-  if (switches.dump_folder.empty()) {
-    return ok_status();
-  }
+  if (switches.dump_folder.empty()) { return ok_status(); }
   const std::string resources = resources_text(compiled.resources);
   const std::pair<const char*, const std::string&> files[] = {
       {".cu", source}, {".ptx", compiled.ptx}, {".cubin", compiled.cubin}, {".resources", resources}};
@@ -70,9 +67,7 @@ Status refuse_spills(const std::vector<KernelResources>& kernels) {
                 " bytes stored and " + std::to_string(kernel.spill_loads) + " loaded a thread";
     }
   }
-  if (spills.empty()) {
-    return ok_status();
-  }
+  if (spills.empty()) { return ok_status(); }
   return internal_error("generated kernels spill registers: " + spills,
                         "unset VORTEX_REFUSE_SPILLS to run them anyway");
 }

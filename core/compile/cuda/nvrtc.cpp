@@ -36,17 +36,13 @@ class NvrtcProgram {
   NvrtcProgram(const NvrtcProgram&) = delete;
   NvrtcProgram& operator=(const NvrtcProgram&) = delete;
   ~NvrtcProgram() {
-    if (program_ != nullptr) {
-      nvrtcDestroyProgram(&program_);
-    }
+    if (program_ != nullptr) { nvrtcDestroyProgram(&program_); }
   }
 
   Result<CompiledSource> compile(const std::string& arch) {
     const std::vector<std::string> all = flags(arch);
     std::vector<const char*> options;
-    for (const std::string& flag : all) {
-      options.push_back(flag.c_str());
-    }
+    for (const std::string& flag : all) { options.push_back(flag.c_str()); }
     if (status_ == NVRTC_SUCCESS) {
       status_ = nvrtcCompileProgram(program_, static_cast<int>(options.size()), options.data());
     }
@@ -58,9 +54,7 @@ class NvrtcProgram {
     compiled.cubin = output(nvrtcGetCUBINSize, nvrtcGetCUBIN);
     compiled.ptx = output(nvrtcGetPTXSize, nvrtcGetPTX);
     compiled.resources = resources_in(log());
-    if (compiled.cubin.empty()) {
-      return internal_error("NVRTC made no cubin for " + arch);
-    }
+    if (compiled.cubin.empty()) { return internal_error("NVRTC made no cubin for " + arch); }
     return compiled;
   }
 
@@ -69,18 +63,14 @@ class NvrtcProgram {
   template <typename Size, typename Get>
   std::string output(const Size& size_of, const Get& get) const {
     size_t size = 0;
-    if (size_of(program_, &size) != NVRTC_SUCCESS) {
-      return {};
-    }
+    if (size_of(program_, &size) != NVRTC_SUCCESS) { return {}; }
     std::string text(size, '\0');
     return get(program_, text.data()) == NVRTC_SUCCESS ? text : std::string();
   }
 
   std::string log() const {
     size_t size = 0;
-    if (program_ == nullptr || nvrtcGetProgramLogSize(program_, &size) != NVRTC_SUCCESS || size == 0) {
-      return {};
-    }
+    if (program_ == nullptr || nvrtcGetProgramLogSize(program_, &size) != NVRTC_SUCCESS || size == 0) { return {}; }
     std::string text(size, '\0');
     nvrtcGetProgramLog(program_, text.data());
     text.resize(size - 1);  // its terminating zero
@@ -94,13 +84,9 @@ class NvrtcProgram {
 // The number that stands before `unit` in the line; nothing where the line has no such number.
 std::optional<int> number_before(std::string_view line, std::string_view unit) {
   const size_t end = line.find(unit);
-  if (end == std::string_view::npos || end == 0) {
-    return std::nullopt;
-  }
+  if (end == std::string_view::npos || end == 0) { return std::nullopt; }
   size_t begin = end;
-  while (begin > 0 && line[begin - 1] >= '0' && line[begin - 1] <= '9') {
-    --begin;
-  }
+  while (begin > 0 && line[begin - 1] >= '0' && line[begin - 1] <= '9') { --begin; }
   int number = 0;
   const auto [rest, error] = std::from_chars(line.data() + begin, line.data() + end, number);
   return error == std::errc() ? std::optional(number) : std::nullopt;
@@ -108,9 +94,7 @@ std::optional<int> number_before(std::string_view line, std::string_view unit) {
 
 std::string digest_of_headers() {
   std::string all;
-  for (const auto& [name, text] : embedded_headers()) {
-    all += name + '\n' + text + '\n';
-  }
+  for (const auto& [name, text] : embedded_headers()) { all += name + '\n' + text + '\n'; }
   return sha256_hex(all);
 }
 
@@ -135,9 +119,7 @@ std::vector<KernelResources> resources_in(std::string_view log) {
       const size_t begin = entry + kEntry.size();
       kernels.emplace_back().name = line.substr(begin, line.find('\'', begin) - begin);
     }
-    if (kernels.empty()) {
-      continue;
-    }
+    if (kernels.empty()) { continue; }
     KernelResources& kernel = kernels.back();
     kernel.stack_bytes = std::max(kernel.stack_bytes, number_before(line, " bytes stack frame").value_or(0));
     kernel.spill_stores += number_before(line, " bytes spill stores").value_or(0);
@@ -166,9 +148,7 @@ std::vector<KernelResources> resources_from_text(std::string_view text) {
     KernelResources k;
     words >> k.name >> unit >> k.registers >> unit >> k.stack_bytes >> unit >> k.spill_stores >> unit >>
         k.spill_loads >> unit >> k.shared_bytes;
-    if (!words) {
-      return {};
-    }
+    if (!words) { return {}; }
     kernels.push_back(std::move(k));
   }
   return kernels;

@@ -96,9 +96,7 @@ class Placing {
   int loop_length(int i) const {
     const Node& n = node(i);
     const OpKind kind = vflow::op_info(n.op).kind;
-    if (kind == OpKind::kProduct) {
-      return node(n.inputs[0]).shape.cols;
-    }
+    if (kind == OpKind::kProduct) { return node(n.inputs[0]).shape.cols; }
     if ((kind == OpKind::kReduction || kind == OpKind::kInterleave) && n.attrs.dim != 0) {
       return static_cast<int>(node(n.inputs[0]).shape.size() / n.shape.size());
     }
@@ -108,15 +106,9 @@ class Placing {
   bool worth_keeping(int i) const {
     const Node& n = node(i);
     const double reads = reads_[static_cast<size_t>(i)];
-    if (n.format == Format::kBatched) {
-      return reads > 1;
-    }
-    if (loop_length(i) >= kLongLoop) {
-      return reads > 1 || (n.shape.size() > 1 && looped_[static_cast<size_t>(i)]);
-    }
-    if (vflow::op_info(n.op).costly) {
-      return reads > 1;
-    }
+    if (n.format == Format::kBatched) { return reads > 1; }
+    if (loop_length(i) >= kLongLoop) { return reads > 1 || (n.shape.size() > 1 && looped_[static_cast<size_t>(i)]); }
+    if (vflow::op_info(n.op).costly) { return reads > 1; }
     return consumers_[static_cast<size_t>(i)] > 1 &&
            (n.shape.size() <= kSmallValue || length_[static_cast<size_t>(i)] > kLongExpression);
   }
@@ -128,9 +120,7 @@ class Placing {
       inside(i).home = keep ? Home::kOnce : Home::kExpression;
       return;
     }
-    if (is_leaf(n.op) || chooses_pages(n.op) || writes_field(n.op)) {
-      return;
-    }
+    if (is_leaf(n.op) || chooses_pages(n.op) || writes_field(n.op)) { return; }
     const bool batched = n.format == Format::kBatched;
     if (over_pages(i)) {
       const bool alias = n.op == Op::kReshape;
@@ -140,18 +130,14 @@ class Placing {
     if (out_.keeps[static_cast<size_t>(i)] && n.op != Op::kLoad && side_ == Side::kIndexer) {
       kept(i).home = batched ? Home::kOnce : Home::kWork;
     }
-    if (!is_view(n.op) && worth_keeping(i)) {
-      inside(i).home = batched ? Home::kOnce : Home::kRecord;
-    }
+    if (!is_view(n.op) && worth_keeping(i)) { inside(i).home = batched ? Home::kOnce : Home::kRecord; }
   }
 
   // How often computing all of node `i` once reads its operand.
   double reads_of(int i, size_t operand) const {
     const Node& n = node(i);
     const Node& from = node(n.inputs[operand]);
-    if (n.op == Op::kMaskSlice) {
-      return 0;
-    }
+    if (n.op == Op::kMaskSlice) { return 0; }
     double reads = 1;
     if (vflow::op_info(n.op).kind == OpKind::kProduct) {
       reads = node(n.inputs[1 - operand]).shape.rows;
@@ -217,9 +203,7 @@ class Placing {
       return at;
     };
     for (int i = 0; i < size(); ++i) {
-      if (!live(i)) {
-        continue;
-      }
+      if (!live(i)) { continue; }
       const Node& n = node(i);
       if (kept(i).home == Home::kWork) {
         kept(i).offset = take(out_.work_floats, n.shape.size());
@@ -245,9 +229,7 @@ class Placing {
           fields.push_back(node(input).attrs.field);
         }
       }
-      if (n.op == Op::kLoad) {
-        fields.push_back(n.attrs.field);
-      }
+      if (n.op == Op::kLoad) { fields.push_back(n.attrs.field); }
     }
     std::sort(fields.begin(), fields.end());
     fields.erase(std::unique(fields.begin(), fields.end()), fields.end());
@@ -303,9 +285,7 @@ class Placing {
     const size_t stages = out_.plan.stages.size();
     if (side_ == Side::kCache) {
       out_.stages.resize(1);
-      for (size_t stage = 0; stage < stages; ++stage) {
-        stage_fields(stage, out_.stages[0], record);
-      }
+      for (size_t stage = 0; stage < stages; ++stage) { stage_fields(stage, out_.stages[0], record); }
       record = place_values(0, stages, record);
     } else {
       out_.stages.resize(stages);
@@ -338,9 +318,7 @@ class Placing {
 
 bool runs_over_pages(const Placement& placement, int node) {
   const int stage = placement.plan.stage_of[static_cast<size_t>(node)];
-  if (stage < 0) {
-    return false;
-  }
+  if (stage < 0) { return false; }
   const std::vector<int>& list = placement.plan.stages[static_cast<size_t>(stage)].over_rows;
   return std::find(list.begin(), list.end(), node) != list.end();
 }

@@ -55,9 +55,7 @@ std::vector<Standing> standings(const OracleScores& list, size_t bos) {
     int surely_better = 0;
     int surely_worse = 0;
     for (size_t q = bos; q < count; ++q) {
-      if (q == p) {
-        continue;
-      }
+      if (q == p) { continue; }
       const Interval other = interval(list.scores, q);
       surely_better += surely_before(other, q, own, p) ? 1 : 0;
       surely_worse += surely_before(own, p, other, q) ? 1 : 0;
@@ -95,9 +93,7 @@ class Comparison {
 
  private:
   void fail(const std::string& what) {
-    if (report.failures.size() < kMostFailures) {
-      report.failures.push_back(options_.blame + ": " + what);
-    }
+    if (report.failures.size() < kMostFailures) { report.failures.push_back(options_.blame + ": " + what); }
   }
 
   Status check_update(RandomBatch& world, const std::vector<int32_t>& pages) {
@@ -135,9 +131,7 @@ class Comparison {
   }
 
   void check_same_memory(const RandomBatch& a, const RandomBatch& b, const std::string& who) {
-    if (a.memory() != b.memory()) {
-      fail("a second run of " + who + " stored other bits");
-    }
+    if (a.memory() != b.memory()) { fail("a second run of " + who + " stored other bits"); }
   }
 
   // Every field value is either written within its bound or untouched.
@@ -146,9 +140,7 @@ class Comparison {
     for (size_t i = 0; i < after.memory().size(); ++i) {
       std::vector<std::byte> expected = before.memory()[i];
       for (const OracleWrite& write : writes) {
-        if (static_cast<size_t>(write.field) + 2 == i) {
-          check_write(after, write, expected, who);
-        }
+        if (static_cast<size_t>(write.field) + 2 == i) { check_write(after, write, expected, who); }
       }
       if (expected != after.memory()[i]) {
         fail(who + " changed memory that is not its own (" + (i < 2 ? "k or v" : "field " + std::to_string(i - 2)) +
@@ -192,9 +184,7 @@ class Comparison {
     const std::vector<int32_t> chosen(first, first + selection.counts[index]);
     if (row.everything_fits) {
       ++report.rows_fitting;
-      if (chosen != row.chosen) {
-        fail("a row whose pages all fit did not choose all of them in order");
-      }
+      if (chosen != row.chosen) { fail("a row whose pages all fit did not choose all of them in order"); }
       return;
     }
     ++report.rows_scored;
@@ -233,9 +223,7 @@ class Comparison {
       return;
     }
     std::vector<bool> is_chosen(static_cast<size_t>(row.blocks), false);
-    for (const int32_t p : chosen) {
-      is_chosen[static_cast<size_t>(p)] = true;
-    }
+    for (const int32_t p : chosen) { is_chosen[static_cast<size_t>(p)] = true; }
     std::vector<Standing> standing(static_cast<size_t>(row.blocks));
     for (const OracleScores& list : row.lists) {
       const std::vector<Standing> one = standings(list, static_cast<size_t>(policy_.config.reserved_bos));
@@ -304,9 +292,7 @@ std::string describe(const AgreementReport& report) {
                      std::to_string(report.scores_unbounded) + " without a bound; " + unseen +
                      std::to_string(report.field_values_compared) + " field values compared, " +
                      std::to_string(report.field_values_unbounded) + " without a bound";
-  for (const std::string& failure : report.failures) {
-    text += "\n" + failure;
-  }
+  for (const std::string& failure : report.failures) { text += "\n" + failure; }
   return text;
 }
 

@@ -58,9 +58,7 @@ Uncertain rounded(const Uncertain& x, vflow::Dtype dtype) {
 }
 
 Uncertain leaf(const Row& row, const Node& node) {
-  if (node.op == Op::kQuery) {
-    return exact(row.q);
-  }
+  if (node.op == Op::kQuery) { return exact(row.q); }
   if (node.op == Op::kParameter) {
     const auto& constant = row.policy->program.constants[static_cast<size_t>(node.attrs.constant)];
     return exact(parameter_matrix(constant, row.context.layer, row.type));
@@ -76,18 +74,14 @@ Uncertain input_of(const Row& row, const Values& values, int node, int input) {
 
 Uncertain compute(const Row& row, const Values& values, int index) {
   const Node& node = row.graph->nodes[static_cast<size_t>(index)];
-  if (is_leaf(node.op) || node.op == Op::kLoad) {
-    return leaf(row, node);
-  }
+  if (is_leaf(node.op) || node.op == Op::kLoad) { return leaf(row, node); }
   std::vector<Tensor> in;
   std::vector<Tensor> errors;
   for (const int input : node.inputs) {
     Uncertain x = input_of(row, values, index, input);
     const bool parameter_product =
         node.inputs.size() == 2 && row.graph->nodes[static_cast<size_t>(node.inputs[1])].op == Op::kParameter;
-    if (parameter_product) {
-      x = rounded(x, vflow::Dtype::kBf16);
-    }
+    if (parameter_product) { x = rounded(x, vflow::Dtype::kBf16); }
     in.push_back(x.value);
     errors.push_back(x.error);
   }
@@ -101,13 +95,9 @@ Values evaluate(const Row& row) {
   values.kept.resize(row.graph->nodes.size());
   for (size_t i = 0; i < row.graph->nodes.size(); ++i) {
     const Node& node = row.graph->nodes[i];
-    if (!row.plan->live[i] || chooses_pages(node.op) || writes_field(node.op)) {
-      continue;
-    }
+    if (!row.plan->live[i] || chooses_pages(node.op) || writes_field(node.op)) { continue; }
     values.inside[i] = compute(row, values, static_cast<int>(i));
-    if (!is_leaf(node.op)) {
-      values.kept[i] = rounded(values.inside[i], kept_dtype(node, row.policy->config.dtype));
-    }
+    if (!is_leaf(node.op)) { values.kept[i] = rounded(values.inside[i], kept_dtype(node, row.policy->config.dtype)); }
   }
   return values;
 }
@@ -116,9 +106,7 @@ std::vector<OracleWrite> collect_writes(const Row& row, const Values& values) {
   std::vector<OracleWrite> result;
   for (size_t i = 0; i < row.graph->nodes.size(); ++i) {
     const Node& node = row.graph->nodes[i];
-    if (!writes_field(node.op)) {
-      continue;
-    }
+    if (!writes_field(node.op)) { continue; }
     Uncertain content;
     if (node.op == Op::kFill) {
       const auto count = static_cast<int64_t>(row.pages.size());
@@ -166,18 +154,14 @@ std::vector<int32_t> best_pages(const std::vector<double>& scores, int64_t bos, 
 }
 
 void add_range(std::vector<int32_t>& pages, int first, int last) {
-  for (int i = first; i < last; ++i) {
-    pages.push_back(i);
-  }
+  for (int i = first; i < last; ++i) { pages.push_back(i); }
 }
 
 void choose(const Row& row, const Values& values, const RowBudget& budget, OracleRow& result) {
   const vflow::EngineConfig& config = row.policy->config;
   for (size_t i = 0; i < row.graph->nodes.size(); ++i) {
     const Node& node = row.graph->nodes[i];
-    if (!row.plan->live[i] || !chooses_pages(node.op) || node.op == Op::kUnion) {
-      continue;
-    }
+    if (!row.plan->live[i] || !chooses_pages(node.op) || node.op == Op::kUnion) { continue; }
     const bool own_k = node.op == Op::kTopKTable;
     const int bos = own_k ? std::min(config.reserved_bos, result.blocks) : budget.bos;
     const int eos = own_k ? std::min(config.reserved_eos, result.blocks - bos) : budget.eos;
@@ -231,9 +215,7 @@ Result<std::vector<OracleWrite>> update(const vflow::Policy& policy, const Layer
     row.pages.assign(pages.begin(), pages.end());
     row.context.program = &policy.program;
     row.type = scalar_type(precision);
-    for (OracleWrite& write : collect_writes(row, evaluate(row))) {
-      result.push_back(std::move(write));
-    }
+    for (OracleWrite& write : collect_writes(row, evaluate(row))) { result.push_back(std::move(write)); }
   }
   return result;
 }

@@ -130,13 +130,13 @@ Tensor nothing_like(const Tensor& x) { return at::zeros({1, x.size(1), x.size(2)
 
 template <const Reduction& reduction>
 Tensor reduce(const Call& c) {
-  if (c.node.attrs.dim != 0) return reduction.value(c.x(), c.node.attrs.dim);
+  if (c.node.attrs.dim != 0) { return reduction.value(c.x(), c.node.attrs.dim); }
   const Tensor middle = middle_of(c.x(), c.context);
   return middle.size(0) == 0 ? nothing_like(c.x()) : reduction.value(middle, 0);
 }
 template <const Reduction& reduction>
 Tensor reduce_bound(const BoundCall& c) {
-  if (c.node.attrs.dim != 0) return reduction.bound(c.x(), c.e[0], c.node.attrs.dim);
+  if (c.node.attrs.dim != 0) { return reduction.bound(c.x(), c.e[0], c.node.attrs.dim); }
   const Tensor middle = middle_of(c.x(), c.context);
   return middle.size(0) == 0 ? nothing_like(c.x()) : reduction.bound(middle, middle_of(c.e[0], c.context), 0);
 }
@@ -174,14 +174,14 @@ template <const PageTransform& transform>
 Tensor over_middle(const Call& c) {
   const int64_t first = first_changed(c);
   const Tensor middle = c.x().slice(0, first);
-  if (middle.size(0) == 0) return c.x().clone();
+  if (middle.size(0) == 0) { return c.x().clone(); }
   return at::cat({c.x().slice(0, 0, first), transform.value(c, middle)}, 0);
 }
 template <const PageTransform& transform>
 Tensor over_middle_bound(const BoundCall& c) {
   const int64_t first = first_changed(c);
   const Tensor middle = c.x().slice(0, first);
-  if (middle.size(0) == 0) return c.e[0].clone();
+  if (middle.size(0) == 0) { return c.e[0].clone(); }
   const Tensor bound = transform.bound(c, middle, c.e[0].slice(0, first), c.out.slice(0, first));
   return at::cat({c.e[0].slice(0, 0, first), bound}, 0);
 }

@@ -78,14 +78,14 @@ int run(int argc, char** argv) {
   recall->add_option("--look-every", o.look_every, "steps between two looks at the softmax; 0: none");
   CLI11_PARSE(app, argc, argv);
   vortex::Status status = vortex::ok_status();
-  if (step->parsed()) status = vortex::bench::bench_step(o);
-  if (trace->parsed()) status = vortex::bench::bench_trace(o);
-  if (workload->parsed()) status = vortex::bench::bench_workload(o);
-  if (serve->parsed()) status = vortex::bench::bench_serve(o);
-  if (recall->parsed()) status = vortex::bench::bench_recall(o);
-  if (status.ok()) return 0;
+  if (step->parsed()) { status = vortex::bench::bench_step(o); }
+  if (trace->parsed()) { status = vortex::bench::bench_trace(o); }
+  if (workload->parsed()) { status = vortex::bench::bench_workload(o); }
+  if (serve->parsed()) { status = vortex::bench::bench_serve(o); }
+  if (recall->parsed()) { status = vortex::bench::bench_recall(o); }
+  if (status.ok()) { return 0; }
   std::fprintf(stderr, "error: %s\n", status.error().message.c_str());
-  if (!status.error().hint.empty()) std::fprintf(stderr, "hint: %s\n", status.error().hint.c_str());
+  if (!status.error().hint.empty()) { std::fprintf(stderr, "hint: %s\n", status.error().hint.c_str()); }
   return vortex::exit_code(status.error().blame);
 }
 

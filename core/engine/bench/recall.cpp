@@ -18,8 +18,8 @@ std::vector<engine::ForcedRequest> random_requests(const BatchShape& shape, cons
   std::vector<engine::ForcedRequest> requests(static_cast<size_t>(shape.requests));
   Rng rng(stream_key(options.seed));
   for (engine::ForcedRequest& request : requests) {
-    for (int i = 0; i < shape.tokens; ++i) request.request.prompt.push_back(rng.between(0, vocab - 1));
-    for (int i = 0; i < options.outputs; ++i) request.continuation.push_back(rng.between(0, vocab - 1));
+    for (int i = 0; i < shape.tokens; ++i) { request.request.prompt.push_back(rng.between(0, vocab - 1)); }
+    for (int i = 0; i < options.outputs; ++i) { request.continuation.push_back(rng.between(0, vocab - 1)); }
   }
   return requests;
 }
@@ -33,7 +33,7 @@ Means means_of(const std::vector<engine::Forced>& forced) {
   Means sum;
   for (const engine::Forced& one : forced) {
     for (const engine::AttentionRecall& recall : one.recall) {
-      if (recall.looks == 0) continue;
+      if (recall.looks == 0) { continue; }
       sum.mass += recall.mass;
       sum.mass_chosen += recall.mass_chosen;
       sum.index += recall.index;
@@ -70,7 +70,7 @@ Status measure(engine::Engine& engine, const std::string& text, const std::optio
   };
   VORTEX_TRY(engine.set_policy(std::nullopt));
   VORTEX_ASSIGN(const Timed dense, force(engine, requests, {kTopTokens, 0}));
-  for (size_t i = 0; i < requests.size(); ++i) requests[i].wanted = dense.forced[i].top;
+  for (size_t i = 0; i < requests.size(); ++i) { requests[i].wanted = dense.forced[i].top; }
   const auto start = std::chrono::steady_clock::now();
   VORTEX_TRY(engine.set_policy(policy));
   const double set_seconds = seconds_since(start);
@@ -87,7 +87,7 @@ Status measure(engine::Engine& engine, const std::string& text, const std::optio
   add("a step without a look", 1e3 * blind.stats.decode_seconds / steps, "ms");
   add("a look", 1e3 * (looking.stats.decode_seconds - blind.stats.decode_seconds) / looks, "ms");
   const Means means = means_of(looking.forced);
-  if (means.count == 0) return ok_status();
+  if (means.count == 0) { return ok_status(); }
   add("mass_recall", means.mass, "");
   add("mass_recall_chosen", means.mass_chosen, "");
   add("index_recall", means.index, "");
@@ -103,7 +103,7 @@ Status bench_recall(const Options& options) {
   VORTEX_ASSIGN(const auto engine, make_engine(options, model));
   VORTEX_ASSIGN(const bool cuda, wants_cuda(options));
   Report report(options, cuda ? "CUDA" : "CPU", 0);
-  for (const std::string& text : options.shapes) VORTEX_TRY(measure(*engine, text, policy, options, report));
+  for (const std::string& text : options.shapes) { VORTEX_TRY(measure(*engine, text, policy, options, report)); }
   return report.finish();
 }
 

@@ -11,7 +11,7 @@ Report::Report(const Options& options, const std::string& device, double copy_by
       file_(options.json),
       device_(device + "; " + options.geometry + ", random weights"),
       copy_(copy_bytes_per_second) {
-  if (format_ == "json") return;
+  if (format_ == "json") { return; }
   const bool markdown = format_ == "markdown";
   if (copy_ == 0) {  // nothing but values will be added
     std::printf("%s\n\n", device_.c_str());
@@ -42,7 +42,7 @@ void Report::add(const Record& r) {
                                {"percent_of_limit", percent},
                                {"tokens_per_s", r.tokens_per_second}};
   json_ += (json_.empty() ? "" : ",\n") + line.dump();
-  if (format_ == "json") return;
+  if (format_ == "json") { return; }
   const char* format = format_ == "markdown" ? "| %s | %s | %s | %.3f | %.3f-%.3f | %.3f | %.3f | %.1f | %.0f |\n"
                                              : "%-10s %-14s %-26s %10.3f %9.3f-%9.3f %9.3f %7.3f %7.1f %10.0f\n";
   std::printf(format, r.what.c_str(), r.shape.c_str(), r.policy.c_str(), r.seconds * 1e3, r.fastest * 1e3,
@@ -52,7 +52,7 @@ void Report::add(const Record& r) {
 
 void Report::add_value(const std::string& name, double value, const std::string& unit) {
   json_ += (json_.empty() ? "" : ",\n") + nlohmann::json{{"name", name}, {"value", value}, {"unit", unit}}.dump();
-  if (format_ == "json") return;
+  if (format_ == "json") { return; }
   std::printf(format_ == "markdown" ? "\n%s: %.6g %s\n" : "%-52s %14.6g %s\n", name.c_str(), value, unit.c_str());
   std::fflush(stdout);
 }
@@ -64,8 +64,8 @@ Status Report::finish() {
   std::snprintf(copy, sizeof(copy), "%.6g", copy_);
   const std::string object = "{\"device\": " + nlohmann::json(device_).dump() + ", \"copy_bytes_per_s\": " + copy +
                              ", \"lines\": [\n" + json_ + "]}\n";
-  if (format_ == "json") std::fputs(object.c_str(), stdout);
-  if (file_.empty()) return ok_status();
+  if (format_ == "json") { std::fputs(object.c_str(), stdout); }
+  if (file_.empty()) { return ok_status(); }
   std::ofstream out(file_, std::ios::app);
   out << object << std::flush;
   return out ? ok_status() : environment_error("cannot write " + file_);

@@ -30,7 +30,7 @@ class Server {
 
   Status run() {
     while (next_ < served_.size() || !active_.empty()) {
-      if (active_.empty()) clock_ = std::max(clock_, served_[next_].arrival);
+      if (active_.empty()) { clock_ = std::max(clock_, served_[next_].arrival); }
       VORTEX_TRY(admit());
       VORTEX_TRY(decode());
     }
@@ -44,11 +44,11 @@ class Server {
  private:
   // Prefills one waiting prompt, if there is room for it and its answer.
   Status admit() {
-    if (next_ == served_.size() || served_[next_].arrival > clock_) return ok_status();
+    if (next_ == served_.size() || served_[next_].arrival > clock_) { return ok_status(); }
     const int64_t block = stepper_.block_size();
     const int64_t each = (options_.prompt + options_.outputs + block - 1) / block;
     const auto active = static_cast<int64_t>(active_.size());
-    if (active >= options_.max_batch || (active + 1) * each > stepper_.pages()) return ok_status();
+    if (active >= options_.max_batch || (active + 1) * each > stepper_.pages()) { return ok_status(); }
     VORTEX_ASSIGN(const double seconds, stepper_.admit(options_.prompt));
     clock_ += seconds;
     served_[next_].first_token = clock_;
@@ -62,7 +62,7 @@ class Server {
     clock_ += seconds;
     for (size_t i = active_.size(); i-- > 0;) {
       Served& request = served_[active_[i]];
-      if (--request.left > 0) continue;
+      if (--request.left > 0) { continue; }
       request.end = clock_;
       VORTEX_TRY(stepper_.retire(static_cast<int>(i)));
       active_[i] = active_.back();
@@ -85,7 +85,7 @@ class Server {
 Status bench_serve(const Options& options) {
   VORTEX_ASSIGN(const model::ModelConfig model, find_geometry(options));
   VORTEX_ASSIGN(const std::optional<vflow::Policy> policy, find_policy(options, model));
-  if (options.outputs < 2) return candidate_error("--outputs must be at least 2");
+  if (options.outputs < 2) { return candidate_error("--outputs must be at least 2"); }
   VORTEX_ASSIGN(const auto engine, make_engine(options, model));
   VORTEX_TRY(engine->set_policy(policy));
   const auto stepper = engine->stepper();

@@ -35,7 +35,7 @@ Result<nlohmann::json> read_config(const Options& options) {
                                : options.config;
   VORTEX_ASSIGN(const std::string text, read_file(path));
   nlohmann::json config = nlohmann::json::parse(text, nullptr, false);
-  if (!config.is_object()) return candidate_error(path + " is not a JSON object");
+  if (!config.is_object()) { return candidate_error(path + " is not a JSON object"); }
   return config;
 }
 
@@ -43,7 +43,7 @@ Result<nlohmann::json> read_config(const Options& options) {
 
 Result<model::ModelConfig> find_geometry(const Options& options) {
   for (const Named& named : kNamed) {
-    if (options.geometry != named.name) continue;
+    if (options.geometry != named.name) { continue; }
     model::ModelConfig config;
     config.architecture = "Qwen3ForCausalLM";
     config.num_layers = named.layers;
@@ -59,42 +59,40 @@ Result<model::ModelConfig> find_geometry(const Options& options) {
     config.qk_norm = true;
     return config;
   }
-  if (std::filesystem::is_directory(options.geometry)) return model::read_model_config(options.geometry);
+  if (std::filesystem::is_directory(options.geometry)) { return model::read_model_config(options.geometry); }
   std::string names;
-  for (const Named& named : kNamed) names += std::string(names.empty() ? "" : ", ") + named.name;
+  for (const Named& named : kNamed) { names += std::string(names.empty() ? "" : ", ") + named.name; }
   return candidate_error("no geometry \"" + options.geometry + "\"", "known: " + names + ", or a model's folder");
 }
 
 Result<vflow::Dtype> kv_dtype_of(const Options& options) {
-  if (options.kv.empty() || options.kv == "bfloat16") return vflow::Dtype::kBf16;
-  if (options.kv == "float32") return vflow::Dtype::kFp32;
-  if (options.kv == "fp8_e4m3") return vflow::Dtype::kFp8E4m3;
-  if (options.kv == "fp8_e5m2") return vflow::Dtype::kFp8E5m2;
+  if (options.kv.empty() || options.kv == "bfloat16") { return vflow::Dtype::kBf16; }
+  if (options.kv == "float32") { return vflow::Dtype::kFp32; }
+  if (options.kv == "fp8_e4m3") { return vflow::Dtype::kFp8E4m3; }
+  if (options.kv == "fp8_e5m2") { return vflow::Dtype::kFp8E5m2; }
   return candidate_error("--kv must be bfloat16, float32, fp8_e4m3 or fp8_e5m2, not " + options.kv);
 }
 
 Result<std::optional<vflow::Policy>> find_policy(const Options& options, const model::ModelConfig& model) {
-  if (options.policy.empty()) return std::optional<vflow::Policy>();
+  if (options.policy.empty()) { return std::optional<vflow::Policy>(); }
   VORTEX_ASSIGN(nlohmann::json config, read_config(options));
   if (options.pages > 0 || options.ratio >= 0) {
     const int reserved = config.value("vortex_block_reserved_bos", 1) + config.value("vortex_block_reserved_eos", 2);
-    if (options.pages > 0) config["vortex_topk_val"] = std::max(0, options.pages - reserved);
+    if (options.pages > 0) { config["vortex_topk_val"] = std::max(0, options.pages - reserved); }
     config["vortex_topk_ratio"] = std::max(0.0, options.ratio);
     config["vortex_layers_skip"] = options.dense_layers;
   }
   VORTEX_ASSIGN(const std::string module, read_file(options.policy));
   const vflow::PolicySource source{module, config.dump(), options.policy, options.config};
   vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(model, options.max_context, 0));
-  if (!report.policy) return candidate_error(vflow::render(report.diagnostics));
-  if (!options.kv.empty()) {
-    VORTEX_ASSIGN(report.policy->config.kv_dtype, kv_dtype_of(options));
-  }
+  if (!report.policy) { return candidate_error(vflow::render(report.diagnostics)); }
+  if (!options.kv.empty()) { VORTEX_ASSIGN(report.policy->config.kv_dtype, kv_dtype_of(options)); }
   return std::move(report.policy);
 }
 
 std::string policy_name(const Options& options, const std::optional<vflow::Policy>& policy) {
   std::string name = policy ? policy->program.name : "dense";
-  if (policy && options.pages > 0) name += " " + std::to_string(options.pages);
+  if (policy && options.pages > 0) { name += " " + std::to_string(options.pages); }
   const vflow::Dtype kv = policy ? policy->config.kv_dtype : kv_dtype_of(options).value();
   return name + " " + std::string(vflow::dtype_name(kv));
 }
@@ -110,10 +108,10 @@ engine::EngineOptions engine_options(const Options& options) {
 
 #ifdef VORTEX_WITH_CUDA
 Result<bool> wants_cuda(const Options& options) {
-  if (options.device == "cpu") return false;
+  if (options.device == "cpu") { return false; }
   const auto device = engine::find_cuda_device();
-  if (device.ok()) return true;
-  if (options.device == "cuda") return device.error();
+  if (device.ok()) { return true; }
+  if (options.device == "cuda") { return device.error(); }
   return false;
 }
 
@@ -129,7 +127,7 @@ Result<engine::CudaOptions> cuda_options(const Options& options) {
 
 Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model) {
   VORTEX_ASSIGN(const bool on_device, wants_cuda(options));
-  if (!on_device) return engine::make_cpu_engine(engine::random_model(model, 1), engine_options(options));
+  if (!on_device) { return engine::make_cpu_engine(engine::random_model(model, 1), engine_options(options)); }
   VORTEX_ASSIGN(const engine::CudaOptions cuda, cuda_options(options));
   model::Model shape;
   shape.config = model;
@@ -137,7 +135,7 @@ Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, cons
 }
 #else
 Result<bool> wants_cuda(const Options& options) {
-  if (options.device == "cuda") return environment_error("this program was built without CUDA");
+  if (options.device == "cuda") { return environment_error("this program was built without CUDA"); }
   return false;
 }
 

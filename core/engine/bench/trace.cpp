@@ -42,14 +42,14 @@ Status run_windows(const Options& options, const model::ModelConfig& model,
   record.seconds = time.decode.median + prefill;
   record.fastest = time.decode.fastest + prefill;
   record.slowest = time.decode.slowest + prefill;
-  for (size_t i = 0; i < round_bytes.size(); ++i) record.bytes += round_bytes[i] * plan.rounds[i].steps;
+  for (size_t i = 0; i < round_bytes.size(); ++i) { record.bytes += round_bytes[i] * plan.rounds[i].steps; }
   record.tokens_per_second = static_cast<double>(plan.tokens) / record.seconds;
   report.add(record);
   report_plan(report, plan, stepper->pages());
   report.add_value("windows measured, K and V random", static_cast<double>(time.windows.size()), "");
   report.add_value("decoding alone", static_cast<double>(plan.decode_tokens()) / time.decode.median, "tok/s");
   std::vector<double> steps;
-  for (const engine::Window& window : time.windows) steps.push_back(window.step.median);
+  for (const engine::Window& window : time.windows) { steps.push_back(window.step.median); }
   report.add_value("fastest step of a window", engine::quantile(steps, 0) * 1e3, "ms");
   report.add_value("slowest step of a window", engine::quantile(steps, 1) * 1e3, "ms");
   const std::vector<double> tokens =
@@ -65,7 +65,7 @@ std::vector<engine::Request> make_requests(const Options& options, int vocab) {
   Rng rng(stream_key(options.seed, 1));
   for (const engine::RequestLength& length : trace_requests(options)) {
     engine::Request request;
-    for (int i = 0; i < length.prompt; ++i) request.prompt.push_back(rng.between(0, vocab - 1));
+    for (int i = 0; i < length.prompt; ++i) { request.prompt.push_back(rng.between(0, vocab - 1)); }
     request.max_new_tokens = length.answer;
     request.ignore_eos = true;
     request.seed = requests.size();
@@ -83,11 +83,11 @@ Status run_all(const Options& options, const model::ModelConfig& model, const st
   // The first run tunes and captures graphs on the way, for every batch size it meets.
   if (options.warm_up) {
     const auto warm = engine->generate(requests, nullptr);
-    if (!warm.ok()) return warm.error();
+    if (!warm.ok()) { return warm.error(); }
   }
   engine::RunStats stats;
   const auto outputs = engine->generate(requests, &stats);
-  if (!outputs.ok()) return outputs.error();
+  if (!outputs.ok()) { return outputs.error(); }
   Record record;
   record.what = "trace, run";
   record.shape = std::to_string(requests.size()) + " requests";
@@ -119,7 +119,7 @@ std::vector<engine::RequestLength> trace_requests(const Options& options) {
 }
 
 Status check_trace_fits(const Options& options) {
-  if (options.prompt + options.longest_output <= options.max_context) return ok_status();
+  if (options.prompt + options.longest_output <= options.max_context) { return ok_status(); }
   return candidate_error("a prompt of " + std::to_string(options.prompt) + " and an answer of " +
                          std::to_string(options.longest_output) + " tokens exceed the context of " +
                          std::to_string(options.max_context));

@@ -34,7 +34,7 @@ Status bench_workload(const Options& options) {
   VORTEX_ASSIGN(const model::ModelConfig model, find_geometry(options));
   VORTEX_ASSIGN(const std::optional<vflow::Policy> policy, find_policy(options, model));
   VORTEX_TRY(check_trace_fits(options));
-  if (!policy) return candidate_error("which policy?", "name one with --policy: dense attention goes beside it");
+  if (!policy) { return candidate_error("which policy?", "name one with --policy: dense attention goes beside it"); }
   Options of_engine = options;
   of_engine.kv.clear();  // what --kv says is the policy's: dense attention keeps bfloat16
   VORTEX_ASSIGN(const auto engine, make_engine(of_engine, model));

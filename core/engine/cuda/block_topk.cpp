@@ -18,7 +18,7 @@ using vflow::Op;
 
 // The node that `node` takes as operand `input`, if it is `op`.
 const Node* operand(const vflow::Graph& graph, const Node* node, size_t input, Op op) {
-  if (node == nullptr || node->inputs.size() <= input) return nullptr;
+  if (node == nullptr || node->inputs.size() <= input) { return nullptr; }
   const Node& found = graph.nodes[static_cast<size_t>(node->inputs[input])];
   return found.op == op ? &found : nullptr;
 }
@@ -27,8 +27,8 @@ const Node* operand(const vflow::Graph& graph, const Node* node, size_t input, O
 const Node* only(const vflow::Graph& graph, Op op) {
   const Node* found = nullptr;
   for (const Node& node : graph.nodes) {
-    if (node.op != op) continue;
-    if (found != nullptr) return nullptr;
+    if (node.op != op) { continue; }
+    if (found != nullptr) { return nullptr; }
     found = &node;
   }
   return found;
@@ -60,14 +60,14 @@ std::unique_ptr<BlockTopK> BlockTopK::match(const vflow::Policy& policy) {
   const vflow::Program& program = policy.program;
   const vflow::EngineConfig& config = policy.config;
   const bool one_field = program.fields.size() == 3 && !program.fields[0].builtin;
-  if (program.dialect != vflow::Dialect::kGqa || !one_field || config.dtype != vflow::Dtype::kBf16) return nullptr;
-  if (!config.schedule.is_default() || config.reserved_eos < 1) return nullptr;
-  if (!makes_centroids(program) || !scores_by_mean_query(program)) return nullptr;
+  if (program.dialect != vflow::Dialect::kGqa || !one_field || config.dtype != vflow::Dtype::kBf16) { return nullptr; }
+  if (!config.schedule.is_default() || config.reserved_eos < 1) { return nullptr; }
+  if (!makes_centroids(program) || !scores_by_mean_query(program)) { return nullptr; }
   return std::unique_ptr<BlockTopK>(new BlockTopK(config, program.geometry.head_dim));
 }
 
 BlockTopK::BlockTopK(vflow::EngineConfig config, int head_dim) : config_(std::move(config)), head_dim_(head_dim) {
-  for (const auto& [name, text] : block_topk_sources()) source_ += "// " + name + "\n" + text + "\n";
+  for (const auto& [name, text] : block_topk_sources()) { source_ += "// " + name + "\n" + text + "\n"; }
 }
 
 cuda::BudgetRule BlockTopK::budget_rule() const {
@@ -124,7 +124,7 @@ std::vector<compile::KernelInfo> BlockTopK::kernels() const {
   std::vector<compile::KernelInfo> result;
   cudaFuncAttributes attributes{};
   const auto add = [&](const std::string& name, cudaError_t found) {
-    if (found != cudaSuccess) return;
+    if (found != cudaSuccess) { return; }
     compile::KernelInfo kernel = compile::describe_kernel(name, attributes);
     kernel.source_hash = sha256_hex(source_);
     kernel.binary_hash = device_code_hash();
@@ -135,7 +135,7 @@ std::vector<compile::KernelInfo> BlockTopK::kernels() const {
         cuda::score_and_select_attributes(head_dim_, threads, attributes));
   }
   const auto type = kv_type_of(config_.kv_dtype);
-  if (type) add("summarize_blocks", cuda::summarize_blocks_attributes(*type, head_dim_, attributes));
+  if (type) { add("summarize_blocks", cuda::summarize_blocks_attributes(*type, head_dim_, attributes)); }
   return result;
 }
 

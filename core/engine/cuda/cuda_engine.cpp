@@ -36,7 +36,7 @@ class Run {
     while (next_ < requests_.size() || !active_.empty()) {
       VORTEX_TRY(admit());
       VORTEX_TRY(retire());
-      if (active_.empty()) continue;
+      if (active_.empty()) { continue; }
       VORTEX_TRY(decode());
       VORTEX_TRY(retire());
     }
@@ -84,7 +84,7 @@ class Run {
     }
     const auto prompt = static_cast<int64_t>(next.prompt.size());
     requests.push_back({prompt, expected(next, next.max_new_tokens - 1)});
-    if (active_.empty()) return true;
+    if (active_.empty()) { return true; }
     return peak_pages(std::move(requests), runner_.pool().block(), steps_per_replay_) <= runner_.pool().pages();
   }
 
@@ -95,7 +95,7 @@ class Run {
       const auto prompt = static_cast<int64_t>(request.prompt.size());
       // The last token that is sampled is never fed.
       const PageNeed need{blocks_for(prompt), blocks_for(prompt + request.max_new_tokens - 1)};
-      if (!has_room_for(request) || !safe(std::vector<int>(active_.size(), 0), &need)) return ok_status();
+      if (!has_room_for(request) || !safe(std::vector<int>(active_.size(), 0), &need)) { return ok_status(); }
       VORTEX_TRY(start(request));
       free_pages_ -= need.held;
       active_.push_back({next_++, need.longest, 0});
@@ -114,7 +114,7 @@ class Run {
     slots.top_p[slot] = static_cast<float>(request.sampling.top_p);
     slots.top_k[slot] = request.sampling.top_k;
     slots.seeds[slot] = request.seed;
-    if (request.prefix != nullptr) return runner_.restore(slot, *request.prefix);
+    if (request.prefix != nullptr) { return runner_.restore(slot, *request.prefix); }
     stats_.prefill_tokens += static_cast<int64_t>(request.prompt.size());
     return runner_.prefill(slot, request.prompt);
   }
@@ -124,18 +124,18 @@ class Run {
   int choose_steps() {
     SlotArrays& slots = host();
     int most = 0;
-    for (size_t i = 0; i < active_.size(); ++i) most = std::max(most, slots.remaining[i]);
+    for (size_t i = 0; i < active_.size(); ++i) { most = std::max(most, slots.remaining[i]); }
     const int steps = std::min(steps_per_replay_, most);
     std::vector<int> grown(active_.size());
     for (size_t i = 0; i < active_.size(); ++i) {
       grown[i] = blocks_for(slots.lengths[i] + std::min(steps, slots.remaining[i])) - held(i);
       slots.new_tokens[i] = 1;
     }
-    if (safe(grown, nullptr)) return steps;
+    if (safe(grown, nullptr)) { return steps; }
     std::fill(grown.begin(), grown.end(), 0);
     for (size_t i = 0; i < active_.size(); ++i) {
       grown[i] = blocks_for(slots.lengths[i] + 1) - held(i);
-      if (grown[i] == 0 || safe(grown, nullptr)) continue;
+      if (grown[i] == 0 || safe(grown, nullptr)) { continue; }
       grown[i] = 0;
       slots.new_tokens[i] = 0;  // waits, pages kept
     }
@@ -157,9 +157,9 @@ class Run {
   Status replay(int capacity, int steps) {
     const Stopwatch watch(stats_.decode_seconds);
     int before = 0;
-    for (size_t i = 0; i < active_.size(); ++i) before += held(i);
+    for (size_t i = 0; i < active_.size(); ++i) { before += held(i); }
     VORTEX_TRY(runner_.slots().upload(runner_.stream()));
-    for (int i = 0; i < steps; ++i) VORTEX_TRY(runner_.replay(capacity));
+    for (int i = 0; i < steps; ++i) { VORTEX_TRY(runner_.replay(capacity)); }
     VORTEX_TRY(runner_.slots().download(runner_.stream()));
     for (size_t i = 0; i < active_.size(); ++i) {
       free_pages_ -= held(i);
@@ -181,7 +181,7 @@ class Run {
       output.tokens.push_back(
           host().ring[slot * cuda::kTokenRing + static_cast<size_t>(active.seen % cuda::kTokenRing)]);
       ++active.seen;
-      if (request.on_token) request.on_token(output.tokens.back(), ended && active.seen == host().produced[slot]);
+      if (request.on_token) { request.on_token(output.tokens.back(), ended && active.seen == host().produced[slot]); }
     }
   }
 
@@ -189,19 +189,19 @@ class Run {
   Status retire() {
     std::vector<bool> ended(active_.size(), false);
     for (size_t i = 0; i < active_.size(); ++i) {
-      if (host().remaining[i] > 0 && host().stopped[i] == 0) continue;
+      if (host().remaining[i] > 0 && host().stopped[i] == 0) { continue; }
       host().finished[i] = 1;
       free_pages_ += held(i);
       ended[i] = true;
     }
     const auto left = static_cast<size_t>(std::count(ended.begin(), ended.end(), false));
-    if (left == active_.size()) return ok_status();
+    if (left == active_.size()) { return ok_status(); }
     VORTEX_TRY(runner_.release_finished());
     std::vector<std::pair<int, int>> moves;
     size_t from = left;  // the slots from here on move into the gaps before
     for (size_t to = 0; to < left; ++to) {
-      if (!ended[to]) continue;
-      while (ended[from]) ++from;
+      if (!ended[to]) { continue; }
+      while (ended[from]) { ++from; }
       moves.emplace_back(static_cast<int>(from), static_cast<int>(to));
       active_[to] = active_[from++];
     }
@@ -256,7 +256,7 @@ class CudaEngine final : public Engine {
     VORTEX_TRY(runner_->reset());
     RunStats counted = fresh_stats(model().config.num_layers);
     VORTEX_ASSIGN(std::vector<Output> outputs, Run(*runner_, steps_per_replay_, requests, counted).finish());
-    if (stats != nullptr) *stats = std::move(counted);
+    if (stats != nullptr) { *stats = std::move(counted); }
     return outputs;
   }
 
@@ -276,11 +276,11 @@ class CudaEngine final : public Engine {
     };
     {
       const Stopwatch watch(counted.prefill_seconds);
-      if (request.prefix == nullptr) counted.prefill_tokens += static_cast<int64_t>(request.prompt.size());
+      if (request.prefix == nullptr) { counted.prefill_tokens += static_cast<int64_t>(request.prompt.size()); }
       VORTEX_TRY(runner_->start_forced(0, request.prompt, request.prefix.get()));
       VORTEX_TRY(read(0));
     }
-    if (!observer) VORTEX_TRY(runner_->prepare(1));
+    if (!observer) { VORTEX_TRY(runner_->prepare(1)); }
     for (size_t i = 0; i + 1 < continuation.size(); ++i) {
       const Stopwatch watch(counted.decode_seconds);
       VORTEX_TRY(feed(continuation[i], observer));
@@ -290,7 +290,7 @@ class CudaEngine final : public Engine {
       counted.weight_bytes_read += runner_->model().weight_bytes;
     }
     VORTEX_TRY(runner_->add_counters(counted));
-    if (stats != nullptr) *stats = std::move(counted);
+    if (stats != nullptr) { *stats = std::move(counted); }
     return log_probs;
   }
 
@@ -299,7 +299,7 @@ class CudaEngine final : public Engine {
     VORTEX_TRY(check_forced(model(), runner_->options(), requests, options));
     RunStats counted = fresh_stats(model().config.num_layers);
     VORTEX_ASSIGN(std::vector<Forced> forced, force_on_device(*runner_, requests, options, counted));
-    if (stats != nullptr) *stats = std::move(counted);
+    if (stats != nullptr) { *stats = std::move(counted); }
     return forced;
   }
 
@@ -307,10 +307,10 @@ class CudaEngine final : public Engine {
     Request request;
     request.prompt = prompt;
     VORTEX_TRY(check_request(model(), runner_->options(), request, 1));
-    if (PrefixPtr kept = find_kept_prefix(runner_->options().kept.get(), true, model(), prompt)) return kept;
+    if (PrefixPtr kept = find_kept_prefix(runner_->options().kept.get(), true, model(), prompt)) { return kept; }
     // Another device rounds differently: its snapshots are not ours.
     const std::filesystem::path path = folder / "cuda" / prefix_file_name(model(), prompt);
-    if (auto loaded = load_prefix(path, model(), prompt)) return std::make_shared<const Prefix>(std::move(*loaded));
+    if (auto loaded = load_prefix(path, model(), prompt)) { return std::make_shared<const Prefix>(std::move(*loaded)); }
     VORTEX_ASSIGN(Prefix computed, runner_->snapshot(prompt));
     VORTEX_TRY(save_prefix(computed, path));
     return PrefixPtr(std::make_shared<const Prefix>(std::move(computed)));
@@ -354,7 +354,7 @@ class CudaEngine final : public Engine {
     host.cache.k = {host.k.data(), vflow::Dtype::kBf16, c.num_kv_heads, block, c.head_dim};
     host.cache.v = {host.v.data(), vflow::Dtype::kBf16, c.num_kv_heads, block, c.head_dim};
     const int blocks = runner_->pool().blocks_for(length);
-    for (int i = 0; i < blocks; ++i) host.block_table.push_back(i);
+    for (int i = 0; i < blocks; ++i) { host.block_table.push_back(i); }
     const bool sparse = runner_->policy().sparse(layer);
     if (sparse) {
       host.selection.stride = runner_->policy().max_selected;

@@ -55,15 +55,15 @@ class CudaStepper final : public Stepper {
     VORTEX_TRY(runner_->reset(kScatterSeed));
     VORTEX_TRY(runner_->place(lengths));
     residents_ = static_cast<int>(lengths.size());
-    for (int i = 0; i < residents_; ++i) make_endless(i);
-    for (const int length : lengths) placed_.tokens += length;
+    for (int i = 0; i < residents_; ++i) { make_endless(i); }
+    for (const int length : lengths) { placed_.tokens += length; }
     return ok_status();
   }
 
   Placed placed() const override { return placed_; }
 
   Result<double> admit(int prompt_tokens) override {
-    if (residents_ >= runner_->options().max_batch) return candidate_error("the batch is full");
+    if (residents_ >= runner_->options().max_batch) { return candidate_error("the batch is full"); }
     std::vector<int> lengths = resident_lengths();
     lengths.push_back(prompt_tokens);
     VORTEX_TRY(check_fits(lengths));
@@ -71,7 +71,7 @@ class CudaStepper final : public Stepper {
     runner_->slots().clear(slot);
     make_endless(slot);
     std::vector<int32_t> prompt(static_cast<size_t>(prompt_tokens));
-    for (int32_t& token : prompt) token = random_token();
+    for (int32_t& token : prompt) { token = random_token(); }
     VORTEX_TRY(runner_->prepare_prompt(prompt_tokens));
     const double start = monotonic_seconds();
     VORTEX_TRY(runner_->prefill(slot, prompt));
@@ -80,27 +80,27 @@ class CudaStepper final : public Stepper {
   }
 
   Status retire(int index) override {
-    if (index < 0 || index >= residents_) return candidate_error("there is no such resident request");
+    if (index < 0 || index >= residents_) { return candidate_error("there is no such resident request"); }
     runner_->slots().host().finished[index] = 1;
     VORTEX_TRY(runner_->release_finished());
     --residents_;
-    if (index == residents_) return ok_status();
+    if (index == residents_) { return ok_status(); }
     const std::pair<int, int> move[] = {{residents_, index}};
     return runner_->move(move);
   }
 
   Result<double> run(int steps) override {
-    if (residents_ == 0) return 0.0;
+    if (residents_ == 0) { return 0.0; }
     std::vector<int> lengths = resident_lengths();
-    for (int& length : lengths) length += steps;
+    for (int& length : lengths) { length += steps; }
     VORTEX_TRY(check_fits(lengths));
     const int capacity = runner_->capacity_for(residents_);
     VORTEX_TRY(runner_->prepare(capacity));
-    for (int i = 0; i < residents_; ++i) make_endless(i);
+    for (int i = 0; i < residents_; ++i) { make_endless(i); }
     VORTEX_TRY(runner_->slots().upload(runner_->stream()));
     VORTEX_TRY(runner_->synchronize());
     const double start = monotonic_seconds();
-    for (int i = 0; i < steps; ++i) VORTEX_TRY(runner_->replay(capacity));
+    for (int i = 0; i < steps; ++i) { VORTEX_TRY(runner_->replay(capacity)); }
     VORTEX_TRY(runner_->synchronize());
     const double seconds = monotonic_seconds() - start;
     VORTEX_TRY(runner_->slots().download(runner_->stream()));
@@ -108,8 +108,9 @@ class CudaStepper final : public Stepper {
     stats_.decode_tokens += int64_t{steps} * residents_;
     stats_.weight_bytes_read += steps * runner_->model().weight_bytes;
     counted_ = false;
-    if (grows_ && resident_lengths() != lengths)
+    if (grows_ && resident_lengths() != lengths) {
       return internal_error("a request did not decode as many steps as it was told");
+    }
     return seconds;
   }
 
@@ -117,12 +118,14 @@ class CudaStepper final : public Stepper {
     const std::optional<Stage> found = find_stage(stage);
     if (!found && !stage.empty()) {
       std::string names;
-      for (const std::string_view name : kStageNames) names += (names.empty() ? "" : ", ") + std::string(name);
+      for (const std::string_view name : kStageNames) { names += (names.empty() ? "" : ", ") + std::string(name); }
       return candidate_error("a step has no stage \"" + stage + "\"", "it has " + names);
     }
     runner_->leave_out(std::nullopt);
     grows_ = true;
-    if (found && residents_ > 0) VORTEX_TRY(run(1));  // leaves behind what the stage would write
+    if (found && residents_ > 0) {
+      VORTEX_TRY(run(1));  // leaves behind what the stage would write
+    }
     runner_->leave_out(found);
     grows_ = found != Stage::kPlanning;
     return ok_status();
@@ -180,7 +183,7 @@ class CudaStepper final : public Stepper {
 
   // The device's counters start afresh with every place().
   Status collect() {
-    if (counted_) return ok_status();
+    if (counted_) { return ok_status(); }
     counted_ = true;
     return runner_->add_counters(stats_);
   }
@@ -216,7 +219,7 @@ class CudaStepper final : public Stepper {
   }
 
   Status fill() {
-    if (filled_) return ok_status();
+    if (filled_) { return ok_status(); }
     VORTEX_TRY(runner_->pool().fill_random(runner_->stream()));
     filled_ = true;
     return ok_status();

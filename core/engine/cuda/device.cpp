@@ -8,19 +8,19 @@
 namespace vortex::engine {
 
 Status cuda_status(cudaError_t error, const char* what) {
-  if (error == cudaSuccess) return ok_status();
+  if (error == cudaSuccess) { return ok_status(); }
   const std::string message = std::string("CUDA failed while ") + what + ": " + cudaGetErrorString(error);
   if (error == cudaErrorMemoryAllocation) {
     return environment_error(message, "use a smaller batch, context or KV pool");
   }
-  if (error == cudaErrorInvalidValue || error == cudaErrorNotSupported) return internal_error(message);
+  if (error == cudaErrorInvalidValue || error == cudaErrorNotSupported) { return internal_error(message); }
   return environment_error(message);
 }
 
 template <bool kHost>
 Status CudaMemory<kHost>::allocate(size_t bytes) {
   release();
-  if (bytes == 0) return ok_status();
+  if (bytes == 0) { return ok_status(); }
   if constexpr (kHost) {
     VORTEX_TRY(cuda_status(cudaMallocHost(&data_, bytes), "allocating pinned memory"));
   } else {
@@ -33,7 +33,7 @@ Status CudaMemory<kHost>::allocate(size_t bytes) {
 
 template <bool kHost>
 void CudaMemory<kHost>::release() {
-  if (data_ == nullptr) return;
+  if (data_ == nullptr) { return; }
   if constexpr (kHost) {
     cudaFreeHost(data_);
   } else {
@@ -47,7 +47,7 @@ template class CudaMemory<true>;
 template class CudaMemory<false>;
 
 Stream::~Stream() {
-  if (stream_ != nullptr) cudaStreamDestroy(stream_);
+  if (stream_ != nullptr) { cudaStreamDestroy(stream_); }
 }
 
 Status Stream::create() {
@@ -55,7 +55,7 @@ Status Stream::create() {
 }
 
 Graph::~Graph() {
-  if (executable_ != nullptr) cudaGraphExecDestroy(executable_);
+  if (executable_ != nullptr) { cudaGraphExecDestroy(executable_); }
 }
 
 Status Graph::instantiate(cudaGraph_t graph) {
@@ -63,7 +63,7 @@ Status Graph::instantiate(cudaGraph_t graph) {
   const cudaError_t error = cudaGraphInstantiate(&executable, graph, 0);
   cudaGraphDestroy(graph);
   VORTEX_TRY(cuda_status(error, "instantiating a graph"));
-  if (executable_ != nullptr) cudaGraphExecDestroy(executable_);
+  if (executable_ != nullptr) { cudaGraphExecDestroy(executable_); }
   executable_ = executable;
   return ok_status();
 }

@@ -81,7 +81,7 @@ class Graph {
     cudaGraph_t graph = nullptr;
     const cudaError_t ended = cudaStreamEndCapture(stream, &graph);
     if (!enqueued.ok()) {
-      if (graph != nullptr) cudaGraphDestroy(graph);
+      if (graph != nullptr) { cudaGraphDestroy(graph); }
       return enqueued;
     }
     VORTEX_TRY(cuda_status(ended, "capturing a step"));

@@ -50,8 +50,9 @@ class Loader {
       const model::LayerWeights& from = w != nullptr ? w->layers[i] : none;
       VORTEX_TRY(vector(to.attention_norm, from.attention_norm, c.hidden_size));
       VORTEX_TRY(matrix(to.qkv, {&from.q, &from.k, &from.v}, model_.qkv_size(), c.hidden_size));
-      if (c.qkv_bias)
+      if (c.qkv_bias) {
         VORTEX_TRY(vectors(to.qkv_bias, {&from.q_bias, &from.k_bias, &from.v_bias}, model_.qkv_size(), 0.0F));
+      }
       if (c.qk_norm) {
         VORTEX_TRY(vector(to.q_norm, from.q_norm, c.head_dim));
         VORTEX_TRY(vector(to.k_norm, from.k_norm, c.head_dim));
@@ -90,7 +91,7 @@ class Loader {
     std::vector<cpu::Bf16> rounded(static_cast<size_t>(rows) * cols);
     for (int64_t r = 0; r < rows; ++r) {
       model::read_row(tensor, r, row.data());
-      for (size_t i = 0; i < cols; ++i) rounded[static_cast<size_t>(r) * cols + i] = cpu::float_to_bf16(row[i]);
+      for (size_t i = 0; i < cols; ++i) { rounded[static_cast<size_t>(r) * cols + i] = cpu::float_to_bf16(row[i]); }
     }
     VORTEX_TRY(copy(to, rounded.data(), rounded.size() * sizeof(cpu::Bf16)));
     return cuda_status(cudaStreamSynchronize(stream_), "copying weights");
@@ -105,7 +106,7 @@ class Loader {
     const int64_t count = static_cast<int64_t>(rows) * cols;
     char* to = take(static_cast<size_t>(count) * sizeof(cuda::Bf16));
     out = reinterpret_cast<const cuda::Bf16*>(to);
-    if (to == nullptr || !filling_) return ok_status();
+    if (to == nullptr || !filling_) { return ok_status(); }
     if (model_.source.weights == nullptr) {
       return fill(to, count, 0.0F, static_cast<float>(1.0 / std::sqrt(static_cast<double>(cols))));
     }
@@ -124,8 +125,8 @@ class Loader {
   Status vectors(const cuda::Bf16*& out, Tensors stacked, int size, float value) {
     char* to = take(static_cast<size_t>(size) * sizeof(cuda::Bf16));
     out = reinterpret_cast<const cuda::Bf16*>(to);
-    if (to == nullptr || !filling_) return ok_status();
-    if (model_.source.weights == nullptr) return fill(to, size, value, 0.0F);
+    if (to == nullptr || !filling_) { return ok_status(); }
+    if (model_.source.weights == nullptr) { return fill(to, size, value, 0.0F); }
     for (const model::Tensor* tensor : stacked) {
       VORTEX_TRY(copy_tensor(to, *tensor));
       to += model::cols_of(*tensor) * static_cast<int64_t>(sizeof(cuda::Bf16));
@@ -139,7 +140,7 @@ class Loader {
     const size_t bytes = static_cast<size_t>(positions_) * half * sizeof(float2);
     char* to = take(bytes);
     model_.rope = reinterpret_cast<const float2*>(to);
-    if (to == nullptr || !filling_) return ok_status();
+    if (to == nullptr || !filling_) { return ok_status(); }
     std::vector<float2> table(static_cast<size_t>(positions_) * half);
     const std::vector<double> frequencies = model::rotary_frequencies(c);
     std::vector<float> cosines(half);

@@ -67,7 +67,7 @@ int64_t device_page_bytes(const model::ModelConfig& model, int block, cuda::KvTy
   int64_t bytes = 2 * kv_page_bytes(model, block, type);
   if (policy != nullptr) {
     for (const vflow::Field& field : policy->program.fields) {
-      if (!field.builtin) bytes += field_page_bytes(model, field, policy->config.dtype);
+      if (!field.builtin) { bytes += field_page_bytes(model, field, policy->config.dtype); }
     }
   }
   return bytes * model.num_layers;
@@ -84,14 +84,14 @@ Status DevicePool::configure(const model::ModelConfig& model, int block, cuda::K
   int64_t layer_bytes = 2 * round_up(kv_bytes_);
   if (policy != nullptr) {
     for (const vflow::Field& field : policy->program.fields) {
-      if (field.builtin) continue;
+      if (field.builtin) { continue; }
       own.push_back(
           {nullptr, fill_type_of(policy->config.dtype), field_page_bytes(model, field, policy->config.dtype)});
       layer_bytes += round_up(own.back().page_bytes * pages);
     }
   }
   const int64_t bytes = layer_bytes * model.num_layers;
-  if (static_cast<int64_t>(memory_.bytes()) < bytes) VORTEX_TRY(memory_.allocate(static_cast<size_t>(bytes)));
+  if (static_cast<int64_t>(memory_.bytes()) < bytes) { VORTEX_TRY(memory_.allocate(static_cast<size_t>(bytes))); }
   char* next = memory_.as<char>();
   kv_.assign(static_cast<size_t>(model.num_layers), {});
   for (cuda::KvPool& kv : kv_) {
@@ -123,8 +123,9 @@ Status DevicePool::free_all(uint64_t scatter_seed, cudaStream_t stream) {
   free.back() = pages_;
   if (scatter_seed != 0) {
     Rng rng(stream_key(scatter_seed));
-    for (int i = pages_ - 1; i > 0; --i)
+    for (int i = pages_ - 1; i > 0; --i) {
       std::swap(free[static_cast<size_t>(i)], free[rng.below(static_cast<uint64_t>(i) + 1)]);
+    }
   }
   VORTEX_TRY(cuda_status(
       cudaMemcpyAsync(free_.data(), free.data(), free.size() * sizeof(std::int32_t), cudaMemcpyHostToDevice, stream),

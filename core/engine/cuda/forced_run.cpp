@@ -84,12 +84,12 @@ class ForcedRun {
   Result<std::vector<Forced>> finish() {
     VORTEX_TRY(runner_.reset());
     VORTEX_TRY(reserve());
-    for (size_t i = 0; i < requests_.size(); ++i) VORTEX_TRY(start(i));
+    for (size_t i = 0; i < requests_.size(); ++i) { VORTEX_TRY(start(i)); }
     const int capacity = runner_.capacity_for(static_cast<int>(requests_.size()));
     size_t longest = 0;
-    for (const ForcedRequest& request : requests_) longest = std::max(longest, request.continuation.size());
-    if (longest > 1) VORTEX_TRY(runner_.prepare(capacity));
-    for (size_t position = 0; position + 1 < longest; ++position) VORTEX_TRY(step(position, capacity));
+    for (const ForcedRequest& request : requests_) { longest = std::max(longest, request.continuation.size()); }
+    if (longest > 1) { VORTEX_TRY(runner_.prepare(capacity)); }
+    for (size_t position = 0; position + 1 < longest; ++position) { VORTEX_TRY(step(position, capacity)); }
     VORTEX_TRY(read_looks());
     VORTEX_TRY(runner_.add_counters(stats_));
     return std::move(results_);
@@ -108,12 +108,12 @@ class ForcedRun {
   Status reserve() {
     size_t most = 0;
     for (size_t i = 0; i < requests_.size(); ++i) {
-      for (size_t at = 0; at < requests_[i].continuation.size(); ++at) most = std::max(most, wanted(i, at).size());
+      for (size_t at = 0; at < requests_[i].continuation.size(); ++at) { most = std::max(most, wanted(i, at).size()); }
       results_.push_back(fresh_forced(requests_[i], config()));
     }
     VORTEX_TRY(
         telling_.create(runner_.options().max_batch, 1 + most, std::min(options_.top_tokens, config().vocab_size)));
-    if (!looks()) return ok_status();
+    if (!looks()) { return ok_status(); }
     const size_t group = static_cast<size_t>(config().num_q_heads / config().num_kv_heads);
     const auto blocks = static_cast<size_t>(runner_.max_blocks());
     VORTEX_TRY(weights_.allocate(rows() * group * blocks * sizeof(float2)));
@@ -124,7 +124,7 @@ class ForcedRun {
   Status start(size_t i) {
     const Stopwatch watch(stats_.prefill_seconds);
     const Request& request = requests_[i].request;
-    if (request.prefix == nullptr) stats_.prefill_tokens += static_cast<int64_t>(request.prompt.size());
+    if (request.prefix == nullptr) { stats_.prefill_tokens += static_cast<int64_t>(request.prompt.size()); }
     VORTEX_TRY(runner_.start_forced(static_cast<int>(i), request.prompt, request.prefix.get()));
     telling_.ask(0, requests_[i].continuation[0], wanted(i, 0));
     VORTEX_TRY(telling_.enqueue(runner_.logit_rows(nullptr), 1, runner_.stream()));
@@ -141,7 +141,7 @@ class ForcedRun {
     for (size_t i = 0; i < requests_.size(); ++i) {
       const bool goes_on = position + 1 < requests_[i].continuation.size();
       slots.new_tokens[i] = goes_on ? 1 : 0;
-      if (!goes_on) continue;
+      if (!goes_on) { continue; }
       slots.next_tokens[i] = requests_[i].continuation[position];
       slots.remaining[i] = std::numeric_limits<int32_t>::max() / 2;
       slots.ignores_stops[i] = 1;
@@ -158,7 +158,7 @@ class ForcedRun {
         telling_.enqueue(runner_.logit_rows(runner_.granted()), static_cast<int>(requests_.size()), runner_.stream()));
     VORTEX_TRY(runner_.slots().download(runner_.stream()));
     for (size_t i = 0; i < requests_.size(); ++i) {
-      if (position + 1 >= requests_[i].continuation.size()) continue;
+      if (position + 1 >= requests_[i].continuation.size()) { continue; }
       telling_.take(i, position + 1, wanted(i, position + 1).size(), results_[i]);
     }
     ++stats_.decode_steps;
@@ -168,7 +168,7 @@ class ForcedRun {
   }
 
   Status look(int layer, int capacity) {
-    if (!runner_.policy().sparse(layer)) return ok_status();
+    if (!runner_.policy().sparse(layer)) { return ok_status(); }
     cuda::MeasureRecall args = runner_.attended(layer, capacity);
     args.workspace = weights_.as<float2>();
     args.sums = sums_.as<cuda::RecallSums>() + static_cast<size_t>(layer) * rows();
@@ -176,7 +176,7 @@ class ForcedRun {
   }
 
   Status read_looks() {
-    if (!looks()) return ok_status();
+    if (!looks()) { return ok_status(); }
     std::vector<cuda::RecallSums> sums(static_cast<size_t>(config().num_layers) * rows());
     VORTEX_TRY(runner_.synchronize());
     VORTEX_TRY(
@@ -185,7 +185,7 @@ class ForcedRun {
     for (size_t i = 0; i < results_.size(); ++i) {
       for (size_t at = 0; at < results_[i].recall.size(); ++at) {
         const cuda::RecallSums& sum = sums[at / heads * rows() + i * heads + at % heads];
-        if (sum.looks == 0) continue;
+        if (sum.looks == 0) { continue; }
         results_[i].recall[at] = {sum.mass / sum.looks, sum.mass_chosen / sum.looks, sum.best / sum.looks,
                                   sum.best_chosen / sum.looks, static_cast<int64_t>(sum.looks)};
       }
@@ -213,7 +213,7 @@ Result<std::vector<Forced>> force_on_device(Runner& runner, std::span<const Forc
     const size_t count =
         forced_together(rest, runner.options().max_batch, runner.pool().pages(), runner.pool().block());
     VORTEX_ASSIGN(std::vector<Forced> done, ForcedRun(runner, rest.first(count), options, stats).finish());
-    for (Forced& forced : done) results.push_back(std::move(forced));
+    for (Forced& forced : done) { results.push_back(std::move(forced)); }
   }
   return results;
 }

@@ -24,7 +24,7 @@ constexpr int kSmallRows = 64;  // of the kernels between timed products
 constexpr std::array kRowSizes = {8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024};
 
 Status lt_status(cublasStatus_t status, const char* what) {
-  if (status == CUBLAS_STATUS_SUCCESS) return ok_status();
+  if (status == CUBLAS_STATUS_SUCCESS) { return ok_status(); }
   return environment_error(std::string("cuBLASLt failed while ") + what + ": " + cublasLtGetStatusString(status));
 }
 
@@ -63,7 +63,7 @@ bool covered(const GemmShape& shape) {
 int few_rows_split(const GemmShape& shape) {
   constexpr int kBlocks = 128;
   int split = 1;
-  while (split < 8 && shape.n / 64 * split < kBlocks && shape.k / 64 >= 2 * split) split *= 2;
+  while (split < 8 && shape.n / 64 * split < kBlocks && shape.k / 64 >= 2 * split) { split *= 2; }
   return split;
 }
 
@@ -78,7 +78,7 @@ int split_of(const cublasLtMatmulAlgo_t& algorithm) {
 
 int padded_rows(int rows) {
   for (const int size : kRowSizes) {
-    if (rows <= size) return size;
+    if (rows <= size) { return size; }
   }
   return (rows + kRowSizes.back() - 1) / kRowSizes.back() * kRowSizes.back();
 }
@@ -100,9 +100,9 @@ struct Gemms::Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
   ~Plan() {
-    if (product != nullptr) cublasLtMatmulDescDestroy(product);
+    if (product != nullptr) { cublasLtMatmulDescDestroy(product); }
     for (cublasLtMatrixLayout_t layout : {w, x, y}) {
-      if (layout != nullptr) cublasLtMatrixLayoutDestroy(layout);
+      if (layout != nullptr) { cublasLtMatrixLayoutDestroy(layout); }
     }
   }
 };
@@ -128,7 +128,7 @@ struct Gemms::Reference {
 
 Gemms::~Gemms() {
   plans_.clear();
-  if (handle_ != nullptr) cublasLtDestroy(handle_);
+  if (handle_ != nullptr) { cublasLtDestroy(handle_); }
 }
 
 Status Gemms::create(bool batch_invariant, bool own_products) {
@@ -176,13 +176,14 @@ Result<std::vector<Gemms::Choice>> Gemms::candidates(const Plan& plan) const {
   std::vector<Choice> choices;
   for (int i = 0; i < count; ++i) {
     const cublasLtMatmulHeuristicResult_t& result = found[static_cast<size_t>(i)];
-    if (result.state == CUBLAS_STATUS_SUCCESS) choices.push_back({false, {}, result.algo});
+    if (result.state == CUBLAS_STATUS_SUCCESS) { choices.push_back({false, {}, result.algo}); }
   }
   for (const int groups : {1, 2, 4}) {
     for (const int split : {1, 2, 4, 8}) {
       const cuda::SkinnySchedule schedule{groups, split};
-      if (own_products_ && cuda::skinny_gemm_supports(skinny(plan.shape), schedule))
+      if (own_products_ && cuda::skinny_gemm_supports(skinny(plan.shape), schedule)) {
         choices.push_back({true, schedule, {}});
+      }
     }
   }
   if (choices.empty()) {
@@ -194,7 +195,7 @@ Result<std::vector<Gemms::Choice>> Gemms::candidates(const Plan& plan) const {
 
 Status Gemms::launch(const Plan& plan, const Choice& choice, const cuda::Bf16* w, const cuda::Bf16* x, void* y,
                      cuda::Bf16* wide, cudaStream_t stream) const {
-  if (choice.skinny) return launch_skinny(plan.shape, choice.schedule, w, x, y, stream);
+  if (choice.skinny) { return launch_skinny(plan.shape, choice.schedule, w, x, y, stream); }
   const float one = 1.0F;
   const float zero = 0.0F;
   const GemmShape& s = plan.shape;
@@ -202,7 +203,7 @@ Status Gemms::launch(const Plan& plan, const Choice& choice, const cuda::Bf16* w
   VORTEX_TRY(lt_status(cublasLtMatmul(handle_, plan.product, &one, w, plan.w, x, plan.x, &zero, product, plan.y,
                                       product, plan.y, &choice.algorithm, workspace_.data(), kWorkspaceBytes, stream),
                        "multiplying"));
-  if (!s.swiglu) return ok_status();
+  if (!s.swiglu) { return ok_status(); }
   return cuda_status(cuda::swiglu(wide, static_cast<cuda::Bf16*>(y), s.rows, s.n / 2, stream), "applying SwiGLU");
 }
 
@@ -215,17 +216,17 @@ Status Gemms::reserve(const GemmShape& shape, cudaStream_t stream) {
   const auto x_bytes = static_cast<size_t>(rows) * static_cast<size_t>(shape.k) * sizeof(cuda::Bf16);
   const auto y_bytes =
       static_cast<size_t>(rows) * static_cast<size_t>(shape.stride) * (shape.fp32 ? sizeof(float) : sizeof(cuda::Bf16));
-  if (y_.bytes() < y_bytes) VORTEX_TRY(y_.allocate(y_bytes));
+  if (y_.bytes() < y_bytes) { VORTEX_TRY(y_.allocate(y_bytes)); }
   const size_t wide_bytes =
       shape.swiglu ? static_cast<size_t>(rows) * static_cast<size_t>(shape.n) * sizeof(cuda::Bf16) : 0;
-  if (wide_.bytes() < wide_bytes) VORTEX_TRY(wide_.allocate(wide_bytes));
+  if (wide_.bytes() < wide_bytes) { VORTEX_TRY(wide_.allocate(wide_bytes)); }
   const size_t small_bytes = 3 * kSmallRows * static_cast<size_t>(shape.k) * sizeof(cuda::Bf16);
   if (small_.bytes() < small_bytes) {
     VORTEX_TRY(small_.allocate(small_bytes));
     VORTEX_TRY(cuda_status(cudaMemsetAsync(small_.data(), 0, small_bytes, stream), "filling an operand"));
   }
-  if (x_columns_ == shape.k && x_.bytes() >= x_bytes) return ok_status();
-  if (x_.bytes() < x_bytes) VORTEX_TRY(x_.allocate(x_bytes));
+  if (x_columns_ == shape.k && x_.bytes() >= x_bytes) { return ok_status(); }
+  if (x_.bytes() < x_bytes) { VORTEX_TRY(x_.allocate(x_bytes)); }
   x_columns_ = shape.k;
   const auto row_bytes = static_cast<size_t>(shape.k) * sizeof(cuda::Bf16);
   const size_t period = kReferenceRows * row_bytes;
@@ -257,7 +258,7 @@ Result<Gemms::Reference*> Gemms::reference(const GemmShape& shape, std::span<con
   fixed.rows = kReferenceRows;
   const bool ours = own_products_ && covered(shape) && covered(fixed);
   auto& slot = references_[{shape.n, shape.k, shape.stride, shape.fp32, shape.swiglu, ours}];
-  if (slot != nullptr) return slot.get();
+  if (slot != nullptr) { return slot.get(); }
   VORTEX_ASSIGN(const PlanPtr plan_of_fixed, plan(fixed));
   auto made = std::make_shared<Reference>();
   VORTEX_ASSIGN(made->choice, fixed_choice(*plan_of_fixed, ours));
@@ -320,10 +321,12 @@ Result<double> Gemms::time(const Plan& plan, const Choice& choice, std::span<con
     cudaEventRecord(start, stream);
     status = graph.launch(stream);
     cudaEventRecord(stop, stream);
-    if (status.ok()) status = cuda_status(cudaEventSynchronize(stop), "timing a product");
+    if (status.ok()) { status = cuda_status(cudaEventSynchronize(stop), "timing a product"); }
     float milliseconds = 0;
     cudaEventElapsedTime(&milliseconds, start, stop);
-    if (i > 0) best = std::min(best, milliseconds);  // the first one warms up
+    if (i > 0) {
+      best = std::min(best, milliseconds);  // the first one warms up
+    }
   }
   cudaEventDestroy(start);
   cudaEventDestroy(stop);
@@ -335,7 +338,7 @@ Result<double> Gemms::time(const Plan& plan, const Choice& choice, std::span<con
 Status Gemms::fall_back(Plan& plan, std::span<const cuda::Bf16* const> weights, cudaStream_t stream) {
   GemmShape few = plan.shape;
   few.rows = std::min(few.rows, kReferenceRows);
-  if (!own_products_ || !covered(few)) return ok_status();
+  if (!own_products_ || !covered(few)) { return ok_status(); }
   VORTEX_ASSIGN(const Reference* narrow, reference(few, weights, stream));
   plan.choice = narrow->choice;
   VORTEX_ASSIGN(plan.seconds, time(plan, plan.choice, weights, stream));
@@ -346,16 +349,14 @@ Status Gemms::fall_back(Plan& plan, std::span<const cuda::Bf16* const> weights, 
 Status Gemms::choose(Plan& plan, std::span<const cuda::Bf16* const> weights, cudaStream_t stream) {
   VORTEX_TRY(reserve(plan.shape, stream));
   Reference* fixed = nullptr;
-  if (batch_invariant_) {
-    VORTEX_ASSIGN(fixed, reference(plan.shape, weights, stream));
-  }
+  if (batch_invariant_) { VORTEX_ASSIGN(fixed, reference(plan.shape, weights, stream)); }
   VORTEX_ASSIGN(const auto found, candidates(plan));
   plan.seconds = std::numeric_limits<double>::max();
   const auto consider = [&](const Choice& choice) -> Status {
     if (fixed != nullptr) {
       // That two algorithms agree on random operands does not prove that they always do; one split of k does.
       const bool ours = fixed->choice.skinny;
-      if (ours && (!choice.skinny || choice.schedule.split != fixed->choice.schedule.split)) return ok_status();
+      if (ours && (!choice.skinny || choice.schedule.split != fixed->choice.schedule.split)) { return ok_status(); }
       VORTEX_ASSIGN(const bool same, agrees(plan, choice, *fixed, weights, stream));
       if (!same) {
         ++plan.differing;
@@ -364,15 +365,17 @@ Status Gemms::choose(Plan& plan, std::span<const cuda::Bf16* const> weights, cud
     }
     ++plan.timed;
     VORTEX_ASSIGN(const double seconds, time(plan, choice, weights, stream));
-    if (!choice.skinny && (plan.cublas_seconds == 0 || seconds < plan.cublas_seconds)) plan.cublas_seconds = seconds;
+    if (!choice.skinny && (plan.cublas_seconds == 0 || seconds < plan.cublas_seconds)) {
+      plan.cublas_seconds = seconds;
+    }
     if (seconds < plan.seconds) {
       plan.seconds = seconds;
       plan.choice = choice;
     }
     return ok_status();
   };
-  for (const Choice& choice : found) VORTEX_TRY(consider(choice));
-  if (plan.timed == 0) VORTEX_TRY(fall_back(plan, weights, stream));
+  for (const Choice& choice : found) { VORTEX_TRY(consider(choice)); }
+  if (plan.timed == 0) { VORTEX_TRY(fall_back(plan, weights, stream)); }
   if (plan.timed == 0) {
     return internal_error("no algorithm gives the same bits at " + std::to_string(plan.shape.rows) + " rows as at " +
                           std::to_string(kReferenceRows) + " for a product of " + std::to_string(plan.shape.n) +
@@ -396,12 +399,12 @@ bool Gemms::adopt(Plan& plan, const TunedProduct& known) const {
   if (choice.skinny) {
     GemmShape few = plan.shape;
     few.rows = std::min(few.rows, cuda::kMaxSkinnyRows);
-    if (!own_products_ || !cuda::skinny_gemm_supports(skinny(few), choice.schedule)) return false;
+    if (!own_products_ || !cuda::skinny_gemm_supports(skinny(few), choice.schedule)) { return false; }
   } else {
     cublasLtMatmulHeuristicResult_t result{};
     const cublasStatus_t status =
         cublasLtMatmulAlgoCheck(handle_, plan.product, plan.w, plan.x, plan.y, plan.y, &choice.algorithm, &result);
-    if (status != CUBLAS_STATUS_SUCCESS || result.workspaceSize > kWorkspaceBytes) return false;
+    if (status != CUBLAS_STATUS_SUCCESS || result.workspaceSize > kWorkspaceBytes) { return false; }
   }
   plan.choice = choice;
   plan.seconds = known.seconds;
@@ -412,7 +415,7 @@ bool Gemms::adopt(Plan& plan, const TunedProduct& known) const {
 }
 
 Status Gemms::tune(const GemmShape& shape, std::span<const cuda::Bf16* const> weights, cudaStream_t stream) {
-  if (plans_.contains(shape)) return ok_status();
+  if (plans_.contains(shape)) { return ok_status(); }
   VORTEX_ASSIGN(PlanPtr made, plan(shape));
   const std::optional<TunedProduct> known = cache_.find(shape);
   if (!known || !adopt(*made, *known)) {
@@ -426,7 +429,7 @@ Status Gemms::tune(const GemmShape& shape, std::span<const cuda::Bf16* const> we
 Status Gemms::run(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, void* y, cuda::Bf16* wide,
                   cudaStream_t stream) const {
   const auto found = plans_.find(shape);
-  if (found == plans_.end()) return internal_error("a matrix product ran before its shape was tuned");
+  if (found == plans_.end()) { return internal_error("a matrix product ran before its shape was tuned"); }
   return launch(*found->second, found->second->choice, w, x, y, wide, stream);
 }
 

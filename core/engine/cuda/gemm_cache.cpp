@@ -47,21 +47,21 @@ std::filesystem::path GemmCache::path_of(const std::string& identity) const {
 }
 
 std::optional<TunedProduct> GemmCache::find(const GemmShape& shape) const {
-  if (folder_.empty()) return std::nullopt;
+  if (folder_.empty()) { return std::nullopt; }
   const std::string identity = identity_of(shape);
   const Result<std::string> text = read_file(path_of(identity));
-  if (!text.ok()) return std::nullopt;
+  if (!text.ok()) { return std::nullopt; }
   try {
     const nlohmann::json json = nlohmann::json::parse(*text);
     const TunedProduct product = from_json(json.at("product"));
-    if (json.at("sha256") == checksum(identity, product)) return product;
+    if (json.at("sha256") == checksum(identity, product)) { return product; }
   } catch (const nlohmann::json::exception&) {  // damaged
   }
   return std::nullopt;
 }
 
 void GemmCache::keep(const GemmShape& shape, const TunedProduct& product) const {
-  if (folder_.empty()) return;
+  if (folder_.empty()) { return; }
   const std::string identity = identity_of(shape);
   const nlohmann::json json = {
       {"context", context_}, {"sha256", checksum(identity, product)}, {"product", to_json(product)}};

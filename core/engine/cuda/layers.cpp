@@ -61,7 +61,7 @@ Status Layers::tune(int rows, int head_rows, cudaStream_t stream) {
   const model::ModelConfig& c = model_.source.config;
   const auto tune = [&](const cuda::Bf16* DeviceLayer::*member, const GemmShape& of_member) {
     std::vector<const cuda::Bf16*> weights;
-    for (const DeviceLayer& layer : model_.layers) weights.push_back(layer.*member);
+    for (const DeviceLayer& layer : model_.layers) { weights.push_back(layer.*member); }
     return gemms_.tune(of_member, weights, stream);
   };
   VORTEX_TRY(tune(&DeviceLayer::qkv, shape(model_.qkv_size(), c.hidden_size, rows)));
@@ -74,12 +74,12 @@ Status Layers::tune(int rows, int head_rows, cudaStream_t stream) {
 
 Status Layers::multiply(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, cuda::Bf16* y,
                         cudaStream_t stream) {
-  if (left_out_ == Stage::kProducts) return ok_status();
+  if (left_out_ == Stage::kProducts) { return ok_status(); }
   return gemms_.run(shape, w, x, y, a_.gate_up, stream);
 }
 
 Status Layers::norm(const cuda::Bf16* weight, const cuda::Bf16* x, int first, int rows, cudaStream_t stream) {
-  if (left_out_ == Stage::kSmall) return ok_status();
+  if (left_out_ == Stage::kSmall) { return ok_status(); }
   const int width = model_.source.config.hidden_size;
   const auto offset = static_cast<int64_t>(first) * width;
   cuda::ResidualNorm args;
@@ -98,7 +98,7 @@ Status Layers::attention_inputs(int layer, int rows, cuda::KvAppend append, cuda
   const model::ModelConfig& c = model_.source.config;
   VORTEX_TRY(norm(w.attention_norm, layer == 0 ? nullptr : a_.update, 0, rows, stream));
   VORTEX_TRY(multiply(shape(model_.qkv_size(), c.hidden_size, rows), w.qkv, a_.normed, a_.qkv, stream));
-  if (left_out_ == Stage::kSmall) return ok_status();
+  if (left_out_ == Stage::kSmall) { return ok_status(); }
   append.qkv = a_.qkv;
   append.bias = w.qkv_bias;
   append.q_norm = w.q_norm;

@@ -43,7 +43,9 @@ Status check_policy_fits(const vflow::Policy& policy, const model::ModelConfig& 
 
 Status cuda_supports(const model::ModelConfig& model, const EngineOptions& options, const vflow::Policy* policy) {
   const vflow::BackendLimits limits = compile::cuda_limits();
-  if (limits.max_stop_tokens > cuda::kMaxStopTokens) return internal_error("more stop tokens than a step can look for");
+  if (limits.max_stop_tokens > cuda::kMaxStopTokens) {
+    return internal_error("more stop tokens than a step can look for");
+  }
   VORTEX_TRY(model::check_covered(model, limits));
   VORTEX_TRY(check_options(model, options));
   return policy != nullptr ? check_policy_fits(*policy, model) : ok_status();

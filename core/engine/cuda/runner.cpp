@@ -20,13 +20,13 @@ constexpr int64_t kSpareMemory = int64_t{1} << 30;  // kept for graphs and works
 // Does forward_cache write every field of the policy?
 bool writes_every_field(const vflow::Program& program) {
   for (size_t i = 0; i < program.fields.size(); ++i) {
-    if (program.fields[i].builtin) continue;
+    if (program.fields[i].builtin) { continue; }
     const bool written =
         std::any_of(program.cache.nodes.begin(), program.cache.nodes.end(), [&](const vflow::Node& node) {
           return (node.op == vflow::Op::kStore || node.op == vflow::Op::kFill) &&
                  node.attrs.field == static_cast<int>(i);
         });
-    if (!written) return false;
+    if (!written) { return false; }
   }
   return true;
 }
@@ -94,7 +94,7 @@ Result<int> Runner::pool_pages(int block, cuda::KvType type, const vflow::Policy
   const int64_t bytes = device_page_bytes(model_.source.config, block, type, policy);
   const int64_t blocks = (options_.max_context + block - 1) / block;
   int64_t pages = blocks * options_.max_batch;
-  if (options_.kv_memory_bytes > 0) pages = std::min(pages, options_.kv_memory_bytes / bytes);
+  if (options_.kv_memory_bytes > 0) { pages = std::min(pages, options_.kv_memory_bytes / bytes); }
   size_t free = 0;
   size_t total = 0;
   VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
@@ -112,16 +112,14 @@ Result<int> Runner::pool_pages(int block, cuda::KvType type, const vflow::Policy
 
 Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
   DevicePolicy next;
-  if (policy) {
-    VORTEX_ASSIGN(next, compile(*policy));
-  }
+  if (policy) { VORTEX_ASSIGN(next, compile(*policy)); }
   graphs_.clear();
   pool_ = DevicePool();  // its memory is free to the next one
   policy_ = std::move(next);
   const vflow::Policy* set = policy ? &policy_.policy : nullptr;
   const int block = policy ? policy->config.block_size : kDenseBlockSize;
   const std::optional<cuda::KvType> type = kv_type_of(policy ? policy->config.kv_dtype : cuda_.kv_dtype);
-  if (!type) return candidate_error("the CUDA engine keeps K and V as bfloat16, float32 or fp8");
+  if (!type) { return candidate_error("the CUDA engine keeps K and V as bfloat16, float32 or fp8"); }
   max_blocks_ = (options_.max_context + block - 1) / block;
   VORTEX_TRY(table_.allocate(ints(int64_t{options_.max_batch} * max_blocks_)));
   VORTEX_TRY(reserve_policy_memory());
@@ -133,10 +131,10 @@ Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
 Status Runner::reserve_policy_memory() {
   const model::ModelConfig& c = model_.source.config;
   std::vector<std::uint8_t> selects;
-  for (int layer = 0; layer < c.num_layers; ++layer) selects.push_back(policy_.sparse(layer) ? 1 : 0);
+  for (int layer = 0; layer < c.num_layers; ++layer) { selects.push_back(policy_.sparse(layer) ? 1 : 0); }
   VORTEX_TRY(cuda_status(cudaMemcpy(selects_.data(), selects.data(), selects.size(), cudaMemcpyHostToDevice),
                          "listing sparse layers"));
-  if (policy_.executable == nullptr) return ok_status();
+  if (policy_.executable == nullptr) { return ok_status(); }
   policy_.max_selected = policy_.executable->max_selected(max_blocks_);
   const int64_t rows = int64_t{options_.max_batch} * c.num_kv_heads;
   VORTEX_TRY(selected_.allocate(ints(rows * policy_.max_selected)));
@@ -158,7 +156,7 @@ int Runner::capacity_for(int slots) const {
 }
 
 Status Runner::prepare(int capacity) {
-  if (graphs_.contains(capacity)) return ok_status();
+  if (graphs_.contains(capacity)) { return ok_status(); }
   VORTEX_TRY(layers_->tune(capacity, capacity, stream_.get()));
   Graph graph;
   VORTEX_TRY(graph.capture(stream_.get(), [&] { return enqueue_step(capacity, nullptr); }));
@@ -168,7 +166,7 @@ Status Runner::prepare(int capacity) {
 
 Status Runner::replay(int capacity) {
   const auto graph = graphs_.find(capacity);
-  if (graph == graphs_.end()) return internal_error("a decode step was replayed before it was captured");
+  if (graph == graphs_.end()) { return internal_error("a decode step was replayed before it was captured"); }
   return graph->second.launch(stream_.get());
 }
 
@@ -227,7 +225,7 @@ Status Runner::begin_step(int capacity) {
   embed.lengths = slots.lengths;
   embed.step_lengths = step_lengths_.as<std::int32_t>();
   VORTEX_TRY(cuda_status(cuda::embed_rows(embed, stream_.get()), "embedding tokens"));
-  if (!policy_.zeroes_pages) return ok_status();
+  if (!policy_.zeroes_pages) { return ok_status(); }
   cuda::ZeroPages zero;
   zero.tensors = pool_.field_list();
   zero.num_tensors = pool_.num_fields();
@@ -267,7 +265,7 @@ Status Runner::attend(int layer, int capacity, bool sparse) {
   args.num_requests = capacity;
   args.num_q_heads = c.num_q_heads;
   args.scale = attention_scale(c);
-  if (sparse) args.selection = selection(layer);
+  if (sparse) { args.selection = selection(layer); }
   cuda::DecodeSchedule schedule;
   if (!cuda_.batch_invariant) {
     schedule = cuda::plan_decode_attention(capacity * c.num_kv_heads, sparse ? policy_.max_selected : max_blocks_,
@@ -301,7 +299,7 @@ cuda::EndStep Runner::end_of(int first, int count, const std::uint8_t* granted) 
   end.granted = granted;
   end.first = first;
   end.count = count;
-  for (const int token : model_.source.config.eos_token_ids) end.stop_tokens[end.num_stop_tokens++] = token;
+  for (const int token : model_.source.config.eos_token_ids) { end.stop_tokens[end.num_stop_tokens++] = token; }
   return end;
 }
 
@@ -313,7 +311,7 @@ Status Runner::finish_step(int capacity) {
     VORTEX_TRY(sample(0, capacity, granted));
   }
   VORTEX_TRY(cuda_status(cuda::end_step(end_of(0, capacity, granted), stream_.get()), "ending a step"));
-  if (left_out_ == Stage::kPlanning) return ok_status();
+  if (left_out_ == Stage::kPlanning) { return ok_status(); }
   cuda::CountPages count;
   count.step_lengths = step_lengths_.as<std::int32_t>();
   count.counts = counts_.as<std::int32_t>();
@@ -336,11 +334,11 @@ Status Runner::enqueue_step(int capacity, const LayerHook* hook) {
     append.active = granted_.as<std::uint8_t>();
     append.kv = pool_.layer(layer).kv;
     append.table = table(step_lengths_.as<std::int32_t>());
-    if (sparse && policy_.fused != nullptr) append.summary = policy_.fused->summary(pool_.layer(layer));
+    if (sparse && policy_.fused != nullptr) { append.summary = policy_.fused->summary(pool_.layer(layer)); }
     VORTEX_TRY(layers_->attention_inputs(layer, capacity, append, stream_.get()));
-    if (sparse && left_out_ != Stage::kSelect) VORTEX_TRY(select(layer, capacity));
-    if (left_out_ != Stage::kAttention) VORTEX_TRY(attend(layer, capacity, sparse));
-    if (hook != nullptr && *hook) VORTEX_TRY((*hook)(layer));
+    if (sparse && left_out_ != Stage::kSelect) { VORTEX_TRY(select(layer, capacity)); }
+    if (left_out_ != Stage::kAttention) { VORTEX_TRY(attend(layer, capacity, sparse)); }
+    if (hook != nullptr && *hook) { VORTEX_TRY((*hook)(layer)); }
     VORTEX_TRY(layers_->attention_outputs(layer, capacity, stream_.get()));
   }
   return finish_step(capacity);
@@ -359,13 +357,13 @@ Status Runner::release_finished() {
   VORTEX_TRY(cuda_status(cuda::release_pages(release, stream_.get()), "releasing pages"));
   VORTEX_TRY(stream_.synchronize("releasing pages"));
   for (int i = 0; i < slots_.size(); ++i) {
-    if (slots_.host().finished[i] != 0) slots_.clear(i);
+    if (slots_.host().finished[i] != 0) { slots_.clear(i); }
   }
   return ok_status();
 }
 
 Status Runner::move(std::span<const std::pair<int, int>> from_to) {
-  if (from_to.empty()) return ok_status();
+  if (from_to.empty()) { return ok_status(); }
   SlotArrays& host = slots_.host();
   for (size_t i = 0; i < from_to.size(); ++i) {
     slots_.move(from_to[i].first, from_to[i].second);

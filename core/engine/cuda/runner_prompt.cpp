@@ -59,7 +59,7 @@ Status Runner::take_prompt_pages(int slot, int tokens) {
   std::vector<int> wanted(static_cast<size_t>(slots_.size()), 0);
   wanted[static_cast<size_t>(slot)] = tokens;
   VORTEX_TRY(take_pages(wanted));
-  if (!policy_.zeroes_pages) return ok_status();
+  if (!policy_.zeroes_pages) { return ok_status(); }
   cuda::ZeroPages zero;
   zero.tensors = pool_.field_list();
   zero.num_tensors = pool_.num_fields();
@@ -71,8 +71,8 @@ Status Runner::take_prompt_pages(int slot, int tokens) {
 }
 
 Status Runner::prepare_prompt(int tokens) {
-  if (tokens >= kPromptChunk) VORTEX_TRY(layers_->tune(kPromptChunk, 1, stream_.get()));
-  if (tokens % kPromptChunk != 0) VORTEX_TRY(layers_->tune(tokens % kPromptChunk, 1, stream_.get()));
+  if (tokens >= kPromptChunk) { VORTEX_TRY(layers_->tune(kPromptChunk, 1, stream_.get())); }
+  if (tokens % kPromptChunk != 0) { VORTEX_TRY(layers_->tune(tokens % kPromptChunk, 1, stream_.get())); }
   return ok_status();
 }
 
@@ -139,9 +139,9 @@ Status Runner::compute_prompt(std::span<const int32_t> prompt, DevicePool& pool,
 
 // forward_cache of the complete pages of slots that hold up to `tokens` tokens each.
 Status Runner::summarise(int first_slot, int slots, int tokens) {
-  if (policy_.executable == nullptr || slots == 0) return ok_status();
+  if (policy_.executable == nullptr || slots == 0) { return ok_status(); }
   for (int layer = 0; layer < model_.source.config.num_layers; ++layer) {
-    if (!policy_.sparse(layer)) continue;
+    if (!policy_.sparse(layer)) { continue; }
     compile::CudaBatch rows = batch(layer, slots, nullptr);
     rows.table = {table_row(first_slot), slots_.device().lengths + first_slot, max_blocks_};
     VORTEX_TRY(cuda_status(
@@ -282,7 +282,7 @@ Status Runner::read_queries(int requests, std::vector<float>& out) const {
       cuda_status(cudaMemcpy(narrow.data(), activations_.q, narrow.size() * sizeof(cpu::Bf16), cudaMemcpyDeviceToHost),
                   "reading queries"));
   out.resize(narrow.size());
-  for (size_t i = 0; i < narrow.size(); ++i) out[i] = cpu::bf16_to_float(narrow[i]);
+  for (size_t i = 0; i < narrow.size(); ++i) { out[i] = cpu::bf16_to_float(narrow[i]); }
   return ok_status();
 }
 
@@ -290,7 +290,7 @@ Status Runner::read_kv(int layer, int slot, int tokens, std::vector<cpu::Bf16>& 
   out.resize(image_elements(model_.source.config, tokens));
   const size_t bytes = out.size() * sizeof(cpu::Bf16);
   VORTEX_TRY(stream_.synchronize("reading keys and values"));
-  if (image_.bytes() < bytes) VORTEX_TRY(image_.allocate(bytes));
+  if (image_.bytes() < bytes) { VORTEX_TRY(image_.allocate(bytes)); }
   const cuda::KvImage args{image_.as<cuda::Bf16>(), pool_.layer(layer).kv, table_row(slot), tokens};
   VORTEX_TRY(cuda_status(cuda::export_kv(args, stream_.get()), "reading keys and values"));
   VORTEX_TRY(stream_.synchronize("reading keys and values"));

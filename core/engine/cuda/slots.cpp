@@ -60,7 +60,7 @@ void SlotState::clear(int i) {
 }
 
 void SlotState::clear_all() {
-  for (int i = 0; i < slots_; ++i) clear(i);
+  for (int i = 0; i < slots_; ++i) { clear(i); }
 }
 
 void SlotState::move(int from, int to) {

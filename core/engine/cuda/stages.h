@@ -22,7 +22,7 @@ inline constexpr std::array<std::string_view, 6> kStageNames = {"attention", "se
 
 inline std::optional<Stage> find_stage(std::string_view name) {
   for (std::size_t i = 0; i < kStageNames.size(); ++i) {
-    if (kStageNames[i] == name) return static_cast<Stage>(i);
+    if (kStageNames[i] == name) { return static_cast<Stage>(i); }
   }
   return std::nullopt;
 }

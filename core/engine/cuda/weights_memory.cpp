@@ -64,7 +64,7 @@ Result<Driver> find_driver() {
 }
 
 Status driver_status(const Driver& driver, CUresult result, const char* what) {
-  if (result == CUDA_SUCCESS) return ok_status();
+  if (result == CUDA_SUCCESS) { return ok_status(); }
   const char* reason = nullptr;
   driver.error_string(result, &reason);
   return environment_error(std::string("CUDA failed while ") + what + ": " + (reason != nullptr ? reason : "unknown"));
@@ -88,7 +88,7 @@ Result<CUmemAllocationProp> properties_of(const Driver& driver, CUmemLocation lo
                     driver.get_attribute(&by_descriptor,
                                          CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, location.id),
                     "asking whether memory can be shared"));
-  if (by_descriptor == 0) return environment_error("this device cannot share memory by file descriptor");
+  if (by_descriptor == 0) { return environment_error("this device cannot share memory by file descriptor"); }
   CUmemAllocationProp properties{};
   properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
   properties.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;

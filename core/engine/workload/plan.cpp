@@ -20,7 +20,9 @@ class Planner {
     double batch = 0;
     while (next_ < requests_.size() || !active_.empty()) {
       admit();
-      if (active_.empty()) continue;  // answers of one token
+      if (active_.empty()) {
+        continue;  // answers of one token
+      }
       plan_.rounds.push_back(decode());
       const Round& round = plan_.rounds.back();
       plan_.steps += round.steps;
@@ -37,9 +39,9 @@ class Planner {
   };
 
   bool has_room_for(const Growth& next) const {
-    if (active_.empty()) return true;
+    if (active_.empty()) { return true; }
     std::vector<Growth> all = {next};
-    for (const Active& active : active_) all.push_back(active.growth);
+    for (const Active& active : active_) { all.push_back(active.growth); }
     return peak_pages(std::move(all), limits_.block, limits_.steps_per_round) <= limits_.pages;
   }
 
@@ -47,10 +49,10 @@ class Planner {
     while (next_ < requests_.size() && static_cast<int>(active_.size()) < limits_.max_batch) {
       const RequestLength& request = requests_[next_];
       const Growth growth{request.prompt, request.answer - 1};
-      if (!has_room_for(growth)) return;
+      if (!has_room_for(growth)) { return; }
       plan_.stays.push_back({plan_.steps, plan_.steps + growth.more});
       plan_.tokens += request.answer;
-      if (growth.more > 0) active_.push_back({next_, growth});
+      if (growth.more > 0) { active_.push_back({next_, growth}); }
       ++next_;
     }
   }
@@ -60,7 +62,7 @@ class Planner {
     round.first_step = plan_.steps;
     int64_t most = 0;
     int64_t held = 0;
-    for (const Active& active : active_) most = std::max(most, active.growth.more);
+    for (const Active& active : active_) { most = std::max(most, active.growth.more); }
     round.steps = static_cast<int>(std::min<int64_t>(limits_.steps_per_round, most));
     for (Active& active : active_) {
       Growth& growth = active.growth;
@@ -107,7 +109,7 @@ std::vector<double> bytes_of_rounds(const Plan& plan, const model::ModelConfig& 
   std::vector<double> bytes;
   for (const Round& round : plan.rounds) {
     std::vector<int> middle = round.lengths;
-    for (int& length : middle) length += (round.steps + 1) / 2;
+    for (int& length : middle) { length += (round.steps + 1) / 2; }
     bytes.push_back(static_cast<double>(step_bytes(model, policy, kv_dtype, middle).total()));
   }
   return bytes;

@@ -11,13 +11,13 @@ std::vector<int> begin_of(const Stepper& stepper, std::vector<int> lengths, int 
   const int64_t block = stepper.block_size();
   const auto pages_at_end = [&](int before) {
     int64_t pages = 0;
-    for (const int length : lengths) pages += (std::max(1, length - before) + grown + block - 1) / block;
+    for (const int length : lengths) { pages += (std::max(1, length - before) + grown + block - 1) / block; }
     return pages;
   };
   const auto longest = *std::max_element(lengths.begin(), lengths.end());
   const bool fits = pages_at_end(grown / 2) <= stepper.pages() && longest - grown / 2 + grown <= stepper.max_context();
   const int before = fits ? grown / 2 : grown;
-  for (int& length : lengths) length = std::max(1, length - before);
+  for (int& length : lengths) { length = std::max(1, length - before); }
   return lengths;
 }
 
@@ -40,7 +40,7 @@ void for_each_stretch(const Plan& plan, const std::vector<Window>& windows, cons
   size_t round = 0;
   for (const Window& window : windows) {
     for (int64_t at = window.first; at < window.end;) {
-      while (plan.rounds[round].first_step + plan.rounds[round].steps <= at) ++round;
+      while (plan.rounds[round].first_step + plan.rounds[round].steps <= at) { ++round; }
       const int64_t end = std::min(window.end, plan.rounds[round].first_step + plan.rounds[round].steps);
       visit(window, round, static_cast<double>(end - at));
       at = end;
@@ -60,9 +60,7 @@ Result<StepTime> time_steps(Stepper& stepper, const Batch& batch, const StepSamp
   const int grown = sampling.warm_up + sampling.samples * most;
   VORTEX_TRY(stepper.place(begin_of(stepper, batch.lengths, grown), batch.donors));
   double warm = 0;  // seconds of the last step that warms up
-  for (int i = 0; i < sampling.warm_up; ++i) {
-    VORTEX_ASSIGN(warm, stepper.run(1));
-  }
+  for (int i = 0; i < sampling.warm_up; ++i) { VORTEX_ASSIGN(warm, stepper.run(1)); }
   int steps = sampling.steps;
   if (sampling.sample_seconds > 0 && warm > 0) {
     steps = std::clamp(static_cast<int>(std::ceil(sampling.sample_seconds / warm)), sampling.steps, most);
@@ -77,7 +75,7 @@ Result<StepTime> time_steps(Stepper& stepper, const Batch& batch, const StepSamp
 
 Result<PlanTime> time_plan(Stepper& stepper, const Plan& plan, const std::vector<double>& round_bytes,
                            std::span<const PrefixPtr> donors, const PlanSampling& sampling) {
-  if (plan.steps == 0) return candidate_error("the workload decodes nothing: every answer is a single token");
+  if (plan.steps == 0) { return candidate_error("the workload decodes nothing: every answer is a single token"); }
   PlanTime time;
   const int64_t count = std::min<int64_t>(sampling.windows, plan.steps);
   for (int64_t i = 0; i < count; ++i) {
@@ -104,25 +102,25 @@ std::vector<double> clock_of_plan(const Plan& plan, const std::vector<double>& r
   for_each_stretch(plan, time.windows, [&](const Window& window, size_t round, double steps) {
     clock[round + 1] += window.step.median * steps * round_bytes[round] / window.bytes;
   });
-  for (size_t i = 1; i < clock.size(); ++i) clock[i] += clock[i - 1];
+  for (size_t i = 1; i < clock.size(); ++i) { clock[i] += clock[i - 1]; }
   return clock;
 }
 
 std::vector<double> token_times(const Plan& plan, const std::vector<double>& clock, double prompt_seconds) {
   // The seconds of decoding before a step, within a round in proportion.
   const auto at = [&](int64_t step) {
-    if (step >= plan.steps) return clock.back();
+    if (step >= plan.steps) { return clock.back(); }
     const size_t round = round_at(plan, step);
     const double share =
         static_cast<double>(step - plan.rounds[round].first_step) / static_cast<double>(plan.rounds[round].steps);
     return clock[round] + share * (clock[round + 1] - clock[round]);
   };
   std::vector<int64_t> begins;  // in order: requests join in order
-  for (const Stay& stay : plan.stays) begins.push_back(stay.first);
+  for (const Stay& stay : plan.stays) { begins.push_back(stay.first); }
   std::vector<double> times;
   for (size_t i = 0; i < plan.stays.size(); ++i) {
     const Stay& stay = plan.stays[i];
-    if (stay.end == stay.first) continue;
+    if (stay.end == stay.first) { continue; }
     const auto joined = std::lower_bound(begins.begin(), begins.end(), stay.end) - begins.begin();
     const double waited = prompt_seconds * static_cast<double>(joined - static_cast<std::ptrdiff_t>(i) - 1);
     times.push_back((at(stay.end) - at(stay.first) + waited) / static_cast<double>(stay.end - stay.first));
@@ -140,7 +138,7 @@ Result<double> time_prompt(Stepper& stepper, int tokens) {
 }
 
 double quantile(std::vector<double> values, double q) {
-  if (values.empty()) return 0;
+  if (values.empty()) { return 0; }
   std::sort(values.begin(), values.end());
   return values[std::min(values.size() - 1, static_cast<size_t>(q * static_cast<double>(values.size())))];
 }

@@ -17,14 +17,14 @@ constexpr int kCpuPromptTokens = 256;  // a CPU's prompts are timed on so many t
 // The i-th number of the van der Corput sequence in base 2, from 1: 1/2, 1/4, 3/4, 1/8, ...
 double van_der_corput(int i) {
   double value = 0;
-  for (double digit = 0.5; i > 0; i /= 2, digit /= 2) value += digit * (i % 2);
+  for (double digit = 0.5; i > 0; i /= 2, digit /= 2) { value += digit * (i % 2); }
   return value;
 }
 
 // The 97.5 % quantile of Student's t with `freedom` >= 1 degrees: a table, then Cornish and Fisher's expansion.
 double student(int freedom) {
   constexpr std::array kTable = {12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281};
-  if (freedom <= static_cast<int>(kTable.size())) return kTable[static_cast<size_t>(freedom) - 1];
+  if (freedom <= static_cast<int>(kTable.size())) { return kTable[static_cast<size_t>(freedom) - 1]; }
   const double z = 1.959964;
   const double z3 = z * z * z;
   const double n = freedom;
@@ -33,7 +33,7 @@ double student(int freedom) {
 
 double mean_prompt(const Load& load) {
   double tokens = 0;
-  for (const RequestLength& request : load.requests) tokens += request.prompt;
+  for (const RequestLength& request : load.requests) { tokens += request.prompt; }
   return tokens / static_cast<double>(load.requests.size());
 }
 
@@ -58,9 +58,9 @@ class Turns {
         break;
       }
       const double next_end = monotonic_seconds() - begin + (monotonic_seconds() - start);
-      if (turn >= kFewestTurnsInTime && next_end > options_.seconds) break;
+      if (turn >= kFewestTurnsInTime && next_end > options_.seconds) { break; }
     }
-    if (!own_.policy) found_.policy = found_.dense;
+    if (!own_.policy) { found_.policy = found_.dense; }
     VORTEX_TRY(engine_.set_policy(own_.policy));
     return std::move(found_);
   }
@@ -99,7 +99,7 @@ class Turns {
   // What is done once a side; the first one also times a copy and a prompt. A pool that had to be laid out anew may
   // have become smaller than the plan needs: then there is another plan.
   Status prepare(Stepper& stepper, Course& course, Side& side) {
-    if (!course.round_bytes.empty() && stepper.pages() >= side.pages) return ok_status();
+    if (!course.round_bytes.empty() && stepper.pages() >= side.pages) { return ok_status(); }
     side.pages = stepper.pages();
     side.plan = plan_requests(load_.requests, limits_of(stepper));
     const vflow::Policy* policy = course.policy ? &*course.policy : nullptr;
@@ -108,7 +108,7 @@ class Turns {
     for (size_t i = 0; i < course.round_bytes.size(); ++i) {
       side.bytes += course.round_bytes[i] * side.plan.rounds[i].steps;
     }
-    if (found_.copy_bytes_per_second > 0) return ok_status();
+    if (found_.copy_bytes_per_second > 0) { return ok_status(); }
     VORTEX_ASSIGN(found_.copy_bytes_per_second, stepper.copy_bandwidth());
     const double mean = mean_prompt(load_);
     const int timed =
@@ -132,14 +132,14 @@ class Turns {
 }  // namespace
 
 Estimate mean_estimate(const std::vector<double>& samples) {
-  if (samples.empty()) return {};
+  if (samples.empty()) { return {}; }
   const auto count = static_cast<double>(samples.size());
   double sum = 0;
-  for (const double sample : samples) sum += std::log(sample);
+  for (const double sample : samples) { sum += std::log(sample); }
   const double mean = sum / count;
-  if (samples.size() == 1) return {samples[0], 0, std::numeric_limits<double>::infinity()};
+  if (samples.size() == 1) { return {samples[0], 0, std::numeric_limits<double>::infinity()}; }
   double squares = 0;
-  for (const double sample : samples) squares += (std::log(sample) - mean) * (std::log(sample) - mean);
+  for (const double sample : samples) { squares += (std::log(sample) - mean) * (std::log(sample) - mean); }
   const double half = student(static_cast<int>(samples.size()) - 1) * std::sqrt(squares / (count - 1) / count);
   return {std::exp(mean), std::exp(mean - half), std::exp(mean + half)};
 }
@@ -156,20 +156,20 @@ PlanSampling quick_sampling() {
 
 std::vector<double> Side::tokens_per_second() const {
   std::vector<double> rates;
-  for (const double of_turn : seconds) rates.push_back(static_cast<double>(plan.decode_tokens()) / of_turn);
+  for (const double of_turn : seconds) { rates.push_back(static_cast<double>(plan.decode_tokens()) / of_turn); }
   return rates;
 }
 
 std::vector<double> Side::end_to_end(double prompt_seconds) const {
   const double prompts = prompt_seconds * static_cast<double>(plan.stays.size());
   std::vector<double> rates;
-  for (const double of_turn : seconds) rates.push_back(static_cast<double>(plan.tokens) / (of_turn + prompts));
+  for (const double of_turn : seconds) { rates.push_back(static_cast<double>(plan.tokens) / (of_turn + prompts)); }
   return rates;
 }
 
 Result<Comparison> compare_in_turns(Engine& engine, const std::optional<vflow::Policy>& policy, const Load& load,
                                     const TurnOptions& options) {
-  if (load.requests.empty()) return candidate_error("a workload must have at least one request");
+  if (load.requests.empty()) { return candidate_error("a workload must have at least one request"); }
   return Turns(engine, policy, load, options).run();
 }
 

@@ -12,7 +12,7 @@ using nlohmann::json;
 
 // White_Space beyond utf8proc's separators: the controls that Unicode counts in.
 bool is_space(utf8proc_int32_t code) {
-  if ((code >= 0x09 && code <= 0x0d) || code == 0x85) return true;
+  if ((code >= 0x09 && code <= 0x0d) || code == 0x85) { return true; }
   const auto category = utf8proc_category(code);
   return category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL || category == UTF8PROC_CATEGORY_ZP;
 }
@@ -37,8 +37,7 @@ Character first_character(std::string_view text) {
 
 Character last_character(std::string_view text) {
   size_t begin = text.size();
-  while (begin > 0 && (static_cast<unsigned char>(text[--begin]) & 0xc0) == 0x80) {
-  }
+  while (begin > 0 && (static_cast<unsigned char>(text[--begin]) & 0xc0) == 0x80) {}
   return first_character(text.substr(begin));
 }
 
@@ -70,16 +69,16 @@ bool stands_alone(std::string_view text, size_t begin, size_t end) {
 AddedTokenFinder::AddedTokenFinder(const std::vector<AddedToken>& tokens, bool normalized, const Normalizer& normalizer)
     : nodes_(1) {
   for (const AddedToken& token : tokens) {
-    if (token.normalized != normalized) continue;
+    if (token.normalized != normalized) { continue; }
     const std::string content = normalized ? normalizer.apply(token.content) : token.content;
-    if (content.empty()) continue;
+    if (content.empty()) { continue; }
     size_t node = 0;
     for (char c : content) {
       const auto [place, inserted] = nodes_[node].next.emplace(c, nodes_.size());
       node = place->second;
-      if (inserted) nodes_.emplace_back();
+      if (inserted) { nodes_.emplace_back(); }
     }
-    if (nodes_[node].token < 0) nodes_[node].token = static_cast<int>(tokens_.size());
+    if (nodes_[node].token < 0) { nodes_[node].token = static_cast<int>(tokens_.size()); }
     tokens_.push_back(token);
   }
 }
@@ -89,9 +88,9 @@ std::pair<int, size_t> AddedTokenFinder::longest(std::string_view text) const {
   size_t node = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     const auto next = nodes_[node].next.find(text[i]);
-    if (next == nodes_[node].next.end()) break;
+    if (next == nodes_[node].next.end()) { break; }
     node = next->second;
-    if (nodes_[node].token >= 0) best = {nodes_[node].token, i + 1};
+    if (nodes_[node].token >= 0) { best = {nodes_[node].token, i + 1}; }
   }
   return best;
 }
@@ -109,23 +108,23 @@ std::vector<Segment> AddedTokenFinder::split(std::string_view text) const {
     size_t begin = at;
     size_t end = at + size;
     at = end;
-    if (token.single_word && !stands_alone(text, begin, end)) continue;
-    if (token.lstrip) begin -= trailing_space(text.substr(0, begin));
-    if (token.rstrip) end += leading_space(text.substr(end));
+    if (token.single_word && !stands_alone(text, begin, end)) { continue; }
+    if (token.lstrip) { begin -= trailing_space(text.substr(0, begin)); }
+    if (token.rstrip) { end += leading_space(text.substr(end)); }
     begin = std::max(begin, done);  // a token before may have taken that space
-    if (end <= begin) continue;
-    if (done < begin) segments.push_back({-1, text.substr(done, begin - done)});
+    if (end <= begin) { continue; }
+    if (done < begin) { segments.push_back({-1, text.substr(done, begin - done)}); }
     segments.push_back({token.id, text.substr(begin, end - begin)});
     done = end;
   }
-  if (done < text.size()) segments.push_back({-1, text.substr(done)});
+  if (done < text.size()) { segments.push_back({-1, text.substr(done)}); }
   return segments;
 }
 
 Result<std::vector<AddedToken>> read_added_tokens(const json& list) {
   std::vector<AddedToken> tokens;
-  if (list.is_null()) return tokens;
-  if (!list.is_array()) return candidate_error("tokenizer.json: added_tokens must be a list");
+  if (list.is_null()) { return tokens; }
+  if (!list.is_array()) { return candidate_error("tokenizer.json: added_tokens must be a list"); }
   for (const json& item : list) {
     if (!item.is_object() || !item.contains("content") || !item["content"].is_string() || !item.contains("id") ||
         !item["id"].is_number_unsigned() || item["id"] > (1 << 24)) {

@@ -44,10 +44,10 @@ class ByteLevelBpe : public Tokenizer {
  public:
   explicit ByteLevelBpe(Pipeline pipeline)
       : p_(std::move(pipeline)), raw_(p_.added, false, p_.normalizer), normalized_(p_.added, true, p_.normalizer) {
-    for (const auto& [token, id] : p_.merger.vocabulary()) keep_piece(token, id);
+    for (const auto& [token, id] : p_.merger.vocabulary()) { keep_piece(token, id); }
     for (const AddedToken& token : p_.added) {
       keep_piece(token.content, token.id);
-      if (token.special) special_.insert(token.id);
+      if (token.special) { special_.insert(token.id); }
     }
   }
 
@@ -80,7 +80,7 @@ class ByteLevelBpe : public Tokenizer {
 
  private:
   void keep_piece(const std::string& token, int32_t id) {
-    if (static_cast<size_t>(id) >= pieces_.size()) pieces_.resize(static_cast<size_t>(id) + 1);
+    if (static_cast<size_t>(id) >= pieces_.size()) { pieces_.resize(static_cast<size_t>(id) + 1); }
     pieces_[static_cast<size_t>(id)] = bytes_of_token(token).value_or(token);
   }
 
@@ -99,7 +99,7 @@ class ByteLevelBpe : public Tokenizer {
           p_.merger.encode(word, ids);
           place->second.end = ids.size();
         } else {
-          for (size_t i = place->second.begin; i < place->second.end; ++i) ids.push_back(ids[i]);
+          for (size_t i = place->second.begin; i < place->second.end; ++i) { ids.push_back(ids[i]); }
         }
       }
     }
@@ -130,10 +130,13 @@ Result<Template> read_template(const json& object) {
     const json name = part.is_object() ? part.value("/SpecialToken/id"_json_pointer, json()) : json();
     const json token = name.is_string() ? specials.value(name.get<std::string>(), json()) : json();
     const json ids = token.is_object() ? token.value("ids", json()) : json();
-    if (!ids.is_array()) return candidate_error("tokenizer.json: the template names an unknown token " + name.dump());
+    if (!ids.is_array()) {
+      return candidate_error("tokenizer.json: the template names an unknown token " + name.dump());
+    }
     for (const json& id : ids) {
-      if (!id.is_number_unsigned() || id > (1 << 24))
+      if (!id.is_number_unsigned() || id > (1 << 24)) {
         return candidate_error("tokenizer.json: template id " + id.dump());
+      }
       (behind ? around.after : around.before).push_back(id.get<int32_t>());
     }
   }
@@ -142,10 +145,10 @@ Result<Template> read_template(const json& object) {
 
 // ByteLevel (which changes no id), TemplateProcessing, or a Sequence of these.
 Result<Template> read_post_processor(const json& object) {
-  if (object.is_null()) return Template{};
+  if (object.is_null()) { return Template{}; }
   const json type = object.is_object() ? object.value("type", json()) : json();
-  if (type == "ByteLevel") return Template{};
-  if (type == "TemplateProcessing") return read_template(object);
+  if (type == "ByteLevel") { return Template{}; }
+  if (type == "TemplateProcessing") { return read_template(object); }
   if (type != "Sequence" || !object.value("processors", json()).is_array()) {
     return candidate_error("tokenizer.json: post_processor " + type.dump() + " is not supported",
                            "ByteLevel, TemplateProcessing and Sequence are");
@@ -168,7 +171,7 @@ Status check_rest(const json& object) {
   }
   const json decoder = object.value("decoder", json());
   const json type = decoder.is_object() ? decoder.value("type", json()) : json();
-  if (type == "ByteLevel") return ok_status();
+  if (type == "ByteLevel") { return ok_status(); }
   return candidate_error("tokenizer.json: decoder " + type.dump() + " is not supported", "ByteLevel is");
 }
 
@@ -177,7 +180,7 @@ Status check_rest(const json& object) {
 Status check_added_ids(const std::vector<AddedToken>& added, const Merger& merger) {
   for (const AddedToken& token : added) {
     const auto found = merger.vocabulary().find(token.content);
-    if (found == merger.vocabulary().end() || found->second == token.id) continue;
+    if (found == merger.vocabulary().end() || found->second == token.id) { continue; }
     return candidate_error("tokenizer.json: added token \"" + token.content + "\" has the id " +
                            std::to_string(token.id) + ", but the vocabulary gives it " + std::to_string(found->second));
   }

@@ -27,10 +27,10 @@ std::optional<std::pair<std::string, std::string>> halves(const json& merge) {
   if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
     return std::pair(merge[0].get<std::string>(), merge[1].get<std::string>());
   }
-  if (!merge.is_string()) return std::nullopt;
+  if (!merge.is_string()) { return std::nullopt; }
   const auto text = merge.get<std::string>();
   const size_t space = text.find(' ');
-  if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) return std::nullopt;
+  if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) { return std::nullopt; }
   return std::pair(text.substr(0, space), text.substr(space + 1));
 }
 
@@ -46,7 +46,7 @@ struct Candidate {
 }  // namespace
 
 Status Merger::read_vocabulary(const json& vocab) {
-  if (!vocab.is_object()) return candidate_error("tokenizer.json: model.vocab must be an object");
+  if (!vocab.is_object()) { return candidate_error("tokenizer.json: model.vocab must be an object"); }
   bytes_.fill(-1);
   vocabulary_.reserve(vocab.size());
   for (const auto& [token, value] : vocab.items()) {
@@ -56,7 +56,7 @@ Status Merger::read_vocabulary(const json& vocab) {
     const auto id = value.get<int32_t>();
     vocabulary_.emplace(token, id);
     const auto bytes = bytes_of_token(token);
-    if (bytes && bytes->size() == 1) bytes_[static_cast<uint8_t>((*bytes)[0])] = id;
+    if (bytes && bytes->size() == 1) { bytes_[static_cast<uint8_t>((*bytes)[0])] = id; }
   }
   return ok_status();
 }
@@ -79,12 +79,12 @@ void Merger::read_fallback() {
 }
 
 Status Merger::read_merges(const json& merges) {
-  if (!merges.is_array()) return candidate_error("tokenizer.json: model.merges must be a list");
+  if (!merges.is_array()) { return candidate_error("tokenizer.json: model.merges must be a list"); }
   merges_.reserve(merges.size());
   int32_t rank = 0;
   for (const json& merge : merges) {
     const auto pair = halves(merge);
-    if (!pair) return candidate_error("tokenizer.json: merge " + merge.dump() + " is not a pair of tokens");
+    if (!pair) { return candidate_error("tokenizer.json: merge " + merge.dump() + " is not a pair of tokens"); }
     const auto left = vocabulary_.find(pair->first);
     const auto right = vocabulary_.find(pair->second);
     const auto merged = vocabulary_.find(pair->first + pair->second);
@@ -107,15 +107,15 @@ Result<Merger> Merger::read(const json& model) {
   Merger merger;
   VORTEX_TRY(merger.read_vocabulary(model.value("vocab", json())));
   VORTEX_TRY(merger.read_merges(model.value("merges", json())));
-  if (is_set(model.value("byte_fallback", json()))) merger.read_fallback();
+  if (is_set(model.value("byte_fallback", json()))) { merger.read_fallback(); }
   const json unknown = model.value("unk_token", json());
   if (unknown.is_string()) {
     const auto found = merger.vocabulary_.find(unknown.get<std::string>());
-    if (found != merger.vocabulary_.end()) merger.unknown_ = found->second;
+    if (found != merger.vocabulary_.end()) { merger.unknown_ = found->second; }
   }
   if (is_set(model.value("ignore_merges", json()))) {
     for (const auto& [token, id] : merger.vocabulary_) {
-      if (auto bytes = bytes_of_token(token)) merger.words_.emplace(std::move(*bytes), id);
+      if (auto bytes = bytes_of_token(token)) { merger.words_.emplace(std::move(*bytes), id); }
     }
   }
   return merger;
@@ -137,12 +137,12 @@ std::vector<Merger::Symbol> Merger::symbols_of(std::string_view word) const {
     if (bytes_[index] >= 0) {
       add(bytes_[index]);
     } else if (!fallback_[index].empty()) {
-      for (int32_t id : fallback_[index]) add(id);
+      for (int32_t id : fallback_[index]) { add(id); }
     } else if (unknown_ >= 0) {
       add(unknown_);
     }
   }
-  if (!symbols.empty()) symbols.back().after = -1;
+  if (!symbols.empty()) { symbols.back().after = -1; }
   return symbols;
 }
 
@@ -152,24 +152,26 @@ void Merger::merge_all(std::vector<Symbol>& symbols) const {
   std::priority_queue<Candidate> candidates;
   const auto at = [&](int32_t index) -> Symbol& { return symbols[static_cast<size_t>(index)]; };
   const auto consider = [&](int32_t index) {
-    if (index < 0 || at(index).after < 0) return;
+    if (index < 0 || at(index).after < 0) { return; }
     if (const Merge* merge = find_merge(at(index).id, at(at(index).after).id)) {
       candidates.push({merge->rank, index, merge->id});
     }
   };
-  for (size_t i = 0; i < symbols.size(); ++i) consider(static_cast<int32_t>(i));
+  for (size_t i = 0; i < symbols.size(); ++i) { consider(static_cast<int32_t>(i)); }
   while (!candidates.empty()) {
     const Candidate best = candidates.top();
     candidates.pop();
     Symbol& left = at(best.at);
-    if (left.id < 0 || left.after < 0) continue;
+    if (left.id < 0 || left.after < 0) { continue; }
     Symbol& right = at(left.after);
     const Merge* merge = find_merge(left.id, right.id);
-    if (merge == nullptr || merge->id != best.id) continue;  // the symbols have changed since
+    if (merge == nullptr || merge->id != best.id) {
+      continue;  // the symbols have changed since
+    }
     left.id = best.id;
     right.id = -1;
     left.after = right.after;
-    if (left.after >= 0) at(left.after).before = best.at;
+    if (left.after >= 0) { at(left.after).before = best.at; }
     consider(left.before);
     consider(best.at);
   }
@@ -186,7 +188,7 @@ void Merger::encode(std::string_view word, std::vector<int32_t>& ids) const {
   std::vector<Symbol> symbols = symbols_of(word);
   merge_all(symbols);
   for (const Symbol& symbol : symbols) {
-    if (symbol.id >= 0) ids.push_back(symbol.id);
+    if (symbol.id >= 0) { ids.push_back(symbol.id); }
   }
 }
 

@@ -17,7 +17,7 @@ bool surely_normal(std::string_view text) {
 }  // namespace
 
 std::string Normalizer::apply(std::string_view text) const {
-  if (!nfc || surely_normal(text)) return std::string(text);
+  if (!nfc || surely_normal(text)) { return std::string(text); }
   utf8proc_uint8_t* composed = nullptr;
   const utf8proc_ssize_t size =
       utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
@@ -29,7 +29,7 @@ std::string Normalizer::apply(std::string_view text) const {
 
 Result<Normalizer> read_normalizer(const nlohmann::json& json) {
   Normalizer normalizer;
-  if (json.is_null()) return normalizer;
+  if (json.is_null()) { return normalizer; }
   const nlohmann::json type = json.is_object() ? json.value("type", nlohmann::json()) : nlohmann::json();
   if (type == "NFC") {
     normalizer.nfc = true;

@@ -23,11 +23,11 @@ std::vector<Span> cover(const std::vector<std::pair<size_t, size_t>>& matches, s
   std::vector<Span> spans;
   size_t done = 0;
   for (const auto& [begin, end] : matches) {
-    if (done < begin) spans.push_back({done, begin, invert});
+    if (done < begin) { spans.push_back({done, begin, invert}); }
     spans.push_back({begin, end, !invert});
     done = end;
   }
-  if (done < size) spans.push_back({done, size, invert});
+  if (done < size) { spans.push_back({done, size, invert}); }
   return spans;
 }
 
@@ -48,16 +48,16 @@ bool joins(const Span& before, const Span& span, SplitBehavior behavior) {
 void append_words(std::string_view text, const std::vector<Span>& spans, SplitBehavior behavior,
                   std::vector<std::string_view>& words) {
   for (size_t i = 0; i < spans.size(); ++i) {
-    if (behavior == SplitBehavior::kRemoved && spans[i].match) continue;
+    if (behavior == SplitBehavior::kRemoved && spans[i].match) { continue; }
     const size_t begin = spans[i].begin;
-    while (i + 1 < spans.size() && joins(spans[i], spans[i + 1], behavior)) ++i;
+    while (i + 1 < spans.size() && joins(spans[i], spans[i + 1], behavior)) { ++i; }
     words.push_back(text.substr(begin, spans[i].end - begin));
   }
 }
 
 Result<bool> read_flag(const json& object, const char* key, bool fallback) {
   const json value = object.value(key, json(fallback));
-  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_boolean()) { return value.get<bool>(); }
   return candidate_error(std::string("tokenizer.json: ") + key + " of the pre_tokenizer must be true or false");
 }
 
@@ -68,7 +68,7 @@ Result<SplitBehavior> read_behavior(const json& object) {
                                         {"MergedWithPrevious", SplitBehavior::kMergedWithPrevious},
                                         {"MergedWithNext", SplitBehavior::kMergedWithNext},
                                         {"Contiguous", SplitBehavior::kContiguous}}) {
-    if (name == known) return behavior;
+    if (name == known) { return behavior; }
   }
   return candidate_error("tokenizer.json: split behavior " + name.dump() + " is not supported");
 }
@@ -78,11 +78,11 @@ Result<Regex> read_pattern(const json& object) {
   const json pattern = object.value("pattern", json());
   if (pattern.is_object() && pattern.size() == 1 && pattern.begin()->is_string()) {
     const auto text = pattern.begin()->get<std::string>();
-    if (pattern.contains("Regex")) return Regex::compile(text);
+    if (pattern.contains("Regex")) { return Regex::compile(text); }
     if (pattern.contains("String")) {
       std::string escaped;
       for (char c : text) {
-        if (std::string_view("\\^$.|?*+()[]{}").find(c) != std::string_view::npos) escaped += '\\';
+        if (std::string_view("\\^$.|?*+()[]{}").find(c) != std::string_view::npos) { escaped += '\\'; }
         escaped += c;
       }
       return Regex::compile(escaped);
@@ -123,11 +123,11 @@ Result<SplitStep> read_byte_level(const json& object) {
 Status add_steps(const json& object, int depth, PreTokenizer& out) {
   const json type = object.is_object() ? object.value("type", json()) : json();
   if (type == "Sequence" && depth < 4 && object.contains("pretokenizers") && object["pretokenizers"].is_array()) {
-    for (const json& part : object["pretokenizers"]) VORTEX_TRY(add_steps(part, depth + 1, out));
+    for (const json& part : object["pretokenizers"]) { VORTEX_TRY(add_steps(part, depth + 1, out)); }
     return ok_status();
   }
   // Behind ByteLevel the text is written in another alphabet, which no pattern here expects.
-  if (out.byte_level) return candidate_error("tokenizer.json: pre_tokenizer " + type.dump() + " follows ByteLevel");
+  if (out.byte_level) { return candidate_error("tokenizer.json: pre_tokenizer " + type.dump() + " follows ByteLevel"); }
   if (type == "Split") {
     VORTEX_ASSIGN(SplitStep step, read_split(object));
     out.steps.push_back(std::move(step));
@@ -152,7 +152,7 @@ Result<std::vector<std::string_view>> PreTokenizer::split(std::string_view text,
   for (const SplitStep& step : steps) {
     std::vector<std::string_view> next;
     for (std::string_view word : words) {
-      if (step.add_prefix_space && !word.starts_with(' ')) word = owned.emplace_back(" " + std::string(word));
+      if (step.add_prefix_space && !word.starts_with(' ')) { word = owned.emplace_back(" " + std::string(word)); }
       if (step.pattern.empty()) {
         next.push_back(word);
         continue;

@@ -41,8 +41,8 @@ Result<std::string> translate(const std::string& pattern) {
     if (in_class && (c == '[' || pattern.compare(i, 2, "&&") == 0)) {
       return unsupported(pattern, "a nested class or an intersection");
     }
-    if (c == '[') in_class = true;
-    if (c == ']') in_class = false;
+    if (c == '[') { in_class = true; }
+    if (c == ']') { in_class = false; }
     out += c;
   }
   return out;
@@ -100,13 +100,13 @@ Result<std::vector<std::pair<size_t, size_t>>> Regex::matches(std::string_view t
   for (size_t at = 0; at < text.size();) {
     const int count = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
                                   PCRE2_NO_UTF_CHECK, state.data, state.context);
-    if (count == PCRE2_ERROR_NOMATCH) break;
-    if (count < 0) return candidate_error("the tokenizer's pattern gave up on the text: " + pcre2_message(count));
-    if (span[1] > span[0]) found.emplace_back(span[0], span[1]);
+    if (count == PCRE2_ERROR_NOMATCH) { break; }
+    if (count < 0) { return candidate_error("the tokenizer's pattern gave up on the text: " + pcre2_message(count)); }
+    if (span[1] > span[0]) { found.emplace_back(span[0], span[1]); }
     at = span[1];
-    if (span[1] > span[0]) continue;
+    if (span[1] > span[0]) { continue; }
     ++at;  // an empty match: go on at the next character
-    while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) ++at;
+    while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) { ++at; }
   }
   return found;
 }

@@ -10,7 +10,7 @@ void check_model(const ModelGeometry& model, std::vector<Diagnostic>& diagnostic
   const bool sizes = model.layers >= 1 && model.num_q_heads >= 1 && model.num_kv_heads >= 1 && model.head_dim >= 1 &&
                      model.max_context >= 1;
   const bool heads = sizes && (model.kv_lora_rank > 0 || model.num_q_heads % model.num_kv_heads == 0);
-  if (heads && (model.kv_lora_rank == 0 || model.rope_dim > 0)) return;
+  if (heads && (model.kv_lora_rank == 0 || model.rope_dim > 0)) { return; }
   Diagnostic diagnostic;
   diagnostic.code = "model";
   diagnostic.file = "model";
@@ -37,7 +37,7 @@ void sort_findings(std::vector<Diagnostic>& diagnostics, const std::string& modu
 CheckReport check_policy(const PolicySource& source, const ModelGeometry& model) {
   CheckReport report;
   check_model(model, report.diagnostics);
-  if (has_errors(report.diagnostics)) return report;
+  if (has_errors(report.diagnostics)) { return report; }
 
   EngineConfig config = parse_config(source.config_text, source.config_file, report.diagnostics);
   const bool config_good = !has_errors(report.diagnostics);
@@ -48,11 +48,11 @@ CheckReport check_policy(const PolicySource& source, const ModelGeometry& model)
 
   Trace trace = trace_module(module, config.module_name, model, config.block_size);
   const std::string_view name = config.module_name.empty() ? std::string_view(trace.program.name) : config.module_name;
-  if (!name.empty()) check_text_contract(name, config, module);
+  if (!name.empty()) { check_text_contract(name, config, module); }
   if (trace.complete) {
     const CheckInput input{trace, config, model, module, config_file};
     check_program(input);
-    if (config_good) check_fit(input);
+    if (config_good) { check_fit(input); }
   }
   sort_findings(report.diagnostics, source.module_file);
   if (!has_errors(report.diagnostics)) {

@@ -20,13 +20,13 @@ std::string megabytes(int64_t bytes) {
 // The value of a key in the configuration's text, or its start.
 Span key_span(const Reporter& reporter, std::string_view key) {
   const size_t at = reporter.source().text().find(quote(key));
-  if (at == std::string_view::npos) return {0, 1};
+  if (at == std::string_view::npos) { return {0, 1}; }
   return {static_cast<uint32_t>(at), static_cast<uint32_t>(at + key.size() + 2)};
 }
 
 std::string_view passthrough(const EngineConfig& config, std::string_view key) {
   for (const auto& [known, value] : config.passthrough) {
-    if (known == key) return value;
+    if (known == key) { return value; }
   }
   return {};
 }
@@ -35,7 +35,7 @@ std::string_view passthrough(const EngineConfig& config, std::string_view key) {
 template <typename Visit>
 void for_each(const Graph& graph, const std::vector<Span>& spans, Op op, Visit visit) {
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    if (graph.nodes[i].op == op) visit(graph.nodes[i], spans[i]);
+    if (graph.nodes[i].op == op) { visit(graph.nodes[i], spans[i]); }
   }
 }
 
@@ -75,12 +75,12 @@ void check_selection(const CheckInput& input) {
 
 // vortex_torch's cache reductions take bfloat16 and fp8 only, so with float32 fields they cannot be chained.
 void check_dtype(const CheckInput& input) {
-  if (input.config.dtype != Dtype::kFp32) return;
+  if (input.config.dtype != Dtype::kFp32) { return; }
   const Graph& graph = input.trace.program.cache;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     const bool reduces = (node.op >= Op::kMean && node.op <= Op::kL2NormInterleave);
-    if (!reduces || graph.nodes[static_cast<size_t>(node.inputs[0])].op == Op::kField) continue;
+    if (!reduces || graph.nodes[static_cast<size_t>(node.inputs[0])].op == Op::kField) { continue; }
     input.module.error(
         input.trace.spans.cache[i],
         {"dtype-chain", "with vortex_dtype \"float32\" a cache reduction can only read k or v, not another result", "",
@@ -106,7 +106,7 @@ bool covers(const List& list, const Value& value) {
 // Can the backend run what is asked for? Found out here rather than by the engine.
 void check_backend(const CheckInput& input) {
   const BackendLimits& backend = input.model.backend;
-  if (backend.name.empty()) return;
+  if (backend.name.empty()) { return; }
   const std::string taken = "the " + backend.name + " backend takes ";
   if (!covers(backend.head_dims, input.model.head_dim)) {
     const std::string dims = alternatives(backend.head_dims, [](int dim) { return std::to_string(dim); });
@@ -148,9 +148,9 @@ void check_budget(const CheckInput& input, int pages) {
   // Every row length up to 64 pages, then steps of an eighth.
   for (int blocks = 1; blocks <= pages; blocks += std::max(1, blocks / 8)) {
     const int selected = selected_blocks(config, blocks);
-    if (selected >= blocks) continue;
-    if (sparse_from == 0) sparse_from = blocks;
-    if (selected > reserved) continue;
+    if (selected >= blocks) { continue; }
+    if (sparse_from == 0) { sparse_from = blocks; }
+    if (selected > reserved) { continue; }
     input.config_file.error(
         key_span(input.config_file, "vortex_schedule_policy"),
         {"budget",
@@ -204,7 +204,7 @@ void check_memory(const CheckInput& input, int pages) {
     }
     const int64_t bytes = elements * dtype_bytes(input.config.dtype);
     fields += bytes;
-    if (elements > program.fields[largest].shape.size() || program.fields[largest].builtin) largest = i;
+    if (elements > program.fields[largest].shape.size() || program.fields[largest].builtin) { largest = i; }
     list +=
         (list.empty() ? "" : ", ") + field.name + " " + shape_text(field.shape) + " " + std::to_string(bytes) + " B";
   }

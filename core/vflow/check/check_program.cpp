@@ -20,7 +20,7 @@ std::vector<FieldUse> field_uses(const Program& program) {
   std::vector<FieldUse> uses(program.fields.size());
   for (const Graph* graph : {&program.cache, &program.indexer}) {
     for (const Node& node : graph->nodes) {
-      if (node.attrs.field < 0) continue;
+      if (node.attrs.field < 0) { continue; }
       FieldUse& use = uses[static_cast<size_t>(node.attrs.field)];
       use.stored = use.stored || node.op == Op::kStore;
       use.filled = use.filled || node.op == Op::kFill;
@@ -36,7 +36,7 @@ void check_terminal(const CheckInput& input) {
   const std::vector<Node>& nodes = input.trace.program.indexer.nodes;
   int first_line = 0;
   for (size_t i = 0; i < nodes.size(); ++i) {
-    if (!is_terminal(nodes[i].op)) continue;
+    if (!is_terminal(nodes[i].op)) { continue; }
     if (first_line > 0) {
       input.module.error(
           input.trace.spans.indexer[i],
@@ -61,7 +61,7 @@ void check_fields(const CheckInput& input) {
   bool any_written = false;
   bool any_read = false;
   for (size_t i = 0; i < uses.size(); ++i) {
-    if (program.fields[i].builtin) continue;
+    if (program.fields[i].builtin) { continue; }
     any_written = any_written || uses[i].stored || uses[i].filled;
     any_read = any_read || uses[i].read || uses[i].loaded;
   }
@@ -74,7 +74,7 @@ void check_fields(const CheckInput& input) {
   }
   for (size_t i = 0; i < uses.size(); ++i) {
     const FieldUse& use = uses[i];
-    if (program.fields[i].builtin) continue;
+    if (program.fields[i].builtin) { continue; }
     const std::string name = "field " + quote(program.fields[i].name);
     const Span span = input.trace.fields[i];
     const bool written = use.stored || use.filled;
@@ -104,7 +104,7 @@ void check_fields(const CheckInput& input) {
 void check_degenerate(const Graph& graph, const std::vector<Span>& spans, Reporter& module) {
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const OpInfo& info = op_info(graph.nodes[i].op);
-    if (info.degenerate.what.empty() || graph.nodes[i].attrs.beta != 0) continue;
+    if (info.degenerate.what.empty() || graph.nodes[i].attrs.beta != 0) { continue; }
     module.warn(spans[i], {"degenerate", std::string(info.name) + " with beta = 0 " + std::string(info.degenerate.what),
                            "", std::string(info.degenerate.hint)});
   }
@@ -123,7 +123,7 @@ Dependence operator|(Dependence a, Dependence b) { return {a.query || b.query, a
 std::vector<Dependence> dependences(const Program& program) {
   const std::vector<FieldUse> uses = field_uses(program);
   std::vector<Dependence> fields(program.fields.size());
-  for (size_t i = 0; i < fields.size(); ++i) fields[i].page = program.fields[i].builtin || uses[i].stored;
+  for (size_t i = 0; i < fields.size(); ++i) { fields[i].page = program.fields[i].builtin || uses[i].stored; }
   const std::vector<Node>& nodes = program.indexer.nodes;
   std::vector<Dependence> result(nodes.size());
   for (bool changed = true; changed;) {
@@ -131,14 +131,14 @@ std::vector<Dependence> dependences(const Program& program) {
     for (size_t i = 0; i < nodes.size(); ++i) {
       const Node& node = nodes[i];
       Dependence value;
-      if (node.op == Op::kQuery) value.query = true;
-      if (node.op == Op::kField || node.op == Op::kLoad) value = fields[static_cast<size_t>(node.attrs.field)];
+      if (node.op == Op::kQuery) { value.query = true; }
+      if (node.op == Op::kField || node.op == Op::kLoad) { value = fields[static_cast<size_t>(node.attrs.field)]; }
       if (node.op != Op::kMaskSlice) {
-        for (int input : node.inputs) value = value | result[static_cast<size_t>(input)];
+        for (int input : node.inputs) { value = value | result[static_cast<size_t>(input)]; }
       }
-      if (op_info(node.op).tells_pages_apart) value.page = true;
+      if (op_info(node.op).tells_pages_apart) { value.page = true; }
       result[i] = value;
-      if (node.op != Op::kSave) continue;
+      if (node.op != Op::kSave) { continue; }
       Dependence& field = fields[static_cast<size_t>(node.attrs.field)];
       const Dependence joined = field | value;
       changed = changed || joined.query != field.query || joined.page != field.page;
@@ -164,11 +164,11 @@ void check_scores(const CheckInput& input) {
   const std::vector<Dependence> depends = dependences(program);
   std::vector<int> consumers(graph.nodes.size());
   for (const Node& node : graph.nodes) {
-    for (int operand : node.inputs) ++consumers[static_cast<size_t>(operand)];
+    for (int operand : node.inputs) { ++consumers[static_cast<size_t>(operand)]; }
   }
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    if (!chooses_pages(node.op) || node.op == Op::kUnion) continue;
+    if (!chooses_pages(node.op) || node.op == Op::kUnion) { continue; }
     const auto score = static_cast<size_t>(node.inputs[0]);
     const std::string name(op_info(graph.nodes[score].op).name);
     if (!depends[score].page) {
@@ -200,7 +200,7 @@ void check_program(const CheckInput& input) {
   check_degenerate(input.trace.program.cache, input.trace.spans.cache, input.module);
   check_degenerate(input.trace.program.indexer, input.trace.spans.indexer, input.module);
   // A field that nobody writes would make its scores look constant.
-  if (input.module.errors() == 0) check_scores(input);
+  if (input.module.errors() == 0) { check_scores(input); }
 }
 
 }  // namespace vortex::vflow

@@ -119,7 +119,7 @@ class Reader {
     const auto info = std::find_if(kKeys.begin(), kKeys.end(), [&](const KeyInfo& k) { return k.name == member.key; });
     if (info == kKeys.end()) {
       std::vector<std::string> known;
-      for (const KeyInfo& key : kKeys) known.emplace_back(key.name);
+      for (const KeyInfo& key : kKeys) { known.emplace_back(key.name); }
       const auto nearest = nearest_word(member.key, known);
       reporter_.error(member.key_span, {"unknown-key", "there is no key " + quote(member.key), "",
                                         nearest ? "did you mean " + quote(*nearest) + "?"
@@ -198,23 +198,25 @@ class Reader {
     switch (key) {
       case Key::kMemFraction:
         read_number(value, 0, 1, config_.mem_fraction_static);
-        if (config_.mem_fraction_static <= 0) refuse("must be above 0");
+        if (config_.mem_fraction_static <= 0) { refuse("must be above 0"); }
         return;
       case Key::kTpSize:
         read_int(value, 1, 1024, config_.tp_size);
-        if (config_.tp_size > 1) missing("tensor parallelism (tp_size > 1)", "set tp_size to 1");
+        if (config_.tp_size > 1) { missing("tensor parallelism (tp_size > 1)", "set tp_size to 1"); }
         return;
       case Key::kKvInt4:
         read_flag(value, flag);
-        if (flag) missing("an INT4 KV cache (vortex_kv_int4)", "remove the key or set it to false");
+        if (flag) { missing("an INT4 KV cache (vortex_kv_int4)", "remove the key or set it to false"); }
         return;
       case Key::kHostKvGb:
         read_number(value, 0, 1e6, number);
-        if (number > 0) missing("KV in host memory (vortex_host_kv_gb > 0)", "remove the key or set it to 0");
+        if (number > 0) { missing("KV in host memory (vortex_host_kv_gb > 0)", "remove the key or set it to 0"); }
         return;
       case Key::kHostKvPoolBlocks:
         read_int(value, 0, INT_MAX, count);
-        if (count > 0) missing("KV in host memory (vortex_host_kv_pool_blocks > 0)", "remove the key or set it to 0");
+        if (count > 0) {
+          missing("KV in host memory (vortex_host_kv_pool_blocks > 0)", "remove the key or set it to 0");
+        }
         return;
       case Key::kHostKvPolicy:
         return read_choice(value, {"lru", "fifo", "full", "none"}, text);
@@ -231,10 +233,10 @@ class Reader {
         }
         return;
       case Key::kMaxTopkVal:
-        if (!value.is_null()) read_int(value, 1, INT_MAX, count);
+        if (!value.is_null()) { read_int(value, 1, INT_MAX, count); }
         return;
       case Key::kCacheDir:
-        if (!value.is_null()) read_text(value, text);
+        if (!value.is_null()) { read_text(value, text); }
         return;
       case Key::kDisableCudaGraph:
       case Key::kDisableOverlap:
@@ -271,11 +273,11 @@ class Reader {
 
   // A whole number; 2.0 counts as one, as in the original.
   static std::optional<int64_t> whole(const ordered_json& value) {
-    if (value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) return std::nullopt;
-    if (value.is_number_integer()) return value.get<int64_t>();
-    if (!value.is_number_float()) return std::nullopt;
+    if (value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) { return std::nullopt; }
+    if (value.is_number_integer()) { return value.get<int64_t>(); }
+    if (!value.is_number_float()) { return std::nullopt; }
     const double number = value.get<double>();
-    if (std::fabs(number) > 1e15 || number != std::trunc(number)) return std::nullopt;
+    if (std::fabs(number) > 1e15 || number != std::trunc(number)) { return std::nullopt; }
     return static_cast<int64_t>(number);
   }
 
@@ -309,12 +311,12 @@ class Reader {
   }
 
   void read_flag(const ordered_json& value, bool& out) {
-    if (!value.is_boolean()) return refuse("must be true or false, got " + dump(value).substr(0, 60));
+    if (!value.is_boolean()) { return refuse("must be true or false, got " + dump(value).substr(0, 60)); }
     out = value.get<bool>();
   }
 
   void read_text(const ordered_json& value, std::string& out) {
-    if (!value.is_string()) return refuse("must be a string, got " + dump(value).substr(0, 60));
+    if (!value.is_string()) { return refuse("must be a string, got " + dump(value).substr(0, 60)); }
     out = value.get<std::string>();
   }
 
@@ -329,9 +331,12 @@ class Reader {
   }
 
   void read_layers(const ordered_json& value) {
-    if (value.is_null()) return;  // get_engine's default, layer 0
-    if (!value.is_array())
+    if (value.is_null()) {
+      return;  // get_engine's default, layer 0
+    }
+    if (!value.is_array()) {
       return refuse("must be a list of layer numbers, got " + dump(value).substr(0, 60), "[] makes every layer sparse");
+    }
     std::vector<int> layers;
     for (const ordered_json& item : value) {
       const std::optional<int64_t> layer = whole(item);
@@ -355,11 +360,11 @@ class Reader {
 
   void read_dtype(const ordered_json& value) {
     std::vector<std::string> names;
-    for (const NamedDtype& known : kDtypes) names.emplace_back(known.name);
+    for (const NamedDtype& known : kDtypes) { names.emplace_back(known.name); }
     std::string name;
     read_choice(value, names, name);
     for (const NamedDtype& known : kDtypes) {
-      if (known.name != name) continue;
+      if (known.name != name) { continue; }
       if (known.dtype == Dtype::kBf16 || known.dtype == Dtype::kFp32) {
         config_.dtype = known.dtype;
       } else {
@@ -373,15 +378,15 @@ class Reader {
     // float32 is ours: vortex_torch's "auto" is the model's own type, which for a float32 model is that.
     read_choice(value, {"auto", "bfloat16", "float32", "fp8_e5m2", "fp8_e4m3"}, name);
     for (const NamedDtype& known : kDtypes) {  // "auto" is the default, bfloat16
-      if (known.name == name) config_.kv_dtype = known.dtype;
+      if (known.name == name) { config_.kv_dtype = known.dtype; }
     }
   }
 
   void read_schedule(const ordered_json& value) {
-    if (value.is_null()) return;
+    if (value.is_null()) { return; }
     std::string source;
     read_text(value, source);
-    if (source.empty()) return;
+    if (source.empty()) { return; }
     std::vector<Diagnostic> findings;
     Schedule schedule = Schedule::compile(source, "vortex_schedule_policy", findings);
     // The snippet's own lines are what its author knows; the key's place in the file is where it is repaired.
@@ -391,7 +396,7 @@ class Reader {
       reporter_.error(span_, {finding.code, "vortex_schedule_policy: " + finding.message + at, finding.allowed,
                               finding.suggestion});
     }
-    if (!findings.empty()) return;
+    if (!findings.empty()) { return; }
     config_.schedule_policy = std::move(source);
     config_.schedule = std::move(schedule);
   }
@@ -406,7 +411,7 @@ class Reader {
 ordered_json parse_object(std::string_view text, Reporter& reporter) {
   try {
     ordered_json object = ordered_json::parse(text);
-    if (object.is_object()) return object;
+    if (object.is_object()) { return object; }
     reporter.error({0, 1},
                    {"config-syntax", "the configuration must be a JSON object", "{\"vortex_module_name\": ..., ...}"});
   } catch (const ordered_json::parse_error& error) {
@@ -415,7 +420,7 @@ ordered_json parse_object(std::string_view text, Reporter& reporter) {
     // The library's text starts with its own name and position: "[json.exception...] parse error at line 1, column 2:
     // ".
     const size_t colon = message.find(": ");
-    if (colon != std::string::npos) message = message.substr(colon + 2);
+    if (colon != std::string::npos) { message = message.substr(colon + 2); }
     reporter.error({at, at + 1}, {"config-syntax", "the configuration is not valid JSON: " + message});
   } catch (const ordered_json::exception& error) {
     reporter.error({0, 1}, {"config-syntax", std::string("the configuration is not valid JSON: ") + error.what()});
@@ -479,7 +484,7 @@ EngineConfig parse_config(std::string_view json_text, std::string_view source, s
     return config;
   }
   const ordered_json object = parse_object(json_text, reporter);
-  if (object.is_null()) return config;
+  if (object.is_null()) { return config; }
   Reader reader(reporter, config);
   std::vector<std::string_view> seen;
   for (const ConfigMember& member : scan.members) {
@@ -498,9 +503,9 @@ EngineConfig parse_config(std::string_view json_text, std::string_view source, s
 
 std::string print_config(const EngineConfig& config) {
   ordered_json object = ordered_json::object();
-  if (!config.model_path.empty()) object["model_path"] = config.model_path;
-  if (!config.module_path.empty()) object["vortex_module_path"] = config.module_path;
-  if (!config.module_name.empty()) object["vortex_module_name"] = config.module_name;
+  if (!config.model_path.empty()) { object["model_path"] = config.model_path; }
+  if (!config.module_path.empty()) { object["vortex_module_path"] = config.module_path; }
+  if (!config.module_name.empty()) { object["vortex_module_name"] = config.module_name; }
   object["vortex_block_size"] = config.block_size;
   object["vortex_workload_chunk_size"] = config.workload_chunk_size;
   object["vortex_topk_val"] = config.topk_val;
@@ -511,13 +516,13 @@ std::string print_config(const EngineConfig& config) {
   object["vortex_max_seq_lens"] = config.max_seq_lens;
   object["vortex_dtype"] = dtype_name(config.dtype);
   object["kv_cache_dtype"] = config.kv_dtype == Dtype::kBf16 ? "auto" : dtype_name(config.kv_dtype);
-  if (!config.schedule_policy.empty()) object["vortex_schedule_policy"] = config.schedule_policy;
+  if (!config.schedule_policy.empty()) { object["vortex_schedule_policy"] = config.schedule_policy; }
   object["mem_fraction_static"] = config.mem_fraction_static;
   object["tp_size"] = config.tp_size;
   object["disable_radix_cache"] = config.disable_radix_cache;
   for (const KeyInfo& info : kKeys) {
     for (const auto& [key, value] : config.passthrough) {
-      if (key == info.name) object[key] = ordered_json::parse(value, nullptr, false);
+      if (key == info.name) { object[key] = ordered_json::parse(value, nullptr, false); }
     }
   }
   return object.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";

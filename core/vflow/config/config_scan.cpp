@@ -8,7 +8,7 @@ namespace {
 // Past the string that starts at `at` (which is a quote).
 size_t skip_string(std::string_view text, size_t at) {
   for (++at; at < text.size() && text[at] != '"'; ++at) {
-    if (text[at] == '\\') ++at;
+    if (text[at] == '\\') { ++at; }
   }
   return std::min(at + 1, text.size());
 }
@@ -20,7 +20,7 @@ ConfigScan scan_config(std::string_view text) {
   int depth = 0;
   bool value_open = false;
   const auto close_value = [&](size_t end) {
-    if (!value_open) return;
+    if (!value_open) { return; }
     while (end > 0 &&
            (text[end - 1] == ' ' || text[end - 1] == '\n' || text[end - 1] == '\r' || text[end - 1] == '\t')) {
       --end;
@@ -40,17 +40,18 @@ ConfigScan scan_config(std::string_view text) {
       at = end;
       continue;
     }
-    if (c == '{' || c == '[') scan.depth = std::max(scan.depth, ++depth);
+    if (c == '{' || c == '[') { scan.depth = std::max(scan.depth, ++depth); }
     if (c == '}' || c == ']') {
-      if (depth == 1) close_value(at);
+      if (depth == 1) { close_value(at); }
       --depth;
     }
-    if (c == ',' && depth == 1) close_value(at);
+    if (c == ',' && depth == 1) { close_value(at); }
     if (c == ':' && depth == 1 && !scan.members.empty() && !value_open) {
       size_t begin = at + 1;
       while (begin < text.size() &&
-             (text[begin] == ' ' || text[begin] == '\n' || text[begin] == '\r' || text[begin] == '\t'))
+             (text[begin] == ' ' || text[begin] == '\n' || text[begin] == '\r' || text[begin] == '\t')) {
         ++begin;
+      }
       scan.members.back().value_span = {static_cast<uint32_t>(begin), static_cast<uint32_t>(begin)};
       value_open = true;
     }

@@ -40,24 +40,24 @@ class Machine {
 
   // True once a return was reached.
   bool execute(int index) {
-    if (index < 0) return false;
+    if (index < 0) { return false; }
     const ScheduleNode& node = at(index);
     if (node.op == ScheduleOp::kReturn) {
       result_ = evaluate(node.a);
       return true;
     }
-    if (node.op == ScheduleOp::kAssign) slots_[static_cast<size_t>(node.slot)] = evaluate(node.a);
-    if (node.op == ScheduleOp::kIf) return execute(evaluate(node.a) != 0 ? node.b : node.c);
+    if (node.op == ScheduleOp::kAssign) { slots_[static_cast<size_t>(node.slot)] = evaluate(node.a); }
+    if (node.op == ScheduleOp::kIf) { return execute(evaluate(node.a) != 0 ? node.b : node.c); }
     return node.op == ScheduleOp::kBlock && (execute(node.a) || execute(node.b));
   }
 
   double evaluate(int index) {
     const ScheduleNode& node = at(index);
-    if (node.op == ScheduleOp::kConstant) return node.constant;
-    if (node.op == ScheduleOp::kSlot) return slots_[static_cast<size_t>(node.slot)];
-    if (node.op == ScheduleOp::kAnd) return evaluate(node.a) != 0 && evaluate(node.b) != 0 ? 1 : 0;
-    if (node.op == ScheduleOp::kOr) return evaluate(node.a) != 0 || evaluate(node.b) != 0 ? 1 : 0;
-    if (node.op == ScheduleOp::kSelect) return evaluate(evaluate(node.a) != 0 ? node.b : node.c);
+    if (node.op == ScheduleOp::kConstant) { return node.constant; }
+    if (node.op == ScheduleOp::kSlot) { return slots_[static_cast<size_t>(node.slot)]; }
+    if (node.op == ScheduleOp::kAnd) { return evaluate(node.a) != 0 && evaluate(node.b) != 0 ? 1 : 0; }
+    if (node.op == ScheduleOp::kOr) { return evaluate(node.a) != 0 || evaluate(node.b) != 0 ? 1 : 0; }
+    if (node.op == ScheduleOp::kSelect) { return evaluate(evaluate(node.a) != 0 ? node.b : node.c); }
     const double a = evaluate(node.a);
     const double b = node.b >= 0 ? evaluate(node.b) : 0;
     return rounded(compute(node, a, b), node.is_float);
@@ -142,10 +142,10 @@ void print(const ScheduleCode& code, int index, std::string& text) {
   }
   const ScheduleNode& node = code.nodes[static_cast<size_t>(index)];
   text += '(' + std::to_string(static_cast<int>(node.op)) + (node.is_float ? "f" : "");
-  if (node.op == ScheduleOp::kConstant) text += ' ' + format_number(node.constant);
-  if (node.op == ScheduleOp::kSlot || node.op == ScheduleOp::kAssign) text += " s" + std::to_string(node.slot);
+  if (node.op == ScheduleOp::kConstant) { text += ' ' + format_number(node.constant); }
+  if (node.op == ScheduleOp::kSlot || node.op == ScheduleOp::kAssign) { text += " s" + std::to_string(node.slot); }
   for (int operand : {node.a, node.b, node.c}) {
-    if (operand < 0) continue;
+    if (operand < 0) { continue; }
     text += ' ';
     print(code, operand, text);
   }
@@ -167,7 +167,7 @@ int Schedule::budget(const ScheduleInputs& inputs) const {
 }
 
 std::string Schedule::canonical() const {
-  if (code_ == nullptr) return "default";
+  if (code_ == nullptr) { return "default"; }
   std::string text;
   print(*code_, code_->root, text);
   return text;

@@ -95,7 +95,7 @@ class Compiler {
       const auto end = static_cast<uint32_t>(text_.size());
       fail({end, end}, "not every path ends with a return", "", "end with `return <whole number of pages>;`");
     }
-    if (failed_) return nullptr;
+    if (failed_) { return nullptr; }
     code_.root = root;
     code_.slots = slots_;
     return std::make_shared<const ScheduleCode>(std::move(code_));
@@ -113,7 +113,7 @@ class Compiler {
         while (at_ < text_.size()) {
           const bool exponent_sign =
               number && (text_[at_] == '+' || text_[at_] == '-') && (text_[at_ - 1] | 0x20) == 'e';
-          if (!is_word_char(text_[at_]) && !(number && text_[at_] == '.') && !exponent_sign) break;
+          if (!is_word_char(text_[at_]) && !(number && text_[at_] == '.') && !exponent_sign) { break; }
           ++at_;
         }
       } else {
@@ -146,25 +146,27 @@ class Compiler {
   }
 
   bool accept(std::string_view symbol) {
-    if (failed_ || token_ != symbol) return false;
+    if (failed_ || token_ != symbol) { return false; }
     next();
     return true;
   }
   void expect(std::string_view symbol) {
-    if (!failed_ && !accept(symbol)) fail(span_, "expected \"" + std::string(symbol) + "\", found " + shown());
+    if (!failed_ && !accept(symbol)) { fail(span_, "expected \"" + std::string(symbol) + "\", found " + shown()); }
   }
   std::string shown() const { return token_.empty() ? "the end" : "\"" + std::string(token_.substr(0, 40)) + "\""; }
   bool at_word() const { return !token_.empty() && is_word_char(token_[0]) && (token_[0] > '9'); }
 
   int fail(Span span, std::string message, std::string allowed = {}, std::string suggestion = {}) {
-    if (!failed_) reporter_.error(span, {"schedule", std::move(message), std::move(allowed), std::move(suggestion)});
+    if (!failed_) {
+      reporter_.error(span, {"schedule", std::move(message), std::move(allowed), std::move(suggestion)});
+    }
     failed_ = true;
     return -1;
   }
 
   int add(ScheduleNode node) {
-    if (failed_) return -1;
-    if (code_.nodes.size() >= kMaxNodes) return fail(span_, "the schedule policy is too long");
+    if (failed_) { return -1; }
+    if (code_.nodes.size() >= kMaxNodes) { return fail(span_, "the schedule policy is too long"); }
     code_.nodes.push_back(node);
     return static_cast<int>(code_.nodes.size()) - 1;
   }
@@ -188,18 +190,18 @@ class Compiler {
     int block = add({.op = ScheduleOp::kEmpty});
     returns = false;
     while (!failed_ && token_ != end) {
-      if (token_.empty()) return fail(span_, "expected \"" + std::string(end) + "\", found the end");
+      if (token_.empty()) { return fail(span_, "expected \"" + std::string(end) + "\", found the end"); }
       bool one_returns = false;
       const int statement = parse_statement(one_returns);
       returns = returns || one_returns;
       block = add({.op = ScheduleOp::kBlock, .a = block, .b = statement});
     }
-    if (!end.empty()) variables_.resize(std::min(visible, variables_.size()));
+    if (!end.empty()) { variables_.resize(std::min(visible, variables_.size())); }
     return block;
   }
 
   int parse_statement(bool& returns) {
-    if (++depth_ > kMaxDepth) return fail(span_, "statements are nested too deeply");
+    if (++depth_ > kMaxDepth) { return fail(span_, "statements are nested too deeply"); }
     const int statement = parse_statement_kind(returns);
     --depth_;
     return statement;
@@ -212,7 +214,7 @@ class Compiler {
                     "locals, arithmetic, comparisons, min, max, sqrt, if, return", "write the budget as an expression");
       }
     }
-    if (accept(";")) return add({.op = ScheduleOp::kEmpty});
+    if (accept(";")) { return add({.op = ScheduleOp::kEmpty}); }
     if (accept("{")) {
       const int block = statements("}", returns);
       expect("}");
@@ -224,8 +226,8 @@ class Compiler {
       returns = true;
       return add({.op = ScheduleOp::kReturn, .a = value});
     }
-    if (accept("if")) return parse_if(returns);
-    if (token_ == "const" || token_ == "constexpr" || is_type(token_) || token_ == "auto") return declaration();
+    if (accept("if")) { return parse_if(returns); }
+    if (token_ == "const" || token_ == "constexpr" || is_type(token_) || token_ == "auto") { return declaration(); }
     return assignment();
   }
 
@@ -256,16 +258,17 @@ class Compiler {
       }
       next();
     }
-    if (!at_word()) return fail(span_, "expected a name, found " + shown());
+    if (!at_word()) { return fail(span_, "expected a name, found " + shown()); }
     const std::string_view name = token_;
     const Span span = span_;
     next();
-    if (token_ != "=")
+    if (token_ != "=") {
       return fail(span_, "expected \"=\", found " + shown(), "", "give every local a value where it is declared");
+    }
     next();
     const int value = expression();
     expect(";");
-    if (find(name) != nullptr) return fail(span, "\"" + std::string(name) + "\" is declared twice");
+    if (find(name) != nullptr) { return fail(span, "\"" + std::string(name) + "\" is declared twice"); }
     const bool float_value =
         type == "float" || type == "double" || ((type.empty() || type == "auto") && is_float(value));
     const int slot = declare(name, float_value, constant);
@@ -273,13 +276,14 @@ class Compiler {
   }
 
   int assignment() {
-    if (!at_word()) return fail(span_, "expected a statement, found " + shown());
+    if (!at_word()) { return fail(span_, "expected a statement, found " + shown()); }
     const Variable* found = find(token_);
-    if (found == nullptr) return unknown();
+    if (found == nullptr) { return unknown(); }
     const Variable variable = *found;
-    if (variable.constant)
+    if (variable.constant) {
       return fail(span_, "\"" + variable.name + "\" cannot be changed", "",
                   "declare a local of your own: int budget = ...;");
+    }
     next();
     const std::string_view op = token_;
     if (op != "=" &&
@@ -292,7 +296,7 @@ class Compiler {
     if (op != "=") {
       const int old = add({.op = ScheduleOp::kSlot, .is_float = variable.is_float, .slot = variable.slot});
       for (const BinaryRule& rule : kBinaryRules) {
-        if (rule.symbol == op.substr(0, 1)) value = arithmetic(rule.op, old, value);
+        if (rule.symbol == op.substr(0, 1)) { value = arithmetic(rule.op, old, value); }
       }
     }
     return add({.op = ScheduleOp::kAssign,
@@ -302,14 +306,14 @@ class Compiler {
   }
 
   int convert(int value, bool to_float) {
-    if (failed_ || is_float(value) == to_float) return value;
+    if (failed_ || is_float(value) == to_float) { return value; }
     return add({.op = to_float ? ScheduleOp::kToFloat : ScheduleOp::kToInt, .is_float = to_float, .a = value});
   }
 
   // ---- expressions
   int expression() {
-    if (failed_) return -1;
-    if (++depth_ > kMaxDepth) return fail(span_, "expressions are nested too deeply");
+    if (failed_) { return -1; }
+    if (++depth_ > kMaxDepth) { return fail(span_, "expressions are nested too deeply"); }
     int value = binary(0);
     if (accept("?")) {
       const int yes = expression();
@@ -326,7 +330,7 @@ class Compiler {
 
   int arithmetic(ScheduleOp op, int left, int right) {
     const bool float_value = is_float(left) || is_float(right);
-    if (op == ScheduleOp::kModulo && float_value) return fail(span_, "% needs whole numbers");
+    if (op == ScheduleOp::kModulo && float_value) { return fail(span_, "% needs whole numbers"); }
     const bool logic = op == ScheduleOp::kAnd || op == ScheduleOp::kOr;
     if (!logic) {
       left = convert(left, float_value);
@@ -338,12 +342,12 @@ class Compiler {
   }
 
   int binary(int level) {
-    if (level == kUnaryLevel) return unary();
+    if (level == kUnaryLevel) { return unary(); }
     int left = binary(level + 1);
     while (!failed_) {
       const auto rule = std::find_if(kBinaryRules.begin(), kBinaryRules.end(),
                                      [&](const BinaryRule& r) { return r.level == level && r.symbol == token_; });
-      if (rule == kBinaryRules.end()) break;
+      if (rule == kBinaryRules.end()) { break; }
       next();
       const int right = binary(level + 1);
       left = arithmetic(rule->op, left, right);
@@ -352,8 +356,8 @@ class Compiler {
   }
 
   int unary() {
-    if (failed_) return -1;
-    if (++depth_ > kMaxDepth) return fail(span_, "expressions are nested too deeply");
+    if (failed_) { return -1; }
+    if (++depth_ > kMaxDepth) { return fail(span_, "expressions are nested too deeply"); }
     int value = -1;
     if (accept("-")) {
       value = unary();
@@ -370,10 +374,11 @@ class Compiler {
   }
 
   int primary() {
-    if (accept("(")) return parenthesised();
-    if (token_.empty() || !(is_word_char(token_[0]) || token_[0] == '.'))
+    if (accept("(")) { return parenthesised(); }
+    if (token_.empty() || !(is_word_char(token_[0]) || token_[0] == '.')) {
       return fail(span_, "expected a value, found " + shown());
-    if (token_[0] <= '9') return number();
+    }
+    if (token_[0] <= '9') { return number(); }
     if (token_ == "true" || token_ == "false") {
       const double value = token_ == "true" ? 1 : 0;
       next();
@@ -382,7 +387,7 @@ class Compiler {
     if (accept("static_cast")) {
       expect("<");
       const bool to_float = token_ == "float" || token_ == "double";
-      if (!is_type(token_)) return fail(span_, "expected int or float, found " + shown());
+      if (!is_type(token_)) { return fail(span_, "expected int or float, found " + shown()); }
       next();
       expect(">");
       expect("(");
@@ -390,11 +395,11 @@ class Compiler {
       expect(")");
       return value;
     }
-    if (accept("std")) expect("::");
+    if (accept("std")) { expect("::"); }
     const Span span = span_;
     const std::string_view name = token_;
     next();
-    if (token_ == "(") return call(name, span);
+    if (token_ == "(") { return call(name, span); }
     const Variable* variable = find(name);
     if (variable == nullptr) {
       token_ = name;
@@ -422,7 +427,7 @@ class Compiler {
         std::find_if(kFunctions.begin(), kFunctions.end(), [&](const Function& f) { return f.name == name; });
     if (function == kFunctions.end()) {
       std::vector<std::string> known;
-      for (const Function& f : kFunctions) known.emplace_back(f.name);
+      for (const Function& f : kFunctions) { known.emplace_back(f.name); }
       const auto nearest = nearest_word(name, known);
       return fail(span, "there is no function \"" + std::string(name) + "\"", join(known, ", "),
                   nearest ? "did you mean \"" + *nearest + "\"?" : "");
@@ -435,14 +440,14 @@ class Compiler {
       b = expression();
     }
     expect(")");
-    if (function->op == ScheduleOp::kToInt) return convert(a, false);
+    if (function->op == ScheduleOp::kToInt) { return convert(a, false); }
     const bool always_float = function->op == ScheduleOp::kSqrt || function->op == ScheduleOp::kLog2 ||
                               function->op == ScheduleOp::kFloor || function->op == ScheduleOp::kCeil ||
                               function->op == ScheduleOp::kToFloat || function->name[0] == 'f';
     const bool float_value = always_float || is_float(a) || is_float(b);
     a = convert(a, float_value);
-    if (b >= 0) b = convert(b, float_value);
-    if (function->op == ScheduleOp::kToFloat) return a;
+    if (b >= 0) { b = convert(b, float_value); }
+    if (function->op == ScheduleOp::kToFloat) { return a; }
     return add({.op = function->op, .is_float = float_value, .a = a, .b = b});
   }
 
@@ -450,13 +455,15 @@ class Compiler {
     std::string digits(token_);
     const bool hexadecimal = digits.starts_with("0x") || digits.starts_with("0X");
     const bool suffix = !hexadecimal && (digits.back() == 'f' || digits.back() == 'F');
-    if (suffix) digits.pop_back();
+    if (suffix) { digits.pop_back(); }
     double value = 0;
     const char* end = digits.data() + digits.size();
     const bool float_value = suffix || digits.find_first_of(".eE") != std::string::npos;
     const auto result = std::from_chars(digits.data(), end, value);
-    if (hexadecimal || result.ec != std::errc{} || result.ptr != end) return fail(span_, shown() + " is not a number");
-    if (!float_value && value > 2147483647.0) return fail(span_, shown() + " does not fit in 32 bits");
+    if (hexadecimal || result.ec != std::errc{} || result.ptr != end) {
+      return fail(span_, shown() + " is not a number");
+    }
+    if (!float_value && value > 2147483647.0) { return fail(span_, shown() + " does not fit in 32 bits"); }
     next();
     return add({.op = ScheduleOp::kConstant,
                 .is_float = float_value,
@@ -465,7 +472,7 @@ class Compiler {
 
   int unknown() {
     std::vector<std::string> known;
-    for (const Variable& variable : variables_) known.push_back(variable.name);
+    for (const Variable& variable : variables_) { known.push_back(variable.name); }
     const auto nearest = nearest_word(token_, known);
     return fail(span_, shown() + " is not defined", join(known, ", "),
                 nearest ? "did you mean \"" + *nearest + "\"?" : "");

@@ -16,7 +16,7 @@ namespace {
 
 uint64_t hash_text(std::string_view text) {
   uint64_t hash = mix64(text.size());
-  for (char c : text) hash = mix64(hash ^ static_cast<unsigned char>(c));
+  for (char c : text) { hash = mix64(hash ^ static_cast<unsigned char>(c)); }
   return hash;
 }
 
@@ -25,18 +25,18 @@ std::string number(double value) { return format_number(value == 0 ? 0 : value);
 
 std::string constant_text(const Constant& constant) {
   std::string text = "[";
-  for (int dim : constant.dims) text += std::to_string(dim) + ",";
+  for (int dim : constant.dims) { text += std::to_string(dim) + ","; }
   text += "]";
-  for (float value : constant.data) text += " " + number(static_cast<double>(value));
-  if (!constant.layer_lookup.empty()) text += " lookup";
-  for (int layer : constant.layer_lookup) text += " " + std::to_string(layer);
+  for (float value : constant.data) { text += " " + number(static_cast<double>(value)); }
+  if (!constant.layer_lookup.empty()) { text += " lookup"; }
+  for (int layer : constant.layer_lookup) { text += " " + std::to_string(layer); }
   constexpr size_t kLongest = 200;
   return text.size() <= kLongest ? text : sha256_hex(text);
 }
 
 // Whether an argument of an operation takes part in what it computes.
 bool argument_matters(const OpInfo& info, Arg arg) {
-  if (arg == Arg::kAlpha || arg == Arg::kBeta) return info.uses_alpha_beta;
+  if (arg == Arg::kAlpha || arg == Arg::kBeta) { return info.uses_alpha_beta; }
   return arg != Arg::kDim || info.reach != Reach::kRow;  // over pages there is only dim 0
 }
 
@@ -48,7 +48,7 @@ class Canonicalizer {
       field_hash_[i] = hash_text(program.fields[i].builtin ? program.fields[i].name : "field");
     }
     // Each round refines the partition of the fields or leaves it as it is, so as many rounds as fields settle it.
-    for (size_t round = 0; round <= program.fields.size(); ++round) refine();
+    for (size_t round = 0; round <= program.fields.size(); ++round) { refine(); }
   }
 
   CanonicalTree run() {
@@ -76,11 +76,11 @@ class Canonicalizer {
   // Operands in canonical order with Add's factors. MaskSlice has none: only its operand's shape matters.
   std::vector<Operand> operands(Side side, const Node& node) const {
     std::vector<Operand> result;
-    if (node.op == Op::kMaskSlice) return result;
+    if (node.op == Op::kMaskSlice) { return result; }
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       result.push_back({node.inputs[i], i == 0 ? node.attrs.alpha : node.attrs.beta});
     }
-    if (!op_info(node.op).commutative) return result;
+    if (!op_info(node.op).commutative) { return result; }
     const auto key = [&](const Operand& operand) {
       return std::tuple(node_at(side, operand.node).op, hash_at(side, operand.node),
                         node.op == Op::kAdd ? operand.coefficient : 0);
@@ -100,7 +100,7 @@ class Canonicalizer {
       attrs.beta = ordered[1].coefficient;
     }
     for (const ArgInfo& arg : info.args) {
-      if (!argument_matters(info, arg.arg)) continue;
+      if (!argument_matters(info, arg.arg)) { continue; }
       switch (arg.arg) {
         case Arg::kKronAxes:
           text += " dim=" + std::to_string(attrs.kron_axes);
@@ -130,20 +130,20 @@ class Canonicalizer {
           text += " " + std::string(arg.name) + "=" + number(get_arg(attrs, arg.arg));
       }
     }
-    if (node.op == Op::kMaskSlice || node.op == Op::kFill) text += " " + shape_text(node.shape);
+    if (node.op == Op::kMaskSlice || node.op == Op::kFill) { text += " " + shape_text(node.shape); }
     return text;
   }
 
   static std::string kind(const Node& node) {
-    if (node.op == Op::kQuery) return "q";
+    if (node.op == Op::kQuery) { return "q"; }
     return std::string(op_info(node.op).name);
   }
 
   uint64_t structural_hash(Side side, const Node& node) const {
-    if (node.op == Op::kField) return field_hash_[static_cast<size_t>(node.attrs.field)];
+    if (node.op == Op::kField) { return field_hash_[static_cast<size_t>(node.attrs.field)]; }
     uint64_t hash = hash_text(label(side, node));
-    if (node.op == Op::kLoad) return mix64(hash ^ field_hash_[static_cast<size_t>(node.attrs.field)]);
-    for (const Operand& operand : operands(side, node)) hash = mix64(hash ^ hash_at(side, operand.node));
+    if (node.op == Op::kLoad) { return mix64(hash ^ field_hash_[static_cast<size_t>(node.attrs.field)]); }
+    for (const Operand& operand : operands(side, node)) { hash = mix64(hash ^ hash_at(side, operand.node)); }
     return hash;
   }
 
@@ -156,7 +156,7 @@ class Canonicalizer {
       }
     }
     for (size_t i = 0; i < program_.fields.size(); ++i) {
-      if (program_.fields[i].builtin) continue;
+      if (program_.fields[i].builtin) { continue; }
       const uint64_t writer = live_.writer[i] < 0 ? 0 : hash_at(Side::kCache, live_.writer[i]);
       const uint64_t save = live_.save[i] < 0 ? 0 : hash_at(Side::kIndexer, live_.save[i]);
       field_hash_[i] = stream_key(hash_text("field"), writer, save);
@@ -177,8 +177,8 @@ class Canonicalizer {
 
   void expand(Side side, int index, int parent) {
     const Node& node = node_at(side, index);
-    if (node.op == Op::kField) return expand_field(node.attrs.field, parent);
-    if (node.op == Op::kStore) return expand(side, node.inputs[0], parent);
+    if (node.op == Op::kField) { return expand_field(node.attrs.field, parent); }
+    if (node.op == Op::kStore) { return expand(side, node.inputs[0], parent); }
     if (!node.inputs.empty()) {
       const auto [seen, first] = shared_.try_emplace({side, hash_at(side, index)}, shared_.size());
       if (!first) {
@@ -187,8 +187,8 @@ class Canonicalizer {
       }
     }
     const int self = add(label(side, node), kind(node), parent);
-    if (node.op == Op::kLoad) expand_field(node.attrs.field, self);
-    for (const Operand& operand : operands(side, node)) expand(side, operand.node, self);
+    if (node.op == Op::kLoad) { expand_field(node.attrs.field, self); }
+    for (const Operand& operand : operands(side, node)) { expand(side, operand.node, self); }
   }
 
   void expand_field(int field, int parent) {
@@ -203,8 +203,8 @@ class Canonicalizer {
       return;
     }
     const int self = add("Field", "Field", parent);
-    if (live_.writer[f] >= 0) expand(Side::kCache, live_.writer[f], self);
-    if (live_.save[f] >= 0) expand(Side::kIndexer, live_.save[f], self);
+    if (live_.writer[f] >= 0) { expand(Side::kCache, live_.writer[f], self); }
+    if (live_.save[f] >= 0) { expand(Side::kIndexer, live_.save[f], self); }
   }
 
   const Program& program_;

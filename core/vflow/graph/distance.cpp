@@ -46,13 +46,13 @@ int flatten_from(const CanonicalTree& tree, int index, bool mirror, Interner& na
   for (int child = node.first_child; child >= 0; child = tree.nodes[static_cast<size_t>(child)].next_sibling) {
     children.push_back(child);
   }
-  if (mirror) std::reverse(children.begin(), children.end());
+  if (mirror) { std::reverse(children.begin(), children.end()); }
   int leftmost = -1;
   for (int child : children) {
     const int below = flatten_from(tree, child, mirror, names, flat);
-    if (leftmost < 0) leftmost = below;
+    if (leftmost < 0) { leftmost = below; }
   }
-  if (leftmost < 0) leftmost = flat.size();
+  if (leftmost < 0) { leftmost = flat.size(); }
   flat.label.push_back(names.id(node.label));
   flat.kind.push_back(names.id(node.kind));
   flat.leftmost.push_back(leftmost);
@@ -61,12 +61,12 @@ int flatten_from(const CanonicalTree& tree, int index, bool mirror, Interner& na
 
 FlatTree flatten(const CanonicalTree& tree, bool mirror, Interner& names) {
   FlatTree flat;
-  if (!tree.nodes.empty()) flatten_from(tree, 0, mirror, names, flat);
+  if (!tree.nodes.empty()) { flatten_from(tree, 0, mirror, names, flat); }
   // A keyroot is the highest node with its leftmost leaf.
   std::vector<bool> taken(flat.label.size());
   for (int i = flat.size() - 1; i >= 0; --i) {
     const int leaf = flat.leftmost[static_cast<size_t>(i)];
-    if (taken[static_cast<size_t>(leaf)]) continue;
+    if (taken[static_cast<size_t>(leaf)]) { continue; }
     taken[static_cast<size_t>(leaf)] = true;
     flat.keyroots.push_back(i);
     flat.keyroot_nodes += i - leaf + 1;
@@ -87,15 +87,15 @@ bool same_tree(const FlatTree& a, const FlatTree& b) {
 // where they stand. No edit script costs less, and one between different trees costs at least a half unit.
 int bag_distance(const FlatTree& a, const FlatTree& b) {
   std::map<int, std::map<int, int>> more_in_a;  // by kind, then label
-  for (size_t i = 0; i < a.label.size(); ++i) ++more_in_a[a.kind[i]][a.label[i]];
-  for (size_t i = 0; i < b.label.size(); ++i) --more_in_a[b.kind[i]][b.label[i]];
+  for (size_t i = 0; i < a.label.size(); ++i) { ++more_in_a[a.kind[i]][a.label[i]]; }
+  for (size_t i = 0; i < b.label.size(); ++i) { --more_in_a[b.kind[i]][b.label[i]]; }
   int relabelled = 0;
   int rest_a = 0;
   int rest_b = 0;
   for (const auto& [kind, labels] : more_in_a) {
     int only_a = 0;
     int only_b = 0;
-    for (const auto& [label, surplus] : labels) (surplus > 0 ? only_a : only_b) += std::abs(surplus);
+    for (const auto& [label, surplus] : labels) { (surplus > 0 ? only_a : only_b) += std::abs(surplus); }
     const int pairs = std::min(only_a, only_b);
     relabelled += pairs;
     rest_a += only_a - pairs;
@@ -112,7 +112,7 @@ class EditDistance {
   int operator()(const Directions& a, const Directions& b) {
     const int64_t forward = a.forward.keyroot_nodes * b.forward.keyroot_nodes;
     const int64_t mirrored = a.mirrored.keyroot_nodes * b.mirrored.keyroot_nodes;
-    if (std::min(forward, mirrored) > kMostDistanceSteps) return bag_distance(a.forward, b.forward);
+    if (std::min(forward, mirrored) > kMostDistanceSteps) { return bag_distance(a.forward, b.forward); }
     return forward <= mirrored ? exact(a.forward, b.forward) : exact(a.mirrored, b.mirrored);
   }
 
@@ -120,12 +120,12 @@ class EditDistance {
   int exact(const FlatTree& a, const FlatTree& b) {
     const size_t m = a.label.size();
     const size_t n = b.label.size();
-    if (m == 0 || n == 0) return kInsertOrDelete * static_cast<int>(m + n);
+    if (m == 0 || n == 0) { return kInsertOrDelete * static_cast<int>(m + n); }
     width_ = n + 1;
     forest_.resize((m + 1) * width_);
     tree_.resize(m * n);
     for (int i : a.keyroots) {
-      for (int j : b.keyroots) subtrees(a, b, i, j);
+      for (int j : b.keyroots) { subtrees(a, b, i, j); }
     }
     return tree_[m * n - 1];
   }
@@ -136,7 +136,7 @@ class EditDistance {
     const int first_b = b.leftmost[static_cast<size_t>(j)];
     const int rows = i - first_a + 1;
     const int cols = j - first_b + 1;
-    for (int y = 0; y <= cols; ++y) forest_[static_cast<size_t>(y)] = y * kInsertOrDelete;
+    for (int y = 0; y <= cols; ++y) { forest_[static_cast<size_t>(y)] = y * kInsertOrDelete; }
     for (int x = 1; x <= rows; ++x) {
       const size_t s = static_cast<size_t>(first_a + x - 1);
       const int left_a = a.leftmost[s];
@@ -160,7 +160,7 @@ class EditDistance {
   }
 
   static int rename(const FlatTree& a, size_t s, const FlatTree& b, size_t t) {
-    if (a.label[s] == b.label[t]) return 0;
+    if (a.label[s] == b.label[t]) { return 0; }
     return a.kind[s] == b.kind[t] ? kRenameAttributes : kRenameKind;
   }
 
@@ -191,11 +191,11 @@ std::vector<double> distinct_matrix(const std::vector<Directions>& trees) {
   const size_t threads =
       std::clamp<size_t>(n / kRowsWorthAThread, 1, std::max(1U, std::thread::hardware_concurrency()));
   std::vector<std::jthread> pool;
-  for (size_t i = 1; i < threads; ++i) pool.emplace_back(work);
+  for (size_t i = 1; i < threads; ++i) { pool.emplace_back(work); }
   work();
   pool.clear();
   for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j < i; ++j) matrix[i * n + j] = matrix[j * n + i];
+    for (size_t j = 0; j < i; ++j) { matrix[i * n + j] = matrix[j * n + i]; }
   }
   return matrix;
 }
@@ -231,18 +231,18 @@ std::vector<double> distance_matrix(const std::vector<CanonicalTree>& trees) {
   const size_t n = trees.size();
   std::vector<double> matrix(n * n);
   for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j < n; ++j) matrix[i * n + j] = between[class_of[i] * distinct.size() + class_of[j]];
+    for (size_t j = 0; j < n; ++j) { matrix[i * n + j] = between[class_of[i] * distinct.size() + class_of[j]]; }
   }
   return matrix;
 }
 
 double mean_pairwise_distance(const std::vector<CanonicalTree>& trees) {
   const size_t n = trees.size();
-  if (n < 2) return 0;
+  if (n < 2) { return 0; }
   const std::vector<double> matrix = distance_matrix(trees);
   double sum = 0;
   for (size_t i = 0; i < n; ++i) {
-    for (size_t j = i + 1; j < n; ++j) sum += matrix[i * n + j];
+    for (size_t j = i + 1; j < n; ++j) { sum += matrix[i * n + j]; }
   }
   return sum / (static_cast<double>(n) * static_cast<double>(n - 1) / 2);
 }

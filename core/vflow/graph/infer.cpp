@@ -19,7 +19,7 @@ struct Call {
   Shape reshape_to;
 
   std::string name() const {
-    if (op == Op::kStore) return "output";
+    if (op == Op::kStore) { return "output"; }
     return op_info(op).name.empty() ? "leaf" : std::string(op_info(op).name);
   }
   Error refuse(const std::string& message, std::string hint = {}) const {
@@ -73,8 +73,8 @@ Result<TypedValue> check_size(const Call& call, TypedValue value) {
 }
 
 Result<int> broadcast_size(const Call& call, int a, int b, int dim) {
-  if (a == b || b == 1) return a;
-  if (a == 1) return b;
+  if (a == b || b == 1) { return a; }
+  if (a == 1) { return b; }
   return call.refuse("cannot broadcast x " + describe(call.in[0]) + " with y " + describe(call.in[1]) + ": sizes " +
                          std::to_string(a) + " and " + std::to_string(b) + " along dim " + std::to_string(dim),
                      "sizes along a dim must be equal, or one of them 1");
@@ -114,11 +114,9 @@ Result<TypedValue> infer_gemv(const Call& call) {
 
 // A Kron result is at most kMaxElements; sizes are multiplied in 64 bits because operands may be large already.
 Result<TypedValue> infer_kron(const Call& call) {
-  if (call.attrs.kron_axes < 1 || call.attrs.kron_axes > 3) {
-    return call.refuse("dim must be 1, 2 or (1, 2)");
-  }
+  if (call.attrs.kron_axes < 1 || call.attrs.kron_axes > 3) { return call.refuse("dim must be 1, 2 or (1, 2)"); }
   const auto size = [&](int a, int b, int dim) -> Result<int64_t> {
-    if ((call.attrs.kron_axes >> (dim - 1)) & 1U) return static_cast<int64_t>(a) * b;
+    if ((call.attrs.kron_axes >> (dim - 1)) & 1U) { return static_cast<int64_t>(a) * b; }
     VORTEX_ASSIGN(const int both, broadcast_size(call, a, b, dim));
     return static_cast<int64_t>(both);
   };
@@ -132,7 +130,7 @@ Result<TypedValue> infer_kron(const Call& call) {
 }
 
 Status need_ragged(const Call& call) {
-  if (call.in[0].format == Format::kRagged) return ok_status();
+  if (call.in[0].format == Format::kRagged) { return ok_status(); }
   const bool paged = call.in[0].format == Format::kPaged;
   return call.refuse("takes a RAGGED tensor (one value a page), got " + describe(call.in[0]),
                      paged ? "read the field through Load first" : "a value computed from q alone has no pages");
@@ -141,12 +139,12 @@ Status need_ragged(const Call& call) {
 Result<TypedValue> infer_reduction(const Call& call) {
   const int dim = call.attrs.dim;
   const Shape shape = call.in[0].shape;
-  if (dim == 1) return TypedValue{{1, shape.cols}, joined_format(call.in)};
-  if (dim == 2) return TypedValue{{shape.rows, 1}, joined_format(call.in)};
+  if (dim == 1) { return TypedValue{{1, shape.cols}, joined_format(call.in)}; }
+  if (dim == 2) { return TypedValue{{shape.rows, 1}, joined_format(call.in)}; }
   if (call.side == Side::kCache) {
     return call.refuse("dim must be 1 or 2 on the cache side, got " + std::to_string(dim));
   }
-  if (dim != 0) return call.refuse("dim must be 0, 1 or 2, got " + std::to_string(dim));
+  if (dim != 0) { return call.refuse("dim must be 0, 1 or 2, got " + std::to_string(dim)); }
   VORTEX_TRY(need_ragged(call));
   return TypedValue{shape, Format::kBatched};
 }
@@ -154,7 +152,7 @@ Result<TypedValue> infer_reduction(const Call& call) {
 Result<TypedValue> infer_interleave(const Call& call) {
   const int dim = call.attrs.dim;
   const int k = call.attrs.k;
-  if (dim != 1 && dim != 2) return call.refuse("dim must be 1 or 2, got " + std::to_string(dim));
+  if (dim != 1 && dim != 2) { return call.refuse("dim must be 1 or 2, got " + std::to_string(dim)); }
   Shape shape = call.in[0].shape;
   int& size = dim == 1 ? shape.rows : shape.cols;
   if (k < 1 || size % k != 0) {
@@ -169,24 +167,24 @@ Result<TypedValue> infer_interleave(const Call& call) {
 Status check_weight(const Call& call) {
   const std::vector<int>& dims = call.program.constants[static_cast<size_t>(call.attrs.constant)].dims;
   const Shape x = call.in[0].shape;
-  if (dims.size() == 3 && dims[0] >= 1 && dims[1] == x.rows && dims[2] == x.cols) return ok_status();
+  if (dims.size() == 3 && dims[0] >= 1 && dims[1] == x.rows && dims[2] == x.cols) { return ok_status(); }
   std::vector<std::string> sizes;
-  for (int size : dims) sizes.push_back(std::to_string(size));
+  for (int size : dims) { sizes.push_back(std::to_string(size)); }
   return call.refuse("weight has sizes [" + join(sizes, ", ") + "], x is " + describe(call.in[0]),
                      "weight is a list nested exactly 3 deep, [K][" + std::to_string(x.rows) + "][" +
                          std::to_string(x.cols) + "]: a plain filter over scores is [[[w0]], [[w1]], ...]");
 }
 
 Result<TypedValue> infer_over_pages(const Call& call) {
-  if (call.attrs.dim != 0) return call.refuse("dim must be 0 (over pages), got " + std::to_string(call.attrs.dim));
+  if (call.attrs.dim != 0) { return call.refuse("dim must be 0 (over pages), got " + std::to_string(call.attrs.dim)); }
   VORTEX_TRY(need_ragged(call));
-  if (takes(op_info(call.op), Arg::kWeight)) VORTEX_TRY(check_weight(call));
+  if (takes(op_info(call.op), Arg::kWeight)) { VORTEX_TRY(check_weight(call)); }
   return TypedValue{call.in[0].shape, Format::kRagged};
 }
 
 Result<TypedValue> infer_reshape(const Call& call) {
   const Shape to = call.reshape_to;
-  if (to.rows < 1 || to.cols < 1) return call.refuse("sizes must be positive whole numbers, got " + shape_text(to));
+  if (to.rows < 1 || to.cols < 1) { return call.refuse("sizes must be positive whole numbers, got " + shape_text(to)); }
   if (to.size() != call.in[0].shape.size()) {
     return call.refuse("cannot view x " + describe(call.in[0]) + " as " + shape_text(to) + ": " +
                        std::to_string(call.in[0].shape.size()) + " elements are not " + std::to_string(to.size()));
@@ -196,7 +194,7 @@ Result<TypedValue> infer_reshape(const Call& call) {
 
 Result<TypedValue> infer_mask(const Call& call) {
   const Attrs& attrs = call.attrs;
-  if (attrs.dim != 1 && attrs.dim != 2) return call.refuse("dim must be 1 or 2, got " + std::to_string(attrs.dim));
+  if (attrs.dim != 1 && attrs.dim != 2) { return call.refuse("dim must be 1 or 2, got " + std::to_string(attrs.dim)); }
   const Shape shape = call.in[0].shape;
   const int size = attrs.dim == 1 ? shape.rows : shape.cols;
   if (attrs.start < 0 || attrs.start > attrs.end || attrs.end > size) {
@@ -210,12 +208,10 @@ Result<TypedValue> infer_mask(const Call& call) {
 // kField, kLoad, kSave, kStore, kFill.
 Result<TypedValue> infer_field(const Call& call) {
   const Field& field = call.program.fields[static_cast<size_t>(call.attrs.field)];
-  if (call.op == Op::kField) return TypedValue{field.shape, Format::kPaged};
-  if (call.op == Op::kLoad) return TypedValue{field.shape, Format::kRagged};
-  if (field.builtin) {
-    return call.refuse("\"" + field.name + "\" belongs to the engine and cannot be written");
-  }
-  if (call.op == Op::kFill) return TypedValue{field.shape, Format::kPaged};
+  if (call.op == Op::kField) { return TypedValue{field.shape, Format::kPaged}; }
+  if (call.op == Op::kLoad) { return TypedValue{field.shape, Format::kRagged}; }
+  if (field.builtin) { return call.refuse("\"" + field.name + "\" belongs to the engine and cannot be written"); }
+  if (call.op == Op::kFill) { return TypedValue{field.shape, Format::kPaged}; }
   if (call.in[0].format != Format::kRagged) {
     const std::string where = call.op == Op::kSave ? "a RAGGED tensor (one value a page)" : "an operation's result";
     return call.refuse("field \"" + field.name + "\" takes " + where + ", got " + describe(call.in[0]));
@@ -236,7 +232,7 @@ Result<TypedValue> infer_parameter(const Call& call) {
 }
 
 Result<TypedValue> infer_selection(const Call& call) {
-  if (call.op == Op::kUnion) return TypedValue{{1, 1}, Format::kRagged};
+  if (call.op == Op::kUnion) { return TypedValue{{1, 1}, Format::kRagged}; }
   const TypedValue& x = call.in[0];
   if (x.format != Format::kRagged || !(x.shape == Shape{1, 1})) {
     return call.refuse("takes one score a page, RAGGED [1, 1], got " + describe(x),
@@ -246,7 +242,7 @@ Result<TypedValue> infer_selection(const Call& call) {
     return call.refuse("tolerate_ratio must be in [0, 1], got " + format_number(call.attrs.tolerance));
   }
   if (call.op == Op::kTopKTable) {
-    if (call.attrs.k < 1) return call.refuse("k must be at least 1, got " + std::to_string(call.attrs.k));
+    if (call.attrs.k < 1) { return call.refuse("k must be at least 1, got " + std::to_string(call.attrs.k)); }
     return TypedValue{{1, 1}, Format::kRagged, true};
   }
   return x;
@@ -257,23 +253,23 @@ Error no_rule(const Call& call) { return internal_error(call.name() + ": infer.c
 
 Result<TypedValue> infer_leaf(const Call& call) {
   const Geometry& geometry = call.program.geometry;
-  if (call.op == Op::kQuery) return TypedValue{{geometry.group, geometry.head_dim}, Format::kBatched};
-  if (call.op == Op::kField) return infer_field(call);
-  if (call.op == Op::kParameter) return infer_parameter(call);
+  if (call.op == Op::kQuery) { return TypedValue{{geometry.group, geometry.head_dim}, Format::kBatched}; }
+  if (call.op == Op::kField) { return infer_field(call); }
+  if (call.op == Op::kParameter) { return infer_parameter(call); }
   return no_rule(call);
 }
 
 Result<TypedValue> infer_product(const Call& call) {
-  if (call.op == Op::kGemm) return infer_gemm(call);
-  if (call.op == Op::kGemv) return infer_gemv(call);
+  if (call.op == Op::kGemm) { return infer_gemm(call); }
+  if (call.op == Op::kGemv) { return infer_gemv(call); }
   return no_rule(call);
 }
 
 Result<TypedValue> infer_layout(const Call& call) {
   const Shape x = call.in[0].shape;
-  if (call.op == Op::kTranspose) return TypedValue{{x.cols, x.rows}, joined_format(call.in)};
-  if (call.op == Op::kReshape) return infer_reshape(call);
-  if (call.op == Op::kMaskSlice) return infer_mask(call);
+  if (call.op == Op::kTranspose) { return TypedValue{{x.cols, x.rows}, joined_format(call.in)}; }
+  if (call.op == Op::kReshape) { return infer_reshape(call); }
+  if (call.op == Op::kMaskSlice) { return infer_mask(call); }
   return no_rule(call);
 }
 
@@ -321,7 +317,7 @@ Result<int> append_node(Program& program, Side side, Op op, std::vector<int> inp
                         Shape reshape_to, SourcePos pos) {
   Graph& graph = side == Side::kCache ? program.cache : program.indexer;
   std::vector<TypedValue> operands;
-  for (int input : inputs) operands.push_back(typed_value(graph.nodes[static_cast<size_t>(input)]));
+  for (int input : inputs) { operands.push_back(typed_value(graph.nodes[static_cast<size_t>(input)])); }
   VORTEX_ASSIGN(const TypedValue value, infer(side, op, attrs, operands, program, reshape_to));
   graph.nodes.push_back({op, std::move(inputs), attrs, value.shape, value.format, pos});
   return static_cast<int>(graph.nodes.size()) - 1;

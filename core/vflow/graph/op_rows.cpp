@@ -147,7 +147,7 @@ constexpr OpInfo over_pages(OpInfo row) {
   row.on_indexer = true;
   row.reach = Reach::kRow;
   row.arity = 1;
-  if (row.shape_rule.empty()) row.shape_rule = "RAGGED [a, b] -> RAGGED [a, b], over pages";
+  if (row.shape_rule.empty()) { row.shape_rule = "RAGGED [a, b] -> RAGGED [a, b], over pages"; }
   return row;
 }
 constexpr OpInfo binary(OpInfo row) {

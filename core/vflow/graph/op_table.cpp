@@ -24,9 +24,9 @@ bool chooses_pages(Op op) { return op_info(op).kind == OpKind::kSelection; }
 bool writes_field(Op op) { return op_info(op).kind == OpKind::kStorage && op_info(op).reach == Reach::kRoot; }
 
 const OpInfo* find_op(std::string_view name, Side side) {
-  if (name.empty()) return nullptr;
+  if (name.empty()) { return nullptr; }
   for (const OpInfo& info : op_table()) {
-    if (info.name == name && (side == Side::kCache ? info.on_cache : info.on_indexer)) return &info;
+    if (info.name == name && (side == Side::kCache ? info.on_cache : info.on_indexer)) { return &info; }
   }
   return nullptr;
 }
@@ -34,9 +34,9 @@ const OpInfo* find_op(std::string_view name, Side side) {
 Attrs default_attrs(Op op) {
   Attrs attrs;
   for (const ArgInfo& arg : op_info(op).args) {
-    if (arg.default_value) set_arg(attrs, arg.arg, *arg.default_value);
+    if (arg.default_value) { set_arg(attrs, arg.arg, *arg.default_value); }
   }
-  if (op == Op::kKron) attrs.kron_axes = 3;
+  if (op == Op::kKron) { attrs.kron_axes = 3; }
   return attrs;
 }
 
@@ -140,8 +140,10 @@ bool arg_is_integer(Arg arg) {
 }
 
 Reach node_reach(const Graph& graph, const Node& node) {
-  if (op_info(node.op).kind == OpKind::kReduction && node.attrs.dim == 0) return Reach::kRow;
-  if (node.op == Op::kGemm && graph.nodes[static_cast<size_t>(node.inputs[1])].op == Op::kParameter) return Reach::kRow;
+  if (op_info(node.op).kind == OpKind::kReduction && node.attrs.dim == 0) { return Reach::kRow; }
+  if (node.op == Op::kGemm && graph.nodes[static_cast<size_t>(node.inputs[1])].op == Op::kParameter) {
+    return Reach::kRow;
+  }
   if (node.op == Op::kReshape) {
     const Shape from = graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
     return powers_of_two(from) && powers_of_two(node.shape) ? Reach::kPage : Reach::kRow;

@@ -116,7 +116,7 @@ template <typename Table>
 constexpr bool has_a_row_for_every_op(const Table& table) {
   int next = 0;
   for (const auto& row : table) {
-    if (static_cast<int>(row.op) != next++) return false;
+    if (static_cast<int>(row.op) != next++) { return false; }
   }
   return next == kOpCount;
 }

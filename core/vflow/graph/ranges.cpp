@@ -35,23 +35,23 @@ bool stays_finite(const Program& program) {
     ranges.clear();
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
       ranges.push_back(value_range(program, side, static_cast<int>(i), ranges, fields));
-      if (!(ranges.back().magnitude() <= kLargestMagnitude)) return false;
+      if (!(ranges.back().magnitude() <= kLargestMagnitude)) { return false; }
     }
     return true;
   };
-  if (!follow(Side::kCache, program.cache)) return false;
+  if (!follow(Side::kCache, program.cache)) { return false; }
   for (size_t i = 0; i < program.cache.nodes.size(); ++i) {
     const Node& node = program.cache.nodes[i];
-    if (node.op == Op::kStore) fields[static_cast<size_t>(node.attrs.field)] = ranges[i];
-    if (node.op == Op::kFill) fields[static_cast<size_t>(node.attrs.field)] = {node.attrs.alpha, node.attrs.alpha};
+    if (node.op == Op::kStore) { fields[static_cast<size_t>(node.attrs.field)] = ranges[i]; }
+    if (node.op == Op::kFill) { fields[static_cast<size_t>(node.attrs.field)] = {node.attrs.alpha, node.attrs.alpha}; }
   }
   bool changed = true;
   for (int step = 0; changed && step < 512; ++step) {
-    if (!follow(Side::kIndexer, program.indexer)) return false;
+    if (!follow(Side::kIndexer, program.indexer)) { return false; }
     changed = false;
     for (size_t i = 0; i < program.indexer.nodes.size(); ++i) {
       const Node& node = program.indexer.nodes[i];
-      if (node.op != Op::kSave) continue;
+      if (node.op != Op::kSave) { continue; }
       Bounds& state = fields[static_cast<size_t>(node.attrs.field)];
       const Bounds wider = {std::min(state.low, ranges[i].low), std::max(state.high, ranges[i].high)};
       changed = changed || wider.low < state.low || wider.high > state.high;
@@ -62,7 +62,7 @@ bool stays_finite(const Program& program) {
 }
 
 double nice(double value) {
-  if (value == 0) return 0;
+  if (value == 0) { return 0; }
   const double unit = std::pow(10.0, std::floor(std::log10(std::abs(value))) - 1);
   // Through the decimal text, so that the result is the double nearest to two digits.
   const double digits = std::trunc(value / unit);

@@ -42,12 +42,12 @@ class Lexer {
   TokenList run() {
     tokens_.reserve((text_.size() - at_) / 4 + 8);
     bool line_start = !expression_;
-    if (text_.substr(at_).starts_with("\xEF\xBB\xBF")) at_ += 3;
+    if (text_.substr(at_).starts_with("\xEF\xBB\xBF")) { at_ += 3; }
     while (true) {
-      if (line_start && !begin_line()) break;
+      if (line_start && !begin_line()) { break; }
       line_start = false;
       skip_blanks();
-      if (at_ >= text_.size()) break;
+      if (at_ >= text_.size()) { break; }
       if (text_[at_] == '\n') {
         line_start = end_line();
       } else {
@@ -104,7 +104,7 @@ class Lexer {
         ++at_;
       }
       const bool blank = peek() == '\n' || peek() == '#' || (peek() == '\r' && peek(1) == '\n');
-      if (at_ >= text_.size()) return false;
+      if (at_ >= text_.size()) { return false; }
       if (!blank) {
         set_margin(width, start);
         return true;
@@ -152,9 +152,9 @@ class Lexer {
 
   bool statement_follows() const {
     size_t i = at_ + 1;
-    while (i < text_.size() && (text_[i] == ' ' || text_[i] == '\t')) ++i;
+    while (i < text_.size() && (text_[i] == ' ' || text_[i] == '\t')) { ++i; }
     size_t end = i;
-    while (end < text_.size() && is_name_char(text_[end])) ++end;
+    while (end < text_.size() && is_name_char(text_[end])) { ++end; }
     const std::string_view word = text_.substr(i, end - i);
     return std::find(kStatementWords.begin(), kStatementWords.end(), word) != kStatementWords.end();
   }
@@ -182,7 +182,7 @@ class Lexer {
 
   void lex_name() {
     const size_t begin = at_;
-    while (is_name_char(peek())) ++at_;
+    while (is_name_char(peek())) { ++at_; }
     const std::string_view word = text_.substr(begin, at_ - begin);
     const bool string_prefix = word.size() <= 2 && word.find_first_not_of("rRbBfFuU") == std::string_view::npos;
     if (string_prefix && (peek() == '"' || peek() == '\'')) {
@@ -197,7 +197,7 @@ class Lexer {
   }
 
   void skip_digits() {
-    while (is_digit(peek()) || (peek() == '_' && is_digit(peek(1)))) ++at_;
+    while (is_digit(peek()) || (peek() == '_' && is_digit(peek(1)))) { ++at_; }
   }
 
   void lex_number() {
@@ -206,7 +206,7 @@ class Lexer {
     const char radix = static_cast<char>(peek(1) | 0x20);
     if (peek() == '0' && (radix == 'x' || radix == 'o' || radix == 'b')) {
       at_ += 2;
-      while (is_name_char(peek())) ++at_;
+      while (is_name_char(peek())) { ++at_; }
       emit(kind, begin);
       return;
     }
@@ -223,7 +223,7 @@ class Lexer {
       skip_digits();
     }
     if (is_name_char(peek())) {
-      while (is_name_char(peek())) ++at_;
+      while (is_name_char(peek())) { ++at_; }
       report(span_of(begin, at_),
              {"bad-number", "\"" + std::string(text_.substr(begin, at_ - begin)) + "\" is not a number",
               "whole numbers (16, 1_000, 0x10) and decimals (0.5, 1e-6)"});
@@ -270,7 +270,7 @@ class Lexer {
     if (symbol->size() == 1 && (c == '(' || c == '[' || c == '{')) {
       brackets_.push_back({c, span_of(begin, at_)});
     } else if (c == ')' || c == ']' || c == '}') {
-      if (!close_bracket(c, begin)) return;
+      if (!close_bracket(c, begin)) { return; }
     }
     emit(TokenKind::kSymbol, begin);
   }
@@ -300,8 +300,8 @@ class Lexer {
     if (!expression_) {
       report_open_brackets();
       at_ = text_.size();
-      if (!tokens_.empty() && tokens_.back().kind != TokenKind::kNewline) emit(TokenKind::kNewline, at_);
-      for (; margins_.size() > 1; margins_.pop_back()) emit(TokenKind::kDedent, at_);
+      if (!tokens_.empty() && tokens_.back().kind != TokenKind::kNewline) { emit(TokenKind::kNewline, at_); }
+      for (; margins_.size() > 1; margins_.pop_back()) { emit(TokenKind::kDedent, at_); }
     }
     at_ = text_.size();
     emit(TokenKind::kEnd, at_);

@@ -30,13 +30,13 @@ constexpr std::array<Refusal, 10> kRefusedStatements = {{
 }};
 
 std::optional<Operator> augmented_operator(std::string_view text) {
-  if (text == "+=") return Operator::kAdd;
-  if (text == "-=") return Operator::kSubtract;
-  if (text == "*=") return Operator::kMultiply;
-  if (text == "/=") return Operator::kDivide;
-  if (text == "//=") return Operator::kFloorDivide;
-  if (text == "%=") return Operator::kModulo;
-  if (text == "**=") return Operator::kPower;
+  if (text == "+=") { return Operator::kAdd; }
+  if (text == "-=") { return Operator::kSubtract; }
+  if (text == "*=") { return Operator::kMultiply; }
+  if (text == "/=") { return Operator::kDivide; }
+  if (text == "//=") { return Operator::kFloorDivide; }
+  if (text == "%=") { return Operator::kModulo; }
+  if (text == "**=") { return Operator::kPower; }
   return std::nullopt;
 }
 
@@ -52,31 +52,31 @@ const Token& Parser::peek(size_t ahead) const { return tokens_[std::min(at_ + ah
 bool Parser::at_symbol(std::string_view text) const { return peek().kind == TokenKind::kSymbol && peek().text == text; }
 bool Parser::at_word(std::string_view text) const { return peek().kind == TokenKind::kName && peek().text == text; }
 void Parser::advance() {
-  if (at_ + 1 < tokens_.size()) ++at_;
+  if (at_ + 1 < tokens_.size()) { ++at_; }
 }
 bool Parser::accept_symbol(std::string_view text) {
-  if (!at_symbol(text)) return false;
+  if (!at_symbol(text)) { return false; }
   advance();
   return true;
 }
 bool Parser::accept_word(std::string_view text) {
-  if (!at_word(text)) return false;
+  if (!at_word(text)) { return false; }
   advance();
   return true;
 }
 bool Parser::expect_symbol(std::string_view text, std::string_view context) {
-  if (failed_ || accept_symbol(text)) return !failed_;
+  if (failed_ || accept_symbol(text)) { return !failed_; }
   fail_here("\"" + std::string(text) + "\" " + std::string(context));
   return false;
 }
 bool Parser::expect_word(std::string_view text, std::string_view context) {
-  if (failed_ || accept_word(text)) return !failed_;
+  if (failed_ || accept_word(text)) { return !failed_; }
   fail_here("\"" + std::string(text) + "\" " + std::string(context));
   return false;
 }
 
 std::string_view Parser::expect_name(std::string_view what) {
-  if (failed_) return {};
+  if (failed_) { return {}; }
   if (peek().kind != TokenKind::kName || is_keyword(peek().text)) {
     fail_here(what);
     return {};
@@ -98,7 +98,7 @@ bool Parser::has_lexical_error(uint32_t end) const {
 }
 
 Expr* Parser::fail(Span span, Finding finding) {
-  if (!failed_ && !has_lexical_error(span.end)) reporter_.error(span, std::move(finding));
+  if (!failed_ && !has_lexical_error(span.end)) { reporter_.error(span, std::move(finding)); }
   failed_ = true;
   return make_expr(ExprKind::kError, span);
 }
@@ -156,7 +156,7 @@ void Parser::parse_statement(std::vector<Stmt*>& body) {
   if (refuse_statement()) {
     // Reported; what follows on the line and below it belongs to the refused statement.
   } else if (Stmt* compound = parse_compound()) {
-    if (!failed_) body.push_back(compound);
+    if (!failed_) { body.push_back(compound); }
   } else {
     parse_simple_line(body);
   }
@@ -168,9 +168,9 @@ void Parser::parse_statement(std::vector<Stmt*>& body) {
 
 void Parser::parse_simple_line(std::vector<Stmt*>& body) {
   do {
-    if (peek().kind == TokenKind::kNewline) break;
+    if (peek().kind == TokenKind::kNewline) { break; }
     Stmt* stmt = parse_simple();
-    if (failed_) return;
+    if (failed_) { return; }
     body.push_back(stmt);
   } while (accept_symbol(";"));
   if (peek().kind != TokenKind::kNewline) {
@@ -183,7 +183,7 @@ void Parser::parse_simple_line(std::vector<Stmt*>& body) {
 
 void Parser::fail_after_statement() {
   for (std::string_view symbol : {"@", "&", "|", "^", "<<", ">>"}) {
-    if (!at_symbol(symbol)) continue;
+    if (!at_symbol(symbol)) { continue; }
     fail(peek().span, {"unsupported-operator", "the operator `" + std::string(symbol) + "` is not supported",
                        "+ - * / // % ** and comparisons, on numbers",
                        symbol == "@" ? "for tensors: self.gemm = GeMM() in __init__, then self.gemm(x, y, ctx=ctx), "
@@ -200,26 +200,26 @@ void Parser::recover() {
          peek().kind != TokenKind::kDedent) {
     advance();
   }
-  if (peek().kind == TokenKind::kNewline) advance();
-  if (peek().kind == TokenKind::kIndent) skip_block();
+  if (peek().kind == TokenKind::kNewline) { advance(); }
+  if (peek().kind == TokenKind::kIndent) { skip_block(); }
   // The other clauses of a statement that failed go with it.
-  if (at_word("except") || at_word("finally") || at_word("else") || at_word("elif")) recover();
+  if (at_word("except") || at_word("finally") || at_word("else") || at_word("elif")) { recover(); }
 }
 
 void Parser::skip_block() {
   int open = 0;
   do {
-    if (peek().kind == TokenKind::kIndent) ++open;
-    if (peek().kind == TokenKind::kDedent) --open;
-    if (peek().kind == TokenKind::kEnd) return;
+    if (peek().kind == TokenKind::kIndent) { ++open; }
+    if (peek().kind == TokenKind::kDedent) { --open; }
+    if (peek().kind == TokenKind::kEnd) { return; }
     advance();
   } while (open > 0);
 }
 
 bool Parser::refuse_statement() {
-  if (peek().kind != TokenKind::kName) return false;
+  if (peek().kind != TokenKind::kName) { return false; }
   for (const Refusal& refusal : kRefusedStatements) {
-    if (peek().text != refusal.word) continue;
+    if (peek().text != refusal.word) { continue; }
     fail(peek().span,
          {"unsupported-statement", "`" + std::string(refusal.word) + "` is not part of the policy language",
           "imports, constants, classes, methods, assignments, calls, return, assert, if, for",
@@ -231,21 +231,21 @@ bool Parser::refuse_statement() {
 
 // Null when no compound statement starts here.
 Stmt* Parser::parse_compound() {
-  if (at_symbol("@")) return parse_decorated();
-  if (at_word("class")) return parse_class();
-  if (at_word("def")) return parse_function();
-  if (at_word("if")) return parse_if();
-  if (at_word("for")) return parse_for();
+  if (at_symbol("@")) { return parse_decorated(); }
+  if (at_word("class")) { return parse_class(); }
+  if (at_word("def")) { return parse_function(); }
+  if (at_word("if")) { return parse_if(); }
+  if (at_word("for")) { return parse_for(); }
   return nullptr;
 }
 
 Stmt* Parser::parse_simple() {
   const uint32_t begin = peek().span.begin;
-  if (at_word("import")) return parse_import();
-  if (at_word("from")) return parse_from_import();
-  if (at_word("return")) return parse_values(StmtKind::kReturn, 1);
-  if (at_word("raise")) return parse_values(StmtKind::kRaise, 1);
-  if (at_word("assert")) return parse_values(StmtKind::kAssert, 2);
+  if (at_word("import")) { return parse_import(); }
+  if (at_word("from")) { return parse_from_import(); }
+  if (at_word("return")) { return parse_values(StmtKind::kReturn, 1); }
+  if (at_word("raise")) { return parse_values(StmtKind::kRaise, 1); }
+  if (at_word("assert")) { return parse_values(StmtKind::kAssert, 2); }
   for (const auto& [word, kind] : {std::pair{"pass", StmtKind::kPass}, std::pair{"break", StmtKind::kBreak},
                                    std::pair{"continue", StmtKind::kContinue}}) {
     if (accept_word(word)) {
@@ -264,7 +264,7 @@ Stmt* Parser::parse_values(StmtKind kind, size_t limit) {
   const bool empty = peek().kind == TokenKind::kNewline || at_symbol(";");
   if (!empty || kind == StmtKind::kAssert) {
     stmt->values.push_back(limit == 1 ? parse_expression_list() : parse_expression());
-    if (limit == 2 && accept_symbol(",")) stmt->values.push_back(parse_expression());
+    if (limit == 2 && accept_symbol(",")) { stmt->values.push_back(parse_expression()); }
   }
   stmt->span = since(stmt->span.begin);
   return stmt;
@@ -301,7 +301,7 @@ void Parser::resolve_relative(Stmt* stmt) {
       {"..indexer", "vortex_torch.indexer"},
   }};
   for (const auto& [written, full] : kKnown) {
-    if (stmt->name != written) continue;
+    if (stmt->name != written) { continue; }
     stmt->name = full;
     reporter_.warn(stmt->name_span,
                    {"relative-import", "only a module inside vortex_torch can import like this, not a file of its own",
@@ -318,17 +318,16 @@ Stmt* Parser::parse_from_import() {
   advance();
   const uint32_t begin = peek().span.begin;
   const bool relative = at_symbol(".") || at_symbol("...");
-  while (accept_symbol(".") || accept_symbol("...")) {
-  }
-  if (!relative || !at_word("import")) expect_name("a module name");
-  while (!failed_ && accept_symbol(".")) expect_name("a module name");
+  while (accept_symbol(".") || accept_symbol("...")) {}
+  if (!relative || !at_word("import")) { expect_name("a module name"); }
+  while (!failed_ && accept_symbol(".")) { expect_name("a module name"); }
   stmt->name_span = since(begin);
   stmt->name = reporter_.source().at(stmt->name_span);
-  if (relative && !failed_) resolve_relative(stmt);
+  if (relative && !failed_) { resolve_relative(stmt); }
   expect_word("import", "after the module name");
   const bool parenthesised = accept_symbol("(");
   parse_aliases(stmt);
-  if (parenthesised) expect_symbol(")", "after the imported names");
+  if (parenthesised) { expect_symbol(")", "after the imported names"); }
   stmt->span = since(stmt->span.begin);
   return stmt;
 }
@@ -340,7 +339,7 @@ void Parser::parse_aliases(Stmt* stmt) {
     return;
   }
   do {
-    if (at_symbol(")") && !stmt->aliases.empty()) break;
+    if (at_symbol(")") && !stmt->aliases.empty()) { break; }
     const Span span = peek().span;
     const std::string_view name = expect_name("a name to import");
     const std::string_view as = accept_word("as") ? expect_name("a name") : name;
@@ -352,8 +351,8 @@ Stmt* Parser::parse_decorated() {
   std::vector<Expr*> decorators;
   while (!failed_ && accept_symbol("@")) {
     decorators.push_back(parse_expression());
-    if (!failed_ && peek().kind != TokenKind::kNewline) fail_here("the end of the decorator's line");
-    if (!failed_) advance();
+    if (!failed_ && peek().kind != TokenKind::kNewline) { fail_here("the end of the decorator's line"); }
+    if (!failed_) { advance(); }
   }
   Stmt* stmt = at_word("class") ? parse_class() : at_word("def") ? parse_function() : nullptr;
   if (stmt == nullptr) {
@@ -376,7 +375,7 @@ Stmt* Parser::parse_class() {
         break;
       }
       stmt->values.push_back(parse_expression());
-      if (!accept_symbol(",")) break;
+      if (!accept_symbol(",")) { break; }
     }
     expect_symbol(")", "after the base classes");
   }
@@ -394,7 +393,7 @@ Stmt* Parser::parse_function() {
     parse_params(stmt);
     expect_symbol(")", "after the parameters");
   }
-  if (accept_symbol("->")) stmt->annotation = parse_expression();
+  if (accept_symbol("->")) { stmt->annotation = parse_expression(); }
   stmt->span = since(stmt->span.begin);
   parse_block(stmt->body);
   return stmt;
@@ -411,8 +410,8 @@ void Parser::parse_params(Stmt* stmt) {
     Param param;
     param.span = peek().span;
     param.name = expect_name("a parameter name");
-    if (accept_symbol(":")) param.annotation = parse_expression();
-    if (accept_symbol("=")) param.default_value = parse_expression();
+    if (accept_symbol(":")) { param.annotation = parse_expression(); }
+    if (accept_symbol("=")) { param.default_value = parse_expression(); }
     for (const Param& other : stmt->params) {
       if (!failed_ && other.name == param.name) {
         fail(param.span, {"duplicate-parameter", "parameter \"" + std::string(param.name) + "\" appears twice"});
@@ -423,7 +422,7 @@ void Parser::parse_params(Stmt* stmt) {
       fail(param.span, {"syntax", "a parameter without a default follows one with a default"});
     }
     stmt->params.push_back(param);
-    if (!accept_symbol(",")) return;
+    if (!accept_symbol(",")) { return; }
   }
 }
 
@@ -433,7 +432,7 @@ Stmt* Parser::parse_if() {
   stmt->values.push_back(parse_expression());
   stmt->span = since(stmt->span.begin);
   parse_block(stmt->body);
-  if (failed_) return stmt;
+  if (failed_) { return stmt; }
   if (at_word("elif")) {
     if (++depth_ > kMaxBlockDepth) {
       fail(peek().span, {"too-deep", "too many `elif` branches"});
@@ -463,7 +462,7 @@ Stmt* Parser::parse_for() {
 
 // ":" and either simple statements on the same line or an indented block.
 void Parser::parse_block(std::vector<Stmt*>& body) {
-  if (!expect_symbol(":", "before the block")) return;
+  if (!expect_symbol(":", "before the block")) { return; }
   if (peek().kind != TokenKind::kNewline) {
     parse_simple_line(body);
     return;
@@ -488,14 +487,14 @@ void Parser::parse_block(std::vector<Stmt*>& body) {
     }
     parse_statement(body);
   }
-  if (peek().kind == TokenKind::kDedent) advance();
+  if (peek().kind == TokenKind::kDedent) { advance(); }
   --depth_;
 }
 
 Stmt* Parser::parse_expression_statement() {
   Stmt* stmt = make_stmt(StmtKind::kExpression, peek().span.begin);
   Expr* first = parse_expression_list();
-  if (failed_) return stmt;
+  if (failed_) { return stmt; }
   if (const auto op = augmented_operator(peek().text); op && peek().kind == TokenKind::kSymbol) {
     advance();
     stmt->kind = StmtKind::kAugmented;
@@ -505,7 +504,7 @@ Stmt* Parser::parse_expression_statement() {
     stmt->values.push_back(parse_expression_list());
   } else if (at_symbol(":") || at_symbol("=")) {
     stmt->kind = StmtKind::kAssign;
-    if (accept_symbol(":")) stmt->annotation = parse_expression();
+    if (accept_symbol(":")) { stmt->annotation = parse_expression(); }
     stmt->targets.push_back(first);
     check_target(first);
     while (!failed_ && accept_symbol("=")) {
@@ -525,14 +524,14 @@ Stmt* Parser::parse_expression_statement() {
 }
 
 void Parser::check_target(const Expr* target) {
-  if (failed_) return;
+  if (failed_) { return; }
   const ExprKind kind = target->kind;
   if (kind == ExprKind::kTuple || kind == ExprKind::kList) {
-    for (const Expr* item : target->items) check_target(item);
+    for (const Expr* item : target->items) { check_target(item); }
     return;
   }
   const bool place = kind == ExprKind::kName || kind == ExprKind::kAttribute || kind == ExprKind::kSubscript;
-  if (place || kind == ExprKind::kError) return;
+  if (place || kind == ExprKind::kError) { return; }
   fail(target->span, {"bad-target", "cannot assign to this expression", "a name, self.name, x[key], or a tuple of them",
                       "for a comparison write `==`"});
 }

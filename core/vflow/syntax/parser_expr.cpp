@@ -37,18 +37,18 @@ Expr* Parser::make_expr(ExprKind kind, Span span) {
 Expr* Parser::parse_whole_expression(int depth) {
   depth_ = depth;
   Expr* expr = parse_expression();
-  if (!failed_ && peek().kind != TokenKind::kEnd) fail_here("\"}\"");
+  if (!failed_ && peek().kind != TokenKind::kEnd) { fail_here("\"}\""); }
   return expr;
 }
 
 Expr* Parser::parse_expression_list() {
   const uint32_t begin = peek().span.begin;
   Expr* first = parse_expression();
-  if (failed_ || !at_symbol(",")) return first;
+  if (failed_ || !at_symbol(",")) { return first; }
   Expr* tuple = make_expr(ExprKind::kTuple, {});
   tuple->items.push_back(first);
   while (!failed_ && accept_symbol(",")) {
-    if (peek().kind == TokenKind::kNewline || at_symbol("=") || at_symbol(")") || at_symbol(";")) break;
+    if (peek().kind == TokenKind::kNewline || at_symbol("=") || at_symbol(")") || at_symbol(";")) { break; }
     tuple->items.push_back(parse_expression());
   }
   tuple->span = since(begin);
@@ -56,8 +56,8 @@ Expr* Parser::parse_expression_list() {
 }
 
 Expr* Parser::parse_expression() {
-  if (failed_) return make_expr(ExprKind::kError, peek().span);
-  if (depth_ >= kMaxDepth) return fail(peek().span, {"too-deep", "this expression is nested too deeply"});
+  if (failed_) { return make_expr(ExprKind::kError, peek().span); }
+  if (depth_ >= kMaxDepth) { return fail(peek().span, {"too-deep", "this expression is nested too deeply"}); }
   ++depth_;
   const uint32_t begin = peek().span.begin;
   Expr* value = parse_or();
@@ -79,10 +79,10 @@ Expr* Parser::parse_expression() {
 Expr* Parser::parse_or() {
   const uint32_t begin = peek().span.begin;
   Expr* left = parse_and();
-  if (failed_ || !at_word("or")) return left;
+  if (failed_ || !at_word("or")) { return left; }
   Expr* result = make_expr(ExprKind::kOr, {});
   result->items.push_back(left);
-  while (!failed_ && accept_word("or")) result->items.push_back(parse_and());
+  while (!failed_ && accept_word("or")) { result->items.push_back(parse_and()); }
   result->span = since(begin);
   return result;
 }
@@ -90,10 +90,10 @@ Expr* Parser::parse_or() {
 Expr* Parser::parse_and() {
   const uint32_t begin = peek().span.begin;
   Expr* left = parse_not();
-  if (failed_ || !at_word("and")) return left;
+  if (failed_ || !at_word("and")) { return left; }
   Expr* result = make_expr(ExprKind::kAnd, {});
   result->items.push_back(left);
-  while (!failed_ && accept_word("and")) result->items.push_back(parse_not());
+  while (!failed_ && accept_word("and")) { result->items.push_back(parse_not()); }
   result->span = since(begin);
   return result;
 }
@@ -101,7 +101,7 @@ Expr* Parser::parse_and() {
 Expr* Parser::parse_not() {
   const uint32_t begin = peek().span.begin;
   int negations = 0;
-  while (accept_word("not")) ++negations;
+  while (accept_word("not")) { ++negations; }
   Expr* value = parse_comparison();
   for (; negations > 0 && !failed_; negations = negations > 2 ? negations - 2 : negations - 1) {
     Expr* result = make_expr(ExprKind::kUnary, since(begin));
@@ -122,10 +122,10 @@ std::optional<Operator> Parser::comparison_operator() {
       {">=", Operator::kGreaterEqual},
   }};
   for (const auto& [symbol, op] : kSymbolOperators) {
-    if (accept_symbol(symbol)) return op;
+    if (accept_symbol(symbol)) { return op; }
   }
-  if (accept_word("in")) return Operator::kIn;
-  if (accept_word("is")) return accept_word("not") ? Operator::kIsNot : Operator::kIs;
+  if (accept_word("in")) { return Operator::kIn; }
+  if (accept_word("is")) { return accept_word("not") ? Operator::kIsNot : Operator::kIs; }
   if (at_word("not") && peek(1).text == "in") {
     advance();
     advance();
@@ -140,7 +140,7 @@ Expr* Parser::parse_comparison() {
   Expr* result = nullptr;
   while (!failed_) {
     const std::optional<Operator> op = comparison_operator();
-    if (!op) break;
+    if (!op) { break; }
     if (result == nullptr) {
       result = make_expr(ExprKind::kCompare, {});
       result->items.push_back(left);
@@ -148,24 +148,24 @@ Expr* Parser::parse_comparison() {
     result->operators.push_back(*op);
     result->items.push_back(parse_binary(0));
   }
-  if (result == nullptr) return left;
+  if (result == nullptr) { return left; }
   result->span = since(begin);
   return result;
 }
 
 // Left-associative levels; a long chain nests the tree to the left, so it counts as depth.
 Expr* Parser::parse_binary(int level) {
-  if (level == kUnaryLevel) return parse_unary();
+  if (level == kUnaryLevel) { return parse_unary(); }
   const uint32_t begin = peek().span.begin;
   Expr* left = parse_binary(level + 1);
   int chain = 0;
   while (!failed_ && peek().kind == TokenKind::kSymbol) {
     const BinaryRule* rule = nullptr;
     for (const BinaryRule& known : kBinaryRules) {
-      if (known.level == level && known.symbol == peek().text) rule = &known;
+      if (known.level == level && known.symbol == peek().text) { rule = &known; }
     }
-    if (rule == nullptr) break;
-    if (++chain > kMaxDepth) return fail(peek().span, {"too-deep", "this expression has too many terms"});
+    if (rule == nullptr) { break; }
+    if (++chain > kMaxDepth) { return fail(peek().span, {"too-deep", "this expression has too many terms"}); }
     advance();
     Expr* right = parse_binary(level + 1);
     Expr* result = make_expr(ExprKind::kBinary, since(begin));
@@ -178,8 +178,8 @@ Expr* Parser::parse_binary(int level) {
 
 Expr* Parser::parse_unary() {
   const uint32_t begin = peek().span.begin;
-  if (!at_symbol("-") && !at_symbol("+")) return parse_power();
-  if (depth_ >= kMaxDepth) return fail(peek().span, {"too-deep", "this expression is nested too deeply"});
+  if (!at_symbol("-") && !at_symbol("+")) { return parse_power(); }
+  if (depth_ >= kMaxDepth) { return fail(peek().span, {"too-deep", "this expression is nested too deeply"}); }
   ++depth_;
   const Operator op = at_symbol("-") ? Operator::kNegate : Operator::kPlus;
   advance();
@@ -194,8 +194,8 @@ Expr* Parser::parse_unary() {
 Expr* Parser::parse_power() {
   const uint32_t begin = peek().span.begin;
   Expr* base = parse_postfix();
-  if (failed_ || !at_symbol("**")) return base;
-  if (depth_ >= kMaxDepth) return fail(peek().span, {"too-deep", "this expression is nested too deeply"});
+  if (failed_ || !at_symbol("**")) { return base; }
+  if (depth_ >= kMaxDepth) { return fail(peek().span, {"too-deep", "this expression is nested too deeply"}); }
   ++depth_;
   advance();
   Expr* exponent = parse_unary();
@@ -211,7 +211,7 @@ Expr* Parser::parse_postfix() {
   Expr* value = parse_atom();
   int chain = 0;
   while (!failed_) {
-    if (++chain > kMaxDepth) return fail(peek().span, {"too-deep", "this expression has too many parts"});
+    if (++chain > kMaxDepth) { return fail(peek().span, {"too-deep", "this expression has too many parts"}); }
     if (accept_symbol(".")) {
       Expr* result = make_expr(ExprKind::kAttribute, {});
       result->items.push_back(value);
@@ -235,7 +235,7 @@ Expr* Parser::parse_call(Expr* callee) {
   advance();
   while (!failed_ && !at_symbol(")")) {
     parse_argument(call);
-    if (!accept_symbol(",")) break;
+    if (!accept_symbol(",")) { break; }
   }
   expect_symbol(")", "after the arguments");
   call->span = since(callee->span.begin);
@@ -283,7 +283,7 @@ Expr* Parser::parse_subscript(Expr* object) {
     // Several indices: an annotation such as Dict[str, Tensor].
     Expr* tuple = make_expr(ExprKind::kTuple, index->span);
     tuple->items.push_back(index);
-    while (!failed_ && accept_symbol(",") && !at_symbol("]")) tuple->items.push_back(parse_slice());
+    while (!failed_ && accept_symbol(",") && !at_symbol("]")) { tuple->items.push_back(parse_slice()); }
     tuple->span = since(index->span.begin);
     index = tuple;
   }
@@ -296,18 +296,18 @@ Expr* Parser::parse_subscript(Expr* object) {
 Expr* Parser::parse_slice() {
   const uint32_t begin = peek().span.begin;
   Expr* first = at_symbol(":") ? nullptr : parse_expression();
-  if (failed_ || !at_symbol(":")) return first == nullptr ? make_expr(ExprKind::kError, peek().span) : first;
+  if (failed_ || !at_symbol(":")) { return first == nullptr ? make_expr(ExprKind::kError, peek().span) : first; }
   Expr* slice = make_expr(ExprKind::kSlice, {});
   slice->items = {first, nullptr, nullptr};
   for (size_t part = 1; part < 3 && !failed_ && accept_symbol(":"); ++part) {
-    if (!at_symbol(":") && !at_symbol("]") && !at_symbol(",")) slice->items[part] = parse_expression();
+    if (!at_symbol(":") && !at_symbol("]") && !at_symbol(",")) { slice->items[part] = parse_expression(); }
   }
   slice->span = since(begin);
   return slice;
 }
 
 Expr* Parser::parse_atom() {
-  if (failed_) return make_expr(ExprKind::kError, peek().span);
+  if (failed_) { return make_expr(ExprKind::kError, peek().span); }
   const Token& token = peek();
   switch (token.kind) {
     case TokenKind::kInteger:
@@ -316,9 +316,9 @@ Expr* Parser::parse_atom() {
     case TokenKind::kString:
       return parse_strings();
     case TokenKind::kSymbol:
-      if (token.text == "(") return parse_parenthesised();
-      if (token.text == "[") return parse_list();
-      if (token.text == "{") return parse_braces();
+      if (token.text == "(") { return parse_parenthesised(); }
+      if (token.text == "[") { return parse_list(); }
+      if (token.text == "{") { return parse_braces(); }
       if (token.text == "...") {  // an empty body
         advance();
         return make_expr(ExprKind::kNone, tokens_[at_ - 1].span);
@@ -333,14 +333,14 @@ Expr* Parser::parse_atom() {
       return refuse_expression();
   }
   const Span span = token.span;
-  if (accept_word("None")) return make_expr(ExprKind::kNone, span);
+  if (accept_word("None")) { return make_expr(ExprKind::kNone, span); }
   if (at_word("True") || at_word("False")) {
     Expr* value = make_expr(ExprKind::kBool, span);
     value->integer = at_word("True") ? 1 : 0;
     advance();
     return value;
   }
-  if (is_keyword(token.text)) return refuse_expression();
+  if (is_keyword(token.text)) { return refuse_expression(); }
   Expr* name = make_expr(ExprKind::kName, span);
   name->name = token.text;
   advance();
@@ -364,7 +364,7 @@ Expr* Parser::parse_number() {
   advance();
   std::string digits;
   for (char c : token.text) {
-    if (c != '_') digits += c;
+    if (c != '_') { digits += c; }
   }
   if (token.kind == TokenKind::kFloat) {
     Expr* value = make_expr(ExprKind::kFloat, token.span);
@@ -396,7 +396,7 @@ Expr* Parser::parse_number() {
 Expr* Parser::parse_parenthesised() {
   const uint32_t begin = peek().span.begin;
   advance();
-  if (accept_symbol(")")) return make_expr(ExprKind::kTuple, since(begin));
+  if (accept_symbol(")")) { return make_expr(ExprKind::kTuple, since(begin)); }
   Expr* value = parse_expression_list();
   if (!failed_ && at_word("for")) {
     Expr* comprehension = make_expr(ExprKind::kListComp, {});
@@ -420,7 +420,7 @@ Expr* Parser::parse_list() {
       parse_loops(list);
       break;
     }
-    if (!accept_symbol(",")) break;
+    if (!accept_symbol(",")) { break; }
   }
   expect_symbol("]", "to close \"[\"");
   list->span = since(begin);
@@ -444,7 +444,7 @@ Expr* Parser::parse_braces() {
       parse_loops(dict);
       break;
     }
-    if (!accept_symbol(",")) break;
+    if (!accept_symbol(",")) { break; }
   }
   expect_symbol("}", "to close \"{\"");
   dict->span = since(begin);
@@ -457,7 +457,7 @@ void Parser::parse_loops(Expr* comprehension) {
     loop.target = parse_target_list();
     expect_word("in", "in the comprehension");
     loop.iterable = parse_or();
-    while (!failed_ && accept_word("if")) loop.conditions.push_back(parse_or());
+    while (!failed_ && accept_word("if")) { loop.conditions.push_back(parse_or()); }
     comprehension->loops.push_back(std::move(loop));
   }
   comprehension->span = since(comprehension->span.begin);
@@ -468,7 +468,7 @@ Expr* Parser::parse_target_list() {
   const uint32_t begin = peek().span.begin;
   Expr* first = parse_postfix();
   check_target(first);
-  if (failed_ || !at_symbol(",")) return first;
+  if (failed_ || !at_symbol(",")) { return first; }
   Expr* tuple = make_expr(ExprKind::kTuple, {});
   tuple->items.push_back(first);
   while (!failed_ && accept_symbol(",") && !at_word("in")) {

@@ -73,9 +73,9 @@ void Parser::add_replacement(Expr* string, Span span) {
   size_t end = text.size();
   int open = 0;
   for (size_t i = 0; i < end; ++i) {
-    if (text[i] == '(' || text[i] == '[' || text[i] == '{') ++open;
-    if (text[i] == ')' || text[i] == ']' || text[i] == '}') --open;
-    if (open == 0 && text[i] == ':') end = i;
+    if (text[i] == '(' || text[i] == '[' || text[i] == '{') { ++open; }
+    if (text[i] == ')' || text[i] == ']' || text[i] == '}') { --open; }
+    if (open == 0 && text[i] == ':') { end = i; }
   }
   const std::string_view format = text.substr(std::min(end + 1, text.size()));
   const bool conversion = end > 2 && text[end - 2] == '!' && (text[end - 1] == 'r' || text[end - 1] == 's');
@@ -92,13 +92,13 @@ void Parser::add_replacement(Expr* string, Span span) {
 void Parser::add_fstring(Expr* string, std::string_view body, uint32_t offset, bool raw) {
   if (string->kind == ExprKind::kString) {
     string->kind = ExprKind::kFString;
-    if (!string->text.empty()) add_text(string, std::exchange(string->text, {}));
+    if (!string->text.empty()) { add_text(string, std::exchange(string->text, {})); }
   }
   size_t i = 0;
   while (i < body.size() && !failed_) {
     const size_t brace = body.find_first_of("{}", i);
-    if (brace != i) add_text(string, decode(body.substr(i, std::min(brace, body.size()) - i), raw));
-    if (brace == std::string_view::npos) return;
+    if (brace != i) { add_text(string, decode(body.substr(i, std::min(brace, body.size()) - i), raw)); }
+    if (brace == std::string_view::npos) { return; }
     if (brace + 1 < body.size() && body[brace + 1] == body[brace]) {
       add_text(string, std::string(1, body[brace]));
       i = brace + 2;
@@ -106,8 +106,8 @@ void Parser::add_fstring(Expr* string, std::string_view body, uint32_t offset, b
     }
     size_t end = brace + 1;
     for (int open = 1; end < body.size(); ++end) {
-      if (body[end] == '{') ++open;
-      if (body[end] == '}' && --open == 0) break;
+      if (body[end] == '{') { ++open; }
+      if (body[end] == '}' && --open == 0) { break; }
     }
     if (body[brace] == '}' || end >= body.size()) {
       const auto at = offset + static_cast<uint32_t>(brace);

@@ -10,10 +10,10 @@ namespace {
 
 // Floating-point operations of one node, for one page or for one row of BATCHED values.
 double node_flops(const Graph& graph, const Node& node) {
-  if (node.inputs.empty()) return 0;
+  if (node.inputs.empty()) { return 0; }
   const Shape x = graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
   const OpInfo& info = op_info(node.op);
-  if (info.kind == OpKind::kProduct) return info.flops * static_cast<double>(node.shape.size()) * x.cols;
+  if (info.kind == OpKind::kProduct) { return info.flops * static_cast<double>(node.shape.size()) * x.cols; }
   return info.flops * static_cast<double>(std::max(x.size(), node.shape.size()));
 }
 
@@ -27,16 +27,18 @@ FieldTraffic field_traffic(const Program& program, const EngineConfig& config) {
   std::vector<bool> read(program.fields.size());
   std::vector<bool> written(program.fields.size());
   for (const Node& node : program.indexer.nodes) {
-    if (node.attrs.field >= 0) (node.op == Op::kSave ? written : read)[static_cast<size_t>(node.attrs.field)] = true;
+    if (node.attrs.field >= 0) {
+      (node.op == Op::kSave ? written : read)[static_cast<size_t>(node.attrs.field)] = true;
+    }
   }
   FieldTraffic traffic;
   for (size_t i = 0; i < program.fields.size(); ++i) {
     const Field& field = program.fields[i];
     const double bytes =
         static_cast<double>(field.shape.size()) * dtype_bytes(field.builtin ? config.kv_dtype : config.dtype);
-    if (read[i]) traffic.read += bytes;
-    if (written[i]) traffic.written += bytes;
-    if (!field.builtin) traffic.held += bytes;
+    if (read[i]) { traffic.read += bytes; }
+    if (written[i]) { traffic.written += bytes; }
+    if (!field.builtin) { traffic.held += bytes; }
   }
   return traffic;
 }
@@ -46,9 +48,9 @@ int attended_pages(const Program& program, const EngineConfig& config, int pages
   const int budget = selected_blocks(config, pages);
   int tables = 0;
   for (const Node& node : program.indexer.nodes) {
-    if (node.op == Op::kTopKTable) tables += node.attrs.k;
+    if (node.op == Op::kTopKTable) { tables += node.attrs.k; }
   }
-  if (tables == 0 || budget == pages) return budget;
+  if (tables == 0 || budget == pages) { return budget; }
   return std::min(pages, config.reserved_bos + config.reserved_eos + tables);
 }
 
@@ -69,8 +71,9 @@ DecodeCost decode_cost(const Policy& policy, const ModelGeometry& model, int con
   cost.selected_pages = attended_pages(program, config, cost.pages);
   const bool scores = selected_blocks(config, cost.pages) < cost.pages;
   cost.scored_pages = scores ? std::max(0, cost.pages - config.reserved_eos) : 0;
-  for (int layer = 0; layer < model.layers; ++layer)
+  for (int layer = 0; layer < model.layers; ++layer) {
     ++(layer_is_dense(config, layer) ? cost.dense_layers : cost.sparse_layers);
+  }
 
   const double attended = std::min(context_tokens, cost.selected_pages * config.block_size);
   const FieldTraffic traffic = field_traffic(program, config);

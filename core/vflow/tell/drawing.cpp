@@ -84,8 +84,8 @@ const char* fill_of(const Node& node) {
 }
 
 std::string title_of(const Program& program, const Node& node) {
-  if (node.op == Op::kQuery) return "q";
-  if (node.op == Op::kField) return program.fields[static_cast<size_t>(node.attrs.field)].name;
+  if (node.op == Op::kQuery) { return "q"; }
+  if (node.op == Op::kField) { return program.fields[static_cast<size_t>(node.attrs.field)].name; }
   std::string title(op_info(node.op).name);
   for (const ArgInfo& arg : op_info(node.op).args) {
     const double value = get_arg(node.attrs, arg.arg);
@@ -94,10 +94,10 @@ std::string title_of(const Program& program, const Node& node) {
     const bool shown = axis || arg.arg == Arg::kScale || arg.arg == Arg::kTolerance || arg.arg == Arg::kInterleave ||
                        arg.arg == Arg::kCount ||
                        (factor && op_info(node.op).uses_alpha_beta && value != arg.default_value);
-    if (shown) title += " " + std::string(arg.name) + "=" + format_number(value);
+    if (shown) { title += " " + std::string(arg.name) + "=" + format_number(value); }
   }
-  if (node.op == Op::kStore) title = "write";
-  if (node.attrs.field >= 0) title += " " + program.fields[static_cast<size_t>(node.attrs.field)].name;
+  if (node.op == Op::kStore) { title = "write"; }
+  if (node.attrs.field >= 0) { title += " " + program.fields[static_cast<size_t>(node.attrs.field)].name; }
   constexpr size_t kLongest = 26;  // what fits into a box
   return title.size() <= kLongest ? title : title.substr(0, kLongest - 2) + "..";
 }
@@ -110,7 +110,7 @@ std::vector<Box> boxes_of(const Program& program, const Graph& graph) {
     box.detail = shape_text(node.shape) + " " + std::string(format_name(node.format));
     box.fill = fill_of(node);
     box.parents = node.inputs;
-    for (int input : node.inputs) box.layer = std::max(box.layer, boxes[static_cast<size_t>(input)].layer + 1);
+    for (int input : node.inputs) { box.layer = std::max(box.layer, boxes[static_cast<size_t>(input)].layer + 1); }
     boxes.push_back(std::move(box));
   }
   // Everything moves down to just above its first reader, which keeps edges short.
@@ -118,9 +118,9 @@ std::vector<Box> boxes_of(const Program& program, const Graph& graph) {
     int first_reader = -1;
     for (const Box& box : boxes) {
       const bool reads = std::find(box.parents.begin(), box.parents.end(), static_cast<int>(i)) != box.parents.end();
-      if (reads && (first_reader < 0 || box.layer < first_reader)) first_reader = box.layer;
+      if (reads && (first_reader < 0 || box.layer < first_reader)) { first_reader = box.layer; }
     }
-    if (first_reader > 0) boxes[i].layer = first_reader - 1;
+    if (first_reader > 0) { boxes[i].layer = first_reader - 1; }
   }
   return boxes;
 }
@@ -152,14 +152,16 @@ struct Extent {
 // Places every layer as a row, its boxes ordered by where their operands are.
 Extent place(std::vector<Box>& boxes, double left) {
   int layers = 0;
-  for (const Box& box : boxes) layers = std::max(layers, box.layer + 1);
+  for (const Box& box : boxes) { layers = std::max(layers, box.layer + 1); }
   std::vector<std::vector<int>> rows(static_cast<size_t>(layers));
-  for (size_t i = 0; i < boxes.size(); ++i) rows[static_cast<size_t>(boxes[i].layer)].push_back(static_cast<int>(i));
+  for (size_t i = 0; i < boxes.size(); ++i) {
+    rows[static_cast<size_t>(boxes[i].layer)].push_back(static_cast<int>(i));
+  }
   const auto room = [&](int index) { return (boxes[static_cast<size_t>(index)].bend ? 0 : kBoxWidth) + kGapX; };
   std::vector<double> widths;
   for (const std::vector<int>& row : rows) {
     widths.push_back(-kGapX);
-    for (int index : row) widths.back() += room(index);
+    for (int index : row) { widths.back() += room(index); }
   }
   const double width = widths.empty() ? 0 : *std::max_element(widths.begin(), widths.end());
   for (size_t layer = 0; layer < rows.size(); ++layer) {
@@ -167,7 +169,7 @@ Extent place(std::vector<Box>& boxes, double left) {
     const auto centre = [&](int index) {
       const Box& box = boxes[static_cast<size_t>(index)];
       double sum = 0;
-      for (int parent : box.parents) sum += boxes[static_cast<size_t>(parent)].x;
+      for (int parent : box.parents) { sum += boxes[static_cast<size_t>(parent)].x; }
       return box.parents.empty() ? 1e9 : sum / static_cast<double>(box.parents.size());
     };
     std::stable_sort(row.begin(), row.end(), [&](int a, int b) { return centre(a) < centre(b); });
@@ -199,7 +201,7 @@ std::string draw(const std::vector<Box>& boxes) {
     }
   }
   for (const Box& box : boxes) {
-    if (box.bend) continue;
+    if (box.bend) { continue; }
     out += "<rect x=\"" + number(box.x - kBoxWidth / 2) + "\" y=\"" + number(box.y) + "\" width=\"" +
            number(kBoxWidth) + "\" height=\"" + number(kBoxHeight) + "\" rx=\"5\" fill=\"" + box.fill +
            "\" stroke=\"#445566\"/>\n";
@@ -247,7 +249,7 @@ std::string distance_heatmap_svg(const std::vector<std::string>& names, const st
   constexpr double kCell = 34;
   constexpr double kLetter = 6.6;
   size_t longest = 1;
-  for (const std::string& name : names) longest = std::max(longest, name.size());
+  for (const std::string& name : names) { longest = std::max(longest, name.size()); }
   const double label = kLetter * static_cast<double>(longest) + 12;
   const size_t n = names.size();
   const double size = kCell * static_cast<double>(n);

@@ -34,7 +34,7 @@ std::string percent(double share) {
 std::string layer_list(const EngineConfig& config, const ModelGeometry& model) {
   std::vector<std::string> dense;
   for (int layer = 0; layer < model.layers; ++layer) {
-    if (layer_is_dense(config, layer)) dense.push_back(std::to_string(layer));
+    if (layer_is_dense(config, layer)) { dense.push_back(std::to_string(layer)); }
   }
   return dense.empty() ? "none" : join(dense, ", ");
 }
@@ -46,12 +46,12 @@ std::string selection_text(const Policy& policy) {
                      " tokens, and between them ";
   std::vector<std::string> tables;
   for (const Node& node : pruned(policy.program).indexer.nodes) {
-    if (node.op == Op::kTopKTable) tables.push_back("the best " + std::to_string(node.attrs.k));
+    if (node.op == Op::kTopKTable) { tables.push_back("the best " + std::to_string(node.attrs.k)); }
   }
-  if (!tables.empty()) return text + join(tables, " by one score and ") + " by the other.\n";
-  if (!config.schedule.is_default()) return text + "the best as far as the schedule policy's budget goes.\n";
+  if (!tables.empty()) { return text + join(tables, " by one score and ") + " by the other.\n"; }
+  if (!config.schedule.is_default()) { return text + "the best as far as the schedule policy's budget goes.\n"; }
   text += "the best " + std::to_string(config.topk_val);
-  if (config.topk_ratio > 0) text += " (in all at least " + percent(config.topk_ratio) + " of the pages)";
+  if (config.topk_ratio > 0) { text += " (in all at least " + percent(config.topk_ratio) + " of the pages)"; }
   return text + ".\n";
 }
 
@@ -76,7 +76,7 @@ std::string cost_text(const DecodeCost& cost) {
   text += line("bytes, all layers", cost.dense_bytes, cost.policy_bytes, "B");
   text += line("  selected pages", cost.dense_bytes, cost.selected_bytes, "B");
   text += line("  page summaries", cost.dense_bytes, cost.summary_bytes, "B");
-  if (cost.state_bytes > 0) text += line("  state written", cost.dense_bytes, cost.state_bytes, "B");
+  if (cost.state_bytes > 0) { text += line("  state written", cost.dense_bytes, cost.state_bytes, "B"); }
   text += line("  dense layers", cost.dense_bytes, cost.dense_layer_bytes, "B");
   const double sparse_flops = cost.policy_flops - cost.dense_flops * cost.dense_layers / layers;
   text += line("flops, a sparse layer", cost.dense_flops / layers, sparse_flops / sparse, "flop");
@@ -101,7 +101,7 @@ std::string node_attributes(const Program& program, const Node& node) {
         break;
       case Arg::kAlpha:
       case Arg::kBeta:
-        if (!op_info(node.op).uses_alpha_beta) break;
+        if (!op_info(node.op).uses_alpha_beta) { break; }
         [[fallthrough]];
       case Arg::kDim:
       case Arg::kScale:
@@ -121,14 +121,14 @@ std::string node_attributes(const Program& program, const Node& node) {
         break;
     }
   }
-  if (node.attrs.field >= 0) text += " \"" + program.fields[static_cast<size_t>(node.attrs.field)].name + "\"";
+  if (node.attrs.field >= 0) { text += " \"" + program.fields[static_cast<size_t>(node.attrs.field)].name + "\""; }
   return text;
 }
 
 std::string node_name(const Node& node) {
-  if (node.op == Op::kQuery) return "q";
-  if (node.op == Op::kField) return "field";
-  if (node.op == Op::kStore) return "store";
+  if (node.op == Op::kQuery) { return "q"; }
+  if (node.op == Op::kField) { return "field"; }
+  if (node.op == Op::kStore) { return "store"; }
   return std::string(op_info(node.op).name);
 }
 
@@ -138,8 +138,8 @@ std::string side_text(const Program& program, const Graph& graph) {
     const Node& node = graph.nodes[i];
     text += "  %" + std::to_string(i) + " = " + node_name(node) + node_attributes(program, node);
     std::vector<std::string> operands;
-    for (int input : node.inputs) operands.push_back("%" + std::to_string(input));
-    if (!operands.empty()) text += " (" + join(operands, ", ") + ")";
+    for (int input : node.inputs) { operands.push_back("%" + std::to_string(input)); }
+    if (!operands.empty()) { text += " (" + join(operands, ", ") + ")"; }
     text += " : " + shape_text(node.shape) + " " + std::string(format_name(node.format)) + "\n";
   }
   return text;
@@ -150,7 +150,7 @@ std::string side_text(const Program& program, const Graph& graph) {
 std::string explain(const Policy& policy, const ModelGeometry& model, int context_tokens) {
   const int context = context_tokens > 0 ? context_tokens : model.max_context;
   std::string text = "Policy " + policy.program.name + "\n\n";
-  for (const std::string& formula : formula_lines(policy.program)) text += "  " + formula + "\n";
+  for (const std::string& formula : formula_lines(policy.program)) { text += "  " + formula + "\n"; }
   text += "\n" + selection_text(policy);
   text += "Dense layers: " + layer_list(policy.config, model) + " of " + std::to_string(model.layers) + "\n\n";
   return text + cost_text(decode_cost(policy, model, context));

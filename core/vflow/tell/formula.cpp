@@ -13,7 +13,7 @@ namespace {
 
 std::string plain_name(const std::string& name) {
   std::string result;
-  for (char c : name) result += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  for (char c : name) { result += std::isalnum(static_cast<unsigned char>(c)) ? c : '_'; }
   return result;
 }
 
@@ -24,7 +24,7 @@ bool is_closed(const std::string& text) {
   int depth = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     depth += text[i] == '(' ? 1 : text[i] == ')' ? -1 : 0;
-    if (depth == 0 && text[i] == ' ') return false;
+    if (depth == 0 && text[i] == ' ') { return false; }
   }
   return !text.empty() && text[0] != '-' && !std::isdigit(static_cast<unsigned char>(text[0]));
 }
@@ -37,7 +37,7 @@ std::string affine(double factor, const std::string& x, double offset) {
   } else if (factor != 1) {
     text = format_number(factor) + "*" + text;
   }
-  if (offset == 0) return text;
+  if (offset == 0) { return text; }
   return text + (offset < 0 ? " - " + format_number(-offset) : " + " + format_number(offset));
 }
 
@@ -58,7 +58,7 @@ class FormulaWriter {
     const std::vector<Node>& nodes = graph(side).nodes;
     std::vector<int> uses(nodes.size());
     for (const Node& node : nodes) {
-      for (int input : node.inputs) ++uses[static_cast<size_t>(input)];
+      for (int input : node.inputs) { ++uses[static_cast<size_t>(input)]; }
     }
     text_.assign(nodes.size(), "");
     for (size_t i = 0; i < nodes.size(); ++i) {
@@ -84,7 +84,7 @@ class FormulaWriter {
   }
   std::string arguments(const Node& node) const {
     std::vector<std::string> arguments;
-    for (size_t i = 0; i < node.inputs.size(); ++i) arguments.push_back(operand(node, i));
+    for (size_t i = 0; i < node.inputs.size(); ++i) { arguments.push_back(operand(node, i)); }
     return join(arguments, ", ");
   }
 
@@ -97,7 +97,7 @@ class FormulaWriter {
     while (!text.empty()) {
       const size_t open = text.find('{');
       result += text.substr(0, open);
-      if (open == std::string_view::npos) break;
+      if (open == std::string_view::npos) { break; }
       const size_t close = text.find('}', open);
       result += part(node, text.substr(open + 1, close - open - 1));
       text.remove_prefix(close + 1);
@@ -107,32 +107,32 @@ class FormulaWriter {
 
   std::string part(const Node& node, std::string_view key) const {
     const Attrs& attrs = node.attrs;
-    if (key == "x") return operand(node, 0);
-    if (key == "y") return operand(node, 1);
-    if (key == "(x)") return grouped(node, 0);
-    if (key == "(y)") return grouped(node, 1);
-    if (key == "all") return arguments(node);
-    if (key == "affine") return affine(attrs.beta, operand(node, 0), attrs.alpha);
-    if (key == "scaled") return affine(attrs.scale, operand(node, 0), 0);
+    if (key == "x") { return operand(node, 0); }
+    if (key == "y") { return operand(node, 1); }
+    if (key == "(x)") { return grouped(node, 0); }
+    if (key == "(y)") { return grouped(node, 1); }
+    if (key == "all") { return arguments(node); }
+    if (key == "affine") { return affine(attrs.beta, operand(node, 0), attrs.alpha); }
+    if (key == "scaled") { return affine(attrs.scale, operand(node, 0), 0); }
     if (key == "sum") {
       return affine(attrs.alpha, operand(node, 0), 0) + (attrs.beta < 0 ? " - " : " + ") +
              affine(std::abs(attrs.beta), grouped(node, 1), 0);
     }
-    if (key == "axis") return axis(attrs.dim);
-    if (key == "axis by k") return axis(attrs.dim).insert(5, " by " + std::to_string(attrs.k));
-    if (key == "shape") return shape_text(node.shape);
-    if (key == "field") return plain_name(program_.fields[static_cast<size_t>(attrs.field)].name);
-    if (key == "recall") return attrs.tolerance > 0 ? " recall >= " + format_number(1 - attrs.tolerance) : "";
+    if (key == "axis") { return axis(attrs.dim); }
+    if (key == "axis by k") { return axis(attrs.dim).insert(5, " by " + std::to_string(attrs.k)); }
+    if (key == "shape") { return shape_text(node.shape); }
+    if (key == "field") { return plain_name(program_.fields[static_cast<size_t>(attrs.field)].name); }
+    if (key == "recall") { return attrs.tolerance > 0 ? " recall >= " + format_number(1 - attrs.tolerance) : ""; }
     return format_number(attribute(attrs, key));
   }
 
   static double attribute(const Attrs& attrs, std::string_view key) {
-    if (key == "alpha") return attrs.alpha;
-    if (key == "beta") return attrs.beta;
-    if (key == "k") return attrs.k;
-    if (key == "start") return attrs.start;
-    if (key == "end") return attrs.end;
-    if (key == "constant") return attrs.constant;
+    if (key == "alpha") { return attrs.alpha; }
+    if (key == "beta") { return attrs.beta; }
+    if (key == "k") { return attrs.k; }
+    if (key == "start") { return attrs.start; }
+    if (key == "end") { return attrs.end; }
+    if (key == "constant") { return attrs.constant; }
     return std::numeric_limits<double>::quiet_NaN();  // no part that the table may name
   }
 

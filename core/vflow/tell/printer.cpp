@@ -26,7 +26,7 @@ std::string snake_case(std::string_view name) {
   for (size_t i = 0; i < name.size(); ++i) {
     const bool starts_word = i > 0 && std::isupper(static_cast<unsigned char>(name[i])) &&
                              std::islower(static_cast<unsigned char>(name[i - 1]));
-    if (starts_word) text += '_';
+    if (starts_word) { text += '_'; }
     text += static_cast<char>(std::tolower(static_cast<unsigned char>(name[i])));
   }
   return text;
@@ -39,7 +39,9 @@ std::string class_name(const std::string& name) {
   for (char c : name) {
     const unsigned char letter = static_cast<unsigned char>(c);
     const bool usable = letter < 128 && std::isalnum(letter);
-    if (usable && !(text.empty() && std::isdigit(letter))) text += upper ? static_cast<char>(std::toupper(letter)) : c;
+    if (usable && !(text.empty() && std::isdigit(letter))) {
+      text += upper ? static_cast<char>(std::toupper(letter)) : c;
+    }
     upper = !usable;
   }
   return text + "Flow";
@@ -48,7 +50,7 @@ std::string class_name(const std::string& name) {
 std::string quoted(const std::string& text) {
   std::string result = "\"";
   for (char c : text) {
-    if (c == '"' || c == '\\') result += '\\';
+    if (c == '"' || c == '\\') { result += '\\'; }
     result += c;
   }
   return result + "\"";
@@ -58,18 +60,18 @@ std::string quoted(const std::string& text) {
 std::string nested_list(const std::vector<int>& dims, const std::vector<float>& data) {
   std::string text;
   for (size_t i = 0; i < data.size(); ++i) {
-    if (i > 0) text += ", ";
+    if (i > 0) { text += ", "; }
     size_t block = 1;
     for (size_t d = dims.size(); d-- > 0;) {
       block *= static_cast<size_t>(dims[d]);
-      if (i % block == 0) text.insert(text.size(), "[");
+      if (i % block == 0) { text.insert(text.size(), "["); }
     }
     std::string number = format_number(static_cast<double>(data[i]));
     text += number;
     block = 1;
     for (size_t d = dims.size(); d-- > 0;) {
       block *= static_cast<size_t>(dims[d]);
-      if ((i + 1) % block == 0) text += "]";
+      if ((i + 1) % block == 0) { text += "]"; }
     }
   }
   return text;
@@ -78,8 +80,8 @@ std::string nested_list(const std::vector<int>& dims, const std::vector<float>& 
 class ModulePrinter {
  public:
   explicit ModulePrinter(const Program& program) : program_(program) {
-    for (const Field& field : program_.fields) has_fields_ = has_fields_ || !field.builtin;
-    if (!has_fields_) add_placeholder_field();
+    for (const Field& field : program_.fields) { has_fields_ = has_fields_ || !field.builtin; }
+    if (!has_fields_) { add_placeholder_field(); }
     print_cache();
     print_indexer();
   }
@@ -94,7 +96,7 @@ class ModulePrinter {
                : "\n    def create_cache(self, block_size: int, head_dim: int)";
     out += " -> Dict[str, Tuple[int, int]]:\n        return {\n";
     for (const Field& field : program_.fields) {
-      if (field.builtin) continue;
+      if (field.builtin) { continue; }
       out += "            " + quoted(field.name) + ": (" + size_text(field.shape.rows, true) + ", " +
              size_text(field.shape.cols, false) + "),\n";
     }
@@ -109,7 +111,7 @@ class ModulePrinter {
   void add_placeholder_field() {
     std::string name = "unused";
     const auto taken = [&](const Field& field) { return field.name == name; };
-    while (std::any_of(program_.fields.begin(), program_.fields.end(), taken)) name += "_";
+    while (std::any_of(program_.fields.begin(), program_.fields.end(), taken)) { name += "_"; }
     Attrs attrs;
     attrs.field = static_cast<int>(program_.fields.size());
     program_.fields.push_back({name, {1, 1}, false});
@@ -119,16 +121,16 @@ class ModulePrinter {
   std::string docstring() const {
     std::string out = "\"\"\"" + (program_.name.find_first_of("\"\\") == std::string::npos ? program_.name : "policy");
     out += "\n\n";
-    for (const std::string& line : formula_lines(program_)) out += "    " + line + "\n";
+    for (const std::string& line : formula_lines(program_)) { out += "    " + line + "\n"; }
     return out + "\"\"\"\n\n";
   }
 
   std::string imports() const {
     std::string out = "from typing import Dict, Tuple\n\n";
-    if (uses_torch_) out += "import torch\n";
+    if (uses_torch_) { out += "import torch\n"; }
     if (!cache_imports_.empty()) {
       std::vector<std::string> names;
-      for (const std::string& name : cache_imports_) names.push_back(name + " as C" + name);
+      for (const std::string& name : cache_imports_) { names.push_back(name + " as C" + name); }
       out += "from vortex_torch.cache import " + join(names, ", ") + "\n";
     }
     out += std::string("from vortex_torch.flow import ") +
@@ -144,16 +146,16 @@ class ModulePrinter {
   std::string size_text(int size, bool rows) const {
     const Geometry& g = program_.geometry;
     const std::string head = program_.dialect == Dialect::kMla ? "kv_lora_rank + qk_rope_head_dim" : "head_dim";
-    if (size > 1 && rows && size == g.block_size) return "block_size";
-    if (size > 1 && size == g.head_dim) return head;
-    if (size > 1 && size == g.block_size) return "block_size";
-    if (size > 1 && rows && g.block_size % size == 0) return "block_size // " + std::to_string(g.block_size / size);
+    if (size > 1 && rows && size == g.block_size) { return "block_size"; }
+    if (size > 1 && size == g.head_dim) { return head; }
+    if (size > 1 && size == g.block_size) { return "block_size"; }
+    if (size > 1 && rows && g.block_size % size == 0) { return "block_size // " + std::to_string(g.block_size / size); }
     return std::to_string(size);
   }
 
   std::string unique_name(std::set<std::string>& taken, const std::string& base) {
     std::string name = base;
-    for (int i = 2; !taken.insert(name).second; ++i) name = base + "_" + std::to_string(i);
+    for (int i = 2; !taken.insert(name).second; ++i) { name = base + "_" + std::to_string(i); }
     return name;
   }
 
@@ -176,12 +178,12 @@ class ModulePrinter {
       switch (arg.arg) {
         case Arg::kAlpha:
         case Arg::kBeta:
-          if (!info.uses_alpha_beta) break;
+          if (!info.uses_alpha_beta) { break; }
           [[fallthrough]];
         case Arg::kScale:
         case Arg::kTolerance: {
           const double value = get_arg(node.attrs, arg.arg);
-          if (value != get_arg(defaults, arg.arg)) list.push_back(keyword + format_number(value));
+          if (value != get_arg(defaults, arg.arg)) { list.push_back(keyword + format_number(value)); }
           break;
         }
         case Arg::kKronAxes:
@@ -204,7 +206,7 @@ class ModulePrinter {
           list.push_back("torch.tensor(" + constant_list(node) + ", dtype=torch.bfloat16)");
           break;
         case Arg::kLayerLookup:
-          if (!constant(node).layer_lookup.empty()) list.push_back(keyword + lookup_list(constant(node)));
+          if (!constant(node).layer_lookup.empty()) { list.push_back(keyword + lookup_list(constant(node))); }
           break;
         case Arg::kDtype:
         case Arg::kDevice:
@@ -226,7 +228,7 @@ class ModulePrinter {
   std::string constant_list(const Node& node) const { return nested_list(constant(node).dims, constant(node).data); }
   static std::string lookup_list(const Constant& constant) {
     std::vector<std::string> layers;
-    for (int layer : constant.layer_lookup) layers.push_back(std::to_string(layer));
+    for (int layer : constant.layer_lookup) { layers.push_back(std::to_string(layer)); }
     return "[" + join(layers, ", ") + "]";
   }
 
@@ -243,8 +245,8 @@ class ModulePrinter {
   std::string call(const std::string& member, const std::vector<std::string>& texts, const Node& node,
                    const std::string& rest) const {
     std::vector<std::string> list;
-    for (int input : node.inputs) list.push_back(texts[static_cast<size_t>(input)]);
-    if (!rest.empty()) list.push_back(rest);
+    for (int input : node.inputs) { list.push_back(texts[static_cast<size_t>(input)]); }
+    if (!rest.empty()) { list.push_back(rest); }
     return member + "(" + join(list, ", ") + ")";
   }
 
@@ -252,8 +254,8 @@ class ModulePrinter {
     const std::vector<Node>& nodes = program_.cache.nodes;
     std::vector<bool> is_operand(nodes.size());
     for (const Node& node : nodes) {
-      if (node.op == Op::kStore) continue;
-      for (int input : node.inputs) is_operand[static_cast<size_t>(input)] = true;
+      if (node.op == Op::kStore) { continue; }
+      for (int input : node.inputs) { is_operand[static_cast<size_t>(input)] = true; }
     }
     std::vector<std::string> texts(nodes.size());
     std::set<std::string> locals = {"self", "cache", "loc", "ctx"};
@@ -329,7 +331,7 @@ PolicySource print_policy(const Policy& policy) {
   const Program live = merged(policy.program);
   EngineConfig config = policy.config;
   config.module_name = live.name;
-  if (config.module_path.empty()) config.module_path = live.name + ".py";
+  if (config.module_path.empty()) { config.module_path = live.name + ".py"; }
   require_runtime_keys(live, config);
   PolicySource source;
   source.module_text = ModulePrinter(live).text();

@@ -8,19 +8,19 @@ namespace vortex::vflow {
 namespace {
 
 std::string default_text(const ArgInfo& arg) {
-  if (arg.arg == Arg::kKronAxes) return "(1, 2)";
-  if (arg.arg == Arg::kLayerLookup) return "None";
+  if (arg.arg == Arg::kKronAxes) { return "(1, 2)"; }
+  if (arg.arg == Arg::kLayerLookup) { return "None"; }
   return arg.default_value ? format_number(*arg.default_value) : "";
 }
 
 // "Softmax(dim=0, scale=1)".
 std::string signature(const OpInfo& info) {
-  if (info.op == Op::kReshape) return "Reshape(-1, rows, cols)";
+  if (info.op == Op::kReshape) { return "Reshape(-1, rows, cols)"; }
   std::vector<std::string> arguments;
   for (const ArgInfo& arg : info.args) {
-    if (arg.arg == Arg::kDtype || arg.arg == Arg::kDevice) continue;
+    if (arg.arg == Arg::kDtype || arg.arg == Arg::kDevice) { continue; }
     const bool ignored = (arg.arg == Arg::kAlpha || arg.arg == Arg::kBeta) && !info.uses_alpha_beta;
-    if (ignored) continue;
+    if (ignored) { continue; }
     const std::string value = default_text(arg);
     arguments.push_back(std::string(arg.name) + (value.empty() ? "" : "=" + value));
   }
@@ -97,8 +97,8 @@ std::string language_reference_markdown() {
   std::string text(kIntroduction);
   std::string_view rule;
   for (const OpInfo& info : op_table()) {
-    if (info.name.empty()) continue;
-    if (info.shape_rule != rule) text += "\n" + std::string(rule = info.shape_rule) + "\n";
+    if (info.name.empty()) { continue; }
+    if (info.shape_rule != rule) { text += "\n" + std::string(rule = info.shape_rule) + "\n"; }
     text += "- `" + signature(info) + "` " + sides(info) + ": " + std::string(info.formula) + "\n";
   }
   return text + std::string(kConfiguration);
@@ -107,19 +107,20 @@ std::string language_reference_markdown() {
 std::string ops_json() {
   nlohmann::ordered_json ops = nlohmann::ordered_json::array();
   for (const OpInfo& info : op_table()) {
-    if (info.name.empty()) continue;
+    if (info.name.empty()) { continue; }
     nlohmann::ordered_json arguments = nlohmann::ordered_json::array();
     for (const ArgInfo& arg : info.args) {
       nlohmann::ordered_json argument = {{"name", arg.name}};
-      if (arg.default_value) argument["default"] = *arg.default_value;
-      if (arg.arg == Arg::kKronAxes) argument["default"] = {1, 2};
-      if (arg.arg == Arg::kLayerLookup || arg.arg == Arg::kDtype || arg.arg == Arg::kDevice)
+      if (arg.default_value) { argument["default"] = *arg.default_value; }
+      if (arg.arg == Arg::kKronAxes) { argument["default"] = {1, 2}; }
+      if (arg.arg == Arg::kLayerLookup || arg.arg == Arg::kDtype || arg.arg == Arg::kDevice) {
         argument["default"] = nullptr;
+      }
       arguments.push_back(std::move(argument));
     }
     nlohmann::ordered_json places = nlohmann::ordered_json::array();
-    if (info.on_cache) places.push_back("cache");
-    if (info.on_indexer) places.push_back("indexer");
+    if (info.on_cache) { places.push_back("cache"); }
+    if (info.on_indexer) { places.push_back("indexer"); }
     ops.push_back({{"name", info.name},
                    {"sides", std::move(places)},
                    {"arguments", std::move(arguments)},

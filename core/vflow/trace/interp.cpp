@@ -42,7 +42,7 @@ void Interp::run_module() {
 // ---- bookkeeping
 
 Value Interp::error(Span span, Finding finding) {
-  if (!stopped_) reporter_.error(span, std::move(finding));
+  if (!stopped_) { reporter_.error(span, std::move(finding)); }
   return Poison{};
 }
 
@@ -52,16 +52,17 @@ Value Interp::type_error(Span span, std::string message, std::string allowed, st
 
 // Counts one unit of work. False once evaluation must end.
 bool Interp::step(Span span) {
-  if (stopped_) return false;
-  if (++steps_ > kMaxSteps)
+  if (stopped_) { return false; }
+  if (++steps_ > kMaxSteps) {
     return stop(span, "the module does not finish within " + std::to_string(kMaxSteps) + " steps");
-  if (depth_ > kMaxDepth) return stop(span, "calls and expressions are nested too deeply here");
+  }
+  if (depth_ > kMaxDepth) { return stop(span, "calls and expressions are nested too deeply here"); }
   return true;
 }
 
 bool Interp::equal(const Value& a, const Value& b) {
   const bool result = values_equal(a, b, steps_, kMaxSteps);
-  if (steps_ > kMaxSteps) step({});
+  if (steps_ > kMaxSteps) { step({}); }
   return result;
 }
 
@@ -73,19 +74,19 @@ bool Interp::stop(Span span, std::string message) {
 
 bool Interp::grow(size_t items, Span span) {
   items_ += static_cast<int64_t>(items);
-  if (items_ <= kMaxItems) return true;
+  if (items_ <= kMaxItems) { return true; }
   return stop(span, "the module builds lists of more than " + std::to_string(kMaxItems) + " items");
 }
 
 Value Interp::make_list(std::vector<Value> items, Span span) {
-  if (!grow(items.size(), span)) return Poison{};
+  if (!grow(items.size(), span)) { return Poison{}; }
   ListObject& list = lists_.emplace_back();
   list.items = std::move(items);
   return List{&list};
 }
 
 Value Interp::make_tuple(std::vector<Value> items, Span span) {
-  if (!grow(items.size(), span)) return Poison{};
+  if (!grow(items.size(), span)) { return Poison{}; }
   ListObject& list = lists_.emplace_back();
   list.items = std::move(items);
   return Tuple{&list};
@@ -103,7 +104,7 @@ const std::string* Interp::make_string(std::string text) {
 Scope& Interp::make_scope(Scope* parent) {
   Scope& scope = scopes_.emplace_back();
   scope.parent = parent;
-  if (parent != nullptr) scope.tainted = parent->tainted;
+  if (parent != nullptr) { scope.tainted = parent->tainted; }
   return scope;
 }
 
@@ -112,19 +113,19 @@ Scope& Interp::make_scope(Scope* parent) {
 Interp::Flow Interp::execute_block(const std::vector<Stmt*>& body, Scope& scope) {
   for (const Stmt* stmt : body) {
     const Flow flow = execute(*stmt, scope);
-    if (flow != Flow::kNext) return flow;
-    if (stopped_) return Flow::kReturn;
+    if (flow != Flow::kNext) { return flow; }
+    if (stopped_) { return Flow::kReturn; }
   }
   return Flow::kNext;
 }
 
 Interp::Flow Interp::execute(const Stmt& stmt, Scope& scope) {
   const Nesting nesting(depth_);
-  if (!step(stmt.span)) return Flow::kReturn;
+  if (!step(stmt.span)) { return Flow::kReturn; }
   switch (stmt.kind) {
     case StmtKind::kError:
       scope.tainted = true;
-      if (scope.self != nullptr) set_name(scope.self->attributes, "", Poison{});
+      if (scope.self != nullptr) { set_name(scope.self->attributes, "", Poison{}); }
       break;
     case StmtKind::kImport:
       execute_import(stmt, scope);
@@ -190,12 +191,12 @@ void Interp::execute_from_import(const Stmt& stmt, Scope& scope) {
     return;
   }
   const bool known = module_exists(stmt.name);
-  if (!known) report_missing_module(stmt.name, stmt.name_span);
+  if (!known) { report_missing_module(stmt.name, stmt.name_span); }
   for (const Alias& alias : stmt.aliases) {
     std::optional<Value> value;
     if (known) {
       value = module_member(stmt.name, alias.name);
-      if (!value) report_missing_member(stmt.name, alias.name, alias.span);
+      if (!value) { report_missing_member(stmt.name, alias.name, alias.span); }
     }
     set_name(scope.names, alias.as, value.value_or(Poison{}));
   }
@@ -203,12 +204,12 @@ void Interp::execute_from_import(const Stmt& stmt, Scope& scope) {
 
 // Annotations are evaluated when a function is defined, so a name that was not imported fails there.
 void Interp::check_annotation(const Expr* annotation, Scope& scope) {
-  if (annotation == nullptr || lazy_annotations_) return;
+  if (annotation == nullptr || lazy_annotations_) { return; }
   if (annotation->kind == ExprKind::kName) {
     evaluate(*annotation, scope);
     return;
   }
-  for (const Expr* item : annotation->items) check_annotation(item, scope);
+  for (const Expr* item : annotation->items) { check_annotation(item, scope); }
 }
 
 void Interp::execute_function(const Stmt& stmt, Scope& scope) {
@@ -218,7 +219,7 @@ void Interp::execute_function(const Stmt& stmt, Scope& scope) {
   function.closure = &scope;
   for (const Param& param : stmt.params) {
     check_annotation(param.annotation, scope);
-    if (param.default_value != nullptr) function.defaults.push_back(evaluate(*param.default_value, scope));
+    if (param.default_value != nullptr) { function.defaults.push_back(evaluate(*param.default_value, scope)); }
   }
   check_annotation(stmt.annotation, scope);
   set_name(scope.names, stmt.name, apply_decorators(stmt, &function, scope));
@@ -227,7 +228,9 @@ void Interp::execute_function(const Stmt& stmt, Scope& scope) {
 Value Interp::apply_decorators(const Stmt& stmt, Value value, Scope& scope) {
   for (auto decorator = stmt.decorators.rbegin(); decorator != stmt.decorators.rend(); ++decorator) {
     const Value function = evaluate(**decorator, scope);
-    if (is_poison(function)) continue;  // reported; the class itself is still worth checking
+    if (is_poison(function)) {
+      continue;  // reported; the class itself is still worth checking
+    }
     Arguments arguments;
     arguments.values.push_back(value);
     arguments.spans.push_back((*decorator)->span);
@@ -250,8 +253,9 @@ void Interp::execute_class(const Stmt& stmt, Scope& scope) {
       continue;
     } else {
       tainted = true;
-      if (!is_poison(value))
+      if (!is_poison(value)) {
         type_error(base->span, "a base class must be a class, got " + std::string(kind_name(value)));
+      }
     }
   }
   if (!linearize(&type, bases)) {
@@ -269,19 +273,19 @@ void Interp::execute_class(const Stmt& stmt, Scope& scope) {
   }
   type.attributes = body.names;
   // With an unknown base or a statement lost, a missing attribute is no finding of its own.
-  if (tainted || body.tainted) set_name(type.attributes, "", Poison{});
+  if (tainted || body.tainted) { set_name(type.attributes, "", Poison{}); }
   set_name(scope.names, stmt.name, apply_decorators(stmt, &type, scope));
 }
 
 // Python's method resolution order (C3: Barrett et al. 1996).
 bool Interp::linearize(ClassObject* type, const std::vector<ClassObject*>& bases) {
   std::vector<std::vector<ClassObject*>> sequences;
-  for (const ClassObject* base : bases) sequences.push_back(base->order);
+  for (const ClassObject* base : bases) { sequences.push_back(base->order); }
   sequences.push_back(bases);
   type->order = {type};
   while (true) {
     std::erase_if(sequences, [](const auto& sequence) { return sequence.empty(); });
-    if (sequences.empty()) return true;
+    if (sequences.empty()) { return true; }
     ClassObject* next = nullptr;
     for (const auto& sequence : sequences) {
       const bool blocked = std::any_of(sequences.begin(), sequences.end(), [&](const auto& other) {
@@ -292,19 +296,19 @@ bool Interp::linearize(ClassObject* type, const std::vector<ClassObject*>& bases
         break;
       }
     }
-    if (next == nullptr) return false;
+    if (next == nullptr) { return false; }
     type->order.push_back(next);
     for (auto& sequence : sequences) {
-      if (sequence.front() == next) sequence.erase(sequence.begin());
+      if (sequence.front() == next) { sequence.erase(sequence.begin()); }
     }
   }
 }
 
 void Interp::execute_assign(const Stmt& stmt, Scope& scope) {
-  if (scope.function == nullptr) check_annotation(stmt.annotation, scope);
-  if (stmt.values.empty()) return;
+  if (scope.function == nullptr) { check_annotation(stmt.annotation, scope); }
+  if (stmt.values.empty()) { return; }
   const Value value = evaluate(*stmt.values[0], scope);
-  for (const Expr* target : stmt.targets) assign(*target, value, scope);
+  for (const Expr* target : stmt.targets) { assign(*target, value, scope); }
 }
 
 void Interp::execute_augmented(const Stmt& stmt, Scope& scope) {
@@ -314,23 +318,23 @@ void Interp::execute_augmented(const Stmt& stmt, Scope& scope) {
 }
 
 void Interp::assign(const Expr& target, const Value& value, Scope& scope) {
-  if (target.kind == ExprKind::kName) return set_name(scope.names, target.name, value);
-  if (target.kind == ExprKind::kAttribute) return assign_attribute(target, value, scope);
-  if (target.kind == ExprKind::kSubscript) return assign_subscript(target, value, scope);
-  if (target.kind != ExprKind::kTuple && target.kind != ExprKind::kList) return;
+  if (target.kind == ExprKind::kName) { return set_name(scope.names, target.name, value); }
+  if (target.kind == ExprKind::kAttribute) { return assign_attribute(target, value, scope); }
+  if (target.kind == ExprKind::kSubscript) { return assign_subscript(target, value, scope); }
+  if (target.kind != ExprKind::kTuple && target.kind != ExprKind::kList) { return; }
   std::optional<std::vector<Value>> items;
-  if (!is_poison(value)) items = elements(value, target.span);
+  if (!is_poison(value)) { items = elements(value, target.span); }
   if (items && items->size() != target.items.size()) {
     error(target.span, {"unpack", "cannot unpack " + std::to_string(items->size()) + " values into " +
                                       std::to_string(target.items.size()) + " names"});
     items.reset();
   }
-  for (size_t i = 0; i < target.items.size(); ++i) assign(*target.items[i], items ? (*items)[i] : poison(), scope);
+  for (size_t i = 0; i < target.items.size(); ++i) { assign(*target.items[i], items ? (*items)[i] : poison(), scope); }
 }
 
 void Interp::assign_attribute(const Expr& target, const Value& value, Scope& scope) {
   const Value object = evaluate(*target.items[0], scope);
-  if (is_poison(object)) return;
+  if (is_poison(object)) { return; }
   if (const auto* instance = std::get_if<Instance*>(&object)) {
     set_name((*instance)->attributes, target.name, value);
     return;
@@ -353,7 +357,7 @@ void Interp::assign_attribute(const Expr& target, const Value& value, Scope& sco
 void Interp::assign_subscript(const Expr& target, const Value& value, Scope& scope) {
   const Value object = evaluate(*target.items[0], scope);
   const Value key = evaluate(*target.items[1], scope);
-  if (is_poison(object) || is_poison(key)) return;
+  if (is_poison(object) || is_poison(key)) { return; }
   if (const auto* dict = std::get_if<DictObject*>(&object)) {
     set_dict(**dict, key, value, target.span);
     return;
@@ -381,11 +385,11 @@ void Interp::assign_subscript(const Expr& target, const Value& value, Scope& sco
 
 void Interp::execute_assert(const Stmt& stmt, Scope& scope) {
   const std::optional<bool> holds = truth(evaluate(*stmt.values[0], scope), stmt.values[0]->span);
-  if (!holds || *holds) return;
+  if (!holds || *holds) { return; }
   std::string message = "this assertion of the policy fails";
   if (stmt.values.size() > 1) {
     const Value text = evaluate(*stmt.values[1], scope);
-    if (!is_poison(text)) message += ": " + value_text(text).substr(0, 300);
+    if (!is_poison(text)) { message += ": " + value_text(text).substr(0, 300); }
   }
   error(stmt.values[0]->span, {"assertion", message});
 }
@@ -398,7 +402,7 @@ void Interp::execute_raise(const Stmt& stmt, Scope& scope) {
     message = "the policy raises " + std::string(exception.items[0]->name);
     if (exception.items.size() > 1) {
       const Value text = evaluate(*exception.items[1], scope);
-      if (!is_poison(text)) message += ": " + value_text(text).substr(0, 300);
+      if (!is_poison(text)) { message += ": " + value_text(text).substr(0, 300); }
     }
   }
   error(stmt.span, {"raised", message});
@@ -409,7 +413,7 @@ void Interp::execute_expression(const Stmt& stmt, Scope& scope) {
   const Expr& expr = *stmt.values[0];
   const Value value = evaluate(expr, scope);
   const auto* tensor = std::get_if<Tensor>(&value);
-  if (tensor == nullptr || program_ == nullptr || expr.kind != ExprKind::kCall) return;
+  if (tensor == nullptr || program_ == nullptr || expr.kind != ExprKind::kCall) { return; }
   const OpInfo& info = op_info(graph().nodes[static_cast<size_t>(tensor->node)].op);
   const std::string name(info.name);
   if (info.kind == OpKind::kOverPages && !takes(info, Arg::kWeight)) {
@@ -428,7 +432,7 @@ void Interp::execute_expression(const Stmt& stmt, Scope& scope) {
 
 // Names that a skipped block would have set are unknown, not missing.
 void Interp::taint_names(const std::vector<Stmt*>& body, Scope& scope) {
-  if (!body.empty()) scope.tainted = true;
+  if (!body.empty()) { scope.tainted = true; }
 }
 
 Interp::Flow Interp::execute_if(const Stmt& stmt, Scope& scope) {
@@ -448,11 +452,11 @@ Interp::Flow Interp::execute_for(const Stmt& stmt, Scope& scope) {
     return Flow::kNext;
   }
   for (const Value& item : *items) {
-    if (!step(stmt.span)) return Flow::kReturn;
+    if (!step(stmt.span)) { return Flow::kReturn; }
     assign(*stmt.targets[0], item, scope);
     const Flow flow = execute_block(stmt.body, scope);
-    if (flow == Flow::kBreak) break;
-    if (flow == Flow::kReturn) return flow;
+    if (flow == Flow::kBreak) { break; }
+    if (flow == Flow::kReturn) { return flow; }
   }
   return Flow::kNext;
 }

@@ -20,23 +20,23 @@ Value Interp::evaluate_call(const Expr& expr, Scope& scope) {
   for (const Keyword& keyword : expr.keywords) {
     arguments.named.push_back({keyword.name, keyword.span, evaluate(*keyword.value, scope)});
   }
-  if (is_poison(callee)) return Poison{};
+  if (is_poison(callee)) { return Poison{}; }
   return call(callee, arguments, expr, scope);
 }
 
 Value Interp::call(const Value& callee, Arguments& arguments, const Expr& expr, Scope& scope) {
   const Span span = expr.span;
-  if (const auto* op = std::get_if<OpObject*>(&callee)) return trace_op(**op, arguments, span);
-  if (const auto* op_class = std::get_if<OpClass>(&callee)) return construct_op(*op_class, arguments, span);
+  if (const auto* op = std::get_if<OpObject*>(&callee)) { return trace_op(**op, arguments, span); }
+  if (const auto* op_class = std::get_if<OpClass>(&callee)) { return construct_op(*op_class, arguments, span); }
   if (const auto* method = std::get_if<BoundMethod>(&callee)) {
     return call_function(*method->function, method->self, arguments, span);
   }
   if (const auto* function = std::get_if<FunctionObject*>(&callee)) {
     return call_function(**function, nullptr, arguments, span);
   }
-  if (const auto* builtin = std::get_if<Builtin>(&callee)) return call_builtin(*builtin, arguments, span, scope);
-  if (const auto* type = std::get_if<ClassObject*>(&callee)) return call_class(*type, arguments, span);
-  if (const auto* method = std::get_if<ContainerMethod>(&callee)) return call_container(*method, arguments, span);
+  if (const auto* builtin = std::get_if<Builtin>(&callee)) { return call_builtin(*builtin, arguments, span, scope); }
+  if (const auto* type = std::get_if<ClassObject*>(&callee)) { return call_class(*type, arguments, span); }
+  if (const auto* method = std::get_if<ContainerMethod>(&callee)) { return call_container(*method, arguments, span); }
   if (const auto* registration = std::get_if<Registration>(&callee)) {
     return register_class(*registration, arguments, span);
   }
@@ -48,14 +48,14 @@ Value Interp::call(const Value& callee, Arguments& arguments, const Expr& expr, 
 }
 
 Value Interp::call_function(FunctionObject& function, Instance* self, Arguments& arguments, Span span) {
-  if (!step(span)) return Poison{};
+  if (!step(span)) { return Poison{}; }
   Scope& scope = make_scope(function.closure);
   scope.function = &function;
-  if (!bind_parameters(function, self, arguments, span, scope)) return Poison{};
+  if (!bind_parameters(function, self, arguments, span, scope)) { return Poison{}; }
   ++depth_;
   const Flow flow = execute_block(function.definition->body, scope);
   --depth_;
-  if (flow == Flow::kReturn) return std::exchange(return_value_, NoneValue{});
+  if (flow == Flow::kReturn) { return std::exchange(return_value_, NoneValue{}); }
   // A function that lost a statement may have lost its return.
   return scope.tainted ? poison() : Value(NoneValue{});
 }
@@ -65,7 +65,7 @@ bool Interp::bind_parameters(const FunctionObject& function, Instance* self, Arg
   const std::vector<Param>& params = function.definition->params;
   const std::string name = quote(function.definition->name);
   std::vector<Value> values;
-  if (self != nullptr) values.push_back(self);
+  if (self != nullptr) { values.push_back(self); }
   values.insert(values.end(), arguments.values.begin(), arguments.values.end());
   if (values.size() > params.size()) {
     error(span, {"arguments", name + " takes " + std::to_string(params.size()) + " arguments" +
@@ -73,7 +73,7 @@ bool Interp::bind_parameters(const FunctionObject& function, Instance* self, Arg
     return false;
   }
   if (!params.empty() && !values.empty()) {
-    if (auto* instance = std::get_if<Instance*>(&values[0])) scope.self = *instance;
+    if (auto* instance = std::get_if<Instance*>(&values[0])) { scope.self = *instance; }
   }
   for (const Arguments::Named& named : arguments.named) {
     const auto at = std::find_if(params.begin(), params.end(), [&](const Param& p) { return p.name == named.name; });
@@ -111,7 +111,7 @@ Instance* Interp::instantiate(ClassObject* type, Span span) {
 }
 
 Value Interp::call_class(ClassObject* type, Arguments& arguments, Span span) {
-  if (!step(span)) return Poison{};
+  if (!step(span)) { return Poison{}; }
   Instance& instance = instances_.emplace_back();
   instance.type = type;
   const auto constructor = class_attribute(*type, 0, "__init__", &instance);
@@ -119,7 +119,7 @@ Value Interp::call_class(ClassObject* type, Arguments& arguments, Span span) {
     // Without all of __init__ a missing attribute is a consequence.
     const int before = reporter_.errors();
     call_function(*method->function, method->self, arguments, span);
-    if (reporter_.errors() != before) set_name(instance.attributes, "", Poison{});
+    if (reporter_.errors() != before) { set_name(instance.attributes, "", Poison{}); }
   } else if (!arguments.values.empty() || !arguments.named.empty()) {
     return error(span, {"arguments", quote(type->name) + " takes no arguments"});
   }
@@ -147,19 +147,21 @@ bool Interp::derives_from(const ClassObject* type, std::string_view base) const 
 // super(): the class whose body defines the running method, and the method's self.
 Value Interp::call_super(Arguments& arguments, Span span, Scope& scope) {
   const Scope* at = &scope;
-  while (at != nullptr && at->function == nullptr) at = at->parent;
+  while (at != nullptr && at->function == nullptr) { at = at->parent; }
   if (at == nullptr || at->function->owner == nullptr || at->self == nullptr) {
     return error(span, {"super", "super() only works inside a method"});
   }
-  if (arguments.values.empty()) return SuperProxy{at->self, at->function->owner};
+  if (arguments.values.empty()) { return SuperProxy{at->self, at->function->owner}; }
   const auto* type = std::get_if<ClassObject*>(&arguments.values[0]);
-  if (arguments.values.size() != 2 || type == nullptr) return error(span, {"super", "write super() without arguments"});
+  if (arguments.values.size() != 2 || type == nullptr) {
+    return error(span, {"super", "write super() without arguments"});
+  }
   return SuperProxy{at->self, *type};
 }
 
 Value Interp::call_register(Arguments& arguments, Span span) {
-  if (!need_arguments(arguments, 1, 1, "register", span)) return Poison{};
-  if (is_poison(arguments.values[0])) return Poison{};
+  if (!need_arguments(arguments, 1, 1, "register", span)) { return Poison{}; }
+  if (is_poison(arguments.values[0])) { return Poison{}; }
   const auto* name = std::get_if<const std::string*>(&arguments.values[0]);
   if (name == nullptr || (*name)->empty()) {
     return type_error(arguments.spans[0], "register takes the policy's name as a string", "@register(\"my_policy\")");
@@ -168,7 +170,7 @@ Value Interp::call_register(Arguments& arguments, Span span) {
 }
 
 Value Interp::register_class(const Registration& registration, Arguments& arguments, Span span) {
-  if (!need_arguments(arguments, 1, 1, "register(...)", span)) return Poison{};
+  if (!need_arguments(arguments, 1, 1, "register(...)", span)) { return Poison{}; }
   auto* const* type = std::get_if<ClassObject*>(&arguments.values[0]);
   if (type == nullptr) {
     return type_error(span, "register decorates a class, got " + std::string(kind_name(arguments.values[0])));
@@ -193,22 +195,23 @@ Value Interp::register_class(const Registration& registration, Arguments& argume
 
 Value Interp::call_container(const ContainerMethod& method, Arguments& arguments, Span span) {
   const bool takes = method.name == "append" || method.name == "extend" || method.name == "get";
-  if (!need_arguments(arguments, takes ? 1 : 0, method.name == "get" ? 2 : takes ? 1 : 0, method.name, span))
+  if (!need_arguments(arguments, takes ? 1 : 0, method.name == "get" ? 2 : takes ? 1 : 0, method.name, span)) {
     return Poison{};
+  }
   if (method.list != nullptr) {
     std::vector<Value> items = {arguments.values[0]};
     if (method.name == "extend") {
       auto more = elements(arguments.values[0], span);
-      if (!more) return Poison{};
+      if (!more) { return Poison{}; }
       items = std::move(*more);
     }
-    if (!grow(items.size(), span)) return Poison{};
+    if (!grow(items.size(), span)) { return Poison{}; }
     method.list->items.insert(method.list->items.end(), items.begin(), items.end());
     return NoneValue{};
   }
   if (method.name == "get") {
     for (const auto& [key, value] : method.dict->items) {
-      if (equal(key, arguments.values[0])) return value;
+      if (equal(key, arguments.values[0])) { return value; }
     }
     return arguments.values.size() > 1 ? arguments.values[1] : Value(NoneValue{});
   }
@@ -221,7 +224,7 @@ Value Interp::call_container(const ContainerMethod& method, Arguments& arguments
 
 bool Interp::need_arguments(const Arguments& arguments, size_t least, size_t most, std::string_view name, Span span) {
   const size_t count = arguments.values.size();
-  if (count >= least && count <= most && arguments.named.empty()) return true;
+  if (count >= least && count <= most && arguments.named.empty()) { return true; }
   const std::string range =
       least == most ? std::to_string(least) : std::to_string(least) + " to " + std::to_string(most);
   error(span, {"arguments", std::string(name) + " takes " + range + " positional arguments here"});

@@ -17,7 +17,7 @@ int64_t clamp_bound(int64_t bound, int64_t size) {
 }  // namespace
 
 Value Interp::evaluate(const Expr& expr, Scope& scope) {
-  if (!step(expr.span)) return Poison{};
+  if (!step(expr.span)) { return Poison{}; }
   ++depth_;
   Value value = evaluate_kind(expr, scope);
   --depth_;
@@ -82,11 +82,11 @@ Value Interp::evaluate_kind(const Expr& expr, Scope& scope) {
 Value Interp::evaluate_name(const Expr& expr, Scope& scope) {
   bool tainted = false;
   for (Scope* at = &scope; at != nullptr; at = at->parent) {
-    if (at->is_class && at != &scope) continue;
-    if (const Value* value = find_name(at->names, expr.name)) return *value;
+    if (at->is_class && at != &scope) { continue; }
+    if (const Value* value = find_name(at->names, expr.name)) { return *value; }
     tainted = tainted || at->tainted;
   }
-  if (const auto value = builtin_name(expr.name)) return *value;
+  if (const auto value = builtin_name(expr.name)) { return *value; }
   if (!tainted) {
     report_unknown_name(expr, scope);
     set_name(globals_->names, expr.name, Poison{});  // one finding a name
@@ -107,9 +107,9 @@ void Interp::report_unknown_name(const Expr& expr, Scope& scope) {
   } else {
     std::vector<std::string> known;
     for (Scope* at = &scope; at != nullptr && known.size() < 200; at = at->parent) {
-      for (const auto& [name, value] : at->names) known.emplace_back(name);
+      for (const auto& [name, value] : at->names) { known.emplace_back(name); }
     }
-    if (const auto nearest = nearest_word(expr.name, known)) suggestion = "did you mean " + quote(*nearest) + "?";
+    if (const auto nearest = nearest_word(expr.name, known)) { suggestion = "did you mean " + quote(*nearest) + "?"; }
   }
   error(expr.span, {"unknown-name", quote(expr.name) + " is not defined", "", suggestion});
 }
@@ -119,25 +119,25 @@ Value Interp::evaluate_attribute(const Expr& expr, Scope& scope) {
 }
 
 Value Interp::attribute(const Value& object, std::string_view name, Span span) {
-  if (is_poison(object)) return Poison{};
-  if (const auto* instance = std::get_if<Instance*>(&object)) return instance_attribute(*instance, name, span);
+  if (is_poison(object)) { return Poison{}; }
+  if (const auto* instance = std::get_if<Instance*>(&object)) { return instance_attribute(*instance, name, span); }
   if (const auto* type = std::get_if<ClassObject*>(&object)) {
-    if (name == "__name__") return make_string(std::string((*type)->name));
-    if (const auto value = class_attribute(**type, 0, name, nullptr)) return *value;
+    if (name == "__name__") { return make_string(std::string((*type)->name)); }
+    if (const auto value = class_attribute(**type, 0, name, nullptr)) { return *value; }
   }
   if (const auto* proxy = std::get_if<SuperProxy>(&object)) {
     const auto& order = proxy->self->type->order;
     const auto at = static_cast<size_t>(std::find(order.begin(), order.end(), proxy->after) - order.begin());
-    if (const auto value = class_attribute(*proxy->self->type, at + 1, name, proxy->self)) return *value;
-    if (name == "__init__") return Opaque{"object.__init__"};
+    if (const auto value = class_attribute(*proxy->self->type, at + 1, name, proxy->self)) { return *value; }
+    if (name == "__init__") { return Opaque{"object.__init__"}; }
     return error(span, {"unknown-attribute", "no base class has a method " + quote(name)});
   }
-  if (const auto* op = std::get_if<OpObject*>(&object)) return op_attribute(**op, name, span);
+  if (const auto* op = std::get_if<OpObject*>(&object)) { return op_attribute(**op, name, span); }
   if (std::holds_alternative<Tensor>(object) || std::holds_alternative<FieldRef>(object)) {
     return tensor_attribute(object, name, span);
   }
   if (const auto* module = std::get_if<ModuleRef>(&object)) {
-    if (auto value = module_member(module->name, name)) return *value;
+    if (auto value = module_member(module->name, name)) { return *value; }
     report_missing_member(module->name, name, span);
     return Poison{};
   }
@@ -148,7 +148,7 @@ Value Interp::attribute(const Value& object, std::string_view name, Span span) {
       dict != nullptr && (name == "items" || name == "keys" || name == "values" || name == "get")) {
     return ContainerMethod{name, nullptr, *dict};
   }
-  if (std::holds_alternative<Opaque>(object)) return Opaque{"attribute"};
+  if (std::holds_alternative<Opaque>(object)) { return Opaque{"attribute"}; }
   if (const auto* special = std::get_if<Special>(&object); special != nullptr && *special == Special::kContext) {
     return error(span, {"context-read", "ctx has no values while a policy is traced", "pass it on: ctx=ctx"});
   }
@@ -163,25 +163,25 @@ std::optional<Value> Interp::class_attribute(const ClassObject& type, size_t fro
     Names& attributes = type.order[i]->attributes;
     tainted = tainted || find_name(attributes, "") != nullptr;
     const Value* value = find_name(attributes, name);
-    if (value == nullptr) continue;
+    if (value == nullptr) { continue; }
     const auto* function = std::get_if<FunctionObject*>(value);
-    if (function != nullptr && self != nullptr && !(*function)->is_static) return BoundMethod{*function, self};
+    if (function != nullptr && self != nullptr && !(*function)->is_static) { return BoundMethod{*function, self}; }
     return *value;
   }
-  if (tainted) return Poison{};
+  if (tainted) { return Poison{}; }
   return std::nullopt;
 }
 
 Value Interp::instance_attribute(Instance* object, std::string_view name, Span span) {
-  if (const Value* value = find_name(object->attributes, name)) return *value;
-  if (const auto value = class_attribute(*object->type, 0, name, object)) return *value;
-  if (name == "__class__") return object->type;
+  if (const Value* value = find_name(object->attributes, name)) { return *value; }
+  if (const auto value = class_attribute(*object->type, 0, name, object)) { return *value; }
+  if (name == "__class__") { return object->type; }
   // The statement that would have set it may have been lost.
-  if (find_name(object->attributes, "") != nullptr || globals_->tainted) return Poison{};
+  if (find_name(object->attributes, "") != nullptr || globals_->tainted) { return Poison{}; }
   std::vector<std::string> known;
-  for (const auto& [attribute, value] : object->attributes) known.emplace_back(attribute);
+  for (const auto& [attribute, value] : object->attributes) { known.emplace_back(attribute); }
   for (const ClassObject* type : object->type->order) {
-    for (const auto& [attribute, value] : type->attributes) known.emplace_back(attribute);
+    for (const auto& [attribute, value] : type->attributes) { known.emplace_back(attribute); }
   }
   const auto nearest = nearest_word(name, known);
   return error(span, {"unknown-attribute", "self has no attribute " + quote(name), "",
@@ -191,9 +191,9 @@ Value Interp::instance_attribute(Instance* object, std::string_view name, Span s
 
 Value Interp::op_attribute(const OpObject& op, std::string_view name, Span span) {
   for (const ArgInfo& info : op.info->args) {
-    if (info.name != name) continue;
+    if (info.name != name) { continue; }
     const double value = get_arg(op.attrs, info.arg);
-    if (arg_is_integer(info.arg)) return static_cast<int64_t>(value);
+    if (arg_is_integer(info.arg)) { return static_cast<int64_t>(value); }
     return value;
   }
   return error(span, {"unknown-attribute", std::string(op.info->name) + " has no attribute " + quote(name), "",
@@ -224,7 +224,7 @@ Value Interp::tensor_attribute(const Value& tensor, std::string_view name, Span 
   };
   std::string suggestion = "compute with operations of vortex_torch.indexer and vortex_torch.cache";
   for (const Habit& habit : kHabits) {
-    if (habit.method == name) suggestion = habit.remedy;
+    if (habit.method == name) { suggestion = habit.remedy; }
   }
   return error(span, {"tensor-method",
                       "a " + std::string(kind_name(tensor)) + " has no " + quote(name) +
@@ -235,20 +235,22 @@ Value Interp::tensor_attribute(const Value& tensor, std::string_view name, Span 
 Value Interp::evaluate_subscript(const Expr& expr, Scope& scope) {
   const Value object = evaluate(*expr.items[0], scope);
   const Expr& index = *expr.items[1];
-  if (std::holds_alternative<Opaque>(object)) return object;  // Dict[str, Tensor]
+  if (std::holds_alternative<Opaque>(object)) {
+    return object;  // Dict[str, Tensor]
+  }
   if (std::holds_alternative<Tensor>(object) || std::holds_alternative<FieldRef>(object)) {
     return error(expr.span, {"tensor-index", "tensors cannot be indexed or sliced", "",
                              "MaskSlice and Multiply keep positions along dim 1 or 2; reductions combine them"});
   }
-  if (index.kind == ExprKind::kSlice) return evaluate_slice(object, index, scope);
+  if (index.kind == ExprKind::kSlice) { return evaluate_slice(object, index, scope); }
   const Value key = evaluate(index, scope);
-  if (is_poison(object) || is_poison(key)) return Poison{};
+  if (is_poison(object) || is_poison(key)) { return Poison{}; }
   if (const auto* special = std::get_if<Special>(&object); special != nullptr && *special == Special::kCache) {
     return field_reference(key, index.span);
   }
   if (const auto* dict = std::get_if<DictObject*>(&object)) {
     for (const auto& [known, value] : (*dict)->items) {
-      if (equal(known, key)) return value;
+      if (equal(known, key)) { return value; }
     }
     return error(index.span, {"unknown-key", "the dict has no key " + quote(value_text(key).substr(0, 80))});
   }
@@ -281,17 +283,17 @@ Value Interp::item_at(const Value& sequence, int64_t index, Span span) {
 Value Interp::evaluate_slice(const Value& object, const Expr& slice, Scope& scope) {
   int64_t bounds[3] = {0, INT64_MAX, 1};
   for (size_t i = 0; i < 3; ++i) {
-    if (slice.items[i] == nullptr) continue;
+    if (slice.items[i] == nullptr) { continue; }
     const Value value = evaluate(*slice.items[i], scope);
-    if (is_poison(value)) return Poison{};
-    if (std::holds_alternative<NoneValue>(value)) continue;
+    if (is_poison(value)) { return Poison{}; }
+    if (std::holds_alternative<NoneValue>(value)) { continue; }
     int64_t storage = 0;
     const int64_t* bound = as_integer(value, storage);
-    if (bound == nullptr) return type_error(slice.items[i]->span, "slice bounds must be whole numbers");
+    if (bound == nullptr) { return type_error(slice.items[i]->span, "slice bounds must be whole numbers"); }
     bounds[i] = *bound;
   }
-  if (is_poison(object)) return Poison{};
-  if (bounds[2] < 1) return error(slice.span, {"unsupported-syntax", "a slice's step must be at least 1"});
+  if (is_poison(object)) { return Poison{}; }
+  if (bounds[2] < 1) { return error(slice.span, {"unsupported-syntax", "a slice's step must be at least 1"}); }
   if (const auto* text = std::get_if<const std::string*>(&object)) {
     const auto size = static_cast<int64_t>((*text)->size());
     const int64_t begin = clamp_bound(bounds[0], size);
@@ -300,7 +302,7 @@ Value Interp::evaluate_slice(const Value& object, const Expr& slice, Scope& scop
                                    : "");
   }
   const auto items = elements(object, slice.span);
-  if (!items) return Poison{};
+  if (!items) { return Poison{}; }
   const auto size = static_cast<int64_t>(items->size());
   std::vector<Value> kept;
   const int64_t end = clamp_bound(bounds[1], size);
@@ -313,13 +315,13 @@ Value Interp::evaluate_slice(const Value& object, const Expr& slice, Scope& scop
 
 Value Interp::field_reference(const Value& key, Span span) {
   const auto* name = std::get_if<const std::string*>(&key);
-  if (name == nullptr) return type_error(span, "fields are named by strings: cache[\"name\"]");
+  if (name == nullptr) { return type_error(span, "fields are named by strings: cache[\"name\"]"); }
   std::vector<std::string> known;
   for (size_t i = 0; i < program_->fields.size(); ++i) {
-    if (program_->fields[i].name == **name) return FieldRef{*side_, static_cast<int>(i)};
+    if (program_->fields[i].name == **name) { return FieldRef{*side_, static_cast<int>(i)}; }
     known.push_back(program_->fields[i].name);
   }
-  if (!fields_complete_) return Poison{};
+  if (!fields_complete_) { return Poison{}; }
   const auto nearest = nearest_word(**name, known);
   return error(span, {"unknown-field", "the cache has no field " + quote((*name)->substr(0, 80)), join(known, ", "),
                       nearest ? "did you mean " + quote(*nearest) + "?"
@@ -328,20 +330,20 @@ Value Interp::field_reference(const Value& key, Span span) {
 
 Value Interp::evaluate_items(const Expr& expr, Scope& scope) {
   std::vector<Value> items;
-  for (const Expr* item : expr.items) items.push_back(evaluate(*item, scope));
+  for (const Expr* item : expr.items) { items.push_back(evaluate(*item, scope)); }
   return expr.kind == ExprKind::kTuple ? make_tuple(std::move(items), expr.span)
                                        : make_list(std::move(items), expr.span);
 }
 
 void Interp::set_dict(DictObject& dict, const Value& key, const Value& value, Span span) {
-  if (is_poison(key)) return;
+  if (is_poison(key)) { return; }
   for (auto& [known, old] : dict.items) {
     if (equal(known, key)) {
       old = value;
       return;
     }
   }
-  if (grow(1, span)) dict.items.emplace_back(key, value);
+  if (grow(1, span)) { dict.items.emplace_back(key, value); }
 }
 
 Value Interp::evaluate_dict(const Expr& expr, Scope& scope) {
@@ -360,7 +362,7 @@ Value Interp::evaluate_comprehension(const Expr& expr, Scope& scope) {
   const bool is_dict = expr.kind == ExprKind::kDictComp;
   DictObject* dict = is_dict ? &dicts_.emplace_back() : nullptr;
   ListObject* list = is_dict ? nullptr : &lists_.emplace_back();
-  if (!run_loops(expr, 0, inner, list, dict)) return Poison{};
+  if (!run_loops(expr, 0, inner, list, dict)) { return Poison{}; }
   return is_dict ? Value(dict) : Value(List{list});
 }
 
@@ -379,17 +381,17 @@ bool Interp::run_loops(const Expr& expr, size_t level, Scope& scope, ListObject*
   // Python evaluates the first iterable outside of the comprehension.
   Scope& outside = level == 0 ? *scope.parent : scope;
   const auto items = elements(evaluate(*loop.iterable, outside), loop.iterable->span);
-  if (!items) return false;
+  if (!items) { return false; }
   for (const Value& item : *items) {
-    if (!step(expr.span)) return false;
+    if (!step(expr.span)) { return false; }
     assign(*loop.target, item, scope);
     bool keep = true;
     for (const Expr* condition : loop.conditions) {
       const std::optional<bool> holds = truth(evaluate(*condition, scope), condition->span);
-      if (!holds) return false;
+      if (!holds) { return false; }
       keep = keep && *holds;
     }
-    if (keep && !run_loops(expr, level + 1, scope, list, dict)) return false;
+    if (keep && !run_loops(expr, level + 1, scope, list, dict)) { return false; }
   }
   return true;
 }
@@ -398,7 +400,7 @@ Value Interp::evaluate_fstring(const Expr& expr, Scope& scope) {
   std::string text;
   for (const Expr* part : expr.items) {
     const Value value = evaluate(*part, scope);
-    if (is_poison(value)) return Poison{};
+    if (is_poison(value)) { return Poison{}; }
     text += value_text(value);
   }
   return make_string(std::move(text));
@@ -407,7 +409,7 @@ Value Interp::evaluate_fstring(const Expr& expr, Scope& scope) {
 // "{x}" and the number formats "{x:03d}", "{x:.2f}".
 Value Interp::evaluate_formatted(const Expr& expr, Scope& scope) {
   const Value value = evaluate(*expr.items[0], scope);
-  if (expr.text.empty() || is_poison(value)) return value;
+  if (expr.text.empty() || is_poison(value)) { return value; }
   const char type = expr.text.back();
   const std::string flags = expr.text.substr(0, expr.text.size() - 1);
   double number = 0;

@@ -21,7 +21,9 @@ std::string_view tensor_remedy(Operator op) {
   if (op == Operator::kAdd) {
     return "self.add = Add() in __init__, then self.add(x, y, ctx=ctx); with a number Add_Mul(alpha=number)";
   }
-  if (op == Operator::kSubtract) return "self.sub = Add(alpha=1, beta=-1) in __init__, then self.sub(x, y, ctx=ctx)";
+  if (op == Operator::kSubtract) {
+    return "self.sub = Add(alpha=1, beta=-1) in __init__, then self.sub(x, y, ctx=ctx)";
+  }
   if (op == Operator::kMultiply) {
     return "self.mul = Multiply() in __init__, then self.mul(x, y, ctx=ctx); with a number Add_Mul(alpha=0, "
            "beta=number)";
@@ -37,7 +39,7 @@ std::string_view tensor_remedy(Operator op) {
 std::optional<int> order_of(const Value& left, const Value& right) {
   double a = 0;
   double b = 0;
-  if (as_number(left, a) && as_number(right, b)) return a < b ? -1 : a > b ? 1 : 0;
+  if (as_number(left, a) && as_number(right, b)) { return a < b ? -1 : a > b ? 1 : 0; }
   const auto* x = std::get_if<const std::string*>(&left);
   const auto* y = std::get_if<const std::string*>(&right);
   return x != nullptr && y != nullptr ? std::optional((*x)->compare(**y)) : std::nullopt;
@@ -52,8 +54,8 @@ int64_t floor_divide(int64_t a, int64_t b) {
 bool integer_power(int64_t base, int64_t exponent, int64_t& result) {
   result = 1;
   for (; exponent > 0; exponent >>= 1) {
-    if ((exponent & 1) != 0 && __builtin_mul_overflow(result, base, &result)) return false;
-    if (exponent > 1 && __builtin_mul_overflow(base, base, &base)) return false;
+    if ((exponent & 1) != 0 && __builtin_mul_overflow(result, base, &result)) { return false; }
+    if (exponent > 1 && __builtin_mul_overflow(base, base, &base)) { return false; }
   }
   return true;
 }
@@ -61,17 +63,17 @@ bool integer_power(int64_t base, int64_t exponent, int64_t& result) {
 }  // namespace
 
 Value Interp::unary(Operator op, const Value& operand, Span span) {
-  if (is_poison(operand)) return Poison{};
+  if (is_poison(operand)) { return Poison{}; }
   if (op == Operator::kNot) {
     const std::optional<bool> value = truth(operand, span);
     return value ? Value(!*value) : poison();
   }
   int64_t storage = 0;
   if (const int64_t* integer = as_integer(operand, storage)) {
-    if (op == Operator::kPlus) return *integer;
+    if (op == Operator::kPlus) { return *integer; }
     return *integer == INT64_MIN ? error(span, {"overflow", "this number does not fit in 64 bits"}) : Value(-*integer);
   }
-  if (const auto* real = std::get_if<double>(&operand)) return op == Operator::kPlus ? *real : -*real;
+  if (const auto* real = std::get_if<double>(&operand)) { return op == Operator::kPlus ? *real : -*real; }
   if (is_tensor(operand)) {
     return error(span, {"tensor-operator", "operators do not work on tensors", "",
                         "self.neg = Add_Mul(alpha=0, beta=-1) in __init__, then self.neg(x, ctx=ctx)"});
@@ -81,15 +83,15 @@ Value Interp::unary(Operator op, const Value& operand, Span span) {
 }
 
 Value Interp::binary(Operator op, const Value& left, const Value& right, Span span) {
-  if (is_poison(left) || is_poison(right)) return Poison{};
+  if (is_poison(left) || is_poison(right)) { return Poison{}; }
   int64_t a = 0;
   int64_t b = 0;
   const int64_t* x = as_integer(left, a);
   const int64_t* y = as_integer(right, b);
-  if (x != nullptr && y != nullptr) return integer_binary(op, *x, *y, span);
+  if (x != nullptr && y != nullptr) { return integer_binary(op, *x, *y, span); }
   double p = 0;
   double q = 0;
-  if (as_number(left, p) && as_number(right, q)) return float_binary(op, p, q, span);
+  if (as_number(left, p) && as_number(right, q)) { return float_binary(op, p, q, span); }
   if (is_tensor(left) || is_tensor(right)) {
     return error(span, {"tensor-operator", "operators do not work on tensors",
                         "operations of vortex_torch.indexer and vortex_torch.cache", std::string(tensor_remedy(op))});
@@ -111,14 +113,14 @@ Value Interp::integer_binary(Operator op, int64_t left, int64_t right, Span span
       overflow = __builtin_mul_overflow(left, right, &result);
       break;
     case Operator::kPower:
-      if (right < 0) return float_binary(op, static_cast<double>(left), static_cast<double>(right), span);
+      if (right < 0) { return float_binary(op, static_cast<double>(left), static_cast<double>(right), span); }
       overflow = !integer_power(left, right, result);
       break;
     case Operator::kDivide:
       return float_binary(op, static_cast<double>(left), static_cast<double>(right), span);
     case Operator::kFloorDivide:
     case Operator::kModulo:
-      if (right == 0) return error(span, {"division-by-zero", "division by zero"});
+      if (right == 0) { return error(span, {"division-by-zero", "division by zero"}); }
       overflow = left == INT64_MIN && right == -1;
       if (!overflow) {
         result = op == Operator::kFloorDivide ? floor_divide(left, right) : left - right * floor_divide(left, right);
@@ -139,7 +141,7 @@ Value Interp::integer_binary(Operator op, int64_t left, int64_t right, Span span
     case Operator::kIsNot:
       break;  // not arithmetic of two numbers
   }
-  if (overflow) return error(span, {"overflow", "the result does not fit in 64 bits"});
+  if (overflow) { return error(span, {"overflow", "the result does not fit in 64 bits"}); }
   return result;
 }
 
@@ -156,16 +158,16 @@ Value Interp::float_binary(Operator op, double left, double right, Span span) {
       result = left * right;
       break;
     case Operator::kPower:
-      if (left == 0 && right < 0) return error(span, {"division-by-zero", "zero to a negative power"});
+      if (left == 0 && right < 0) { return error(span, {"division-by-zero", "zero to a negative power"}); }
       result = std::pow(left, right);
       break;
     case Operator::kDivide:
     case Operator::kFloorDivide:
     case Operator::kModulo:
-      if (right == 0) return error(span, {"division-by-zero", "division by zero"});
+      if (right == 0) { return error(span, {"division-by-zero", "division by zero"}); }
       result = left / right;
-      if (op == Operator::kFloorDivide) result = std::floor(result);
-      if (op == Operator::kModulo) result = left - right * std::floor(left / right);
+      if (op == Operator::kFloorDivide) { result = std::floor(result); }
+      if (op == Operator::kModulo) { result = left - right * std::floor(left / right); }
       break;
     case Operator::kNegate:
     case Operator::kPlus:
@@ -182,7 +184,7 @@ Value Interp::float_binary(Operator op, double left, double right, Span span) {
     case Operator::kIsNot:
       break;  // not arithmetic of two numbers
   }
-  if (!std::isfinite(result)) return error(span, {"overflow", "the result is not a finite number"});
+  if (!std::isfinite(result)) { return error(span, {"overflow", "the result is not a finite number"}); }
   return result;
 }
 
@@ -213,8 +215,9 @@ Value Interp::sequence_binary(Operator op, const Value& left, const Value& right
         return Poison{};
       }
       std::vector<Value> repeated;
-      for (int64_t i = 0; i < (items.empty() ? 0 : times); ++i)
+      for (int64_t i = 0; i < (items.empty() ? 0 : times); ++i) {
         repeated.insert(repeated.end(), items.begin(), items.end());
+      }
       return tuple ? make_tuple(std::move(repeated), span) : make_list(std::move(repeated), span);
     }
   }
@@ -226,10 +229,10 @@ Value Interp::evaluate_compare(const Expr& expr, Scope& scope) {
   Value left = evaluate(*expr.items[0], scope);
   for (size_t i = 0; i < expr.operators.size(); ++i) {
     const Value right = evaluate(*expr.items[i + 1], scope);
-    if (is_poison(left) || is_poison(right)) return Poison{};
+    if (is_poison(left) || is_poison(right)) { return Poison{}; }
     const std::optional<bool> holds = compare(expr.operators[i], left, right, expr.span);
-    if (!holds) return Poison{};
-    if (!*holds) return false;
+    if (!holds) { return Poison{}; }
+    if (!*holds) { return false; }
     left = right;
   }
   return true;
@@ -237,20 +240,20 @@ Value Interp::evaluate_compare(const Expr& expr, Scope& scope) {
 
 std::optional<bool> Interp::compare(Operator op, const Value& left, const Value& right, Span span) {
   const bool tensors = is_tensor(left) || is_tensor(right);
-  if (op == Operator::kIs) return equal(left, right);
-  if (op == Operator::kIsNot) return !equal(left, right);
-  if (op == Operator::kIn) return contains(left, right, span);
+  if (op == Operator::kIs) { return equal(left, right); }
+  if (op == Operator::kIsNot) { return !equal(left, right); }
+  if (op == Operator::kIn) { return contains(left, right, span); }
   if (op == Operator::kNotIn) {
     const std::optional<bool> found = contains(left, right, span);
     return found ? std::optional(!*found) : std::nullopt;
   }
-  if (op == Operator::kEqual && !tensors) return equal(left, right);
-  if (op == Operator::kNotEqual && !tensors) return !equal(left, right);
+  if (op == Operator::kEqual && !tensors) { return equal(left, right); }
+  if (op == Operator::kNotEqual && !tensors) { return !equal(left, right); }
   const std::optional<int> order = tensors ? std::nullopt : order_of(left, right);
-  if (order && op == Operator::kLess) return *order < 0;
-  if (order && op == Operator::kLessEqual) return *order <= 0;
-  if (order && op == Operator::kGreater) return *order > 0;
-  if (order && op == Operator::kGreaterEqual) return *order >= 0;
+  if (order && op == Operator::kLess) { return *order < 0; }
+  if (order && op == Operator::kLessEqual) { return *order <= 0; }
+  if (order && op == Operator::kGreater) { return *order > 0; }
+  if (order && op == Operator::kGreaterEqual) { return *order >= 0; }
   if (tensors) {
     error(span,
           {"tensor-operator", "tensors cannot be compared while a policy is traced: their values are not known yet", "",
@@ -282,7 +285,7 @@ std::optional<bool> Interp::contains(const Value& item, const Value& container, 
                        [&](const auto& entry) { return equal(entry.first, item); });
   }
   const auto items = elements(container, span);
-  if (!items) return std::nullopt;
+  if (!items) { return std::nullopt; }
   return std::any_of(items->begin(), items->end(), [&](const Value& value) { return equal(value, item); });
 }
 
@@ -292,14 +295,14 @@ Value Interp::evaluate_logic(const Expr& expr, Scope& scope) {
   for (const Expr* item : expr.items) {
     value = evaluate(*item, scope);
     const std::optional<bool> holds = truth(value, item->span);
-    if (!holds) return Poison{};
-    if (*holds == (expr.kind == ExprKind::kOr)) return value;
+    if (!holds) { return Poison{}; }
+    if (*holds == (expr.kind == ExprKind::kOr)) { return value; }
   }
   return value;
 }
 
 std::optional<bool> Interp::truth(const Value& value, Span span) {
-  if (is_poison(value)) return std::nullopt;
+  if (is_poison(value)) { return std::nullopt; }
   if (is_tensor(value)) {
     error(span, {"tensor-condition",
                  "a condition cannot depend on a tensor: a policy is traced once, before any values exist", "",
@@ -307,41 +310,41 @@ std::optional<bool> Interp::truth(const Value& value, Span span) {
     return std::nullopt;
   }
   double number = 0;
-  if (as_number(value, number)) return number != 0;
-  if (std::holds_alternative<NoneValue>(value)) return false;
-  if (const auto* text = std::get_if<const std::string*>(&value)) return !(*text)->empty();
-  if (const auto* list = std::get_if<List>(&value)) return !list->object->items.empty();
-  if (const auto* tuple = std::get_if<Tuple>(&value)) return !tuple->object->items.empty();
-  if (const auto* dict = std::get_if<DictObject*>(&value)) return !(*dict)->items.empty();
+  if (as_number(value, number)) { return number != 0; }
+  if (std::holds_alternative<NoneValue>(value)) { return false; }
+  if (const auto* text = std::get_if<const std::string*>(&value)) { return !(*text)->empty(); }
+  if (const auto* list = std::get_if<List>(&value)) { return !list->object->items.empty(); }
+  if (const auto* tuple = std::get_if<Tuple>(&value)) { return !tuple->object->items.empty(); }
+  if (const auto* dict = std::get_if<DictObject*>(&value)) { return !(*dict)->items.empty(); }
   return true;
 }
 
 std::optional<std::vector<Value>> Interp::elements(const Value& value, Span span) {
   charge(value);
-  if (const auto* list = std::get_if<List>(&value)) return list->object->items;
-  if (const auto* tuple = std::get_if<Tuple>(&value)) return tuple->object->items;
+  if (const auto* list = std::get_if<List>(&value)) { return list->object->items; }
+  if (const auto* tuple = std::get_if<Tuple>(&value)) { return tuple->object->items; }
   std::vector<Value> items;
   if (const auto* range = std::get_if<Range>(&value)) {
     // The last item is before `stop`, so the counter cannot overflow before the bound ends the loop.
     for (int64_t i = range->start; range->step > 0 ? i < range->stop : i > range->stop;) {
-      if (!grow(1, span)) return std::nullopt;
+      if (!grow(1, span)) { return std::nullopt; }
       items.emplace_back(i);
-      if (__builtin_add_overflow(i, range->step, &i)) break;
+      if (__builtin_add_overflow(i, range->step, &i)) { break; }
     }
     return items;
   }
   if (const auto* dict = std::get_if<DictObject*>(&value)) {
-    for (const auto& [key, unused] : (*dict)->items) items.push_back(key);
+    for (const auto& [key, unused] : (*dict)->items) { items.push_back(key); }
     return items;
   }
   if (const auto* text = std::get_if<const std::string*>(&value)) {
     for (char c : **text) {
-      if (!grow(1, span)) return std::nullopt;
+      if (!grow(1, span)) { return std::nullopt; }
       items.emplace_back(make_string(std::string(1, c)));
     }
     return items;
   }
-  if (is_poison(value)) return std::nullopt;
+  if (is_poison(value)) { return std::nullopt; }
   type_error(span, "cannot iterate over " + std::string(kind_name(value)), "ranges, lists, tuples and dicts");
   return std::nullopt;
 }

@@ -73,14 +73,14 @@ constexpr std::array<std::string_view, 3> kContexts = {"Context", "MetaData", "g
 template <size_t n>
 std::optional<Value> find_opaque(const std::array<std::string_view, n>& names, std::string_view name) {
   const auto known = std::find(names.begin(), names.end(), name);
-  if (known == names.end()) return std::nullopt;
+  if (known == names.end()) { return std::nullopt; }
   return Opaque{*known};
 }
 
 // "vortex_torch.indexer.reduce" is "vortex_torch.indexer" here: the operations of one side share one table.
 std::string_view side_module(std::string_view name) {
   for (std::string_view side : {"vortex_torch.indexer", "vortex_torch.cache", "vortex_torch.abs"}) {
-    if (name.starts_with(side) && name.size() > side.size() && name[side.size()] == '.') return side;
+    if (name.starts_with(side) && name.size() > side.size() && name[side.size()] == '.') { return side; }
   }
   return name;
 }
@@ -89,13 +89,13 @@ std::vector<std::string> op_names(Side side) {
   std::vector<std::string> names;
   for (const OpInfo& info : op_table()) {
     const bool exists = side == Side::kCache ? info.on_cache : info.on_indexer;
-    if (exists && !info.name.empty()) names.emplace_back(info.name);
+    if (exists && !info.name.empty()) { names.emplace_back(info.name); }
   }
   return names;
 }
 
 std::optional<Value> side_member(std::string_view name, Side side) {
-  if (const OpInfo* info = find_op(name, side)) return OpClass{info, side};
+  if (const OpInfo* info = find_op(name, side)) { return OpClass{info, side}; }
   return find_opaque(kContexts, name);
 }
 
@@ -107,27 +107,27 @@ bool Interp::module_exists(std::string_view name) const {
 
 std::optional<Value> Interp::module_member(std::string_view module, std::string_view name) {
   module = side_module(module);
-  if (module == "vortex_torch.indexer") return side_member(name, Side::kIndexer);
-  if (module == "vortex_torch.cache") return side_member(name, Side::kCache);
+  if (module == "vortex_torch.indexer") { return side_member(name, Side::kIndexer); }
+  if (module == "vortex_torch.cache") { return side_member(name, Side::kCache); }
   if (module.starts_with("vortex_torch.flow")) {
-    if (name == "vFlow") return vflow_;
-    if (name == "vFlowMLA") return vflow_mla_;
-    if (name == "register") return Builtin::kRegister;
-    if (name == "_REGISTRY") return Special::kRegistry;
+    if (name == "vFlow") { return vflow_; }
+    if (name == "vFlowMLA") { return vflow_mla_; }
+    if (name == "register") { return Builtin::kRegister; }
+    if (name == "_REGISTRY") { return Special::kRegistry; }
   }
   if (module == "vortex_torch.abs") {
     return find_opaque(std::array<std::string_view, 4>{"ContextBase", "vTensor", "as_vtensor", "FORMAT"}, name);
   }
-  if (module == "typing") return find_opaque(kTyping, name);
+  if (module == "typing") { return find_opaque(kTyping, name); }
   if (module == "torch") {
-    if (name == "tensor") return Builtin::kTorchTensor;
+    if (name == "tensor") { return Builtin::kTorchTensor; }
     return find_opaque(kTorch, name);
   }
   if (module == "math") {
-    if (name == "pi") return std::numbers::pi;
-    if (name == "e") return std::numbers::e;
+    if (name == "pi") { return std::numbers::pi; }
+    if (name == "e") { return std::numbers::e; }
     for (const auto& [known, builtin] : kMath) {
-      if (known == name) return builtin;
+      if (known == name) { return builtin; }
     }
   }
   for (std::string_view known : kModules) {
@@ -140,9 +140,9 @@ std::optional<Value> Interp::module_member(std::string_view module, std::string_
 
 std::optional<Value> Interp::builtin_name(std::string_view name) {
   for (const auto& [known, builtin] : kBuiltins) {
-    if (known == name) return builtin;
+    if (known == name) { return builtin; }
   }
-  if (name == "object") return Opaque{"object"};
+  if (name == "object") { return Opaque{"object"}; }
   return find_opaque(kExceptions, name);
 }
 

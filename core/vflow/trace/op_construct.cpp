@@ -14,8 +14,8 @@ std::string signature(const OpInfo& info) {
   std::vector<std::string> parts;
   for (const ArgInfo& arg : info.args) {
     std::string part(arg.name);
-    if (arg.arg == Arg::kLeading) part = "-1";
-    if (arg.arg == Arg::kKronAxes) part += "=(1, 2)";
+    if (arg.arg == Arg::kLeading) { part = "-1"; }
+    if (arg.arg == Arg::kKronAxes) { part += "=(1, 2)"; }
     if (arg.arg == Arg::kDtype || arg.arg == Arg::kDevice || arg.arg == Arg::kLayerLookup) {
       part += "=None";
     } else if (arg.default_value) {
@@ -34,7 +34,7 @@ std::string quote(std::string_view name) { return "\"" + std::string(name) + "\"
 
 Value Interp::construct_op(const OpClass& op_class, Arguments& arguments, Span span) {
   const OpInfo& info = *op_class.info;
-  if (!step(span)) return Poison{};
+  if (!step(span)) { return Poison{}; }
   OpObject& op = ops_.emplace_back();
   op.info = &info;
   op.side = op_class.side;
@@ -76,7 +76,7 @@ Value Interp::construct_op(const OpClass& op_class, Arguments& arguments, Span s
     good = set_op_argument(op, info.args[index], named.value, named.span) && good;
   }
   for (size_t i = 0; i < info.args.size(); ++i) {
-    if (given[i] || !is_required(info.args[i])) continue;
+    if (given[i] || !is_required(info.args[i])) { continue; }
     error(span, {"arguments", std::string(info.name) + " misses its argument " + quote(info.args[i].name), allowed});
     good = false;
   }
@@ -85,11 +85,11 @@ Value Interp::construct_op(const OpClass& op_class, Arguments& arguments, Span s
 
 // False after a report, or for an unknown value.
 bool Interp::set_op_argument(OpObject& op, const ArgInfo& info, const Value& value, Span span) {
-  if (is_poison(value)) return false;
-  if (info.arg == Arg::kDtype || info.arg == Arg::kDevice) return true;
-  if (info.arg == Arg::kKronAxes) return set_axes(op, value, span);
-  if (info.arg == Arg::kWeight || info.arg == Arg::kValue) return set_constant(op, info, value, span);
-  if (info.arg == Arg::kLayerLookup) return set_layer_lookup(op, value, span);
+  if (is_poison(value)) { return false; }
+  if (info.arg == Arg::kDtype || info.arg == Arg::kDevice) { return true; }
+  if (info.arg == Arg::kKronAxes) { return set_axes(op, value, span); }
+  if (info.arg == Arg::kWeight || info.arg == Arg::kValue) { return set_constant(op, info, value, span); }
+  if (info.arg == Arg::kLayerLookup) { return set_layer_lookup(op, value, span); }
   return set_number(op, info, value, span);
 }
 
@@ -122,8 +122,8 @@ bool Interp::set_number(OpObject& op, const ArgInfo& info, const Value& value, S
                  signature(*op.info)});
     return false;
   }
-  if (info.arg == Arg::kRows) op.reshape_to.rows = static_cast<int>(number);
-  if (info.arg == Arg::kCols) op.reshape_to.cols = static_cast<int>(number);
+  if (info.arg == Arg::kRows) { op.reshape_to.rows = static_cast<int>(number); }
+  if (info.arg == Arg::kCols) { op.reshape_to.cols = static_cast<int>(number); }
   set_arg(op.attrs, info.arg, number);
   return true;
 }
@@ -133,7 +133,7 @@ bool Interp::set_axes(OpObject& op, const Value& value, Span span) {
   std::vector<Value> axes = {value};
   if (std::holds_alternative<List>(value) || std::holds_alternative<Tuple>(value)) {
     auto items = elements(value, span);
-    if (!items) return false;
+    if (!items) { return false; }
     axes = std::move(*items);
   }
   unsigned bits = 0;
@@ -147,7 +147,7 @@ bool Interp::set_axes(OpObject& op, const Value& value, Span span) {
     }
     bits |= 1U << (*number - 1);
   }
-  if (bits == 0) error(span, {"range", "Kron: dim must not be empty", signature(*op.info)});
+  if (bits == 0) { error(span, {"range", "Kron: dim must not be empty", signature(*op.info)}); }
   op.attrs.kron_axes = bits;
   return bits != 0;
 }
@@ -164,7 +164,7 @@ bool Interp::set_constant(OpObject& op, const ArgInfo& info, const Value& value,
   for (Value at = value; depth <= 3; ++depth) {
     const auto* list = std::get_if<List>(&at);
     const auto* tuple = std::get_if<Tuple>(&at);
-    if (list == nullptr && tuple == nullptr) break;
+    if (list == nullptr && tuple == nullptr) { break; }
     const ListObject& object = list != nullptr ? *list->object : *tuple->object;
     if (object.items.empty()) {
       error(span, {"constant", name + " has an empty dimension", shape});
@@ -178,14 +178,14 @@ bool Interp::set_constant(OpObject& op, const ArgInfo& info, const Value& value,
     return false;
   }
   size_t size = 1;
-  for (int dim : constant.dims) size *= static_cast<size_t>(dim);
+  for (int dim : constant.dims) { size *= static_cast<size_t>(dim); }
   if (size > kMaxConstant) {
     stop(span, name + " has more than " + std::to_string(kMaxConstant) + " numbers");
     return false;
   }
   constant.data.reserve(size);
-  if (!flatten(value, 0, constant, span)) return false;
-  if (depth == 2) constant.dims.insert(constant.dims.begin(), 1);
+  if (!flatten(value, 0, constant, span)) { return false; }
+  if (depth == 2) { constant.dims.insert(constant.dims.begin(), 1); }
   constant.layer_lookup = std::move(op.constant.layer_lookup);
   op.constant = std::move(constant);
   return true;
@@ -211,16 +211,16 @@ bool Interp::flatten(const Value& value, size_t depth, Constant& constant, Span 
     return false;
   }
   for (const Value& item : object->items) {
-    if (!flatten(item, depth + 1, constant, span)) return false;
+    if (!flatten(item, depth + 1, constant, span)) { return false; }
   }
   return true;
 }
 
 bool Interp::set_layer_lookup(OpObject& op, const Value& value, Span span) {
   op.constant.layer_lookup.clear();
-  if (std::holds_alternative<NoneValue>(value)) return true;
+  if (std::holds_alternative<NoneValue>(value)) { return true; }
   const auto items = elements(value, span);
-  if (!items) return false;
+  if (!items) { return false; }
   for (const Value& item : *items) {
     const auto* index = std::get_if<int64_t>(&item);
     if (index == nullptr || *index < INT_MIN || *index > INT_MAX) {

@@ -13,12 +13,12 @@ constexpr int kFilled = -2;
 
 // Names of a call's tensors and engine arguments, in positional order, without ctx.
 std::vector<std::string_view> call_names(const OpInfo& info, Side side) {
-  if (info.op == Op::kFill) return {"x", "loc"};
-  if (info.op == Op::kLoad) return {"x"};
-  if (info.op == Op::kUnion) return {"i_0", "i_1", "o"};
-  if (info.op == Op::kSave || is_terminal(info.op)) return {"x", "o"};
+  if (info.op == Op::kFill) { return {"x", "loc"}; }
+  if (info.op == Op::kLoad) { return {"x"}; }
+  if (info.op == Op::kUnion) { return {"i_0", "i_1", "o"}; }
+  if (info.op == Op::kSave || is_terminal(info.op)) { return {"x", "o"}; }
   std::vector<std::string_view> names = {"x"};
-  if (info.arity == 2) names.emplace_back("y");
+  if (info.arity == 2) { names.emplace_back("y"); }
   if (side == Side::kCache) {
     names.emplace_back("output");
     names.emplace_back("loc");
@@ -29,7 +29,9 @@ std::vector<std::string_view> call_names(const OpInfo& info, Side side) {
 // "op(x, y, output, loc=loc, ctx=ctx)"
 std::string call_form(const OpInfo& info, Side side) {
   std::string form = "op(";
-  for (std::string_view name : call_names(info, side)) form += name == "loc" ? "loc=loc, " : std::string(name) + ", ";
+  for (std::string_view name : call_names(info, side)) {
+    form += name == "loc" ? "loc=loc, " : std::string(name) + ", ";
+  }
   return form + "ctx=ctx)";
 }
 
@@ -60,7 +62,7 @@ std::optional<int> Interp::append(const OpObject& op, Op kind, std::vector<int> 
   if (!node.ok()) {
     std::string message = node.error().message;
     const int created = reporter_.source().position(op.created.begin).line;
-    if (created != pos.line) message += " (created in line " + std::to_string(created) + ")";
+    if (created != pos.line) { message += " (created in line " + std::to_string(created) + ")"; }
     error(span, {"shape-mismatch", message, std::string(op.info->shape_rule), node.error().hint});
     return std::nullopt;
   }
@@ -133,7 +135,7 @@ bool Interp::bind_operands(const OpObject& op, Arguments& arguments, Span span, 
   for (const Arguments::Named& named : arguments.named) {
     if (named.name == "ctx") {
       has_context = is_context(named.value) || is_poison(named.value);
-      if (has_context) continue;
+      if (has_context) { continue; }
       error(named.span,
             {"arguments", "ctx must be the ctx that " + std::string(method_of(*side_)) + " was given", form});
       return false;
@@ -152,7 +154,7 @@ bool Interp::bind_operands(const OpObject& op, Arguments& arguments, Span span, 
     spans[index] = named.span;
   }
   for (size_t i = 0; i < names.size(); ++i) {
-    if (bound[i] != nullptr) continue;
+    if (bound[i] != nullptr) { continue; }
     error(span, {"arguments", name + " misses its argument " + quote(names[i]), form,
                  names[i] == "output" ? "write output=None for a result that is only used further down" : ""});
     return false;
@@ -167,7 +169,7 @@ bool Interp::bind_operands(const OpObject& op, Arguments& arguments, Span span, 
 std::optional<int> Interp::field_node(int field, Span span) {
   const auto index = static_cast<size_t>(field);
   // On the cache side a field written earlier in the pass has its new value.
-  if (written_nodes_[index] >= 0) return written_nodes_[index];
+  if (written_nodes_[index] >= 0) { return written_nodes_[index]; }
   const std::string name = quote(program_->fields[index].name);
   if (written_nodes_[index] == kFilled) {
     error(span,
@@ -189,7 +191,7 @@ std::optional<int> Interp::field_node(int field, Span span) {
     static const OpObject kLeaf{
         .info = &op_info(Op::kField), .attrs = {}, .reshape_to = {}, .constant = {}, .created = {}, .called = {}};
     const std::optional<int> node = append(kLeaf, Op::kField, {}, attrs, span);
-    if (!node) return std::nullopt;
+    if (!node) { return std::nullopt; }
     field_nodes_[index] = *node;
   }
   return field_nodes_[index];
@@ -222,7 +224,7 @@ std::optional<int> Interp::operand_node(const Value& value, Span span, const OpO
       return std::nullopt;
     }
     OpObject& object = **parameter;
-    if (object.node >= 0) return object.node;
+    if (object.node >= 0) { return object.node; }
     Attrs attrs;
     attrs.constant = static_cast<int>(program_->constants.size());
     program_->constants.push_back(object.constant);
@@ -294,20 +296,20 @@ bool Interp::claim_field(int field, int node, Span span) {
 }
 
 Value Interp::finish_cache_op(const OpObject& op, int node, const Value& output, Span output_span) {
-  if (std::holds_alternative<NoneValue>(output)) return Tensor{Side::kCache, node};
+  if (std::holds_alternative<NoneValue>(output)) { return Tensor{Side::kCache, node}; }
   const std::optional<int> field = destination(output, output_span, op);
-  if (!field || !claim_field(*field, node, output_span)) return Poison{};
+  if (!field || !claim_field(*field, node, output_span)) { return Poison{}; }
   Attrs attrs;
   attrs.field = *field;
-  if (!append(op, Op::kStore, {node}, attrs, output_span)) return Poison{};
+  if (!append(op, Op::kStore, {node}, attrs, output_span)) { return Poison{}; }
   return output;
 }
 
 Value Interp::trace_op(OpObject& op, Arguments& arguments, Span span) {
-  if (!step(span) || !may_trace(op, span)) return Poison{};
+  if (!step(span) || !may_trace(op, span)) { return Poison{}; }
   std::vector<const Value*> bound;
   std::vector<Span> spans;
-  if (!bind_operands(op, arguments, span, bound, spans)) return Poison{};
+  if (!bind_operands(op, arguments, span, bound, spans)) { return Poison{}; }
   const auto is_special = [&](size_t index, Special wanted) {
     const auto* special = std::get_if<Special>(bound[index]);
     return special != nullptr && *special == wanted;
@@ -329,14 +331,14 @@ Value Interp::trace_op(OpObject& op, Arguments& arguments, Span span) {
     const auto* read = std::get_if<FieldRef>(bound[at]);
     const bool any_field = info.op == Op::kLoad && read != nullptr && read->side == *side_;
     const std::optional<int> field = any_field ? read->field : destination(*bound[at], spans[at], op);
-    if (!field) return Poison{};
+    if (!field) { return Poison{}; }
     attrs.field = *field;
-    if (info.op == Op::kFill && !claim_field(*field, kFilled, spans[at])) return Poison{};
+    if (info.op == Op::kFill && !claim_field(*field, kFilled, spans[at])) { return Poison{}; }
   }
   const auto operands = static_cast<size_t>(info.arity);
   for (size_t i = 0; i < operands; ++i) {
     const auto node = info.op == Op::kUnion ? table_node(*bound[i], spans[i]) : operand_node(*bound[i], spans[i], op);
-    if (!node) return Poison{};
+    if (!node) { return Poison{}; }
     inputs.push_back(*node);
   }
   if (takes(info, Arg::kWeight)) {
@@ -344,12 +346,12 @@ Value Interp::trace_op(OpObject& op, Arguments& arguments, Span span) {
     program_->constants.push_back(op.constant);
   }
   const std::optional<int> node = append(op, info.op, std::move(inputs), attrs, span);
-  if (!node || terminal) return node ? Value(NoneValue{}) : poison();
-  if (info.op == Op::kSave || info.op == Op::kFill) return *bound[info.op == Op::kSave ? 1 : 0];
+  if (!node || terminal) { return node ? Value(NoneValue{}) : poison(); }
+  if (info.op == Op::kSave || info.op == Op::kFill) { return *bound[info.op == Op::kSave ? 1 : 0]; }
   if (info.op == Op::kTopKTable) {
     return make_tuple({Tensor{Side::kIndexer, *node, 0}, Tensor{Side::kIndexer, *node, 1}}, span);
   }
-  if (op.side == Side::kCache) return finish_cache_op(op, *node, *bound[operands], spans[operands]);
+  if (op.side == Side::kCache) { return finish_cache_op(op, *node, *bound[operands], spans[operands]); }
   return Tensor{Side::kIndexer, *node};
 }
 

@@ -23,19 +23,19 @@ class Tracer {
 
   void run(std::string_view name) {
     const RegisteredClass* chosen = choose(name);
-    if (chosen == nullptr || interp_.stopped()) return;
+    if (chosen == nullptr || interp_.stopped()) { return; }
     trace_.program.name = chosen->name;
     trace_.class_name = chosen->type->span;
     set_geometry(*chosen->type);
     interp_.trace_into(nullptr, nullptr, std::nullopt);
     Instance* flow = interp_.instantiate(chosen->type, chosen->type->span);
-    if (flow == nullptr) return;
-    if (!create_cache(flow)) return;
+    if (flow == nullptr) { return; }
+    if (!create_cache(flow)) { return; }
     add_builtin_fields();
     trace_side(flow, Side::kCache, "forward_cache", {Special::kCache, Special::kLoc, Special::kContext},
                trace_.forward_cache);
     // The query is node 0 of the indexer; its shape comes from the geometry, so this cannot be refused.
-    if (!append_node(trace_.program, Side::kIndexer, Op::kQuery, {}).ok()) return;
+    if (!append_node(trace_.program, Side::kIndexer, Op::kQuery, {}).ok()) { return; }
     trace_.spans.indexer.push_back(trace_.class_name);
     trace_side(flow, Side::kIndexer, "forward_indexer",
                {Tensor{Side::kIndexer, 0}, Special::kOutput, Special::kCache, Special::kContext},
@@ -47,10 +47,12 @@ class Tracer {
     const auto& classes = interp_.registered();
     std::vector<std::string> names;
     for (const RegisteredClass& known : classes) {
-      if (known.name == name || (name.empty() && classes.size() == 1)) return &known;
+      if (known.name == name || (name.empty() && classes.size() == 1)) { return &known; }
       names.emplace_back(known.name);
     }
-    if (reporter_.errors() > 0 && classes.empty()) return nullptr;  // a consequence
+    if (reporter_.errors() > 0 && classes.empty()) {
+      return nullptr;  // a consequence
+    }
     const Span start{0, 0};
     if (classes.empty()) {
       reporter_.error(start, {"not-registered", "the module registers no policy",
@@ -103,8 +105,9 @@ class Tracer {
       return nullptr;
     }
     const size_t count = found->definition->params.size();
-    if (count == parameters + 1 || (count > parameters && count - found->defaults.size() <= parameters + 1))
+    if (count == parameters + 1 || (count > parameters && count - found->defaults.size() <= parameters + 1)) {
       return found;
+    }
     reporter_.error(found->definition->name_span,
                     {"signature",
                      std::string(name) + " must take " + std::to_string(parameters) + " arguments besides self, has " +
@@ -118,7 +121,7 @@ class Tracer {
     FunctionObject* create =
         mla ? method(flow, "create_cache", 3, "def create_cache(self, block_size, kv_lora_rank, qk_rope_head_dim):")
             : method(flow, "create_cache", 2, "def create_cache(self, block_size, head_dim):");
-    if (create == nullptr) return false;
+    if (create == nullptr) { return false; }
     std::vector<Value> values = {int64_t{block_size_}};
     if (mla) {
       values.emplace_back(int64_t{model_.kv_lora_rank});
@@ -128,7 +131,7 @@ class Tracer {
     }
     const Span span = create->definition->name_span;
     const Value result = interp_.call_method(flow, create, std::move(values), span);
-    if (is_poison(result)) return false;
+    if (is_poison(result)) { return false; }
     auto* const* dict = std::get_if<DictObject*>(&result);
     if (dict == nullptr) {
       reporter_.error(span,
@@ -138,7 +141,7 @@ class Tracer {
     }
     const Span place = return_span(*create->definition);
     for (const auto& [key, shape] : (*dict)->items) {
-      if (!declare_field(key, shape, place)) interp_.lose_fields();
+      if (!declare_field(key, shape, place)) { interp_.lose_fields(); }
     }
     return true;
   }
@@ -146,7 +149,7 @@ class Tracer {
   // Fields are declared where the dict is returned, as far as one place can be named.
   static Span return_span(const Stmt& function) {
     for (const Stmt* stmt : function.body) {
-      if (stmt->kind == StmtKind::kReturn && !stmt->values.empty()) return stmt->values[0]->span;
+      if (stmt->kind == StmtKind::kReturn && !stmt->values.empty()) { return stmt->values[0]->span; }
     }
     return function.name_span;
   }
@@ -179,7 +182,7 @@ class Tracer {
                              "choose another name"});
       return false;
     }
-    if (is_poison(shape)) return false;
+    if (is_poison(shape)) { return false; }
     const auto* tuple = std::get_if<Tuple>(&shape);
     const auto* list = std::get_if<List>(&shape);
     const ListObject* sizes = tuple != nullptr ? tuple->object : list != nullptr ? list->object : nullptr;
@@ -192,7 +195,7 @@ class Tracer {
     }
     int dims[2] = {1, 1};
     for (size_t i = 0; i < 2; ++i) {
-      if (is_poison(sizes->items[i])) return false;
+      if (is_poison(sizes->items[i])) { return false; }
       const auto* size = std::get_if<int64_t>(&sizes->items[i]);
       if (size == nullptr) {
         reporter_.error(
@@ -240,7 +243,7 @@ class Tracer {
     const std::string_view form = side == Side::kCache ? "def forward_cache(self, cache, loc, ctx):"
                                                        : "def forward_indexer(self, q, o, cache, ctx):";
     FunctionObject* forward = method(flow, name, values.size(), form);
-    if (forward == nullptr || interp_.stopped()) return;
+    if (forward == nullptr || interp_.stopped()) { return; }
     place = forward->definition->name_span;
     interp_.trace_into(&trace_.program, &trace_.spans, side);
     interp_.call_method(flow, forward, std::move(values), place);

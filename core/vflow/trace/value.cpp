@@ -13,7 +13,7 @@ constexpr int kMaxEqualDepth = 50;
 // Python prints 2.0 as "2.0" and 1e16 as "1e+16".
 std::string float_text(double number) {
   std::string text = format_number(number);
-  if (std::isfinite(number) && text.find_first_of(".e") == std::string::npos) text += ".0";
+  if (std::isfinite(number) && text.find_first_of(".e") == std::string::npos) { text += ".0"; }
   return text;
 }
 
@@ -23,14 +23,14 @@ void append_text(std::string& text, const Value& value, bool inside);
 void append_items(std::string& text, const ListObject& list, char open, char close) {
   text += open;
   for (size_t i = 0; i < list.items.size(); ++i) {
-    if (i > 0) text += ", ";
+    if (i > 0) { text += ", "; }
     if (text.size() > kMaxListText) {
       text += "...";
       return;
     }
     append_text(text, list.items[i], true);
   }
-  if (open == '(' && list.items.size() == 1) text += ',';
+  if (open == '(' && list.items.size() == 1) { text += ','; }
   text += close;
 }
 
@@ -75,10 +75,10 @@ std::string value_text(const Value& value) {
 }
 
 int64_t walk_cost(const Value& value) {
-  if (const auto* list = std::get_if<List>(&value)) return static_cast<int64_t>(list->object->items.size());
-  if (const auto* tuple = std::get_if<Tuple>(&value)) return static_cast<int64_t>(tuple->object->items.size());
-  if (const auto* dict = std::get_if<DictObject*>(&value)) return static_cast<int64_t>((*dict)->items.size());
-  if (const auto* text = std::get_if<const std::string*>(&value)) return static_cast<int64_t>((*text)->size() / 16);
+  if (const auto* list = std::get_if<List>(&value)) { return static_cast<int64_t>(list->object->items.size()); }
+  if (const auto* tuple = std::get_if<Tuple>(&value)) { return static_cast<int64_t>(tuple->object->items.size()); }
+  if (const auto* dict = std::get_if<DictObject*>(&value)) { return static_cast<int64_t>((*dict)->items.size()); }
+  if (const auto* text = std::get_if<const std::string*>(&value)) { return static_cast<int64_t>((*text)->size() / 16); }
   return 0;
 }
 
@@ -105,15 +105,15 @@ bool as_number(const Value& value, double& number) {
 
 bool values_equal(const Value& a, const Value& b, int64_t& work, int64_t max_work, int depth) {
   work += depth > kMaxEqualDepth ? max_work : 1;
-  if (work > max_work) return false;
+  if (work > max_work) { return false; }
   double x = 0;
   double y = 0;
-  if (as_number(a, x) && as_number(b, y)) return x == y;
-  if (a.index() != b.index()) return false;
+  if (as_number(a, x) && as_number(b, y)) { return x == y; }
+  if (a.index() != b.index()) { return false; }
   const auto lists_equal = [&](const ListObject& p, const ListObject& q) {
-    if (p.items.size() != q.items.size()) return false;
+    if (p.items.size() != q.items.size()) { return false; }
     for (size_t i = 0; i < p.items.size(); ++i) {
-      if (!values_equal(p.items[i], q.items[i], work, max_work, depth + 1)) return false;
+      if (!values_equal(p.items[i], q.items[i], work, max_work, depth + 1)) { return false; }
     }
     return true;
   };
@@ -121,11 +121,11 @@ bool values_equal(const Value& a, const Value& b, int64_t& work, int64_t max_wor
     work += walk_cost(a);
     return **text == *std::get<const std::string*>(b);
   }
-  if (const auto* list = std::get_if<List>(&a)) return lists_equal(*list->object, *std::get<List>(b).object);
-  if (const auto* tuple = std::get_if<Tuple>(&a)) return lists_equal(*tuple->object, *std::get<Tuple>(b).object);
-  if (const auto* object = std::get_if<OpObject*>(&a)) return *object == std::get<OpObject*>(b);
-  if (const auto* object = std::get_if<ClassObject*>(&a)) return *object == std::get<ClassObject*>(b);
-  if (const auto* object = std::get_if<Instance*>(&a)) return *object == std::get<Instance*>(b);
+  if (const auto* list = std::get_if<List>(&a)) { return lists_equal(*list->object, *std::get<List>(b).object); }
+  if (const auto* tuple = std::get_if<Tuple>(&a)) { return lists_equal(*tuple->object, *std::get<Tuple>(b).object); }
+  if (const auto* object = std::get_if<OpObject*>(&a)) { return *object == std::get<OpObject*>(b); }
+  if (const auto* object = std::get_if<ClassObject*>(&a)) { return *object == std::get<ClassObject*>(b); }
+  if (const auto* object = std::get_if<Instance*>(&a)) { return *object == std::get<Instance*>(b); }
   return std::holds_alternative<NoneValue>(a);
 }
 

@@ -168,7 +168,7 @@ struct Scope {
 
 inline Value* find_name(Names& names, std::string_view name) {
   for (auto& [known, value] : names) {
-    if (known == name) return &value;
+    if (known == name) { return &value; }
   }
   return nullptr;
 }

@@ -50,7 +50,7 @@ std::string change_topk(Policy& policy, Rng& rng, const ModelGeometry& model) {
   const double factor = pick(rng, {0.5, 0.67, 0.8, 0.9, 1.1, 1.25, 1.5, 2});
   const int largest = std::min(kLargestTopK, most_pages(model, config));
   int after = std::clamp(static_cast<int>(std::lround(before * factor)), 1, largest);
-  if (after == before) after = before < largest ? before + 1 : std::max(1, before - 1);
+  if (after == before) { after = before < largest ? before + 1 : std::max(1, before - 1); }
   config.topk_val = after;
   return changed("topk_val", before, after);
 }
@@ -58,7 +58,7 @@ std::string change_topk(Policy& policy, Rng& rng, const ModelGeometry& model) {
 std::string change_ratio(Policy& policy, Rng& rng, const ModelGeometry&) {
   double& ratio = policy.config.topk_ratio;
   const double before = ratio;
-  while (ratio == before) ratio = pick(rng, {0, 0.02, 0.03, 0.05, 0.0625, 0.1, 0.125});
+  while (ratio == before) { ratio = pick(rng, {0, 0.02, 0.03, 0.05, 0.0625, 0.1, 0.125}); }
   return changed("topk_ratio", before, ratio);
 }
 
@@ -82,7 +82,7 @@ std::string change_layers(Policy& policy, Rng& rng, const ModelGeometry& model) 
     skip.erase(skip.begin() + static_cast<int>(at));
     return "layer " + std::to_string(layer) + " sparse instead of dense";
   }
-  if (most == 0) return change_topk(policy, rng, model);
+  if (most == 0) { return change_topk(policy, rng, model); }
   int layer = 0;
   do {
     layer = static_cast<int>(rng.below(static_cast<uint64_t>(model.layers)));
@@ -94,9 +94,7 @@ std::string change_layers(Policy& policy, Rng& rng, const ModelGeometry& model) 
 std::string change_schedule(Policy& policy, Rng& rng, const ModelGeometry&) {
   const std::string before = policy.config.schedule_policy;
   const ScheduleChoice* choice = &kSchedules[0];
-  do {
-    choice = &kSchedules[rng.below(kSchedules.size())];
-  } while (before == choice->text);
+  do { choice = &kSchedules[rng.below(kSchedules.size())]; } while (before == choice->text);
   set_schedule(policy.config, choice->text);
   return std::string("schedule_policy: ") + choice->name;
 }
@@ -120,17 +118,17 @@ EngineConfig random_config(Rng& rng, const ModelGeometry& model) {
   config.reserved_bos = rng.between(1, 2);
   config.reserved_eos = rng.between(1, 3);
   config.layers_skip.clear();
-  if (model.layers > 1 && rng.below(2) == 0) config.layers_skip.push_back(0);
-  if (model.layers > 2 && rng.below(3) == 0) config.layers_skip.push_back(rng.between(1, model.layers - 1));
+  if (model.layers > 1 && rng.below(2) == 0) { config.layers_skip.push_back(0); }
+  if (model.layers > 2 && rng.below(3) == 0) { config.layers_skip.push_back(rng.between(1, model.layers - 1)); }
   config.max_seq_lens = model.max_context;
-  if (rng.below(8) == 0) set_schedule(config, kSchedules[rng.below(kSchedules.size())].text);
+  if (rng.below(8) == 0) { set_schedule(config, kSchedules[rng.below(kSchedules.size())].text); }
   return config;
 }
 
 void require_runtime_keys(const Program& program, EngineConfig& config) {
   for (const Node& node : program.indexer.nodes) {
-    if (node.op == Op::kSave) config.disable_radix_cache = true;
-    if (node.op != Op::kUnion) continue;
+    if (node.op == Op::kSave) { config.disable_radix_cache = true; }
+    if (node.op != Op::kUnion) { continue; }
     const std::pair<std::string, std::string> backend = {"vortex_attention_backend", "\"trtllm\""};
     std::erase_if(config.passthrough, [&](const auto& entry) { return entry.first == backend.first; });
     config.passthrough.push_back(backend);
@@ -141,14 +139,14 @@ void settle_config(Policy& policy) {
   policy.config.block_size = policy.program.geometry.block_size;
   policy.config.module_name = policy.program.name;
   for (const Node& node : policy.program.indexer.nodes) {
-    if (node.op == Op::kTopKTable) policy.config.topk_val = std::min(policy.config.topk_val, node.attrs.k);
+    if (node.op == Op::kTopKTable) { policy.config.topk_val = std::min(policy.config.topk_val, node.attrs.k); }
   }
   require_runtime_keys(policy.program, policy.config);
 }
 
 double config_moves_weight() {
   double total = 0;
-  for (const ConfigMove& move : kConfigMoves) total += move.weight;
+  for (const ConfigMove& move : kConfigMoves) { total += move.weight; }
   return total;
 }
 
@@ -156,7 +154,7 @@ std::string change_config(Policy& policy, Rng& rng, const ModelGeometry& model) 
   double at = rng.uniform() * config_moves_weight();
   for (const ConfigMove& move : kConfigMoves) {
     at -= move.weight;
-    if (at < 0) return move.apply(policy, rng, model);
+    if (at < 0) { return move.apply(policy, rng, model); }
   }
   return change_topk(policy, rng, model);
 }

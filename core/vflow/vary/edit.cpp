@@ -9,8 +9,8 @@ namespace vortex::vflow {
 namespace {
 
 int followed_size(int size, const Geometry& from, const Geometry& to) {
-  if (size == from.block_size && size != 1) return to.block_size;
-  if (size == from.head_dim && size != 1) return to.head_dim;
+  if (size == from.block_size && size != 1) { return to.block_size; }
+  if (size == from.head_dim && size != 1) { return to.head_dim; }
   return size;
 }
 
@@ -19,7 +19,7 @@ void follow_operand(Node& node, Shape before, Shape now) {
   if (node.op == Op::kMaskSlice) {
     const int old_size = node.attrs.dim == 1 ? before.rows : before.cols;
     const int new_size = node.attrs.dim == 1 ? now.rows : now.cols;
-    if (node.attrs.end == old_size) node.attrs.end = new_size;
+    if (node.attrs.end == old_size) { node.attrs.end = new_size; }
     node.attrs.end = std::min(node.attrs.end, new_size);
     node.attrs.start = std::min(node.attrs.start, node.attrs.end);
   }
@@ -61,7 +61,7 @@ class Retracer {
         const size_t operand = static_cast<size_t>(node.inputs[0]);
         const Shape now = target.nodes[operand].shape;
         follow_operand(node, graph.nodes[operand].shape, now);
-        if (node.op == Op::kStore) result_.fields[static_cast<size_t>(node.attrs.field)].shape = now;
+        if (node.op == Op::kStore) { result_.fields[static_cast<size_t>(node.attrs.field)].shape = now; }
       }
       VORTEX_TRY(append_node(result_, side, node.op, node.inputs, node.attrs, node.shape, node.pos));
     }
@@ -99,11 +99,11 @@ Selection take_selection(Program& program) {
   const auto moved = [&](int index) {
     return index - static_cast<int>(std::lower_bound(removed.begin(), removed.end(), index) - removed.begin());
   };
-  for (auto it = removed.rbegin(); it != removed.rend(); ++it) nodes.erase(nodes.begin() + *it);
+  for (auto it = removed.rbegin(); it != removed.rend(); ++it) { nodes.erase(nodes.begin() + *it); }
   for (Node& node : nodes) {
-    for (int& input : node.inputs) input = moved(input);
+    for (int& input : node.inputs) { input = moved(input); }
   }
-  for (int& score : selection.scores) score = moved(score);
+  for (int& score : selection.scores) { score = moved(score); }
   return selection;
 }
 
@@ -126,7 +126,7 @@ void append_selection(Sketch& sketch, const Selection& selection) {
 void insert_before(Graph& graph, int consumer, size_t use, Op op, const Attrs& attrs) {
   for (Node& node : graph.nodes) {
     for (int& input : node.inputs) {
-      if (input >= consumer) ++input;
+      if (input >= consumer) { ++input; }
     }
   }
   Node inserted;
@@ -158,7 +158,7 @@ class Importer {
       const auto [field, name] = due_saves_.back();
       due_saves_.pop_back();
       const int save = live_.save[static_cast<size_t>(field)];
-      if (save >= 0) sketch_.save(indexer(source_.indexer.nodes[static_cast<size_t>(save)].inputs[0]), name);
+      if (save >= 0) { sketch_.save(indexer(source_.indexer.nodes[static_cast<size_t>(save)].inputs[0]), name); }
     }
     return copy;
   }
@@ -166,10 +166,10 @@ class Importer {
  private:
   int indexer(int index) {
     const auto known = indexer_.find(index);
-    if (known != indexer_.end()) return known->second;
+    if (known != indexer_.end()) { return known->second; }
     const Node& node = source_.indexer.nodes[static_cast<size_t>(index)];
     std::vector<int> inputs;
-    for (int input : node.inputs) inputs.push_back(indexer(input));
+    for (int input : node.inputs) { inputs.push_back(indexer(input)); }
     Attrs attrs = node.attrs;
     if (attrs.constant >= 0) {
       attrs.constant = sketch_.constant(source_.constants[static_cast<size_t>(attrs.constant)]);
@@ -190,10 +190,10 @@ class Importer {
 
   int cache(int index) {
     const auto known = cache_.find(index);
-    if (known != cache_.end()) return known->second;
+    if (known != cache_.end()) { return known->second; }
     const Node& node = source_.cache.nodes[static_cast<size_t>(index)];
     std::vector<int> inputs;
-    for (int input : node.inputs) inputs.push_back(cache(input));
+    for (int input : node.inputs) { inputs.push_back(cache(input)); }
     const int copy = node.op == Op::kField ? sketch_.cache_field(field(node.attrs.field))
                                            : sketch_.cache(node.op, inputs, node.attrs, node.shape);
     cache_[index] = copy;
@@ -203,9 +203,9 @@ class Importer {
   // The name of a field's copy, made with its writer at the first mention.
   std::string field(int index) {
     const Field& original = source_.fields[static_cast<size_t>(index)];
-    if (original.builtin) return original.name;
+    if (original.builtin) { return original.name; }
     const auto known = fields_.find(index);
-    if (known != fields_.end()) return known->second;
+    if (known != fields_.end()) { return known->second; }
     const int writer = live_.writer[static_cast<size_t>(index)];
     std::string name;
     if (writer >= 0 && source_.cache.nodes[static_cast<size_t>(writer)].op == Op::kStore) {

@@ -61,7 +61,7 @@ int upper_bound(Sketch& s, int query, const std::string& high, const std::string
 int quest(Sketch& s, Rng& rng) {
   const std::string high = key_summary(s, Op::kMax, "k_max");
   const std::string low = key_summary(s, Op::kMin, "k_min");
-  if (rng.below(3) == 0) return upper_bound(s, mean_query(s), high, low);
+  if (rng.below(3) == 0) { return upper_bound(s, mean_query(s), high, low); }
   return reduce_to_score(s, upper_bound(s, s.query(), high, low), Op::kMax);
 }
 
@@ -69,7 +69,7 @@ int quest(Sketch& s, Rng& rng) {
 // needles that one head finds (docs/benchmarks/selection.md).
 int sub_block_centroid(Sketch& s, Rng& rng) {
   const int length = sub_block_length(s, rng);
-  if (length < 0) return -1;
+  if (length < 0) { return -1; }
   const std::string field = sub_block_summary(s, Op::kMeanInterleave, "sub_centroid", length);
   const int query = rng.below(4) == 0 ? mean_query(s) : s.query();
   return reduce_to_score(s, s.indexer(Op::kGemm, {query, s.indexer_field(field)}), Op::kMax);
@@ -78,7 +78,7 @@ int sub_block_centroid(Sketch& s, Rng& rng) {
 // Quest's bound for every sub-block, largest over heads and sub-blocks.
 int sub_block_quest(Sketch& s, Rng& rng) {
   const int length = sub_block_length(s, rng);
-  if (length < 0) return -1;
+  if (length < 0) { return -1; }
   const std::string high = sub_block_summary(s, Op::kMaxInterleave, "sub_max", length);
   const std::string low = sub_block_summary(s, Op::kMinInterleave, "sub_min", length);
   Attrs rows = default_attrs(Op::kKron);
@@ -167,11 +167,11 @@ std::span<const Family> score_families() { return kFamilies; }
 
 const Family& pick_family(Rng& rng) {
   double total = 0;
-  for (const Family& family : kFamilies) total += family.weight;
+  for (const Family& family : kFamilies) { total += family.weight; }
   double at = rng.uniform() * total;
   for (const Family& family : kFamilies) {
     at -= family.weight;
-    if (at < 0) return family;
+    if (at < 0) { return family; }
   }
   return kFamilies.front();
 }
@@ -180,9 +180,11 @@ double pick(Rng& rng, std::initializer_list<double> values) { return values.begi
 
 int reduce_to_score(Sketch& sketch, int value, Op reduction) {
   for (int dim : {1, 2}) {
-    if (sketch.failed() || value < 0) return -1;
+    if (sketch.failed() || value < 0) { return -1; }
     const Shape shape = sketch.indexer_node(value).shape;
-    if ((dim == 1 ? shape.rows : shape.cols) > 1) value = sketch.indexer(reduction, {value}, attrs_dim(reduction, dim));
+    if ((dim == 1 ? shape.rows : shape.cols) > 1) {
+      value = sketch.indexer(reduction, {value}, attrs_dim(reduction, dim));
+    }
   }
   return value;
 }

@@ -32,7 +32,7 @@ class Generator {
     grow_cache();
     grow_indexer();
     finish();
-    if (sketch_.failed()) return candidate_error("a random program did not type");
+    if (sketch_.failed()) { return candidate_error("a random program did not type"); }
     return merged(sketch_.program());
   }
 
@@ -57,12 +57,12 @@ class Generator {
   }
 
   void offer(Side side, int index) {
-    if (index < 0) return;
+    if (index < 0) { return; }
     follow(side);
     std::vector<Value>& values = side == Side::kCache ? cache_values_ : indexer_values_;
     const auto known =
         std::find_if(values.begin(), values.end(), [&](const Value& value) { return value.node == index; });
-    if (known == values.end()) values.push_back({index});
+    if (known == values.end()) { values.push_back({index}); }
   }
 
   // Values that nothing reads yet come first, so that most of what is made is used.
@@ -70,11 +70,11 @@ class Generator {
     std::vector<Value>& values = side == Side::kCache ? cache_values_ : indexer_values_;
     double total = 0;
     const auto weight = [](const Value& value) { return value.uses == 0 ? 4.0 : 1.0; };
-    for (const Value& value : values) total += weight(value);
+    for (const Value& value : values) { total += weight(value); }
     double at = rng_.uniform() * total;
     for (Value& value : values) {
       at -= weight(value);
-      if (at >= 0) continue;
+      if (at >= 0) { continue; }
       ++value.uses;
       return value.node;
     }
@@ -86,11 +86,11 @@ class Generator {
     const auto weight = [&](const OpInfo& info) {
       return (side == Side::kCache ? info.on_cache : info.on_indexer) ? info.weight : 0;
     };
-    for (const OpInfo& info : op_table()) total += weight(info);
+    for (const OpInfo& info : op_table()) { total += weight(info); }
     double at = rng_.uniform() * total;
     for (const OpInfo& info : op_table()) {
       at -= weight(info);
-      if (at < 0) return info.op;
+      if (at < 0) { return info.op; }
     }
     return Op::kMean;
   }
@@ -99,16 +99,16 @@ class Generator {
   int step(Side side) {
     const Op op = choose_op(side);
     std::vector<int> inputs;
-    for (int i = 0; i < op_info(op).arity; ++i) inputs.push_back(choose(side));
+    for (int i = 0; i < op_info(op).arity; ++i) { inputs.push_back(choose(side)); }
     for (int input : inputs) {
       const Bounds in = range(side, input);
-      if (op_info(op).tame_operands && in.magnitude() > kTame) return -1;
+      if (op_info(op).tame_operands && in.magnitude() > kTame) { return -1; }
     }
-    if (takes(op_info(op), Arg::kWeight) && node(side, inputs[0]).shape.size() > kLargestFilter) return -1;
+    if (takes(op_info(op), Arg::kWeight) && node(side, inputs[0]).shape.size() > kLargestFilter) { return -1; }
     const Attrs attrs = draw_attrs(side, op, inputs);
     Program& program = sketch_.program();
     const Result<int> made = append_node(program, side, op, inputs, attrs, draw_shape(op, side, inputs));
-    if (!made.ok()) return -1;
+    if (!made.ok()) { return -1; }
     follow(side);
     if (node(side, *made).shape.size() > kLargestValue || range(side, *made).magnitude() > kLargestMagnitude) {
       graph(side).nodes.pop_back();
@@ -124,7 +124,7 @@ class Generator {
     Attrs attrs = default_attrs(op);
     const Shape shape = node(side, inputs[0]).shape;
     if (!info.draws.empty()) {
-      for (const Draw& draw : info.draws) set_arg(attrs, draw.arg, drawn(draw, range(side, inputs[0])));
+      for (const Draw& draw : info.draws) { set_arg(attrs, draw.arg, drawn(draw, range(side, inputs[0]))); }
     } else if (takes(info, Arg::kWeight)) {
       attrs.constant = draw_filter(shape);
     } else if (takes(info, Arg::kKronAxes)) {
@@ -154,9 +154,10 @@ class Generator {
   void draw_dim(Side side, Op op, Attrs& attrs) {
     for (const ArgInfo& arg : op_info(op).args) {
       const bool over_pages = op_info(op).reach == Reach::kRow;
-      if (arg.arg == Arg::kDim && !over_pages)
+      if (arg.arg == Arg::kDim && !over_pages) {
         attrs.dim = rng_.between(side == Side::kIndexer && chance(rng_, 0.3) ? 0 : 1, 2);
-      if (arg.arg == Arg::kInterleave) attrs.k = 1 << rng_.between(1, 3);
+      }
+      if (arg.arg == Arg::kInterleave) { attrs.k = 1 << rng_.between(1, 3); }
     }
   }
 
@@ -172,11 +173,11 @@ class Generator {
   }
 
   Shape draw_shape(Op op, Side side, const std::vector<int>& inputs) {
-    if (op != Op::kReshape) return {};
+    if (op != Op::kReshape) { return {}; }
     const Shape shape = node(side, inputs[0]).shape;
     std::vector<Shape> choices;
     for (int rows = 1; rows <= shape.size(); rows *= 2) {
-      if (shape.size() % rows == 0) choices.push_back({rows, static_cast<int>(shape.size() / rows)});
+      if (shape.size() % rows == 0) { choices.push_back({rows, static_cast<int>(shape.size() / rows)}); }
     }
     return any_of(rng_, choices);
   }
@@ -184,7 +185,7 @@ class Generator {
   void grow_cache() {
     const bool mla = sketch_.program().dialect == Dialect::kMla;
     offer(Side::kCache, sketch_.cache_field(mla ? "latent" : "k"));
-    if (!mla && chance(rng_, 0.5)) offer(Side::kCache, sketch_.cache_field("v"));
+    if (!mla && chance(rng_, 0.5)) { offer(Side::kCache, sketch_.cache_field("v")); }
     const int steps = rng_.between(1, std::max(1, options_.max_cache_ops));
     constexpr int kTriesAStep = 8;
     for (int made = 0, tries = 0; made < steps && tries < kTriesAStep * steps; ++tries) {
@@ -200,13 +201,13 @@ class Generator {
     const Geometry& geometry = sketch_.program().geometry;
     const int64_t largest = static_cast<int64_t>(geometry.block_size) * geometry.head_dim / 2;
     for (const Value& value : cache_values_) {
-      if (value.uses > 0 || node(Side::kCache, value.node).op == Op::kField) continue;
-      if (node(Side::kCache, value.node).shape.size() > largest) continue;
+      if (value.uses > 0 || node(Side::kCache, value.node).op == Op::kField) { continue; }
+      if (node(Side::kCache, value.node).shape.size() > largest) { continue; }
       fields_.push_back(sketch_.store("f" + std::to_string(fields_.size()), value.node));
       field_ranges_.push_back(range(Side::kCache, value.node));
       follow(Side::kCache);
     }
-    if (!fields_.empty()) return;
+    if (!fields_.empty()) { return; }
     const int key = cache_values_.front().node;
     fields_.push_back(sketch_.store("f0", sketch_.cache(Op::kMean, {key}, attrs_dim(Op::kMean, 1))));
     field_ranges_.push_back(kInputRange);
@@ -221,7 +222,7 @@ class Generator {
     if (sketch_.program().dialect == Dialect::kGqa && chance(rng_, 0.1)) {
       offer(Side::kIndexer, sketch_.indexer_field(chance(rng_, 0.5) ? "k" : "v"));
     }
-    if (chance(rng_, 0.12)) offer(Side::kIndexer, learned_query());
+    if (chance(rng_, 0.12)) { offer(Side::kIndexer, learned_query()); }
     const int steps = rng_.between(1, std::max(1, options_.max_indexer_ops));
     const int state_at = options_.save_load && chance(rng_, 0.25) ? rng_.between(1, steps) : 0;
     constexpr int kTriesAStep = 8;
@@ -229,7 +230,7 @@ class Generator {
       const int value = step(Side::kIndexer);
       offer(Side::kIndexer, value);
       made += value >= 0;
-      if (value >= 0 && made == state_at) keep_state(value);
+      if (value >= 0 && made == state_at) { keep_state(value); }
     }
   }
 
@@ -242,7 +243,7 @@ class Generator {
     for (int i = 0; i < layers * rows * width; ++i) {
       matrix.data.push_back(static_cast<float>(rng_.between(-8, 8)) / 8);
     }
-    if (layers > 1) matrix.layer_lookup = {0, 1, 0};
+    if (layers > 1) { matrix.layer_lookup = {0, 1, 0}; }
     Attrs attrs;
     attrs.constant = sketch_.constant(std::move(matrix));
     const int parameter = sketch_.indexer(Op::kParameter, {}, attrs);
@@ -253,7 +254,7 @@ class Generator {
   void keep_state(int value) {
     const Node& source = node(Side::kIndexer, value);
     const Bounds in = range(Side::kIndexer, value);
-    if (source.format != Format::kRagged || source.shape.size() > 1024 || in.magnitude() > kTame) return;
+    if (source.format != Format::kRagged || source.shape.size() > 1024 || in.magnitude() > kTame) { return; }
     const Shape shape = source.shape;
     const std::string field = sketch_.fill("state", shape, 0);
     fields_.push_back(field);
@@ -276,14 +277,16 @@ class Generator {
     bool best_unused = false;
     for (const Value& value : indexer_values_) {
       const Node& candidate = node(Side::kIndexer, value.node);
-      if (candidate.format != Format::kRagged || candidate.inputs.empty() || (best_unused && value.uses > 0)) continue;
+      if (candidate.format != Format::kRagged || candidate.inputs.empty() || (best_unused && value.uses > 0)) {
+        continue;
+      }
       best = value.node;
       best_unused = value.uses == 0;
     }
-    if (best < 0) return plain_score();
-    for (Value& value : indexer_values_) value.uses += value.node == best;
+    if (best < 0) { return plain_score(); }
+    for (Value& value : indexer_values_) { value.uses += value.node == best; }
     std::vector<Op> reductions = {Op::kMax, Op::kMax, Op::kMean, Op::kMin};
-    if (range(Side::kIndexer, best).magnitude() <= kTame) reductions.push_back(Op::kSum);
+    if (range(Side::kIndexer, best).magnitude() <= kTame) { reductions.push_back(Op::kSum); }
     const int score = reduce_to_score(sketch_, best, any_of(rng_, reductions));
     follow(Side::kIndexer);
     return score;
@@ -349,11 +352,11 @@ Policy random_policy(Rng& rng, const ModelGeometry& model, const GenerateOptions
     Policy policy;
     policy.config = random_config(rng, model);
     Result<Program> program = draw_program(rng, model, options, policy.config.block_size);
-    if (!program.ok()) continue;
+    if (!program.ok()) { continue; }
     policy.program = std::move(*program);
     policy.program.name = "random_" + std::to_string(rng.below(1000000));
     settle_config(policy);
-    if (policy_checks(policy, model)) return policy;
+    if (policy_checks(policy, model)) { return policy; }
   }
   return plain_policy(model, options.mla ? Dialect::kMla : Dialect::kGqa);
 }

@@ -25,7 +25,7 @@ constexpr int kTries = 24;
 
 double program_moves_weight() {
   double total = 0;
-  for (const ProgramMove& move : program_moves()) total += move.weight;
+  for (const ProgramMove& move : program_moves()) { total += move.weight; }
   return total;
 }
 
@@ -33,7 +33,7 @@ const ProgramMove& pick_move(Rng& rng) {
   double at = rng.uniform() * program_moves_weight();
   for (const ProgramMove& move : program_moves()) {
     at -= move.weight;
-    if (at < 0) return move;
+    if (at < 0) { return move; }
   }
   return program_moves().front();
 }
@@ -42,7 +42,7 @@ const ProgramMove& pick_move(Rng& rng) {
 bool accept_program(Policy& policy, Program edited, const Geometry& geometry) {
   const bool was_finite = stays_finite(pruned(policy.program));
   Result<Program> finished = finish_program(std::move(edited), geometry);
-  if (!finished.ok() || (was_finite && !stays_finite(*finished))) return false;
+  if (!finished.ok() || (was_finite && !stays_finite(*finished))) { return false; }
   policy.program = std::move(*finished);
   settle_config(policy);
   return true;
@@ -51,16 +51,16 @@ bool accept_program(Policy& policy, Program edited, const Geometry& geometry) {
 Change change_program(Policy& policy, Rng& rng) {
   Program edited = pruned(policy.program);
   const Change text = pick_move(rng).apply(edited, rng);
-  if (!text || !accept_program(policy, std::move(edited), policy.program.geometry)) return std::nullopt;
+  if (!text || !accept_program(policy, std::move(edited), policy.program.geometry)) { return std::nullopt; }
   return text;
 }
 
 Change change_block_size(Policy& policy, Rng& rng, const ModelGeometry& model) {
   const int before = policy.config.block_size;
   const int after = rng.below(2) == 0 ? before * 2 : before / 2;
-  if (after < 4 || after > 64) return std::nullopt;
+  if (after < 4 || after > 64) { return std::nullopt; }
   const Geometry geometry = geometry_for(model, policy.program.dialect, after);
-  if (!accept_program(policy, pruned(policy.program), geometry)) return std::nullopt;
+  if (!accept_program(policy, pruned(policy.program), geometry)) { return std::nullopt; }
   return "block_size " + std::to_string(before) + " -> " + std::to_string(after);
 }
 
@@ -72,19 +72,19 @@ Variation vary(const Policy& parent, Rng& rng, const ModelGeometry& model,
   for (int i = 0; i < kTries; ++i) {
     Policy child = parent;
     const Change text = change(child, rng);
-    if (text && good(child)) return {std::move(child), *text};
+    if (text && good(child)) { return {std::move(child), *text}; }
   }
   for (int i = 0; i < kTries; ++i) {
     Policy child = parent;
     std::string text = change_config(child, rng, model);
-    if (good(child)) return {std::move(child), std::move(text)};
+    if (good(child)) { return {std::move(child), std::move(text)}; }
   }
   return {parent, "no change found"};
 }
 
 // The geometry of `a` for the program of `b`.
 Result<Program> fitted(const Policy& a, const Policy& b) {
-  if (a.program.dialect != b.program.dialect) return candidate_error("the two policies are of different dialects");
+  if (a.program.dialect != b.program.dialect) { return candidate_error("the two policies are of different dialects"); }
   return retraced(pruned(b.program), a.program.geometry);
 }
 
@@ -92,7 +92,7 @@ Change mix_configs(Policy& child, const Policy& other, Rng& rng) {
   EngineConfig& config = child.config;
   std::vector<std::string> taken;
   const auto maybe = [&](const char* name, auto& mine, const auto& theirs) {
-    if (mine == theirs || rng.below(2) == 0) return;
+    if (mine == theirs || rng.below(2) == 0) { return; }
     mine = theirs;
     taken.emplace_back(name);
   };
@@ -101,7 +101,7 @@ Change mix_configs(Policy& child, const Policy& other, Rng& rng) {
   maybe("block_reserved_bos", config.reserved_bos, other.config.reserved_bos);
   maybe("block_reserved_eos", config.reserved_eos, other.config.reserved_eos);
   maybe("layers_skip", config.layers_skip, other.config.layers_skip);
-  if (taken.empty()) return std::nullopt;
+  if (taken.empty()) { return std::nullopt; }
   settle_config(child);
   return "take " + join(taken, ", ") + " from the other parent";
 }
@@ -109,7 +109,7 @@ Change mix_configs(Policy& child, const Policy& other, Rng& rng) {
 // Joins the scores of both: blended, or as the union of two selections.
 Change join_scores(Policy& child, const Policy& other, Rng& rng) {
   Result<Program> theirs = fitted(child, other);
-  if (!theirs.ok()) return std::nullopt;
+  if (!theirs.ok()) { return std::nullopt; }
   const Selection their_selection = take_selection(*theirs);
   Program open = pruned(child.program);
   Selection selection = take_selection(open);
@@ -127,17 +127,17 @@ Change join_scores(Policy& child, const Policy& other, Rng& rng) {
     selection.scores[0] = add_score(sketch, selection.scores[0], score, join_op, share, normalise);
     text = join_op == Op::kAdd ? "blend of both scores, the other's share " + format_number(share)
                                : std::string("larger of both scores");
-    if (normalise) text += ", both normalised";
+    if (normalise) { text += ", both normalised"; }
   }
   append_selection(sketch, selection);
-  if (sketch.failed() || !accept_program(child, sketch.program(), child.program.geometry)) return std::nullopt;
+  if (sketch.failed() || !accept_program(child, sketch.program(), child.program.geometry)) { return std::nullopt; }
   return text;
 }
 
 // Puts a value of the other's indexer in the place of one with the same shape and format.
 Change exchange_value(Policy& child, const Policy& other, Rng& rng) {
   Result<Program> theirs = fitted(child, other);
-  if (!theirs.ok()) return std::nullopt;
+  if (!theirs.ok()) { return std::nullopt; }
   Program mine = pruned(child.program);
   std::vector<std::pair<int, int>> pairs;
   const auto inner = [](const Node& node) {
@@ -152,7 +152,7 @@ Change exchange_value(Policy& child, const Policy& other, Rng& rng) {
       }
     }
   }
-  if (pairs.empty()) return std::nullopt;
+  if (pairs.empty()) { return std::nullopt; }
   const auto [at, from] = pairs[rng.below(pairs.size())];
   const std::string names = std::string(op_info(mine.indexer.nodes[static_cast<size_t>(at)].op).name) +
                             " by the other's " +
@@ -162,7 +162,7 @@ Change exchange_value(Policy& child, const Policy& other, Rng& rng) {
   front.indexer.nodes.clear();
   Sketch sketch(std::move(front));
   const int copy = import_indexer_value(sketch, *theirs, from);
-  if (sketch.failed()) return std::nullopt;
+  if (sketch.failed()) { return std::nullopt; }
   Program joined = sketch.program();
   const int shift = static_cast<int>(joined.indexer.nodes.size());
   const int added_fields = static_cast<int>(joined.fields.size() - mine.fields.size());
@@ -170,19 +170,19 @@ Change exchange_value(Policy& child, const Policy& other, Rng& rng) {
       std::find_if(mine.fields.begin(), mine.fields.end(), [](const Field& field) { return field.builtin; }) -
       mine.fields.begin());
   for (Node node : mine.indexer.nodes) {
-    for (int& input : node.inputs) input = input == at ? copy : input + shift;
-    if (node.attrs.field >= first_builtin) node.attrs.field += added_fields;
+    for (int& input : node.inputs) { input = input == at ? copy : input + shift; }
+    if (node.attrs.field >= first_builtin) { node.attrs.field += added_fields; }
     joined.indexer.nodes.push_back(std::move(node));
   }
-  if (!accept_program(child, std::move(joined), child.program.geometry)) return std::nullopt;
+  if (!accept_program(child, std::move(joined), child.program.geometry)) { return std::nullopt; }
   return "replace " + names;
 }
 
 Change take_program(Policy& child, const Policy& other, Rng&) {
   Result<Program> theirs = fitted(child, other);
-  if (!theirs.ok()) return std::nullopt;
+  if (!theirs.ok()) { return std::nullopt; }
   theirs->name = child.program.name;
-  if (!accept_program(child, std::move(*theirs), child.program.geometry)) return std::nullopt;
+  if (!accept_program(child, std::move(*theirs), child.program.geometry)) { return std::nullopt; }
   return "the other parent's program under this configuration";
 }
 
@@ -192,8 +192,8 @@ Variation mutate(const Policy& parent, Rng& rng, const ModelGeometry& model) {
   return vary(parent, rng, model, [&](Policy& child, Rng& r) -> Change {
     const double programs = program_moves_weight();
     const double at = r.uniform() * (programs + kBlockSizeWeight + config_moves_weight());
-    if (at < programs) return change_program(child, r);
-    if (at < programs + kBlockSizeWeight) return change_block_size(child, r, model);
+    if (at < programs) { return change_program(child, r); }
+    if (at < programs + kBlockSizeWeight) { return change_block_size(child, r, model); }
     return change_config(child, r, model);
   });
 }
@@ -201,9 +201,9 @@ Variation mutate(const Policy& parent, Rng& rng, const ModelGeometry& model) {
 Variation crossover(const Policy& a, const Policy& b, Rng& rng, const ModelGeometry& model) {
   return vary(a, rng, model, [&](Policy& child, Rng& r) -> Change {
     const double at = r.uniform();
-    if (at < 0.4) return join_scores(child, b, r);
-    if (at < 0.65) return exchange_value(child, b, r);
-    if (at < 0.8) return take_program(child, b, r);
+    if (at < 0.4) { return join_scores(child, b, r); }
+    if (at < 0.65) { return exchange_value(child, b, r); }
+    if (at < 0.8) { return take_program(child, b, r); }
     return mix_configs(child, b, r);
   });
 }

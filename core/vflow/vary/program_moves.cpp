@@ -26,8 +26,8 @@ Node& node_of(Program& program, const Place& place) {
 }
 std::string where(Side side) { return side == Side::kCache ? " in the cache program" : " in the indexer"; }
 std::string name_of(Op op) {
-  if (op == Op::kQuery) return "q";
-  if (op == Op::kField) return "a field";
+  if (op == Op::kQuery) { return "q"; }
+  if (op == Op::kField) { return "a field"; }
   return std::string(op_info(op).name);
 }
 
@@ -39,7 +39,7 @@ std::vector<Place> places(const Program& program, const Count& count) {
     const std::vector<Node>& nodes = (side == Side::kCache ? program.cache : program.indexer).nodes;
     for (size_t i = 0; i < nodes.size(); ++i) {
       const size_t details = count(side, nodes[i]);
-      for (size_t d = 0; d < details; ++d) result.push_back({side, static_cast<int>(i), d});
+      for (size_t d = 0; d < details; ++d) { result.push_back({side, static_cast<int>(i), d}); }
     }
   }
   return result;
@@ -49,13 +49,13 @@ std::vector<Place> places(const Program& program, const Count& count) {
 template <size_t N>
 Op relative(Op op, Side side, const std::array<std::span<const Op>, N>& groups, Rng& rng) {
   for (std::span<const Op> group : groups) {
-    if (std::find(group.begin(), group.end(), op) == group.end()) continue;
+    if (std::find(group.begin(), group.end(), op) == group.end()) { continue; }
     std::vector<Op> others;
     for (Op other : group) {
       const OpInfo& info = op_info(other);
-      if (other != op && (side == Side::kCache ? info.on_cache : info.on_indexer)) others.push_back(other);
+      if (other != op && (side == Side::kCache ? info.on_cache : info.on_indexer)) { others.push_back(other); }
     }
-    if (!others.empty()) return others[rng.below(others.size())];
+    if (!others.empty()) { return others[rng.below(others.size())]; }
   }
   return op;
 }
@@ -68,12 +68,12 @@ Done replace_by_relative(Program& program, Rng& rng, std::span<const Op> first, 
     });
   };
   const std::vector<Place> found = places(program, member);
-  if (found.empty()) return std::nullopt;
+  if (found.empty()) { return std::nullopt; }
   const Place place = found[rng.below(found.size())];
   Node& node = node_of(program, place);
   const Op before = node.op;
   node.op = relative(before, place.side, groups, rng);
-  if (node.op == before) return std::nullopt;
+  if (node.op == before) { return std::nullopt; }
   return "replace " + name_of(before) + " by " + name_of(node.op) + where(place.side);
 }
 
@@ -83,7 +83,7 @@ std::vector<Op> relatives(OpKind kind, std::initializer_list<Op> first) {
   std::vector<Op> ops = first;
   for (const OpInfo& info : op_table()) {
     const bool listed = std::find(ops.begin(), ops.end(), info.op) != ops.end();
-    if (info.kind == kind && !listed && !takes(info, Arg::kWeight)) ops.push_back(info.op);
+    if (info.kind == kind && !listed && !takes(info, Arg::kWeight)) { ops.push_back(info.op); }
   }
   return ops;
 }
@@ -101,7 +101,9 @@ Done swap_binary(Program& program, Rng& rng) {
   const Done done = replace_by_relative(program, rng, binary, pages);
   for (Graph* graph : {&program.cache, &program.indexer}) {
     for (Node& node : graph->nodes) {
-      if (node.op == Op::kAdd && node.attrs.alpha == 0 && node.attrs.beta == 0) node.attrs.alpha = node.attrs.beta = 1;
+      if (node.op == Op::kAdd && node.attrs.alpha == 0 && node.attrs.beta == 0) {
+        node.attrs.alpha = node.attrs.beta = 1;
+      }
     }
   }
   return done;
@@ -123,9 +125,9 @@ std::vector<Insertion> insertions() {
   for (const OpInfo& info : op_table()) {
     const bool listed =
         std::any_of(all.begin(), all.end(), [&](const Insertion& insertion) { return insertion.op == info.op; });
-    if (info.kind != OpKind::kUnary || listed || info.tame_operands) continue;
+    if (info.kind != OpKind::kUnary || listed || info.tame_operands) { continue; }
     Attrs attrs = default_attrs(info.op);
-    for (const Draw& draw : info.draws) set_arg(attrs, draw.arg, draw.values[0]);
+    for (const Draw& draw : info.draws) { set_arg(attrs, draw.arg, draw.values[0]); }
     all.push_back({info.op, attrs.alpha, attrs.beta});
   }
   return all;
@@ -138,13 +140,13 @@ Done insert_elementwise(Program& program, Rng& rng) {
     return fixed ? 0 : node.inputs.size();
   };
   const std::vector<Place> found = places(program, edges);
-  if (found.empty()) return std::nullopt;
+  if (found.empty()) { return std::nullopt; }
   const Place place = found[rng.below(found.size())];
   const Insertion choice = choices[rng.below(choices.size())];
   Graph& graph = graph_of(program, place.side);
   const Node& consumer = graph.nodes[static_cast<size_t>(place.node)];
   const Op source = graph.nodes[static_cast<size_t>(consumer.inputs[place.detail])].op;
-  if (source == Op::kParameter) return std::nullopt;
+  if (source == Op::kParameter) { return std::nullopt; }
   const std::string target = consumer.op == Op::kStore ? "a field's writer" : name_of(consumer.op);
   insert_before(graph, place.node, place.detail, choice.op, attrs_affine(choice.op, choice.alpha, choice.beta));
   return "insert " + name_of(choice.op) + " between " + name_of(source) + " and " + target + where(place.side);
@@ -158,7 +160,7 @@ Done remove_node(Program& program, Rng& rng) {
     return stays ? 0 : node.inputs.size();
   };
   const std::vector<Place> found = places(program, removable);
-  if (found.empty()) return std::nullopt;
+  if (found.empty()) { return std::nullopt; }
   const Place place = found[rng.below(found.size())];
   const std::string text = "remove " + name_of(node_of(program, place).op) + where(place.side);
   bypass(graph_of(program, place.side), place.node, place.detail);
@@ -167,8 +169,8 @@ Done remove_node(Program& program, Rng& rng) {
 
 // A number near `value`; zero moves to a small step.
 double nearby(double value, Rng& rng) {
-  if (value == 0) return pick(rng, {-1, -0.5, 0.25, 0.5, 1});
-  if (rng.below(8) == 0) return -value;
+  if (value == 0) { return pick(rng, {-1, -0.5, 0.25, 0.5, 1}); }
+  if (rng.below(8) == 0) { return -value; }
   return nice(value * pick(rng, {0.25, 0.5, 0.75, 1.25, 1.5, 2, 4}));
 }
 
@@ -253,14 +255,14 @@ Done change_constant(Program& program, Rng& rng) {
     const OpInfo& info = op_info(node_of(program, place).op);
     return !tunable(info, info.args[place.detail].arg);
   });
-  if (found.empty()) return std::nullopt;
+  if (found.empty()) { return std::nullopt; }
   const Place place = found[rng.below(found.size())];
   Node& node = node_of(program, place);
   const ArgInfo& arg = op_info(node.op).args[place.detail];
-  if (arg.arg == Arg::kWeight) return change_filter(program, node, rng);
+  if (arg.arg == Arg::kWeight) { return change_filter(program, node, rng); }
   const double before = get_arg(node.attrs, arg.arg);
   const double after = changed_argument(node, arg.arg, before, rng);
-  if (after == before) return std::nullopt;
+  if (after == before) { return std::nullopt; }
   set_arg(node.attrs, arg.arg, after);
   return name_of(node.op) + " " + std::string(arg.name) + " " + format_number(before) + " -> " + format_number(after) +
          where(place.side);
@@ -290,9 +292,9 @@ Done edit_scores(Program& program, const Edit& edit) {
   Selection selection = take_selection(open);
   Sketch sketch(std::move(open));
   Done text = edit(sketch, selection);
-  if (!text) return std::nullopt;
+  if (!text) { return std::nullopt; }
   append_selection(sketch, selection);
-  if (sketch.failed()) return std::nullopt;
+  if (sketch.failed()) { return std::nullopt; }
   program = sketch.program();
   return text;
 }
@@ -300,7 +302,7 @@ Done edit_scores(Program& program, const Edit& edit) {
 Done swap_family(Program& program, Rng& rng) {
   const Family& family = pick_family(rng);
   Result<Program> fresh = family_program(family, program.dialect, program.geometry, rng);
-  if (!fresh.ok()) return std::nullopt;
+  if (!fresh.ok()) { return std::nullopt; }
   fresh->name = program.name;
   program = std::move(*fresh);
   return "score by " + std::string(family.name) + " (" + std::string(family.idea) + ")";
@@ -353,7 +355,7 @@ Done softmax_heads(Program& program, Rng& rng) {
     return side == Side::kIndexer && reduction && node.format == Format::kRagged && node.attrs.dim != 0;
   };
   const std::vector<Place> found = places(program, reduces_heads);
-  if (found.empty()) return std::nullopt;
+  if (found.empty()) { return std::nullopt; }
   const Place place = found[rng.below(found.size())];
   Attrs attrs = default_attrs(Op::kSoftmax);
   attrs.scale = pick(rng, {0.0625, 0.09, 0.125, 0.25});
@@ -368,16 +370,16 @@ Done toggle_query_mean(Program& program, Rng& rng) {
   for (size_t i = 0; i < nodes.size(); ++i) {
     const bool averages = nodes[i].op == Op::kMean && nodes[i].attrs.dim == 1 &&
                           nodes[static_cast<size_t>(nodes[i].inputs[0])].op == Op::kQuery;
-    if (!averages) continue;
+    if (!averages) { continue; }
     bypass(program.indexer, static_cast<int>(i), 0);
     return "score every head of the query instead of their mean";
   }
   const auto reads_query = [&](Side side, const Node& node) -> size_t {
-    if (side != Side::kIndexer || node.inputs.empty()) return 0;
+    if (side != Side::kIndexer || node.inputs.empty()) { return 0; }
     return nodes[static_cast<size_t>(node.inputs[0])].op == Op::kQuery;
   };
   const std::vector<Place> found = places(program, reads_query);
-  if (found.empty()) return std::nullopt;
+  if (found.empty()) { return std::nullopt; }
   const Place place = found[rng.below(found.size())];
   insert_before(program.indexer, place.node, 0, Op::kMean, attrs_dim(Op::kMean, 1));
   return "average the query over its heads before " + name_of(nodes[static_cast<size_t>(place.node) + 1].op);
@@ -427,9 +429,9 @@ Result<Program> finish_program(Program program, const Geometry& geometry) {
   Selection selection = take_selection(program);
   VORTEX_ASSIGN(Program traced, retraced(program, geometry));
   Sketch sketch(std::move(traced));
-  for (int& score : selection.scores) score = reduce_to_score(sketch, score, Op::kMax);
+  for (int& score : selection.scores) { score = reduce_to_score(sketch, score, Op::kMax); }
   append_selection(sketch, selection);
-  if (sketch.failed()) return candidate_error("the edited program does not type");
+  if (sketch.failed()) { return candidate_error("the edited program does not type"); }
   return merged(sketch.program());
 }
 

@@ -5,8 +5,9 @@
 namespace vortex::vflow {
 
 Geometry geometry_for(const ModelGeometry& model, Dialect dialect, int block_size) {
-  if (dialect == Dialect::kMla)
+  if (dialect == Dialect::kMla) {
     return {model.num_q_heads, model.kv_lora_rank + model.rope_dim, block_size, model.rope_dim};
+  }
   return {model.num_q_heads / model.num_kv_heads, model.head_dim, block_size, 0};
 }
 
@@ -51,7 +52,7 @@ Attrs attrs_field(int field) {
 
 int Sketch::append(Side side, Op op, std::vector<int> inputs, const Attrs& attrs, Shape reshape_to) {
   failed_ = failed_ || std::any_of(inputs.begin(), inputs.end(), [](int input) { return input < 0; });
-  if (failed_) return -1;
+  if (failed_) { return -1; }
   const Result<int> index = append_node(program_, side, op, std::move(inputs), attrs, reshape_to);
   failed_ = !index.ok();
   return failed_ ? -1 : *index;
@@ -69,7 +70,7 @@ int Sketch::leaf(Side side, Op op, int field) {
   const std::vector<Node>& nodes = (side == Side::kCache ? program_.cache : program_.indexer).nodes;
   const auto found = std::find_if(nodes.begin(), nodes.end(),
                                   [&](const Node& node) { return node.op == op && node.attrs.field == field; });
-  if (found != nodes.end()) return static_cast<int>(found - nodes.begin());
+  if (found != nodes.end()) { return static_cast<int>(found - nodes.begin()); }
   return append(side, op, {}, attrs_field(field), {});
 }
 
@@ -89,14 +90,14 @@ int Sketch::query() { return leaf(Side::kIndexer, Op::kQuery, -1); }
 
 std::string Sketch::declare(const std::string& wish, Shape shape) {
   std::string name = wish;
-  for (int i = 2; find_field(program_, name) >= 0; ++i) name = wish + "_" + std::to_string(i);
+  for (int i = 2; find_field(program_, name) >= 0; ++i) { name = wish + "_" + std::to_string(i); }
   const auto builtin =
       std::find_if(program_.fields.begin(), program_.fields.end(), [](const Field& field) { return field.builtin; });
   const int index = static_cast<int>(builtin - program_.fields.begin());
   program_.fields.insert(builtin, {name, shape, false});
   for (Graph* graph : {&program_.cache, &program_.indexer}) {
     for (Node& node : graph->nodes) {
-      if (node.attrs.field >= index) ++node.attrs.field;
+      if (node.attrs.field >= index) { ++node.attrs.field; }
     }
   }
   return name;
@@ -104,7 +105,7 @@ std::string Sketch::declare(const std::string& wish, Shape shape) {
 
 std::string Sketch::store(const std::string& wish, int value) {
   failed_ = failed_ || value < 0;
-  if (failed_) return wish;
+  if (failed_) { return wish; }
   const std::string name = declare(wish, cache_node(value).shape);
   cache(Op::kStore, {value}, attrs_field(find_field(program_, name)));
   return name;
@@ -127,12 +128,12 @@ int Sketch::load(const std::string& field) {
 void Sketch::save(int value, const std::string& field) {
   const int index = find_field(program_, field);
   failed_ = failed_ || index < 0;
-  if (!failed_) indexer(Op::kSave, {value}, attrs_field(index));
+  if (!failed_) { indexer(Op::kSave, {value}, attrs_field(index)); }
 }
 
 int Sketch::constant(Constant value) {
   const auto found = std::find(program_.constants.begin(), program_.constants.end(), value);
-  if (found != program_.constants.end()) return static_cast<int>(found - program_.constants.begin());
+  if (found != program_.constants.end()) { return static_cast<int>(found - program_.constants.begin()); }
   program_.constants.push_back(std::move(value));
   return static_cast<int>(program_.constants.size()) - 1;
 }

@@ -25,12 +25,12 @@ const char* const kTypeNames[] = {"bf16", "e4m3", "e5m2", "fp32"};
 
 std::string describe(const Shape& s) {
   std::string text = std::to_string(s.requests) + "x" + std::to_string(s.length);
-  if (s.mixed) text += " mixed";
+  if (s.mixed) { text += " mixed"; }
   text += s.pages > 0 ? " sel " + std::to_string(s.pages) : " dense";
   text += " " + std::string(kTypeNames[static_cast<int>(s.type)]);
-  if (s.group != 2) text += " G" + std::to_string(s.group);
-  if (s.dim != 128) text += " D" + std::to_string(s.dim);
-  if (s.block != 16) text += " block " + std::to_string(s.block);
+  if (s.group != 2) { text += " G" + std::to_string(s.group); }
+  if (s.dim != 128) { text += " D" + std::to_string(s.dim); }
+  if (s.block != 16) { text += " block " + std::to_string(s.block); }
   return text;
 }
 
@@ -59,7 +59,7 @@ struct Problem {
     std::size_t next = 0;
     for (int b = 0; b < s.requests; ++b) {
       const int blocks = (host_lengths[static_cast<std::size_t>(b)] + s.block - 1) / s.block;
-      for (int i = 0; i < blocks; ++i) table[static_cast<std::size_t>(b * max_blocks + i)] = order[next++];
+      for (int i = 0; i < blocks; ++i) { table[static_cast<std::size_t>(b * max_blocks + i)] = order[next++]; }
     }
     const double token_bytes = 2.0 * s.dim * kv_type_size(s.type);
     const std::size_t pool = static_cast<std::size_t>(total) * static_cast<std::size_t>(kHeads * s.block * s.dim) *
@@ -74,7 +74,7 @@ struct Problem {
     const double visited = s.pages > 0 ? rows * s.pages : static_cast<double>(total) * kHeads;
     bytes =
         visited * (s.block * token_bytes + 4.0 * (s.pages > 0 ? 2.0 : 1.0 / kHeads)) + 2.0 * rows * s.group * s.dim * 2;
-    if (s.pages > 0) select(random);
+    if (s.pages > 0) { select(random); }
   }
 
   void select(std::mt19937& random) {
@@ -98,7 +98,7 @@ struct Problem {
     a.out = out.data();
     a.kv = {k.data(), v.data(), shape.type, kHeads, shape.block, shape.dim, 1.0F, 1.0F};
     a.table = {pages.data(), lengths.data(), max_blocks};
-    if (shape.pages > 0) a.selection = {selected[static_cast<std::size_t>(set)].data(), counts.data(), shape.pages};
+    if (shape.pages > 0) { a.selection = {selected[static_cast<std::size_t>(set)].data(), counts.data(), shape.pages}; }
     a.num_requests = shape.requests;
     a.num_q_heads = kHeads * shape.group;
     a.scale = 1.0F / std::sqrt(static_cast<float>(shape.dim));
@@ -121,11 +121,11 @@ void measure(Bench& bench, const Problem& p, const DecodeSchedule& s, bool plann
 void sweep(Bench& bench, const Problem& p) {
   const int tile_bytes = 16 * p.shape.dim * kv_type_size(p.shape.type);
   for (const int cluster : {1, 2, 4, 8}) {
-    if (p.shape.requests * cluster > 400) continue;
+    if (p.shape.requests * cluster > 400) { continue; }
     for (const int warps : {2, 4, 8}) {
       for (const int slots : {3, 6}) {
         const int bytes = warps * slots * tile_bytes;
-        if (bytes < 24 * 1024 || bytes > 128 * 1024) continue;
+        if (bytes < 24 * 1024 || bytes > 128 * 1024) { continue; }
         measure(bench, p, {warps, slots, cluster}, false);
       }
     }
@@ -135,7 +135,7 @@ void sweep(Bench& bench, const Problem& p) {
 }  // namespace
 
 void bench_attention(Bench& bench) {
-  if (!bench.wants("attention")) return;
+  if (!bench.wants("attention")) { return; }
   constexpr KvType kBf16 = KvType::bf16;
   const std::vector<Shape> swept = {{64, 8192},
                                     {72, 8192},
@@ -171,7 +171,7 @@ void bench_attention(Bench& bench) {
       const Problem problem(shape);
       const int visited = shape.pages > 0 ? shape.pages : problem.max_blocks;
       measure(bench, problem, plan_decode_attention(shape.requests * kHeads, visited, bench.num_sms()), true);
-      if (bench.sweep() && shapes == &swept) sweep(bench, problem);
+      if (bench.sweep() && shapes == &swept) { sweep(bench, problem); }
     }
   }
 }
@@ -179,7 +179,7 @@ void bench_attention(Bench& bench) {
 // What any number of query heads a kv head costs: dense attention should be bound by memory whatever it is.
 void bench_groups(Bench& bench) {
   const std::string name = "attention_groups";
-  if (!bench.wants(name)) return;
+  if (!bench.wants(name)) { return; }
   std::vector<Shape> shapes;
   for (const int group : {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16}) {
     shapes.push_back({64, 8192, 0, KvType::bf16, group});

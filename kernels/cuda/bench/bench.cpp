@@ -66,7 +66,7 @@ void Bench::measure(Measurement m, int sets, const std::function<cudaError_t(int
     cudaGraph_t graph{};
     cudaGraphExec_t executable{};
     check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "begin capture");
-    for (int i = 0; i < launches; ++i) check(call(i % sets, stream), m.kernel.c_str());
+    for (int i = 0; i < launches; ++i) { check(call(i % sets, stream), m.kernel.c_str()); }
     check(cudaStreamEndCapture(stream, &graph), "end capture");
     check(cudaGraphInstantiate(&executable, graph, 0), "instantiate");
     const auto replay = [&] { check(cudaGraphLaunch(executable, stream), "graph launch"); };
@@ -95,7 +95,7 @@ void Bench::measure(Measurement m, int sets, const std::function<cudaError_t(int
 
 bool Bench::write_json(const std::string& path) const {
   std::FILE* file = std::fopen(path.c_str(), "w");
-  if (file == nullptr) return false;
+  if (file == nullptr) { return false; }
   std::fprintf(file, "{\"device\": \"%s\", \"copy_bytes_per_second\": %.6g, \"measurements\": [\n", device_.c_str(),
                copy_bytes_per_second_);
   for (std::size_t i = 0; i < done_.size(); ++i) {
@@ -115,7 +115,7 @@ DeviceArray<unsigned char> random_bytes(std::size_t bytes) {
   std::mt19937 random(7);
   std::normal_distribution<float> normal;
   std::vector<__nv_bfloat16> seed(std::min<std::size_t>(bytes / 2, std::size_t{1} << 21));
-  for (auto& x : seed) x = __float2bfloat16(normal(random));
+  for (auto& x : seed) { x = __float2bfloat16(normal(random)); }
   DeviceArray<unsigned char> out(bytes);
   std::size_t filled = std::min(bytes, seed.size() * sizeof(seed[0]));
   check(cudaMemcpy(out.data(), seed.data(), filled, cudaMemcpyHostToDevice), "fill");

@@ -45,7 +45,7 @@ void bench_select_blocks(Bench& bench, const Shape& shape, ScoreType type) {
   std::vector<float> wide(p.rows * static_cast<std::size_t>(p.max_blocks));
   std::mt19937 random(3);
   std::normal_distribution<float> normal;
-  for (float& x : wide) x = normal(random);
+  for (float& x : wide) { x = normal(random); }
   const DeviceArray<float> floats(wide);
   SelectBlocks a;
   a.scores = type == ScoreType::bf16 ? static_cast<const void*>(bits.data()) : floats.data();
@@ -66,7 +66,7 @@ void bench_score_and_select(Bench& bench, const Shape& shape) {
   const DeviceArray<unsigned char> q = random_bytes(p.rows * kGroup * kDim * 2);
   std::vector<DeviceArray<unsigned char>> centroids;
   const int sets = centroid_bytes > (std::size_t{256} << 20) ? 1 : kSets;
-  for (int i = 0; i < sets; ++i) centroids.push_back(random_bytes(centroid_bytes));
+  for (int i = 0; i < sets; ++i) { centroids.push_back(random_bytes(centroid_bytes)); }
   const double bytes = static_cast<double>(centroid_bytes + q.size() + pages.bytes()) + p.output_bytes();
   bench.measure({"score_select", describe(shape), "block top-k", bytes}, sets, [&](int set, cudaStream_t stream) {
     const ScoreAndSelect a{reinterpret_cast<const Bf16*>(q.data()),

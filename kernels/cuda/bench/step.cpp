@@ -56,7 +56,7 @@ void bench_append(Bench& bench, int requests, KvType type, bool completing) {
   a.summary.mean = centroids.data();
   const double element = kv_type_size(type);
   double bytes = static_cast<double>(qkv.size()) + requests * kDim * (kQHeads * 2.0 + 2.0 * kHeads * element);
-  if (completing) bytes += requests * kHeads * kDim * ((kBlock - 1) * element + 2.0);
+  if (completing) { bytes += requests * kHeads * kDim * ((kBlock - 1) * element + 2.0); }
   bench.measure({"append", std::to_string(requests) + " tokens",
                  std::string(type == KvType::bf16 ? "bf16" : "e4m3") + (completing ? " + mean" : ""), bytes},
                 1, [&](int, cudaStream_t stream) { return append_kv(a, stream); });
@@ -86,10 +86,10 @@ void bench_sampler(Bench& bench, int rows, LogitType type) {
   std::mt19937 random(2);
   std::normal_distribution<float> normal(0.0F, 2.5F);
   std::vector<float> wide;
-  for (float& x : host) x = normal(random);
-  for (int r = 0; r < rows; ++r) wide.insert(wide.end(), host.begin(), host.end());
+  for (float& x : host) { x = normal(random); }
+  for (int r = 0; r < rows; ++r) { wide.insert(wide.end(), host.begin(), host.end()); }
   std::vector<Bf16> narrow(wide.size());
-  for (std::size_t i = 0; i < wide.size(); ++i) narrow[i] = __float2bfloat16(wide[i]);
+  for (std::size_t i = 0; i < wide.size(); ++i) { narrow[i] = __float2bfloat16(wide[i]); }
   const DeviceArray<float> device_wide(wide);
   const DeviceArray<Bf16> device_narrow(narrow);
   const DeviceArray<std::uint64_t> seeds = filled<std::uint64_t>(rows, 1);
@@ -159,13 +159,13 @@ void bench_step(Bench& bench) {
       bench_append(bench, tokens, KvType::bf16, true);
       bench_append(bench, tokens, KvType::fp8_e4m3, true);
     }
-    if (bench.wants("elementwise")) bench_elementwise(bench, tokens);
+    if (bench.wants("elementwise")) { bench_elementwise(bench, tokens); }
   }
   if (bench.wants("sample")) {
-    for (const int rows : {1, 64, 128}) bench_sampler(bench, rows, LogitType::bf16);
+    for (const int rows : {1, 64, 128}) { bench_sampler(bench, rows, LogitType::bf16); }
     bench_sampler(bench, 64, LogitType::fp32);
   }
-  if (bench.wants("plan")) bench_plan(bench, 128);
+  if (bench.wants("plan")) { bench_plan(bench, 128); }
 }
 
 }  // namespace vortex::cuda

@@ -76,7 +76,7 @@ class ClientTest : public ::testing::TestWithParam<std::tuple<const char*, bool>
     }
     EXPECT_DOUBLE_EQ(tokens(), booked);
     EXPECT_NEAR(budget_->used(study::Resource::kDollars), dollars, 1e-12);
-    for (const auto rows = store_->spends(run_).value(); const db::Spend& spend : rows) EXPECT_TRUE(spend.settled);
+    for (const auto rows = store_->spends(run_).value(); const db::Spend& spend : rows) { EXPECT_TRUE(spend.settled); }
   }
 
   vortex::testing::LlmServer server_;
@@ -160,7 +160,7 @@ TEST_P(ClientTest, RefusedRequestsAreNotRepeatedAndBlamedRight) {
 TEST_P(ClientTest, BrokenRepliesArePaidForAndTriedTwice) {
   const bool stream = model_.stream;
   std::vector<std::string> broken = {"cut", "garbage", "html", "trickle", "hang"};
-  if (stream) broken.insert(broken.end(), {"giant", "error-event"});
+  if (stream) { broken.insert(broken.end(), {"giant", "error-event"}); }
   for (const std::string& behaviour : broken) {
     const double before = tokens();
     server_.behave(std::vector<std::string>(5, behaviour));
@@ -169,9 +169,7 @@ TEST_P(ClientTest, BrokenRepliesArePaidForAndTriedTwice) {
     ASSERT_FALSE(answer.ok()) << behaviour;
     EXPECT_EQ(answer.error().blame, Blame::kEnvironment) << behaviour;
     EXPECT_LE(server_.log().size(), behaviour == "hang" ? 5u : 2u) << behaviour;
-    if (behaviour != "hang") {
-      EXPECT_GT(tokens(), before) << behaviour;
-    }
+    if (behaviour != "hang") { EXPECT_GT(tokens(), before) << behaviour; }
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30)) << behaviour << " hangs";
     server_.behave({behaviour});
     roster_.attempts = 2;
@@ -185,7 +183,7 @@ TEST_P(ClientTest, EndsOfRepliesAreTold) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"length", "length"}, {"refusal", "refusal"}, {"strange", "stop"}};
   for (const auto& [behaviour, finish] : cases) {
-    if (behaviour == "strange" && model_.api == "responses") continue;
+    if (behaviour == "strange" && model_.api == "responses") { continue; }
     server_.behave({behaviour}, "half a pol");
     const auto answer = ask();
     ASSERT_TRUE(answer.ok() && answer->has_value()) << behaviour;
@@ -224,7 +222,7 @@ TEST_P(ClientTest, TheKeyIsSentAndNeverKept) {
   EXPECT_EQ(ask().value()->text, "your key is [key]");
   store_.reset();
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_)) {
-    if (!entry.is_regular_file()) continue;
+    if (!entry.is_regular_file()) { continue; }
     std::ifstream file(entry.path(), std::ios::binary);
     const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     EXPECT_EQ(bytes.find(key), std::string::npos) << entry.path();
@@ -251,7 +249,7 @@ TEST(BreakerTest, RestsLongerAfterEveryFailure) {
   EXPECT_TRUE(breaker.awake(160));
   breaker.failed(160);
   EXPECT_FALSE(breaker.awake(279));
-  for (int i = 0; i < 10; ++i) breaker.failed(1000);
+  for (int i = 0; i < 10; ++i) { breaker.failed(1000); }
   EXPECT_TRUE(breaker.awake(1900)) << "never longer than 15 minutes";
   breaker.succeeded();
   breaker.failed(2000);

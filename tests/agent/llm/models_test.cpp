@@ -36,7 +36,7 @@ TEST(RosterTest, WeightsAreChancesAndSleepersAreLeftOut) {
   const Roster roster = roster_from_json(kTwo, false).value();
   const std::vector<ModelArm> arms(2);
   int first = 0;
-  for (uint64_t key = 0; key < 1000; ++key) first += choose_model(roster, arms, {0, 1}, mix64(key)) == 0 ? 1 : 0;
+  for (uint64_t key = 0; key < 1000; ++key) { first += choose_model(roster, arms, {0, 1}, mix64(key)) == 0 ? 1 : 0; }
   EXPECT_NEAR(first, 750, 60);
   EXPECT_EQ(choose_model(roster, arms, {1}, 5), 1u);
 }
@@ -51,7 +51,9 @@ TEST(RosterTest, TheBanditTriesAllThenFollowsRewardForMoney) {
 
 TEST(PromptTest, TemplatesAreCompleteAndTellWhatIsWrong) {
   const Templates templates = load_templates("").value();
-  for (const char* name : {"system", "reply", "iterate", "innovate", "repair"}) EXPECT_TRUE(templates.contains(name));
+  for (const char* name : {"system", "reply", "iterate", "innovate", "repair"}) {
+    EXPECT_TRUE(templates.contains(name));
+  }
   Templates own = {{"t", "one {{a}}\ntwo {{bb}} {{a}}"}};
   EXPECT_EQ(fill_template(own, "t", {{"a", "{{bb}}"}, {"bb", "2"}}).value(), "one {{bb}}\ntwo 2 {{bb}}");
   const auto missing = fill_template(own, "t", {{"a", "1"}, {"bbb", "2"}});

@@ -42,20 +42,20 @@ std::string decisions(db::Store& store, const study::History& history, const stu
     text += "candidate " + std::to_string(row.id) + " at " + std::to_string(row.batch) + "." +
             std::to_string(row.slot) + "." + std::to_string(row.draw) + ": " + row.origin + " " +
             row.key.substr(0, 16) + " " + row.verdict;
-    for (const db::LineageEdge& edge : candidate.parents) text += " <" + std::to_string(edge.parent);
+    for (const db::LineageEdge& edge : candidate.parents) { text += " <" + std::to_string(edge.parent); }
     text += "\n  " + row.rationale.substr(0, row.rationale.find('\n')) + "\n";
   }
   const std::vector<db::NoteVerdict> verdicts = store.verdicts(history.run.id).value();
   for (const auto rows = store.notes(history.run.id).value(); const db::Note& note : rows) {
     text += note.kind + ": " + note.text + "\n";
     for (const db::NoteVerdict& verdict : verdicts) {
-      if (verdict.note == note.id) text += "  " + verdict.verdict + ", " + verdict.reason + "\n";
+      if (verdict.note == note.id) { text += "  " + verdict.verdict + ", " + verdict.reason + "\n"; }
     }
   }
   std::set<int64_t> front;
-  for (const study::Point& point : study::standing_of(history, options).front()) front.insert(point.candidate);
+  for (const study::Point& point : study::standing_of(history, options).front()) { front.insert(point.candidate); }
   text += "front:";
-  for (const int64_t candidate : front) text += " " + std::to_string(candidate);
+  for (const int64_t candidate : front) { text += " " + std::to_string(candidate); }
   return text + "\n";
 }
 
@@ -64,17 +64,17 @@ class KeptResults {
   Result<std::vector<job::StageResult>> run(const job::Job& job,
                                             const std::function<void(const job::StageResult&)>& on_result) const {
     const std::string key = job.dense ? "dense" : sha256_hex(job.module_text + std::string(1, '\0') + job.config_text);
-    if (!results_.contains(key)) return internal_error("a policy that the recorded search did not evaluate");
+    if (!results_.contains(key)) { return internal_error("a policy that the recorded search did not evaluate"); }
     std::vector<job::StageResult> done;
     for (job::Stage stage : job.stages) {
       for (const json& kept : results_[key]) {
-        if (kept["stage"] != job::stage_name(stage)) continue;
+        if (kept["stage"] != job::stage_name(stage)) { continue; }
         const auto result = job::stage_result_from_json(kept);
-        if (!result.ok()) return result.error();
+        if (!result.ok()) { return result.error(); }
         done.push_back(*result);
         on_result(*result);
       }
-      if (done.empty() || done.back().verdict != job::Verdict::kPass) break;
+      if (done.empty() || done.back().verdict != job::Verdict::kPass) { break; }
     }
     return done;
   }

@@ -91,7 +91,7 @@ TEST(ReplyTest, WhatCannotBeReadIsARemarkAndTheRestCounts) {
 
 TEST(ReplyTest, TooMuchIsLeftOut) {
   json object = {{"variants", json::array()}};
-  for (int i = 0; i < 20; ++i) object["variants"].push_back({{"name", std::to_string(i)}, {"module", "m"}});
+  for (int i = 0; i < 20; ++i) { object["variants"].push_back({{"name", std::to_string(i)}, {"module", "m"}}); }
   EXPECT_EQ(read_reply(object.dump()).variants.size(), 16u);
   object["variants"] = {{{"name", "long"}, {"module", std::string(70000, 'x')}}};
   EXPECT_TRUE(read_reply(object.dump()).variants.empty());
@@ -106,9 +106,9 @@ void expect_strict(const json& schema) {
   if (schema.value("type", "") == "object") {
     EXPECT_EQ(schema["additionalProperties"], false);
     EXPECT_EQ(schema["required"].size(), schema["properties"].size());
-    for (const auto& [name, member] : schema["properties"].items()) expect_strict(member);
+    for (const auto& [name, member] : schema["properties"].items()) { expect_strict(member); }
   }
-  if (schema.value("type", "") == "array") expect_strict(schema["items"]);
+  if (schema.value("type", "") == "array") { expect_strict(schema["items"]); }
 }
 
 TEST(ReplyTest, TheSchemaIsStrict) { expect_strict(reply_schema()); }

@@ -14,7 +14,7 @@ using nlohmann::json;
 
 std::string told(const std::vector<ServerEvent>& events) {
   std::string text;
-  for (const ServerEvent& event : events) text += "[" + event.name + "|" + event.data + "]";
+  for (const ServerEvent& event : events) { text += "[" + event.name + "|" + event.data + "]"; }
   return text;
 }
 
@@ -52,7 +52,7 @@ TEST(SseTest, AnEndlessEventBreaksTheStream) {
   SseParser parser;
   const std::string piece(1 << 20, 'x');
   parser.feed("data: ");
-  for (int i = 0; i < 20 && !parser.broken(); ++i) parser.feed(piece);
+  for (int i = 0; i < 20 && !parser.broken(); ++i) { parser.feed(piece); }
   EXPECT_TRUE(parser.broken());
   EXPECT_TRUE(parser.feed("\n\ndata: late\n\n").empty());
 }

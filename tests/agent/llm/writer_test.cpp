@@ -59,9 +59,7 @@ class WriterTest : public ::testing::Test {
     run.name = "test";
     run.config = to_json(options_).dump();
     run.state = "running";
-    if (!store_->find_run("test").value()) {
-      EXPECT_TRUE(store_->add_run(run).ok());
-    }
+    if (!store_->find_run("test").value()) { EXPECT_TRUE(store_->add_run(run).ok()); }
     return run_search(*store_, *store_->find_run("test").value(), options_, test_model(), hooks_);
   }
 
@@ -74,11 +72,12 @@ class WriterTest : public ::testing::Test {
       text += std::to_string(row.batch) + "." + std::to_string(row.slot) + "." + std::to_string(row.draw) + " " +
               row.key + " " + row.module_object + " " + row.config_object + " " + row.origin + " " + row.rationale +
               " " + row.verdict;
-      for (const db::LineageEdge& edge : candidate.parents) text += " <" + std::to_string(edge.parent);
+      for (const db::LineageEdge& edge : candidate.parents) { text += " <" + std::to_string(edge.parent); }
       text += "\n";
     }
-    for (const auto rows = store_->notes(history.run.id).value(); const db::Note& note : rows)
+    for (const auto rows = store_->notes(history.run.id).value(); const db::Note& note : rows) {
       text += note.kind + " " + note.text + "\n";
+    }
     for (const auto rows = store_->verdicts(history.run.id).value(); const db::NoteVerdict& verdict : rows) {
       text += std::to_string(verdict.note) + " " + verdict.verdict + " " + verdict.reason + "\n";
     }
@@ -126,15 +125,16 @@ TEST_F(WriterTest, AProgramWritesPoliciesAndARecordingReplaysThem) {
   const nlohmann::json later = nlohmann::json::parse(read(folder_ / "asked.5.json"));
   EXPECT_EQ(later["context"]["variants"], 2);
   EXPECT_NE(later["prompt"].get<std::string>().find("faster"), std::string::npos) << "the notebook";
-  for (const auto rows = store_->llm_calls(1).value(); const db::LlmCall& call : rows)
+  for (const auto rows = store_->llm_calls(1).value(); const db::LlmCall& call : rows) {
     EXPECT_EQ(call.state, "answered");
+  }
 
   const auto prompts = [&](const fs::path& folder) {
     std::string all;
     std::vector<fs::path> files;
-    for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
+    for (const auto& entry : fs::directory_iterator(folder)) { files.push_back(entry.path()); }
     std::sort(files.begin(), files.end());
-    for (const fs::path& file : files) all += file.filename().string() + "\n" + read(file);
+    for (const fs::path& file : files) { all += file.filename().string() + "\n" + read(file); }
     return all;
   };
   options_.proposer = "recorded";
@@ -158,7 +158,7 @@ TEST_F(WriterTest, AResumedSearchAsksNothingTwice) {
   EXPECT_LE(std::stoi(read(folder_ / "n")), 3);
   std::set<std::string> places;
   for (const auto rows = store_->llm_calls(1).value(); const db::LlmCall& call : rows) {
-    if (call.state != "answered") continue;
+    if (call.state != "answered") { continue; }
     EXPECT_TRUE(places.insert(std::to_string(call.batch) + "." + std::to_string(call.slot)).second);
   }
 }
@@ -212,7 +212,7 @@ TEST_F(WriterTest, ASearchOverHttpKeepsNoKey) {
   ASSERT_TRUE(end.ok()) << end.error().message;
   EXPECT_NE(decisions().find(" llm "), std::string::npos);
   for (const auto& entry : fs::recursive_directory_iterator(folder_)) {
-    if (!entry.is_regular_file()) continue;
+    if (!entry.is_regular_file()) { continue; }
     EXPECT_EQ(read(entry.path()).find("sesame-open-7731"), std::string::npos) << entry.path();
   }
 }

@@ -30,10 +30,10 @@ vflow::ModelGeometry model_of(int group, int head_dim, const vflow::BackendLimit
 std::vector<std::string> errors(const vflow::ModelGeometry& model, const nlohmann::json& changes = {},
                                 const std::string& module = read_file(kPolicy + ".py").value()) {
   nlohmann::json config = nlohmann::json::parse(read_file(kPolicy + ".json").value());
-  if (!changes.is_null()) config.merge_patch(changes);
+  if (!changes.is_null()) { config.merge_patch(changes); }
   std::vector<std::string> codes;
   for (const vflow::Diagnostic& d : vflow::check_policy({module, config.dump()}, model).diagnostics) {
-    if (d.severity == vflow::Severity::kError) codes.push_back(d.code);
+    if (d.severity == vflow::Severity::kError) { codes.push_back(d.code); }
   }
   return codes;
 }
@@ -42,7 +42,7 @@ using Codes = std::vector<std::string>;
 
 TEST(Limits, EveryGroupIsCovered) {
   for (int group = 1; group <= 16; ++group) {
-    for (const int dim : {64, 128}) EXPECT_EQ(errors(model_of(group, dim, cuda_limits())), Codes{}) << group;
+    for (const int dim : {64, 128}) { EXPECT_EQ(errors(model_of(group, dim, cuda_limits())), Codes{}) << group; }
   }
 }
 

@@ -26,7 +26,7 @@ Shipped load_shipped() {
 TEST(Complete, SolvesASmallChain) {
   const Shipped shipped = load_shipped();
   std::string prompt = "<s>";
-  for (int i = 100; i < 120; ++i) prompt += " v" + std::to_string(i) + " 1 2 # ;";
+  for (int i = 100; i < 120; ++i) { prompt += " v" + std::to_string(i) + " 1 2 # ;"; }
   prompt += " v2 5 3 v1 ; v1 7 0 # ; v3 0 1 v2 ; ? v3 ?";
   Request request;
   request.max_new_tokens = 60;

@@ -20,12 +20,12 @@ std::vector<double> reference_log_probs(const TinyModel& shape, const std::vecto
                                         const std::vector<int32_t>& continuation) {
   ReferenceDecoder reference(shape);
   std::vector<double> logits;
-  for (int32_t token : prompt) logits = reference.feed(token);
+  for (int32_t token : prompt) { logits = reference.feed(token); }
   std::vector<double> log_probs;
   for (int32_t token : continuation) {
     double total = 0;
-    for (double logit : logits) total += std::exp(logit);
-    for (double logit : logits) log_probs.push_back(logit - std::log(total));
+    for (double logit : logits) { total += std::exp(logit); }
+    for (double logit : logits) { log_probs.push_back(logit - std::log(total)); }
     logits = reference.feed(token);
   }
   return log_probs;
@@ -58,7 +58,7 @@ void expect_matches_reference(const TinyModel& shape, int prompt_length, int con
 }
 
 TEST(Forward, MatchesReferenceAtManyLengths) {
-  for (int length : {1, 2, 15, 16, 17, 33, 100}) expect_matches_reference({}, length, 20);
+  for (int length : {1, 2, 15, 16, 17, 33, 100}) { expect_matches_reference({}, length, 20); }
 }
 
 TEST(Forward, MatchesReferenceAcrossKeyTiles) { expect_matches_reference({}, 300, 3); }
@@ -73,7 +73,7 @@ TEST(Forward, MatchesReferenceForOtherShapes) {
 TEST(Forward, MatchesReferenceForEveryArchitecture) {
   const auto check = [](TinyModel shape) {
     SCOPED_TRACE(shape.architecture);
-    for (int length : {1, 17, 90}) expect_matches_reference(shape, length, 12);
+    for (int length : {1, 17, 90}) { expect_matches_reference(shape, length, 12); }
   };
   check({.architecture = "LlamaForCausalLM", .tied = false});
   check({.architecture = "LlamaForCausalLM", .head_dim = 32, .llama3_rope = true});

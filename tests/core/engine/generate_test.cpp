@@ -28,7 +28,7 @@ std::vector<Request> mixed_requests() {
     request.seed = static_cast<uint64_t>(100 + i);
     request.max_new_tokens = 20 + 15 * (i % 3);
     request.ignore_eos = i % 4 == 3;
-    if (i % 2 == 1) request.sampling = {1.0, i % 4 == 1 ? 0.9 : 1.0, i % 4 == 3 ? 20 : 0};
+    if (i % 2 == 1) { request.sampling = {1.0, i % 4 == 1 ? 0.9 : 1.0, i % 4 == 3 ? 20 : 0}; }
     requests.push_back(request);
   }
   return requests;
@@ -39,7 +39,7 @@ std::vector<std::vector<int32_t>> run(CpuEngine& engine, const std::vector<Reque
   const auto outputs = engine.generate(requests, stats);
   EXPECT_TRUE(outputs.ok()) << (outputs.ok() ? "" : outputs.error().message);
   std::vector<std::vector<int32_t>> tokens;
-  for (const Output& output : *outputs) tokens.push_back(output.tokens);
+  for (const Output& output : *outputs) { tokens.push_back(output.tokens); }
   EXPECT_EQ(engine.pool().free_pages(), engine.pool().pages()) << "pages leaked";
   return tokens;
 }
@@ -49,7 +49,7 @@ TEST(Generate, BatchEqualsEachAlone) {
   auto engine = testing::make_engine({}, options_of(1, 8));
   testing::poison(engine->pool(), engine->model().config);
   const auto together = run(*engine, requests);
-  for (size_t i = 0; i < requests.size(); ++i) EXPECT_EQ(run(*engine, {requests[i]})[0], together[i]) << i;
+  for (size_t i = 0; i < requests.size(); ++i) { EXPECT_EQ(run(*engine, {requests[i]})[0], together[i]) << i; }
   auto narrow = testing::make_engine({}, options_of(2, 3));
   EXPECT_EQ(run(*narrow, requests), together);
   EXPECT_EQ(run(*narrow, requests), together) << "a second run";
@@ -121,7 +121,7 @@ TEST(Generate, StopsAtTheStopTokenOrAtTheLimit) {
     }
   }
   EXPECT_GT(stopped, 5);
-  for (Request& request : requests) request.ignore_eos = true;
+  for (Request& request : requests) { request.ignore_eos = true; }
   const std::vector<Output> fixed_outputs = engine->generate(requests, nullptr).value();
   for (const Output& output : fixed_outputs) {
     EXPECT_EQ(output.tokens.size(), 100U);
@@ -212,14 +212,15 @@ TEST(Schedule, PeakPagesBoundsWhatIsHeld) {
   for (int world = 0; world < 500; ++world) {
     const int round = world % 2 == 0 ? 1 : 8;
     std::vector<Growth> requests;
-    for (int count = rng.between(1, 6); count > 0; --count)
+    for (int count = rng.between(1, 6); count > 0; --count) {
       requests.push_back({rng.between(1, 60), rng.between(0, 90)});
+    }
     int64_t worst = 0;
     for (int64_t step = 0; step <= 96; ++step) {
       int64_t held = 0;
       for (const Growth& request : requests) {
         const int64_t last = (request.more + round - 1) / round * round;
-        if (last >= step) held += (request.tokens + std::min(step, request.more) + 15) / 16;
+        if (last >= step) { held += (request.tokens + std::min(step, request.more) + 15) / 16; }
       }
       worst = std::max(worst, held);
     }
@@ -240,7 +241,7 @@ TEST(Schedule, SafeAgreesWithTryingEveryOrder) {
     }
     const int free_pages = rng.between(0, 5);
     std::vector<size_t> order(needs.size());
-    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+    for (size_t i = 0; i < order.size(); ++i) { order[i] = i; }
     bool any = false;
     do {
       int left = free_pages;

@@ -89,17 +89,17 @@ class KeptPrefixes : public ::testing::Test {
   void SetUp() override {
     model_ = load(TinyModel());
     kept_ = keep(model_);
-    for (uint64_t seed : {1U, 2U, 1U}) prompts_.push_back(random_tokens(30 + static_cast<int>(seed), 50, seed));
+    for (uint64_t seed : {1U, 2U, 1U}) { prompts_.push_back(random_tokens(30 + static_cast<int>(seed), 50, seed)); }
   }
 
   // Shares the first prompts, as many as fit.
   engine::PrefixBlock share(int64_t most_bytes) {
     const auto engine = engine_on(without_weights(model_), kept_);
     engine::PrefixBlock block = std::move(engine::prefill_all(*engine, prompts_, folder_.path(), most_bytes)).value();
-    if (block.bytes == 0) return block;
+    if (block.bytes == 0) { return block; }
     engine::HostImage image = std::move(engine::share_on_host(block)).value();
     kept_->prefixes = std::move(map_descriptor(image.memory.get(), static_cast<size_t>(image.bytes))).value();
-    for (const engine::NamedPrefix& named : block.prefixes) kept_->prefix_offsets[named.name] = named.offset;
+    for (const engine::NamedPrefix& named : block.prefixes) { kept_->prefix_offsets[named.name] = named.offset; }
     return block;
   }
 

@@ -46,7 +46,7 @@ std::vector<std::vector<float>> force(Engine& engine) {
   const auto forced = engine.force_decode(some_runs(), {}, nullptr);
   EXPECT_TRUE(forced.ok()) << (forced.ok() ? "" : forced.error().message);
   std::vector<std::vector<float>> log_probs;
-  for (const Forced& one : *forced) log_probs.push_back(one.log_probs);
+  for (const Forced& one : *forced) { log_probs.push_back(one.log_probs); }
   return log_probs;
 }
 
@@ -67,7 +67,7 @@ TEST(Oracle, TakesTheLargestShares) {
   ASSERT_TRUE(engine->set_oracle(budget_of(4, {1})).ok());
   int rows = 0;
   const AttentionObserver observer = [&](const AttentionView& view) {
-    if (view.selection == nullptr) return;
+    if (view.selection == nullptr) { return; }
     const compile::PagedTensor& k = view.cache->k;
     std::vector<float> scratch;
     for (int head = 0; head < k.kv_heads; ++head, ++rows) {
@@ -79,9 +79,9 @@ TEST(Oracle, TakesTheLargestShares) {
       const int count = view.selection->counts[static_cast<size_t>(head)];
       ASSERT_EQ(count, 7) << "the first, four, the last two";
       float least_taken = 1;
-      for (int i = 1; i < 5; ++i) least_taken = std::min(least_taken, shares[static_cast<size_t>(chosen[i])]);
+      for (int i = 1; i < 5; ++i) { least_taken = std::min(least_taken, shares[static_cast<size_t>(chosen[i])]); }
       for (int block = 1; block < n - 2; ++block) {
-        if (std::find(chosen, chosen + count, block) != chosen + count) continue;
+        if (std::find(chosen, chosen + count, block) != chosen + count) { continue; }
         EXPECT_LE(shares[static_cast<size_t>(block)], least_taken);
       }
     }

@@ -65,7 +65,7 @@ std::vector<Request> long_requests() {
     request.seed = static_cast<uint64_t>(length);
     request.max_new_tokens = 40;
     request.ignore_eos = true;
-    if (length % 2 == 1) request.sampling = {1.0, 0.95, 0};
+    if (length % 2 == 1) { request.sampling = {1.0, 0.95, 0}; }
     requests.push_back(request);
   }
   return requests;
@@ -76,7 +76,7 @@ std::vector<std::vector<int32_t>> run(CpuEngine& engine, const std::vector<Reque
   const auto outputs = engine.generate(requests, stats);
   EXPECT_TRUE(outputs.ok()) << (outputs.ok() ? "" : outputs.error().message);
   std::vector<std::vector<int32_t>> tokens;
-  for (const Output& output : *outputs) tokens.push_back(output.tokens);
+  for (const Output& output : *outputs) { tokens.push_back(output.tokens); }
   return tokens;
 }
 
@@ -115,7 +115,7 @@ TEST(SparseDecode, BatchThreadsAndCompanyDoNotChangeABit) {
     set_policy(*engine, policy);
     const auto together = run(*engine, requests);
     EXPECT_NE(together, dense) << "the budget changed nothing";
-    for (size_t i = 0; i < requests.size(); ++i) EXPECT_EQ(run(*engine, {requests[i]})[0], together[i]) << i;
+    for (size_t i = 0; i < requests.size(); ++i) { EXPECT_EQ(run(*engine, {requests[i]})[0], together[i]) << i; }
     set_policy(*threaded, policy);
     EXPECT_EQ(run(*threaded, requests), together);
   }
@@ -166,7 +166,7 @@ TEST(SparseDecode, ObserverSeesTheSelection) {
   int sparse = 0;
   const AttentionObserver observer = [&](const AttentionView& view) {
     ASSERT_EQ(view.selection == nullptr, view.layer == 0);
-    if (view.selection == nullptr) return;
+    if (view.selection == nullptr) { return; }
     ++sparse;
     const int blocks = (view.seq_lens[0] + 15) / 16;
     for (int row = 0; row < kShape.kv_heads; ++row) {
@@ -190,7 +190,7 @@ std::vector<ForcedRequest> forced_requests() {
     ForcedRequest forced;
     forced.request = request;
     forced.continuation = testing::random_tokens(5 + static_cast<int>(requests.size()) * 7, kVocab, 9);
-    for (const int32_t token : forced.continuation) forced.wanted.push_back({token, (token + 1) % kVocab, 3});
+    for (const int32_t token : forced.continuation) { forced.wanted.push_back({token, (token + 1) % kVocab, 3}); }
     requests.push_back(std::move(forced));
   }
   return requests;
@@ -243,7 +243,7 @@ TEST(ForcedDecode, LooksAreOfTheRequestAlone) {
     for (size_t i = 0; i < together[r].recall.size(); ++i) {
       const AttentionRecall& recall = together[r].recall[i];
       EXPECT_EQ(recall.looks, i < heads ? 0 : looks);
-      if (recall.looks == 0) continue;
+      if (recall.looks == 0) { continue; }
       EXPECT_GT(recall.mass, 0);
       EXPECT_LE(recall.mass, 1 + 1e-12);
       EXPECT_LE(recall.index_chosen, 1);

@@ -26,7 +26,7 @@ class ReferenceDecoder {
   std::vector<double> feed(int32_t token) {
     const TensorValues& table = tensors_.at("model.embed_tokens.weight");
     std::vector<double> x(static_cast<size_t>(m_.hidden));
-    for (size_t i = 0; i < x.size(); ++i) x[i] = at(table, static_cast<size_t>(token), i);
+    for (size_t i = 0; i < x.size(); ++i) { x[i] = at(table, static_cast<size_t>(token), i); }
     for (int layer = 0; layer < m_.layers; ++layer) {
       prefix_ = "model.layers." + std::to_string(layer) + ".";
       add(x, product(prefix_ + "self_attn.o_proj", attention(layer, norm(x, prefix_ + "input_layernorm"))));
@@ -44,32 +44,32 @@ class ReferenceDecoder {
   }
 
   static void add(Vector& x, const Vector& y) {
-    for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+    for (size_t i = 0; i < x.size(); ++i) { x[i] += y[i]; }
   }
 
   Vector product(const std::string& name, const Vector& x) const {
     const TensorValues& w = tensors_.at(name + ".weight");
     Vector y(static_cast<size_t>(w.shape[0]), 0.0);
     for (size_t n = 0; n < y.size(); ++n) {
-      for (size_t k = 0; k < x.size(); ++k) y[n] += at(w, n, k) * x[k];
+      for (size_t k = 0; k < x.size(); ++k) { y[n] += at(w, n, k) * x[k]; }
     }
     return y;
   }
 
   Vector biased_product(const std::string& name, const Vector& x) const {
     Vector y = product(name, x);
-    if (!m_.qkv_bias()) return y;
-    for (size_t i = 0; i < y.size(); ++i) y[i] += at(tensors_.at(name + ".bias"), 0, i);
+    if (!m_.qkv_bias()) { return y; }
+    for (size_t i = 0; i < y.size(); ++i) { y[i] += at(tensors_.at(name + ".bias"), 0, i); }
     return y;
   }
 
   // Llama 3.1's rule by wavelength: kept below context / high factor, divided above context / low factor.
   double frequency(size_t i) const {
     const double plain = std::pow(10000.0, -2.0 * static_cast<double>(i) / m_.head_dim);
-    if (!m_.llama3_rope) return plain;
+    if (!m_.llama3_rope) { return plain; }
     const double wavelength = 2 * M_PI / plain;
-    if (wavelength < kLlama3Context / kLlama3HighFactor) return plain;
-    if (wavelength > kLlama3Context / kLlama3LowFactor) return plain / kLlama3Factor;
+    if (wavelength < kLlama3Context / kLlama3HighFactor) { return plain; }
+    if (wavelength > kLlama3Context / kLlama3LowFactor) { return plain / kLlama3Factor; }
     const double smooth = (kLlama3Context / wavelength - kLlama3LowFactor) / (kLlama3HighFactor - kLlama3LowFactor);
     return (1 - smooth) * plain / kLlama3Factor + smooth * plain;
   }
@@ -77,16 +77,16 @@ class ReferenceDecoder {
   Vector norm(Vector x, const std::string& name) const {
     const TensorValues& weight = tensors_.at(name + ".weight");
     double squares = 0;
-    for (double value : x) squares += value * value;
+    for (double value : x) { squares += value * value; }
     const double factor = 1 / std::sqrt(squares / static_cast<double>(x.size()) + 1e-6);
-    for (size_t i = 0; i < x.size(); ++i) x[i] *= factor * at(weight, 0, i);
+    for (size_t i = 0; i < x.size(); ++i) { x[i] *= factor * at(weight, 0, i); }
     return x;
   }
 
   Vector mlp(const Vector& x) const {
     Vector gate = product(prefix_ + "mlp.gate_proj", x);
     const Vector up = product(prefix_ + "mlp.up_proj", x);
-    for (size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+    for (size_t i = 0; i < gate.size(); ++i) { gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i]; }
     return product(prefix_ + "mlp.down_proj", gate);
   }
 
@@ -95,7 +95,7 @@ class ReferenceDecoder {
     const auto dim = static_cast<size_t>(m_.head_dim);
     const auto first = projected.begin() + static_cast<int64_t>(static_cast<size_t>(head) * dim);
     Vector values(first, first + m_.head_dim);
-    if (m_.qk_norm()) values = norm(values, norm_name);
+    if (m_.qk_norm()) { values = norm(values, norm_name); }
     for (size_t i = 0; i < dim / 2; ++i) {
       const double angle = position_ * frequency(i);
       const double a = values[i];
@@ -107,7 +107,7 @@ class ReferenceDecoder {
   }
 
   static Vector rounded(Vector x) {
-    for (double& value : x) value = static_cast<double>(cpu::round_to_bf16(static_cast<float>(value)));
+    for (double& value : x) { value = static_cast<double>(cpu::round_to_bf16(static_cast<float>(value))); }
     return x;
   }
 
@@ -132,7 +132,7 @@ class ReferenceDecoder {
       double total = 0;
       for (const Vector& key : keys) {
         double dot = 0;
-        for (size_t d = 0; d < dim; ++d) dot += query[d] * key[offset + d];
+        for (size_t d = 0; d < dim; ++d) { dot += query[d] * key[offset + d]; }
         weights.push_back(std::exp(dot / std::sqrt(static_cast<double>(dim))));
         total += weights.back();
       }
@@ -166,7 +166,9 @@ inline std::unique_ptr<engine::CpuEngine> make_engine(const TinyModel& shape, co
 inline std::vector<int32_t> random_tokens(int count, int vocab, uint64_t seed) {
   Rng rng(stream_key(seed));
   std::vector<int32_t> tokens;
-  for (int i = 0; i < count; ++i) tokens.push_back(rng.between(2, vocab - 1));  // 1 is the stop token
+  for (int i = 0; i < count; ++i) {
+    tokens.push_back(rng.between(2, vocab - 1));  // 1 is the stop token
+  }
   return tokens;
 }
 

@@ -28,7 +28,7 @@ Result<std::unique_ptr<Tokenizer>> load(const json& object) {
 std::vector<int32_t> ids_of(const Tokenizer& tokenizer, std::string_view text) {
   auto ids = tokenizer.encode(text);
   EXPECT_TRUE(ids.ok()) << (ids.ok() ? "" : ids.error().message);
-  if (!ids.ok()) return {};
+  if (!ids.ok()) { return {}; }
   return *std::move(ids);
 }
 
@@ -44,7 +44,7 @@ std::string random_text(Rng& rng) {
   const std::vector<std::string> parts = {"a", "the ", "\xcc\x81", "\xe6\x97\xa5", "\xf0\x9f\x98\x80", " ", "\n", "\t",
                                           "7", "'ll",  "<|end|>",  "<|end",        "\xc3\xa9",         "."};
   std::string text;
-  for (int length = rng.between(0, 30); length > 0; --length) text += parts[rng.below(parts.size())];
+  for (int length = rng.between(0, 30); length > 0; --length) { text += parts[rng.below(parts.size())]; }
   return text;
 }
 
@@ -53,7 +53,7 @@ class Bpe : public ::testing::Test {
   void SetUp() override {
     const auto tiny = load_tokenizer(kFolder);
     const bool left_out = !tiny.ok() && tiny.error().message.find("model BPE is not supported") != std::string::npos;
-    if (left_out) GTEST_SKIP() << "this build is without BPE tokenizers: PCRE2 or utf8proc is missing";
+    if (left_out) { GTEST_SKIP() << "this build is without BPE tokenizers: PCRE2 or utf8proc is missing"; }
   }
 };
 
@@ -61,7 +61,9 @@ TEST_F(Bpe, GivesGoldenIds) { expect_golden(*load_tokenizer(kFolder).value()); }
 
 TEST_F(Bpe, ReadsMergesAsStrings) {
   json object = tiny_json();
-  for (json& merge : object["model"]["merges"]) merge = merge[0].get<std::string>() + " " + merge[1].get<std::string>();
+  for (json& merge : object["model"]["merges"]) {
+    merge = merge[0].get<std::string>() + " " + merge[1].get<std::string>();
+  }
   expect_golden(*load(object).value());
 }
 
@@ -138,7 +140,7 @@ TEST_F(Bpe, DecodesWhatItEncoded) {
   for (int round = 0; round < 500; ++round) {
     // Composed already, because NFC is not undone by decoding.
     std::string text = random_text(rng);
-    for (size_t at; (at = text.find("\xcc\x81")) != std::string::npos;) text.erase(at, 2);
+    for (size_t at; (at = text.find("\xcc\x81")) != std::string::npos;) { text.erase(at, 2); }
     EXPECT_EQ(tokenizer->decode(ids_of(*tokenizer, text)), text);
   }
 }
@@ -148,7 +150,7 @@ TEST_F(Bpe, StreamsWholeCharactersOnly) {
   Rng rng(12);
   for (int round = 0; round < 500; ++round) {
     std::vector<int32_t> ids;  // any ids, so that characters break anywhere
-    for (int length = rng.between(0, 40); length > 0; --length) ids.push_back(rng.between(0, 580));
+    for (int length = rng.between(0, 40); length > 0; --length) { ids.push_back(rng.between(0, 580)); }
     TextStream stream(*tokenizer, true);
     std::string streamed;
     for (int32_t id : ids) {
@@ -158,7 +160,7 @@ TEST_F(Bpe, StreamsWholeCharactersOnly) {
     }
     streamed += stream.finish();
     std::string bytes;
-    for (int32_t id : ids) bytes += tokenizer->piece(id, false);
+    for (int32_t id : ids) { bytes += tokenizer->piece(id, false); }
     EXPECT_EQ(streamed, repair_utf8(bytes));
     EXPECT_EQ(streamed, tokenizer->decode(ids));
   }
@@ -168,7 +170,7 @@ TEST_F(Bpe, StreamsWithoutSpecialTokens) {
   const auto tokenizer = load_tokenizer(kFolder).value();
   TextStream stream(*tokenizer, false);
   std::string text;
-  for (int32_t id : ids_of(*tokenizer, "<|begin|>a<think>b<|end|>")) text += stream.push(id);
+  for (int32_t id : ids_of(*tokenizer, "<|begin|>a<think>b<|end|>")) { text += stream.push(id); }
   EXPECT_EQ(text + stream.finish(), "a<think>b");
 }
 
@@ -176,7 +178,7 @@ TEST_F(Bpe, LongRunsEnd) {
   const auto tokenizer = load_tokenizer(kFolder).value();
   for (const char* unit : {"a", " ", "\n", "7", "ab", "\xe6\x97\xa5"}) {
     std::string text;
-    while (text.size() < (1 << 20)) text += unit;
+    while (text.size() < (1 << 20)) { text += unit; }
     EXPECT_EQ(tokenizer->decode(ids_of(*tokenizer, text)), text);
   }
 }
@@ -213,8 +215,9 @@ TEST_F(Bpe, SurvivesCorruption) {
   int refused = 0;
   for (int round = 0; round < 300; ++round) {
     std::string text = original;
-    for (int flips = rng.between(1, 4); flips > 0; --flips)
+    for (int flips = rng.between(1, 4); flips > 0; --flips) {
       text[rng.below(text.size())] = static_cast<char>(rng.between(32, 126));
+    }
     testing::write_text(folder.path() / "tokenizer.json", text);
     const auto tokenizer = load_tokenizer(folder.path());
     if (!tokenizer.ok()) {
@@ -222,7 +225,7 @@ TEST_F(Bpe, SurvivesCorruption) {
       continue;
     }
     const auto ids = (*tokenizer)->encode("a model, <|end|> 12\n");
-    if (ids.ok()) (*tokenizer)->decode(*ids);
+    if (ids.ok()) { (*tokenizer)->decode(*ids); }
   }
   EXPECT_GT(refused, 50);
 }
@@ -233,7 +236,7 @@ TEST_F(Bpe, AgreesOnARealTokenizer) {
   const char* folder = std::getenv("VORTEX_TOKENIZER");
   const char* strings = std::getenv("VORTEX_TOKENIZER_STRINGS");
   const char* ids = std::getenv("VORTEX_TOKENIZER_IDS");
-  if (folder == nullptr || strings == nullptr || ids == nullptr) GTEST_SKIP() << "VORTEX_TOKENIZER... are not set";
+  if (folder == nullptr || strings == nullptr || ids == nullptr) { GTEST_SKIP() << "VORTEX_TOKENIZER... are not set"; }
   const auto tokenizer = load_tokenizer(folder).value();
   std::ifstream texts(strings);
   std::ifstream lists(ids);

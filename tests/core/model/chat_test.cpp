@@ -22,7 +22,7 @@ TEST(Chat, GivesTheTemplatesText) {
     const auto chat = read_chat_template(folder.path());
     ASSERT_TRUE(chat.ok()) << chat.error().message;
     std::vector<ChatMessage> messages;
-    for (const json& message : test["messages"]) messages.push_back({message["role"], message["content"]});
+    for (const json& message : test["messages"]) { messages.push_back({message["role"], message["content"]}); }
     EXPECT_EQ(render_chat(*chat, messages, test["thinking"].get<bool>()), test["text"].get<std::string>());
   }
 }

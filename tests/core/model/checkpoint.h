@@ -97,7 +97,7 @@ inline nlohmann::json config_of(const TinyModel& m) {
 // Uniform values of variance `scale`^2 around `centre`, rounded to bf16.
 inline TensorValues random_tensor(std::vector<int64_t> shape, Rng& rng, double scale, double centre = 0) {
   int64_t size = 1;
-  for (int64_t extent : shape) size *= extent;
+  for (int64_t extent : shape) { size *= extent; }
   TensorValues tensor{std::move(shape), {}};
   for (int64_t i = 0; i < size; ++i) {
     const double value = centre + scale * 3.46 * (rng.uniform() - 0.5);
@@ -119,7 +119,7 @@ inline TensorMap tensors_of(const TinyModel& m) {
     tensors[name + ".bias"] = random_tensor({size}, rng, 0.5);
   };
   tensors["model.embed_tokens.weight"] = random_tensor({m.vocab, m.hidden}, rng, 0.5);
-  if (!m.tied) matrix("lm_head", m.vocab, m.hidden);
+  if (!m.tied) { matrix("lm_head", m.vocab, m.hidden); }
   norm("model.norm", m.hidden);
   for (int layer = 0; layer < m.layers; ++layer) {
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
@@ -148,7 +148,7 @@ inline TensorMap tensors_of(const TinyModel& m) {
 // The bytes of a file with this header and data.
 inline std::string safetensors_file(const std::string& header, std::string_view data) {
   std::string bytes;
-  for (int i = 0; i < 8; ++i) bytes += static_cast<char>((header.size() >> (8 * i)) & 0xff);
+  for (int i = 0; i < 8; ++i) { bytes += static_cast<char>((header.size() >> (8 * i)) & 0xff); }
   return bytes + header + std::string(data);
 }
 
@@ -156,7 +156,7 @@ inline std::string safetensors_file(const std::string& header, std::string_view 
 inline uint16_t exact_half(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));
-  if ((bits & 0x7fffffff) == 0) return static_cast<uint16_t>(bits >> 16);
+  if ((bits & 0x7fffffff) == 0) { return static_cast<uint16_t>(bits >> 16); }
   const uint32_t exponent = ((bits >> 23) & 0xff) - 112;
   return static_cast<uint16_t>(((bits >> 16) & 0x8000) | (exponent << 10) | ((bits >> 13) & 0x3ff));
 }

@@ -20,8 +20,9 @@ nlohmann::json cases(const std::string& name) {
 
 std::vector<float> values_of(const Tensor& tensor) {
   std::vector<float> values(static_cast<size_t>(rows_of(tensor) * cols_of(tensor)));
-  for (int64_t row = 0; row < rows_of(tensor); ++row)
+  for (int64_t row = 0; row < rows_of(tensor); ++row) {
     read_row(tensor, row, &values[static_cast<size_t>(row * cols_of(tensor))]);
+  }
   return values;
 }
 
@@ -131,7 +132,9 @@ TEST(Model, LoadsEveryElementType) {
     TempFolder folder;
     TensorMap tensors = testing::tensors_of({});
     for (auto& [name, tensor] : tensors) {
-      for (float& value : tensor.values) value = std::round(value * 64) / 64;  // exact in all three
+      for (float& value : tensor.values) {
+        value = std::round(value * 64) / 64;  // exact in all three
+      }
     }
     testing::write_text(folder.path() / "config.json", testing::config_of({}).dump());
     testing::write_text(folder.path() / "model.safetensors", testing::safetensors_bytes(tensors, dtype));
@@ -144,7 +147,7 @@ TEST(Model, WidensSpecialHalves) {
   const float expected[] = {0.0F, -0.0F, 1.0F, -2.0F, 0x1p-24F, -1023 * 0x1p-24F, 65504.0F, INFINITY, -INFINITY};
   const Tensor tensor{reinterpret_cast<const char*>(halves), vflow::Dtype::kFp16, {9}};
   const std::vector<float> values = values_of(tensor);
-  for (size_t i = 0; i < 9; ++i) EXPECT_EQ(values[i], expected[i]) << i;
+  for (size_t i = 0; i < 9; ++i) { EXPECT_EQ(values[i], expected[i]) << i; }
 }
 
 TEST(Model, LoadsUntiedHead) {
@@ -268,8 +271,9 @@ TEST(Safetensors, SurvivesCorruption) {
   int refused = 0;
   for (int round = 0; round < 3000; ++round) {
     std::string bytes = original;
-    for (int flips = rng.between(1, 3); flips > 0; --flips)
+    for (int flips = rng.between(1, 3); flips > 0; --flips) {
       bytes[rng.below(bytes.size())] = static_cast<char>(rng.next());
+    }
     const auto parsed = parse_safetensors(bytes, "f");
     if (!parsed.ok()) {
       ++refused;

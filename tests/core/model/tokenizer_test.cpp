@@ -36,7 +36,7 @@ TEST(WordLevel, RoundTrips) {
   Rng rng(3);
   for (int round = 0; round < 100; ++round) {
     std::vector<int32_t> ids;
-    for (int length = rng.between(0, 20); length > 0; --length) ids.push_back(rng.between(0, 5));
+    for (int length = rng.between(0, 20); length > 0; --length) { ids.push_back(rng.between(0, 5)); }
     EXPECT_EQ(tokenizer->encode(tokenizer->decode(ids)).value(), ids);
   }
 }

@@ -87,9 +87,7 @@ TEST(Agreement, RandomPoliciesChooseTheOraclesPages) {
     policy.config.dtype = i % 4 == 3 ? vflow::Dtype::kFp32 : policy.config.dtype;
     policy.config.kv_dtype = i % 8 == 7 ? vflow::Dtype::kFp32 : policy.config.kv_dtype;
     for (const vflow::Graph* graph : {&policy.program.cache, &policy.program.indexer}) {
-      for (const vflow::Node& node : graph->nodes) {
-        seen.insert(node.op);
-      }
+      for (const vflow::Node& node : graph->nodes) { seen.insert(node.op); }
     }
     const auto executable = compile_cpu(policy);
     if (!executable.ok()) {
@@ -112,9 +110,7 @@ TEST(Agreement, RandomPoliciesChooseTheOraclesPages) {
   EXPECT_GT(total.same_choice * 100, total.rows_scored * 90);
   EXPECT_GT(total.scores_identical * 100, total.scores_compared * 70);  // a quarter of the policies keep float32
   EXPECT_GT(total.scores_compared, total.scores_unbounded * 4);
-  for (const vflow::OpInfo& info : vflow::op_table()) {
-    EXPECT_TRUE(seen.contains(info.op)) << info.name;
-  }
+  for (const vflow::OpInfo& info : vflow::op_table()) { EXPECT_TRUE(seen.contains(info.op)) << info.name; }
 }
 
 }  // namespace

@@ -56,7 +56,7 @@ std::string content(const fs::path& path, const std::string& otherwise) {
 std::string codes(const std::vector<vflow::Diagnostic>& findings) {
   std::string text;
   for (const vflow::Diagnostic& finding : findings) {
-    if (text.find(finding.code) == std::string::npos) text += (text.empty() ? "" : " ") + finding.code;
+    if (text.find(finding.code) == std::string::npos) { text += (text.empty() ? "" : " ") + finding.code; }
   }
   return text;
 }
@@ -68,15 +68,15 @@ void row(const char* verdict, const std::string& name, const std::string& detail
 // What stands in the way, or the empty string.
 std::string run(const vflow::Policy& policy, const vflow::ModelGeometry& model, compile::AgreementReport& report) {
   const vflow::CheckReport again = check_policy(print_policy(policy), model);
-  if (!again.policy || policy_key(*again.policy) != policy_key(policy)) return "its printed form is another policy";
+  if (!again.policy || policy_key(*again.policy) != policy_key(policy)) { return "its printed form is another policy"; }
   const auto executable = compile::compile_cpu(policy);
-  if (!executable.ok()) return executable.error().message;
+  if (!executable.ok()) { return executable.error().message; }
   compile::AgreementOptions options;
   options.cases = 2;
   const auto compared = compare_with_oracle(policy, **executable, 2026, options);
-  if (!compared.ok()) return compared.error().message;
+  if (!compared.ok()) { return compared.error().message; }
   report = *compared;
-  if (!report.agrees()) return describe(report);
+  if (!report.agrees()) { return describe(report); }
   return report.rows_scored > 0 ? "" : "nothing was scored";
 }
 
@@ -106,7 +106,7 @@ void check_one(const std::string& module, nlohmann::json config, const std::stri
 int check_folder(const fs::path& folder) {
   std::vector<fs::path> modules;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.path().extension() == ".py") modules.push_back(entry.path());
+    if (entry.path().extension() == ".py") { modules.push_back(entry.path()); }
   }
   std::sort(modules.begin(), modules.end());
   const std::regex registered("@register\\([\"']([^\"']+)[\"']\\)");

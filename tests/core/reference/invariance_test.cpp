@@ -67,15 +67,11 @@ void expect_same(const Outcome& a, const Outcome& b) {
 TEST(Invariance, InstructionSetsGiveTheSameBits) {
   for (uint64_t i = 0; i < 60; ++i) {
     const vflow::Policy policy = random_small_policy(stream_key(7, i));
-    if (!compile_cpu(policy).ok()) {
-      continue;
-    }
+    if (!compile_cpu(policy).ok()) { continue; }
     SCOPED_TRACE(i);
     const Outcome scalar = run(policy, cpu::Isa::kScalar, nullptr, i);
     for (const cpu::Isa isa : {cpu::Isa::kAvx2, cpu::Isa::kAvx512}) {
-      if (cpu::isa_supported(isa)) {
-        expect_same(scalar, run(policy, isa, nullptr, i));
-      }
+      if (cpu::isa_supported(isa)) { expect_same(scalar, run(policy, isa, nullptr, i)); }
     }
   }
 }
@@ -84,9 +80,7 @@ TEST(Invariance, ThreadsGiveTheSameBits) {
   cpu::ThreadPool pool(4);
   for (uint64_t i = 0; i < 30; ++i) {
     const vflow::Policy policy = random_small_policy(stream_key(8, i));
-    if (!compile_cpu(policy).ok()) {
-      continue;
-    }
+    if (!compile_cpu(policy).ok()) { continue; }
     SCOPED_TRACE(i);
     expect_same(run(policy, cpu::best_isa(), nullptr, i), run(policy, cpu::best_isa(), &pool, i));
   }
@@ -135,9 +129,7 @@ class ShiftsScores final : public Wrapped {
   Status select(const LayerCache& cache, const IndexerBatch& batch, Selection& selection,
                 std::vector<float>* scores) const override {
     VORTEX_TRY(Wrapped::select(cache, batch, selection, scores));
-    for (float& score : *scores) {
-      score *= 1.01F;
-    }
+    for (float& score : *scores) { score *= 1.01F; }
     return ok_status();
   }
 };
@@ -198,7 +190,7 @@ TEST(Agreement, ChecksTheChoiceOfAKernelThatHidesItsScores) {
   EXPECT_EQ(report->scores_compared, 0);
   vflow::Policy other = policy;
   for (vflow::Node& node : other.program.indexer.nodes) {
-    if (node.op == vflow::Op::kMean) node.op = vflow::Op::kMax;
+    if (node.op == vflow::Op::kMean) { node.op = vflow::Op::kMax; }
   }
   const auto wrong = compile_cpu(other);
   const auto refused = compare_with_oracle(policy, HidesScores(**wrong), 1);
@@ -217,7 +209,7 @@ TEST(Oracle, ReadsFp8KeysAsTheNumbersThatTheyStandFor) {
     for (size_t tensor = 0; tensor < 2; ++tensor) {
       const std::vector<std::byte>& from = narrow.memory()[tensor];
       auto* to = reinterpret_cast<cpu::Bf16*>(same.memory()[tensor].data());
-      for (size_t i = 0; i < from.size(); ++i) to[i] = cpu::float_to_bf16(stored_value(&from[i], dtype));
+      for (size_t i = 0; i < from.size(); ++i) { to[i] = cpu::float_to_bf16(stored_value(&from[i], dtype)); }
     }
     const auto read = oracle_update(small, narrow.cache(), narrow.pages(), narrow.full_pages());
     const auto expected = oracle_update(wide, same.cache(), same.pages(), same.full_pages());
@@ -240,7 +232,7 @@ TEST(Oracle, RoundsFieldsToFp8) {
   ASSERT_TRUE(writes.ok()) << writes.error().message;
   double largest = 0;
   for (const OracleWrite& write : *writes) {
-    for (const double value : write.content.value) largest = std::max(largest, std::abs(value));
+    for (const double value : write.content.value) { largest = std::max(largest, std::abs(value)); }
   }
   EXPECT_EQ(largest, 448);
 }

@@ -24,11 +24,11 @@ Graph reordered(const Graph& graph, Rng& rng) {
       const std::vector<int>& inputs = graph.nodes[i].inputs;
       const bool placed =
           std::all_of(inputs.begin(), inputs.end(), [&](int input) { return place[static_cast<size_t>(input)] >= 0; });
-      if (place[i] < 0 && placed) ready.push_back(i);
+      if (place[i] < 0 && placed) { ready.push_back(i); }
     }
     const size_t next = ready[rng.below(ready.size())];
     Node node = graph.nodes[next];
-    for (int& input : node.inputs) input = place[static_cast<size_t>(input)];
+    for (int& input : node.inputs) { input = place[static_cast<size_t>(input)]; }
     if (op_info(node.op).commutative && rng.below(2) == 0) {
       std::swap(node.inputs[0], node.inputs[1]);
       std::swap(node.attrs.alpha, node.attrs.beta);
@@ -46,8 +46,8 @@ Program respelled(const Program& program, Rng& rng) {
   const size_t user = static_cast<size_t>(
       std::count_if(result.fields.begin(), result.fields.end(), [](const Field& field) { return !field.builtin; }));
   std::vector<int> position(result.fields.size());
-  for (size_t i = 0; i < position.size(); ++i) position[i] = static_cast<int>(i);
-  for (size_t i = user; i > 1; --i) std::swap(position[i - 1], position[rng.below(i)]);
+  for (size_t i = 0; i < position.size(); ++i) { position[i] = static_cast<int>(i); }
+  for (size_t i = user; i > 1; --i) { std::swap(position[i - 1], position[rng.below(i)]); }
   for (size_t i = 0; i < user; ++i) {
     result.fields[static_cast<size_t>(position[i])] = program.fields[i];
     result.fields[static_cast<size_t>(position[i])].name = "renamed" + std::to_string(i);
@@ -56,7 +56,7 @@ Program respelled(const Program& program, Rng& rng) {
   for (Graph* graph : {&result.cache, &result.indexer}) {
     *graph = reordered(*graph, rng);
     for (Node& node : graph->nodes) {
-      if (node.attrs.field >= 0) node.attrs.field = position[static_cast<size_t>(node.attrs.field)];
+      if (node.attrs.field >= 0) { node.attrs.field = position[static_cast<size_t>(node.attrs.field)]; }
       if (node.attrs.constant >= 0) {
         node.attrs.constant = static_cast<int>(result.constants.size()) - 1 - node.attrs.constant;
       }
@@ -74,15 +74,15 @@ bool change_one_constant(Program& program, Rng& rng) {
   for (Side side : {Side::kCache, Side::kIndexer}) {
     std::vector<Node>& nodes = (side == Side::kCache ? program.cache : program.indexer).nodes;
     for (size_t i = 0; i < nodes.size(); ++i) {
-      if (!(side == Side::kCache ? live.cache : live.indexer)[i]) continue;
+      if (!(side == Side::kCache ? live.cache : live.indexer)[i]) { continue; }
       const OpInfo& info = op_info(nodes[i].op);
       for (const ArgInfo& arg : info.args) {
         const bool used = (arg.arg == Arg::kAlpha || arg.arg == Arg::kBeta) && info.uses_alpha_beta;
-        if (used || arg.arg == Arg::kScale || arg.arg == Arg::kTolerance) places.emplace_back(&nodes[i], arg.arg);
+        if (used || arg.arg == Arg::kScale || arg.arg == Arg::kTolerance) { places.emplace_back(&nodes[i], arg.arg); }
       }
     }
   }
-  if (places.empty()) return false;
+  if (places.empty()) { return false; }
   const auto [node, arg] = places[rng.below(places.size())];
   set_arg(node->attrs, arg, get_arg(node->attrs, arg) + 0.375);
   return true;
@@ -115,7 +115,7 @@ TEST(Canonical, IgnoredAttributesDoNotCount) {
   Program a = sample("Quest");
   Program b = a;
   for (Node& node : b.indexer.nodes) {
-    if (node.op == Op::kMultiply || node.op == Op::kMaximum) node.attrs.alpha = 7;
+    if (node.op == Op::kMultiply || node.op == Op::kMaximum) { node.attrs.alpha = 7; }
   }
   EXPECT_EQ(program_hash(a), program_hash(b));
 }
@@ -124,7 +124,7 @@ TEST(Canonical, OrderOfGemmOperandsCounts) {
   Program a = sample("best token");
   Program b = a;
   for (Node& node : b.indexer.nodes) {
-    if (node.op == Op::kGemm) std::swap(node.inputs[0], node.inputs[1]);
+    if (node.op == Op::kGemm) { std::swap(node.inputs[0], node.inputs[1]); }
   }
   EXPECT_NE(program_hash(a), program_hash(b));
 }
@@ -134,12 +134,12 @@ TEST(Canonical, AddExchangesItsFactorsWithItsOperands) {
   Program b = a;
   Program c = a;
   for (Node& node : b.indexer.nodes) {
-    if (node.op != Op::kAdd) continue;
+    if (node.op != Op::kAdd) { continue; }
     std::swap(node.inputs[0], node.inputs[1]);
     std::swap(node.attrs.alpha, node.attrs.beta);
   }
   for (Node& node : c.indexer.nodes) {
-    if (node.op == Op::kAdd) std::swap(node.attrs.alpha, node.attrs.beta);
+    if (node.op == Op::kAdd) { std::swap(node.attrs.alpha, node.attrs.beta); }
   }
   EXPECT_EQ(program_hash(a), program_hash(b));
   EXPECT_NE(program_hash(a), program_hash(c));
@@ -223,7 +223,7 @@ TEST(CanonicalProperty, SpellingDoesNotMatterAndConstantsDo) {
     ASSERT_EQ(hash, program_hash(pruned(policy.program))) << i;
     ASSERT_EQ(hash, program_hash(merged(policy.program))) << i;
     Program other = policy.program;
-    if (!change_one_constant(other, rng)) continue;
+    if (!change_one_constant(other, rng)) { continue; }
     ++changed;
     ASSERT_NE(hash, program_hash(other)) << canonical_text(policy.program);
   }

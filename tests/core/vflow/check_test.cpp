@@ -21,7 +21,7 @@ const fs::path kSource = VORTEX_SOURCE_DIR;
 
 std::string read(const fs::path& path) {
   const Result<std::string> text = read_file(path);
-  if (!text.ok()) ADD_FAILURE() << text.error().message;
+  if (!text.ok()) { ADD_FAILURE() << text.error().message; }
   return text.ok() ? *text : std::string();
 }
 
@@ -44,7 +44,7 @@ void edit(std::string& text, const std::string& before, const std::vector<std::s
   const std::string margin = text.substr(line, text.find_first_not_of(' ', line) - line);
   std::string joined;
   for (size_t i = 0; i < after.size(); ++i) {
-    if (i > 0) joined += "\n" + (after[i].empty() ? "" : margin);
+    if (i > 0) { joined += "\n" + (after[i].empty() ? "" : margin); }
     joined += after[i];
   }
   text.replace(at, before.size(), joined);
@@ -62,14 +62,14 @@ struct RawCase {
 
 CheckCase finish(RawCase raw) {
   fs::path base = kSource / "examples/policies" / raw.base;
-  if (!fs::exists(base.string() + ".py")) base = kSource / "tests/cases/check/modules" / raw.base;
+  if (!fs::exists(base.string() + ".py")) { base = kSource / "tests/cases/check/modules" / raw.base; }
   CheckCase result = std::move(raw.result);
   result.name = raw.name;
   result.source.module_text = read(base.string() + ".py");
-  for (const auto& [before, after] : raw.edits) edit(result.source.module_text, before, after, raw.name);
+  for (const auto& [before, after] : raw.edits) { edit(result.source.module_text, before, after, raw.name); }
   ordered_json config = ordered_json::parse(read(base.string() + ".json"));
-  for (const auto& [key, value] : raw.config.items()) config[key] = value;
-  for (const std::string& key : raw.drops) config.erase(key);
+  for (const auto& [key, value] : raw.config.items()) { config[key] = value; }
+  for (const std::string& key : raw.drops) { config.erase(key); }
   // One key a line, lists included.
   std::string text = "{\n";
   for (auto member = config.begin(); member != config.end(); ++member) {
@@ -77,9 +77,9 @@ CheckCase finish(RawCase raw) {
   }
   result.source.config_text = text + "}\n";
   std::string& module = result.source.module_text;
-  if (raw.flags.find("crlf") != std::string::npos) module = replaced(module, "\n", "\r\n");
-  if (raw.flags.find("tabs") != std::string::npos) module = replaced(module, "    ", "\t");
-  if (raw.flags.find("bom") != std::string::npos) module = "\xEF\xBB\xBF" + module;
+  if (raw.flags.find("crlf") != std::string::npos) { module = replaced(module, "\n", "\r\n"); }
+  if (raw.flags.find("tabs") != std::string::npos) { module = replaced(module, "    ", "\t"); }
+  if (raw.flags.find("bom") != std::string::npos) { module = "\xEF\xBB\xBF" + module; }
   return result;
 }
 
@@ -87,7 +87,7 @@ std::vector<CheckCase> load_file(const fs::path& path) {
   std::vector<CheckCase> cases;
   std::optional<RawCase> raw;
   const auto close = [&] {
-    if (raw) cases.push_back(finish(std::move(*raw)));
+    if (raw) { cases.push_back(finish(std::move(*raw))); }
     raw.reset();
   };
   for (const std::string& line : split_lines(read(path))) {
@@ -141,12 +141,12 @@ bool matches(const std::string& expected, const std::string& actual) {
 std::vector<CheckCase> load_check_cases() {
   std::vector<fs::path> paths;
   for (const auto& entry : fs::directory_iterator(kSource / "tests/cases/check")) {
-    if (entry.path().extension() == ".cases") paths.push_back(entry.path());
+    if (entry.path().extension() == ".cases") { paths.push_back(entry.path()); }
   }
   std::sort(paths.begin(), paths.end());
   std::vector<CheckCase> cases;
   for (const fs::path& path : paths) {
-    for (CheckCase& one : load_file(path)) cases.push_back(std::move(one));
+    for (CheckCase& one : load_file(path)) { cases.push_back(std::move(one)); }
   }
   return cases;
 }
@@ -155,7 +155,7 @@ std::vector<PolicySource> load_modules() {
   std::vector<PolicySource> modules;
   for (const char* folder : {"examples/policies", "tests/cases/check/modules"}) {
     for (const auto& entry : fs::directory_iterator(kSource / folder)) {
-      if (entry.path().extension() != ".py") continue;
+      if (entry.path().extension() != ".py") { continue; }
       PolicySource source;
       source.module_file = entry.path().filename().string();
       source.module_text = read(entry.path());
@@ -189,9 +189,9 @@ TEST(Check, Cases) {
     const bool mla = one.source.module_text.find("(vFlowMLA)") != std::string::npos;
     const CheckReport report = check_policy(one.source, test_model(mla));
     std::vector<std::string> actual;
-    for (const Diagnostic& finding : report.diagnostics) actual.push_back("! " + summary(finding, one.source));
+    for (const Diagnostic& finding : report.diagnostics) { actual.push_back("! " + summary(finding, one.source)); }
     bool good = actual.size() == one.findings.size();
-    for (size_t i = 0; good && i < actual.size(); ++i) good = matches("! " + one.findings[i], actual[i]);
+    for (size_t i = 0; good && i < actual.size(); ++i) { good = matches("! " + one.findings[i], actual[i]); }
     const std::string text = render(report.diagnostics);
     EXPECT_TRUE(good) << join(actual, "\n") << "\n" << text;
     EXPECT_EQ(report.policy.has_value(), one.ok) << text;
@@ -216,7 +216,7 @@ TEST(Check, ExamplesAndModulesCheckWithoutFindings) {
 // Damaged text must end in a report, never in a crash or without end. Deterministic: the same damage every run.
 TEST(Check, SurvivesDamagedText) {
   std::vector<PolicySource> sources = load_modules();
-  for (const CheckCase& one : load_check_cases()) sources.push_back(one.source);
+  for (const CheckCase& one : load_check_cases()) { sources.push_back(one.source); }
   Rng rng(7);
   int refused = 0;
   for (const PolicySource& original : sources) {
@@ -246,7 +246,7 @@ TEST(Check, SurvivesDamagedText) {
       for (const Diagnostic& finding : report.diagnostics) {
         EXPECT_FALSE(ordered_json::parse(to_json(finding), nullptr, false).is_discarded());
       }
-      if (!report.policy) ++refused;
+      if (!report.policy) { ++refused; }
     }
   }
   EXPECT_GT(refused, 100);
@@ -291,7 +291,7 @@ TEST(Check, HostileModulesEnd) {
   EXPECT_EQ(refusal("a = [j for i in range(1000) for j in range(1000)]\n"), "limit");
   EXPECT_EQ(refusal(std::string(300'000, '#')), "limit");
   std::string indents;
-  for (size_t i = 0; i < 500; ++i) indents += std::string(i, ' ') + "if True:\n";
+  for (size_t i = 0; i < 500; ++i) { indents += std::string(i, ' ') + "if True:\n"; }
   EXPECT_EQ(refusal(indents), "too-deep");
 }
 

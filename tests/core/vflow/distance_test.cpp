@@ -113,7 +113,7 @@ TEST(DistanceProperty, MirroredTreesAreAsFarApart) {
   for (const std::string& one : shapes) {
     for (const std::string& other : shapes) {
       const auto flip = [](std::string sides) {
-        for (char& side : sides) side = side == 'l' ? 'r' : 'l';
+        for (char& side : sides) { side = side == 'l' ? 'r' : 'l'; }
         return sides;
       };
       EXPECT_EQ(structural_distance(spine(20, one, "a"), spine(17, other, "a")),
@@ -149,7 +149,7 @@ TEST(DistanceProperty, IsAMetric) {
       ASSERT_LE(d(i, j), 1);
       ASSERT_EQ(d(i, j), d(j, i));
       ASSERT_EQ(d(i, j), structural_distance(trees[static_cast<size_t>(i)], trees[static_cast<size_t>(j)]));
-      for (int k = 0; k < n; ++k) ASSERT_LE(d(i, k), d(i, j) + d(j, k) + 1e-12);
+      for (int k = 0; k < n; ++k) { ASSERT_LE(d(i, k), d(i, j) + d(j, k) + 1e-12); }
     }
     ASSERT_EQ(d(i, i), 0);
   }

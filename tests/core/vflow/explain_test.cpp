@@ -140,10 +140,11 @@ void expect_well_formed(const std::string& svg) {
     const size_t end = svg.find('>', at);
     ASSERT_NE(end, std::string::npos);
     ASSERT_EQ(svg.substr(at + 1, end - at - 1).find('<'), std::string::npos) << svg.substr(at, 80);
-    if (svg[at + 1] == '/')
+    if (svg[at + 1] == '/') {
       --depth;
-    else if (svg[end - 1] != '/')
+    } else if (svg[end - 1] != '/') {
       ++depth;
+    }
   }
   EXPECT_EQ(depth, 0);
 }
@@ -178,7 +179,7 @@ TEST(Heatmap, HasACellAPair) {
 TEST(Reference, NamesEveryOperationAndStaysShort) {
   const std::string text = language_reference_markdown();
   for (const OpInfo& info : op_table()) {
-    if (info.name.empty()) continue;
+    if (info.name.empty()) { continue; }
     EXPECT_NE(text.find("`" + std::string(info.name) + "("), std::string::npos) << info.name;
   }
   EXPECT_LT(text.size(), 9000U);
@@ -199,7 +200,7 @@ TEST(Reference, TheDocumentEndsWithWhatTheTableGives) {
 std::string next_block(const std::string& text, const std::string& language, size_t& from) {
   const std::string fence = "```" + language + "\n";
   const size_t begin = text.find(fence, from);
-  if (begin == std::string::npos) return "";
+  if (begin == std::string::npos) { return ""; }
   const size_t end = text.find("```", begin + fence.size());
   from = end + 3;
   return text.substr(begin + fence.size(), end - begin - fence.size());
@@ -207,7 +208,7 @@ std::string next_block(const std::string& text, const std::string& language, siz
 
 void expect_lines(const std::string& lines, const std::string& text) {
   std::istringstream stream(lines);
-  for (std::string line; std::getline(stream, line);) EXPECT_NE(text.find(line), std::string::npos) << line << text;
+  for (std::string line; std::getline(stream, line);) { EXPECT_NE(text.find(line), std::string::npos) << line << text; }
 }
 
 // Its policies check without a finding and are explained as it says; the mistake that it shows is found.
@@ -226,7 +227,7 @@ TEST(Tutorial, ItsPoliciesAreWhatItSays) {
     ASSERT_TRUE(report.policy.has_value()) << render(report.diagnostics);
     EXPECT_TRUE(report.diagnostics.empty()) << render(report.diagnostics);
     expect_lines(next_block(tutorial, "text", at), explain(*report.policy, small_model()));
-    if (policies++ > 0) continue;
+    if (policies++ > 0) { continue; }
     first = source;
     after_first = at;
   }
@@ -258,7 +259,7 @@ TEST(Reference, ItsExampleChecks) {
 TEST(Reference, JsonListsTheTable) {
   const nlohmann::json ops = nlohmann::json::parse(ops_json());
   size_t named = 0;
-  for (const OpInfo& info : op_table()) named += !info.name.empty();
+  for (const OpInfo& info : op_table()) { named += !info.name.empty(); }
   EXPECT_EQ(ops.size(), named);
   EXPECT_EQ(ops.at(1).at("name"), "GeMM");
 }

@@ -28,19 +28,15 @@ TEST(GenerateProperty, ChecksIsTameAndReachesEveryOperation) {
     fallbacks += policy.program.name == "block_topk";
     block_sizes.insert(policy.config.block_size);
     keys.insert(policy_key(policy));
-    for (const Node& node : policy.program.cache.nodes) ++seen[{Side::kCache, node.op}];
-    for (const Node& node : policy.program.indexer.nodes) ++seen[{Side::kIndexer, node.op}];
+    for (const Node& node : policy.program.cache.nodes) { ++seen[{Side::kCache, node.op}]; }
+    for (const Node& node : policy.program.indexer.nodes) { ++seen[{Side::kIndexer, node.op}]; }
   }
   EXPECT_EQ(fallbacks, 0);
   EXPECT_EQ(block_sizes, (std::set<int>{8, 16, 32}));
   EXPECT_GT(keys.size(), static_cast<size_t>(rounds) * 9 / 10);
   for (const OpInfo& info : op_table()) {
-    if (info.on_cache) {
-      EXPECT_GE((seen[{Side::kCache, info.op}]), 5) << "cache " << info.name;
-    }
-    if (info.on_indexer) {
-      EXPECT_GE((seen[{Side::kIndexer, info.op}]), 5) << "indexer " << info.name;
-    }
+    if (info.on_cache) { EXPECT_GE((seen[{Side::kCache, info.op}]), 5) << "cache " << info.name; }
+    if (info.on_indexer) { EXPECT_GE((seen[{Side::kIndexer, info.op}]), 5) << "indexer " << info.name; }
   }
 }
 
@@ -62,7 +58,7 @@ TEST(Generate, OptionsAreKept) {
     Rng rng(seed);
     const Policy policy = random_policy(rng, small_mla_model(), options);
     EXPECT_EQ(policy.program.dialect, Dialect::kMla);
-    for (const Node& node : policy.program.indexer.nodes) EXPECT_NE(node.op, Op::kSave);
+    for (const Node& node : policy.program.indexer.nodes) { EXPECT_NE(node.op, Op::kSave); }
   }
 }
 

@@ -14,7 +14,7 @@ std::string lex(std::string_view text, size_t* findings = nullptr) {
   Reporter reporter(source, diagnostics);
   std::string result;
   for (const Token& token : tokenize(reporter).tokens) {
-    if (!result.empty()) result += ' ';
+    if (!result.empty()) { result += ' '; }
     switch (token.kind) {
       case TokenKind::kNewline:
         result += "/";
@@ -32,7 +32,7 @@ std::string lex(std::string_view text, size_t* findings = nullptr) {
         result += token.text;
     }
   }
-  if (findings != nullptr) *findings = diagnostics.size();
+  if (findings != nullptr) { *findings = diagnostics.size(); }
   return result;
 }
 
@@ -82,7 +82,7 @@ std::string parse_findings(std::string_view text) {
   Reporter reporter(source, diagnostics);
   parse_module(reporter);
   std::string result;
-  for (const Diagnostic& finding : diagnostics) result += std::to_string(finding.line) + ":" + finding.code + " ";
+  for (const Diagnostic& finding : diagnostics) { result += std::to_string(finding.line) + ":" + finding.code + " "; }
   return result;
 }
 

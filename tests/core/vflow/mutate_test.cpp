@@ -33,7 +33,7 @@ void walk(const ModelGeometry& model, Dialect dialect, uint64_t seed, int length
     EXPECT_FALSE(next.description.empty());
     EXPECT_NE(policy_key(next.policy), policy_key(current));
     expect_good(next.policy, model);
-    if (::testing::Test::HasFatalFailure()) return;
+    if (::testing::Test::HasFatalFailure()) { return; }
     keys.insert(policy_key(next.policy));
     mate = current;
     current = next.policy;
@@ -64,7 +64,7 @@ TEST(Mutate, EveryMoveFindsAPlace) {
     for (uint64_t seed = 0; seed < 60; ++seed) {
       Rng rng(seed);
       Program program = sample(score_families()[seed % score_families().size()].name, seed);
-      if (!move.apply(program, rng)) continue;
+      if (!move.apply(program, rng)) { continue; }
       applied += finish_program(program, program.geometry).ok();
     }
     EXPECT_GE(applied, 10) << move.name;
@@ -94,7 +94,7 @@ TEST(Mutate, BlockSizeCarriesShapesAlong) {
 TEST(Mutate, ScoresThatGrewAreReducedByMax) {
   Program program = sample("centroid");
   for (size_t i = 0; i < program.indexer.nodes.size(); ++i) {
-    if (program.indexer.nodes[i].op == Op::kMean) bypass(program.indexer, static_cast<int>(i), 0);
+    if (program.indexer.nodes[i].op == Op::kMean) { bypass(program.indexer, static_cast<int>(i), 0); }
   }
   const Result<Program> finished = finish_program(program, program.geometry);
   ASSERT_TRUE(finished.ok());

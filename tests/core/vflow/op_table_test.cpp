@@ -103,7 +103,7 @@ constexpr Side C = Side::kCache;
 
 TEST(OpTable, HasOneRowAnOpInOrder) {
   ASSERT_EQ(op_table().size(), static_cast<size_t>(kOpCount));
-  for (int i = 0; i < kOpCount; ++i) EXPECT_EQ(static_cast<int>(op_table()[static_cast<size_t>(i)].op), i);
+  for (int i = 0; i < kOpCount; ++i) { EXPECT_EQ(static_cast<int>(op_table()[static_cast<size_t>(i)].op), i); }
 }
 
 TEST(OpTable, NamesOfTheCacheSideAreThoseOfVortexTorch) {
@@ -138,7 +138,7 @@ TEST(OpTable, NamesOfTheCacheSideAreThoseOfVortexTorch) {
                                                "L2NormInterleave"};
   std::set<std::string_view> names;
   for (const OpInfo& info : op_table()) {
-    if (info.on_cache && !info.name.empty()) names.insert(info.name);
+    if (info.on_cache && !info.name.empty()) { names.insert(info.name); }
   }
   EXPECT_EQ(names, expected);
 }
@@ -185,9 +185,9 @@ TEST(OpTable, KnowsWhatSelectsAndWhatWrites) {
   std::set<Op> writing;
   std::set<Op> ending;
   for (const OpInfo& info : op_table()) {
-    if (chooses_pages(info.op)) selecting.insert(info.op);
-    if (writes_field(info.op)) writing.insert(info.op);
-    if (is_terminal(info.op)) ending.insert(info.op);
+    if (chooses_pages(info.op)) { selecting.insert(info.op); }
+    if (writes_field(info.op)) { writing.insert(info.op); }
+    if (is_terminal(info.op)) { ending.insert(info.op); }
   }
   EXPECT_EQ(selecting, (std::set<Op>{Op::kTopK, Op::kApproxTopK, Op::kTopKTable, Op::kUnion}));
   EXPECT_EQ(writing, (std::set<Op>{Op::kSave, Op::kStore, Op::kFill}));
@@ -244,7 +244,7 @@ TEST(Infer, Products) {
       {I, Op::kKron, kron(3), {ragged(4096, 64), ragged(16, 64)}, {}, {0, 0}, R, "elements"},
       {I, Op::kKron, kron(3), {ragged(1 << 20, 1), ragged(1 << 20, 1)}, {}, {0, 0}, R, "elements"},
   };
-  for (const Case& c : cases) check(c);
+  for (const Case& c : cases) { check(c); }
 }
 
 TEST(Infer, Reductions) {
@@ -264,7 +264,7 @@ TEST(Infer, Reductions) {
       {C, Op::kL2NormInterleave, interleave(1, 0), {paged(16, 64)}, {}, {0, 0}, R, "at least 1"},
       {I, Op::kMeanInterleave, interleave(1, 4), {paged(16, 64)}, {}, {0, 0}, R, "only on the cache"},
   };
-  for (const Case& c : cases) check(c);
+  for (const Case& c : cases) { check(c); }
 }
 
 TEST(Infer, AcrossPages) {
@@ -286,7 +286,7 @@ TEST(Infer, AcrossPages) {
       {I, Op::kUnion, none, {table(), ragged(1, 1)}, {}, {0, 0}, R, "results of TopK"},
       {I, Op::kTopK, none, {table()}, {}, {0, 0}, R, "only be given to Union"},
   };
-  for (const Case& c : cases) check(c);
+  for (const Case& c : cases) { check(c); }
 }
 
 TEST(Infer, ElementwiseAndLayout) {
@@ -311,7 +311,7 @@ TEST(Infer, ElementwiseAndLayout) {
       {I, Op::kMaskSlice, mask(0, 65, 2), {paged(1, 64)}, {}, {0, 0}, R, "end = 65"},
       {I, Op::kMaskSlice, mask(0, 1, 0), {paged(1, 64)}, {}, {0, 0}, R, "dim must be 1 or 2"},
   };
-  for (const Case& c : cases) check(c);
+  for (const Case& c : cases) { check(c); }
 }
 
 TEST(Infer, Fields) {
@@ -328,7 +328,7 @@ TEST(Infer, Fields) {
       {C, Op::kQuery, {}, {}, {}, {0, 0}, B, "only on the indexer"},
       {I, Op::kParameter, of_constant(1), {}, {}, {2, kHeadDim}, Format::kParameter, ""},
   };
-  for (const Case& c : cases) check(c);
+  for (const Case& c : cases) { check(c); }
 }
 
 TEST(Infer, AppendNodeRefusesWithoutAChange) {

@@ -19,7 +19,7 @@ Policy named(Program program) {
   policy.config.layers_skip.clear();
   policy.config.max_seq_lens = small_model().max_context;
   for (const Node& node : policy.program.indexer.nodes) {
-    if (node.op == Op::kSave) policy.config.disable_radix_cache = true;
+    if (node.op == Op::kSave) { policy.config.disable_radix_cache = true; }
   }
   return policy;
 }
@@ -89,7 +89,7 @@ TEST(Printer, ConstantsComeBackExactly) {
   Sketch sketch(empty_program(Dialect::kGqa, geometry_for(small_model(), Dialect::kGqa, 16)));
   const std::string field = sketch.store("c", sketch.cache(Op::kMean, {sketch.cache_field("k")}));
   Constant matrix{{2, 1, 64}, {}, {0, 1, 0, 1}};
-  for (int i = 0; i < 128; ++i) matrix.data.push_back(0.1F * static_cast<float>(i) - 3);
+  for (int i = 0; i < 128; ++i) { matrix.data.push_back(0.1F * static_cast<float>(i) - 3); }
   Attrs attrs;
   attrs.constant = sketch.constant(matrix);
   const int weight = sketch.indexer(Op::kGemm, {sketch.query(), sketch.indexer(Op::kParameter, {}, attrs)});
@@ -118,7 +118,7 @@ TEST(Printer, DeadCodeIsNotPrinted) {
 TEST(Printer, RoundTripOfTheExamples) {
   int examples = 0;
   for (const auto& entry : std::filesystem::directory_iterator(VORTEX_SOURCE_DIR "/examples/policies")) {
-    if (entry.path().extension() != ".py") continue;
+    if (entry.path().extension() != ".py") { continue; }
     SCOPED_TRACE(entry.path().filename().string());
     PolicySource source;
     source.module_file = entry.path().filename().string();

@@ -29,7 +29,7 @@ inline ModelGeometry small_mla_model() {
 
 inline const Family& family(std::string_view name) {
   for (const Family& candidate : score_families()) {
-    if (candidate.name == name) return candidate;
+    if (candidate.name == name) { return candidate; }
   }
   std::abort();
 }

@@ -126,13 +126,13 @@ TEST(Schedule, SurvivesRandomText) {
   int compiled = 0;
   for (int round = 0; round < 4000; ++round) {
     std::string text = round % 2 == 0 ? "int x = 1; return " : "";
-    for (uint64_t n = rng.below(8); n > 0; --n) text += words[rng.below(words.size())] + " ";
-    if (round % 2 == 0) text += ";";
+    for (uint64_t n = rng.below(8); n > 0; --n) { text += words[rng.below(words.size())] + " "; }
+    if (round % 2 == 0) { text += ";"; }
     std::vector<Diagnostic> findings;
     const Schedule schedule = Schedule::compile(text, "snippet", findings);
     EXPECT_EQ(schedule.is_default(), !findings.empty()) << text;
     schedule.budget(kInputs);
-    if (findings.empty()) ++compiled;
+    if (findings.empty()) { ++compiled; }
   }
   EXPECT_GT(compiled, 20);
 }

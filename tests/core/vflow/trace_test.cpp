@@ -9,10 +9,10 @@ namespace {
 
 Policy checked(const std::string& file, const ModelGeometry& model) {
   for (const PolicySource& source : load_modules()) {
-    if (source.module_file != file) continue;
+    if (source.module_file != file) { continue; }
     CheckReport report = check_policy(source, model);
     EXPECT_TRUE(report.policy.has_value()) << render(report.diagnostics);
-    if (report.policy) return *report.policy;
+    if (report.policy) { return *report.policy; }
   }
   ADD_FAILURE() << file << " is missing";
   return {};
@@ -20,7 +20,7 @@ Policy checked(const std::string& file, const ModelGeometry& model) {
 
 std::vector<Op> ops(const Graph& graph) {
   std::vector<Op> result;
-  for (const Node& node : graph.nodes) result.push_back(node.op);
+  for (const Node& node : graph.nodes) { result.push_back(node.op); }
   return result;
 }
 
@@ -79,7 +79,7 @@ TEST(Trace, TheConfigurationPicksAClass) {
   EXPECT_EQ(program.name, "channels_odd");
   int masks = 0;
   for (const Node& node : program.indexer.nodes) {
-    if (node.op != Op::kMaskSlice) continue;
+    if (node.op != Op::kMaskSlice) { continue; }
     ++masks;
     EXPECT_EQ(node.attrs.end - node.attrs.start, 16);
     EXPECT_EQ(node.attrs.start % 32, 16);

@@ -29,15 +29,15 @@ std::vector<nlohmann::json> lines_of(const fs::path& path) {
   std::vector<nlohmann::json> lines;
   const auto text = read_file(path);
   EXPECT_TRUE(text.ok()) << path;
-  if (!text.ok()) return lines;
-  for (const std::string& line : split_lines(*text)) lines.push_back(nlohmann::json::parse(line));
+  if (!text.ok()) { return lines; }
+  for (const std::string& line : split_lines(*text)) { lines.push_back(nlohmann::json::parse(line)); }
   return lines;
 }
 
 TEST(Grading, PairsOfAnswers) {
   size_t pairs = 0;
   for (const auto& entry : fs::directory_iterator(kCases)) {
-    if (entry.path().filename() == "outputs.jsonl") continue;
+    if (entry.path().filename() == "outputs.jsonl") { continue; }
     for (const nlohmann::json& item : lines_of(entry.path())) {
       const auto reference = item.at("reference").get<std::string>();
       const auto answer = item.at("answer").get<std::string>();
@@ -81,7 +81,7 @@ std::string off_by_one(const std::string& answer) { return format_number(std::st
 // The references of a data set that others keep; nothing where it is not beside the checkout.
 void check_data_set(const std::string& name, size_t count) {
   const fs::path path = data_folder() / name;
-  if (!fs::exists(path)) GTEST_SKIP() << path << " is not there";
+  if (!fs::exists(path)) { GTEST_SKIP() << path << " is not there"; }
   const std::vector<nlohmann::json> problems = lines_of(path);
   EXPECT_EQ(problems.size(), count);
   for (const nlohmann::json& problem : problems) {
@@ -150,9 +150,9 @@ TEST(Grading, IsTotal) {
   Rng rng(11);
   for (int round = 0; round < 20000; ++round) {
     std::string text;
-    for (uint64_t left = rng.below(12); left > 0; --left) text += pieces[rng.below(pieces.size())];
+    for (uint64_t left = rng.below(12); left > 0; --left) { text += pieces[rng.below(pieces.size())]; }
     std::string other;
-    for (uint64_t left = rng.below(12); left > 0; --left) other += pieces[rng.below(pieces.size())];
+    for (uint64_t left = rng.below(12); left > 0; --left) { other += pieces[rng.below(pieces.size())]; }
     const MathGrade grade = grade_math(other, text);
     EXPECT_FALSE(grade.rule.empty());
     EXPECT_EQ(grade.correct, !grade.extracted.empty() && same_answer(other, grade.extracted));
@@ -160,7 +160,7 @@ TEST(Grading, IsTotal) {
   }
   for (int round = 0; round < 2000; ++round) {
     std::string bytes;
-    for (uint64_t left = rng.below(200); left > 0; --left) bytes += static_cast<char>(rng.below(256));
+    for (uint64_t left = rng.below(200); left > 0; --left) { bytes += static_cast<char>(rng.below(256)); }
     EXPECT_FALSE(grade_math("1", bytes).rule.empty());
   }
 }
@@ -169,7 +169,7 @@ TEST(Grading, IsTotal) {
 TEST(Grading, CopesWithLongOutputs) {
   for (const char* piece : {"\\boxed{", "answer is ", "$", "1,", "\\(", "{"}) {
     std::string text;
-    while (text.size() < 1'000'000) text += piece;
+    while (text.size() < 1'000'000) { text += piece; }
     EXPECT_FALSE(grade_math("1", text).rule.empty());
   }
 }

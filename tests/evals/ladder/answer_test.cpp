@@ -25,7 +25,7 @@ class PairTokenizer : public model::Tokenizer {
 std::vector<int> blocks_of(const std::string& text, const std::vector<std::string>& answers) {
   PreparedProblem prepared;
   prepared.problem.answers = answers;
-  for (size_t i = 0; i < text.size() / 2; ++i) prepared.prompt.push_back(static_cast<int32_t>(i));
+  for (size_t i = 0; i < text.size() / 2; ++i) { prepared.prompt.push_back(static_cast<int32_t>(i)); }
   return answer_blocks(PairTokenizer(text), prepared, 2);
 }
 
@@ -43,7 +43,7 @@ TEST(AnswerBlocks, AreWhereTheAnswersStand) {
 TEST(HeadLooks, CompareAPolicyWithTheOracle) {
   const float logits[8] = {0, 0, 2, 0, 5, 0, 0, 0};
   std::vector<cpu::Bf16> keys;
-  for (const float logit : logits) keys.push_back(cpu::float_to_bf16(logit));
+  for (const float logit : logits) { keys.push_back(cpu::float_to_bf16(logit)); }
   const float q = 1;
   const int32_t table[8] = {0, 1, 2, 3, 4, 5, 6, 7};
   const int32_t length = 8;

@@ -42,7 +42,7 @@ class ExpectedRaceTest : public ::testing::Test {
 };
 
 TEST_F(ExpectedRaceTest, FillsInWhatIsNotAsked) {
-  for (size_t i = 4; i < 20; ++i) session_.expected.own[i] = false;
+  for (size_t i = 4; i < 20; ++i) { session_.expected.own[i] = false; }
   const auto race = expected_race(session_, graded(8, 0));
   ASSERT_TRUE(race.has_value());
   EXPECT_DOUBLE_EQ(race->difference.value, -16.0 / 20) << "4 of 20 right, 4 of them asked";

@@ -200,7 +200,7 @@ TEST_F(LadderTest, AnyStageCanComeFirstAndGivesTheSame) {
   EXPECT_NE(outcomes[0].tokens_hash, outcomes[1].tokens_hash);
   // Two answers to each problem: the chance that one of them is right is a metric.
   int solved = 0;
-  for (size_t i = 0; i < outcomes.size(); i += 2) solved += outcomes[i].correct || outcomes[i + 1].correct ? 1 : 0;
+  for (size_t i = 0; i < outcomes.size(); i += 2) { solved += outcomes[i].correct || outcomes[i + 1].correct ? 1 : 0; }
   EXPECT_EQ(value_of(race.at(job::Stage::kRace), "pass_at_2"), 2.0 * solved / static_cast<double>(outcomes.size()));
   EXPECT_NE(job::find_metric(confirm.at(job::Stage::kConfirm).metrics, "pass_at_2"), nullptr);
 }
@@ -225,7 +225,7 @@ TEST_F(LadderTest, TheRaceEndsWhenTheOutcomeIsClear) {
   expect_all_pass(tolerated, 2);
   EXPECT_EQ(tolerated.at(job::Stage::kRace).outcomes.size(), 12U);
   // Outcomes of other problems are no comparison.
-  for (job::Outcome& outcome : job.incumbent) outcome.problem += "-other";
+  for (job::Outcome& outcome : job.incumbent) { outcome.problem += "-other"; }
   job.race_margin = 0.0;
   expect_all_pass(run(job), 2);
 }
@@ -395,7 +395,7 @@ TEST_F(LadderTest, DenseTracesAreKeptAndDamagedOnesMadeAnew) {
   const auto first = run(job);
   std::vector<fs::path> traces;
   for (const auto& entry : fs::directory_iterator(job.prefix_folder)) {
-    if (entry.path().filename().string().starts_with("trace-")) traces.push_back(entry.path());
+    if (entry.path().filename().string().starts_with("trace-")) { traces.push_back(entry.path()); }
   }
   ASSERT_EQ(traces.size(), 2U + 12U) << "dense attention's own texts, and the right answers of all problems";
   const std::string kept = *read_file(traces[0]);
@@ -422,7 +422,7 @@ TEST_F(LadderTest, RightAnswersAreForcedAndTheOracleIsKept) {
   EXPECT_EQ(recall.evidence.at("heads").at("like_oracle").size(), 3U) << "layers";
   std::vector<fs::path> oracles;
   for (const auto& entry : fs::directory_iterator(job.prefix_folder)) {
-    if (entry.path().filename().string().starts_with("oracle-")) oracles.push_back(entry.path());
+    if (entry.path().filename().string().starts_with("oracle-")) { oracles.push_back(entry.path()); }
   }
   ASSERT_EQ(oracles.size(), 1U);
   const std::string kept = *read_file(oracles[0]);

@@ -49,7 +49,7 @@ class MiscompilingEngine final : public WrappedEngine {
       : WrappedEngine(std::move(real)), change_(change) {}
   Status set_policy(const std::optional<vflow::Policy>& policy) override {
     std::optional<vflow::Policy> wrong = policy;
-    if (wrong) change_(*wrong);
+    if (wrong) { change_(*wrong); }
     return WrappedEngine::set_policy(wrong);
   }
 
@@ -60,7 +60,7 @@ class MiscompilingEngine final : public WrappedEngine {
 // A wrong scoring kernel: a maximum where the policy takes a mean. Shapes, budgets and determinism are all in order.
 inline void score_by_maximum(vflow::Policy& policy) {
   for (vflow::Node& node : policy.program.indexer.nodes) {
-    if (node.op == vflow::Op::kMean) node.op = vflow::Op::kMax;
+    if (node.op == vflow::Op::kMean) { node.op = vflow::Op::kMax; }
   }
 }
 

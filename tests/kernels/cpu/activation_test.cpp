@@ -10,7 +10,7 @@ namespace {
 
 std::vector<float> ramp(int size) {
   std::vector<float> x;
-  for (int i = 0; i < size; ++i) x.push_back(static_cast<float>(i - size / 2) * 0.37F);
+  for (int i = 0; i < size; ++i) { x.push_back(static_cast<float>(i - size / 2) * 0.37F); }
   return x;
 }
 
@@ -18,7 +18,7 @@ TEST(Swiglu, MatchesTheDefinition) {
   for (int size : {1, 15, 16, 100, 333}) {
     const std::vector<float> gate = ramp(size);
     std::vector<float> up = ramp(size);
-    for (float& value : up) value = 1.5F - value;
+    for (float& value : up) { value = 1.5F - value; }
     std::vector<float> out(gate.size() + 1, -7.0F);
     swiglu(gate.data(), up.data(), size, out.data());
     for (size_t i = 0; i < gate.size(); ++i) {
@@ -56,7 +56,7 @@ TEST(Activation, GivesTheSameBitsOnEveryInstructionSet) {
   std::vector<float> expected(x.size());
   std::vector<float> out(x.size());
   for (Isa isa : {Isa::kAvx2, Isa::kAvx512}) {
-    if (!isa_supported(isa)) continue;
+    if (!isa_supported(isa)) { continue; }
     swiglu(x.data(), x.data(), 333, expected.data(), Isa::kScalar);
     swiglu(x.data(), x.data(), 333, out.data(), isa);
     EXPECT_EQ(out, expected) << isa_name(isa);

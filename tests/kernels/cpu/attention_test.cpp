@@ -38,9 +38,7 @@ struct World {
     }
     std::vector<std::int32_t> ids(static_cast<std::size_t>(used) + 3);
     std::iota(ids.begin(), ids.end(), 0);
-    for (std::size_t i = ids.size() - 1; i > 0; --i) {
-      std::swap(ids[i], ids[rng.below(i + 1)]);
-    }
+    for (std::size_t i = ids.size() - 1; i > 0; --i) { std::swap(ids[i], ids[rng.below(i + 1)]); }
     table.assign(lengths.size() * static_cast<std::size_t>(max_blocks), 0x3fffffff);
     const std::size_t page = static_cast<std::size_t>(s.kv_heads * s.block);
     k.assign(ids.size() * page * static_cast<std::size_t>(s.head_dim), kNaN);
@@ -63,9 +61,7 @@ struct World {
     }
     const std::size_t heads = lengths.size() * static_cast<std::size_t>(s.kv_heads * s.group);
     q.resize(heads * static_cast<std::size_t>(s.head_dim));
-    for (float& x : q) {
-      x = static_cast<float>(rng.uniform() * 4 - 2);
-    }
+    for (float& x : q) { x = static_cast<float>(rng.uniform() * 4 - 2); }
     out.assign(heads * static_cast<std::size_t>(s.value_dim), -7.0F);
   }
 
@@ -90,9 +86,7 @@ struct World {
       const int n = blocks(lengths[row / static_cast<std::size_t>(shape.kv_heads)]);
       std::vector<std::int32_t> mine;
       for (int b = 0; b < n; ++b) {
-        if (b == n - 1 || rng.uniform() < probability) {
-          mine.push_back(b);
-        }
+        if (b == n - 1 || rng.uniform() < probability) { mine.push_back(b); }
       }
       counts.push_back(static_cast<std::int32_t>(mine.size()));
       mine.resize(static_cast<std::size_t>(max_blocks), 0x3fffffff);
@@ -153,9 +147,7 @@ struct World {
     }
     std::vector<int> tokens;
     for (int t = 0; t < length; ++t) {
-      if (in[static_cast<std::size_t>(t / shape.block)]) {
-        tokens.push_back(t);
-      }
+      if (in[static_cast<std::size_t>(t / shape.block)]) { tokens.push_back(t); }
     }
     return tokens;
   }
@@ -179,9 +171,7 @@ struct World {
         result[d] += weight * static_cast<double>(bf16_to_float(v[v_place(request, kv_head, tokens[i]) + d]));
       }
     }
-    for (double& x : result) {
-      x = tokens.empty() ? 0.0 : x / total;
-    }
+    for (double& x : result) { x = tokens.empty() ? 0.0 : x / total; }
     return result;
   }
 };
@@ -198,9 +188,7 @@ TEST(Attention, AgreesWithFloat64AndIgnoresPoison) {
   for (std::size_t i = 0; i < kShapes.size(); ++i) {
     for (const double share : {-1.0, 0.0, 0.3}) {
       World world(kShapes[i], kLengths, i);
-      if (share >= 0) {
-        world.choose(share, i + 100);
-      }
+      if (share >= 0) { world.choose(share, i + 100); }
       const std::vector<float> out = world.run();
       const std::vector<double> expected = world.expected();
       ASSERT_EQ(out.size(), expected.size());
@@ -264,9 +252,7 @@ TEST(Attention, LatentKeysServeAsValues) {
 
 TEST(Attention, LogitsFarApartStayFinite) {
   World world(kShapes[0], {64}, 4);
-  for (float& x : world.q) {
-    x *= 1000.0F;
-  }
+  for (float& x : world.q) { x *= 1000.0F; }
   for (const float x : world.run()) {
     ASSERT_TRUE(std::isfinite(x));
     ASSERT_LE(std::abs(x), 1.0F);

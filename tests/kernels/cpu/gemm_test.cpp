@@ -12,15 +12,15 @@ namespace {
 std::vector<float> random_values(size_t size, unsigned seed) {
   std::mt19937 generator(seed);
   std::vector<float> values(size);
-  for (float& value : values) value = static_cast<float>(generator()) / 4294967296.0F - 0.5F;
+  for (float& value : values) { value = static_cast<float>(generator()) / 4294967296.0F - 0.5F; }
   return values;
 }
 
 struct Weights {
   Weights(int n_outputs, int depth) : n(n_outputs), k(depth), rows(random_values(static_cast<size_t>(n * k), 1)) {
     panels.assign(static_cast<size_t>(packed_size(n, k)), 0);
-    for (float& value : rows) value = round_to_bf16(value);
-    for (int i = 0; i < n; ++i) pack_row(&rows[static_cast<size_t>(i * k)], i, k, panels.data());
+    for (float& value : rows) { value = round_to_bf16(value); }
+    for (int i = 0; i < n; ++i) { pack_row(&rows[static_cast<size_t>(i * k)], i, k, panels.data()); }
   }
   PackedMatrix view() const { return {panels.data(), n, k}; }
 
@@ -33,7 +33,7 @@ struct Weights {
 std::vector<Isa> supported() {
   std::vector<Isa> all;
   for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
-    if (isa_supported(isa)) all.push_back(isa);
+    if (isa_supported(isa)) { all.push_back(isa); }
   }
   return all;
 }
@@ -72,13 +72,12 @@ TEST(Gemm, HonoursStridesAndWritesNothingElse) {
   const Weights w(20, 24);
   const std::vector<float> x = random_values(7 * 30, 3);
   std::vector<float> expected(7 * 20);
-  for (int row = 0; row < 7; ++row)
+  for (int row = 0; row < 7; ++row) {
     gemm(&x[static_cast<size_t>(row * 30)], 30, 1, w.view(), &expected[static_cast<size_t>(row * 20)], 20);
+  }
   std::vector<float> y(7 * 26, -7.0F);
   gemm(x.data(), 30, 7, w.view(), y.data(), 26);
-  for (size_t i = 0; i < y.size(); ++i) {
-    EXPECT_EQ(y[i], i % 26 < 20 ? expected[i / 26 * 20 + i % 26] : -7.0F) << i;
-  }
+  for (size_t i = 0; i < y.size(); ++i) { EXPECT_EQ(y[i], i % 26 < 20 ? expected[i / 26 * 20 + i % 26] : -7.0F) << i; }
 }
 
 TEST(Gemm, ThreadsDoNotChangeABit) {

@@ -31,9 +31,7 @@ TEST(Bf16, RoundsToNearestEvenLikeTheVectorKernels) {
   EXPECT_EQ(round_to_bf16(1.01171875F), 1.015625F);  // halfway, to even
   EXPECT_TRUE(std::isnan(round_to_bf16(std::numeric_limits<float>::quiet_NaN())));
   for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
-    if (!isa_supported(isa)) {
-      continue;
-    }
+    if (!isa_supported(isa)) { continue; }
     const VectorKernels& kernels = vector_kernels(isa);
     const auto count = static_cast<std::int64_t>(x.size());
     std::vector<Bf16> bits(x.size());
@@ -63,13 +61,9 @@ TEST(Pages, ScatterThenGatherReturnsRoundedValuesAndTouchesNothingElse) {
     scatter_pages(kernels, view, pages.data(), 4, x.data());
     std::vector<float> back(x.size());
     gather_pages(kernels, view, pages.data(), 4, 0, back.data());
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      EXPECT_EQ(back[i], round_to_bf16(x[i]));
-    }
+    for (std::size_t i = 0; i < x.size(); ++i) { EXPECT_EQ(back[i], round_to_bf16(x[i])); }
     std::int64_t untouched = 0;
-    for (const Bf16 bits : memory) {
-      untouched += bits == 0x1234 ? 1 : 0;
-    }
+    for (const Bf16 bits : memory) { untouched += bits == 0x1234 ? 1 : 0; }
     EXPECT_EQ(untouched, (kPages * kHeads - 4) * size);
   }
 }

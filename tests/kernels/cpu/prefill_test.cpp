@@ -17,9 +17,9 @@ struct Problem {
     q.resize(static_cast<size_t>(tokens * kv_heads * group * head_dim));
     k.resize(static_cast<size_t>(tokens * kv_heads * head_dim));
     v.resize(k.size());
-    for (float& value : q) value = next();
-    for (Bf16& value : k) value = float_to_bf16(next());
-    for (Bf16& value : v) value = float_to_bf16(next());
+    for (float& value : q) { value = next(); }
+    for (Bf16& value : k) { value = float_to_bf16(next()); }
+    for (Bf16& value : v) { value = float_to_bf16(next()); }
   }
 
   std::vector<float> run(ThreadPool* pool = nullptr, Isa isa = best_isa(), int first_query = 0) const {
@@ -81,7 +81,7 @@ void expect_matches(const Problem& problem) {
 }
 
 TEST(PrefillAttention, MatchesTheDefinition) {
-  for (int tokens : {1, 2, 15, 16, 17, 31, 64, 127, 128, 129, 200}) expect_matches(Problem(tokens, 2, 2, 32));
+  for (int tokens : {1, 2, 15, 16, 17, 31, 64, 127, 128, 129, 200}) { expect_matches(Problem(tokens, 2, 2, 32)); }
   expect_matches(Problem(150, 1, 3, 16));  // tiles of 21 tokens: key tiles start inside them
   expect_matches(Problem(40, 1, 64, 16));  // one token a tile
   expect_matches(Problem(70, 2, 1, 256));
@@ -89,14 +89,14 @@ TEST(PrefillAttention, MatchesTheDefinition) {
 
 TEST(PrefillAttention, SurvivesLargeLogits) {
   const std::vector<float> out = Problem(100, 1, 2, 16, 200.0F).run();
-  for (float value : out) ASSERT_TRUE(std::isfinite(value));
+  for (float value : out) { ASSERT_TRUE(std::isfinite(value)); }
 }
 
 TEST(PrefillAttention, GivesTheSameBitsEverywhere) {
   const Problem problem(150, 2, 2, 32);
   const std::vector<float> expected = problem.run();
   for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
-    if (!isa_supported(isa)) continue;
+    if (!isa_supported(isa)) { continue; }
     EXPECT_EQ(problem.run(nullptr, isa), expected) << isa_name(isa);
   }
   for (int threads : {2, 3}) {
@@ -111,7 +111,7 @@ TEST(PrefillAttention, FirstQuerySkipsTheOthers) {
   for (int first : {1, 37, 149}) {
     const std::vector<float> some = problem.run(nullptr, best_isa(), first);
     const auto skipped = static_cast<size_t>(first * 2 * 2 * 32);
-    for (size_t i = 0; i < some.size(); ++i) ASSERT_EQ(some[i], i < skipped ? -7.0F : all[i]) << i;
+    for (size_t i = 0; i < some.size(); ++i) { ASSERT_EQ(some[i], i < skipped ? -7.0F : all[i]) << i; }
   }
 }
 

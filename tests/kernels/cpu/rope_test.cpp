@@ -15,7 +15,7 @@ std::vector<float> rotated(std::vector<float> head, int64_t position) {
   std::vector<float> cosines(kDim / 2);
   std::vector<float> sines(kDim / 2);
   std::vector<double> frequencies;
-  for (int i = 0; i < kDim / 2; ++i) frequencies.push_back(std::pow(kTheta, -2.0 * i / kDim));
+  for (int i = 0; i < kDim / 2; ++i) { frequencies.push_back(std::pow(kTheta, -2.0 * i / kDim)); }
   rope_angles(position, frequencies.data(), kDim / 2, cosines.data(), sines.data());
   rope_rotate(head.data(), kDim, cosines.data(), sines.data());
   return head;
@@ -23,13 +23,13 @@ std::vector<float> rotated(std::vector<float> head, int64_t position) {
 
 std::vector<float> wave(float frequency) {
   std::vector<float> head;
-  for (int i = 0; i < kDim; ++i) head.push_back(std::cos(frequency * static_cast<float>(i)));
+  for (int i = 0; i < kDim; ++i) { head.push_back(std::cos(frequency * static_cast<float>(i))); }
   return head;
 }
 
 double dot(const std::vector<float>& a, const std::vector<float>& b) {
   double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  for (size_t i = 0; i < a.size(); ++i) { sum += static_cast<double>(a[i]) * static_cast<double>(b[i]); }
   return sum;
 }
 
@@ -51,7 +51,7 @@ TEST(Rope, DotDependsOnTheDistanceAlone) {
   const std::vector<float> q = wave(0.7F);
   const std::vector<float> k = wave(1.3F);
   const double expected = dot(rotated(q, 20), rotated(k, 3));
-  for (int shift : {1, 100, 4000}) EXPECT_NEAR(dot(rotated(q, 20 + shift), rotated(k, 3 + shift)), expected, 1e-5);
+  for (int shift : {1, 100, 4000}) { EXPECT_NEAR(dot(rotated(q, 20 + shift), rotated(k, 3 + shift)), expected, 1e-5); }
 }
 
 }  // namespace

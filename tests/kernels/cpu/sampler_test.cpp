@@ -44,9 +44,10 @@ double chi_square(double temperature, int top_k, double top_p, const std::vector
 std::vector<double> softmax(double temperature, const std::vector<int>& kept) {
   std::vector<double> p(kLogits.size(), 0.0);
   double total = 0;
-  for (int i : kept)
+  for (int i : kept) {
     total += p[static_cast<size_t>(i)] = std::exp(static_cast<double>(kLogits[static_cast<size_t>(i)]) / temperature);
-  for (double& value : p) value /= total;
+  }
+  for (double& value : p) { value /= total; }
   return p;
 }
 
@@ -95,7 +96,7 @@ TEST(Sample, StaysInRangeAtTheEnds) {
 
 TEST(Sample, SurvivesExtremeLogits) {
   const std::vector<float> logits = {-INFINITY, 1e30F, 0.0F, -1e30F};
-  for (double uniform : {0.0, 0.5, 0.999}) EXPECT_EQ(draw(logits, 1.0, 0, 1.0, uniform), 1);
+  for (double uniform : {0.0, 0.5, 0.999}) { EXPECT_EQ(draw(logits, 1.0, 0, 1.0, uniform), 1); }
 }
 
 }  // namespace

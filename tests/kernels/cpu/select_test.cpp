@@ -68,9 +68,7 @@ TEST(Select, ToleranceKeepsItsPromise) {
   int different = 0;
   for (int round = 0; round < 500; ++round) {
     std::vector<float> scores(static_cast<std::size_t>(rng.between(20, 300)));
-    for (float& s : scores) {
-      s = static_cast<float>(rng.uniform() * 8);
-    }
+    for (float& s : scores) { s = static_cast<float>(rng.uniform() * 8); }
     const int k = rng.between(1, static_cast<int>(scores.size()) - 1);
     const double tolerance = rng.uniform();
     const auto exact = by_sorting(scores, k);

@@ -15,18 +15,14 @@ namespace {
 
 std::vector<float> random_values(std::size_t count, Rng& rng, double scale = 2.0) {
   std::vector<float> x(count);
-  for (float& v : x) {
-    v = static_cast<float>((rng.uniform() - 0.5) * scale);
-  }
+  for (float& v : x) { v = static_cast<float>((rng.uniform() - 0.5) * scale); }
   return x;
 }
 
 std::vector<Isa> isas() {
   std::vector<Isa> result = {Isa::kScalar};
   for (const Isa isa : {Isa::kAvx2, Isa::kAvx512}) {
-    if (isa_supported(isa)) {
-      result.push_back(isa);
-    }
+    if (isa_supported(isa)) { result.push_back(isa); }
   }
   return result;
 }
@@ -38,9 +34,7 @@ std::vector<float> on_all(std::size_t count, Run&& run) {
   for (const Isa isa : isas()) {
     std::vector<float> out(count, -7.0F);
     run(vector_kernels(isa), out.data());
-    if (first.empty()) {
-      first = out;
-    }
+    if (first.empty()) { first = out; }
     for (std::size_t i = 0; i < count; ++i) {
       const bool nan = std::isnan(first[i]) && std::isnan(out[i]);
       EXPECT_TRUE(nan || std::memcmp(&first[i], &out[i], sizeof(float)) == 0)
@@ -52,9 +46,7 @@ std::vector<float> on_all(std::size_t count, Run&& run) {
 
 TEST(Vector, ExpAndLogAreAccurateOverTheirWholeRange) {
   std::vector<float> x;
-  for (int i = -2100; i <= 1790; ++i) {
-    x.push_back(static_cast<float>(i) * 0.05F + 0.013F);
-  }
+  for (int i = -2100; i <= 1790; ++i) { x.push_back(static_cast<float>(i) * 0.05F + 0.013F); }
   const auto count = static_cast<std::int64_t>(x.size());
   const auto exps = on_all(
       x.size(), [&](const VectorKernels& k, float* out) { k.unary(Unary::kExp, 0.0F, 1.0F, count, x.data(), out); });
@@ -68,13 +60,9 @@ TEST(Vector, ExpAndLogAreAccurateOverTheirWholeRange) {
   }
   std::vector<float> positive;
   for (int e = -149; e <= 127; ++e) {
-    for (int i = 0; i < 7; ++i) {
-      positive.push_back(static_cast<float>(std::ldexp(1.0 + i / 7.0, e)));
-    }
+    for (int i = 0; i < 7; ++i) { positive.push_back(static_cast<float>(std::ldexp(1.0 + i / 7.0, e))); }
   }
-  for (int i = -200; i <= 200; ++i) {
-    positive.push_back(1.0F + static_cast<float>(i) * 1e-4F);
-  }
+  for (int i = -200; i <= 200; ++i) { positive.push_back(1.0F + static_cast<float>(i) * 1e-4F); }
   const auto logs = on_all(positive.size(), [&](const VectorKernels& k, float* out) {
     k.unary(Unary::kLog, 0.0F, 1.0F, static_cast<std::int64_t>(positive.size()), positive.data(), out);
   });
@@ -112,9 +100,7 @@ TEST(Vector, BinaryBroadcastsLikeNumPy) {
     };
     Operand x = side();
     Operand y{nullptr, e.rows, e.cols, true};
-    if (rng.below(2) == 0) {
-      std::swap(x, y);
-    }
+    if (rng.below(2) == 0) { std::swap(x, y); }
     const auto xs = random_values(static_cast<std::size_t>((x.per_page ? e.pages : 1) * x.rows * x.cols), rng);
     const auto ys = random_values(static_cast<std::size_t>((y.per_page ? e.pages : 1) * y.rows * y.cols), rng);
     x.data = xs.data();
@@ -173,9 +159,7 @@ TEST(Vector, ReductionsAndProductsMatchFloat64) {
       const float* page = x.data() + p * e.size();
       for (int c = 0; c < e.cols; ++c) {
         double sum = 0;
-        for (int r = 0; r < e.rows; ++r) {
-          sum += page[r * e.cols + c];
-        }
+        for (int r = 0; r < e.rows; ++r) { sum += page[r * e.cols + c]; }
         ASSERT_NEAR(rows[static_cast<std::size_t>(p * e.cols + c)], sum / e.rows, 1e-6);
       }
       for (int r = 0; r < e.rows; ++r) {
@@ -185,9 +169,7 @@ TEST(Vector, ReductionsAndProductsMatchFloat64) {
             dot += static_cast<double>(page[r * e.cols + c]) * static_cast<double>(page[s * e.cols + c]);
           }
           ASSERT_NEAR(products[static_cast<std::size_t>((p * e.rows + r) * e.rows + s)], dot, 1e-5);
-          if (r == s) {
-            ASSERT_NEAR(cols[static_cast<std::size_t>(p * e.rows + r)], std::sqrt(dot), 1e-5);
-          }
+          if (r == s) { ASSERT_NEAR(cols[static_cast<std::size_t>(p * e.rows + r)], std::sqrt(dot), 1e-5); }
         }
       }
     }

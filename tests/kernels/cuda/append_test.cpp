@@ -41,7 +41,7 @@ class Problem {
         k_norm_(random_bf16(dim(), random)) {
     fill_tokens(pool_, table_, random);
     summary_host_.assign(static_cast<std::size_t>(table_.num_pages * c.heads) * dim(), __ushort_as_bfloat16(0x7fc0));
-    for (auto& s : summary_) s = DeviceArray<Bf16>(summary_host_);
+    for (auto& s : summary_) { s = DeviceArray<Bf16>(summary_host_); }
     pages_ = DeviceArray<std::int32_t>(table_.pages);
     lengths_ = DeviceArray<std::int32_t>(table_.lengths);
     k_ = DeviceArray<std::uint8_t>(pool_.bytes(pool_.k));
@@ -73,7 +73,7 @@ class Problem {
       a.positions = device_positions.data();
     }
     const DeviceArray<std::uint8_t> active(active_);
-    if (!active_.empty()) a.active = active.data();
+    if (!active_.empty()) { a.active = active.data(); }
     a.num_tokens = static_cast<int>(tokens);
     a.num_q_heads = c_.q_heads;
     a.q = q.data();
@@ -87,13 +87,15 @@ class Problem {
     std::vector<double> q_reference, q_device;
     for (std::size_t t = 0; t < tokens; ++t) {
       for (int h = 0; h < heads; ++h) {
-        if (positions[t] < 0 || (!active_.empty() && !active_[t])) continue;
+        if (positions[t] < 0 || (!active_.empty() && !active_[t])) { continue; }
         const std::vector<double> x = transformed(t, h, positions[t]);
         if (h < c_.q_heads) {
           q_reference.insert(q_reference.end(), x.begin(), x.end());
           const auto from =
               q_.begin() + static_cast<std::ptrdiff_t>((t * q_heads() + static_cast<std::size_t>(h)) * dim());
-          for (std::size_t d = 0; d < dim(); ++d) q_device.push_back(value(*(from + static_cast<std::ptrdiff_t>(d))));
+          for (std::size_t d = 0; d < dim(); ++d) {
+            q_device.push_back(value(*(from + static_cast<std::ptrdiff_t>(d))));
+          }
         } else {
           store(static_cast<std::size_t>(requests[t]), positions[t], h - c_.q_heads, x);
         }
@@ -115,9 +117,7 @@ class Problem {
       const float slack = c_.type == KvType::fp32 ? 1e-4F : 2e-3F;
       for (std::size_t i = 0; i < host.size(); ++i) {
         std::uint32_t device = 0;
-        for (std::size_t b = 0; b < size; ++b) {
-          device |= static_cast<std::uint32_t>(bytes[i * size + b]) << (8 * b);
-        }
+        for (std::size_t b = 0; b < size; ++b) { device |= static_cast<std::uint32_t>(bytes[i * size + b]) << (8 * b); }
         const float expected = decode(host[i], c_.type);
         if (std::isnan(expected)) {
           ASSERT_EQ(device, host[i]) << "written outside the tokens, element " << i;
@@ -181,7 +181,7 @@ class Problem {
       x[d] = value(qkv_[at + d]);
       squares += x[d] * x[d];
     }
-    if (head >= c_.q_heads + c_.heads) return x;
+    if (head >= c_.q_heads + c_.heads) { return x; }
     if (c_.norm) {
       const std::vector<Bf16>& weight = head < c_.q_heads ? q_norm_ : k_norm_;
       for (std::size_t d = 0; d < dim(); ++d) {

@@ -47,7 +47,7 @@ class Problem {
     for (std::size_t row = 0; row < rows; ++row) {
       const int blocks = num_blocks(row / static_cast<std::size_t>(c_.heads));
       for (int i = 0; i < blocks; ++i) {
-        if (i + 1 < blocks && std::uniform_real_distribution<double>()(random) >= share) continue;
+        if (i + 1 < blocks && std::uniform_real_distribution<double>()(random) >= share) { continue; }
         selected_[row * static_cast<std::size_t>(max_selected_) + static_cast<std::size_t>(counts_[row]++)] = i;
       }
     }
@@ -86,7 +86,7 @@ class Problem {
     a.lse = lse_.data();
     a.kv = {k_.data(), v_.data(), c_.type, c_.heads, c_.block, c_.dim, c_.k_scale, c_.v_scale};
     a.table = {pages_.data(), lengths_.data(), table_.max_blocks};
-    if (!selected_.empty()) a.selection = {device_selected_.data(), device_counts_.data(), max_selected_};
+    if (!selected_.empty()) { a.selection = {device_selected_.data(), device_counts_.data(), max_selected_}; }
     a.num_requests = static_cast<int>(requests);
     a.num_q_heads = c_.heads * c_.group;
     a.scale = 1.0F / std::sqrt(static_cast<float>(c_.dim));
@@ -100,7 +100,7 @@ class Problem {
   void truncate(Random& random) {
     for (std::size_t b = 0; b < c_.lengths.size(); ++b) {
       const int length = static_cast<int>(random() % static_cast<std::uint64_t>(c_.lengths[b] + 1));
-      for (int i = (length + c_.block - 1) / c_.block; i < table_.max_blocks; ++i) table_.slot(b, i) = kGarbage;
+      for (int i = (length + c_.block - 1) / c_.block; i < table_.max_blocks; ++i) { table_.slot(b, i) = kGarbage; }
       c_.lengths[b] = table_.lengths[b] = length;
     }
     lengths_.write(table_.lengths);
@@ -169,7 +169,7 @@ class Problem {
         out[d] += p * static_cast<double>(decode(pool_.v[tokens[i] + d], c_.type)) * static_cast<double>(c_.v_scale);
       }
     }
-    for (int d = 0; d < c_.dim && !tokens.empty(); ++d) out[d] /= denominator;
+    for (int d = 0; d < c_.dim && !tokens.empty(); ++d) { out[d] /= denominator; }
     return tokens.empty() ? -std::numeric_limits<double>::infinity() : top + std::log(denominator);
   }
 
@@ -201,7 +201,7 @@ TEST_F(DecodeAttentionTest, AgreesWithFloat64OnEveryShape) {
         c.dim = dim;
         c.group = group;
         c.block = group % 4 == 0 ? 32 : 16;
-        if (group % 3 == 0) c.lengths = {1, 0, 47, 300};
+        if (group % 3 == 0) { c.lengths = {1, 0, 47, 300}; }
         if (kv_type_size(type) == 1) {
           c.k_scale = 0.5F;
           c.v_scale = 1.75F;
@@ -286,7 +286,7 @@ TEST_F(DecodeAttentionTest, RepeatsBitForBitAndWhateverTheBatch) {
   c.schedule.cluster = 2;
   Problem problem(c, random);
   const std::vector<Bf16> first = problem.run();
-  for (int i = 0; i < 20; ++i) ASSERT_TRUE(same_bits(first, problem.run()));
+  for (int i = 0; i < 20; ++i) { ASSERT_TRUE(same_bits(first, problem.run())); }
   problem.expect_close(first);
   std::vector<Bf16> alone = problem.run(1);
   EXPECT_TRUE(same_bits(alone, {first.begin(), first.begin() + static_cast<std::ptrdiff_t>(alone.size())}));

@@ -90,7 +90,7 @@ std::vector<SkinnySchedule> schedules(const SkinnyGemm& args) {
   std::vector<SkinnySchedule> found;
   for (const int groups : {1, 2, 4}) {
     for (const int split : {1, 2, 4, 8}) {
-      if (skinny_gemm_supports(args, {groups, split})) found.push_back({groups, split});
+      if (skinny_gemm_supports(args, {groups, split})) { found.push_back({groups, split}); }
     }
   }
   return found;
@@ -136,7 +136,7 @@ TEST_F(Gemm, RowsDoNotDependOnTheirNumber) {
       ASSERT_EQ(skinny_gemm(p.args, {2, split}, nullptr), cudaSuccess);
       finish();
       const std::vector<std::uint8_t> some = p.y.read();
-      for (int n = 0; n < 256; ++n) EXPECT_EQ(p.at(some, rows - 1, n), p.at(all, rows - 1, n));
+      for (int n = 0; n < 256; ++n) { EXPECT_EQ(p.at(some, rows - 1, n), p.at(all, rows - 1, n)); }
     }
   }
 }
@@ -161,7 +161,7 @@ TEST_F(Gemm, WaitsForItsInput) {
     ASSERT_EQ(skinny_gemm(second, {1, 8}, nullptr), cudaSuccess);
     finish();
     const std::vector<std::uint8_t> chained = p.y.read();
-    for (int n = 0; n < 512; ++n) ASSERT_EQ(p.at(chained, 63, n), p.at(alone, 63, n));
+    for (int n = 0; n < 512; ++n) { ASSERT_EQ(p.at(chained, 63, n), p.at(alone, 63, n)); }
   }
 }
 

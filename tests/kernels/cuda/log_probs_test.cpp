@@ -29,7 +29,7 @@ void expect_log_probs(const Case& c, Random& random) {
     }
   }
   std::vector<std::uint8_t> active(static_cast<std::size_t>(c.rows), 1);
-  if (c.rows > 2) active[1] = 0;
+  if (c.rows > 2) { active[1] = 0; }
   const DeviceArray<float> device_logits(logits);
   const DeviceArray<std::int32_t> device_tokens(tokens);
   const DeviceArray<std::uint8_t> device_active(active);
@@ -60,7 +60,7 @@ void expect_log_probs(const Case& c, Random& random) {
     const float* x = &logits[static_cast<std::size_t>(row * stride)];
     const double peak = static_cast<double>(*std::max_element(x, x + c.vocab));
     double sum = 0;
-    for (int t = 0; t < c.vocab; ++t) sum += std::exp(static_cast<double>(x[t]) - peak);
+    for (int t = 0; t < c.vocab; ++t) { sum += std::exp(static_cast<double>(x[t]) - peak); }
     const auto expected = [&](std::int32_t t) { return static_cast<double>(x[t]) - peak - std::log(sum); };
     std::vector<std::int32_t> order(static_cast<std::size_t>(c.vocab));
     std::iota(order.begin(), order.end(), 0);

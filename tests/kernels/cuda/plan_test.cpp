@@ -60,7 +60,7 @@ class Pool {
       waiting = waiting || needed > available;
       const bool expected = fits && (needed == 0 || !waiting);
       EXPECT_EQ(granted[r], expected ? 1 : 0) << "request " << r;
-      if (expected) available -= needed;
+      if (expected) { available -= needed; }
       EXPECT_EQ(lengths[r], expected ? after : before[r]) << "request " << r;
       const int blocks = (lengths[r] + kBlock - 1) / kBlock;
       EXPECT_EQ(budgets[r], std::max(4, static_cast<int>(static_cast<float>(blocks) * 0.6F)));
@@ -83,9 +83,7 @@ class Pool {
     EXPECT_EQ(release_pages(a, nullptr), cudaSuccess);
     finish();
     const std::vector<std::int32_t> lengths = lengths_.read();
-    for (std::size_t r = 0; r < n_; ++r) {
-      EXPECT_TRUE(!finished[r] || lengths[r] == 0) << "request " << r;
-    }
+    for (std::size_t r = 0; r < n_; ++r) { EXPECT_TRUE(!finished[r] || lengths[r] == 0) << "request " << r; }
     expect_pages_partitioned();
   }
 
@@ -94,7 +92,7 @@ class Pool {
   void expect_pages_partitioned() const {
     std::multiset<std::int32_t> seen;
     const std::vector<std::int32_t> free = free_.read();
-    for (std::int32_t i = 0; i < count_.read()[0]; ++i) seen.insert(free[static_cast<std::size_t>(i)]);
+    for (std::int32_t i = 0; i < count_.read()[0]; ++i) { seen.insert(free[static_cast<std::size_t>(i)]); }
     const std::vector<std::int32_t> lengths = lengths_.read();
     const std::vector<std::int32_t> table = table_.read();
     for (std::size_t r = 0; r < n_; ++r) {
@@ -104,7 +102,7 @@ class Pool {
     }
     ASSERT_EQ(seen.size(), free.size());
     std::int32_t expected = 0;
-    for (const std::int32_t page : seen) ASSERT_EQ(page, expected++);
+    for (const std::int32_t page : seen) { ASSERT_EQ(page, expected++); }
   }
 
   std::size_t n_;
@@ -121,11 +119,11 @@ TEST_F(PlanTest, AllocatesReleasesAndLetsTheLaterOnesWait) {
     const auto size = static_cast<std::size_t>(n);
     for (int step = 0; step < 60; ++step) {
       std::vector<std::int32_t> new_tokens(size);
-      for (auto& n_new : new_tokens) n_new = random() % 8 != 0 ? 1 : static_cast<std::int32_t>(random() % 40);
+      for (auto& n_new : new_tokens) { n_new = random() % 8 != 0 ? 1 : static_cast<std::int32_t>(random() % 40); }
       pool.step(new_tokens);
       if (step % 10 == 9) {
         std::vector<std::uint8_t> finished(size);
-        for (auto& f : finished) f = random() % 4 == 0;
+        for (auto& f : finished) { f = random() % 4 == 0; }
         pool.release(finished);
       }
     }
@@ -135,7 +133,7 @@ TEST_F(PlanTest, AllocatesReleasesAndLetsTheLaterOnesWait) {
 TEST_F(PlanTest, StopsAtTheEndOfTheTable) {
   Pool pool(2, 100);
   int granted = 0;
-  for (int step = 0; step < kMaxBlocks * kBlock + 3; ++step) granted += pool.step({1, 0})[0];
+  for (int step = 0; step < kMaxBlocks * kBlock + 3; ++step) { granted += pool.step({1, 0})[0]; }
   EXPECT_EQ(granted, kMaxBlocks * kBlock);
 }
 

@@ -43,7 +43,7 @@ void expect_like_decode(const Case& c) {
   args.q = q.data();
   args.out = out.data();
   args.kv = {k.data(), v.data(), c.type, c.kv_heads, c.block, c.dim, 0.5F, 2.0F};
-  if (kv_type_size(c.type) > 1) args.kv.k_scale = args.kv.v_scale = 1.0F;
+  if (kv_type_size(c.type) > 1) { args.kv.k_scale = args.kv.v_scale = 1.0F; }
   args.pages = table.data();
   args.first = c.first;
   args.rows = c.rows;

@@ -38,7 +38,7 @@ class Problem {
       const int blocks = num_blocks(row);
       for (int i = 0; i < blocks; ++i) {
         const bool reserved = i < c.reserved_first || i >= blocks - c.reserved_last;
-        if (reserved || random() % 4 == 0) selected(row)[counts_[row]++] = i;
+        if (reserved || random() % 4 == 0) { selected(row)[counts_[row]++] = i; }
       }
     }
   }
@@ -114,14 +114,14 @@ class Problem {
       mass[t / static_cast<std::size_t>(c_.block)] += std::exp(scores[t] - top);
       total += std::exp(scores[t] - top);
     }
-    for (double& m : mass) m /= total;
+    for (double& m : mass) { m /= total; }
     return mass;
   }
 
   Shares shares(std::size_t row) {
     const int blocks = num_blocks(row);
     std::vector<bool> attended(static_cast<std::size_t>(blocks), false);
-    for (int i = 0; i < counts_[row]; ++i) attended[static_cast<std::size_t>(selected(row)[i])] = true;
+    for (int i = 0; i < counts_[row]; ++i) { attended[static_cast<std::size_t>(selected(row)[i])] = true; }
     const int first = std::min(c_.reserved_first, blocks);
     const int last = std::max(first, blocks - c_.reserved_last);
     Shares out;
@@ -130,7 +130,7 @@ class Problem {
       const std::vector<double> mass = masses(row, member);
       out.mass += share(mass, attended, 0, blocks) / c_.group;
       out.mass_chosen += share(mass, attended, first, last) / c_.group;
-      for (std::size_t i = 0; i < mass.size(); ++i) of_group[i] += mass[i];
+      for (std::size_t i = 0; i < mass.size(); ++i) { of_group[i] += mass[i]; }
     }
     out.best = best(of_group, attended, 0, blocks);
     out.best_chosen = best(of_group, attended, first, last);
@@ -154,7 +154,7 @@ class Problem {
       order.push_back(i);
       k += attended[static_cast<std::size_t>(i)] ? 1 : 0;
     }
-    if (k == 0) return 1.0;
+    if (k == 0) { return 1.0; }
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
       return mass[static_cast<std::size_t>(a)] > mass[static_cast<std::size_t>(b)];
     });
@@ -185,7 +185,7 @@ TEST_F(RecallTest, AgreesWithFloat64OnEveryShape) {
         c.dim = dim;
         c.group = group;
         c.block = group % 3 == 0 ? 48 : 16;
-        if (group > 2) c.lengths = {700, 0, 33};
+        if (group > 2) { c.lengths = {700, 0, 33}; }
         Problem(c, random).expect_shares();
       }
     }

@@ -28,7 +28,7 @@ std::vector<std::int32_t> draw(const std::vector<float>& logits, int vocab, cons
     std::copy(from, from + vocab, padded.begin() + static_cast<std::ptrdiff_t>(r * stride));
   }
   std::vector<Bf16> narrow;
-  for (const float x : padded) narrow.push_back(__float2bfloat16(x));
+  for (const float x : padded) { narrow.push_back(__float2bfloat16(x)); }
   std::vector<float> temperatures, top_p;
   std::vector<std::int32_t> top_k, positions;
   std::vector<std::uint64_t> seeds, ids;
@@ -75,10 +75,12 @@ std::vector<double> probabilities(const std::vector<float>& logits, const Row& r
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
   std::size_t kept = order.size();
   const auto extend_over_ties = [&](std::size_t count) {
-    while (count < order.size() && logits[order[count]] == logits[order[count - 1]]) ++count;
+    while (count < order.size() && logits[order[count]] == logits[order[count - 1]]) { ++count; }
     return count;
   };
-  if (row.top_k > 0 && row.top_k < static_cast<int>(kept)) kept = extend_over_ties(static_cast<std::size_t>(row.top_k));
+  if (row.top_k > 0 && row.top_k < static_cast<int>(kept)) {
+    kept = extend_over_ties(static_cast<std::size_t>(row.top_k));
+  }
   std::vector<double> weights(logits.size(), 0.0);
   double total = 0.0;
   for (std::size_t i = 0; i < kept; ++i) {
@@ -89,12 +91,12 @@ std::vector<double> probabilities(const std::vector<float>& logits, const Row& r
   if (row.top_p < 1.0F) {
     double sum = 0.0;
     std::size_t count = 0;
-    while (count < kept && sum < static_cast<double>(row.top_p) * total) sum += weights[order[count++]];
+    while (count < kept && sum < static_cast<double>(row.top_p) * total) { sum += weights[order[count++]]; }
     count = std::min(kept, extend_over_ties(count));
-    for (std::size_t i = count; i < kept; ++i) weights[order[i]] = 0.0;
+    for (std::size_t i = count; i < kept; ++i) { weights[order[i]] = 0.0; }
     total = std::accumulate(weights.begin(), weights.end(), 0.0);
   }
-  for (double& w : weights) w /= total;
+  for (double& w : weights) { w /= total; }
   return weights;
 }
 
@@ -143,7 +145,7 @@ void expect_distribution(const std::vector<float>& logits, const Row& row, Logit
 // Random logits that bf16 holds exactly, so that both types see the same row.
 std::vector<float> random_logits(int vocab, float scale, Random& random) {
   std::vector<float> logits(static_cast<std::size_t>(vocab));
-  for (float& x : logits) x = __bfloat162float(__float2bfloat16(normal(random, scale)));
+  for (float& x : logits) { x = __bfloat162float(__float2bfloat16(normal(random, scale))); }
   return logits;
 }
 
@@ -186,13 +188,13 @@ TEST_F(SamplerTest, GreedyTakesTheLowestOfTheLargest) {
   std::vector<std::int32_t> expected;
   for (int r = 0; r < 6; ++r) {
     std::vector<float> row = random_logits(vocab, 3.0F, random);
-    if (r == 1) std::fill(row.begin(), row.end(), -1e30F);
-    if (r == 2) row[77] = row[150000] = 100.0F;
-    if (r == 3) std::fill(row.begin(), row.end(), std::nanf("")), row[1234] = -5.0F;
-    if (r == 4) row[151935] = std::numeric_limits<float>::infinity();
+    if (r == 1) { std::fill(row.begin(), row.end(), -1e30F); }
+    if (r == 2) { row[77] = row[150000] = 100.0F; }
+    if (r == 3) { std::fill(row.begin(), row.end(), std::nanf("")), row[1234] = -5.0F; }
+    if (r == 4) { row[151935] = std::numeric_limits<float>::infinity(); }
     std::int32_t best = r == 3 ? 1234 : 0;
     for (std::int32_t i = 0; i < vocab; ++i) {
-      if (row[static_cast<std::size_t>(i)] > row[static_cast<std::size_t>(best)]) best = i;
+      if (row[static_cast<std::size_t>(i)] > row[static_cast<std::size_t>(best)]) { best = i; }
     }
     expected.push_back(best);
     logits.insert(logits.end(), row.begin(), row.end());
@@ -224,7 +226,9 @@ TEST_F(SamplerTest, DependsOnSeedRequestAndPositionOnly) {
     std::vector<Row> rows;
     for (const std::uint64_t seed : {1U, 2U}) {
       for (const std::uint64_t id : {7U, 8U}) {
-        for (const std::int32_t position : {0, 1}) rows.push_back({1.0F, kind.top_k, kind.top_p, seed, id, position});
+        for (const std::int32_t position : {0, 1}) {
+          rows.push_back({1.0F, kind.top_k, kind.top_p, seed, id, position});
+        }
       }
     }
     const std::vector<std::int32_t> together = draw(logits, vocab, rows, LogitType::fp32);

@@ -30,7 +30,7 @@ std::vector<std::int32_t> oracle(const Case& c, const Row& r, const std::functio
   const int sel = std::min(std::min(std::max(r.budget, c.bos + c.eos), c.max_selected), n);
   std::vector<std::int32_t> all(static_cast<std::size_t>(n));
   std::iota(all.begin(), all.end(), 0);
-  if (n <= sel) return all;
+  if (n <= sel) { return all; }
   const auto better = [&](int a, int b) {
     return std::isnan(score(a)) ? false : std::isnan(score(b)) || score(a) > score(b);
   };
@@ -96,7 +96,7 @@ class Selector {
 
 template <class Score>
 double as_double(Score x) {
-  if constexpr (sizeof(Score) == 2) return value(x);
+  if constexpr (sizeof(Score) == 2) { return value(x); }
   return static_cast<double>(x);
 }
 
@@ -180,7 +180,7 @@ TEST_F(SelectTest, ToleranceKeepsItsRecallAndRepeats) {
   Selector selector(c);
   const auto stride = static_cast<std::size_t>(selector.max_blocks());
   std::vector<Bf16> scores(selector.rows() * stride);
-  for (Bf16& s : scores) s = __float2bfloat16(std::exp(normal(random)));
+  for (Bf16& s : scores) { s = __float2bfloat16(std::exp(normal(random))); }
   const DeviceArray<Bf16> device(scores);
   SelectBlocks a{device.data(), ScoreType::bf16, selector.max_blocks(), 0.0F};
   for (const float tolerance : {0.05F, 0.3F, 1.0F}) {
@@ -231,7 +231,7 @@ void expect_block_topk(int dim, int group, const std::vector<Row>& requests, boo
   c.requests = requests;
   Selector selector(c);
   std::vector<std::int32_t> lengths;
-  for (const Row& r : requests) lengths.push_back(r.length);
+  for (const Row& r : requests) { lengths.push_back(r.length); }
   const HostTable table(lengths, c.block, random, selector.max_blocks());
   const auto row_dim = static_cast<std::size_t>(dim);
   std::vector<Bf16> centroids(static_cast<std::size_t>(table.num_pages * c.heads) * row_dim,
@@ -282,7 +282,7 @@ void expect_block_topk(int dim, int group, const std::vector<Row>& requests, boo
 TEST_F(SelectTest, FusedBlockTopKAgreesWithFloat64) {
   const std::vector<Row> requests = {{16384, 64}, {3000, 40}, {0, 5}, {100, 40}, {9999, 3}, {9999, 4}};
   for (const int dim : {64, 128}) {
-    for (const int group : kGroups) expect_block_topk(dim, group, requests);
+    for (const int group : kGroups) { expect_block_topk(dim, group, requests); }
   }
   expect_block_topk(128, 2, requests, true);
   expect_block_topk(128, 2, {{60000, 100}, {31, 100}});

@@ -30,10 +30,10 @@ class DeviceTest : public ::testing::Test {
   void SetUp() override {
     int count = 0;
     const cudaError_t error = cudaGetDeviceCount(&count);
-    if (error != cudaSuccess || count == 0) GTEST_SKIP() << "no CUDA device: " << cudaGetErrorString(error);
+    if (error != cudaSuccess || count == 0) { GTEST_SKIP() << "no CUDA device: " << cudaGetErrorString(error); }
     int major = 0;
     ASSERT_EQ(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), cudaSuccess);
-    if (major < 9) GTEST_SKIP() << "needs compute capability 9.0, the device has " << major << ".x";
+    if (major < 9) { GTEST_SKIP() << "needs compute capability 9.0, the device has " << major << ".x"; }
   }
 };
 
@@ -45,7 +45,7 @@ inline float normal(Random& random, float scale = 1.0F) { return std::normal_dis
 
 inline std::vector<Bf16> random_bf16(std::size_t n, Random& random, float scale = 1.0F) {
   std::vector<Bf16> x(n);
-  for (Bf16& v : x) v = __float2bfloat16(normal(random, scale));
+  for (Bf16& v : x) { v = __float2bfloat16(normal(random, scale)); }
   return x;
 }
 
@@ -53,13 +53,13 @@ inline double value(Bf16 x) { return static_cast<double>(__bfloat162float(x)); }
 
 // One stored KV element: how it is written and what it means.
 inline std::uint32_t encode(float x, KvType type) {
-  if (type == KvType::fp32) return std::bit_cast<std::uint32_t>(x);
-  if (type == KvType::bf16) return __bfloat16_as_ushort(__float2bfloat16(x));
+  if (type == KvType::fp32) { return std::bit_cast<std::uint32_t>(x); }
+  if (type == KvType::bf16) { return __bfloat16_as_ushort(__float2bfloat16(x)); }
   return __nv_cvt_float_to_fp8(x, __NV_SATFINITE, type == KvType::fp8_e4m3 ? __NV_E4M3 : __NV_E5M2);
 }
 inline float decode(std::uint32_t bits, KvType type) {
-  if (type == KvType::fp32) return std::bit_cast<float>(bits);
-  if (type == KvType::bf16) return __bfloat162float(__ushort_as_bfloat16(static_cast<std::uint16_t>(bits)));
+  if (type == KvType::fp32) { return std::bit_cast<float>(bits); }
+  if (type == KvType::bf16) { return __bfloat162float(__ushort_as_bfloat16(static_cast<std::uint16_t>(bits))); }
   return __half2float(__half(__nv_cvt_fp8_to_halfraw(static_cast<__nv_fp8_storage_t>(bits),
                                                      type == KvType::fp8_e4m3 ? __NV_E4M3 : __NV_E5M2)));
 }
@@ -87,7 +87,7 @@ struct HostPool {
     const auto size = static_cast<std::size_t>(kv_type_size(type));
     std::vector<std::uint8_t> out(x.size() * size);
     for (std::size_t i = 0; i < x.size(); ++i) {
-      for (std::size_t b = 0; b < size; ++b) out[i * size + b] = static_cast<std::uint8_t>(x[i] >> (8 * b));
+      for (std::size_t b = 0; b < size; ++b) { out[i * size + b] = static_cast<std::uint8_t>(x[i] >> (8 * b)); }
     }
     return out;
   }
@@ -112,7 +112,7 @@ struct HostTable {
     pages.assign(lengths.size() * static_cast<std::size_t>(max_blocks), kGarbage);
     std::size_t next = 0;
     for (std::size_t b = 0; b < lengths.size(); ++b) {
-      for (int i = 0; i < (lengths[b] + block - 1) / block; ++i) slot(b, i) = free[next++];
+      for (int i = 0; i < (lengths[b] + block - 1) / block; ++i) { slot(b, i) = free[next++]; }
     }
   }
   std::int32_t& slot(std::size_t request, int i) {

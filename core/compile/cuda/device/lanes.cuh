@@ -54,8 +54,8 @@ __device__ __forceinline__ unsigned fp8_bits(float x) {
 
 template <Type type>
 __device__ __forceinline__ float load(const void* base, long long i) {
-  if (type == fp32) return static_cast<const float*>(base)[i];
-  if (type == bf16) return widen_bf16(static_cast<const unsigned short*>(base)[i]);
+  if (type == fp32) { return static_cast<const float*>(base)[i]; }
+  if (type == bf16) { return widen_bf16(static_cast<const unsigned short*>(base)[i]); }
   return widen_fp8<type>(static_cast<const unsigned char*>(base)[i]);
 }
 template <Type type>
@@ -92,7 +92,7 @@ __device__ __forceinline__ Lanes load_lanes(const void* base, long long i) {
         out.v[8 * w + 2 * j + 1] = __uint_as_float(parts[j] & 0xffff0000U);
       } else {
 #pragma unroll
-        for (int b = 0; b < 4; ++b) out.v[4 * j + b] = widen_fp8<type>((parts[j] >> (8 * b)) & 0xffU);
+        for (int b = 0; b < 4; ++b) { out.v[4 * j + b] = widen_fp8<type>((parts[j] >> (8 * b)) & 0xffU); }
       }
     }
   }
@@ -103,7 +103,7 @@ template <class At>
 __device__ __forceinline__ Lanes each(At at) {
   Lanes out;
 #pragma unroll
-  for (int i = 0; i < kLanes; ++i) out.v[i] = at(i);
+  for (int i = 0; i < kLanes; ++i) { out.v[i] = at(i); }
   return out;
 }
 // The first `count` lanes from at(i), the others 0.
@@ -170,7 +170,7 @@ __device__ inline float logarithm(float x) {
   const float small = fmaf(twice * z, p, e * 1.42860677e-6F);
   const float result = fmaf(e, 0.693145752F, twice + small);
   const float infinity = __uint_as_float(0x7f800000U);
-  if (x != x || x == infinity) return x;
+  if (x != x || x == infinity) { return x; }
   return x == 0.0F ? -infinity : 0.0F > x ? __uint_as_float(0x7fc00000U) : result;
 }
 
@@ -257,7 +257,7 @@ __device__ __forceinline__ float fold(Lanes a) {
   for (int width = kLanes / 2; width > 0; width /= 2) {
 #pragma unroll
     for (int i = 0; i < kLanes / 2; ++i) {
-      if (i < width) a.v[i] = Op::combine(a.v[i], a.v[i + width]);
+      if (i < width) { a.v[i] = Op::combine(a.v[i], a.v[i + width]); }
     }
   }
   return a.v[0];
@@ -268,7 +268,7 @@ template <class Op, int count, class At>
 __device__ __forceinline__ float reduce_in_order(At at) {
   float state = Op::first(at(0));
 #pragma unroll 4
-  for (int i = 1; i < count; ++i) state = Op::step(state, at(i));
+  for (int i = 1; i < count; ++i) { state = Op::step(state, at(i)); }
   return Op::finish(state, count);
 }
 
@@ -294,7 +294,7 @@ template <int count, class X, class Y>
 __device__ __forceinline__ float dot_in_order(X x, Y y) {
   float state = 0.0F;
 #pragma unroll 4
-  for (int i = 0; i < count; ++i) state = fmaf(x(i), y(i), state);
+  for (int i = 0; i < count; ++i) { state = fmaf(x(i), y(i), state); }
   return state;
 }
 template <int count, class X, class Y>

@@ -20,12 +20,12 @@ __device__ __forceinline__ float reduce_element(int pages, At at) {
   if (lane < pages) {
     state = Op::first(at(lane));
 #pragma unroll 4
-    for (int i = lane + kLanes; i < pages; i += kLanes) state = Op::step(state, at(i));
+    for (int i = lane + kLanes; i < pages; i += kLanes) { state = Op::step(state, at(i)); }
   }
 #pragma unroll
   for (int width = kLanes / 2; width > 0; width /= 2) {
     const float other = __shfl_down_sync(kAllLanes, state, width, kLanes);
-    if (lane < width && lane + width < pages) state = Op::combine(state, other);
+    if (lane < width && lane + width < pages) { state = Op::combine(state, other); }
   }
   return __shfl_sync(kAllLanes, state, 0, kLanes);
 }
@@ -49,7 +49,7 @@ __device__ void reduce_pages(int first, int end, X x, Out out) {
     if (pages > 0) {
       result = Op::finish(reduce_element<Op>(pages, [&](int i) { return x(first + i, element); }), pages);
     }
-    if (mine && threadIdx.x % kLanes == 0) out(element, result);
+    if (mine && threadIdx.x % kLanes == 0) { out(element, result); }
   });
 }
 
@@ -64,12 +64,12 @@ template <int size, class X, class Out>
 __device__ void softmax_pages(float scale, int first, int end, X x, Out out) {
   copy_pages<size>(first, x, out);
   const int pages = end - first;
-  if (pages <= 0) return;
+  if (pages <= 0) { return; }
   for_elements<size>([&](int element, bool mine) {
     const auto scaled = [&](int i) { return x(first + i, element) * scale; };
     const float top = reduce_element<Max>(pages, scaled);
     const float total = reduce_element<Sum>(pages, [&](int i) { return exponential(scaled(i) - top); });
-    if (!mine) return;
+    if (!mine) { return; }
 #pragma unroll 4
     for (int i = static_cast<int>(threadIdx.x) % kLanes; i < pages; i += kLanes) {
       out(first + i, element, round_bf16(exponential(scaled(i) - top) / total));
@@ -81,11 +81,11 @@ template <int size, class X, class Out>
 __device__ void normalize_pages(int first, int end, X x, Out out) {
   copy_pages<size>(first, x, out);
   const int pages = end - first;
-  if (pages <= 0) return;
+  if (pages <= 0) { return; }
   for_elements<size>([&](int element, bool mine) {
     const float squares = reduce_element<L2Norm>(pages, [&](int i) { return x(first + i, element); });
     const float norm = maximum(sqrtf(squares), 1e-12F);
-    if (!mine) return;
+    if (!mine) { return; }
 #pragma unroll 4
     for (int i = static_cast<int>(threadIdx.x) % kLanes; i < pages; i += kLanes) {
       out(first + i, element, round_bf16(x(first + i, element) / norm));

@@ -101,7 +101,7 @@ struct RowBudget {
 __device__ __forceinline__ RowBudget row_budget(int budget, int blocks) {
   RowBudget out{true, 0, 0, 0};
   const int selected = max(1, min(budget, blocks));
-  if (selected >= blocks) return out;
+  if (selected >= blocks) { return out; }
   out.everything_fits = false;
   out.eos = min(kReservedEos, selected);
   out.bos = min(kReservedBos, selected - out.eos);
@@ -133,11 +133,11 @@ __device__ __forceinline__ bool open_row(const Params& a, Row& row, Budget budge
   row.budget = row_budget(budget(row.blocks), row.blocks);
   row.computed = max(0, row.blocks - kReservedEos);
   row.middle = min(kReservedBos, row.computed);
-  if (!row.budget.everything_fits) return true;
+  if (!row.budget.everything_fits) { return true; }
   if (cluster_rank() == 0) {
     int* out = a.blocks + static_cast<long long>(row.index) * a.max_selected;
-    for (int i = static_cast<int>(threadIdx.x); i < row.blocks; i += kThreads) out[i] = i;
-    if (threadIdx.x == 0) a.counts[row.index] = row.blocks;
+    for (int i = static_cast<int>(threadIdx.x); i < row.blocks; i += kThreads) { out[i] = i; }
+    if (threadIdx.x == 0) { a.counts[row.index] = row.blocks; }
   }
   return false;
 }
@@ -150,7 +150,7 @@ __device__ __forceinline__ int first_changed(const Row& row) {
 // Calls body(element) for the `size` elements of a value, spread over the block.
 template <int size, class Body>
 __device__ __forceinline__ void for_elements_of_block(Body body) {
-  for (int e = static_cast<int>(threadIdx.x); e < size; e += kThreads) body(e);
+  for (int e = static_cast<int>(threadIdx.x); e < size; e += kThreads) { body(e); }
 }
 
 // Calls body(page, element) for the `size` elements of the `count` pages of a tile, spread over the team.
@@ -158,10 +158,10 @@ template <int size, class Body>
 __device__ __forceinline__ void for_elements_of_tile(int count, Body body) {
   const int lane = static_cast<int>(threadIdx.x) % kTeam;
   if (size >= 8) {
-    for (int i = lane; i < count * size; i += kTeam) body(i / size, i % size);
+    for (int i = lane; i < count * size; i += kTeam) { body(i / size, i % size); }
   } else {
     for (int i = lane; i < kTilePages * size; i += kTeam) {
-      if (i % kTilePages < count) body(i % kTilePages, i / kTilePages);
+      if (i % kTilePages < count) { body(i % kTilePages, i / kTilePages); }
     }
   }
 }
@@ -180,8 +180,8 @@ __device__ __forceinline__ void for_tiles(const Row& row, unsigned char* teams, 
   const auto fetch = [&](int from) { return row.pages[min(from + lane, row.blocks - 1)]; };
   int page = first < row.computed ? fetch(first) : 0;
   for (; first < row.computed; first += step) {
-    if (lane < kTilePages) pages[lane] = page;
-    if (first + step < row.computed) page = fetch(first + step);
+    if (lane < kTilePages) { pages[lane] = page; }
+    if (first + step < row.computed) { page = fetch(first + step); }
     team_barrier<kTeam>();
     body(first, min(kTilePages, row.computed - first), records, pages);
     team_barrier<kTeam>();
@@ -195,10 +195,10 @@ __device__ __forceinline__ int choose_blocks(const Row& row, int bos, int eos, i
                                              Score score, Emit emit) {
   const int competing = row.computed - row.middle;
   k = min(k, competing);
-  for (int i = static_cast<int>(threadIdx.x); i < bos; i += kThreads) emit(i, i);
+  for (int i = static_cast<int>(threadIdx.x); i < bos; i += kThreads) { emit(i, i); }
   const int chosen = bos + max(k, 0);
-  for (int i = static_cast<int>(threadIdx.x); i < eos; i += kThreads) emit(chosen + i, row.blocks - eos + i);
-  if (k <= 0) return chosen + eos;
+  for (int i = static_cast<int>(threadIdx.x); i < eos; i += kThreads) { emit(chosen + i, row.blocks - eos + i); }
+  if (k <= 0) { return chosen + eos; }
   for (int i = static_cast<int>(threadIdx.x); i < competing; i += kThreads) {
     const unsigned key = cuda::score_key(score(row.middle + i));
     keys[i] = kBits == 16 ? key & 0xffff0000U : key;
@@ -212,7 +212,7 @@ __device__ __forceinline__ int choose_blocks(const Row& row, int bos, int eos, i
 }
 
 __device__ __forceinline__ void clear_marks(const Row& row, unsigned* marks) {
-  for (int i = static_cast<int>(threadIdx.x); i < (row.blocks + 31) / 32; i += kThreads) marks[i] = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < (row.blocks + 31) / 32; i += kThreads) { marks[i] = 0; }
   __syncthreads();
 }
 __device__ __forceinline__ void mark(unsigned* marks, int block) { atomicOr(marks + block / 32, 1U << block % 32); }
@@ -220,7 +220,7 @@ __device__ __forceinline__ void mark(unsigned* marks, int block) { atomicOr(mark
 // Writes the marked blocks in ascending order.
 __device__ __forceinline__ void write_marked(const Params& a, const Row& row, const unsigned* marks) {
   __syncthreads();
-  if (threadIdx.x >= 32) return;
+  if (threadIdx.x >= 32) { return; }
   const int lane = static_cast<int>(threadIdx.x);
   int* out = a.blocks + static_cast<long long>(row.index) * a.max_selected;
   int written = 0;
@@ -235,15 +235,15 @@ __device__ __forceinline__ void write_marked(const Params& a, const Row& row, co
     }
     const int total = __shfl_sync(kAllLanes, at, 31);
     at += written - __popc(bits);
-    for (; bits != 0; bits &= bits - 1) out[at++] = word * 32 + __ffs(static_cast<int>(bits)) - 1;
+    for (; bits != 0; bits &= bits - 1) { out[at++] = word * 32 + __ffs(static_cast<int>(bits)) - 1; }
     written += total;
   }
-  if (lane == 0) a.counts[row.index] = written;
+  if (lane == 0) { a.counts[row.index] = written; }
 }
 
 // The block that an update is for: gives its position in the row, -1 if there is none.
 __device__ __forceinline__ int block_to_update(const Params& a, int request, int index) {
-  if (a.active != nullptr && a.active[request] == 0) return -1;
+  if (a.active != nullptr && a.active[request] == 0) { return -1; }
   const int length = a.lengths[request];
   const int complete = length / kBlock;
   const int block = a.first_tokens == nullptr ? complete - 1 : a.first_tokens[request] / kBlock + index;
@@ -258,8 +258,8 @@ __device__ __forceinline__ void complete_newest(const Params& a, Complete comple
   const int row = static_cast<int>(blockIdx.x) / cluster_size();
   const int request = row / a.num_kv_heads;
   const int block = block_to_update(a, request, 0);
-  if (block < 0) return;
-  if (cluster_rank() == 0) complete(request, row % a.num_kv_heads, block);
+  if (block < 0) { return; }
+  if (cluster_rank() == 0) { complete(request, row % a.num_kv_heads, block); }
   row_barrier();
 }
 

@@ -51,9 +51,7 @@ TEST(CudaBuild, RandomPoliciesBecomeCubins) {
     SCOPED_TRACE(i);
     const RandomPolicy one = random_policy(100000 + i);
     expect_cubin(build_cuda(one.policy, one.model, {}), one.policy);
-    if (::testing::Test::HasFailure()) {
-      return;
-    }
+    if (::testing::Test::HasFailure()) { return; }
   }
 }
 
@@ -97,9 +95,7 @@ TEST(CudaBuild, TheSourceIsTheGoldenOne) {
   vflow::Policy policy = policy_from(module, model_of(module));
   policy.config = vflow::EngineConfig{};
   const std::string source = generate_cuda(policy)->source;
-  if (std::getenv("VORTEX_UPDATE_GOLDEN") != nullptr) {
-    ASSERT_TRUE(write_file_atomic(golden, source).ok());
-  }
+  if (std::getenv("VORTEX_UPDATE_GOLDEN") != nullptr) { ASSERT_TRUE(write_file_atomic(golden, source).ok()); }
   EXPECT_EQ(source, read_file(golden).value());
 }
 

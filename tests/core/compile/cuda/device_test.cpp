@@ -21,9 +21,7 @@ class CudaPolicy : public ::testing::Test {
   void SetUp() override {
     int count = 0;
     const cudaError_t error = cudaGetDeviceCount(&count);
-    if (error != cudaSuccess || count == 0) {
-      GTEST_SKIP() << "no CUDA device: " << cudaGetErrorString(error);
-    }
+    if (error != cudaSuccess || count == 0) { GTEST_SKIP() << "no CUDA device: " << cudaGetErrorString(error); }
   }
 };
 
@@ -32,9 +30,7 @@ class DeviceBatch {
  public:
   DeviceBatch(const vflow::Policy& policy, RandomBatch& world, const CudaExecutable& executable)
       : policy_(policy), world_(world) {
-    for (const std::vector<std::byte>& memory : world.memory()) {
-      memory_.emplace_back(memory);
-    }
+    for (const std::vector<std::byte>& memory : world.memory()) { memory_.emplace_back(memory); }
     const IndexerBatch batch = world.batch();
     max_blocks_ = batch.max_blocks;
     const auto slots = static_cast<size_t>(batch.requests) * static_cast<size_t>(batch.max_blocks);
@@ -48,9 +44,7 @@ class DeviceBatch {
     const size_t rows = static_cast<size_t>(batch.requests * world.kv_heads());
     blocks_ = DeviceArray<int32_t>(rows * static_cast<size_t>(max_selected_));
     counts_ = DeviceArray<int32_t>(rows);
-    for (size_t i = 2; i < memory_.size(); ++i) {
-      fields_.push_back(memory_[i].data());
-    }
+    for (size_t i = 2; i < memory_.size(); ++i) { fields_.push_back(memory_[i].data()); }
     upload_step();
   }
 
@@ -165,9 +159,9 @@ std::string difference(const std::vector<std::vector<int32_t>>& host, const std:
   for (size_t row = 0; row < host.size(); ++row) {
     if (host[row] != device[row]) {
       std::string text = "row " + std::to_string(row) + "\n cpu ";
-      for (const int32_t block : host[row]) text += " " + std::to_string(block);
+      for (const int32_t block : host[row]) { text += " " + std::to_string(block); }
       text += "\n cuda";
-      for (const int32_t block : device[row]) text += " " + std::to_string(block);
+      for (const int32_t block : device[row]) { text += " " + std::to_string(block); }
       return text;
     }
   }
@@ -226,9 +220,7 @@ bool compare(const vflow::Policy& policy, const vflow::ModelGeometry& model, Inp
   cudaGraphDestroy(graph);
   cudaStreamDestroy(stream);
   ++compared.policies;
-  if (!good) {
-    ADD_FAILURE() << (*device)->source();
-  }
+  if (!good) { ADD_FAILURE() << (*device)->source(); }
   return good;
 }
 
@@ -246,9 +238,7 @@ TEST_P(CudaRandomPolicies, ChooseThePagesOfTheCpu) {
     Rng rng(one.key);
     Lengths lengths = draw_lengths(one.policy, 4, 600, rng);
     const InputKind kind = i % 3 == 0 ? kKinds[static_cast<size_t>(i / 3) % std::size(kKinds)] : InputKind::kNormal;
-    if (!compare(one.policy, one.model, kind, std::move(lengths), 3, rng.next(), compared)) {
-      return;
-    }
+    if (!compare(one.policy, one.model, kind, std::move(lengths), 3, rng.next(), compared)) { return; }
   }
   EXPECT_EQ(compared.policies, 25);
   EXPECT_GE(compared.rows, 25 * 4 * 3);
@@ -277,9 +267,7 @@ TEST_F(CudaPolicy, LongRowsAndManyRowsChooseThePagesOfTheCpu) {
   Rng rng(8);
   for (const auto& [requests, tokens] : {std::pair{1, 40000}, std::pair{3, 9000}, std::pair{70, 2500}}) {
     Lengths lengths;
-    for (int r = 0; r < requests; ++r) {
-      lengths.tokens.push_back(tokens - rng.between(0, tokens / 4));
-    }
+    for (int r = 0; r < requests; ++r) { lengths.tokens.push_back(tokens - rng.between(0, tokens / 4)); }
     compare(policy, model, InputKind::kNormal, std::move(lengths), 2, rng.next(), compared);
   }
   EXPECT_EQ(compared.policies, 3);
@@ -298,9 +286,7 @@ TEST_F(CudaPolicy, BudgetsByRuleAreTheHosts) {
     policy.config.schedule = vflow::Schedule::compile(rule, "rule", diagnostics);
     ASSERT_TRUE(diagnostics.empty()) << vflow::render(diagnostics);
     Lengths lengths;
-    for (int tokens = 0; tokens < 3000; tokens += 61) {
-      lengths.tokens.push_back(tokens);
-    }
+    for (int tokens = 0; tokens < 3000; tokens += 61) { lengths.tokens.push_back(tokens); }
     compare(policy, model, InputKind::kNormal, std::move(lengths), 2, 3, compared);
   }
   EXPECT_EQ(compared.policies, 3);
@@ -326,7 +312,7 @@ TEST_F(CudaPolicy, RunsAreBitwiseTheSameAndIdleRequestsChooseNothing) {
     ASSERT_EQ((*device)->select(mirror.cache(), batch, mirror.selection(), nullptr), cudaSuccess);
     ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
     const std::vector<int32_t> blocks = mirror.raw_blocks();
-    if (run == 0) first = blocks;
+    if (run == 0) { first = blocks; }
     ASSERT_EQ(blocks, first);
   }
   const std::vector<std::vector<int32_t>> rows = mirror.chosen();

@@ -14,14 +14,14 @@ class HostExecutable : public ::testing::Test {
   void SetUp() override {
     int count = 0;
     const cudaError_t error = cudaGetDeviceCount(&count);
-    if (error != cudaSuccess || count == 0) GTEST_SKIP() << "no CUDA device: " << cudaGetErrorString(error);
+    if (error != cudaSuccess || count == 0) { GTEST_SKIP() << "no CUDA device: " << cudaGetErrorString(error); }
   }
 };
 
 // Scores as numbers: zeros may differ in sign, NaNs in their payload.
 void expect_same(const std::vector<float>& a, const std::vector<float>& b) {
   ASSERT_EQ(a.size(), b.size());
-  for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(a[i] == b[i] || (a[i] != a[i] && b[i] != b[i])) << i;
+  for (size_t i = 0; i < a.size(); ++i) { EXPECT_TRUE(a[i] == b[i] || (a[i] != a[i] && b[i] != b[i])) << i; }
 }
 
 // Every value of the policy's own fields.
@@ -73,7 +73,7 @@ TEST_F(HostExecutable, GivesThePagesAndScoresOfTheCpu) {
       };
       EXPECT_EQ(of(chosen), of(expected)) << row;
     }
-    if (scores.empty()) continue;
+    if (scores.empty()) { continue; }
     expect_same(scores, expected_scores);
     ++seen;
   }

@@ -48,9 +48,7 @@ inline RandomPolicy random_policy(int i) {
   }
   result.policy = vflow::random_policy(rng, result.model, generate);
   result.policy.config.topk_val = std::min(result.policy.config.topk_val, 12);
-  if (i % 4 == 3) {
-    result.policy.config.dtype = vflow::Dtype::kFp32;
-  }
+  if (i % 4 == 3) { result.policy.config.dtype = vflow::Dtype::kFp32; }
   result.key = rng.next();
   return result;
 }
@@ -87,9 +85,7 @@ inline std::vector<std::filesystem::path> module_files() {
   std::vector<std::filesystem::path> files;
   for (const char* folder : {"examples/policies", "tests/cases/check/modules"}) {
     for (const auto& entry : std::filesystem::directory_iterator(kSource / folder)) {
-      if (entry.path().extension() == ".py") {
-        files.push_back(entry.path());
-      }
+      if (entry.path().extension() == ".py") { files.push_back(entry.path()); }
     }
   }
   std::sort(files.begin(), files.end());

@@ -101,7 +101,7 @@ TEST_F(CudaEngineTest, TokensDependOnNothingButTheRequest) {
   for (const bool sparse : {false, true}) {
     SCOPED_TRACE(sparse);
     std::optional<vflow::Policy> policy;
-    if (sparse) policy = load_policy("block_topk", budget(4, {0}), 512);
+    if (sparse) { policy = load_policy("block_topk", budget(4, {0}), 512); }
     ASSERT_TRUE(wide->set_policy(policy).ok());
     ASSERT_TRUE(narrow->set_policy(policy).ok());
     const auto together = tokens_of(*wide, requests);
@@ -152,14 +152,12 @@ TEST_F(CudaEngineTest, NothingUnwrittenIsRead) {
   for (std::vector<float>* logits : {&clean, &poisoned}) {
     Runner& r = **runner;
     ASSERT_TRUE(r.reset().ok());
-    if (logits == &poisoned) {
-      ASSERT_TRUE(r.pool().poison(r.stream()).ok());
-    }
+    if (logits == &poisoned) { ASSERT_TRUE(r.pool().poison(r.stream()).ok()); }
     r.slots().host().remaining[0] = 1000;
     r.slots().host().ignores_stops[0] = 1;
     ASSERT_TRUE(r.prefill(0, random_tokens(300, 1)).ok());
     ASSERT_TRUE(r.prepare(1).ok());
-    for (int i = 0; i < 40; ++i) ASSERT_TRUE(r.replay(1).ok());
+    for (int i = 0; i < 40; ++i) { ASSERT_TRUE(r.replay(1).ok()); }
     ASSERT_TRUE(r.slots().download(r.stream()).ok());
     EXPECT_EQ(r.slots().host().lengths[0], 340);
     ASSERT_TRUE(r.read_logits(0, logits->data()).ok());
@@ -189,9 +187,10 @@ TEST_F(CudaEngineTest, ObserversSeeEveryLayer) {
       const int token = view.seq_lens[0] - 1;
       const auto* k = static_cast<const cpu::Bf16*>(view.cache->k.data);
       const int64_t row = (int64_t{view.block_table[token / 16]} * 4 + 3) * 16 + token % 16;
-      for (int d = 0; d < 64; ++d) seen.k.push_back(cpu::bf16_to_float(k[row * 64 + d]));
-      if (view.selection != nullptr)
+      for (int d = 0; d < 64; ++d) { seen.k.push_back(cpu::bf16_to_float(k[row * 64 + d])); }
+      if (view.selection != nullptr) {
         seen.last_blocks.push_back(view.selection->blocks[static_cast<size_t>(view.selection->counts[0] - 1)]);
+      }
     };
     const auto log_probs = of.teacher_force(request, random_tokens(5, 2), observer, nullptr);
     EXPECT_TRUE(log_probs.ok()) << (log_probs.ok() ? "" : log_probs.error().message);

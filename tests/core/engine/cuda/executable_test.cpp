@@ -61,8 +61,8 @@ TEST_F(CudaEngineTest, HandsOutTheKernelsThatItDecodesWith) {
     }
     vflow::Policy wrong = policy;
     for (vflow::Node& node : wrong.program.indexer.nodes) {
-      if (node.op == vflow::Op::kMean) node.op = vflow::Op::kMax;
-      if (node.op == vflow::Op::kMaximum) node.op = vflow::Op::kMinimum;
+      if (node.op == vflow::Op::kMean) { node.op = vflow::Op::kMax; }
+      if (node.op == vflow::Op::kMaximum) { node.op = vflow::Op::kMinimum; }
     }
     ASSERT_TRUE(engine->set_policy(wrong).ok());
     EXPECT_FALSE(chooses_as(*engine->executable(), policy, kv_heads)) << "a wrong scoring kernel went unnoticed";

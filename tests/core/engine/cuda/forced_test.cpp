@@ -14,7 +14,7 @@ std::vector<ForcedRequest> forced_requests() {
     ForcedRequest forced;
     forced.request.prompt = random_tokens(prompt, static_cast<uint64_t>(prompt));
     forced.continuation = random_tokens(8 + static_cast<int>(requests.size()) * 9, 3);
-    for (const int32_t token : forced.continuation) forced.wanted.push_back({token, 17, 900});
+    for (const int32_t token : forced.continuation) { forced.wanted.push_back({token, 17, 900}); }
     requests.push_back(std::move(forced));
   }
   return requests;
@@ -47,7 +47,7 @@ TEST_F(CudaEngineTest, ForcedDecodingTellsWhatTeacherForcingTells) {
       ASSERT_EQ(forced[r].top[at].size(), 4U);
       EXPECT_EQ(forced[r].top[at][0], std::max_element(row, row + kVocab) - row);
       EXPECT_NEAR(forced[r].top_log_probs[at][3], row[forced[r].top[at][3]], 2e-5);
-      for (const AttentionRecall& recall : forced[r].recall) EXPECT_EQ(recall.looks, 0);
+      for (const AttentionRecall& recall : forced[r].recall) { EXPECT_EQ(recall.looks, 0); }
     }
   }
 }

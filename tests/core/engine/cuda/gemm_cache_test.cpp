@@ -26,7 +26,7 @@ TunedProduct product() {
 
 std::filesystem::path only_file(const std::filesystem::path& folder) {
   std::filesystem::path found;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) found = entry.path();
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) { found = entry.path(); }
   return found;
 }
 
@@ -43,12 +43,12 @@ TEST(GemmCache, KnowsOnlyTheVeryShapeAndContext) {
   EXPECT_FALSE(GemmCache(folder.path(), "another device").find(kShape));
   for (int field = 0; field < 6; ++field) {
     GemmShape other = kShape;
-    if (field == 0) other.n += 64;
-    if (field == 1) other.k += 64;
-    if (field == 2) other.rows = 32;
-    if (field == 3) other.stride += 8;
-    if (field == 4) other.fp32 = true;
-    if (field == 5) other.swiglu = true;
+    if (field == 0) { other.n += 64; }
+    if (field == 1) { other.k += 64; }
+    if (field == 2) { other.rows = 32; }
+    if (field == 3) { other.stride += 8; }
+    if (field == 4) { other.fp32 = true; }
+    if (field == 5) { other.swiglu = true; }
     EXPECT_FALSE(cache.find(other)) << field;
   }
 }
@@ -71,7 +71,7 @@ TEST(GemmCache, DamagedFilesAreNotTaken) {
     EXPECT_FALSE(cache.find(kShape)) << "cut to " << length;
   }
   for (size_t at = body; at < good.size(); ++at) {
-    if (good[at] < '0' || good[at] > '9') continue;
+    if (good[at] < '0' || good[at] > '9') { continue; }
     std::string bad = good;
     bad[at] = bad[at] == '9' ? '1' : static_cast<char>(bad[at] + 1);
     ASSERT_TRUE(write_file_atomic(path, bad).ok());

@@ -40,7 +40,7 @@ class Pair {
     cpu_ = make_cpu_engine(model::load_model(folder_.path()).value(), options_of(2, kContext)).value();
     auto made = make_cuda_engine(model::load_model(folder_.path()).value(), options_of(2, kContext));
     EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().message);
-    if (made.ok()) cuda_ = std::move(*made);
+    if (made.ok()) { cuda_ = std::move(*made); }
   }
 
   const model::ModelConfig& config() const { return cpu_->model().config; }
@@ -60,7 +60,7 @@ class Pair {
         request.prompt.push_back(token % (kVocab - 2) + 2);
       }
       std::vector<int32_t> continuation;
-      for (const int32_t token : random_tokens(40, 3)) continuation.push_back(token % (kVocab - 2) + 2);
+      for (const int32_t token : random_tokens(40, 3)) { continuation.push_back(token % (kVocab - 2) + 2); }
       const auto expected = cpu_->teacher_force(request, continuation, {}, nullptr).value();
       const auto actual = cuda_->teacher_force(request, continuation, {}, nullptr);
       ASSERT_TRUE(actual.ok()) << actual.error().message;
@@ -100,7 +100,7 @@ TEST_F(CudaGroups, CoveringBudgetsAreDenseToTheBit) {
     Pair pair(model_of(group, 1, 64));
     Request request;
     request.prompt.assign(200, 7);
-    for (size_t i = 0; i < request.prompt.size(); ++i) request.prompt[i] = static_cast<int32_t>(2 + i * 37 % 500);
+    for (size_t i = 0; i < request.prompt.size(); ++i) { request.prompt[i] = static_cast<int32_t>(2 + i * 37 % 500); }
     request.max_new_tokens = 40;
     request.ignore_eos = true;
     const auto dense = tokens_of(pair.cuda(), {request});

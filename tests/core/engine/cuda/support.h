@@ -23,7 +23,7 @@ class CudaEngineTest : public ::testing::Test {
  protected:
   void SetUp() override {
     const auto device = find_cuda_device();
-    if (!device.ok()) GTEST_SKIP() << device.error().message;
+    if (!device.ok()) { GTEST_SKIP() << device.error().message; }
   }
 };
 
@@ -66,7 +66,7 @@ inline nlohmann::json budget(int pages, const nlohmann::json& dense_layers = nlo
 inline std::vector<int32_t> random_tokens(int count, uint64_t seed) {
   Rng rng(stream_key(seed));
   std::vector<int32_t> tokens;
-  for (int i = 0; i < count; ++i) tokens.push_back(rng.between(16, 1023));
+  for (int i = 0; i < count; ++i) { tokens.push_back(rng.between(16, 1023)); }
   return tokens;
 }
 
@@ -75,8 +75,8 @@ inline std::vector<std::vector<int32_t>> tokens_of(Engine& engine, const std::ve
   const auto outputs = engine.generate(requests, stats);
   EXPECT_TRUE(outputs.ok()) << (outputs.ok() ? "" : outputs.error().message);
   std::vector<std::vector<int32_t>> tokens;
-  if (!outputs.ok()) return tokens;
-  for (const Output& output : *outputs) tokens.push_back(output.tokens);
+  if (!outputs.ok()) { return tokens; }
+  for (const Output& output : *outputs) { tokens.push_back(output.tokens); }
   return tokens;
 }
 
@@ -89,7 +89,7 @@ inline std::vector<Request> mixed_requests(int count, int longest) {
     request.seed = static_cast<uint64_t>(100 + i);
     request.max_new_tokens = 10 + 17 * (i % 4);
     request.ignore_eos = i % 3 != 0;
-    if (i % 2 == 1) request.sampling = {1.0, i % 4 == 1 ? 0.9 : 1.0, i % 4 == 3 ? 20 : 0};
+    if (i % 2 == 1) { request.sampling = {1.0, i % 4 == 1 ? 0.9 : 1.0, i % 4 == 3 ? 20 : 0}; }
     requests.push_back(request);
   }
   return requests;

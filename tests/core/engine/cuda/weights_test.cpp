@@ -40,7 +40,7 @@ bool is_child() { return std::getenv("VORTEX_EXPORTED") != nullptr; }
 
 std::vector<uint32_t> pattern() {
   std::vector<uint32_t> words(kBytes / sizeof(uint32_t));
-  for (size_t i = 0; i < words.size(); ++i) words[i] = static_cast<uint32_t>(i) * 2654435761U;
+  for (size_t i = 0; i < words.size(); ++i) { words[i] = static_cast<uint32_t>(i) * 2654435761U; }
   return words;
 }
 
@@ -53,8 +53,8 @@ std::vector<uint32_t> read(const void* device) {
 class ExportedMemoryTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (is_child()) GTEST_SKIP() << "runs in the parent";
-    if (!engine::find_cuda_device().ok()) GTEST_SKIP() << "no device";
+    if (is_child()) { GTEST_SKIP() << "runs in the parent"; }
+    if (!engine::find_cuda_device().ok()) { GTEST_SKIP() << "no device"; }
     auto made = ExportedMemory::make(kBytes);
     ASSERT_TRUE(made.ok()) << made.error().message;
     memory_ = std::move(*made);
@@ -96,7 +96,7 @@ TEST_F(ExportedMemoryTest, WhatIsNoExportedMemoryIsTheEnvironments) {
 class ExportedMemoryChild : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!is_child()) GTEST_SKIP() << "is run by the tests above";
+    if (!is_child()) { GTEST_SKIP() << "is run by the tests above"; }
     auto mapped = engine::map_exported(3, kBytes);
     ASSERT_TRUE(mapped.ok()) << mapped.error().message;
     memory_ = std::move(*mapped);
@@ -120,8 +120,8 @@ TEST_F(ExportedMemoryChild, Dies) { ::kill(::getpid(), SIGKILL); }
 class KeptOnDevice : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (is_child()) GTEST_SKIP() << "runs in the parent";
-    if (!engine::find_cuda_device().ok()) GTEST_SKIP() << "no device";
+    if (is_child()) { GTEST_SKIP() << "runs in the parent"; }
+    if (!engine::find_cuda_device().ok()) { GTEST_SKIP() << "no device"; }
   }
 };
 
@@ -143,7 +143,7 @@ TEST_F(KeptOnDevice, GivesTheTokensOfOwnWeights) {
   cuda.product_cache = folder.path() / "products";
   cuda.build = "test";
   std::vector<int32_t> prompt;
-  for (int i = 0; i < 100; ++i) prompt.push_back(20 + i % 40);
+  for (int i = 0; i < 100; ++i) { prompt.push_back(20 + i % 40); }
   const std::vector<std::vector<int32_t>> prompts = {prompt};
   const auto first = std::move(engine::make_cuda_engine(model, options, cuda)).value();
   const engine::PrefixBlock block =

@@ -44,7 +44,7 @@ class FakeStepper final : public engine::Stepper {
   Status place(std::span<const int> lengths, std::span<const engine::PrefixPtr> /*donors*/) override {
     lengths_.assign(lengths.begin(), lengths.end());
     placed_ = {};
-    for (const int length : lengths) placed_.tokens += length;
+    for (const int length : lengths) { placed_.tokens += length; }
     return fits();
   }
   engine::Placed placed() const override { return placed_; }
@@ -59,7 +59,7 @@ class FakeStepper final : public engine::Stepper {
   Result<double> run(int steps) override {
     double seconds = 0;
     for (int i = 0; i < steps; ++i) {
-      for (int& length : lengths_) ++length;
+      for (int& length : lengths_) { ++length; }
       seconds += cost_(lengths_);
     }
     VORTEX_TRY(fits());
@@ -82,7 +82,7 @@ class FakeStepper final : public engine::Stepper {
   Status fits() const {
     int64_t pages = 0;
     for (const int length : lengths_) {
-      if (length < 1 || length > pool_.max_context) return candidate_error("a request does not fit the context");
+      if (length < 1 || length > pool_.max_context) { return candidate_error("a request does not fit the context"); }
       pages += (length + pool_.block - 1) / pool_.block;
     }
     if (pages > pool_.pages || static_cast<int>(lengths_.size()) > pool_.max_batch) {

@@ -13,7 +13,7 @@ namespace {
 
 int64_t pages_of(const std::vector<int>& lengths, int block) {
   int64_t pages = 0;
-  for (const int length : lengths) pages += (length + block - 1) / block;
+  for (const int length : lengths) { pages += (length + block - 1) / block; }
   return pages;
 }
 
@@ -23,7 +23,7 @@ TEST(Plan, DrawsLogNormalLengthsAndCutsThem) {
   const double mean = std::accumulate(lengths.begin(), lengths.end(), 0.0) / 20000;
   EXPECT_NEAR(mean, 1000, 15);  // three standard errors are 14
   double logarithm = 0;
-  for (const int length : lengths) logarithm += std::log(length) / 20000;
+  for (const int length : lengths) { logarithm += std::log(length) / 20000; }
   EXPECT_NEAR(logarithm, std::log(1000) - 0.18, 0.013);
   const std::vector<int> cut = draw_lengths({1000, 0.6, 1200}, 20000, 7);
   EXPECT_EQ(*std::max_element(cut.begin(), cut.end()), 1200);
@@ -35,7 +35,7 @@ TEST(Plan, DrawsLogNormalLengthsAndCutsThem) {
 
 TEST(Plan, EveryTokenIsDecodedOnceAndStaysAreAsLongAsAnswers) {
   std::vector<RequestLength> requests;
-  for (const int answer : draw_lengths({200, 0.8, 900}, 60, 3)) requests.push_back({40, answer});
+  for (const int answer : draw_lengths({200, 0.8, 900}, 60, 3)) { requests.push_back({40, answer}); }
   requests[5].answer = 1;  // its only token comes with the prompt
   const PlanLimits limits{8, 8, 16, 200};
   const Plan plan = plan_requests(requests, limits);

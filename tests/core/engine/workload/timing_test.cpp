@@ -13,7 +13,7 @@ using vortex::testing::FakeStepper;
 
 Plan mixed_plan(const Stepper& stepper) {
   std::vector<RequestLength> requests;
-  for (const int answer : draw_lengths({3000, 0.6, 9000}, 80, 5)) requests.push_back({150, answer});
+  for (const int answer : draw_lengths({3000, 0.6, 9000}, 80, 5)) { requests.push_back({150, answer}); }
   return plan_requests(requests, limits_of(stepper));
 }
 
@@ -26,7 +26,7 @@ double exact_seconds(const Plan& plan, const vortex::testing::StepCost& cost) {
   double seconds = 0;
   for (const Round& round : plan.rounds) {
     std::vector<int> lengths = round.lengths;
-    for (int& length : lengths) length += (round.steps + 1) / 2;
+    for (int& length : lengths) { length += (round.steps + 1) / 2; }
     seconds += cost(lengths) * round.steps;
   }
   return seconds;

@@ -20,7 +20,7 @@ double normal(Rng& rng) {
 
 Load small_load() {
   Load load;
-  for (const int answer : draw_lengths({500, 0.6, 2000}, 60, 1)) load.requests.push_back({100, answer});
+  for (const int answer : draw_lengths({500, 0.6, 2000}, 60, 1)) { load.requests.push_back({100, answer}); }
   return load;
 }
 
@@ -44,11 +44,11 @@ TEST(MeanEstimate, IsStudentsIntervalOfTheLogarithms) {
   EXPECT_TRUE(std::isinf(mean_estimate({3}).hi));
   // Far out the expansion must meet the normal's 1.96; t with 20 degrees of freedom is 2.0860.
   std::vector<double> samples;
-  for (int i = 0; i < 21; ++i) samples.push_back(std::exp(i % 2 == 0 ? 1.0 : -1.0));
+  for (int i = 0; i < 21; ++i) { samples.push_back(std::exp(i % 2 == 0 ? 1.0 : -1.0)); }
   double mean = 0;
-  for (const double sample : samples) mean += std::log(sample) / 21;
+  for (const double sample : samples) { mean += std::log(sample) / 21; }
   double squares = 0;
-  for (const double sample : samples) squares += std::pow(std::log(sample) - mean, 2);
+  for (const double sample : samples) { squares += std::pow(std::log(sample) - mean, 2); }
   const Estimate many = mean_estimate(samples);
   EXPECT_NEAR(std::log(many.hi / many.value) / std::sqrt(squares / 20 / 21), 2.0860, 2e-3);
 }
@@ -133,7 +133,7 @@ TEST(Turns, TheIntervalHoldsTheTruthInSpiteOfStopping) {
     std::vector<double> samples;
     for (;;) {
       samples.push_back(std::exp(0.02 * normal(rng)));
-      if (samples.size() >= 4 && (mean_estimate(samples).precision() <= 0.01 || samples.size() == 20)) break;
+      if (samples.size() >= 4 && (mean_estimate(samples).precision() <= 0.01 || samples.size() == 20)) { break; }
     }
     const Estimate estimate = mean_estimate(samples);
     held += estimate.lo <= 1 && 1 <= estimate.hi ? 1 : 0;

@@ -24,7 +24,7 @@ class DeviceValidate : public ::testing::Test {
  protected:
   void SetUp() override {
     const auto device = engine::find_cuda_device();
-    if (!device.ok()) GTEST_SKIP() << device.error().message;
+    if (!device.ok()) { GTEST_SKIP() << device.error().message; }
   }
 
   // A session on the device with an example policy for the shipped model; null where the policy is not for it.
@@ -50,10 +50,12 @@ class DeviceValidate : public ::testing::Test {
 TEST_F(DeviceValidate, EveryExamplePolicyAgreesWithTheOracle) {
   int validated = 0;
   for (const auto& entry : fs::directory_iterator(kSource / "examples/policies")) {
-    if (entry.path().extension() != ".py") continue;
+    if (entry.path().extension() != ".py") { continue; }
     SCOPED_TRACE(entry.path().stem());
     const auto session = session_of(entry.path().stem());
-    if (session == nullptr) continue;  // for another kind of model
+    if (session == nullptr) {
+      continue;  // for another kind of model
+    }
     const auto result = run_validate(*session);
     ASSERT_TRUE(result.ok()) << result.error().message;
     EXPECT_NE(result->evidence.at("oracle").get<std::string>().find("rows scored"), std::string::npos);
@@ -114,7 +116,7 @@ Result<std::unique_ptr<compile::CudaExecutable>> tampered(const Session& session
   const vflow::ModelGeometry model = model::geometry_of(session.engine->model().config, 4608, 0);
   VORTEX_ASSIGN(compile::GeneratedPolicy generated, compile::generate_cuda(*session.policy));
   const size_t at = generated.source.find(text, generated.source.find("namespace indexer"));
-  if (at == std::string::npos) return internal_error("nothing to tamper with in\n" + generated.source);
+  if (at == std::string::npos) { return internal_error("nothing to tamper with in\n" + generated.source); }
   generated.source.replace(at, text.size(), by);
   VORTEX_ASSIGN(compile::CudaBinary binary, compile::build_generated(generated, {}));
   return compile::load_generated(*session.policy, model, std::move(generated), std::move(binary));
