@@ -68,6 +68,7 @@ void check_job_ranges(JsonReader& reader, const Job& job) {
   if (job.device != "auto" && job.device != "cuda" && job.device != "cpu") {
     reader.refuse("device", "must be auto, cuda or cpu");
   }
+  check_range(reader, "device_sharers", job.device_sharers, 1, kMaxThreads);
   check_range(reader, "threads", job.threads, 1, kMaxThreads);
   check_range(reader, "batch", job.batch, 1, kMaxProblems);
   check_range(reader, "recall_problems", job.recall_problems, 1, kMaxProblems);
@@ -104,6 +105,7 @@ nlohmann::json to_json(const Job& job) {
                          {"incumbent", nlohmann::json::array()},
                          {"race_margin", job.race_margin},
                          {"device", job.device},
+                         {"device_sharers", job.device_sharers},
                          {"threads", job.threads},
                          {"batch", job.batch},
                          {"recall_problems", job.recall_problems},
@@ -143,6 +145,7 @@ Result<Job> job_from_json(const nlohmann::json& json) {
   read_incumbent(reader, job.incumbent);
   reader.optional("race_margin", job.race_margin);
   reader.optional("device", job.device);
+  reader.optional("device_sharers", job.device_sharers);
   reader.optional("threads", job.threads);
   reader.optional("batch", job.batch);
   reader.optional("recall_problems", job.recall_problems);

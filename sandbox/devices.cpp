@@ -148,6 +148,7 @@ std::vector<Share> share_out(const std::vector<Gpu>& gpus, const std::vector<int
     const Gpu& gpu = gpus[i % gpus.size()];
     shares[i].gpu = static_cast<int>(i % gpus.size());
     shares[i].visible_as = gpu.visible_as;
+    shares[i].sharers = static_cast<int>((shares.size() - 1 - i % gpus.size()) / gpus.size()) + 1;
     std::vector<int> usable;
     std::copy_if(gpu.cores.begin(), gpu.cores.end(), std::back_inserter(usable),
                  [&](int core) { return std::find(own.begin(), own.end(), core) != own.end(); });

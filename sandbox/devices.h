@@ -30,6 +30,7 @@ std::vector<int> own_cores();
 // What one of several workers that run side by side may use.
 struct Share {
   int gpu = -1;            // index into the GPUs that were shared out; -1: none
+  int sharers = 1;         // workers on that GPU, this one among them; 1 where there is none
   std::string visible_as;  // of that GPU
   std::vector<int> cores;  // to run on; empty: any
 };

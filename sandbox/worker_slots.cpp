@@ -58,6 +58,7 @@ Place find_place(WorkerSlots* slots, job::Job& job, const std::function<bool()>&
   place.lease.emplace(slots->take());
   const Share& share = place.lease->share();
   if (share.gpu >= 0) { place.visible_gpus = share.visible_as; }
+  job.device_sharers = share.sharers;
   place.cores = share.cores;
   if (!share.cores.empty()) { job.threads = std::min(job.threads, static_cast<int>(share.cores.size())); }
   place.kept = place.lease->kept(should_stop);

@@ -71,6 +71,7 @@ struct EngineOptions {
   // weights.
   std::shared_ptr<const KeptModel> kept;
   int64_t spare_bytes = 0;  // of a device, left free beside the pool: for snapshots of prompts and probes
+  int device_sharers = 1;  // processes on the same device that keep to an equal part of its memory, this one among them
 };
 
 // Sees every sparse-or-dense attention call of a decode step (recall probes). Pointers live for the call.

@@ -11,6 +11,7 @@
 #include "base/sha256.h"
 #include "core/engine/prefix.h"
 #include "core/engine/requests.h"
+#include "core/engine/workload/turns.h"
 #include "core/model/chat.h"
 #include "core/model/model.h"
 #include "evals/ladder/setup.h"
@@ -126,16 +127,20 @@ DeviceOptions engine_options(const Session& session, const model::ModelConfig& c
     longest_prompt = std::max(longest_prompt, static_cast<int>(prepared.prompt.size()));
   }
   const bool speed = has_stage(job, job::Stage::kSpeed);
-  const int served = speed ? workload_context(job.task, longest_prompt, config.max_position_embeddings) : 0;
+  const bool all_the_pool_holds = speed && !measures_fixed_work(job.task, true);
+  // Even the shortest problems are timed on requests that grow meanwhile.
+  const int least = all_the_pool_holds ? 1 + engine::tokens_to_time(engine::quick_sampling().steps) : 0;
+  const int served =
+      speed ? std::max(least, workload_context(job.task, longest_prompt, config.max_position_embeddings)) : 0;
   DeviceOptions options;
   options.cpu.threads = job.threads;
   options.cpu.max_batch = job.batch;
   options.cpu.kv_memory_bytes = job.kv_memory_bytes;
+  options.cpu.device_sharers = job.device_sharers;
   options.cpu.max_context = longest;
   options.cuda = options.cpu;
   options.cuda.max_context = std::max(longest, served);
   const int64_t answers = static_cast<int64_t>(session.problems.size()) * job.task.trials;
-  const bool all_the_pool_holds = speed && !measures_fixed_work(job.task, true);
   const int64_t together = all_the_pool_holds ? kMostTogether : std::min<int64_t>(kMostTogether, answers);
   options.cuda.max_batch = std::max(job.batch, static_cast<int>(together));
   const int64_t token = 4LL * config.num_layers * config.num_kv_heads * config.head_dim;  // K and V, bf16

@@ -56,8 +56,8 @@ int make_user_namespace() {
     ::close(done[1]);
     const char made = ::unshare(CLONE_NEWUSER) == 0 ? 'y' : 'n';
     char wait = 0;
-    if (::write(ready[1], &made, 1) == 1) [[maybe_unused]] { const ssize_t got = ::read(done[0], &wait, 1); }
-    ::_exit(0);
+    const bool held = ::write(ready[1], &made, 1) == 1 && ::read(done[0], &wait, 1) >= 0;
+    ::_exit(held ? 0 : 1);
   }
   ::close(done[0]);
   ::close(ready[1]);

@@ -149,8 +149,13 @@ TEST(ShareOut, GivesEveryWorkerAGpuAndItsOwnCores) {
 TEST(ShareOut, GpusGoRoundWhereWorkersAreMore) {
   const std::vector<Share> shares = share_out(some_gpus(2), range(0, 8), 5);
   std::vector<int> gpus;
-  for (const Share& share : shares) { gpus.push_back(share.gpu); }
+  std::vector<int> sharers;
+  for (const Share& share : shares) {
+    gpus.push_back(share.gpu);
+    sharers.push_back(share.sharers);
+  }
   EXPECT_EQ(gpus, (std::vector<int>{0, 1, 0, 1, 0}));
+  EXPECT_EQ(sharers, (std::vector<int>{3, 2, 3, 2, 3}));
 }
 
 TEST(ShareOut, FewerWorkersThanGpusTakeTheFirst) {

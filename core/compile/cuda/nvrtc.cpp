@@ -15,10 +15,19 @@ namespace vortex::compile {
 
 namespace {
 
+// NVRTC keeps what it compiled since version 12.9, but not what the assembler said of it.
+bool keeps_results() {
+  int major = 0;
+  int minor = 0;
+  return nvrtcVersion(&major, &minor) == NVRTC_SUCCESS && (major > 12 || (major == 12 && minor >= 9));
+}
+
 // No fused multiply-add but where the source says so, and IEEE division and roots: the CPU backend computes the same.
-// The assembler tells what it used.
+// The assembler tells what it used, every time.
 std::vector<std::string> flags(const std::string& arch) {
-  return {"--gpu-architecture=" + arch, "--std=c++20", "--fmad=false", "--ptxas-options=-v"};
+  std::vector<std::string> flags = {"--gpu-architecture=" + arch, "--std=c++20", "--fmad=false", "--ptxas-options=-v"};
+  if (keeps_results()) { flags.emplace_back("--no-cache"); }
+  return flags;
 }
 
 class NvrtcProgram {

@@ -89,17 +89,27 @@ Result<DevicePolicy> Runner::compile(const vflow::Policy& policy) const {
   return made;
 }
 
-// Pages of the pool: what was asked for, at most what the device has free.
+// What the pool may take: all that is free but for a reserve; of a device that others share, its part less the weights,
+// whoever comes first, so that a pool's size does not depend on what the others do just now.
+Result<int64_t> Runner::pool_bytes() const {
+  size_t free = 0;
+  size_t total = 0;
+  VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
+  auto available = static_cast<int64_t>(free);
+  if (options_.device_sharers > 1) {
+    available = std::min(available, static_cast<int64_t>(total) / options_.device_sharers - model_.weight_bytes);
+  }
+  return std::max<int64_t>(0, available - kSpareMemory - options_.spare_bytes);
+}
+
+// Pages of the pool: what was asked for, at most what there is memory for.
 Result<int> Runner::pool_pages(int block, cuda::KvType type, const vflow::Policy* policy) const {
   const int64_t bytes = device_page_bytes(model_.source.config, block, type, policy);
   const int64_t blocks = (options_.max_context + block - 1) / block;
   int64_t pages = blocks * options_.max_batch;
   if (options_.kv_memory_bytes > 0) { pages = std::min(pages, options_.kv_memory_bytes / bytes); }
-  size_t free = 0;
-  size_t total = 0;
-  VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
-  pages =
-      std::min(pages, std::max<int64_t>(0, static_cast<int64_t>(free) - kSpareMemory - options_.spare_bytes) / bytes);
+  VORTEX_ASSIGN(const int64_t available, pool_bytes());
+  pages = std::min(pages, available / bytes);
   if (pages < blocks) {
     return candidate_error("one request of " + std::to_string(options_.max_context) + " tokens needs " +
                                std::to_string(blocks) + " pages of " + std::to_string(bytes) + " bytes, " +

@@ -21,6 +21,11 @@ std::vector<int> begin_of(const Stepper& stepper, std::vector<int> lengths, int 
   return lengths;
 }
 
+// Of one sample.
+int most_steps_of(const StepSampling& sampling) {
+  return sampling.sample_seconds > 0 ? std::max(sampling.steps, sampling.most_steps) : sampling.steps;
+}
+
 StepTime spread(std::vector<double> samples) {
   std::sort(samples.begin(), samples.end());
   const size_t n = samples.size();
@@ -54,10 +59,14 @@ PlanLimits limits_of(const Stepper& stepper) {
   return {stepper.max_batch(), stepper.steps_per_round(), stepper.block_size(), stepper.pages()};
 }
 
+int tokens_to_time(const StepSampling& sampling) {
+  return sampling.warm_up + sampling.samples * most_steps_of(sampling);
+}
+
 Result<StepTime> time_steps(Stepper& stepper, const Batch& batch, const StepSampling& sampling) {
   // Which steps are taken is settled before the clock says how many fit a sample.
-  const int most = sampling.sample_seconds > 0 ? std::max(sampling.steps, sampling.most_steps) : sampling.steps;
-  const int grown = sampling.warm_up + sampling.samples * most;
+  const int most = most_steps_of(sampling);
+  const int grown = tokens_to_time(sampling);
   VORTEX_TRY(stepper.place(begin_of(stepper, batch.lengths, grown), batch.donors));
   double warm = 0;  // seconds of the last step that warms up
   for (int i = 0; i < sampling.warm_up; ++i) { VORTEX_ASSIGN(warm, stepper.run(1)); }

@@ -25,6 +25,9 @@ struct StepSampling {
   int most_steps = 8;         // one
 };
 
+// Tokens by which a request grows while it is timed so: no shorter context can be timed.
+int tokens_to_time(const StepSampling& sampling);
+
 // Seconds of one step: over the samples of a batch.
 struct StepTime {
   double median = 0;
