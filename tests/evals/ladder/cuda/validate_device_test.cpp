@@ -110,14 +110,17 @@ class WrongKernelEngine final : public WrappedEngine {
   std::shared_ptr<const compile::CudaExecutable> wrong_;
 };
 
-// The policy's kernels with `text` of the selecting one replaced.
+// The policy's kernels with `text` of the selecting one replaced wherever it stands: a value is written out for single
+// numbers and for lanes, of which the kernel may use one.
 Result<std::unique_ptr<compile::CudaExecutable>> tampered(const Session& session, const std::string& text,
                                                           const std::string& by) {
   const vflow::ModelGeometry model = model::geometry_of(session.engine->model().config, 4608, 0);
   VORTEX_ASSIGN(compile::GeneratedPolicy generated, compile::generate_cuda(*session.policy));
-  const size_t at = generated.source.find(text, generated.source.find("namespace indexer"));
+  size_t at = generated.source.find(text, generated.source.find("namespace indexer"));
   if (at == std::string::npos) { return internal_error("nothing to tamper with in\n" + generated.source); }
-  generated.source.replace(at, text.size(), by);
+  for (; at != std::string::npos; at = generated.source.find(text, at + by.size())) {
+    generated.source.replace(at, text.size(), by);
+  }
   VORTEX_ASSIGN(compile::CudaBinary binary, compile::build_generated(generated, {}));
   return compile::load_generated(*session.policy, model, std::move(generated), std::move(binary));
 }
