@@ -41,6 +41,34 @@ Result<engine::RunStats> check_determinism(Session& session, const std::vector<e
   return stats;
 }
 
+// What the steps of these requests attended is what the budget grants, layer by layer: what runs is the policy that is
+// set, not one before it whose captured steps were left, and it leaves out no page that it was granted.
+Status check_pages(const Session& session, const std::vector<engine::Request>& requests,
+                   const engine::RunStats& stats) {
+  const vflow::EngineConfig& config = session.policy->config;
+  int64_t granted = 0;
+  int64_t all = 0;
+  for (const engine::Request& request : requests) {
+    const int end = static_cast<int>(request.prompt.size()) + request.max_new_tokens;
+    for (int length = static_cast<int>(request.prompt.size()) + 1; length < end; ++length) {
+      const int blocks = (length + config.block_size - 1) / config.block_size;
+      granted += vflow::selected_blocks(config, blocks);
+      all += blocks;
+    }
+  }
+  const int kv_heads = session.engine->model().config.num_kv_heads;
+  for (size_t layer = 0; layer < stats.pages_attended.size(); ++layer) {
+    const bool dense = vflow::layer_is_dense(config, static_cast<int>(layer));
+    const int64_t wanted = (dense ? all : granted) * kv_heads;
+    if (stats.pages_attended[layer] != wanted) {
+      return internal_error("layer " + std::to_string(layer) + " attended " +
+                            std::to_string(stats.pages_attended[layer]) + " pages where its budget grants " +
+                            std::to_string(wanted));
+    }
+  }
+  return ok_status();
+}
+
 // The policy with a budget that covers every page: it must do what dense attention does.
 vflow::Policy covering(vflow::Policy policy, int blocks) {
   policy.config.topk_val = blocks;
@@ -66,8 +94,12 @@ Status check_covering_budget(Session& session, const engine::Request& request) {
   const std::vector<int32_t>& continuation = written[0].tokens;
   VORTEX_ASSIGN(const std::vector<float> dense, session.engine->teacher_force(request, continuation, {}, nullptr));
   VORTEX_TRY(session.engine->set_policy(covering(*session.policy, tokens / block_size + 1)));
-  VORTEX_ASSIGN(const std::vector<float> covered, session.engine->teacher_force(request, continuation, {}, nullptr));
+  engine::RunStats stats;
+  VORTEX_ASSIGN(const std::vector<float> covered, session.engine->teacher_force(request, continuation, {}, &stats));
   VORTEX_TRY(session.engine->set_policy(session.policy));
+  if (stats.pages_attended != stats.pages_visible) {
+    return internal_error("a budget that covers all pages left some of them out");
+  }
   if (dense != covered) {
     return internal_error("a budget that covers all pages does not give dense attention's bits");
   }
@@ -96,6 +128,7 @@ Result<job::StageResult> run_validate(Session& session) {
   VORTEX_ASSIGN(result.evidence, evidence_of(session, stats));
   if (session.policy) {
     VORTEX_ASSIGN(result.evidence["oracle"], check_oracle(session));
+    VORTEX_TRY(check_pages(session, requests, stats));
     VORTEX_TRY(check_covering_budget(session, requests.front()));
   }
   return result;

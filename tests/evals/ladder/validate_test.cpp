@@ -39,7 +39,7 @@ TEST(Validate, ComparesWhatTheEngineRunsWithTheOracle) {
 }
 
 TEST(Validate, AWrongScoringKernelFails) {
-  for (const MiscompilingEngine::Change change : {score_by_maximum, choose_one_more}) {
+  for (const MiscompilingEngine::Change change : {score_by_maximum, choose_one_more, choose_one_less}) {
     const auto session = session_of("block_topk");
     ASSERT_NE(session, nullptr);
     session->engine = std::make_unique<MiscompilingEngine>(std::move(session->engine), change);
@@ -50,6 +50,27 @@ TEST(Validate, AWrongScoringKernelFails) {
     EXPECT_NE(wrong.error().message.find("the oracle disagrees"), std::string::npos) << wrong.error().message;
     EXPECT_NE(wrong.error().message.find("the policy on cpu"), std::string::npos) << wrong.error().message;
   }
+}
+
+TEST(Validate, StepsThatAreAnotherPolicysFail) {
+  const auto session = session_of("block_topk");
+  ASSERT_NE(session, nullptr);
+  session->engine = std::make_unique<StaleEngine>(std::move(session->engine));
+  const auto stale = run_validate(*session);
+  ASSERT_FALSE(stale.ok()) << "a policy that was never replaced passed";
+  EXPECT_EQ(stale.error().message, "a budget that covers all pages left some of them out");
+}
+
+TEST(Validate, StepsThatLeaveOutAPageFail) {
+  const auto session = session_of("block_topk");
+  ASSERT_NE(session, nullptr);
+  auto right = session->engine->executable();
+  session->engine = std::make_unique<DroppingEngine>(std::move(session->engine), std::move(right));
+  ASSERT_TRUE(session->engine->set_policy(session->policy).ok());
+  const auto refused = run_validate(*session);
+  ASSERT_FALSE(refused.ok()) << "a step that reads one page too few passed";
+  EXPECT_NE(refused.error().message.find("pages where its budget grants"), std::string::npos)
+      << refused.error().message;
 }
 
 TEST(Validate, TheEvidenceNamesTheKernelsThatRun) {

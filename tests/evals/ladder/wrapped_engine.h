@@ -64,7 +64,32 @@ inline void score_by_maximum(vflow::Policy& policy) {
   }
 }
 
-// Right scores, one page too many.
+// Right scores, one page too many or too few.
 inline void choose_one_more(vflow::Policy& policy) { ++policy.config.topk_val; }
+inline void choose_one_less(vflow::Policy& policy) { --policy.config.topk_val; }
+
+// Steps that stay those of the policy that was set first, as a captured graph would that nobody captures anew; what the
+// engine says that it compiled is right.
+class StaleEngine final : public WrappedEngine {
+ public:
+  using WrappedEngine::WrappedEngine;
+  Status set_policy(const std::optional<vflow::Policy>&) override { return ok_status(); }
+};
+
+// Steps that leave out a page of what the policy chose, although the kernels that choose are right: they are `right`'s.
+class DroppingEngine final : public WrappedEngine {
+ public:
+  DroppingEngine(std::unique_ptr<engine::Engine> real, std::shared_ptr<const compile::Executable> right)
+      : WrappedEngine(std::move(real)), right_(std::move(right)) {}
+  Status set_policy(const std::optional<vflow::Policy>& policy) override {
+    std::optional<vflow::Policy> wrong = policy;
+    if (wrong) { choose_one_less(*wrong); }
+    return WrappedEngine::set_policy(wrong);
+  }
+  std::shared_ptr<const compile::Executable> executable() const override { return right_; }
+
+ private:
+  std::shared_ptr<const compile::Executable> right_;
+};
 
 }  // namespace vortex::evals

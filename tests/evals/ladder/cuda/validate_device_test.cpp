@@ -84,7 +84,7 @@ TEST_F(DeviceValidate, Fp8KeysAndFieldsAgreeWithTheOracle) {
 
 // Both ways to select: generated kernels, into which block top-k falls once its mean is a maximum, and those by hand.
 TEST_F(DeviceValidate, AMiscompiledPolicyFails) {
-  for (const MiscompilingEngine::Change change : {score_by_maximum, choose_one_more}) {
+  for (const MiscompilingEngine::Change change : {score_by_maximum, choose_one_more, choose_one_less}) {
     const auto session = session_of("block_topk");
     ASSERT_NE(session, nullptr);
     session->engine = std::make_unique<MiscompilingEngine>(std::move(session->engine), change);
@@ -93,6 +93,24 @@ TEST_F(DeviceValidate, AMiscompiledPolicyFails) {
     ASSERT_FALSE(wrong.ok()) << "a wrong kernel passed";
     EXPECT_NE(wrong.error().message.find("the oracle disagrees"), std::string::npos) << wrong.error().message;
   }
+}
+
+TEST_F(DeviceValidate, StaleStepsAndStepsThatLeaveOutAPageFail) {
+  auto session = session_of("block_topk");
+  ASSERT_NE(session, nullptr);
+  auto right = session->engine->executable();
+  session->engine = std::make_unique<DroppingEngine>(std::move(session->engine), std::move(right));
+  ASSERT_TRUE(session->engine->set_policy(session->policy).ok());
+  const auto dropping = run_validate(*session);
+  ASSERT_FALSE(dropping.ok()) << "a step that reads one page too few passed";
+  EXPECT_NE(dropping.error().message.find("pages where its budget grants"), std::string::npos)
+      << dropping.error().message;
+
+  session = session_of("block_topk");
+  session->engine = std::make_unique<StaleEngine>(std::move(session->engine));
+  const auto stale = run_validate(*session);
+  ASSERT_FALSE(stale.ok()) << "a policy that was never replaced passed";
+  EXPECT_EQ(stale.error().message, "a budget that covers all pages left some of them out");
 }
 
 // An engine with one wrong kernel: what NVRTC made of source that a test has changed.
