@@ -130,8 +130,12 @@ Result<BackupReport> back_up(const fs::path& workspace, const fs::path& to) {
   const fs::path unfinished = to / "vortex.db.unfinished";
   fs::remove(unfinished, ec);
   VORTEX_TRY(reading.connection.copy_to(unfinished));
-  VORTEX_ASSIGN(Connection copy, Connection::open(unfinished, Connection::Mode::kReadWrite));
-  VORTEX_ASSIGN(const std::set<std::string> named, named_objects(copy));
+  std::set<std::string> named;
+  {
+    // Closed again before the file gets its name: SQLite keeps notes beside an open database, under the old one.
+    VORTEX_ASSIGN(Connection copy, Connection::open(unfinished, Connection::Mode::kReadWrite));
+    VORTEX_ASSIGN(named, named_objects(copy));
+  }
   for (const std::string& name : named) {
     VORTEX_ASSIGN(const std::string bytes, read_file(object_file(workspace, name)));
     VORTEX_TRY(write_file_atomic(object_file(to, name), bytes));

@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <string>
 
 #include "base/files.h"
@@ -144,6 +145,9 @@ TEST_F(CheckTest, ABackupIsAWorkspaceAlsoWhileItIsWritten) {
   ASSERT_TRUE(report.ok()) << report.error().message;
   EXPECT_EQ(report->objects, 2);
   add_stage(*store, 2, 100);
+  std::set<std::string> left;
+  for (const auto& entry : fs::directory_iterator(folder_ / "backup")) { left.insert(entry.path().filename()); }
+  EXPECT_EQ(left, (std::set<std::string>{"objects", "vortex.db"}));
   auto copy = Store::open_read_only(folder_ / "backup").value();
   EXPECT_EQ(copy->stages(candidate_).value().size(), 1U);
   EXPECT_EQ(copy->get_object(module_).value(), "a module");
