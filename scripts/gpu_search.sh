@@ -10,31 +10,32 @@
 #                             geometry (scripts/random_checkpoint.py)
 #   side CANDIDATES           so many candidates on chain-16k with one worker on the first of two visible GPUs, then with two
 #                             workers on both: seconds, and whether the decisions are the same
-# OUT gets a workspace and a log a part; `scripts/search_rate.py` tells what they cost.
+# $SEARCH_OPTIONS are further options of every search. OUT gets a workspace and a log a part; `scripts/search_rate.py` tells what they cost.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 bin=$1 out=$2 part=$3
 shift 3
 mkdir -p "$out"
 vortex=$bin/vortex
+read -ra more <<<"${SEARCH_OPTIONS:-}"
 device=${DEVICE:-cuda}
 chain=(--device "$device" --model models/chain-16k --task chain --definitions 3250 --chain 16 --problems 64)
 
 search() {  # NAME OPTIONS...
   local name=$1
   shift
-  "$vortex" search --workspace "$out/$name" "$@" >"$out/$name.txt" 2>&1
+  "$vortex" search --workspace "$out/$name" "$@" "${more[@]}" >"$out/$name.txt" 2>&1
 }
 
 case "$part" in
   night)
-    "$vortex" search --workspace "$out/night" "${chain[@]}" --for "$(($1 + $2))s" --seed 5 \
+    "$vortex" search --workspace "$out/night" "${chain[@]}" --for "$(($1 + $2))s" --seed 5 "${more[@]}" \
       >"$out/night_first_sitting.txt" 2>&1 &
     sitting=$!
     sleep "$1"
     kill -9 "$sitting"
     wait "$sitting" 2>/dev/null
-    search night --resume 1
+    "$vortex" search --workspace "$out/night" --resume 1 >"$out/night.txt" 2>&1
     echo "search: exit code $?"
     "$vortex" front --workspace "$out/night" | tee "$out/night_front.txt"
     "$vortex" replay front --workspace "$out/night" >"$out/night_replay.txt" 2>&1
