@@ -11,15 +11,17 @@ constexpr const char* kCallColumns =
     "input_tokens, output_tokens, dollars, seconds, created";
 
 LlmCall read_call(Statement& row) {
-  return {row.integer(0), row.integer(1),  row.integer(2),  row.integer(3), row.integer(4), row.integer(5),
-          row.text(6),    row.text(7),     row.text(8),     row.text(9),    row.text(10),   row.text(11),
-          row.text(12),   row.integer(13), row.integer(14), row.real(15),   row.real(16),   row.real(17)};
+  return {row.integer(0), row.integer(1),  row.integer(2),           row.integer(3),
+          row.integer(4), row.integer(5),  row.word<CallPurpose>(6), row.text(7),
+          row.text(8),    row.text(9),     row.word<CallState>(10),  row.text(11),
+          row.text(12),   row.integer(13), row.integer(14),          row.real(15),
+          row.real(16),   row.real(17)};
 }
 
 }  // namespace
 
 Result<int64_t> SqliteStore::add_llm_call(const LlmCall& call) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   VORTEX_TRY(room());
   Statement insert(connection_,
                    "INSERT INTO llm_call (run, batch, slot, draw, attempt, purpose, model, prompt_object, "
@@ -33,7 +35,7 @@ Result<int64_t> SqliteStore::add_llm_call(const LlmCall& call) {
 }
 
 Status SqliteStore::end_llm_call(const LlmCall& call) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement update(connection_,
                    "UPDATE llm_call SET reply_object = ?, state = ?, finish = ?, message = ?, input_tokens = ?, "
                    "output_tokens = ?, dollars = ?, seconds = ? WHERE id = ? AND state = 'sent'");
@@ -42,13 +44,13 @@ Status SqliteStore::end_llm_call(const LlmCall& call) {
 }
 
 Result<std::vector<LlmCall>> SqliteStore::llm_calls(int64_t run) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_, std::string("SELECT ") + kCallColumns + " FROM llm_call WHERE run = ? ORDER BY id");
   return read_all(select.bind(run), read_call);
 }
 
 Status SqliteStore::add_note(const Note& note) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   VORTEX_TRY(room());
   Statement insert(connection_,
                    "INSERT INTO note (run, batch, slot, draw, kind, text, prediction, created) "
@@ -58,18 +60,18 @@ Status SqliteStore::add_note(const Note& note) {
 }
 
 Result<std::vector<Note>> SqliteStore::notes(int64_t run) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_,
                    "SELECT id, run, batch, slot, draw, kind, text, prediction, created FROM note WHERE run = ? "
                    "ORDER BY id");
   return read_all<Note>(select.bind(run), [](Statement& row) {
-    return Note{row.integer(0), row.integer(1), row.integer(2), row.integer(3), row.integer(4),
-                row.text(5),    row.text(6),    row.text(7),    row.real(8)};
+    return Note{row.integer(0),        row.integer(1), row.integer(2), row.integer(3), row.integer(4),
+                row.word<NoteKind>(5), row.text(6),    row.text(7),    row.real(8)};
   });
 }
 
 Status SqliteStore::add_verdict(const NoteVerdict& verdict) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement insert(connection_,
                    "INSERT INTO verdict (note, verdict, value, lo, hi, reason, created) VALUES (?, ?, ?, ?, ?, ?, ?) "
                    "ON CONFLICT (note) DO NOTHING");
@@ -78,12 +80,13 @@ Status SqliteStore::add_verdict(const NoteVerdict& verdict) {
 }
 
 Result<std::vector<NoteVerdict>> SqliteStore::verdicts(int64_t run) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_,
                    "SELECT note, verdict, value, lo, hi, reason, verdict.created FROM verdict "
                    "JOIN note ON note.id = verdict.note WHERE run = ? ORDER BY note");
   return read_all<NoteVerdict>(select.bind(run), [](Statement& row) {
-    return NoteVerdict{row.integer(0), row.text(1), row.real(2), row.real(3), row.real(4), row.text(5), row.real(6)};
+    return NoteVerdict{row.integer(0), row.word<Finding>(1), row.real(2), row.real(3),
+                       row.real(4),    row.text(5),          row.real(6)};
   });
 }
 

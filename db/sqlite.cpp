@@ -130,7 +130,7 @@ Statement& Statement::bind(const std::string& value) {
 }
 
 bool Statement::next() {
-  if (code_ != SQLITE_OK && code_ != SQLITE_ROW) { return false; }
+  if (unknown_word_ || (code_ != SQLITE_OK && code_ != SQLITE_ROW)) { return false; }
   code_ = sqlite3_step(statement_.get());
   return code_ == SQLITE_ROW;
 }
@@ -141,8 +141,17 @@ Status Statement::run() {
 }
 
 Status Statement::status() const {
+  if (unknown_word_) { return *unknown_word_; }
   if (code_ == SQLITE_OK || code_ == SQLITE_ROW || code_ == SQLITE_DONE) { return ok_status(); }
   return connection_.error("use");
+}
+
+void Statement::refuse_word(int column) {
+  if (unknown_word_) { return; }
+  const char* name = sqlite3_column_name(statement_.get(), column);
+  unknown_word_ = environment_error(connection_.file() + " holds a " + (name == nullptr ? "word" : name) + " \"" +
+                                        text(column) + "\" that this program does not know",
+                                    kNewerHint);
 }
 
 int64_t Statement::integer(int column) { return sqlite3_column_int64(statement_.get(), column); }

@@ -5,11 +5,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/names.h"
 #include "base/result.h"
+#include "db/words.h"
 
 namespace vortex::db {
 
@@ -17,6 +20,9 @@ namespace vortex::db {
 inline constexpr const char* kDamagedHint =
     "the file is damaged or is no vortex database: restore a backup (`vortex db backup` makes them), or choose another "
     "--workspace";
+
+// What to do about a word in a row that this program does not know.
+inline constexpr const char* kNewerHint = "a newer vortex wrote it: use that one, or choose another --workspace";
 
 // A thin owner of one SQLite connection: results instead of codes, everything else is plain SQL.
 class Connection {
@@ -36,6 +42,7 @@ class Connection {
   int64_t last_insert_id() const { return sqlite3_last_insert_rowid(handle_.get()); }
   int64_t changes() const { return sqlite3_changes(handle_.get()); }
   sqlite3* handle() const { return handle_.get(); }
+  const std::string& file() const { return file_; }
 
   // The first column of every row as text.
   Result<std::vector<std::string>> texts(const std::string& sql);
@@ -63,15 +70,43 @@ class Statement {
   Statement& bind(int64_t value);
   Statement& bind(double value);
   Statement& bind(const std::string& value);
+  template <Named E>
+  Statement& bind(E value) {
+    return bind(std::string(name_of(value)));
+  }
+  template <Named E>
+  Statement& bind(const std::optional<E>& value) {
+    return bind(std::string(name_of(value)));
+  }
+  Statement& bind(StageRound value) { return bind(stage_round_name(value)); }
 
   bool next();                  // true while there is a row
   Status run();                 // for statements without rows
-  Status status() const;        // ok when everything so far succeeded
+  Status status() const;        // ok when everything so far succeeded, and every word read was known
   int64_t integer(int column);  // columns of the current row, from 0
   double real(int column);
   std::string text(int column);
+  // The enum that a column's word stands for. An unknown word fails the statement.
+  template <Named E>
+  E word(int column) {
+    return known<E>(from_name<E>(text(column)), column);
+  }
+  template <Named E>
+  std::optional<E> word_if_any(int column) {
+    if (text(column).empty()) { return std::nullopt; }
+    return word<E>(column);
+  }
+  StageRound stage_round(int column) { return known<StageRound>(stage_round_from_name(text(column)), column); }
 
  private:
+  template <typename T>
+  T known(const std::optional<T>& value, int column) {
+    if (!value) { refuse_word(column); }
+    return value.value_or(T{});
+  }
+  // Keeps the first unknown word.
+  void refuse_word(int column);
+
   struct Finalize {
     void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
   };
@@ -80,6 +115,7 @@ class Statement {
   std::unique_ptr<sqlite3_stmt, Finalize> statement_;
   int bound_ = 0;
   int code_ = SQLITE_OK;
+  std::optional<Error> unknown_word_;
 };
 
 // All rows of a statement whose parameters are bound.

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <filesystem>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/thread_annotations.h"
 #include "db/reading.h"
 #include "db/sqlite.h"
 #include "db/store.h"
@@ -22,14 +22,14 @@ class SqliteStore final : public Store {
         connection_(std::move(connection)) {}
 
   Result<int64_t> add_run(const Run& run) override;
-  Status set_run_state(int64_t run, const std::string& state) override;
+  Status set_run_state(int64_t run, RunState state) override;
   Status set_run_config(int64_t run, const std::string& config) override;
   Status add_run_seconds(int64_t run, double seconds, double gpu_seconds) override;
   Result<std::vector<Run>> runs() override;
   Result<std::optional<Run>> find_run(const std::string& name_or_id) override;
 
   Result<int64_t> add_candidate(const Candidate& candidate, const std::vector<LineageEdge>& parents) override;
-  Status set_candidate_state(int64_t candidate, const std::string& state, const std::string& verdict) override;
+  Status set_candidate_state(int64_t candidate, CandidateState state, std::optional<job::Verdict> verdict) override;
   Result<std::vector<Candidate>> candidates(int64_t run) override;
   Result<std::optional<Candidate>> find_candidate(int64_t id) override;
   Result<std::vector<LineageEdge>> lineage(int64_t run) override;
@@ -37,7 +37,7 @@ class SqliteStore final : public Store {
   Status add_stage(const StageRow& row, const std::vector<OutcomeRow>& outcomes) override;
   Result<std::vector<StageRow>> stages(int64_t candidate) override;
   Result<std::vector<StageRow>> stages_of_run(int64_t run) override;
-  Result<std::vector<OutcomeRow>> outcomes(int64_t candidate, int64_t attempt, const std::string& stage) override;
+  Result<std::vector<OutcomeRow>> outcomes(int64_t candidate, int64_t attempt, StageRound stage) override;
   Result<std::vector<OutcomeRow>> outcomes_of_run(int64_t run) override;
 
   Status add_event(int64_t run, const std::string& kind, const std::string& detail_json) override;
@@ -75,8 +75,8 @@ class SqliteStore final : public Store {
   std::filesystem::path workspace_;
   StoreOptions options_;
   std::unique_ptr<TemporaryCopy> copy_;  // that the connection is on; goes after it
-  std::mutex mutex_;
-  Connection connection_;
+  Mutex mutex_;
+  Connection connection_ VORTEX_GUARDED_BY(mutex_);
 };
 
 }  // namespace vortex::db

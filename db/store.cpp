@@ -7,46 +7,11 @@
 #include "base/sha256.h"
 #include "db/check.h"
 #include "db/migrations.h"
+#include "db/rows.h"
 #include "db/sqlite_store.h"
 
 namespace vortex::db {
 namespace {
-
-constexpr const char* kRunColumns = "id, name, config, state, started, ended, seconds_used, gpu_seconds_used";
-constexpr const char* kCandidateColumns =
-    "id, run, batch, slot, draw, key, program_hash, module_object, config_object, origin, rationale, state, verdict, "
-    "arm";
-constexpr const char* kStageColumns =
-    "stage.id, candidate, attempt, stage, stage.verdict, blame, message, metrics, evidence, log_tail, seconds, created";
-constexpr const char* kOutcomeColumns =
-    "candidate, attempt, stage, problem, trial, correct, tokens, extracted, rule, tokens_hash";
-
-Run read_run(Statement& row) {
-  return {row.integer(0), row.text(1), row.text(2), row.text(3), row.real(4), row.real(5), row.real(6), row.real(7)};
-}
-
-Candidate read_candidate(Statement& row) {
-  return {row.integer(0), row.integer(1), row.integer(2), row.integer(3), row.integer(4), row.text(5),  row.text(6),
-          row.text(7),    row.text(8),    row.text(9),    row.text(10),   row.text(11),   row.text(12), row.text(13)};
-}
-
-StageRow read_stage(Statement& row) {
-  return {row.integer(0), row.integer(1), row.integer(2), row.text(3), row.text(4),  row.text(5),
-          row.text(6),    row.text(7),    row.text(8),    row.text(9), row.real(10), row.real(11)};
-}
-
-OutcomeRow read_outcome(Statement& row) {
-  return {row.integer(0),      row.integer(1), row.text(2), row.text(3), row.integer(4),
-          row.integer(5) != 0, row.integer(6), row.text(7), row.text(8), row.text(9)};
-}
-
-template <typename T>
-Result<std::optional<T>> read_first(Statement& statement, T (*read)(Statement&)) {
-  std::optional<T> row;
-  if (statement.next()) { row = read(statement); }
-  VORTEX_TRY(statement.status());
-  return row;
-}
 
 Status insert_outcome(Connection& connection, const OutcomeRow& row) {
   Statement insert(connection,
@@ -74,7 +39,9 @@ Status durably(Connection& connection, Statement& write) {
 
 }  // namespace
 
-bool is_lasting(const Error& error) { return error.hint == kDamagedHint || error.hint == kLostHint; }
+bool is_lasting(const Error& error) {
+  return error.hint == kDamagedHint || error.hint == kLostHint || error.hint == kNewerHint;
+}
 
 Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& workspace, StoreOptions options) {
   std::error_code ec;
@@ -116,7 +83,7 @@ Status SqliteStore::room() const {
 }
 
 Result<int64_t> SqliteStore::add_run(const Run& run) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   VORTEX_TRY(room());
   Statement insert(connection_,
                    "INSERT INTO run (name, config, state, started, ended, seconds_used) VALUES (?, ?, ?, ?, ?, ?)");
@@ -125,21 +92,21 @@ Result<int64_t> SqliteStore::add_run(const Run& run) {
   return connection_.last_insert_id();
 }
 
-Status SqliteStore::set_run_state(int64_t run, const std::string& state) {
-  const std::lock_guard guard(mutex_);
+Status SqliteStore::set_run_state(int64_t run, RunState state) {
+  const MutexLock guard(mutex_);
   Statement update(connection_, "UPDATE run SET state = ?, ended = ? WHERE id = ?");
-  update.bind(state).bind(state == "running" ? 0.0 : wall_seconds()).bind(run);
+  update.bind(state).bind(state == RunState::kRunning ? 0.0 : wall_seconds()).bind(run);
   return durably(connection_, update);
 }
 
 Status SqliteStore::set_run_config(int64_t run, const std::string& config) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement update(connection_, "UPDATE run SET config = ? WHERE id = ?");
   return update.bind(config).bind(run).run();
 }
 
 Status SqliteStore::add_run_seconds(int64_t run, double seconds, double gpu_seconds) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement update(connection_,
                    "UPDATE run SET seconds_used = seconds_used + ?, gpu_seconds_used = gpu_seconds_used + ? "
                    "WHERE id = ?");
@@ -147,13 +114,13 @@ Status SqliteStore::add_run_seconds(int64_t run, double seconds, double gpu_seco
 }
 
 Result<std::vector<Run>> SqliteStore::runs() {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_, std::string("SELECT ") + kRunColumns + " FROM run ORDER BY id DESC");
   return read_all(select, read_run);
 }
 
 Result<std::optional<Run>> SqliteStore::find_run(const std::string& name_or_id) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_,
                    std::string("SELECT ") + kRunColumns + " FROM run WHERE name = ? OR CAST(id AS TEXT) = ?");
   select.bind(name_or_id).bind(name_or_id);
@@ -161,7 +128,7 @@ Result<std::optional<Run>> SqliteStore::find_run(const std::string& name_or_id) 
 }
 
 Result<int64_t> SqliteStore::add_candidate(const Candidate& candidate, const std::vector<LineageEdge>& parents) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   VORTEX_TRY(room());
   Transaction transaction(connection_);
   VORTEX_TRY(transaction.begin());
@@ -187,38 +154,36 @@ Result<int64_t> SqliteStore::add_candidate(const Candidate& candidate, const std
   return id;
 }
 
-Status SqliteStore::set_candidate_state(int64_t candidate, const std::string& state, const std::string& verdict) {
-  const std::lock_guard guard(mutex_);
+Status SqliteStore::set_candidate_state(int64_t candidate, CandidateState state, std::optional<job::Verdict> verdict) {
+  const MutexLock guard(mutex_);
   Statement update(connection_, "UPDATE candidate SET state = ?, verdict = ? WHERE id = ?");
   update.bind(state).bind(verdict).bind(candidate);
-  return state == "done" ? durably(connection_, update) : update.run();
+  return state == CandidateState::kDone ? durably(connection_, update) : update.run();
 }
 
 Result<std::vector<Candidate>> SqliteStore::candidates(int64_t run) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_, std::string("SELECT ") + kCandidateColumns +
                                     " FROM candidate WHERE run = ? ORDER BY batch, slot, draw");
   return read_all(select.bind(run), read_candidate);
 }
 
 Result<std::optional<Candidate>> SqliteStore::find_candidate(int64_t id) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_, std::string("SELECT ") + kCandidateColumns + " FROM candidate WHERE id = ?");
   return read_first(select.bind(id), read_candidate);
 }
 
 Result<std::vector<LineageEdge>> SqliteStore::lineage(int64_t run) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_,
                    "SELECT child, parent, operation FROM lineage JOIN candidate ON candidate.id = child "
                    "WHERE run = ? ORDER BY child, parent");
-  return read_all<LineageEdge>(select.bind(run), [](Statement& row) {
-    return LineageEdge{row.integer(0), row.integer(1), row.text(2)};
-  });
+  return read_all(select.bind(run), read_edge);
 }
 
 Status SqliteStore::add_stage(const StageRow& row, const std::vector<OutcomeRow>& outcomes) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   VORTEX_TRY(room());
   Transaction transaction(connection_);
   VORTEX_TRY(transaction.begin());
@@ -235,22 +200,22 @@ Status SqliteStore::add_stage(const StageRow& row, const std::vector<OutcomeRow>
 }
 
 Result<std::vector<StageRow>> SqliteStore::stages(int64_t candidate) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_,
                    std::string("SELECT ") + kStageColumns + " FROM stage WHERE candidate = ? ORDER BY stage.id");
   return read_all(select.bind(candidate), read_stage);
 }
 
 Result<std::vector<StageRow>> SqliteStore::stages_of_run(int64_t run) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_, std::string("SELECT ") + kStageColumns +
                                     " FROM stage JOIN candidate ON candidate.id = stage.candidate WHERE run = ? "
                                     "ORDER BY stage.id");
   return read_all(select.bind(run), read_stage);
 }
 
-Result<std::vector<OutcomeRow>> SqliteStore::outcomes(int64_t candidate, int64_t attempt, const std::string& stage) {
-  const std::lock_guard guard(mutex_);
+Result<std::vector<OutcomeRow>> SqliteStore::outcomes(int64_t candidate, int64_t attempt, StageRound stage) {
+  const MutexLock guard(mutex_);
   Statement select(connection_, std::string("SELECT ") + kOutcomeColumns +
                                     " FROM outcome WHERE candidate = ? AND attempt = ? AND stage = ? "
                                     "ORDER BY problem, trial");
@@ -258,7 +223,7 @@ Result<std::vector<OutcomeRow>> SqliteStore::outcomes(int64_t candidate, int64_t
 }
 
 Result<std::vector<OutcomeRow>> SqliteStore::outcomes_of_run(int64_t run) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_, std::string("SELECT ") + kOutcomeColumns +
                                     " FROM outcome WHERE candidate IN (SELECT id FROM candidate WHERE run = ?) "
                                     "ORDER BY candidate, attempt, stage, problem, trial");
@@ -266,21 +231,19 @@ Result<std::vector<OutcomeRow>> SqliteStore::outcomes_of_run(int64_t run) {
 }
 
 Status SqliteStore::add_event(int64_t run, const std::string& kind, const std::string& detail_json) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement insert(connection_, "INSERT INTO event (run, created, kind, detail) VALUES (?, ?, ?, ?)");
   return insert.bind(run).bind(wall_seconds()).bind(kind).bind(detail_json).run();
 }
 
 Result<std::vector<Event>> SqliteStore::events(int64_t run) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_, "SELECT id, run, created, kind, detail FROM event WHERE run = ? ORDER BY id");
-  return read_all<Event>(select.bind(run), [](Statement& row) {
-    return Event{row.integer(0), row.integer(1), row.real(2), row.text(3), row.text(4)};
-  });
+  return read_all(select.bind(run), read_event);
 }
 
 Result<int64_t> SqliteStore::add_spend(const Spend& spend) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   VORTEX_TRY(room());
   Statement insert(connection_, "INSERT INTO spend (run, created, tokens, dollars, settled) VALUES (?, ?, ?, ?, ?)");
   insert.bind(spend.run)
@@ -293,14 +256,14 @@ Result<int64_t> SqliteStore::add_spend(const Spend& spend) {
 }
 
 Status SqliteStore::settle_spend(int64_t spend, double tokens, double dollars) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement update(connection_, "UPDATE spend SET tokens = ?, dollars = ?, settled = 1 WHERE id = ?");
   update.bind(tokens).bind(dollars).bind(spend);
   return durably(connection_, update);
 }
 
 Result<std::vector<Spend>> SqliteStore::spends(int64_t run) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   Statement select(connection_,
                    "SELECT id, run, created, tokens, dollars, settled FROM spend WHERE run = ? ORDER BY id");
   return read_all<Spend>(select.bind(run), [](Statement& row) {
@@ -313,7 +276,7 @@ std::filesystem::path SqliteStore::object_path(const std::string& name) const {
 }
 
 Result<std::string> SqliteStore::put_object(const std::string& bytes) {
-  const std::lock_guard guard(mutex_);  // two threads must not share a temporary name
+  const MutexLock guard(mutex_);  // two threads must not share a temporary name
   const std::string name = sha256_hex(bytes);
   std::error_code ec;
   if (std::filesystem::exists(object_path(name), ec)) { return name; }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "db/words.h"
 
 namespace vortex::db {
 
@@ -18,7 +19,7 @@ struct Run {
   int64_t id = 0;
   std::string name;    // short and unique, e.g. "brisk-otter": what users type
   std::string config;  // JSON: everything the search was started with; resume reads it back
-  std::string state;   // running, finished, interrupted, failed
+  RunState state = RunState::kRunning;
   double started = 0;
   double ended = 0;             // 0 while running
   double seconds_used = 0;      // wall clock over all sittings, kept up by heartbeat: budgets survive a resume
@@ -35,11 +36,11 @@ struct Candidate {
   std::string program_hash;
   std::string module_object;  // object names (SHA-256) of the sources
   std::string config_object;
-  std::string origin;  // dense, seed, mutate, crossover, random, llm, ...
+  Origin origin = Origin::kSeed;
   std::string rationale;
-  std::string state;           // proposed, running, done
-  std::string verdict;         // of the last stage; empty while not done
-  std::string arm = "search";  // or "control": proposed without a look at results
+  CandidateState state = CandidateState::kProposed;
+  std::optional<job::Verdict> verdict;  // of the last stage; none while not done
+  Arm arm = Arm::kSearch;
 };
 
 struct LineageEdge {
@@ -53,9 +54,9 @@ struct StageRow {
   int64_t id = 0;
   int64_t candidate = 0;
   int64_t attempt = 0;
-  std::string stage;
-  std::string verdict;
-  std::string blame;  // empty on a pass
+  StageRound stage;
+  job::Verdict verdict = job::Verdict::kError;
+  std::optional<Blame> blame;  // none on a pass
   std::string message;
   std::string metrics;   // JSON array of job::Metric
   std::string evidence;  // JSON object
@@ -67,7 +68,7 @@ struct StageRow {
 struct OutcomeRow {
   int64_t candidate = 0;
   int64_t attempt = 0;
-  std::string stage;  // gate, race or confirm
+  StageRound stage;  // of gate, race or confirm
   std::string problem;
   int64_t trial = 0;
   bool correct = false;
@@ -104,13 +105,13 @@ struct LlmCall {
   int64_t slot = 0;
   int64_t draw = 0;
   int64_t attempt = 1;  // (run, batch, slot, draw, attempt) is unique
-  std::string purpose;  // propose, repair
-  std::string model;    // the user's name for it
+  CallPurpose purpose = CallPurpose::kPropose;
+  std::string model;  // the user's name for it
   std::string prompt_object;
   std::string reply_object;  // empty while there is none
-  std::string state;         // sent, answered, failed
-  std::string finish;        // why the reply ended: stop, length, refusal, ...
-  std::string message;       // why it failed
+  CallState state = CallState::kSent;
+  std::string finish;   // why the reply ended: stop, length, refusal, ...
+  std::string message;  // why it failed
   int64_t input_tokens = 0;
   int64_t output_tokens = 0;
   double dollars = 0;
@@ -125,7 +126,7 @@ struct Note {
   int64_t batch = 0;  // the candidate that it speaks of, by its place
   int64_t slot = 0;
   int64_t draw = 0;
-  std::string kind;        // hypothesis, anti-pattern, question
+  NoteKind kind = NoteKind::kHypothesis;
   std::string text;        // (run, batch, slot, draw, kind, text) is unique
   std::string prediction;  // JSON; {} where nothing is predicted
   double created = 0;
@@ -134,8 +135,8 @@ struct Note {
 // What the data said of a hypothesis: written once.
 struct NoteVerdict {
   int64_t note = 0;
-  std::string verdict;  // confirmed, refuted, inconclusive
-  double value = 0;     // the measured effect with its 95 % interval
+  Finding verdict = Finding::kInconclusive;
+  double value = 0;  // the measured effect with its 95 % interval
   double lo = 0;
   double hi = 0;
   std::string reason;
@@ -152,7 +153,7 @@ struct StoreOptions {
 inline constexpr const char* kLostHint =
     "restore the objects/ folder that belongs to this database, from a backup (`vortex db backup` makes them)";
 
-// Is this error of a store one that no waiting will mend: a damaged file, a lost object?
+// Is this error of a store one that no waiting will mend: a damaged file, a lost object, a row of a newer program?
 bool is_lasting(const Error& error);
 // What a person made of a candidate.
 struct Mark {
@@ -167,7 +168,7 @@ struct Request {
   int64_t id = 0;
   int64_t run = 0;
   int64_t candidate = 0;
-  std::string kind;  // retest, confirm
+  RequestKind kind = RequestKind::kRetest;
   double created = 0;
   int64_t batch = 0;   // at whose end the search took it up; 0: not yet
   double taken = 0;    // when it did
@@ -178,7 +179,7 @@ struct Request {
 // The workspace's database (SQLite, WAL, foreign keys) and its content-addressed objects. A search holds the
 // workspace's lock (lock.h); readers and short writes of other processes (a stop request) go beside it. Thread-safe.
 // Every call is one transaction: after it returns, kill -9 and power loss lose nothing. Errors: environment (disk full,
-// locked, not writable), with the file named.
+// locked, not writable, a word in a row that only a newer program knows), with the file named.
 class Store {
  public:
   // Opens or creates <workspace>/vortex.db, migrates it and looks whether it is whole. A database from a newer program
@@ -190,8 +191,8 @@ class Store {
   virtual ~Store() = default;
 
   virtual Result<int64_t> add_run(const Run& run) = 0;
-  // Any state but "running" sets `ended` too.
-  virtual Status set_run_state(int64_t run, const std::string& state) = 0;
+  // Any state but kRunning sets `ended` too.
+  virtual Status set_run_state(int64_t run, RunState state) = 0;
   virtual Status set_run_config(int64_t run, const std::string& config) = 0;
   virtual Status add_run_seconds(int64_t run, double seconds, double gpu_seconds) = 0;
   virtual Result<std::vector<Run>> runs() = 0;  // newest first
@@ -200,7 +201,8 @@ class Store {
   // One transaction: the candidate and its lineage. Adding a (run, batch, slot, draw) that exists
   // returns its id and changes nothing.
   virtual Result<int64_t> add_candidate(const Candidate& candidate, const std::vector<LineageEdge>& parents) = 0;
-  virtual Status set_candidate_state(int64_t candidate, const std::string& state, const std::string& verdict) = 0;
+  // A verdict belongs to kDone, and to it alone.
+  virtual Status set_candidate_state(int64_t candidate, CandidateState state, std::optional<job::Verdict> verdict) = 0;
   virtual Result<std::vector<Candidate>> candidates(int64_t run) = 0;  // in (batch, slot, draw) order
   virtual Result<std::optional<Candidate>> find_candidate(int64_t id) = 0;
   virtual Result<std::vector<LineageEdge>> lineage(int64_t run) = 0;
@@ -209,7 +211,7 @@ class Store {
   virtual Status add_stage(const StageRow& row, const std::vector<OutcomeRow>& outcomes) = 0;
   virtual Result<std::vector<StageRow>> stages(int64_t candidate) = 0;
   virtual Result<std::vector<StageRow>> stages_of_run(int64_t run) = 0;
-  virtual Result<std::vector<OutcomeRow>> outcomes(int64_t candidate, int64_t attempt, const std::string& stage) = 0;
+  virtual Result<std::vector<OutcomeRow>> outcomes(int64_t candidate, int64_t attempt, StageRound stage) = 0;
   virtual Result<std::vector<OutcomeRow>> outcomes_of_run(int64_t run) = 0;
 
   virtual Status add_event(int64_t run, const std::string& kind, const std::string& detail_json) = 0;

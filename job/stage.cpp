@@ -92,28 +92,9 @@ std::optional<Stage> stage_from_name(std::string_view name) {
   return std::nullopt;
 }
 
-std::string_view verdict_name(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kPass:
-      return "pass";
-    case Verdict::kFail:
-      return "fail";
-    case Verdict::kPruned:
-      return "pruned";
-    case Verdict::kTimeout:
-      return "timeout";
-    case Verdict::kError:
-      return "error";
-  }
-  return "?";
-}
+std::string_view verdict_name(Verdict verdict) { return name_of(verdict); }
 
-std::optional<Verdict> verdict_from_name(std::string_view name) {
-  for (Verdict verdict : kVerdicts) {
-    if (verdict_name(verdict) == name) { return verdict; }
-  }
-  return std::nullopt;
-}
+std::optional<Verdict> verdict_from_name(std::string_view name) { return from_name<Verdict>(name); }
 
 nlohmann::json to_json(const Metric& metric) {
   return {{"name", metric.name}, {"value", metric.value}, {"lo", metric.lo}, {"hi", metric.hi}, {"unit", metric.unit}};

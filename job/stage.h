@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/names.h"
 #include "base/result.h"
 
 namespace vortex::job {
@@ -47,6 +48,9 @@ inline constexpr std::array kVerdicts = {Verdict::kPass, Verdict::kFail, Verdict
                                          Verdict::kError};
 std::string_view verdict_name(Verdict verdict);
 std::optional<Verdict> verdict_from_name(std::string_view name);
+// Into JSON by their names.
+inline void to_json(nlohmann::json& json, Stage stage) { json = stage_name(stage); }
+inline void to_json(nlohmann::json& json, Verdict verdict) { json = verdict_name(verdict); }
 
 // A measured value with its interval (95 % unless the name says otherwise); lo == hi == value when it is exact.
 struct Metric {
@@ -93,3 +97,7 @@ Result<Outcome> outcome_from_json(const nlohmann::json& json, const std::string&
 const Metric* find_metric(const std::vector<Metric>& metrics, std::string_view name);
 
 }  // namespace vortex::job
+
+template <>
+inline constexpr std::array<std::string_view, 5> vortex::kNames<vortex::job::Verdict> = {"pass", "fail", "pruned",
+                                                                                         "timeout", "error"};

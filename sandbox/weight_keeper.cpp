@@ -58,7 +58,7 @@ WeightKeeper::WeightKeeper(WeightKeeperOptions options, job::Job job)
 WeightKeeper::~WeightKeeper() = default;
 
 std::shared_ptr<const KeptWeights> WeightKeeper::kept(const std::function<bool()>& should_stop) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (failures_ == kMostFailures) { return nullptr; }
   if (kept_ != nullptr) {
     const bool same = files_of(job_.model_path) == files_;

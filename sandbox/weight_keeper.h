@@ -2,13 +2,13 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/descriptor.h"
 #include "base/result.h"
+#include "base/thread_annotations.h"
 #include "job/job.h"
 #include "sandbox/process_tree.h"
 
@@ -43,18 +43,18 @@ class WeightKeeper {
   std::shared_ptr<const KeptWeights> kept(const std::function<bool()>& should_stop);
 
  private:
-  bool lives() const;
-  Result<std::shared_ptr<const KeptWeights>> start(const std::function<bool()>& should_stop);
+  bool lives() const VORTEX_REQUIRES(mutex_);
+  Result<std::shared_ptr<const KeptWeights>> start(const std::function<bool()>& should_stop) VORTEX_REQUIRES(mutex_);
   void notice(const std::string& message) const;
 
   WeightKeeperOptions options_;
   job::Job job_;
-  std::mutex mutex_;  // guards all below
-  std::unique_ptr<ProcessTree> process_;
-  Descriptor socket_;  // ours; when it closes, the keeper ends
-  std::string files_;  // the model's, as they were when it was started
-  std::shared_ptr<const KeptWeights> kept_;
-  int failures_ = 0;  // in a row
+  Mutex mutex_;
+  std::unique_ptr<ProcessTree> process_ VORTEX_GUARDED_BY(mutex_);
+  Descriptor socket_ VORTEX_GUARDED_BY(mutex_);  // ours; when it closes, the keeper ends
+  std::string files_ VORTEX_GUARDED_BY(mutex_);  // the model's, as they were when it was started
+  std::shared_ptr<const KeptWeights> kept_ VORTEX_GUARDED_BY(mutex_);
+  int failures_ VORTEX_GUARDED_BY(mutex_) = 0;  // in a row
 };
 
 }  // namespace vortex::sandbox

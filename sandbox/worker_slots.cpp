@@ -26,15 +26,16 @@ WorkerSlots::WorkerSlots(std::vector<Share> shares, std::vector<std::unique_ptr<
     : shares_(std::move(shares)), keepers_(std::move(keepers)), taken_(shares_.size(), false) {}
 
 WorkerSlots::Lease WorkerSlots::take() {
-  std::unique_lock lock(mutex_);
-  std::vector<bool>::iterator free;
-  freed_.wait(lock, [&] { return (free = std::find(taken_.begin(), taken_.end(), false)) != taken_.end(); });
+  const MutexLock lock(mutex_);
+  const auto first_free = [this]() VORTEX_REQUIRES(mutex_) { return std::find(taken_.begin(), taken_.end(), false); };
+  auto free = first_free();
+  for (; free == taken_.end(); free = first_free()) { freed_.wait(mutex_); }
   *free = true;
   return {*this, static_cast<size_t>(free - taken_.begin())};
 }
 
 void WorkerSlots::give_back(size_t slot) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   taken_[slot] = false;
   freed_.notify_one();
 }

@@ -1,13 +1,12 @@
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/thread_annotations.h"
 #include "sandbox/devices.h"
 #include "sandbox/weight_keeper.h"
 
@@ -48,9 +47,9 @@ class WorkerSlots {
 
   std::vector<Share> shares_;
   std::vector<std::unique_ptr<WeightKeeper>> keepers_;
-  std::mutex mutex_;
-  std::condition_variable freed_;
-  std::vector<bool> taken_;  // guarded by mutex_
+  Mutex mutex_;
+  Condition freed_;
+  std::vector<bool> taken_ VORTEX_GUARDED_BY(mutex_);
 };
 
 // What a worker is given beside its job, until this goes.

@@ -22,7 +22,7 @@ ALLOWED = {
     "sandbox": "base core/vflow core/model job sandbox",
     "sandbox/keeper": "sandbox",
     "sandbox/worker": "base core job evals sandbox",
-    "db": "base db",
+    "db": "base job db",
     "net": "base net",
     "fetch": "base net fetch",
     "study": "base core/vflow job evals db study",

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(
-  cmake ninja-build g++ ccache mold clang-format-16 git python3 python3-numpy
+  cmake ninja-build g++ ccache mold clang clang-format-16 clang-tidy git python3 python3-numpy
   libtorch-dev libopenblas0-pthread
   nlohmann-json3-dev libcli11-dev libboost-dev libboost-filesystem-dev libseccomp-dev bubblewrap
   libsqlite3-dev sqlite3 procps libcurl4-openssl-dev libssl-dev libpcre2-dev libutf8proc-dev

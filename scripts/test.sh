@@ -8,6 +8,7 @@ scripts/setup.sh
 scripts/check_dependencies.py
 scripts/check_format.sh
 scripts/check_op_count.sh
+scripts/check_threads.sh
 scripts/build.sh
 ctest --test-dir build/cuda --output-on-failure --no-tests=error --parallel 2 "$@"
 [ $# -gt 0 ] || scripts/replay_corpus.sh

@@ -12,13 +12,13 @@ std::optional<ArmComparison> arms_of(const History& history, const SearchOptions
   Arm control;
   for (const CandidateHistory& candidate : history.candidates) {
     auto point = point_of(candidate, options.rank_speed, options.seed);
-    if (candidate.row.origin == "dense" || candidate.row.origin == "seed") {
+    if (is_dense(candidate.row) || candidate.row.origin == db::Origin::kSeed) {
       if (point) { base.push_back(std::move(*point)); }
       continue;
     }
-    const db::StageRow* novelty = last_stage(candidate, "novelty");
-    if (candidate.row.state != "done" || novelty == nullptr || novelty->verdict != "pass") { continue; }
-    Arm& arm = candidate.row.arm == "control" ? control : search;
+    const db::StageRow* novelty = last_stage(candidate, job::Stage::kNovelty);
+    if (!is_done(candidate.row) || novelty == nullptr || novelty->verdict != job::Verdict::kPass) { continue; }
+    Arm& arm = candidate.row.arm == db::Arm::kControl ? control : search;
     ++arm.evaluations;
     if (point) { arm.points.push_back(std::move(*point)); }
   }

@@ -9,7 +9,7 @@ namespace vortex::study {
 namespace {
 
 std::vector<job::Outcome> race_of(const CandidateHistory& dense) {
-  const db::StageRow* race = last_stage(dense, "race");
+  const db::StageRow* race = last_stage(dense, job::Stage::kRace);
   return race == nullptr ? std::vector<job::Outcome>{} : outcomes_of(dense, *race);
 }
 
@@ -69,7 +69,7 @@ std::string sample_answers(const CandidateHistory& dense) {
 
 std::string baseline_warning(const History& history, const SearchOptions& options) {
   for (const CandidateHistory& candidate : history.candidates) {
-    if (candidate.row.origin != "dense") { continue; }
+    if (!is_dense(candidate.row)) { continue; }
     const std::vector<std::string> faults = baseline_faults(candidate, options);
     if (faults.empty()) { return {}; }
     return "The baseline tells nothing, and was accepted all the same: " + join(faults, "; ") + ".";

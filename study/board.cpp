@@ -24,9 +24,14 @@ std::string cause_of(const std::string& message) {
   return cause;
 }
 
-template <size_t N>
-size_t index_of(const std::array<const char*, N>& names, std::string_view name) {
-  return static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin());
+constexpr auto kRetestRung = static_cast<size_t>(job::Stage::kRace) + 1;
+
+// Stages behind the race stand one rung higher than in the ladder.
+std::optional<size_t> rung_of(db::StageRound stage) {
+  if (is_retest(stage)) { return kRetestRung; }
+  if (is_aside(stage)) { return std::nullopt; }
+  const auto place = static_cast<size_t>(stage.stage);
+  return place < kRetestRung ? place : place + 1;
 }
 
 std::string made_by(const CandidateHistory& candidate) {
@@ -41,9 +46,12 @@ std::string made_by(const CandidateHistory& candidate) {
   return text.substr(0, end) + "...";
 }
 
-std::string origin_of(const BoardLine& line) { return line.arm == "control" ? "control arm" : line.origin; }
-
 }  // namespace
+
+std::string_view rung_name(size_t rung) {
+  if (rung == kRetestRung) { return "retest"; }
+  return job::kLadder[rung < kRetestRung ? rung : rung - 1].name;
+}
 
 Board::Board(const SearchOptions& options) : options_(options), standing_(options) {}
 
@@ -71,31 +79,30 @@ BoardLine Board::line_of(const CandidateHistory& history) const {
     line.seconds += stage.seconds;
     line.known = std::max(line.known, stage.created);
     const bool retest = is_retest(stage.stage);
-    line.retests += retest && stage.verdict == "pass" ? 1 : 0;
+    const bool passed = stage.verdict == job::Verdict::kPass;
+    line.retests += retest && passed ? 1 : 0;
     if (!retest) { line.stage = stage.stage; }
-    const size_t rung = index_of(kRungs, retest ? "retest" : stage.stage);
-    const size_t verdict = index_of(kVerdicts, stage.verdict);
-    if (rung < kRungs.size() && verdict < kVerdicts.size()) { line.rungs[rung] = static_cast<uint8_t>(verdict + 1); }
-    if (stage.verdict != "pass") { line.why = first_line(stage.message); }
+    if (const auto rung = rung_of(stage.stage)) { line.rungs[*rung] = stage.verdict; }
+    if (!passed) { line.why = first_line(stage.message); }
   }
-  if (line.verdict == "pass" || line.state != "done") { line.why.clear(); }
-  const db::StageRow* novelty = last_stage(history, "novelty");
-  line.evaluated = novelty != nullptr && novelty->verdict == "pass";
-  const db::StageRow* race = last_stage(history, "race");
+  if (line.has_passed() || !line.is_done()) { line.why.clear(); }
+  const db::StageRow* novelty = last_stage(history, job::Stage::kNovelty);
+  line.evaluated = novelty != nullptr && novelty->verdict == job::Verdict::kPass;
+  const db::StageRow* race = last_stage(history, job::Stage::kRace);
   if (race != nullptr) {
     const job::Metric accuracy = metric_of(*race, "accuracy");
     if (!accuracy.name.empty()) { line.accuracy = accuracy.value; }
   }
-  const db::StageRow* confirm = last_stage(history, "confirm");
-  line.confirmed = confirm != nullptr && confirm->blame.empty();
+  const db::StageRow* confirm = last_stage(history, job::Stage::kConfirm);
+  line.confirmed = confirm != nullptr && !confirm->blame;
   return line;
 }
 
 int Board::failure_of(const CandidateHistory& history) {
-  if (history.stages.empty() || history.row.verdict == "pass" || history.row.state != "done") { return -1; }
+  if (history.stages.empty() || has_passed(history.row) || !is_done(history.row)) { return -1; }
   const db::StageRow* last = nullptr;
   for (const db::StageRow& row : history.stages) {
-    if (row.verdict != "pass") { last = &row; }
+    if (row.verdict != job::Verdict::kPass) { last = &row; }
   }
   if (last == nullptr) { return -1; }
   const auto [found, is_new] = failure_place_.try_emplace(
@@ -108,15 +115,15 @@ int Board::failure_of(const CandidateHistory& history) {
 }
 
 void Board::count(const BoardLine& line, int sign) {
-  if (line.origin == "dense") { return; }
+  if (line.is_dense()) { return; }
   candidates_ += sign;
   evaluated_ += line.evaluated ? sign : 0;
   retests_ += sign * line.retests;
-  OriginCount& origin = origins_[origin_of(line)];
+  OriginCount& origin = origins_[origin_name(line.origin, line.arm)];
   origin.proposed += sign;
-  origin.passed += line.state == "done" && line.verdict == "pass" ? sign : 0;
-  for (size_t rung = 0; rung < kRungs.size(); ++rung) {
-    if (line.rungs[rung] > 0) { counts_[rung][line.rungs[rung] - 1u] += sign; }
+  origin.passed += line.is_done() && line.has_passed() ? sign : 0;
+  for (size_t rung = 0; rung < kRungs; ++rung) {
+    if (const auto verdict = line.rungs[rung]) { counts_[rung][static_cast<size_t>(*verdict)] += sign; }
   }
   if (line.failure >= 0) { failures_[static_cast<size_t>(line.failure)].count += sign; }
 }
@@ -129,7 +136,7 @@ void Board::update(const CandidateHistory& history) {
   line.failure = failure_of(history);
   line.evaluated_before = is_new ? evaluated_ : lines_[found->second].evaluated_before;
   count(line, 1);
-  if (line.state == "done") {
+  if (line.is_done()) {
     unfinished_.erase(line.candidate);
   } else {
     unfinished_.insert(line.candidate);

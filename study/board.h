@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <unordered_map>
 #include <vector>
@@ -16,39 +17,42 @@
 
 namespace vortex::study {
 
-// The rungs that a board counts, in climbing order; retests count as one.
-inline constexpr std::array kRungs = {"check", "novelty", "compile", "validate", "recall",
-                                      "gate",  "race",    "retest",  "speed",    "confirm"};
-inline constexpr std::array kVerdicts = {"pass", "fail", "pruned", "timeout", "error"};
+// The rungs that a board counts, in climbing order: the ladder's stages, and all retests as one behind the race.
+// Further rounds of other stages are on none.
+inline constexpr size_t kRungs = job::kLadder.size() + 1;
+std::string_view rung_name(size_t rung);
 
 // One candidate in a line.
 struct BoardLine {
   int64_t candidate = 0;
   int64_t batch = 0;
-  std::string origin;
-  std::string arm;
-  std::string state;
-  std::string verdict;
-  std::string stage;    // that it was in last; empty before the first
-  std::string why;      // it ended there: the first line of the message
-  std::string made_by;  // what was done to its first parent, or its rationale; short
+  db::Origin origin = db::Origin::kSeed;
+  db::Arm arm = db::Arm::kSearch;
+  db::CandidateState state = db::CandidateState::kProposed;
+  std::optional<job::Verdict> verdict;
+  std::optional<db::StageRound> stage;  // that it was in last; none before the first
+  std::string why;                      // it ended there: the first line of the message
+  std::string made_by;                  // what was done to its first parent, or its rationale; short
   std::optional<double> accuracy;
-  std::optional<double> speed;                 // over dense attention's
-  double seconds = 0;                          // over all stages and attempts
-  double known = 0;                            // when its last row was stored, seconds since the epoch
-  bool evaluated = false;                      // it reached a worker
-  bool confirmed = false;                      // asked on held-out problems; what they say is in the claims
-  int retests = 0;                             // rounds that it answered
-  int evaluated_before = 0;                    // candidates that had reached a worker when it was first seen
-  std::array<uint8_t, kRungs.size()> rungs{};  // index into kVerdicts plus one of its last row there; 0: none
-  int failure = -1;                            // index into failures()
+  std::optional<double> speed;                            // over dense attention's
+  double seconds = 0;                                     // over all stages and attempts
+  double known = 0;                                       // when its last row was stored, seconds since the epoch
+  bool evaluated = false;                                 // it reached a worker
+  bool confirmed = false;                                 // asked on held-out problems; what they say is in the claims
+  int retests = 0;                                        // rounds that it answered
+  int evaluated_before = 0;                               // candidates that had reached a worker when it was first seen
+  std::array<std::optional<job::Verdict>, kRungs> rungs;  // of its last row there
+  int failure = -1;                                       // index into failures()
+  bool is_dense() const { return origin == db::Origin::kDense; }
+  bool is_done() const { return state == db::CandidateState::kDone; }
+  bool has_passed() const { return verdict == job::Verdict::kPass; }
 };
 
 // Candidates that ended in the same place for the same reason.
 struct FailureGroup {
-  std::string stage;
-  std::string verdict;
-  std::string blame;
+  db::StageRound stage;
+  job::Verdict verdict = job::Verdict::kFail;
+  std::optional<Blame> blame;
   std::string cause;    // the first line of the message with numbers left out
   std::string message;  // of the first of them, whole
   int64_t example = 0;
@@ -82,7 +86,7 @@ class Board {
 
   const std::vector<FailureGroup>& failures() const { return failures_; }
   const std::map<std::string, OriginCount>& origins() const { return origins_; }
-  int rung_count(size_t rung, size_t verdict) const { return counts_[rung][verdict]; }
+  int rung_count(size_t rung, job::Verdict verdict) const { return counts_[rung][static_cast<size_t>(verdict)]; }
   int candidates() const { return candidates_; }  // dense attention aside, as everything counted here
   int evaluated() const { return evaluated_; }
   int retests() const { return retests_; }
@@ -98,9 +102,9 @@ class Board {
   std::vector<BoardLine> lines_;
   std::unordered_map<int64_t, size_t> place_;
   std::vector<FailureGroup> failures_;
-  std::map<std::tuple<std::string, std::string, std::string, std::string>, int> failure_place_;
+  std::map<std::tuple<db::StageRound, job::Verdict, std::optional<Blame>, std::string>, int> failure_place_;
   std::map<std::string, OriginCount> origins_;
-  std::array<std::array<int, kVerdicts.size()>, kRungs.size()> counts_{};
+  std::array<std::array<int, job::kVerdicts.size()>, kRungs> counts_{};
   std::set<int64_t> unfinished_;
   struct Place {
     size_t index = 0;  // of the archive's points

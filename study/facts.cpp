@@ -77,19 +77,20 @@ std::string no_claim_text(const std::vector<Claim>& claims, const SearchOptions&
 }
 
 void count_failure(const CandidateHistory& candidate, Facts& facts) {
-  if (candidate.stages.empty() || candidate.row.verdict == "pass" || candidate.row.state != "done") { return; }
+  if (candidate.stages.empty() || has_passed(candidate.row) || !is_done(candidate.row)) { return; }
   const db::StageRow* last = nullptr;
   for (const db::StageRow& row : candidate.stages) {
-    if (row.verdict != "pass") { last = &row; }
+    if (row.verdict != job::Verdict::kPass) { last = &row; }
   }
   if (last == nullptr) { return; }
-  const std::string where = last->stage + " " + last->verdict + (last->blame.empty() ? "" : " (" + last->blame + ")");
+  std::string where = db::stage_round_name(last->stage) + " " + std::string(name_of(last->verdict));
+  if (last->blame) { where += " (" + std::string(name_of(*last->blame)) + ")"; }
   Failure& failure = facts.failures[{where, cause_of(last->message)}];
   if (failure.count++ == 0) { failure.example = candidate.row.id; }
 }
 
 void count_card(const db::StageRow& row, CardDoubts& card) {
-  if (row.stage != "speed") { return; }
+  if (row.stage != job::Stage::kSpeed) { return; }
   const auto evidence = nlohmann::json::parse(row.evidence, nullptr, false);
   const auto found = evidence.find("gpu");
   if (found == evidence.end() || !found->is_object()) { return; }
@@ -107,20 +108,20 @@ void count_card(const db::StageRow& row, CardDoubts& card) {
 void count_candidate(const LoadedRun& run, const CandidateHistory& candidate, Facts& facts) {
   for (const db::StageRow& row : candidate.stages) {
     const bool retest = is_retest(row.stage);
-    facts.stage_seconds[retest ? "retest" : row.stage] += row.seconds;
-    facts.retests += retest && row.verdict == "pass" ? 1 : 0;
+    facts.stage_seconds[retest ? "retest" : db::stage_round_name(row.stage)] += row.seconds;
+    facts.retests += retest && row.verdict == job::Verdict::kPass ? 1 : 0;
     count_card(row, facts.card);
   }
-  if (candidate.row.origin == "dense") { return; }
+  if (is_dense(candidate.row)) { return; }
   ++facts.candidates;
-  const db::StageRow* novelty = last_stage(candidate, "novelty");
-  facts.evaluated += novelty != nullptr && novelty->verdict == "pass" ? 1 : 0;
-  Origin& origin = facts.origins[candidate.row.arm == "control" ? "control arm" : candidate.row.origin];
+  const db::StageRow* novelty = last_stage(candidate, job::Stage::kNovelty);
+  facts.evaluated += novelty != nullptr && novelty->verdict == job::Verdict::kPass ? 1 : 0;
+  Origin& origin = facts.origins[origin_name(candidate.row.origin, candidate.row.arm)];
   ++origin.proposed;
   origin.passed += point_of(candidate, run.options.rank_speed, run.options.seed).has_value() ? 1 : 0;
   for (const job::StageInfo& info : job::kLadder) {
-    const db::StageRow* last = last_stage(candidate, info.name);
-    if (last != nullptr) { ++facts.funnel[std::string(info.name)][last->verdict]; }
+    const db::StageRow* last = last_stage(candidate, info.stage);
+    if (last != nullptr) { ++facts.funnel[std::string(info.name)][std::string(name_of(last->verdict))]; }
   }
   count_failure(candidate, facts);
 }
@@ -248,7 +249,7 @@ Result<Facts> facts_of(const LoadedRun& run, const Standing* whole) {
   for (const FrontRow& row : facts.front) {
     const CandidateHistory* candidate = run.history.find(row.id);
     if (row.is_dense() || row.undecided || candidate == nullptr) { continue; }
-    ++facts.origins[candidate->row.arm == "control" ? "control arm" : row.origin].on_front;
+    ++facts.origins[origin_name(row.origin, candidate->row.arm)].on_front;
   }
   facts.arms = arms_of(run.history, run.options);
   VORTEX_TRY(read_spend(run, facts));

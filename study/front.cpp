@@ -22,7 +22,7 @@ std::string made_by(const CandidateHistory& candidate) {
 
 }  // namespace
 
-std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, std::string_view stage,
+std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, db::StageRound stage,
                                             std::string_view metric) {
   const db::StageRow* row = last_stage(candidate, stage);
   if (row == nullptr) { return std::nullopt; }
@@ -73,12 +73,12 @@ FrontRow row_of(const Point& point, const CandidateHistory& candidate, const Poi
   if (dense != nullptr && !point.reference) {
     row.dense_accuracy = evals::accuracy_interval(shared_with(dense->outcomes, point.outcomes), options.seed);
   }
-  row.ceiling = stage_metric(candidate, "recall", "oracle_accuracy");
+  row.ceiling = stage_metric(candidate, job::Stage::kRecall, "oracle_accuracy");
   row.speed = point.speed.ratio;
   if (dense_rate > 0 && options.rank_speed == RankSpeed::kMeasured) {
     row.tokens_per_s = {row.speed.value * dense_rate, row.speed.lo * dense_rate, row.speed.hi * dense_rate};
   } else {
-    row.tokens_per_s = stage_metric(candidate, "speed", "tokens_per_s");
+    row.tokens_per_s = stage_metric(candidate, job::Stage::kSpeed, "tokens_per_s");
   }
   return row;
 }

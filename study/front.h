@@ -17,7 +17,7 @@ namespace vortex::study {
 // always is a member. Intervals are 95 % ones.
 struct FrontRow {
   int64_t id = 0;
-  std::string origin;                           // "dense" for the baseline
+  db::Origin origin = db::Origin::kSeed;
   std::string rationale;                        // in words, from the proposer
   std::string made_by;                          // what was done to its parents, or the seed's name; short
   bool undecided = false;                       // neither a member nor shown to be none
@@ -29,7 +29,7 @@ struct FrontRow {
   double front_probability = 0;                 // of being non-dominated, given the intervals
   std::optional<evals::Interval> confirmed;     // accuracy on held-out problems, where they say that it is kept
   std::optional<Claim> claim;                   // what held-out problems say, where it was a finalist
-  bool is_dense() const { return origin == "dense"; }
+  bool is_dense() const { return origin == db::Origin::kDense; }
 };
 
 // The front of a search as its rows tell it, fastest last, undecided points behind the members. Dense attention, once
@@ -40,7 +40,7 @@ std::vector<FrontRow> front_rows(const History& history, const SearchOptions& op
 std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options, const Standing& standing);
 
 // A metric of a candidate's latest row of a stage; nothing when there is no such row or metric.
-std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, std::string_view stage,
+std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, db::StageRound stage,
                                             std::string_view metric);
 
 // What a candidate lacks by its ceiling, in a sentence: pages, or a better choice of them. Empty without a ceiling.

@@ -14,6 +14,14 @@ const CandidateHistory* History::find(int64_t candidate) const {
   return nullptr;
 }
 
+std::string_view outcome_name(db::CandidateState state, std::optional<job::Verdict> verdict) {
+  return state == db::CandidateState::kDone ? name_of(verdict) : name_of(state);
+}
+
+std::string origin_name(db::Origin origin, db::Arm arm) {
+  return arm == db::Arm::kControl ? "control arm" : std::string(name_of(origin));
+}
+
 Result<History> read_history(db::Store& store, const db::Run& run) {
   History history;
   history.run = run;
@@ -49,7 +57,7 @@ Result<CandidateHistory> read_candidate(db::Store& store, int64_t candidate) {
   return history;
 }
 
-const db::StageRow* last_stage(const CandidateHistory& candidate, std::string_view stage) {
+const db::StageRow* last_stage(const CandidateHistory& candidate, db::StageRound stage) {
   const db::StageRow* last = nullptr;
   for (const db::StageRow& row : candidate.stages) {
     if (row.stage == stage && (last == nullptr || row.attempt >= last->attempt)) { last = &row; }
@@ -58,10 +66,10 @@ const db::StageRow* last_stage(const CandidateHistory& candidate, std::string_vi
 }
 
 std::vector<db::StageRow> last_climb(const CandidateHistory& candidate) {
-  const auto is_ours = [](const db::StageRow& row) { return row.stage == "check" || row.stage == "novelty"; };
+  const auto is_ours = [](const db::StageRow& row) { return !job::stage_info(row.stage.stage).in_worker; };
   int64_t attempt = 0;
   for (const db::StageRow& row : candidate.stages) {
-    const bool aside = is_aside(row.stage) || (row.stage == "confirm" && row.attempt > attempt);
+    const bool aside = is_aside(row.stage) || (row.stage == job::Stage::kConfirm && row.attempt > attempt);
     if (!aside && !is_ours(row)) { attempt = std::max(attempt, row.attempt); }
   }
   std::vector<db::StageRow> climb;
@@ -75,14 +83,12 @@ CandidateHistory as_of(CandidateHistory candidate, const Known& known) {
   const std::vector<db::StageRow> climb = last_climb(candidate);
   const auto is_later = [&](const db::StageRow& row) {
     if (is_retest(row.stage)) { return retest_round(row.stage) > known.retests; }
-    if (row.stage.starts_with("speed-")) { return round_of(row.stage) > known.speed_runs; }
+    if (row.stage.stage == job::Stage::kSpeed && is_aside(row.stage)) { return row.stage.round > known.speed_runs; }
     const bool climbed = std::any_of(climb.begin(), climb.end(), [&](const db::StageRow& c) { return c.id == row.id; });
     return is_confirm(row.stage) && !known.confirmed && !climbed;
   };
   std::erase_if(candidate.stages, is_later);
-  if (candidate.row.state == "done" && !known.confirmed && !climb.empty()) {
-    candidate.row.verdict = climb.back().verdict;
-  }
+  if (is_done(candidate.row) && !known.confirmed && !climb.empty()) { candidate.row.verdict = climb.back().verdict; }
   return candidate;
 }
 
@@ -107,9 +113,9 @@ db::StageRow to_row(const job::StageResult& result, int64_t candidate, int64_t a
   db::StageRow row;
   row.candidate = candidate;
   row.attempt = attempt;
-  row.stage = job::stage_name(result.stage);
-  row.verdict = job::verdict_name(result.verdict);
-  if (result.blame) { row.blame = blame_name(*result.blame); }
+  row.stage = result.stage;
+  row.verdict = result.verdict;
+  row.blame = result.blame;
   row.message = result.message;
   nlohmann::json metrics = nlohmann::json::array();
   for (const job::Metric& metric : result.metrics) { metrics.push_back(job::to_json(metric)); }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -23,12 +25,20 @@ struct History {
   const CandidateHistory* find(int64_t candidate) const;
 };
 
+inline bool is_dense(const db::Candidate& row) { return row.origin == db::Origin::kDense; }
+inline bool is_done(const db::Candidate& row) { return row.state == db::CandidateState::kDone; }
+inline bool has_passed(const db::Candidate& row) { return row.verdict == job::Verdict::kPass; }
+// In a word: the verdict, or the state where there is none yet.
+std::string_view outcome_name(db::CandidateState state, std::optional<job::Verdict> verdict);
+// The name that its proposals are counted under: their origin, but one for the whole control arm.
+std::string origin_name(db::Origin origin, db::Arm arm);
+
 Result<History> read_history(db::Store& store, const db::Run& run);
 // One candidate's rows without its parents: cheap enough for after every candidate.
 Result<CandidateHistory> read_candidate(db::Store& store, int64_t candidate);
 
-// The latest row of a stage; null when it never got there.
-const db::StageRow* last_stage(const CandidateHistory& candidate, std::string_view stage);
+// The latest row of a stage, or of a further round of it; null when it never got there.
+const db::StageRow* last_stage(const CandidateHistory& candidate, db::StageRound stage);
 // The check and novelty rows and those of the last worker that climbed (one that only confirmed or retested is not
 // meant), oldest first.
 std::vector<db::StageRow> last_climb(const CandidateHistory& candidate);

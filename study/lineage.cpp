@@ -7,8 +7,8 @@ namespace vortex::study {
 namespace {
 
 std::string describe(const CandidateHistory& candidate) {
-  std::string text = std::to_string(candidate.row.id) + "  " + candidate.row.origin + ", " +
-                     (candidate.row.state == "done" ? candidate.row.verdict : candidate.row.state);
+  std::string text = std::to_string(candidate.row.id) + "  " + std::string(name_of(candidate.row.origin)) + ", " +
+                     std::string(outcome_name(candidate.row.state, candidate.row.verdict));
   if (candidate.parents.empty() && !candidate.row.rationale.empty()) { text += ": " + candidate.row.rationale; }
   return text;
 }

@@ -25,7 +25,7 @@ evals::Interval independent_difference(const evals::Interval& a, const evals::In
           value + std::hypot(a.hi - a.value, b.value - b.lo)};
 }
 
-std::optional<evals::Interval> metric_interval(const CandidateHistory& candidate, std::string_view stage,
+std::optional<evals::Interval> metric_interval(const CandidateHistory& candidate, job::Stage stage,
                                                std::string_view name) {
   const db::StageRow* row = last_stage(candidate, stage);
   if (row == nullptr) { return std::nullopt; }
@@ -35,8 +35,8 @@ std::optional<evals::Interval> metric_interval(const CandidateHistory& candidate
 }
 
 std::optional<evals::Interval> speed_of(const CandidateHistory& candidate, RankSpeed rank) {
-  if (candidate.row.origin == "dense") { return evals::Interval{1, 1, 1}; }
-  if (rank == RankSpeed::kModelled) { return metric_interval(candidate, "check", kModelledSpeedup); }
+  if (is_dense(candidate.row)) { return evals::Interval{1, 1, 1}; }
+  if (rank == RankSpeed::kModelled) { return metric_interval(candidate, job::Stage::kCheck, kModelledSpeedup); }
   const std::vector<SpeedRun> runs = speed_runs_of(candidate);
   if (runs.empty()) { return std::nullopt; }
   return speed_of_runs(runs, {}).ratio;
@@ -45,7 +45,7 @@ std::optional<evals::Interval> speed_of(const CandidateHistory& candidate, RankS
 const CandidateHistory* at_place(const History& history, const db::Note& note) {
   for (const CandidateHistory& candidate : history.candidates) {
     const db::Candidate& row = candidate.row;
-    if (row.batch == note.batch && row.slot == note.slot && row.draw == note.draw && row.arm == "search") {
+    if (row.batch == note.batch && row.slot == note.slot && row.draw == note.draw && row.arm == db::Arm::kSearch) {
       return &candidate;
     }
   }
@@ -55,7 +55,7 @@ const CandidateHistory* at_place(const History& history, const db::Note& note) {
 const CandidateHistory* against(const History& history, int64_t id) {
   if (id != 0) { return history.find(id); }
   for (const CandidateHistory& candidate : history.candidates) {
-    if (candidate.row.origin == "dense") { return &candidate; }
+    if (is_dense(candidate.row)) { return &candidate; }
   }
   return nullptr;
 }
@@ -63,14 +63,14 @@ const CandidateHistory* against(const History& history, int64_t id) {
 std::string where_it_ended(const CandidateHistory& candidate) {
   if (candidate.stages.empty()) { return "never evaluated"; }
   const db::StageRow& last = candidate.stages.back();
-  return "candidate " + std::to_string(candidate.row.id) + " ended at " + last.stage + " (" + last.verdict + ")";
+  return "candidate " + std::to_string(candidate.row.id) + " ended at " + db::stage_round_name(last.stage) + " (" +
+         std::string(name_of(last.verdict)) + ")";
 }
 
 db::NoteVerdict verdict_on(const db::Note& note, const Prediction& prediction, const CandidateHistory& candidate,
                            const History& history, const SearchOptions& options) {
   db::NoteVerdict verdict;
   verdict.note = note.id;
-  verdict.verdict = "inconclusive";
   const CandidateHistory* other = against(history, prediction.against);
   if (other == nullptr) {
     verdict.reason = "there is no candidate " + std::to_string(prediction.against) + " to compare with";
@@ -86,7 +86,7 @@ db::NoteVerdict verdict_on(const db::Note& note, const Prediction& prediction, c
   verdict.lo = effect->lo;
   verdict.hi = effect->hi;
   verdict.reason = prediction.metric + " of candidate " + std::to_string(candidate.row.id) + " minus that of " +
-                   (other->row.origin == "dense" ? "dense attention" : "candidate " + std::to_string(other->row.id));
+                   (is_dense(other->row) ? "dense attention" : "candidate " + std::to_string(other->row.id));
   return verdict;
 }
 
@@ -169,26 +169,26 @@ Result<Prediction> prediction_from_json(const json& value) {
   return prediction;
 }
 
-std::string judge(const Prediction& prediction, const evals::Interval& effect) {
+db::Finding judge(const Prediction& prediction, const evals::Interval& effect) {
   double lo = effect.lo;
   double hi = effect.hi;
   if (prediction.direction == "same") {
-    if (lo >= -prediction.by && hi <= prediction.by) { return "confirmed"; }
-    return hi < -prediction.by || lo > prediction.by ? "refuted" : "inconclusive";
+    if (lo >= -prediction.by && hi <= prediction.by) { return db::Finding::kConfirmed; }
+    return hi < -prediction.by || lo > prediction.by ? db::Finding::kRefuted : db::Finding::kInconclusive;
   }
   if (prediction.direction == "lower") {
     lo = -effect.hi;
     hi = -effect.lo;
   }
-  if (lo > prediction.by) { return "confirmed"; }
-  return hi <= prediction.by ? "refuted" : "inconclusive";
+  if (lo > prediction.by) { return db::Finding::kConfirmed; }
+  return hi <= prediction.by ? db::Finding::kRefuted : db::Finding::kInconclusive;
 }
 
 std::optional<evals::Interval> measured_effect(const Prediction& prediction, const CandidateHistory& candidate,
                                                const CandidateHistory& other, RankSpeed rank, uint64_t seed) {
   if (prediction.metric == "accuracy") {
-    const db::StageRow* race = last_stage(candidate, "race");
-    const db::StageRow* other_race = last_stage(other, "race");
+    const db::StageRow* race = last_stage(candidate, job::Stage::kRace);
+    const db::StageRow* other_race = last_stage(other, job::Stage::kRace);
     if (race == nullptr || other_race == nullptr) { return std::nullopt; }
     const std::vector<job::Outcome> outcomes = outcomes_of(candidate, *race);
     const std::vector<job::Outcome> other_outcomes = outcomes_of(other, *other_race);
@@ -196,8 +196,9 @@ std::optional<evals::Interval> measured_effect(const Prediction& prediction, con
     return evals::paired_difference(outcomes, other_outcomes, seed);
   }
   const bool speed = prediction.metric == "speed";
-  const auto mine = speed ? speed_of(candidate, rank) : metric_interval(candidate, "recall", prediction.metric);
-  const auto theirs = speed ? speed_of(other, rank) : metric_interval(other, "recall", prediction.metric);
+  const auto mine =
+      speed ? speed_of(candidate, rank) : metric_interval(candidate, job::Stage::kRecall, prediction.metric);
+  const auto theirs = speed ? speed_of(other, rank) : metric_interval(other, job::Stage::kRecall, prediction.metric);
   if (!mine || !theirs) { return std::nullopt; }
   return independent_difference(*mine, *theirs);
 }
@@ -205,9 +206,9 @@ std::optional<evals::Interval> measured_effect(const Prediction& prediction, con
 Status settle_hypotheses(db::Store& store, const History& history, const SearchOptions& options, int64_t batch) {
   VORTEX_ASSIGN(const std::vector<db::Note> notes, store.notes(history.run.id));
   for (const db::Note& note : notes) {
-    if (note.kind != "hypothesis" || note.batch > batch) { continue; }
+    if (note.kind != db::NoteKind::kHypothesis || note.batch > batch) { continue; }
     const CandidateHistory* candidate = at_place(history, note);
-    if (candidate == nullptr || candidate->row.state != "done") { continue; }
+    if (candidate == nullptr || !is_done(candidate->row)) { continue; }
     const auto prediction = prediction_from_json(json::parse(note.prediction, nullptr, false));
     if (!prediction.ok()) {
       continue;  // registered without a prediction: nothing to judge

@@ -27,7 +27,7 @@ Result<Prediction> prediction_from_json(const nlohmann::json& json);
 
 // What the data say of a prediction. `effect` is the measured difference with its 95 % interval: confirmed when all of
 // it lies where the prediction says, refuted when none of it does, else inconclusive.
-std::string judge(const Prediction& prediction, const evals::Interval& effect);
+db::Finding judge(const Prediction& prediction, const evals::Interval& effect);
 
 // The measured difference; nothing when either side was never measured. Accuracy is paired by problem.
 std::optional<evals::Interval> measured_effect(const Prediction& prediction, const CandidateHistory& candidate,

@@ -7,7 +7,7 @@ namespace vortex::study {
 
 std::vector<job::Outcome> incumbent_of(const CandidateHistory& dense) {
   std::vector<job::Outcome> incumbent;
-  for (const char* stage : {"gate", "race", "confirm"}) {
+  for (const job::Stage stage : {job::Stage::kGate, job::Stage::kRace, job::Stage::kConfirm}) {
     const db::StageRow* row = last_stage(dense, stage);
     if (row == nullptr) { continue; }
     const std::vector<job::Outcome> outcomes = outcomes_of(dense, *row);
@@ -19,14 +19,14 @@ std::vector<job::Outcome> incumbent_of(const CandidateHistory& dense) {
 Result<job::Job> reproducing_job(const LoadedRun& run, const db::Candidate& row) {
   job::Job job = run.options.job;
   job.id = "replay";
-  job.dense = row.origin == "dense";
+  job.dense = is_dense(row);
   job.stages = {job::Stage::kCompile, job::Stage::kRace};
   if (!job.dense) {
     VORTEX_ASSIGN(const CandidateFiles files, files_of(*run.store, row));
     job.module_text = files.module_text;
     job.config_text = files.config_text;
     for (const CandidateHistory& candidate : run.history.candidates) {
-      if (candidate.row.origin == "dense") { job.incumbent = incumbent_of(candidate); }
+      if (is_dense(candidate.row)) { job.incumbent = incumbent_of(candidate); }
     }
   }
   return job;

@@ -1,37 +1,21 @@
 #include "study/retest.h"
 
-#include <cstdlib>
-
 namespace vortex::study {
-namespace {
 
-std::string numbered(const char* stage, int number) {
-  return number <= 1 ? std::string(stage) : std::string(stage) + "-" + std::to_string(number);
-}
+db::StageRound retest_stage(int round) { return {job::Stage::kRace, round + 1}; }
 
-}  // namespace
+db::StageRound confirm_stage(int round) { return {job::Stage::kConfirm, round}; }
 
-std::string retest_stage(int round) { return "retest-" + std::to_string(round); }
+db::StageRound speed_stage(int run) { return {job::Stage::kSpeed, run}; }
 
-std::string confirm_stage(int round) { return numbered("confirm", round); }
+bool is_retest(db::StageRound stage) { return stage.stage == job::Stage::kRace && stage.round > 1; }
 
-std::string speed_stage(int run) { return numbered("speed", run); }
+bool is_confirm(db::StageRound stage) { return stage.stage == job::Stage::kConfirm; }
 
-int round_of(const std::string& stage) {
-  const size_t dash = stage.find('-');
-  return dash == std::string::npos ? 1 : std::atoi(stage.c_str() + dash + 1);
-}
+bool is_aside(db::StageRound stage) { return stage.round > 1; }
 
-int retest_round(const std::string& stage) { return round_of(stage); }
+int retest_round(db::StageRound stage) { return stage.round - 1; }
 
 uint64_t retest_seed(uint64_t task_seed, int round) { return task_seed + 7919 * static_cast<uint64_t>(round); }
-
-bool is_retest(const std::string& stage) { return stage.starts_with("retest-"); }
-
-bool is_confirm(const std::string& stage) { return stage == "confirm" || stage.starts_with("confirm-"); }
-
-bool is_aside(const std::string& stage) {
-  return is_retest(stage) || stage.starts_with("confirm-") || stage.starts_with("speed-");
-}
 
 }  // namespace vortex::study

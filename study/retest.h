@@ -1,24 +1,23 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+
+#include "db/words.h"
 
 namespace vortex::study {
 
-// Stage rows beside a candidate's climb. They add to what is known of a point and change no verdict:
-//   "retest-1", "retest-2", ...: further problems of the search, twice as many each round;
-//   "confirm", "confirm-2", ...: rounds of held-out problems, for finalists and dense attention (study/held_out.h);
-//   "speed-2", "speed-3", ...: speed once more, in a process of its own.
-std::string retest_stage(int round);
-std::string confirm_stage(int round);
-std::string speed_stage(int run);
-bool is_retest(const std::string& stage);
-bool is_confirm(const std::string& stage);
-// Measured after the climb: all of the above but "confirm", which older searches had in the climb of dense attention.
-bool is_aside(const std::string& stage);
-int retest_round(const std::string& stage);  // of such a row
-// The number behind the dash; 1 where there is none.
-int round_of(const std::string& stage);
+// Stage rows beside a candidate's climb (db/words.h has their words). They add to what is known of a point and change
+// no verdict: retests, from 1; rounds of held-out problems, from 1, for finalists and dense attention
+// (study/held_out.h); and speed once more, from 2.
+db::StageRound retest_stage(int round);
+db::StageRound confirm_stage(int round);
+db::StageRound speed_stage(int run);
+bool is_retest(db::StageRound stage);
+bool is_confirm(db::StageRound stage);
+// Measured after the climb: all of the above but the first round of held-out problems, which older searches had in the
+// climb of dense attention.
+bool is_aside(db::StageRound stage);
+int retest_round(db::StageRound stage);  // of such a row
 // The seed of a round's problems.
 uint64_t retest_seed(uint64_t task_seed, int round);
 inline constexpr int kMaxRetests = 6;

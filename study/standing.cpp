@@ -13,16 +13,17 @@ namespace {
 // A policy that crashed on held-out problems is none. That it lost too much there is no fault: the claims say it.
 bool failed_when_confirmed(const CandidateHistory& candidate) {
   return std::any_of(candidate.stages.begin(), candidate.stages.end(), [](const db::StageRow& row) {
-    return is_confirm(row.stage) && row.verdict != "pass" && row.verdict != "pruned" && row.blame != "environment";
+    const bool crashed = row.verdict != job::Verdict::kPass && row.verdict != job::Verdict::kPruned;
+    return is_confirm(row.stage) && crashed && row.blame != Blame::kEnvironment;
   });
 }
 
 // The speed that ranks a candidate; nothing where it was not measured.
 std::optional<Speed> ranking_speed(const CandidateHistory& candidate, RankSpeed rank, const std::vector<SpeedRun>& runs,
                                    const SpeedSpread& spread) {
-  if (candidate.row.origin == "dense") { return exact_speed(1); }
+  if (is_dense(candidate.row)) { return exact_speed(1); }
   if (rank == RankSpeed::kModelled) {
-    const db::StageRow* row = last_stage(candidate, "check");
+    const db::StageRow* row = last_stage(candidate, job::Stage::kCheck);
     const double ratio = row == nullptr ? 0 : metric_of(*row, kModelledSpeedup).value;
     return ratio > 0 ? std::optional(exact_speed(ratio)) : std::nullopt;
   }
@@ -34,7 +35,7 @@ std::optional<Speed> ranking_speed(const CandidateHistory& candidate, RankSpeed 
 // (docs/benchmarks/selection.md).
 double promise_of(const CandidateHistory& candidate) {
   constexpr double kScale = 0.1;  // nats
-  const db::StageRow* recall = last_stage(candidate, "recall");
+  const db::StageRow* recall = last_stage(candidate, job::Stage::kRecall);
   if (recall == nullptr) { return 0; }
   const job::Metric kl = metric_of(*recall, "answer_kl");
   return kl.name.empty() ? 0 : std::exp(-kl.value / kScale);
@@ -48,7 +49,7 @@ std::vector<SpeedRun> speed_runs_of(const CandidateHistory& candidate) {
     const db::StageRow* row = last_stage(candidate, speed_stage(run));
     if (row == nullptr) { break; }
     const job::Metric ratio = metric_of(*row, "speedup_vs_dense");
-    if (row->verdict != "pass" || ratio.value <= 0) { continue; }
+    if (row->verdict != job::Verdict::kPass || ratio.value <= 0) { continue; }
     runs.push_back({{ratio.value, ratio.lo, ratio.hi}, metric_of(*row, "dense_tokens_per_s").value});
   }
   return runs;
@@ -56,8 +57,8 @@ std::vector<SpeedRun> speed_runs_of(const CandidateHistory& candidate) {
 
 std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank, uint64_t seed,
                               const SpeedSpread& spread) {
-  if (candidate.row.state != "done" || candidate.row.verdict != "pass") { return std::nullopt; }
-  const db::StageRow* race = last_stage(candidate, "race");
+  if (!is_done(candidate.row) || !has_passed(candidate.row)) { return std::nullopt; }
+  const db::StageRow* race = last_stage(candidate, job::Stage::kRace);
   // A crash may have come between the confirm row and the candidate's verdict: the row counts.
   if (race == nullptr || failed_when_confirmed(candidate)) { return std::nullopt; }
   const auto speed = ranking_speed(candidate, rank, speed_runs_of(candidate), spread);
@@ -65,12 +66,12 @@ std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank,
   Point point;
   point.candidate = candidate.row.id;
   point.key = candidate.row.key;
-  point.reference = candidate.row.origin == "dense";
+  point.reference = is_dense(candidate.row);
   point.outcomes = outcomes_of(candidate, *race);
   for (const db::StageRow* more = nullptr; point.rounds < kMaxRetests; ++point.rounds) {
     more = last_stage(candidate, retest_stage(point.rounds + 1));
     if (more == nullptr) { break; }
-    if (more->verdict != "pass") { continue; }
+    if (more->verdict != job::Verdict::kPass) { continue; }
     const std::vector<job::Outcome> outcomes = outcomes_of(candidate, *more);
     point.outcomes.insert(point.outcomes.end(), outcomes.begin(), outcomes.end());
   }
@@ -144,8 +145,8 @@ std::vector<Claim> claims_of(const History& history, const SearchOptions& option
   std::set<int64_t> asked;
   std::vector<job::Outcome> dense;
   for (const CandidateHistory& candidate : history.candidates) {
-    if (last_stage(candidate, "confirm") == nullptr) { continue; }
-    if (candidate.row.origin == "dense") {
+    if (last_stage(candidate, job::Stage::kConfirm) == nullptr) { continue; }
+    if (is_dense(candidate.row)) {
       dense = held_out_outcomes(candidate);
     } else {
       asked.insert(candidate.row.id);

@@ -1,8 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <optional>
 
+#include "db/words.h"
 #include "job/job.h"
 
 namespace vortex::agent {
@@ -22,7 +23,7 @@ struct Assignment {
   bool needed = false;  // started even where its end within the budget is in doubt
 };
 
-// The name of its stage rows; empty for a climb, whose rows have their own.
-std::string row_stage(const Assignment& task);
+// What its stage rows are of; none for a climb, whose rows have their own.
+std::optional<db::StageRound> row_stage(const Assignment& task);
 
 }  // namespace vortex::agent

@@ -11,16 +11,16 @@ namespace {
 constexpr int kAttempts = 3;
 constexpr double kFirstPause = 1.0;  // seconds; doubled for every further attempt
 
-Evaluation broken(Error error) { return {Evaluation::End::kBroken, {}, error.blame, std::move(error)}; }
+Evaluation broken(Error error) {
+  return {Evaluation::End::kBroken, job::Verdict::kError, error.blame, std::move(error)};
+}
 
 // The number of the next worker process of a candidate.
 Result<int64_t> next_attempt(db::Store& store, int64_t candidate) {
   VORTEX_ASSIGN(const std::vector<db::StageRow> rows, store.stages(candidate));
   int64_t last = 0;
   for (const db::StageRow& row : rows) {
-    const bool ours =
-        row.stage == job::stage_name(job::Stage::kCheck) || row.stage == job::stage_name(job::Stage::kNovelty);
-    if (!ours) { last = std::max(last, row.attempt); }
+    if (job::stage_info(row.stage.stage).in_worker) { last = std::max(last, row.attempt); }
   }
   return last + 1;
 }
@@ -41,7 +41,7 @@ class Recorder {
       interrupted_ = true;
     }
     db::StageRow row = study::to_row(result, task_.candidate, attempt_);
-    if (task_.kind != Assignment::Kind::kClimb) { row.stage = row_stage(task_); }
+    row.stage = row_stage(task_).value_or(row.stage);
     if (status_.ok()) { status_ = store_.add_stage(row, study::to_rows(result.outcomes, row)); }
     if (status_.ok() && hooks_.on_result) { hooks_.on_result(task_.candidate, result); }
     last_ = std::move(result);
@@ -78,7 +78,7 @@ Evaluation try_once(db::Store& store, const Assignment& task, const job::Job& jo
     for (size_t i = recorder.recorded(); i < results->size(); ++i) { recorder.record((*results)[i]); }
   }
   if (!recorder.status().ok()) { return broken(recorder.status().error()); }
-  if (recorder.interrupted()) { return {Evaluation::End::kStopped, {}, Blame::kEnvironment, {}}; }
+  if (recorder.interrupted()) { return {Evaluation::End::kStopped, job::Verdict::kError, Blame::kEnvironment, {}}; }
   if (!results.ok()) { return broken(results.error()); }
   if (recorder.recorded() == 0) { return broken(internal_error("the worker ended without any result")); }
 
@@ -90,7 +90,7 @@ Evaluation try_once(db::Store& store, const Assignment& task, const job::Job& jo
                                  " without a result of the next stage"));
   }
   Evaluation done;
-  done.verdict = job::verdict_name(last.verdict);
+  done.verdict = last.verdict;
   done.blame = last.blame.value_or(Blame::kCandidate);
   if (last.verdict != job::Verdict::kPass) { done.error = {done.blame, where + last.message, {}}; }
   return done;
@@ -104,10 +104,10 @@ bool machine_works(const job::Job& canary, const EvaluatorHooks& hooks) {
 
 }  // namespace
 
-std::string row_stage(const Assignment& task) {
+std::optional<db::StageRound> row_stage(const Assignment& task) {
   switch (task.kind) {
     case Assignment::Kind::kClimb:
-      return {};
+      return std::nullopt;
     case Assignment::Kind::kRetest:
       return study::retest_stage(task.round);
     case Assignment::Kind::kConfirm:
@@ -115,7 +115,7 @@ std::string row_stage(const Assignment& task) {
     case Assignment::Kind::kSpeed:
       return study::speed_stage(task.round);
   }
-  return {};
+  return std::nullopt;
 }
 
 Evaluation evaluate(db::Store& store, const Assignment& task, const job::Job& canary, const EvaluatorHooks& hooks) {
@@ -125,12 +125,14 @@ Evaluation evaluate(db::Store& store, const Assignment& task, const job::Job& ca
   double pause = kFirstPause;
   for (int attempt = 0; attempt < kAttempts; ++attempt, pause *= 2) {
     if (attempt > 0) { hooks.pause(pause); }
-    if (attempt > 0 && hooks.should_stop()) { return {Evaluation::End::kStopped, {}, Blame::kEnvironment, {}}; }
+    if (attempt > 0 && hooks.should_stop()) {
+      return {Evaluation::End::kStopped, job::Verdict::kError, Blame::kEnvironment, {}};
+    }
     const auto number = next_attempt(store, task.candidate);
     if (!number.ok()) { return broken(number.error()); }
     job.id = "candidate-" + std::to_string(task.candidate) + "-" + std::to_string(*number);
     if (climbs) {
-      const Status running = store.set_candidate_state(task.candidate, "running", "");
+      const Status running = store.set_candidate_state(task.candidate, db::CandidateState::kRunning, std::nullopt);
       if (!running.ok()) { return broken(running.error()); }
     }
     result = try_once(store, task, job, *number, hooks);
@@ -138,18 +140,19 @@ Evaluation evaluate(db::Store& store, const Assignment& task, const job::Job& ca
   }
   if (result.end == Evaluation::End::kBroken && machine_works(canary, hooks)) {
     result.end = Evaluation::End::kDone;
-    result.verdict = job::verdict_name(job::Verdict::kError);
+    result.verdict = job::Verdict::kError;
     result.blame = Blame::kEnvironment;
   }
   // Only a climb has a verdict, but for a policy that crashes on held-out problems.
   const bool crashed = task.kind == Assignment::Kind::kConfirm && result.end == Evaluation::End::kDone &&
-                       result.blame == Blame::kCandidate && result.verdict != "pass" && result.verdict != "pruned";
+                       result.blame == Blame::kCandidate && result.verdict != job::Verdict::kPass &&
+                       result.verdict != job::Verdict::kPruned;
   if (!climbs && !crashed) { return result; }
   Status stored = ok_status();
   if (result.end == Evaluation::End::kDone) {
-    stored = store.set_candidate_state(task.candidate, "done", result.verdict);
+    stored = store.set_candidate_state(task.candidate, db::CandidateState::kDone, result.verdict);
   } else if (climbs) {
-    stored = store.set_candidate_state(task.candidate, "proposed", "");
+    stored = store.set_candidate_state(task.candidate, db::CandidateState::kProposed, std::nullopt);
   }
   // A store that fails after a failure is the same failure: the first one is told.
   if (!stored.ok() && result.end != Evaluation::End::kBroken) { return broken(stored.error()); }

@@ -20,8 +20,8 @@ struct Evaluation {
     kBroken,   // the machine is at fault, not the candidate: `error` says how
   };
   End end = End::kDone;
-  std::string verdict;
-  Blame blame = Blame::kCandidate;  // of a verdict that is not a pass
+  job::Verdict verdict = job::Verdict::kError;  // of kDone
+  Blame blame = Blame::kCandidate;              // of a verdict that is not a pass
   Error error;
 };
 

@@ -12,13 +12,13 @@ namespace {
 
 constexpr int kInternalFaults = 5;  // in a row: a night of them would be wasted
 
-// The verdict that a candidate's rows already hold, for one whose verdict was not written before a crash; else empty.
-std::string verdict_in_rows(const study::CandidateHistory& candidate, job::Stage last) {
+// The verdict that a candidate's rows already hold, for one whose verdict was not written before a crash.
+std::optional<job::Verdict> verdict_in_rows(const study::CandidateHistory& candidate, job::Stage last) {
   const std::vector<db::StageRow> climb = study::last_climb(candidate);
-  if (climb.empty()) { return {}; }
+  if (climb.empty()) { return std::nullopt; }
   const db::StageRow& row = climb.back();
-  if (row.blame == "environment") { return {}; }
-  if (row.verdict == "pass" && row.stage != job::stage_name(last)) { return {}; }
+  if (row.blame == Blame::kEnvironment) { return std::nullopt; }
+  if (row.verdict == job::Verdict::kPass && row.stage != last) { return std::nullopt; }
   return row.verdict;
 }
 
@@ -51,7 +51,7 @@ Status Evaluator::run(const std::vector<Assignment>& all) {
 
 void Evaluator::learn(const study::CandidateHistory& candidate) {
   for (const db::StageRow& row : candidate.stages) {
-    if (row.verdict != "pass" || !learned_.insert(row.id).second) { continue; }
+    if (row.verdict != job::Verdict::kPass || !learned_.insert(row.id).second) { continue; }
     Times& times = times_[row.stage];
     times.seconds += row.seconds;
     times.count += 1;
@@ -61,7 +61,7 @@ void Evaluator::learn(const study::CandidateHistory& candidate) {
 double Evaluator::expected_seconds(const std::vector<job::Stage>& stages, size_t from) const {
   double seconds = 0;
   for (size_t i = from; i < stages.size(); ++i) {
-    const auto times = times_.find(std::string(job::stage_name(stages[i])));
+    const auto times = times_.find(stages[i]);
     if (times != times_.end()) { seconds += times->second.seconds / times->second.count; }
   }
   return seconds;
@@ -69,19 +69,19 @@ double Evaluator::expected_seconds(const std::vector<job::Stage>& stages, size_t
 
 Result<bool> Evaluator::is_pending(const Assignment& task) {
   VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), task.candidate));
-  if (task.kind != Assignment::Kind::kClimb) {
-    const std::string stage = row_stage(task);
+  if (const auto stage = row_stage(task)) {
     const std::vector<db::StageRow>& rows = candidate.stages;
     // What the machine spoiled is asked again.
-    return std::none_of(rows.begin(), rows.end(),
-                        [&](const db::StageRow& row) { return row.stage == stage && row.blame != "environment"; });
+    return std::none_of(rows.begin(), rows.end(), [&](const db::StageRow& row) {
+      return row.stage == stage && row.blame != Blame::kEnvironment;
+    });
   }
-  if (candidate.row.state == "done") { return false; }
-  const std::string verdict = verdict_in_rows(candidate, task.job.stages.back());
-  if (verdict.empty() || (task.job.dense && verdict != "pass")) {
+  if (study::is_done(candidate.row)) { return false; }
+  const std::optional<job::Verdict> verdict = verdict_in_rows(candidate, task.job.stages.back());
+  if (!verdict || (task.job.dense && verdict != job::Verdict::kPass)) {
     return true;  // the baseline may try again
   }
-  VORTEX_TRY(session_.store().set_candidate_state(task.candidate, "done", verdict));
+  VORTEX_TRY(session_.store().set_candidate_state(task.candidate, db::CandidateState::kDone, verdict));
   return false;
 }
 
@@ -133,7 +133,7 @@ void Evaluator::conclude(const Assignment& task, const Evaluation& end) {
     return session_.fail({end.error.blame, end.error.message,
                           end.error.hint.empty() ? "`vortex doctor` looks for the cause" : end.error.hint});
   }
-  const bool ours = end.verdict != "pass" && end.blame == Blame::kInternal;
+  const bool ours = end.verdict != job::Verdict::kPass && end.blame == Blame::kInternal;
   internal_faults_ = ours ? internal_faults_ + 1 : 0;
   if (internal_faults_ == kInternalFaults) {
     session_.fail(internal_error("the last " + std::to_string(kInternalFaults) +

@@ -51,9 +51,9 @@ class Evaluator {
     double seconds = 0;
     int count = 0;
   };
-  std::map<std::string, Times> times_;    // by stage name; written between runs only
-  std::set<int64_t> learned_;             // stage rows
-  std::atomic<int> internal_faults_ = 0;  // in a row
+  std::map<db::StageRound, Times> times_;  // written between runs only
+  std::set<int64_t> learned_;              // stage rows
+  std::atomic<int> internal_faults_ = 0;   // in a row
 };
 
 }  // namespace vortex::agent

@@ -32,7 +32,7 @@ Result<std::optional<CallBook::Open>> CallBook::begin(const Ask& ask, const std:
   }
   open.row.purpose = ask.purpose;
   open.row.model = model;
-  open.row.state = "sent";
+  open.row.state = db::CallState::kSent;
   VORTEX_ASSIGN(open.row.prompt_object, store_.put_object(whole_prompt(ask)));
   VORTEX_ASSIGN(open.row.id, store_.add_llm_call(open.row));
   open.started = monotonic_seconds();
@@ -40,12 +40,12 @@ Result<std::optional<CallBook::Open>> CallBook::begin(const Ask& ask, const std:
 }
 
 Status CallBook::answered(Open open, const Answer& answer) {
-  open.row.state = "answered";
+  open.row.state = db::CallState::kAnswered;
   return end(std::move(open), answer);
 }
 
 Status CallBook::failed(Open open, const std::string& why, const Answer& spent) {
-  open.row.state = "failed";
+  open.row.state = db::CallState::kFailed;
   open.row.message = why;
   return end(std::move(open), spent);
 }
@@ -66,7 +66,7 @@ Result<std::optional<Answer>> CallBook::find(const Ask& ask) {
   VORTEX_ASSIGN(const std::vector<db::LlmCall> rows, store_.llm_calls(run_));
   int64_t round = 0;
   for (const db::LlmCall& row : rows) {
-    if (!same_place(row, ask) || row.state != "answered" || ++round != ask.round) { continue; }
+    if (!same_place(row, ask) || row.state != db::CallState::kAnswered || ++round != ask.round) { continue; }
     Answer answer;
     if (!row.reply_object.empty()) { VORTEX_ASSIGN(answer.text, store_.get_object(row.reply_object)); }
     answer.model = row.model;

@@ -17,8 +17,8 @@ struct Ask {
   int64_t batch = 0;
   int64_t slot = 0;
   int64_t draw = 0;
-  int64_t round = 1;            // 2: asked again since the first reply could not be read
-  std::string purpose;          // propose, repair
+  int64_t round = 1;  // 2: asked again since the first reply could not be read
+  db::CallPurpose purpose = db::CallPurpose::kPropose;
   std::string system;           // what holds for every question
   std::string prompt;           // the question
   nlohmann::json context;       // the facts behind the prompt, for programs (docs/proposers.md)

@@ -75,8 +75,8 @@ Status check_roster(const Roster& roster, bool needs_prices) {
 std::map<std::tuple<int64_t, int64_t>, std::string> writers_of(const std::vector<db::LlmCall>& calls) {
   std::map<std::tuple<int64_t, int64_t>, std::string> writers;
   for (const db::LlmCall& call : calls) {
-    if (call.state == "answered" && call.draw == 0) { writers[{call.batch, 0}] = call.model; }
-    if (call.state == "answered" && call.draw > 0) {
+    if (call.state == db::CallState::kAnswered && call.draw == 0) { writers[{call.batch, 0}] = call.model; }
+    if (call.state == db::CallState::kAnswered && call.draw > 0) {
       writers[{call.batch, 1 + call.slot * 100 + call.draw}] = call.model;
     }
   }
@@ -128,13 +128,13 @@ Result<std::vector<ModelArm>> model_arms(db::Store& store, const study::History&
   const study::Standing standing = study::standing_of(history, options);
   for (const study::CandidateHistory& candidate : history.candidates) {
     const db::Candidate& row = candidate.row;
-    const bool repair = row.origin == "repair";
-    if ((row.origin != "llm" && !repair) || row.state != "done") { continue; }
+    const bool repair = row.origin == db::Origin::kRepair;
+    if ((row.origin != db::Origin::kLlm && !repair) || !study::is_done(row)) { continue; }
     const auto writer = writers.find({row.batch, repair ? 1 + row.slot * 100 + row.draw : 0});
     if (writer == writers.end()) { continue; }
     ModelArm& arm = by_name[writer->second];
     ++arm.policies;
-    if (row.verdict == "pass") { arm.reward += standing.archive().on_front(row.id) ? 1.0 : kPassReward; }
+    if (study::has_passed(row)) { arm.reward += standing.archive().on_front(row.id) ? 1.0 : kPassReward; }
   }
   std::vector<ModelArm> arms;
   for (const ModelSpec& model : roster.models) { arms.push_back(by_name[model.name]); }

@@ -37,7 +37,8 @@ class Writer final : public Proposer {
     if (context.index < seeds) {
       if (context.draw > 0) { return std::optional<Proposal>{}; }
       const Seed& seed = (*context.seeds)[static_cast<size_t>(context.index)];
-      return std::optional(Proposal{seed.source, {}, "seed " + seed.name, "a known policy to start from", "seed"});
+      return std::optional(
+          Proposal{seed.source, {}, "seed " + seed.name, "a known policy to start from", db::Origin::kSeed});
     }
     if (context.draw > options_.writer.repairs) { return std::optional<Proposal>{}; }
     const bool repair = context.draw > 0;
@@ -119,7 +120,7 @@ class Writer final : public Proposer {
     ask.batch = context.batch;
     ask.slot = slot;
     ask.draw = context.draw;
-    ask.purpose = context.draw > 0 ? "repair" : "propose";
+    ask.purpose = context.draw > 0 ? db::CallPurpose::kRepair : db::CallPurpose::kPropose;
     ask.reply_schema = reply_schema();
     VORTEX_ASSIGN(ask.context, gather_facts(*setup_.store, history, options_, context, variants_of(context, slot)));
     std::map<std::string, std::string> values = {{"language", vflow::language_reference_markdown()},
@@ -162,11 +163,11 @@ class Writer final : public Proposer {
   }
 
   Status keep_notes(const Ask& ask, const WrittenReply& reply) {
-    const auto keep = [&](const char* kind, const std::string& text) {
+    const auto keep = [&](db::NoteKind kind, const std::string& text) {
       return setup_.store->add_note({0, setup_.run, ask.batch, ask.slot, ask.draw, kind, text, "{}", 0});
     };
-    for (const std::string& text : reply.anti_patterns) { VORTEX_TRY(keep("anti-pattern", text)); }
-    for (const std::string& text : reply.questions) { VORTEX_TRY(keep("question", text)); }
+    for (const std::string& text : reply.anti_patterns) { VORTEX_TRY(keep(db::NoteKind::kAntiPattern, text)); }
+    for (const std::string& text : reply.questions) { VORTEX_TRY(keep(db::NoteKind::kQuestion, text)); }
     return ok_status();
   }
 
@@ -174,7 +175,7 @@ class Writer final : public Proposer {
   Result<std::optional<Proposal>> proposal_of(const ProposalContext& context, const Variant& variant) {
     if (variant.hypothesis) {
       VORTEX_TRY(
-          setup_.store->add_note({0, setup_.run, context.batch, context.slot, context.draw, "hypothesis",
+          setup_.store->add_note({0, setup_.run, context.batch, context.slot, context.draw, db::NoteKind::kHypothesis,
                                   variant.hypothesis->claim, to_json(variant.hypothesis->prediction).dump(), 0}));
     }
     Proposal proposal;
@@ -183,7 +184,7 @@ class Writer final : public Proposer {
     proposal.operation = variant.operation.empty() ? "written anew" : variant.operation;
     proposal.rationale = variant.name.empty() ? variant.rationale : variant.name + ": " + variant.rationale;
     if (!variant.mechanism.empty()) { proposal.rationale += " New: " + variant.mechanism; }
-    proposal.origin = context.draw > 0 ? "repair" : "llm";
+    proposal.origin = context.draw > 0 ? db::Origin::kRepair : db::Origin::kLlm;
     VORTEX_ASSIGN(proposal.parents, known_parents(context, variant.parents));
     return std::optional(std::move(proposal));
   }

@@ -1,19 +1,15 @@
 #include "agent/loop/planner.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
+#include "base/clock.h"
 #include "core/vflow/diagnostics.h"
 #include "study/history.h"
 #include "study/standing.h"
 
 namespace vortex::agent {
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 job::StageResult check_result(const vflow::CheckReport& report) {
   job::StageResult result;
@@ -89,9 +85,8 @@ Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const 
       row.slot = slot;
       row.draw = draw;
       row.origin = proposal.origin;
-      row.arm = control ? "control" : "search";
+      row.arm = control ? db::Arm::kControl : db::Arm::kSearch;
       row.rationale = proposal.rationale;
-      row.state = "proposed";
       VORTEX_ASSIGN(row.module_object, store_.put_object(proposal.source.module_text));
       VORTEX_ASSIGN(row.config_object, store_.put_object(proposal.source.config_text));
       VORTEX_ASSIGN(planned, admit(std::move(row), std::move(proposal.source), proposal.parents, proposal.operation));
@@ -112,10 +107,10 @@ Result<vflow::PolicySource> Planner::stored_source(const db::Candidate& row) {
 // judged again in memory, which also finishes what that session may have left half done.
 Result<std::optional<Planned>> Planner::admit(db::Candidate row, vflow::PolicySource source,
                                               const std::vector<int64_t>& parents, const std::string& operation) {
-  const auto start = std::chrono::steady_clock::now();
+  const double start = monotonic_seconds();
   vflow::CheckReport report = vflow::check_policy(source, model_);
   job::StageResult check = check_result(report);
-  check.seconds = seconds_since(start);
+  check.seconds = monotonic_seconds() - start;
   Fingerprint fresh;
   if (report.policy) {
     fresh = fingerprint(*report.policy, row.id);
@@ -143,21 +138,21 @@ Result<std::optional<Planned>> Planner::admit(db::Candidate row, vflow::PolicySo
   }
   VORTEX_TRY(record(row.id, novelty));
   known_.push_back(std::move(fresh));
-  return std::optional(Planned{row.id, row.state, std::move(*report.policy), std::move(source), row.arm == "control"});
+  return std::optional(
+      Planned{row.id, row.state, std::move(*report.policy), std::move(source), row.arm == db::Arm::kControl});
 }
 
 Status Planner::refuse(const db::Candidate& row, const job::StageResult& result) {
-  if (row.state == "done") { return ok_status(); }
+  if (study::is_done(row)) { return ok_status(); }
   VORTEX_TRY(record(row.id, result));
-  VORTEX_TRY(store_.set_candidate_state(row.id, "done", std::string(job::verdict_name(result.verdict))));
+  VORTEX_TRY(store_.set_candidate_state(row.id, db::CandidateState::kDone, result.verdict));
   if (on_refused) { on_refused(row.id, row.origin, result); }
   return ok_status();
 }
 
 Status Planner::record(int64_t candidate, const job::StageResult& result) {
   VORTEX_ASSIGN(const std::vector<db::StageRow> rows, store_.stages(candidate));
-  const std::string_view name = job::stage_name(result.stage);
-  if (std::any_of(rows.begin(), rows.end(), [&](const db::StageRow& row) { return row.stage == name; })) {
+  if (std::any_of(rows.begin(), rows.end(), [&](const db::StageRow& row) { return row.stage == result.stage; })) {
     return ok_status();
   }
   return store_.add_stage(study::to_row(result, candidate, 1), {});

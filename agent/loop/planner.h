@@ -18,7 +18,7 @@ namespace vortex::agent {
 // A candidate that passed the check and the novelty gate.
 struct Planned {
   int64_t candidate = 0;
-  std::string state;  // as stored: proposed, running, done
+  db::CandidateState state = db::CandidateState::kProposed;  // as stored
   vflow::Policy policy;
   vflow::PolicySource source;
   bool control = false;
@@ -46,7 +46,7 @@ class Planner {
   // Speed over dense attention by the cost model, kept as a metric of the check stage.
   std::function<double(const vflow::Policy&)> modelled_speed;
   // Called with every proposal that was refused before it reached a worker.
-  std::function<void(int64_t candidate, const std::string& origin, const job::StageResult&)> on_refused;
+  std::function<void(int64_t candidate, db::Origin origin, const job::StageResult&)> on_refused;
 
  private:
   Result<vflow::PolicySource> stored_source(const db::Candidate& row);

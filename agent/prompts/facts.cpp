@@ -53,7 +53,7 @@ json cost_facts(const vflow::Policy& policy, const vflow::ModelGeometry& model) 
 }
 
 void add_recall(const study::CandidateHistory& candidate, json& entry) {
-  const db::StageRow* row = study::last_stage(candidate, "recall");
+  const db::StageRow* row = study::last_stage(candidate, job::Stage::kRecall);
   if (row == nullptr) { return; }
   for (const char* name : {"mass_recall", "kl", "next_token_agreement", "answer_log_likelihood", "answer_kl",
                            "oracle_accuracy", "oracle_answer_kl"}) {
@@ -71,17 +71,17 @@ json measured(const study::CandidateHistory& candidate, const study::SearchOptio
                 {"batch", candidate.row.batch},
                 {"origin", candidate.row.origin},
                 {"rationale", candidate.row.rationale},
-                {"verdict", candidate.row.verdict}};
+                {"verdict", name_of(candidate.row.verdict)}};
   for (const db::LineageEdge& edge : candidate.parents) {
     entry["parents"].push_back(edge.parent);
     entry["operation"] = edge.operation;
   }
   add_recall(candidate, entry);
-  if (const db::StageRow* race = study::last_stage(candidate, "race")) {
+  if (const db::StageRow* race = study::last_stage(candidate, job::Stage::kRace)) {
     entry["accuracy"] = interval_json(evals::accuracy_interval(study::outcomes_of(candidate, *race), options.seed));
   }
   const bool modelled = options.rank_speed == study::RankSpeed::kModelled;
-  if (const db::StageRow* row = study::last_stage(candidate, modelled ? "check" : "speed")) {
+  if (const db::StageRow* row = study::last_stage(candidate, modelled ? job::Stage::kCheck : job::Stage::kSpeed)) {
     const job::Metric metric = study::metric_of(*row, modelled ? study::kModelledSpeedup : "speedup_vs_dense");
     if (!metric.name.empty()) { entry["speed"] = {{"value", metric.value}, {"lo", metric.lo}, {"hi", metric.hi}}; }
   }
@@ -124,7 +124,7 @@ Result<json> other_facts(db::Store& store, const study::History& history, const 
   for (auto entry = history.candidates.rbegin(); entry != history.candidates.rend(); ++entry) {
     const db::Candidate& row = entry->row;
     if (row.batch >= context.batch || row.batch == 0 || others.size() == kMaxOthers) { continue; }
-    if (on_front.contains(row.id) || study::last_stage(*entry, "race") == nullptr) { continue; }
+    if (on_front.contains(row.id) || study::last_stage(*entry, job::Stage::kRace) == nullptr) { continue; }
     json other = measured(*entry, options);
     const auto policy = passed.find(row.id);
     if (policy != passed.end()) { other["cost"] = cost_facts(policy->second->policy, context.model); }
@@ -141,11 +141,12 @@ json failure_facts(const study::History& history, int64_t before) {
   for (auto entry = history.candidates.rbegin(); entry != history.candidates.rend(); ++entry) {
     if (entry->row.batch >= before || entry->row.batch == 0 || entry->stages.empty()) { continue; }
     const db::StageRow& last = entry->stages.back();
-    const bool refused = last.stage == "novelty" && last.verdict == "pruned";
-    const bool failed = last.blame == "candidate" || refused;
-    if (!failed || failures.size() == kMaxFailures || !told.insert(last.stage + last.message).second) { continue; }
+    const bool refused = last.stage == job::Stage::kNovelty && last.verdict == job::Verdict::kPruned;
+    const bool failed = last.blame == Blame::kCandidate || refused;
+    const std::string stage = db::stage_round_name(last.stage);
+    if (!failed || failures.size() == kMaxFailures || !told.insert(stage + last.message).second) { continue; }
     failures.push_back({{"candidate", entry->row.id},
-                        {"stage", last.stage},
+                        {"stage", stage},
                         {"verdict", last.verdict},
                         {"message", last.message},
                         {"rationale", entry->row.rationale}});
@@ -173,7 +174,7 @@ Result<json> gather_facts(db::Store& store, const study::History& history, const
         {{"name", seed.name}, {"module", seed.source.module_text}, {"config", seed.source.config_text}});
   }
   for (const study::CandidateHistory& candidate : history.candidates) {
-    if (candidate.row.origin == "dense") { facts["dense"] = measured(candidate, options); }
+    if (study::is_dense(candidate.row)) { facts["dense"] = measured(candidate, options); }
   }
   VORTEX_ASSIGN(facts["front"], front_facts(store, history, options, context));
   VORTEX_ASSIGN(facts["others"], other_facts(store, history, options, context));
@@ -187,7 +188,7 @@ Result<json> refused_facts(db::Store& store, const study::History& history, int6
     if (row.batch != batch || row.slot != slot || row.draw != draw || candidate.stages.empty()) { continue; }
     const db::StageRow& last = candidate.stages.back();
     json facts = {{"candidate", row.id},
-                  {"stage", last.stage},
+                  {"stage", db::stage_round_name(last.stage)},
                   {"message", last.message},
                   {"rationale", row.rationale},
                   {"diagnostics", last.log_tail.substr(0, kMaxDiagnostics)}};

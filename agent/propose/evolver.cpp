@@ -21,7 +21,7 @@ Proposal random_proposal(const ProposalContext& context, Rng& rng) {
   proposal.source = vflow::print_policy(vflow::random_policy(rng, context.model));
   proposal.operation = "random program";
   proposal.rationale = "independent of everything tried so far";
-  proposal.origin = "random";
+  proposal.origin = db::Origin::kRandom;
   return proposal;
 }
 
@@ -84,7 +84,7 @@ class Evolver final : public Proposer {
   }
 
   static Proposal seed_proposal(const Seed& seed) {
-    return {seed.source, {}, "seed " + seed.name, "a known policy to start from", "seed"};
+    return {seed.source, {}, "seed " + seed.name, "a known policy to start from", db::Origin::kSeed};
   }
 
   static Proposal crossover_proposal(const ProposalContext& context, const Parent& a, const Parent& b, Rng& rng) {
@@ -94,7 +94,7 @@ class Evolver final : public Proposer {
     if (a.candidate != 0) { proposal.parents = {a.candidate, b.candidate}; }
     proposal.operation = std::move(variation.description);
     proposal.rationale = "joins two policies that passed";
-    proposal.origin = "crossover";
+    proposal.origin = db::Origin::kCrossover;
     return proposal;
   }
 
@@ -114,7 +114,7 @@ class Evolver final : public Proposer {
     proposal.rationale = parent.candidate != 0 ? "varies a policy that passed"
                          : context.control     ? "varies a seed without a look at results"
                                                : "varies a seed: nothing has passed yet";
-    proposal.origin = "mutate";
+    proposal.origin = db::Origin::kMutate;
     return proposal;
   }
 };

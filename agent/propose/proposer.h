@@ -24,7 +24,7 @@ struct Proposal {
   std::vector<int64_t> parents;  // candidates; empty for seeds and fresh programs
   std::string operation;         // what was done to the parents, in words
   std::string rationale;         // why, in words
-  std::string origin;            // seed, mutate, crossover, random, ...
+  db::Origin origin = db::Origin::kSeed;
 };
 
 // A candidate that climbed the whole ladder and may have offspring.

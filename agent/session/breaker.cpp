@@ -17,7 +17,7 @@ bool Breaker::wait(const Error& error) {
   double pause = 0;
   bool opens = false;
   {
-    const std::lock_guard guard(mutex_);
+    const MutexLock guard(mutex_);
     if (waited_ >= kPatience) { return false; }
     pause = std::min(kLongestPause, kFirstPause * std::pow(2.0, faults_));
     waited_ += pause;
@@ -32,7 +32,7 @@ bool Breaker::wait(const Error& error) {
 void Breaker::worked() {
   double waited = 0;
   {
-    const std::lock_guard guard(mutex_);
+    const MutexLock guard(mutex_);
     if (faults_ >= kFaultsToOpen) { waited = waited_; }
     faults_ = 0;
     waited_ = 0;

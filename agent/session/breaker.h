@@ -1,9 +1,9 @@
 #pragma once
 
-#include <mutex>
 #include <string>
 
 #include "agent/session/session.h"
+#include "base/thread_annotations.h"
 
 namespace vortex::agent {
 
@@ -22,9 +22,9 @@ class Breaker {
  private:
   Session& session_;
   std::string what_;
-  std::mutex mutex_;
-  int faults_ = 0;     // in a row
-  double waited_ = 0;  // seconds since the first of them
+  Mutex mutex_;
+  int faults_ VORTEX_GUARDED_BY(mutex_) = 0;     // in a row
+  double waited_ VORTEX_GUARDED_BY(mutex_) = 0;  // seconds since the first of them
 };
 
 }  // namespace vortex::agent

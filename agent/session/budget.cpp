@@ -20,7 +20,7 @@ Budget::Budget(db::Store& store, const db::Run& run, study::Limits limits, int g
 Status Budget::load() {
   VORTEX_ASSIGN(const std::vector<db::Spend> spends, store_.spends(run_));
   VORTEX_ASSIGN(const std::vector<db::Event> events, store_.events(run_));
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   for (const db::Spend& spend : spends) {
     used_[study::Resource::kTokens] += spend.tokens;
     used_[study::Resource::kDollars] += spend.dollars;
@@ -61,7 +61,7 @@ bool Budget::fits(study::Resource resource, double amount) const {
 }
 
 bool Budget::may_spend(study::Resource resource, double amount) const {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   advance();
   return fits(resource, amount);
 }
@@ -74,7 +74,7 @@ void Budget::keep(const Result<T>& result) {
 void Budget::book(study::Resource resource, double amount) {
   std::vector<std::pair<study::Resource, int>> notices;
   {
-    const std::lock_guard guard(mutex_);
+    const MutexLock guard(mutex_);
     used_[resource] += amount;
     if (resource == study::Resource::kTokens) { keep(store_.add_spend({0, run_, 0, amount, 0, true})); }
     if (resource == study::Resource::kDollars) { keep(store_.add_spend({0, run_, 0, 0, amount, true})); }
@@ -84,7 +84,7 @@ void Budget::book(study::Resource resource, double amount) {
 }
 
 Result<std::optional<int64_t>> Budget::hold(double tokens, double dollars) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   if (!fits(study::Resource::kTokens, tokens) || !fits(study::Resource::kDollars, dollars)) {
     return std::optional<int64_t>{};
   }
@@ -98,7 +98,7 @@ Result<std::optional<int64_t>> Budget::hold(double tokens, double dollars) {
 Status Budget::settle(int64_t hold, double tokens, double dollars) {
   std::vector<std::pair<study::Resource, int>> notices;
   {
-    const std::lock_guard guard(mutex_);
+    const MutexLock guard(mutex_);
     const auto held = holds_.find(hold);
     if (held == holds_.end()) { return internal_error("settling a call that was not held: " + std::to_string(hold)); }
     VORTEX_TRY(store_.settle_spend(hold, tokens, dollars));
@@ -112,7 +112,7 @@ Status Budget::settle(int64_t hold, double tokens, double dollars) {
 }
 
 bool Budget::start_work(int64_t id, double seconds) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   advance();
   if (!fits(study::Resource::kSeconds, seconds) || !fits(study::Resource::kGpuSeconds, seconds * gpus_)) {
     return false;
@@ -123,20 +123,20 @@ bool Budget::start_work(int64_t id, double seconds) {
 
 bool Budget::start_needed_work(int64_t id, double seconds) {
   if (expired()) { return false; }
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   advance();
   work_[id] = {seconds, last_};
   return true;
 }
 
 void Budget::end_work(int64_t id) {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   advance();
   work_.erase(id);
 }
 
 bool Budget::work_fits(int64_t id, double seconds) const {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   advance();
   const auto work = work_.find(id);
   const double counted =
@@ -146,7 +146,7 @@ bool Budget::work_fits(int64_t id, double seconds) const {
 }
 
 double Budget::used(study::Resource resource) const {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   advance();
   return used_[resource];
 }
@@ -157,7 +157,7 @@ double Budget::limit(study::Resource resource) const {
 }
 
 bool Budget::expired() const {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   advance();
   for (study::Resource resource : {study::Resource::kSeconds, study::Resource::kGpuSeconds}) {
     const auto limit = limits_.find(resource);
@@ -169,7 +169,7 @@ bool Budget::expired() const {
 Status Budget::heartbeat(double interval) {
   std::vector<std::pair<study::Resource, int>> notices;
   {
-    const std::lock_guard guard(mutex_);
+    const MutexLock guard(mutex_);
     advance();
     const double seconds = used_[study::Resource::kSeconds] - written_seconds_;
     if (seconds >= interval) {
@@ -184,7 +184,7 @@ Status Budget::heartbeat(double interval) {
 }
 
 Status Budget::status() const {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   return status_;
 }
 
@@ -207,7 +207,7 @@ void Budget::give(const std::vector<std::pair<study::Resource, int>>& notices) {
                                    {"limit", limit(resource)}};
     const Status stored = store_.add_event(run_, "budget", detail.dump());
     {
-      const std::lock_guard guard(mutex_);
+      const MutexLock guard(mutex_);
       keep(stored);
     }
     if (on_notice) { on_notice(resource, percent); }

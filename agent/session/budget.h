@@ -3,13 +3,13 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "base/thread_annotations.h"
 #include "db/store.h"
 #include "study/resources.h"
 
@@ -62,13 +62,13 @@ class Budget {
     double started = 0;
   };
 
-  void advance() const;  // takes the clock in
-  bool fits(study::Resource resource, double amount) const;
-  double in_flight_gpu_seconds() const;
-  std::vector<std::pair<study::Resource, int>> due_notices();
-  void give(const std::vector<std::pair<study::Resource, int>>& notices);
+  void advance() const VORTEX_REQUIRES(mutex_);  // takes the clock in
+  bool fits(study::Resource resource, double amount) const VORTEX_REQUIRES(mutex_);
+  double in_flight_gpu_seconds() const VORTEX_REQUIRES(mutex_);
+  std::vector<std::pair<study::Resource, int>> due_notices() VORTEX_REQUIRES(mutex_);
+  void give(const std::vector<std::pair<study::Resource, int>>& notices) VORTEX_EXCLUDES(mutex_);
   template <typename T>
-  void keep(const Result<T>& result);
+  void keep(const Result<T>& result) VORTEX_REQUIRES(mutex_);
 
   db::Store& store_;
   int64_t run_;
@@ -76,15 +76,16 @@ class Budget {
   int gpus_;
   std::function<double()> clock_;
 
-  mutable std::mutex mutex_;
-  mutable double last_;  // clock at the last advance
-  mutable std::map<study::Resource, double> used_;
-  std::map<int64_t, Work> work_;
-  std::map<int64_t, std::pair<double, double>> holds_;  // tokens and dollars of calls in flight, in used_ already
-  double written_seconds_ = 0;
-  double written_gpu_seconds_ = 0;
-  std::set<std::pair<study::Resource, int>> noticed_;
-  Status status_ = ok_status();
+  mutable Mutex mutex_;
+  mutable double last_ VORTEX_GUARDED_BY(mutex_);  // clock at the last advance
+  mutable std::map<study::Resource, double> used_ VORTEX_GUARDED_BY(mutex_);
+  std::map<int64_t, Work> work_ VORTEX_GUARDED_BY(mutex_);
+  // Tokens and dollars of calls in flight, in used_ already.
+  std::map<int64_t, std::pair<double, double>> holds_ VORTEX_GUARDED_BY(mutex_);
+  double written_seconds_ VORTEX_GUARDED_BY(mutex_) = 0;
+  double written_gpu_seconds_ VORTEX_GUARDED_BY(mutex_) = 0;
+  std::set<std::pair<study::Resource, int>> noticed_ VORTEX_GUARDED_BY(mutex_);
+  Status status_ VORTEX_GUARDED_BY(mutex_) = ok_status();
 };
 
 }  // namespace vortex::agent

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "core/vflow/policy.h"
+#include "db/words.h"
 #include "evals/statistics.h"
 #include "job/job.h"
 
@@ -37,8 +38,8 @@ struct Progress {
 // One candidate that got its verdict.
 struct CandidateSummary {
   int64_t candidate = 0;
-  std::string origin;
-  std::string verdict;
+  db::Origin origin = db::Origin::kSeed;
+  job::Verdict verdict = job::Verdict::kError;
   std::string message;       // stage and reason when it is no pass
   evals::Interval accuracy;  // of a pass
   evals::Interval speed;     // of a pass, over dense attention

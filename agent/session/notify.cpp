@@ -40,7 +40,7 @@ Notifier::Notifier(NotifyOptions options, std::function<double()> clock,
 
 Notifier::~Notifier() {
   {
-    const std::lock_guard guard(mutex_);
+    const MutexLock guard(mutex_);
     closing_ = true;
   }
   woken_.notify_all();
@@ -51,7 +51,7 @@ void Notifier::event(const std::string& kind, const nlohmann::json& detail) {
   if (!thread_.joinable() || std::find(kKinds.begin(), kKinds.end(), kind) == kKinds.end()) { return; }
   const double now = clock_();
   {
-    const std::lock_guard guard(mutex_);
+    const MutexLock guard(mutex_);
     Kind& known = kinds_[kind];
     if (known.sent && !is_last(kind) && now - known.last < options_.pause) {
       ++known.suppressed;
@@ -64,9 +64,9 @@ void Notifier::event(const std::string& kind, const nlohmann::json& detail) {
 }
 
 void Notifier::deliver_all() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   for (;;) {
-    woken_.wait(lock, [&] { return closing_ || !waiting_.empty(); });
+    while (!closing_ && waiting_.empty()) { woken_.wait(mutex_); }
     if (waiting_.empty()) { return; }
     const nlohmann::json notice = std::move(waiting_.front());
     waiting_.pop_front();

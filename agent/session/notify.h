@@ -1,13 +1,13 @@
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
+
+#include "base/thread_annotations.h"
 
 namespace vortex::agent {
 
@@ -40,16 +40,16 @@ class Notifier {
   std::function<double()> clock_;
   std::function<void(const std::string&)> on_message_;
 
-  std::mutex mutex_;
-  std::condition_variable woken_;
-  std::deque<nlohmann::json> waiting_;
+  Mutex mutex_;
+  Condition woken_;
+  std::deque<nlohmann::json> waiting_ VORTEX_GUARDED_BY(mutex_);
   struct Kind {
     double last = 0;  // when one was sent
     bool sent = false;
     int suppressed = 0;  // since then
   };
-  std::map<std::string, Kind> kinds_;
-  bool closing_ = false;
+  std::map<std::string, Kind> kinds_ VORTEX_GUARDED_BY(mutex_);
+  bool closing_ VORTEX_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -30,7 +30,7 @@ auto PatientStore::patiently(const Call& call) -> decltype(call()) {
 Result<int64_t> PatientStore::add_run(const db::Run& run) {
   return patiently([&] { return store_.add_run(run); });
 }
-Status PatientStore::set_run_state(int64_t run, const std::string& state) {
+Status PatientStore::set_run_state(int64_t run, db::RunState state) {
   return patiently([&] { return store_.set_run_state(run, state); });
 }
 Status PatientStore::set_run_config(int64_t run, const std::string& config) {
@@ -49,7 +49,8 @@ Result<int64_t> PatientStore::add_candidate(const db::Candidate& candidate,
                                             const std::vector<db::LineageEdge>& parents) {
   return patiently([&] { return store_.add_candidate(candidate, parents); });
 }
-Status PatientStore::set_candidate_state(int64_t candidate, const std::string& state, const std::string& verdict) {
+Status PatientStore::set_candidate_state(int64_t candidate, db::CandidateState state,
+                                         std::optional<job::Verdict> verdict) {
   return patiently([&] { return store_.set_candidate_state(candidate, state, verdict); });
 }
 Result<std::vector<db::Candidate>> PatientStore::candidates(int64_t run) {
@@ -70,8 +71,7 @@ Result<std::vector<db::StageRow>> PatientStore::stages(int64_t candidate) {
 Result<std::vector<db::StageRow>> PatientStore::stages_of_run(int64_t run) {
   return patiently([&] { return store_.stages_of_run(run); });
 }
-Result<std::vector<db::OutcomeRow>> PatientStore::outcomes(int64_t candidate, int64_t attempt,
-                                                           const std::string& stage) {
+Result<std::vector<db::OutcomeRow>> PatientStore::outcomes(int64_t candidate, int64_t attempt, db::StageRound stage) {
   return patiently([&] { return store_.outcomes(candidate, attempt, stage); });
 }
 Result<std::vector<db::OutcomeRow>> PatientStore::outcomes_of_run(int64_t run) {

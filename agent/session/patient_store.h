@@ -21,14 +21,14 @@ class PatientStore final : public db::Store {
   PatientStore(db::Store& store, Hooks hooks) : store_(store), hooks_(std::move(hooks)) {}
 
   Result<int64_t> add_run(const db::Run& run) override;
-  Status set_run_state(int64_t run, const std::string& state) override;
+  Status set_run_state(int64_t run, db::RunState state) override;
   Status set_run_config(int64_t run, const std::string& config) override;
   Status add_run_seconds(int64_t run, double seconds, double gpu_seconds) override;
   Result<std::vector<db::Run>> runs() override;
   Result<std::optional<db::Run>> find_run(const std::string& name_or_id) override;
 
   Result<int64_t> add_candidate(const db::Candidate& candidate, const std::vector<db::LineageEdge>& parents) override;
-  Status set_candidate_state(int64_t candidate, const std::string& state, const std::string& verdict) override;
+  Status set_candidate_state(int64_t candidate, db::CandidateState state, std::optional<job::Verdict> verdict) override;
   Result<std::vector<db::Candidate>> candidates(int64_t run) override;
   Result<std::optional<db::Candidate>> find_candidate(int64_t id) override;
   Result<std::vector<db::LineageEdge>> lineage(int64_t run) override;
@@ -36,7 +36,7 @@ class PatientStore final : public db::Store {
   Status add_stage(const db::StageRow& row, const std::vector<db::OutcomeRow>& outcomes) override;
   Result<std::vector<db::StageRow>> stages(int64_t candidate) override;
   Result<std::vector<db::StageRow>> stages_of_run(int64_t run) override;
-  Result<std::vector<db::OutcomeRow>> outcomes(int64_t candidate, int64_t attempt, const std::string& stage) override;
+  Result<std::vector<db::OutcomeRow>> outcomes(int64_t candidate, int64_t attempt, db::StageRound stage) override;
   Result<std::vector<db::OutcomeRow>> outcomes_of_run(int64_t run) override;
 
   Status add_event(int64_t run, const std::string& kind, const std::string& detail_json) override;

@@ -23,7 +23,7 @@ Session::Session(db::Store& store, const db::Run& run, const study::SearchOption
                                    {"percent", percent},
                                    {"used", budget_.used(resource)},
                                    {"limit", budget_.limit(resource)}};
-    const std::lock_guard guard(telling_mutex_);
+    const MutexLock guard(telling_mutex_);
     if (hooks_.on_event) { hooks_.on_event("budget", detail); }
   };
 }
@@ -42,37 +42,37 @@ void Session::pause(double seconds) const {
 }
 
 void Session::fail(Error error) {
-  const std::lock_guard guard(status_mutex_);
+  const MutexLock guard(status_mutex_);
   if (status_.ok()) { status_ = std::move(error); }
   failed_ = true;
 }
 
 Status Session::status() const {
   VORTEX_TRY(budget_.status());
-  const std::lock_guard guard(status_mutex_);
+  const MutexLock guard(status_mutex_);
   return status_;
 }
 
 void Session::note(const std::string& kind, const nlohmann::json& detail) {
   const std::string text = detail.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   if (const Status stored = store_.add_event(run_.id, kind, text); !stored.ok()) { fail(stored.error()); }
-  const std::lock_guard guard(telling_mutex_);
+  const MutexLock guard(telling_mutex_);
   if (hooks_.on_event) { hooks_.on_event(kind, detail); }
 }
 
 void Session::message(const std::string& text) {
-  const std::lock_guard guard(telling_mutex_);
+  const MutexLock guard(telling_mutex_);
   if (hooks_.on_message) { hooks_.on_message(text); }
 }
 
 void Session::candidate(const CandidateSummary& summary) {
-  const std::lock_guard guard(telling_mutex_);
+  const MutexLock guard(telling_mutex_);
   if (hooks_.on_candidate) { hooks_.on_candidate(summary); }
 }
 
 void Session::change_progress(const std::function<void(Progress&)>& change) {
   const double now = hooks_.clock();
-  const std::lock_guard guard(telling_mutex_);
+  const MutexLock guard(telling_mutex_);
   change(progress_);
   last_news_ = now;
   stalled_ = false;
@@ -88,14 +88,14 @@ void Session::tick() {
   }
   look_for_stall(now);
   const double used = budget_.used(study::Resource::kSeconds);
-  const std::lock_guard guard(telling_mutex_);
+  const MutexLock guard(telling_mutex_);
   progress_.seconds_used = used;
   if (hooks_.on_tick) { hooks_.on_tick(progress_); }
 }
 
 void Session::look_for_stall(double now) {
   {
-    const std::lock_guard guard(telling_mutex_);
+    const MutexLock guard(telling_mutex_);
     last_news_ = std::min(last_news_, now);  // the clock may have stepped back
     if (stalled_ || now - last_news_ < stall_seconds_) { return; }
     stalled_ = true;

@@ -2,12 +2,12 @@
 
 #include <atomic>
 #include <functional>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "agent/session/budget.h"
 #include "agent/session/hooks.h"
+#include "base/thread_annotations.h"
 #include "db/store.h"
 #include "study/options.h"
 
@@ -64,13 +64,13 @@ class Session {
   std::atomic<bool> failed_ = false;
   double requests_read_ = 0;
 
-  mutable std::mutex status_mutex_;
-  Status status_ = ok_status();
+  mutable Mutex status_mutex_;
+  Status status_ VORTEX_GUARDED_BY(status_mutex_) = ok_status();
 
-  mutable std::mutex telling_mutex_;  // hooks that show are called under it, one at a time
-  Progress progress_;
-  double last_news_;
-  bool stalled_ = false;
+  mutable Mutex telling_mutex_;  // hooks that show are called under it, one at a time
+  Progress progress_ VORTEX_GUARDED_BY(telling_mutex_);
+  double last_news_ VORTEX_GUARDED_BY(telling_mutex_);
+  bool stalled_ VORTEX_GUARDED_BY(telling_mutex_) = false;
 };
 
 }  // namespace vortex::agent

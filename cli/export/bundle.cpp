@@ -47,11 +47,11 @@ using Files = std::map<std::string, std::string>;
 
 void add_outcomes(const study::CandidateHistory& candidate, std::string& outcomes, std::string& claims) {
   const std::string id = std::to_string(candidate.row.id);
-  std::map<std::pair<int64_t, std::string>, std::pair<double, double>> right;  // and all
+  std::map<std::pair<int64_t, db::StageRound>, std::pair<double, double>> right;  // and all
   for (const db::OutcomeRow& row : candidate.outcomes) {
-    outcomes += id + "\t" + std::to_string(row.attempt) + "\t" + row.stage + "\t" + row.problem + "\t" +
-                std::to_string(row.trial) + "\t" + (row.correct ? "1" : "0") + "\t" + std::to_string(row.tokens) +
-                "\t" + row.tokens_hash + "\n";
+    outcomes += id + "\t" + std::to_string(row.attempt) + "\t" + db::stage_round_name(row.stage) + "\t" + row.problem +
+                "\t" + std::to_string(row.trial) + "\t" + (row.correct ? "1" : "0") + "\t" +
+                std::to_string(row.tokens) + "\t" + row.tokens_hash + "\n";
     auto& [correct, all] = right[{row.attempt, row.stage}];
     correct += row.correct ? 1 : 0;
     all += 1;
@@ -59,7 +59,7 @@ void add_outcomes(const study::CandidateHistory& candidate, std::string& outcome
   for (const db::StageRow& stage : candidate.stages) {
     const job::Metric accuracy = study::metric_of(stage, "accuracy");
     if (accuracy.name.empty() || !right.contains({stage.attempt, stage.stage})) { continue; }
-    claims += id + "\t" + std::to_string(stage.attempt) + "\t" + stage.stage + "\t" +
+    claims += id + "\t" + std::to_string(stage.attempt) + "\t" + db::stage_round_name(stage.stage) + "\t" +
               nlohmann::json(accuracy.value).dump() + "\n";
   }
 }
@@ -68,9 +68,9 @@ nlohmann::json stages_json(const study::CandidateHistory& candidate) {
   nlohmann::json stages = nlohmann::json::array();
   for (const db::StageRow& row : candidate.stages) {
     stages.push_back({{"attempt", row.attempt},
-                      {"stage", row.stage},
+                      {"stage", db::stage_round_name(row.stage)},
                       {"verdict", row.verdict},
-                      {"blame", row.blame},
+                      {"blame", name_of(row.blame)},
                       {"message", row.message},
                       {"metrics", nlohmann::json::parse(row.metrics, nullptr, false)},
                       {"evidence", nlohmann::json::parse(row.evidence, nullptr, false)},
@@ -170,7 +170,7 @@ Result<fs::path> write_bundle(const study::LoadedRun& run, const study::Candidat
   std::string claims = "candidate\tattempt\tstage\taccuracy\n";
   nlohmann::json stages = {{"candidate", stages_json(candidate)}};
   for (const study::CandidateHistory& other : run.history.candidates) {
-    if (other.row.origin != "dense") { continue; }
+    if (!study::is_dense(other.row)) { continue; }
     stages["dense"] = stages_json(other);
     add_outcomes(other, outcomes, claims);
   }

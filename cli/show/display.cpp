@@ -40,11 +40,11 @@ void Display::show_moving(std::string line) {
 void Display::candidate(const agent::CandidateSummary& summary) {
   std::string line = "#" + std::to_string(summary.candidate);
   line.resize(std::max(line.size() + 1, size_t{5}), ' ');
-  line += summary.origin;
+  line += name_of(summary.origin);
   line.resize(std::max(line.size() + 1, size_t{15}), ' ');
-  line += summary.verdict;
+  line += name_of(summary.verdict);
   line.resize(std::max(line.size(), size_t{22}), ' ');
-  if (summary.verdict == "pass") {
+  if (summary.verdict == job::Verdict::kPass) {
     line += " accuracy " + interval_text(summary.accuracy, 2) + "  speed " + interval_text(summary.speed, 2) + "x";
   } else if (!summary.message.empty()) {
     line += " " + summary.message.substr(0, summary.message.find('\n'));

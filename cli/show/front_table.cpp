@@ -22,7 +22,7 @@ Table front_table(const std::vector<study::FrontRow>& rows) {
   Table table({"id", "origin", "accuracy", "dense there", "ceiling", "speed over dense", "tok/s", "P(on front)",
                "held-out: kept, by difference to dense", "what"});
   for (const study::FrontRow& row : rows) {
-    table.add({std::to_string(row.id), row.undecided ? row.origin + " (undecided)" : row.origin,
+    table.add({std::to_string(row.id), std::string(name_of(row.origin)) + (row.undecided ? " (undecided)" : ""),
                interval_text(row.accuracy, 3), fixed(row.dense_accuracy.value, 3),
                row.ceiling ? fixed(row.ceiling->value, 3) : "-", interval_text(row.speed, 2),
                row.tokens_per_s ? fixed(row.tokens_per_s->value, 1) : "-", fixed(row.front_probability, 2),

@@ -43,8 +43,8 @@ std::vector<std::string> summary(const Side& side) {
   const db::Candidate& row = side.candidate->row;
   const study::SearchOptions& options = side.run.options;
   const auto point = study::point_of(*side.candidate, options.rank_speed, options.seed);
-  return {row.origin, row.state == "done" ? row.verdict : row.state, point ? interval_text(point->accuracy, 3) : "-",
-          point ? interval_text(point->speed.ratio, 2) : "-"};
+  return {std::string(name_of(row.origin)), std::string(study::outcome_name(row.state, row.verdict)),
+          point ? interval_text(point->accuracy, 3) : "-", point ? interval_text(point->speed.ratio, 2) : "-"};
 }
 
 nlohmann::json config_of(const Side& side) {

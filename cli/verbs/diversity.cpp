@@ -41,7 +41,7 @@ Result<Programs> programs_of(const Context& context, const DiversityArguments& a
   if (!arguments.modules.empty()) { return programs; }
   VORTEX_ASSIGN(const study::LoadedRun run, study::load_run(context.workspace, arguments.run));
   for (const study::CandidateHistory& candidate : run.history.candidates) {
-    if (candidate.row.verdict != "pass" || candidate.row.origin == "dense") { continue; }
+    if (!study::has_passed(candidate.row) || study::is_dense(candidate.row)) { continue; }
     VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(*run.store, candidate.row));
     const vflow::PolicySource source{files.module_text, files.config_text};
     VORTEX_TRY(add(programs, std::to_string(candidate.row.id), source, run.options.job.model_path));

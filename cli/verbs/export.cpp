@@ -40,7 +40,7 @@ const ExportFormat& format_of_name(const std::string& name) {
 Result<int> export_candidate(const Context& context, const ExportArguments& arguments) {
   VORTEX_ASSIGN(const study::LoadedRun run, study::load_run_of(context.workspace, arguments.candidate));
   const study::CandidateHistory* candidate = run.history.find(arguments.candidate);
-  if (candidate == nullptr || candidate->row.origin == "dense") {
+  if (candidate == nullptr || study::is_dense(candidate->row)) {
     return candidate_error("candidate " + std::to_string(arguments.candidate) + " has no policy to export");
   }
   const auto claim = study::claim_on(run.history, run.options, arguments.candidate);

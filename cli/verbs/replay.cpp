@@ -19,7 +19,7 @@ Result<study::Replay> replay_one(const Context& context, const ReplayArguments& 
                                  int64_t candidate) {
   const study::CandidateHistory* history = run.history.find(candidate);
   if (history == nullptr) { return candidate_error("there is no candidate " + std::to_string(candidate)); }
-  const db::StageRow* race = study::last_stage(*history, "race");
+  const db::StageRow* race = study::last_stage(*history, job::Stage::kRace);
   if (race == nullptr) {
     return candidate_error("candidate " + std::to_string(candidate) + " never raced: nothing to reproduce");
   }

@@ -87,7 +87,7 @@ void add_front(const study::LoadedRun& run, const study::Facts& facts, Document&
   std::vector<std::vector<std::string>> rows;
   for (const study::FrontRow& row : facts.front) {
     const auto found = facts.found.find(row.id);
-    rows.push_back({std::to_string(row.id), row.origin, interval_text(row.accuracy, 3),
+    rows.push_back({std::to_string(row.id), std::string(name_of(row.origin)), interval_text(row.accuracy, 3),
                     fixed(row.dense_accuracy.value, 3), row.ceiling ? fixed(row.ceiling->value, 3) : "-",
                     interval_text(row.speed, 2), row.tokens_per_s ? fixed(row.tokens_per_s->value, 1) : "-",
                     fixed(row.front_probability, 2), claim_cell(row),
@@ -239,9 +239,10 @@ std::vector<std::string> next_commands(const Context& context, const study::Load
 Document brief(const Context& context, const study::LoadedRun& run, const study::Facts& facts) {
   Document document;
   document.title = "Search " + run.history.run.name;
-  document.subtitle = run.history.run.state + " after " + duration_text(run.history.run.seconds_used) + " on " +
-                      run.options.job.model_path + ", task " + run.options.job.task.kind + " with " +
-                      std::to_string(run.options.job.task.problems) + " problems, proposer " + run.options.proposer;
+  document.subtitle = std::string(name_of(run.history.run.state)) + " after " +
+                      duration_text(run.history.run.seconds_used) + " on " + run.options.job.model_path + ", task " +
+                      run.options.job.task.kind + " with " + std::to_string(run.options.job.task.problems) +
+                      " problems, proposer " + run.options.proposer;
   if (!facts.baseline_warning.empty()) { document.lead(facts.baseline_warning); }
   document.lead(headline(run, facts));
   if (facts.best) {

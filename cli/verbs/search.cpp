@@ -133,7 +133,6 @@ Result<Sitting> new_sitting(db::Store& store, const SearchArguments& arguments, 
   VORTEX_ASSIGN(const std::vector<db::Run> runs, store.runs());
   session.run.name = run_name(runs);
   session.run.config = study::to_json(session.options).dump();
-  session.run.state = "running";
   VORTEX_ASSIGN(session.run.id, store.add_run(session.run));
   return session;
 }

@@ -17,7 +17,7 @@ nlohmann::json record_of(const study::CandidateHistory& candidate, const study::
                            {"origin", row.origin},
                            {"rationale", row.rationale},
                            {"state", row.state},
-                           {"verdict", row.verdict},
+                           {"verdict", name_of(row.verdict)},
                            {"key", row.key},
                            {"program_hash", row.program_hash},
                            {"module", files.module_text},
@@ -30,9 +30,9 @@ nlohmann::json record_of(const study::CandidateHistory& candidate, const study::
   }
   for (const db::StageRow& stage : candidate.stages) {
     record["stages"].push_back({{"attempt", stage.attempt},
-                                {"stage", stage.stage},
+                                {"stage", db::stage_round_name(stage.stage)},
                                 {"verdict", stage.verdict},
-                                {"blame", stage.blame},
+                                {"blame", name_of(stage.blame)},
                                 {"message", stage.message},
                                 {"seconds", stage.seconds},
                                 {"metrics", parsed(stage.metrics)},
@@ -40,7 +40,7 @@ nlohmann::json record_of(const study::CandidateHistory& candidate, const study::
                                 {"log_tail", stage.log_tail}});
   }
   for (const db::OutcomeRow& outcome : candidate.outcomes) {
-    record["outcomes"].push_back({{"stage", outcome.stage},
+    record["outcomes"].push_back({{"stage", db::stage_round_name(outcome.stage)},
                                   {"problem", outcome.problem},
                                   {"trial", outcome.trial},
                                   {"correct", outcome.correct},
@@ -65,15 +65,16 @@ std::string metrics_text(const std::string& json) {
 void print_text(const study::History& history, const study::CandidateHistory& candidate,
                 const study::CandidateFiles& files) {
   const db::Candidate& row = candidate.row;
-  std::cout << "candidate " << row.id << " of " << history.run.name << ": " << row.origin << ", " << row.state << " "
-            << row.verdict << "\n";
+  std::cout << "candidate " << row.id << " of " << history.run.name << ": " << name_of(row.origin) << ", "
+            << name_of(row.state) << " " << name_of(row.verdict) << "\n";
   if (!row.rationale.empty()) { std::cout << row.rationale << "\n"; }
   std::cout << "key " << row.key << "\n\n" << study::ancestry_text(history, row.id) << "\n";
   Table table({"try", "stage", "verdict", "planned", "seconds", "metrics"});
   for (const db::StageRow& stage : candidate.stages) {
     const std::string reason = stage.message.substr(0, stage.message.find('\n'));
-    table.add({std::to_string(stage.attempt), stage.stage, stage.verdict, planned_text(parsed(stage.evidence)),
-               fixed(stage.seconds, 2), reason.empty() ? metrics_text(stage.metrics) : stage.blame + ": " + reason});
+    table.add({std::to_string(stage.attempt), db::stage_round_name(stage.stage), std::string(name_of(stage.verdict)),
+               planned_text(parsed(stage.evidence)), fixed(stage.seconds, 2),
+               reason.empty() ? metrics_text(stage.metrics) : std::string(name_of(stage.blame)) + ": " + reason});
   }
   std::cout << table.text() << "\n";
   if (!candidate.stages.empty()) {

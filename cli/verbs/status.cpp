@@ -42,14 +42,14 @@ nlohmann::json status_of(db::Store& store, const db::Run& run, bool lock_held) {
   nlohmann::json record = {{"id", run.id},           {"name", run.name},
                            {"state", run.state},     {"seconds_used", run.seconds_used},
                            {"started", run.started}, {"verdicts", nlohmann::json::object()}};
-  if (run.state == "running" && !lock_held) { record["state"] = "cut off"; }
+  if (run.state == db::RunState::kRunning && !lock_held) { record["state"] = "cut off"; }
   const auto options = study::options_of(run);
   const auto history = study::read_history(store, run);
   if (!options.ok() || !history.ok()) { return record; }
   record["seconds_budget"] = options->seconds;
   std::map<std::string, int> verdicts;
   for (const study::CandidateHistory& candidate : history->candidates) {
-    ++verdicts[candidate.row.state == "done" ? candidate.row.verdict : candidate.row.state];
+    ++verdicts[std::string(study::outcome_name(candidate.row.state, candidate.row.verdict))];
   }
   record["verdicts"] = verdicts;
   record["device"] = device_of(*history);

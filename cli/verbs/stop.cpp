@@ -18,8 +18,9 @@ Result<db::Run> running_search(const Context& context, const std::string& name) 
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(context.workspace));
   VORTEX_ASSIGN(const db::Run run, study::find_run(*store, name));
   const bool held = db::lock_holder(context.workspace).has_value();
-  if (run.state == "running" && held) { return run; }
-  const std::string state = run.state == "running" ? "cut off" : run.state;
+  const bool running = run.state == db::RunState::kRunning;
+  if (running && held) { return run; }
+  const std::string state = running ? "cut off" : std::string(name_of(run.state));
   return candidate_error("search " + run.name + " is not running: it is " + state,
                          "`vortex search --resume " + run.name + "` goes on with it");
 }

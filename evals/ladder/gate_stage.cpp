@@ -1,8 +1,7 @@
 #include <algorithm>
-#include <cmath>
 #include <map>
 
-#include "base/text.h"
+#include "base/percent.h"
 #include "evals/ladder/evidence.h"
 #include "evals/ladder/stages.h"
 #include "evals/statistics.h"
@@ -27,8 +26,6 @@ nlohmann::json accuracy_by_task(const std::vector<PreparedProblem>& problems,
   }
   return json;
 }
-
-std::string percent(double share) { return format_number(std::round(share * 1000) / 10) + " %"; }
 
 }  // namespace
 

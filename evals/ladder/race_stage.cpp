@@ -1,9 +1,8 @@
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 #include <set>
 
-#include "base/text.h"
+#include "base/percent.h"
 #include "evals/ladder/evidence.h"
 #include "evals/ladder/expected_race.h"
 #include "evals/ladder/stages.h"
@@ -33,8 +32,6 @@ Standing standing_of(const std::vector<job::Outcome>& outcomes, const std::vecto
   });
   return standing;
 }
-
-std::string percent(double share) { return format_number(std::round(share * 1000) / 10) + " %"; }
 
 // The outcomes' result: pruned when the difference to the incumbent lies wholly below the margin.
 job::StageResult judged(const Session& session, const Standing& standing, std::vector<job::Outcome> outcomes,

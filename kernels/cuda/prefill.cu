@@ -1,5 +1,6 @@
 // FlashAttention-2's schedule (arXiv:2307.08691) with warp-level matrix instructions: a thread block takes 64 rows of
 // one query head, a warp 16 of them; K and V pass through shared memory 64 tokens at a time.
+#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/prefill.h"
 
@@ -193,13 +194,6 @@ cudaError_t launch(const PrefillAttention& a, cudaStream_t stream) {
   return cudaGetLastError();
 }
 
-template <class T>
-cudaError_t launch_dim(const PrefillAttention& a, cudaStream_t stream) {
-  if (a.kv.head_dim == 64) { return launch<T, 64>(a, stream); }
-  if (a.kv.head_dim == 128) { return launch<T, 128>(a, stream); }
-  return cudaErrorNotSupported;
-}
-
 }  // namespace
 
 cudaError_t prefill_attention(const PrefillAttention& args, cudaStream_t stream) {
@@ -207,17 +201,7 @@ cudaError_t prefill_attention(const PrefillAttention& args, cudaStream_t stream)
   const bool heads = args.num_q_heads > 0 && args.kv.num_kv_heads > 0 && args.num_q_heads % args.kv.num_kv_heads == 0;
   if (!pointers || !heads || args.first < 0 || args.rows < 0 || args.kv.block <= 0) { return cudaErrorInvalidValue; }
   if (args.rows == 0) { return cudaSuccess; }
-  switch (args.kv.type) {
-    case KvType::bf16:
-      return launch_dim<Bf16>(args, stream);
-    case KvType::fp8_e4m3:
-      return launch_dim<__nv_fp8_e4m3>(args, stream);
-    case KvType::fp8_e5m2:
-      return launch_dim<__nv_fp8_e5m2>(args, stream);
-    case KvType::fp32:
-      return launch_dim<float>(args, stream);
-  }
-  return cudaErrorInvalidValue;
+  return dispatch(args.kv, [&]<class T, int kDim>() { return launch<T, kDim>(args, stream); });
 }
 
 }  // namespace vortex::cuda

@@ -1,4 +1,4 @@
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/recall.h"
 #include "kernels/cuda/select.h"
 #include "kernels/cuda/select_keys.cuh"
@@ -251,13 +251,6 @@ cudaError_t launch(const MeasureRecall& a, cudaStream_t stream) {
   return cudaGetLastError();
 }
 
-template <class T>
-cudaError_t launch_dim(const MeasureRecall& a, cudaStream_t stream) {
-  if (a.kv.head_dim == 64) { return launch<T, 64>(a, stream); }
-  if (a.kv.head_dim == 128) { return launch<T, 128>(a, stream); }
-  return cudaErrorNotSupported;
-}
-
 bool valid(const MeasureRecall& a) {
   const bool pointers = a.q && a.kv.k && a.table.pages && a.table.lengths && a.selection.blocks && a.selection.counts &&
                         a.workspace && a.sums;
@@ -273,17 +266,7 @@ bool valid(const MeasureRecall& a) {
 cudaError_t measure_recall(const MeasureRecall& args, cudaStream_t stream) {
   if (!valid(args)) { return cudaErrorInvalidValue; }
   if (args.num_requests == 0) { return cudaSuccess; }
-  switch (args.kv.type) {
-    case KvType::bf16:
-      return launch_dim<Bf16>(args, stream);
-    case KvType::fp8_e4m3:
-      return launch_dim<__nv_fp8_e4m3>(args, stream);
-    case KvType::fp8_e5m2:
-      return launch_dim<__nv_fp8_e5m2>(args, stream);
-    case KvType::fp32:
-      return launch_dim<float>(args, stream);
-  }
-  return cudaErrorInvalidValue;
+  return dispatch(args.kv, [&]<class T, int kDim>() { return launch<T, kDim>(args, stream); });
 }
 
 }  // namespace vortex::cuda

@@ -19,7 +19,6 @@ class BudgetTest : public testing::Test {
     db::Run run;
     run.name = "test";
     run.config = "{}";
-    run.state = "running";
     ASSERT_TRUE(store_->add_run(run).ok());
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }

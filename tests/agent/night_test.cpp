@@ -130,7 +130,6 @@ int sit(World& world, const Night& night, const fs::path& folder) {
     db::Run run;
     run.name = "night";
     run.config = to_json(night.options).dump();
-    run.state = "running";
     if (!(*store)->add_run(run).ok()) { return kExitEnvironment; }
     found = (*store)->find_run("night");
   }
@@ -163,10 +162,12 @@ std::vector<std::string> decisions(const study::History& history) {
   std::vector<std::string> lines;
   for (const study::CandidateHistory& candidate : history.candidates) {
     const db::Candidate& row = candidate.row;
-    if (row.state != "done") { continue; }
+    if (!study::is_done(row)) { continue; }
     std::string line = std::to_string(row.batch) + "." + std::to_string(row.slot) + "." + std::to_string(row.draw) +
-                       " " + row.key + " " + row.origin + " " + row.arm;
-    for (const db::StageRow& stage : study::last_climb(candidate)) { line += " " + stage.stage + "=" + stage.verdict; }
+                       " " + row.key + " " + std::string(name_of(row.origin)) + " " + std::string(name_of(row.arm));
+    for (const db::StageRow& stage : study::last_climb(candidate)) {
+      line += " " + db::stage_round_name(stage.stage) + "=" + std::string(name_of(stage.verdict));
+    }
     lines.push_back(line);
   }
   return lines;
@@ -192,22 +193,24 @@ class NightTest : public testing::TestWithParam<uint64_t> {
 void expect_counted_once(const study::History& history) {
   std::set<std::string> keys;
   for (const study::CandidateHistory& candidate : history.candidates) {
-    std::map<std::string, int> results;  // stage -> rows that count
+    std::map<db::StageRound, int> results;  // rows that count
     for (const db::StageRow& row : candidate.stages) {
-      if (row.blame != "environment") { ++results[row.stage]; }
+      if (row.blame != Blame::kEnvironment) { ++results[row.stage]; }
     }
-    const bool reached_a_worker = study::last_stage(candidate, "race") != nullptr;
+    const bool reached_a_worker = study::last_stage(candidate, job::Stage::kRace) != nullptr;
     if (reached_a_worker) { EXPECT_TRUE(keys.insert(candidate.row.key).second) << "evaluated twice"; }
     // A stage may be repeated by a later attempt after a crash, but one climb has each stage once.
-    std::set<std::string> climbed;
+    std::set<db::StageRound> climbed;
     for (const db::StageRow& row : study::last_climb(candidate)) {
-      EXPECT_TRUE(climbed.insert(row.stage).second) << row.stage;
+      EXPECT_TRUE(climbed.insert(row.stage).second) << db::stage_round_name(row.stage);
     }
     for (const auto& [stage, count] : results) {
-      if (study::is_retest(stage) || stage == "confirm") { EXPECT_EQ(count, 1) << candidate.row.id << " " << stage; }
+      if (study::is_retest(stage) || stage == job::Stage::kConfirm) {
+        EXPECT_EQ(count, 1) << candidate.row.id << " " << db::stage_round_name(stage);
+      }
     }
     // Nobody is scored for what the machine did.
-    EXPECT_NE(candidate.row.verdict, "error") << candidate.row.id;
+    EXPECT_NE(candidate.row.verdict, job::Verdict::kError) << candidate.row.id;
   }
 }
 
@@ -231,8 +234,8 @@ void expect_within_budgets(const World& world, const Night& night, db::Store& st
   int evaluated = 0;
   const study::History history = study::read_history(store, run).value();
   for (const study::CandidateHistory& candidate : history.candidates) {
-    const db::StageRow* novelty = study::last_stage(candidate, "novelty");
-    evaluated += novelty != nullptr && novelty->verdict == "pass" ? 1 : 0;
+    const db::StageRow* novelty = study::last_stage(candidate, job::Stage::kNovelty);
+    evaluated += novelty != nullptr && novelty->verdict == job::Verdict::kPass ? 1 : 0;
   }
   EXPECT_LE(evaluated, options.max_evals);
   EXPECT_GT(evaluated, 10);
@@ -246,7 +249,7 @@ TEST_P(NightTest, EndsWithinEveryBudgetAndCountsEveryEvaluationOnce) {
   ASSERT_GT(sessions, 0);
   const auto store = db::Store::open(folder_ / "night").value();
   const study::History history = history_of(folder_ / "night");
-  EXPECT_EQ(history.run.state, "finished");
+  EXPECT_EQ(history.run.state, db::RunState::kFinished);
   expect_counted_once(history);
   expect_within_budgets(*world, night, *store);
 

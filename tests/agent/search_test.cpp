@@ -18,6 +18,7 @@
 #include "db/store.h"
 #include "sandbox/worker_slots.h"
 #include "study/history.h"
+#include "study/retest.h"
 #include "study/standing.h"
 #include "tests/agent/synthetic.h"
 
@@ -44,7 +45,6 @@ class SearchTest : public testing::Test {
     db::Run run;
     run.name = "test";
     run.config = to_json(options).dump();
-    run.state = "running";
     EXPECT_TRUE(store.add_run(run).ok());
     return *store.find_run("test").value();
   }
@@ -64,12 +64,13 @@ class SearchTest : public testing::Test {
       const db::Candidate& row = candidate.row;
       std::string line = std::to_string(row.id) + " " + std::to_string(row.batch) + "." + std::to_string(row.slot) +
                          "." + std::to_string(row.draw) + " " + row.key + " " + row.module_object + " " +
-                         row.config_object + " " + row.origin + " " + row.state + " " + row.verdict;
+                         row.config_object + " " + std::string(name_of(row.origin)) + " " +
+                         std::string(name_of(row.state)) + " " + std::string(name_of(row.verdict));
       for (const db::LineageEdge& edge : candidate.parents) {
         line += " <" + std::to_string(edge.parent) + edge.operation;
       }
       for (const db::StageRow& stage : study::last_climb(candidate)) {
-        line += " " + stage.stage + "=" + stage.verdict;
+        line += " " + db::stage_round_name(stage.stage) + "=" + std::string(name_of(stage.verdict));
         for (const job::Outcome& outcome : study::outcomes_of(candidate, stage)) {
           line += outcome.correct ? "1" : "0";
         }
@@ -102,20 +103,21 @@ TEST_F(SearchTest, SpendsItsEvaluationsAndKeepsEveryAttempt) {
   int evaluated = 0;
   std::set<std::string> keys;
   for (const study::CandidateHistory& candidate : history.candidates) {
-    EXPECT_EQ(candidate.row.state, "done");
+    EXPECT_TRUE(study::is_done(candidate.row));
     if (candidate.row.batch == 0) { continue; }
     ASSERT_FALSE(candidate.stages.empty());
-    if (study::last_stage(candidate, "compile") == nullptr) { continue; }
+    if (study::last_stage(candidate, job::Stage::kCompile) == nullptr) { continue; }
     ++evaluated;
     EXPECT_TRUE(keys.insert(candidate.row.key).second) << "evaluated twice";
-    EXPECT_EQ(study::last_stage(candidate, "check")->verdict, "pass");
-    EXPECT_EQ(study::last_stage(candidate, "novelty")->verdict, "pass");
+    EXPECT_EQ(study::last_stage(candidate, job::Stage::kCheck)->verdict, job::Verdict::kPass);
+    EXPECT_EQ(study::last_stage(candidate, job::Stage::kNovelty)->verdict, job::Verdict::kPass);
   }
   EXPECT_EQ(evaluated, options_.max_evals);
-  EXPECT_EQ(history.run.state, "finished");
+  EXPECT_EQ(history.run.state, db::RunState::kFinished);
   const study::Standing standing = study::standing_of(history, options_);
   EXPECT_GE(standing.front().size(), 1u);
-  EXPECT_NE(study::last_stage(history.candidates.front(), "confirm"), nullptr) << "dense attention answers beside them";
+  EXPECT_NE(study::last_stage(history.candidates.front(), job::Stage::kConfirm), nullptr)
+      << "dense attention answers beside them";
   const std::vector<study::Claim> claims = study::claims_of(history, options_, standing);
   ASSERT_FALSE(claims.empty());
   for (const study::Claim& claim : claims) { EXPECT_GT(claim.problems, 0) << claim.candidate; }
@@ -194,7 +196,7 @@ TEST_F(SearchTest, AResumedSearchDecidesLikeAnUninterruptedOne) {
     const auto end = sit(*store);
     ASSERT_TRUE(end.ok()) << end.error().message;
     done = *end != SearchEnd::kInterrupted;
-    EXPECT_EQ(run_of(*store).state, done ? "finished" : "interrupted");
+    EXPECT_EQ(run_of(*store).state, done ? db::RunState::kFinished : db::RunState::kInterrupted);
   }
   EXPECT_GT(sessions, 3);
   expect_same_decisions(*clean, *store);
@@ -252,7 +254,7 @@ TEST_F(SearchTest, AStopRequestInTheStoreDrainsTheSearch) {
   ASSERT_TRUE(end.ok());
   EXPECT_EQ(*end, SearchEnd::kInterrupted);
   const std::vector<db::Candidate> rows = store->candidates(run.id).value();
-  for (const db::Candidate& row : rows) { EXPECT_NE(row.state, "running"); }
+  for (const db::Candidate& row : rows) { EXPECT_NE(row.state, db::CandidateState::kRunning); }
   // The request was for that session.
   hooks_.on_candidate = {};
   EXPECT_EQ(sit(*store).value(), SearchEnd::kBudget);
@@ -268,9 +270,9 @@ TEST_F(SearchTest, RequestsAreTakenUpAndAnsweredOnce) {
   hooks_.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
     const std::vector<db::Candidate> rows = store->candidates(run.id).value();
     for (const db::Candidate& row : rows) {
-      if (asked != 0 || row.verdict != "pass" || row.origin == "dense") { continue; }
+      if (asked != 0 || !study::has_passed(row) || study::is_dense(row)) { continue; }
       asked = row.id;
-      for (const char* kind : {"retest", "confirm"}) {
+      for (const auto kind : {db::RequestKind::kRetest, db::RequestKind::kConfirm}) {
         db::Request request;
         request.run = run.id;
         request.candidate = asked;
@@ -286,7 +288,7 @@ TEST_F(SearchTest, RequestsAreTakenUpAndAnsweredOnce) {
   const std::vector<db::Request> requests = *store->requests(run.id);
   ASSERT_EQ(requests.size(), 2u);
   for (const db::Request& request : requests) {
-    EXPECT_GT(request.batch, 0) << request.kind;
+    EXPECT_GT(request.batch, 0) << name_of(request.kind);
     EXPECT_GE(request.ended, request.taken);
   }
   EXPECT_EQ(requests[0].result.rfind("retest-1: ", 0), 0u) << requests[0].result;
@@ -294,13 +296,14 @@ TEST_F(SearchTest, RequestsAreTakenUpAndAnsweredOnce) {
   const bool before = requests[1].result == "it was asked on held-out problems before";
   EXPECT_TRUE(before || requests[1].result.rfind("confirm: ", 0) == 0) << requests[1].result;
   const study::CandidateHistory candidate = *study::read_candidate(*store, asked);
-  EXPECT_NE(study::last_stage(candidate, "retest-1"), nullptr);
-  EXPECT_NE(study::last_stage(candidate, "confirm"), nullptr);
+  EXPECT_NE(study::last_stage(candidate, study::retest_stage(1)), nullptr);
+  EXPECT_NE(study::last_stage(candidate, job::Stage::kConfirm), nullptr);
   const study::History history = *study::read_history(*store, run);
-  EXPECT_NE(study::last_stage(history.candidates.front(), "retest-1"), nullptr) << "dense attention stays paired";
+  EXPECT_NE(study::last_stage(history.candidates.front(), study::retest_stage(1)), nullptr)
+      << "dense attention stays paired";
 
   const size_t rows = store->stages_of_run(run.id)->size();
-  ASSERT_TRUE(store->set_run_state(run.id, "running").ok());
+  ASSERT_TRUE(store->set_run_state(run.id, db::RunState::kRunning).ok());
   ASSERT_TRUE(sit(*store).ok());
   EXPECT_EQ(store->stages_of_run(run.id)->size(), rows) << "a resumed search asks nothing again";
 }
@@ -363,9 +366,9 @@ TEST_F(SearchTest, AMachineThatStaysBrokenEndsTheSearchResumably) {
   ASSERT_FALSE(end.ok());
   EXPECT_EQ(end.error().blame, Blame::kEnvironment);
   EXPECT_NE(end.error().message.find("the GPU is gone"), std::string::npos);
-  EXPECT_EQ(run_of(*store).state, "interrupted");
+  EXPECT_EQ(run_of(*store).state, db::RunState::kInterrupted);
   const std::vector<db::Candidate> rows = store->candidates(run_of(*store).id).value();
-  for (const db::Candidate& row : rows) { EXPECT_NE(row.verdict, "error"); }
+  for (const db::Candidate& row : rows) { EXPECT_NE(row.verdict, job::Verdict::kError); }
   workers_.fault = {};
   EXPECT_EQ(sit(*store).value(), SearchEnd::kBudget);
   auto clean = open(folder_ / "clean");
@@ -386,7 +389,7 @@ TEST_F(SearchTest, ACandidateThatBreaksAMachineThatWorksIsSetAsideUnscored) {
   const study::History history = study::read_history(*store, run_of(*store)).value();
   int errors = 0;
   for (const study::CandidateHistory& candidate : history.candidates) {
-    if (candidate.row.verdict != "error") { continue; }
+    if (candidate.row.verdict != job::Verdict::kError) { continue; }
     ++errors;
     EXPECT_FALSE(study::point_of(candidate, options_.rank_speed, 1).has_value());
     EXPECT_EQ(candidate.stages.back().attempt, 3);
@@ -416,7 +419,7 @@ TEST_F(SearchTest, WithoutABaselineThereIsNoSearch) {
   ASSERT_FALSE(end.ok());
   EXPECT_EQ(end.error().blame, Blame::kCandidate);
   EXPECT_NE(end.error().message.find("truncated"), std::string::npos);
-  EXPECT_EQ(run_of(*store).state, "failed");
+  EXPECT_EQ(run_of(*store).state, db::RunState::kFailed);
   workers_.fault = {};
   EXPECT_TRUE(sit(*store).ok());  // a repaired model
 }
@@ -454,10 +457,10 @@ TEST_F(SearchTest, AFinalistThatCrashesOnHeldOutProblemsLeavesTheFront) {
   const study::Standing standing = study::standing_of(history, options_);
   int crashed = 0;
   for (const study::CandidateHistory& candidate : history.candidates) {
-    if (candidate.row.origin == "dense" || study::last_stage(candidate, "confirm") == nullptr) { continue; }
+    if (study::is_dense(candidate.row) || study::last_stage(candidate, job::Stage::kConfirm) == nullptr) { continue; }
     ++crashed;
     EXPECT_FALSE(standing.archive().on_front(candidate.row.id));
-    EXPECT_EQ(candidate.row.verdict, "fail");
+    EXPECT_EQ(candidate.row.verdict, job::Verdict::kFail);
   }
   EXPECT_GT(crashed, 0);
   EXPECT_TRUE(study::claims_of(history, options_, standing).empty() ||
@@ -473,7 +476,7 @@ TEST_F(SearchTest, ABaselineThatIsNeverRightEndsTheSearchUnlessItIsAccepted) {
     EXPECT_EQ(end.error().blame, Blame::kCandidate);
     EXPECT_NE(end.error().message.find("right in 0 of 16"), std::string::npos) << end.error().message;
     EXPECT_NE(end.error().hint.find("--accept-baseline"), std::string::npos);
-    EXPECT_EQ(run_of(*store).state, "failed");
+    EXPECT_EQ(run_of(*store).state, db::RunState::kFailed);
   }
   options_.accept_baseline = true;
   auto store = open(folder_ / "accepted");
@@ -489,7 +492,7 @@ TEST_F(SearchTest, DenseAttentionAnswersWhateverAnyoneIsAsked) {
   std::set<std::string> dense;
   for (const study::CandidateHistory& candidate : history.candidates) {
     for (const db::OutcomeRow& outcome : candidate.outcomes) {
-      (candidate.row.origin == "dense" ? dense : asked).insert(outcome.problem);
+      (study::is_dense(candidate.row) ? dense : asked).insert(outcome.problem);
     }
   }
   EXPECT_GT(asked.size(), 32u) << "somebody was asked further problems";

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/rng.h"
 #include "base/sha256.h"
+#include "base/percent.h"
 #include "base/text.h"
 
 namespace vortex {
@@ -97,6 +98,9 @@ TEST(Text, NumbersPrintShortAndExact) {
   EXPECT_EQ(format_number(2.0), "2");
   EXPECT_EQ(format_number(0.1), "0.1");
   EXPECT_EQ(format_number(1e-12), "1e-12");
+  EXPECT_EQ(percent(2.0 / 3), "66.7 %");
+  EXPECT_EQ(percent(0.00125), "0.125 %");
+  EXPECT_EQ(percent(1), "100 %");
   EXPECT_EQ(join({"a", "b"}, ", "), "a, b");
   EXPECT_EQ(split_lines("a\nb\n"), (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(split_lines("a\n\nb"), (std::vector<std::string>{"a", "", "b"}));

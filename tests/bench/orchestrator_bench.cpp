@@ -36,8 +36,7 @@ int main(int argc, char** argv) {
   if (!store.ok()) { return 3; }
   db::Run run;
   run.name = "bench";
-  run.config = agent::to_json(options).dump();
-  run.state = "running";
+  run.config = study::to_json(options).dump();
   const auto id = (*store)->add_run(run);
   if (!id.ok()) { return 3; }
   run.id = *id;

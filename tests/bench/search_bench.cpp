@@ -18,25 +18,24 @@
 namespace vortex::agent {
 namespace {
 
-Result<ArmComparison> compare(uint64_t world, int evaluations, const std::filesystem::path& folder) {
+Result<study::ArmComparison> compare(uint64_t world, int evaluations, const std::filesystem::path& folder) {
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(folder));
   SyntheticWorkers workers;
   workers.truth = [world](const job::Job& job) { return heritable_quality(job, world); };
   double now = 0;
   const SearchHooks hooks = test_hooks(workers, &now);
-  SearchOptions options = test_options();
+  study::SearchOptions options = test_options();
   options.seed = world;
   options.job.task.seed = world;
   options.max_evals = evaluations;
   options.control_share = 0.5;
   db::Run run;
   run.name = "world";
-  run.config = to_json(options).dump();
-  run.state = "running";
+  run.config = study::to_json(options).dump();
   VORTEX_ASSIGN(run.id, store->add_run(run));
   VORTEX_TRY(run_search(*store, run, options, test_model(), hooks));
-  VORTEX_ASSIGN(const History history, read_history(*store, run));
-  const std::optional<ArmComparison> arms = arms_of(history, options);
+  VORTEX_ASSIGN(const study::History history, study::read_history(*store, run));
+  const std::optional<study::ArmComparison> arms = study::arms_of(history, options);
   if (!arms) { return internal_error("no control arm"); }
   return *arms;
 }
@@ -52,7 +51,7 @@ int run(int worlds, int evaluations) {
   std::vector<double> control;
   for (int world = 1; world <= worlds; ++world) {
     const auto folder = std::filesystem::path(pattern) / std::to_string(world);
-    const Result<ArmComparison> arms = compare(static_cast<uint64_t>(world), evaluations, folder);
+    const Result<study::ArmComparison> arms = compare(static_cast<uint64_t>(world), evaluations, folder);
     if (!arms.ok()) {
       std::cerr << arms.error().message << "\n";
       return 2;

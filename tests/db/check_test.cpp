@@ -29,13 +29,11 @@ class CheckTest : public testing::Test {
     folder_ = pattern;
     workspace_ = folder_ / "workspace";
     auto store = open();
-    run_ = store->add_run({0, "brisk-otter", "{}", "running", 1, 0, 0, 0}).value();
+    run_ = store->add_run({0, "brisk-otter", "{}", RunState::kRunning, 1, 0, 0, 0}).value();
     Candidate candidate;
     candidate.run = run_;
     candidate.module_object = store->put_object("a module").value();
     candidate.config_object = store->put_object("{}").value();
-    candidate.origin = "seed";
-    candidate.state = "proposed";
     module_ = candidate.module_object;
     candidate_ = store->add_candidate(candidate, {}).value();
   }
@@ -52,8 +50,8 @@ class CheckTest : public testing::Test {
     StageRow row;
     row.candidate = candidate_;
     row.attempt = attempt;
-    row.stage = "race";
-    row.verdict = "pass";
+    row.stage = job::Stage::kRace;
+    row.verdict = job::Verdict::kPass;
     row.metrics = "[]";
     row.evidence = "{}";
     row.log_tail = std::string(log_bytes, 'l');
@@ -126,15 +124,15 @@ TEST_F(CheckTest, ALostObjectIsLastingAndAFullDiskIsNot) {
 TEST_F(CheckTest, NothingNewBeginsOnANearlyFullDiskButWhatRunsMayEnd) {
   int64_t free_bytes = 100;
   auto store = open({1000, [&] { return free_bytes; }});
-  const auto refused = store->add_run({0, "second", "{}", "running", 1, 0, 0, 0});
+  const auto refused = store->add_run({0, "second", "{}", RunState::kRunning, 1, 0, 0, 0});
   ASSERT_FALSE(refused.ok());
   EXPECT_NE(refused.error().message.find("nearly full"), std::string::npos) << refused.error().message;
   EXPECT_FALSE(store->put_object("more").ok());
   EXPECT_TRUE(store->put_object("a module").ok()) << "it is there already";
-  EXPECT_TRUE(store->set_candidate_state(candidate_, "done", "pass").ok());
-  EXPECT_TRUE(store->set_run_state(run_, "interrupted").ok());
+  EXPECT_TRUE(store->set_candidate_state(candidate_, CandidateState::kDone, job::Verdict::kPass).ok());
+  EXPECT_TRUE(store->set_run_state(run_, RunState::kInterrupted).ok());
   free_bytes = 1000;
-  EXPECT_TRUE(store->add_run({0, "second", "{}", "running", 1, 0, 0, 0}).ok());
+  EXPECT_TRUE(store->add_run({0, "second", "{}", RunState::kRunning, 1, 0, 0, 0}).ok());
   EXPECT_TRUE(store->put_object("more").ok());
 }
 

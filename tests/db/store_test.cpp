@@ -9,6 +9,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
 
 #include "base/sha256.h"
@@ -51,7 +52,6 @@ Run example_run(const std::string& name) {
   Run run;
   run.name = name;
   run.config = R"({"seed":1})";
-  run.state = "running";
   run.started = 10.0;
   return run;
 }
@@ -63,17 +63,15 @@ Candidate example_candidate(int64_t run, int64_t batch, int64_t slot, int64_t dr
   candidate.slot = slot;
   candidate.draw = draw;
   candidate.key = "key" + std::to_string(batch) + std::to_string(slot);
-  candidate.origin = "seed";
-  candidate.state = "proposed";
   return candidate;
 }
 
-StageRow example_stage(int64_t candidate, int64_t attempt, const std::string& stage) {
+StageRow example_stage(int64_t candidate, int64_t attempt, StageRound stage) {
   StageRow row;
   row.candidate = candidate;
   row.attempt = attempt;
   row.stage = stage;
-  row.verdict = "pass";
+  row.verdict = job::Verdict::kPass;
   row.metrics = R"([{"name":"accuracy"}])";
   row.evidence = "{}";
   row.seconds = 1.5;
@@ -81,7 +79,7 @@ StageRow example_stage(int64_t candidate, int64_t attempt, const std::string& st
 }
 
 OutcomeRow example_outcome(int64_t candidate, int64_t attempt, int64_t trial) {
-  return {candidate, attempt, "race", "chain-3", trial, trial % 2 == 0, 40, "7", "last", "abc"};
+  return {candidate, attempt, job::Stage::kRace, "chain-3", trial, trial % 2 == 0, 40, "7", "last", "abc"};
 }
 
 TEST_F(StoreTest, KeepsEverythingOverAReopen) {
@@ -93,11 +91,12 @@ TEST_F(StoreTest, KeepsEverythingOverAReopen) {
     run = store->add_run(example_run("brisk-otter")).value();
     const int64_t parent = store->add_candidate(example_candidate(run, 0, 0), {}).value();
     child = store->add_candidate(example_candidate(run, 1, 0), {{0, parent, "topk_val 29 -> 21"}}).value();
-    ASSERT_TRUE(store->set_candidate_state(child, "running", "").ok());
-    ASSERT_TRUE(
-        store->add_stage(example_stage(child, 1, "race"), {example_outcome(child, 1, 0), example_outcome(child, 1, 1)})
-            .ok());
-    ASSERT_TRUE(store->set_candidate_state(child, "done", "pass").ok());
+    ASSERT_TRUE(store->set_candidate_state(child, CandidateState::kRunning, std::nullopt).ok());
+    ASSERT_TRUE(store
+                    ->add_stage(example_stage(child, 1, job::Stage::kRace),
+                                {example_outcome(child, 1, 0), example_outcome(child, 1, 1)})
+                    .ok());
+    ASSERT_TRUE(store->set_candidate_state(child, CandidateState::kDone, job::Verdict::kPass).ok());
     ASSERT_TRUE(store->add_run_seconds(run, 2.5, 5.0).ok());
     ASSERT_TRUE(store->add_run_seconds(run, 0.5, 0.0).ok());
     ASSERT_TRUE(store->add_event(run, "started", R"({"pid":1})").ok());
@@ -117,8 +116,8 @@ TEST_F(StoreTest, KeepsEverythingOverAReopen) {
   const auto candidates = store->candidates(run).value();
   ASSERT_EQ(candidates.size(), 2u);
   EXPECT_EQ(candidates[1].id, child);
-  EXPECT_EQ(candidates[1].verdict, "pass");
-  EXPECT_EQ(store->find_candidate(child).value()->state, "done");
+  EXPECT_EQ(candidates[1].verdict, job::Verdict::kPass);
+  EXPECT_EQ(store->find_candidate(child).value()->state, CandidateState::kDone);
   EXPECT_FALSE(store->find_candidate(99).value().has_value());
   const auto edges = store->lineage(run).value();
   ASSERT_EQ(edges.size(), 1u);
@@ -129,7 +128,7 @@ TEST_F(StoreTest, KeepsEverythingOverAReopen) {
   EXPECT_EQ(stages[0].metrics, R"([{"name":"accuracy"}])");
   EXPECT_GT(stages[0].created, 0.0);
   EXPECT_EQ(store->stages_of_run(run).value().size(), 1u);
-  const auto outcomes = store->outcomes(child, 1, "race").value();
+  const auto outcomes = store->outcomes(child, 1, job::Stage::kRace).value();
   ASSERT_EQ(outcomes.size(), 2u);
   EXPECT_TRUE(outcomes[0].correct);
   EXPECT_FALSE(outcomes[1].correct);
@@ -144,9 +143,9 @@ TEST_F(StoreTest, RunsAreListedNewestFirstAndEndWhenTheyStopRunning) {
   const int64_t first = store->add_run(example_run("one")).value();
   store->add_run(example_run("two")).value();
   EXPECT_EQ(store->runs().value().at(0).name, "two");
-  ASSERT_TRUE(store->set_run_state(first, "interrupted").ok());
+  ASSERT_TRUE(store->set_run_state(first, RunState::kInterrupted).ok());
   EXPECT_GT(store->find_run("one").value()->ended, 0.0);
-  ASSERT_TRUE(store->set_run_state(first, "running").ok());
+  ASSERT_TRUE(store->set_run_state(first, RunState::kRunning).ok());
   EXPECT_EQ(store->find_run("one").value()->ended, 0.0);
 }
 
@@ -174,13 +173,11 @@ TEST_F(StoreTest, ACallOfALanguageModelIsSentOnceAndEndsOnce) {
   call.run = run;
   call.batch = 2;
   call.slot = 1;
-  call.purpose = "propose";
   call.model = "local";
   call.prompt_object = store->put_object("write a policy").value();
-  call.state = "sent";
   call.id = store->add_llm_call(call).value();
   EXPECT_FALSE(store->add_llm_call(call).ok()) << "the same attempt twice";
-  call.state = "answered";
+  call.state = CallState::kAnswered;
   call.finish = "stop";
   call.reply_object = store->put_object("here it is").value();
   call.input_tokens = 900;
@@ -188,11 +185,11 @@ TEST_F(StoreTest, ACallOfALanguageModelIsSentOnceAndEndsOnce) {
   call.dollars = 0.01;
   ASSERT_TRUE(store->end_llm_call(call).ok());
   LlmCall late = call;
-  late.state = "failed";
+  late.state = CallState::kFailed;
   ASSERT_TRUE(store->end_llm_call(late).ok());
   const auto calls = store->llm_calls(run).value();
   ASSERT_EQ(calls.size(), 1u);
-  EXPECT_EQ(calls[0].state, "answered") << "an end is written once";
+  EXPECT_EQ(calls[0].state, CallState::kAnswered) << "an end is written once";
   EXPECT_EQ(store->get_object(calls[0].reply_object).value(), "here it is");
   EXPECT_EQ(calls[0].input_tokens, 900);
   EXPECT_DOUBLE_EQ(calls[0].dollars, 0.01);
@@ -201,20 +198,19 @@ TEST_F(StoreTest, ACallOfALanguageModelIsSentOnceAndEndsOnce) {
 TEST_F(StoreTest, NotesAndTheirVerdictsAreWrittenOnce) {
   auto store = open();
   const int64_t run = store->add_run(example_run("r")).value();
-  const Note note{0, run, 1, 0, 0, "hypothesis", "less is more", R"({"metric":"speedup"})", 0};
+  const Note note{0, run, 1, 0, 0, NoteKind::kHypothesis, "less is more", R"({"metric":"speedup"})", 0};
   ASSERT_TRUE(store->add_note(note).ok());
   ASSERT_TRUE(store->add_note(note).ok());
   auto notes = store->notes(run).value();
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_EQ(notes[0].prediction, note.prediction);
-  ASSERT_TRUE(store->add_verdict({notes[0].id, "confirmed", 0.2, 0.1, 0.3, "measured", 0}).ok());
-  ASSERT_TRUE(store->add_verdict({notes[0].id, "refuted", 0, 0, 0, "", 0}).ok());
+  ASSERT_TRUE(store->add_verdict({notes[0].id, Finding::kConfirmed, 0.2, 0.1, 0.3, "measured", 0}).ok());
+  ASSERT_TRUE(store->add_verdict({notes[0].id, Finding::kRefuted, 0, 0, 0, "", 0}).ok());
   const auto verdicts = store->verdicts(run).value();
   ASSERT_EQ(verdicts.size(), 1u);
-  EXPECT_EQ(verdicts[0].verdict, "confirmed");
+  EXPECT_EQ(verdicts[0].verdict, Finding::kConfirmed);
   EXPECT_DOUBLE_EQ(verdicts[0].hi, 0.3);
-  EXPECT_FALSE(store->add_verdict({notes[0].id + 1, "confirmed", 0, 0, 0, "", 0}).ok()) << "no such note";
-  EXPECT_FALSE(store->add_note({0, run, 1, 0, 0, "gossip", "x", "{}", 0}).ok()) << "no such kind";
+  EXPECT_FALSE(store->add_verdict({notes[0].id + 1, Finding::kConfirmed, 0, 0, 0, "", 0}).ok()) << "no such note";
 }
 
 // A workspace of the first release is brought up to date with everything in it.
@@ -233,7 +229,7 @@ TEST_F(StoreTest, AnOlderSchemaIsMigratedWithItsRows) {
   auto store = open();
   const auto candidates = store->candidates(run).value();
   ASSERT_EQ(candidates.size(), 1u);
-  EXPECT_EQ(candidates[0].arm, "search");
+  EXPECT_EQ(candidates[0].arm, Arm::kSearch);
   EXPECT_EQ(store->find_run("r").value()->gpu_seconds_used, 0);
   EXPECT_TRUE(store->spends(run).value().empty());
 }
@@ -259,10 +255,11 @@ TEST_F(StoreTest, AFailedCallLeavesNothingBehind) {
   const int64_t id = store->add_candidate(example_candidate(run, 0, 0), {}).value();
   // The second outcome repeats the first: the stage row must not survive either.
   EXPECT_FALSE(
-      store->add_stage(example_stage(id, 1, "race"), {example_outcome(id, 1, 0), example_outcome(id, 1, 0)}).ok());
+      store->add_stage(example_stage(id, 1, job::Stage::kRace), {example_outcome(id, 1, 0), example_outcome(id, 1, 0)})
+          .ok());
   EXPECT_TRUE(store->stages(id).value().empty());
-  EXPECT_FALSE(store->set_candidate_state(id, "done", "").ok());  // done needs a verdict
-  StageRow broken = example_stage(id, 1, "race");
+  EXPECT_FALSE(store->set_candidate_state(id, CandidateState::kDone, std::nullopt).ok());  // done needs a verdict
+  StageRow broken = example_stage(id, 1, job::Stage::kRace);
   broken.metrics = "{not json";
   EXPECT_FALSE(store->add_stage(broken, {}).ok());
 }
@@ -284,6 +281,60 @@ TEST_F(StoreTest, ANewerSchemaIsRefusedAndLeftAlone) {
   EXPECT_FALSE(Store::open_read_only(folder_).ok());
   raw_sql("PRAGMA user_version = " + std::to_string(schema_version()));
   EXPECT_TRUE(Store::open(folder_).ok());
+}
+
+// The schema lets any origin, stage and purpose in: a later program may have more of them.
+TEST_F(StoreTest, AWordOfANewerProgramIsNamedAndWaitedForByNobody) {
+  struct Case {
+    const char* sql;
+    const char* word;
+    std::function<Status(Store&, int64_t run, int64_t candidate)> read;
+  };
+  const auto candidates = [](Store& store, int64_t run, int64_t) -> Status {
+    VORTEX_TRY(store.candidates(run));
+    return ok_status();
+  };
+  const auto one = [](Store& store, int64_t, int64_t candidate) -> Status {
+    VORTEX_TRY(store.find_candidate(candidate));
+    return ok_status();
+  };
+  const auto stages = [](Store& store, int64_t run, int64_t) -> Status {
+    VORTEX_TRY(store.stages_of_run(run));
+    return ok_status();
+  };
+  const auto calls = [](Store& store, int64_t run, int64_t) -> Status {
+    VORTEX_TRY(store.llm_calls(run));
+    return ok_status();
+  };
+  const std::vector<Case> cases = {
+      {"UPDATE candidate SET origin = 'breed'", "breed", candidates},
+      {"UPDATE candidate SET origin = 'breed'", "breed", one},
+      {"UPDATE stage SET stage = 'speed-two'", "speed-two", stages},
+      {"UPDATE llm_call SET purpose = 'criticize'", "criticize", calls},
+  };
+  for (const Case& c : cases) {
+    std::filesystem::remove_all(folder_);
+    int64_t run = 0;
+    int64_t candidate = 0;
+    {
+      auto store = open();
+      run = store->add_run(example_run("r")).value();
+      candidate = store->add_candidate(example_candidate(run, 0, 0), {}).value();
+      ASSERT_TRUE(store->add_stage(example_stage(candidate, 1, job::Stage::kSpeed), {}).ok());
+      LlmCall call;
+      call.run = run;
+      ASSERT_TRUE(store->add_llm_call(call).ok());
+      ASSERT_TRUE(c.read(*store, run, candidate).ok()) << c.word;
+    }
+    raw_sql(c.sql);
+    auto store = Store::open_read_only(folder_).value();
+    const Status status = c.read(*store, run, candidate);
+    ASSERT_FALSE(status.ok()) << c.word;
+    EXPECT_EQ(status.error().blame, Blame::kEnvironment);
+    EXPECT_NE(status.error().message.find(c.word), std::string::npos) << status.error().message;
+    EXPECT_NE(status.error().hint.find("newer"), std::string::npos) << status.error().hint;
+    EXPECT_TRUE(is_lasting(status.error()));
+  }
 }
 
 TEST_F(StoreTest, AForeignDatabaseIsRefused) {
@@ -346,7 +397,7 @@ TEST_F(StoreTest, AFullDiskFailsTheCallAndNothingElse) {
     ::setrlimit(RLIMIT_FSIZE, &limit);
     auto store = Store::open(folder_);
     if (!store.ok()) { ::_exit(2); }
-    StageRow row = example_stage(1, 1, "race");
+    StageRow row = example_stage(1, 1, job::Stage::kRace);
     row.log_tail = std::string(1'000'000, 'l');
     const auto added = (*store)->add_stage(row, {});
     if (added.ok()) { ::_exit(3); }
@@ -384,7 +435,7 @@ TEST_F(StoreTest, KillingTheWriterLosesNothingThatWasReported) {
         std::vector<OutcomeRow> outcomes;
         for (int trial = 0; trial < kOutcomes; ++trial) { outcomes.push_back(example_outcome(id, attempt, trial)); }
         // An attempt of the last round may have been committed but not reported: then the row exists.
-        if (!store->add_stage(example_stage(id, attempt, "race"), outcomes).ok() && attempt > reported + 1) {
+        if (!store->add_stage(example_stage(id, attempt, job::Stage::kRace), outcomes).ok() && attempt > reported + 1) {
           ::_exit(1);
         }
         if (::write(pipe_ends[1], &attempt, sizeof attempt) != sizeof attempt) { ::_exit(2); }

@@ -10,18 +10,18 @@ constexpr int kLimit = 24;
 CandidateHistory dense(int right, int problems, int tokens, const std::string& extracted) {
   CandidateHistory history;
   history.row.id = 1;
-  history.row.origin = "dense";
+  history.row.origin = db::Origin::kDense;
   db::StageRow race;
   race.candidate = 1;
   race.attempt = 1;
-  race.stage = "race";
-  race.verdict = "pass";
+  race.stage = job::Stage::kRace;
+  race.verdict = job::Verdict::kPass;
   history.stages.push_back(race);
   for (int i = 0; i < problems; ++i) {
     db::OutcomeRow outcome;
     outcome.candidate = 1;
     outcome.attempt = 1;
-    outcome.stage = "race";
+    outcome.stage = job::Stage::kRace;
     outcome.problem = "p" + std::to_string(i);
     outcome.correct = i < right;
     outcome.tokens = tokens;

@@ -9,19 +9,19 @@ TEST(NotebookTest, VerdictsComeFromIntervals) {
   struct Case {
     Prediction prediction;
     evals::Interval effect;
-    const char* verdict;
+    db::Finding verdict;
   };
   const std::vector<Case> cases = {
-      {{"speed", "higher", 0, 0}, {0.2, 0.1, 0.3}, "confirmed"},
-      {{"speed", "higher", 0.15, 0}, {0.2, 0.1, 0.3}, "inconclusive"},
-      {{"speed", "higher", 0.3, 0}, {0.2, 0.1, 0.3}, "refuted"},
-      {{"speed", "higher", 0, 0}, {0.0, 0.0, 0.0}, "refuted"},
-      {{"accuracy", "lower", 0, 0}, {-0.2, -0.3, -0.1}, "confirmed"},
-      {{"accuracy", "lower", 0, 0}, {0.2, 0.1, 0.3}, "refuted"},
-      {{"accuracy", "lower", 0.05, 0}, {-0.1, -0.2, 0.0}, "inconclusive"},
-      {{"accuracy", "same", 0.1, 0}, {0.01, -0.05, 0.07}, "confirmed"},
-      {{"accuracy", "same", 0.1, 0}, {0.05, -0.05, 0.15}, "inconclusive"},
-      {{"accuracy", "same", 0.1, 0}, {0.3, 0.2, 0.4}, "refuted"},
+      {{"speed", "higher", 0, 0}, {0.2, 0.1, 0.3}, db::Finding::kConfirmed},
+      {{"speed", "higher", 0.15, 0}, {0.2, 0.1, 0.3}, db::Finding::kInconclusive},
+      {{"speed", "higher", 0.3, 0}, {0.2, 0.1, 0.3}, db::Finding::kRefuted},
+      {{"speed", "higher", 0, 0}, {0.0, 0.0, 0.0}, db::Finding::kRefuted},
+      {{"accuracy", "lower", 0, 0}, {-0.2, -0.3, -0.1}, db::Finding::kConfirmed},
+      {{"accuracy", "lower", 0, 0}, {0.2, 0.1, 0.3}, db::Finding::kRefuted},
+      {{"accuracy", "lower", 0.05, 0}, {-0.1, -0.2, 0.0}, db::Finding::kInconclusive},
+      {{"accuracy", "same", 0.1, 0}, {0.01, -0.05, 0.07}, db::Finding::kConfirmed},
+      {{"accuracy", "same", 0.1, 0}, {0.05, -0.05, 0.15}, db::Finding::kInconclusive},
+      {{"accuracy", "same", 0.1, 0}, {0.3, 0.2, 0.4}, db::Finding::kRefuted},
   };
   for (const Case& c : cases) {
     EXPECT_EQ(judge(c.prediction, c.effect), c.verdict)

@@ -179,8 +179,8 @@ TEST_F(ApiTest, DeltasAddUpToTheWhole) {
   db::Candidate fast = *store->find_candidate(run("overview")["front"].back()["candidate"].get<int64_t>()).value();
   fast.batch = 900;
   fast.key = "faster";
-  fast.state = "running";
-  fast.verdict = "";
+  fast.state = db::CandidateState::kRunning;
+  fast.verdict.reset();
   const int64_t id = *store->add_candidate(fast, {});
   ASSERT_TRUE(*live->refresh());
   const json begun = json::parse(live->since(before));
@@ -189,18 +189,28 @@ TEST_F(ApiTest, DeltasAddUpToTheWhole) {
   EXPECT_EQ(begun["counts"]["candidates"], 81);
 
   const int64_t middle = live->version();
-  db::StageRow race{0,    id, 1, "race", "pass", "", "", R"([{"name":"accuracy","value":1,"lo":0.8,"hi":1,"unit":""}])",
-                    "{}", "", 1, 0};
+  db::StageRow race{0,
+                    id,
+                    1,
+                    job::Stage::kRace,
+                    job::Verdict::kPass,
+                    std::nullopt,
+                    "",
+                    R"([{"name":"accuracy","value":1,"lo":0.8,"hi":1,"unit":""}])",
+                    "{}",
+                    "",
+                    1,
+                    0};
   std::vector<db::OutcomeRow> outcomes;
   for (int i = 0; i < 16; ++i) {
-    outcomes.push_back({id, 1, "race", "chain-780-16-" + std::to_string(i), 0, true, 1, "", "", ""});
+    outcomes.push_back({id, 1, job::Stage::kRace, "chain-780-16-" + std::to_string(i), 0, true, 1, "", "", ""});
   }
   ASSERT_TRUE(store->add_stage(race, outcomes).ok());
   db::StageRow speed = race;
-  speed.stage = "speed";
+  speed.stage = job::Stage::kSpeed;
   speed.metrics = R"([{"name":"speedup_vs_dense","value":9,"lo":8.9,"hi":9.1,"unit":""}])";
   ASSERT_TRUE(store->add_stage(speed, {}).ok());
-  ASSERT_TRUE(store->set_candidate_state(id, "done", "pass").ok());
+  ASSERT_TRUE(store->set_candidate_state(id, db::CandidateState::kDone, job::Verdict::kPass).ok());
   ASSERT_TRUE(*live->refresh());
   const json passed = json::parse(live->since(middle));
   EXPECT_EQ(passed["points"]["candidate"], json::array({id}));

@@ -49,7 +49,7 @@ TEST_F(BoardTest, SaysTheSameAsTheWholeHistory) {
   ASSERT_EQ(board.standing().archive().front(), standing.archive().front());
   EXPECT_EQ(board.standing().archive().points().size(), standing.archive().points().size());
   int proposed = 0;
-  for (const CandidateHistory& candidate : history_.candidates) { proposed += candidate.row.origin == "dense" ? 0 : 1; }
+  for (const CandidateHistory& candidate : history_.candidates) { proposed += is_dense(candidate.row) ? 0 : 1; }
   EXPECT_EQ(board.candidates(), proposed);
   int failed = 0;
   for (const FailureGroup& group : board.failures()) { failed += group.count; }
@@ -91,8 +91,8 @@ TEST_F(BoardTest, ATakingInTwiceCountsOnce) {
   for (const CandidateHistory& candidate : history_.candidates) {
     once.update(candidate);
     CandidateHistory early = candidate;  // as it was when its first row came in
-    early.row.state = "running";
-    early.row.verdict.clear();
+    early.row.state = db::CandidateState::kRunning;
+    early.row.verdict.reset();
     if (early.stages.size() > 1) { early.stages.resize(1); }
     twice.update(early);
     EXPECT_EQ(twice.point(candidate.row.id), nullptr) << "what has not ended is no point";
@@ -105,9 +105,9 @@ TEST_F(BoardTest, ATakingInTwiceCountsOnce) {
   EXPECT_EQ(twice.evaluated(), once.evaluated());
   EXPECT_TRUE(twice.unfinished().empty());
   EXPECT_EQ(twice.standing().archive().front(), once.standing().archive().front());
-  for (size_t rung = 0; rung < kRungs.size(); ++rung) {
-    for (size_t verdict = 0; verdict < kVerdicts.size(); ++verdict) {
-      EXPECT_EQ(twice.rung_count(rung, verdict), once.rung_count(rung, verdict)) << kRungs[rung];
+  for (size_t rung = 0; rung < kRungs; ++rung) {
+    for (const job::Verdict verdict : job::kVerdicts) {
+      EXPECT_EQ(twice.rung_count(rung, verdict), once.rung_count(rung, verdict)) << rung_name(rung);
     }
   }
 }

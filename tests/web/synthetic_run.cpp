@@ -51,7 +51,7 @@ class Writer {
     }
     if (!options_.finished) { return ok_status(); }
     VORTEX_TRY(store_.add_event(run_, "finished", R"({"end": "budget"})"));
-    return store_.set_run_state(run_, "finished");
+    return store_.set_run_state(run_, db::RunState::kFinished);
   }
 
  private:
@@ -88,14 +88,13 @@ class Writer {
     db::Run run;
     run.name = options_.name;
     run.config = study::to_json(search).dump();
-    run.state = "running";
     run.started = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
     run.seconds_used = 1800;
     VORTEX_ASSIGN(run_, store_.add_run(run));
     return store_.add_event(run_, "started", "{}");
   }
 
-  Status add_stage(int64_t candidate, const char* stage, const char* verdict, const char* blame,
+  Status add_stage(int64_t candidate, db::StageRound stage, job::Verdict verdict, std::optional<Blame> blame,
                    const std::string& message, const json& metrics, double seconds,
                    const std::vector<db::OutcomeRow>& outcomes = {}) {
     db::StageRow row;
@@ -107,7 +106,7 @@ class Writer {
     row.message = message + (message.empty() ? "" : options_.hostile);
     row.metrics = metrics.dump();
     json evidence = {{"device", "made up"}, {"build", "made up"}, {"note", options_.hostile}};
-    if (std::string_view(stage) == "recall") {
+    if (stage == job::Stage::kRecall) {
       evidence["mass_per_layer"] = {0.91 - 0.05 * uniform(), 0.86 - 0.1 * uniform(), 0.97 - 0.03 * uniform(),
                                     0.8 - 0.2 * uniform()};
     }
@@ -117,7 +116,7 @@ class Writer {
     return store_.add_stage(row, outcomes);
   }
 
-  std::vector<db::OutcomeRow> outcomes(int64_t candidate, const char* stage, double quality, int first, int problems) {
+  std::vector<db::OutcomeRow> outcomes(int64_t candidate, job::Stage stage, double quality, int first, int problems) {
     std::vector<db::OutcomeRow> rows;
     for (int i = 0; i < problems; ++i) {
       db::OutcomeRow row;
@@ -142,25 +141,25 @@ class Writer {
   Status add_dense() {
     db::Candidate row;
     row.run = run_;
-    row.key = row.origin = "dense";
+    row.key = "dense";
+    row.origin = db::Origin::kDense;
     row.rationale = "the baseline: attends every page";
-    row.state = "proposed";
     VORTEX_ASSIGN(const int64_t id, store_.add_candidate(row, {}));
-    VORTEX_TRY(add_stage(id, "compile", "pass", "", "", json::array(), 0.1));
-    const auto race = outcomes(id, "race", 0.94, 0, options_.problems);
-    VORTEX_TRY(
-        add_stage(id, "race", "pass", "", "", json::array({metric("accuracy", accuracy_of(race), 0.08)}), 4, race));
-    VORTEX_TRY(add_stage(id, "speed", "pass", "", "",
+    VORTEX_TRY(add_stage(id, job::Stage::kCompile, job::Verdict::kPass, std::nullopt, "", json::array(), 0.1));
+    const auto race = outcomes(id, job::Stage::kRace, 0.94, 0, options_.problems);
+    VORTEX_TRY(add_stage(id, job::Stage::kRace, job::Verdict::kPass, std::nullopt, "",
+                         json::array({metric("accuracy", accuracy_of(race), 0.08)}), 4, race));
+    VORTEX_TRY(add_stage(id, job::Stage::kSpeed, job::Verdict::kPass, std::nullopt, "",
                          {metric("tokens_per_s", 410, 4, "tok/s"), metric("speedup_vs_dense", 1, 0)}, 3));
-    const auto confirm = outcomes(id, "confirm", 0.94, 500, kHeldOut);
-    VORTEX_TRY(add_stage(id, "confirm", "pass", "", "", json::array({metric("accuracy", accuracy_of(confirm), 0.15)}),
-                         4, confirm));
-    return store_.set_candidate_state(id, "done", "pass");
+    const auto confirm = outcomes(id, job::Stage::kConfirm, 0.94, 500, kHeldOut);
+    VORTEX_TRY(add_stage(id, job::Stage::kConfirm, job::Verdict::kPass, std::nullopt, "",
+                         json::array({metric("accuracy", accuracy_of(confirm), 0.15)}), 4, confirm));
+    return store_.set_candidate_state(id, db::CandidateState::kDone, job::Verdict::kPass);
   }
 
-  Status end(int64_t id, const char* stage, const char* verdict, const char* blame, const std::string& why) {
+  Status end(int64_t id, job::Stage stage, job::Verdict verdict, std::optional<Blame> blame, const std::string& why) {
     VORTEX_TRY(add_stage(id, stage, verdict, blame, why, json::array(), 0.4 * uniform()));
-    return store_.set_candidate_state(id, "done", verdict);
+    return store_.set_candidate_state(id, db::CandidateState::kDone, verdict);
   }
 
   Status add_candidate(int number) {
@@ -186,11 +185,13 @@ class Writer {
     row.program_hash = row.key;
     row.module_object = modules_[made.policy];
     row.config_object = config_object;
-    row.origin = parent == nullptr ? "seed" : number % 7 == 0 ? "crossover" : number % 5 == 0 ? "random" : "mutate";
-    if (!options_.hostile.empty()) { row.origin += options_.hostile; }
+    row.origin = parent == nullptr ? db::Origin::kSeed
+                 : number % 7 == 0 ? db::Origin::kCrossover
+                 : number % 5 == 0 ? db::Origin::kRandom
+                                   : db::Origin::kMutate;
     row.rationale = "keeps " + std::to_string(8 + number % 40) + " pages" + options_.hostile;
-    row.state = "running";
-    if (number % 11 == 3) { row.arm = "control"; }
+    row.state = db::CandidateState::kRunning;
+    if (number % 11 == 3) { row.arm = db::Arm::kControl; }
     std::vector<db::LineageEdge> edges;
     if (parent != nullptr) {
       edges.push_back({0, parent->id, "topk_val -> " + std::to_string(8 + number % 40) + options_.hostile});
@@ -205,7 +206,7 @@ class Writer {
     note.run = run_;
     note.batch = row.batch;
     note.slot = row.slot;
-    note.kind = number % 27 == 0 ? "anti-pattern" : "hypothesis";
+    note.kind = number % 27 == 0 ? db::NoteKind::kAntiPattern : db::NoteKind::kHypothesis;
     note.text = "Fewer pages in early layers cost little accuracy" + options_.hostile;
     note.prediction = R"({"metric": "speed", "direction": "higher", "by": 0.05, "against": 0})";
     return store_.add_note(note);
@@ -215,52 +216,60 @@ class Writer {
     const int64_t id = made.id;
     const double luck = uniform();
     if (luck < 0.07) {
-      return end(id, "check", "fail", "candidate",
+      return end(id, job::Stage::kCheck, job::Verdict::kFail, Blame::kCandidate,
                  "policy.py:" + std::to_string(number % 30) +
                      ":9: topK takes a score of shape [1, 1]\nhint: reduce over dim 2 first");
     }
-    VORTEX_TRY(
-        add_stage(id, "check", "pass", "", "", json::array({metric("modelled_speedup", made.speed * 1.1, 0)}), 0.001));
+    VORTEX_TRY(add_stage(id, job::Stage::kCheck, job::Verdict::kPass, std::nullopt, "",
+                         json::array({metric("modelled_speedup", made.speed * 1.1, 0)}), 0.001));
     if (luck < 0.13) {
-      return end(id, "novelty", "pruned", "",
+      return end(id, job::Stage::kNovelty, job::Verdict::kPruned, std::nullopt,
                  "the same program and configuration as candidate " + std::to_string(id - 1));
     }
-    VORTEX_TRY(add_stage(id, "novelty", "pass", "", "", json::array(), 0.001));
-    if (luck < 0.15) { return end(id, "compile", "error", "environment", "the worker was killed by signal 9"); }
-    VORTEX_TRY(add_stage(id, "compile", "pass", "", "", json::array({metric("compile_seconds", 0.2, 0, "s")}), 0.2));
-    if (luck < 0.18) {
-      return end(id, "validate", "fail", "candidate", "differs from the oracle by 0.02 where 0.001 is allowed");
+    VORTEX_TRY(add_stage(id, job::Stage::kNovelty, job::Verdict::kPass, std::nullopt, "", json::array(), 0.001));
+    if (luck < 0.15) {
+      return end(id, job::Stage::kCompile, job::Verdict::kError, Blame::kEnvironment,
+                 "the worker was killed by signal 9");
     }
-    VORTEX_TRY(add_stage(id, "validate", "pass", "", "", json::array(), 0.9));
-    if (luck < 0.19) { return end(id, "recall", "timeout", "candidate", "took longer than 600 s"); }
-    VORTEX_TRY(add_stage(id, "recall", "pass", "", "",
+    VORTEX_TRY(add_stage(id, job::Stage::kCompile, job::Verdict::kPass, std::nullopt, "",
+                         json::array({metric("compile_seconds", 0.2, 0, "s")}), 0.2));
+    if (luck < 0.18) {
+      return end(id, job::Stage::kValidate, job::Verdict::kFail, Blame::kCandidate,
+                 "differs from the oracle by 0.02 where 0.001 is allowed");
+    }
+    VORTEX_TRY(add_stage(id, job::Stage::kValidate, job::Verdict::kPass, std::nullopt, "", json::array(), 0.9));
+    if (luck < 0.19) {
+      return end(id, job::Stage::kRecall, job::Verdict::kTimeout, Blame::kCandidate, "took longer than 600 s");
+    }
+    VORTEX_TRY(add_stage(id, job::Stage::kRecall, job::Verdict::kPass, std::nullopt, "",
                          json::array({metric("mass_recall", 0.5 + made.quality / 2, 0.02)}), 1.5));
-    const auto race = outcomes(id, "race", made.quality, 0, options_.problems);
+    const auto race = outcomes(id, job::Stage::kRace, made.quality, 0, options_.problems);
     const double accuracy = accuracy_of(race);
     const json metrics = json::array({metric("accuracy", accuracy, 0.1)});
     if (accuracy < 0.6) {
-      VORTEX_TRY(add_stage(id, "race", "pruned", "", "clearly less accurate than dense attention", metrics, 2, race));
-      return store_.set_candidate_state(id, "done", "pruned");
+      VORTEX_TRY(add_stage(id, job::Stage::kRace, job::Verdict::kPruned, std::nullopt,
+                           "clearly less accurate than dense attention", metrics, 2, race));
+      return store_.set_candidate_state(id, db::CandidateState::kDone, job::Verdict::kPruned);
     }
-    VORTEX_TRY(add_stage(id, "race", "pass", "", "", metrics, 3, race));
+    VORTEX_TRY(add_stage(id, job::Stage::kRace, job::Verdict::kPass, std::nullopt, "", metrics, 3, race));
     const double half = 0.015 + 0.02 * uniform();
     VORTEX_TRY(add_stage(
-        id, "speed", "pass", "", "",
+        id, job::Stage::kSpeed, job::Verdict::kPass, std::nullopt, "",
         {metric("speedup_vs_dense", made.speed, half), metric("tokens_per_s", 410 * made.speed, 6, "tok/s")}, 3));
     const bool confirmed = made.speed > 1.15 && number % 3 == 0;
     if (confirmed) {
-      const auto confirm = outcomes(id, "confirm", made.quality, 500, kHeldOut);
-      VORTEX_TRY(add_stage(id, "confirm", "pass", "", "", json::array({metric("accuracy", accuracy_of(confirm), 0.1)}),
-                           3, confirm));
+      const auto confirm = outcomes(id, job::Stage::kConfirm, made.quality, 500, kHeldOut);
+      VORTEX_TRY(add_stage(id, job::Stage::kConfirm, job::Verdict::kPass, std::nullopt, "",
+                           json::array({metric("accuracy", accuracy_of(confirm), 0.1)}), 3, confirm));
       // Finalists are measured in further processes, which lie close together.
-      for (const char* stage : {"speed-2", "speed-3"}) {
-        VORTEX_TRY(add_stage(id, stage, "pass", "", "",
+      for (const int run : {2, 3}) {
+        VORTEX_TRY(add_stage(id, db::StageRound(job::Stage::kSpeed, run), job::Verdict::kPass, std::nullopt, "",
                              {metric("speedup_vs_dense", made.speed * (1 + 0.004 * normal()), half),
                               metric("dense_tokens_per_s", 410, 2)},
                              3));
       }
     }
-    VORTEX_TRY(store_.set_candidate_state(id, "done", "pass"));
+    VORTEX_TRY(store_.set_candidate_state(id, db::CandidateState::kDone, job::Verdict::kPass));
     passed_.push_back(made);
     if (made.speed > best_ * 1.03) {
       best_ = made.speed;

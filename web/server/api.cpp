@@ -139,7 +139,7 @@ Result<std::string> Api::post(const Request& request) {
     bool now = false;
     VORTEX_TRY(read(body, "now", now));
     VORTEX_ASSIGN(const std::shared_ptr<LiveRun> run, runs_.find(path[1]));
-    if (run->run().state != "running" || !db::lock_holder(options_.workspace)) {
+    if (run->run().state != db::RunState::kRunning || !db::lock_holder(options_.workspace)) {
       return candidate_error("search " + run->run().name + " is not running");
     }
     VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(options_.workspace));
@@ -165,9 +165,12 @@ Result<std::string> Api::post(const Request& request) {
     db::Request asked;
     asked.run = row->run;
     asked.candidate = candidate;
-    VORTEX_TRY(read(body, "kind", asked.kind));
-    if (asked.kind != "retest" && asked.kind != "confirm") { return candidate_error("\"kind\" is retest or confirm"); }
-    if (row->verdict != "pass" || row->origin == "dense") {
+    std::string kind;
+    VORTEX_TRY(read(body, "kind", kind));
+    const auto known = from_name<db::RequestKind>(kind);
+    if (!known) { return candidate_error("\"kind\" is retest or confirm"); }
+    asked.kind = *known;
+    if (!study::has_passed(*row) || study::is_dense(*row)) {
       return candidate_error("candidate " + path[1] + " did not pass every stage: there is nothing to ask again");
     }
     VORTEX_ASSIGN(const int64_t id, store->add_request(asked));

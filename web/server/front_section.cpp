@@ -97,7 +97,7 @@ json run_json(const db::Run& run, const study::SearchOptions& options, bool lock
   const std::string model = std::filesystem::path(options.job.model_path).filename().string();
   return {{"id", run.id},
           {"name", run.name},
-          {"state", run.state == "running" && !lock_held ? "cut off" : run.state},
+          {"state", run.state == db::RunState::kRunning && !lock_held ? "cut off" : name_of(run.state)},
           {"started", run.started},
           {"ended", run.ended},
           {"seconds_used", rounded(run.seconds_used, 10)},
@@ -132,10 +132,10 @@ json spent_json(const db::Run& run, const study::SearchOptions& options, int eva
   return spent;
 }
 
-std::string next_stage(std::string_view stage, const study::SearchOptions& options) {
+std::string next_stage(const std::optional<db::StageRound>& stage, const study::SearchOptions& options) {
   const std::vector<job::Stage>& stages = options.job.stages;
   if (stages.empty()) { return "a stage"; }
-  const auto same = [&](job::Stage one) { return job::stage_name(one) == stage; };
+  const auto same = [&](job::Stage one) { return stage == db::StageRound(one); };
   const auto found = std::find_if(stages.begin(), stages.end(), same);
   if (found == stages.end()) { return std::string(job::stage_name(stages.front())); }
   return std::string(found + 1 == stages.end() ? "the end" : job::stage_name(*(found + 1)));

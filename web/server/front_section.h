@@ -28,6 +28,6 @@ nlohmann::json request_json(const db::Request& request);
 nlohmann::json spent_json(const db::Run& run, const study::SearchOptions& options, int evaluated, double tokens,
                           double dollars);
 // The stage that follows `stage` for a candidate that is being evaluated.
-std::string next_stage(std::string_view stage, const study::SearchOptions& options);
+std::string next_stage(const std::optional<db::StageRound>& stage, const study::SearchOptions& options);
 
 }  // namespace vortex::web

@@ -57,7 +57,7 @@ Result<std::shared_ptr<LiveRun>> LiveRun::open(const std::filesystem::path& work
 }
 
 Result<bool> LiveRun::refresh() {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   VORTEX_ASSIGN(const int64_t data_version, reader_->data_version());
   const bool held = db::lock_holder(workspace_).has_value();
   const bool all_read = last_candidate_ >= newest_candidate_;
@@ -152,20 +152,21 @@ Status LiveRun::rebuild_sections() {
   set_section("reading", {{"done", board_.lines().size()}, {"all", last_candidate_ >= newest_candidate_}});
   set_section("run", run_json(run_, options_, held_));
   json funnel = json::array();
-  for (size_t rung = 0; rung < study::kRungs.size(); ++rung) {
+  for (size_t rung = 0; rung < study::kRungs; ++rung) {
     json verdicts = json::object();
-    for (size_t verdict = 0; verdict < study::kVerdicts.size(); ++verdict) {
+    for (const job::Verdict verdict : job::kVerdicts) {
       const int count = board_.rung_count(rung, verdict);
-      if (count > 0) { verdicts[study::kVerdicts[verdict]] = count; }
+      if (count > 0) { verdicts[std::string(name_of(verdict))] = count; }
     }
-    if (!verdicts.empty()) { funnel.push_back({{"stage", study::kRungs[rung]}, {"verdicts", verdicts}}); }
+    if (!verdicts.empty()) { funnel.push_back({{"stage", study::rung_name(rung)}, {"verdicts", verdicts}}); }
   }
   set_section("funnel", std::move(funnel));
 
   json now = json::array();
   for (int64_t candidate : board_.unfinished()) {
     const study::BoardLine* line = board_.find(candidate);
-    if (line == nullptr || line->state != "running" || run_.state != "running" || !held_) { continue; }
+    const bool running = line != nullptr && line->state == db::CandidateState::kRunning;
+    if (!running || run_.state != db::RunState::kRunning || !held_) { continue; }
     now.push_back({{"candidate", candidate},
                    {"origin", line->origin},
                    {"stage", next_stage(line->stage, options_)},
@@ -199,7 +200,7 @@ Status LiveRun::rebuild_front() {
     VORTEX_ASSIGN(FrontSection front, read_front(workspace_, run_, options_, board_));
     for (json& member : front.members) {
       const study::BoardLine* line = board_.find(member["candidate"].get<int64_t>());
-      if (line == nullptr || line->origin == "dense") { continue; }
+      if (line == nullptr || line->is_dense()) { continue; }
       member["found_seconds"] = rounded(search_seconds(line->known), 10);
     }
     set_section("front", std::move(front.members));
@@ -218,7 +219,7 @@ json LiveRun::progress_json() const {
   std::vector<double> accuracy;
   std::vector<double> speed;
   double best = 1;
-  const auto add = [&](int64_t candidate, double time, int evaluated) {
+  const auto add = [&](int64_t candidate, double time, int evaluated) VORTEX_REQUIRES(mutex_) {
     const study::Point* point = board_.point(candidate);
     if (point == nullptr) { return; }
     accuracy.push_back(point->accuracy.value);
@@ -231,7 +232,7 @@ json LiveRun::progress_json() const {
                         {"hypervolume", rounded(study::hypervolume(accuracy, speed))}});
   };
   for (const study::BoardLine& line : board_.lines()) {
-    if (line.origin == "dense") { add(line.candidate, line.known, 0); }
+    if (line.is_dense()) { add(line.candidate, line.known, 0); }
   }
   for (const db::Event& event : events_) {
     if (event.kind != "front") { continue; }
@@ -248,9 +249,9 @@ void LiveRun::set_counts() {
   std::map<std::string, int> on_front;
   for (size_t i : board_.standing().archive().front()) {
     const study::BoardLine* line = board_.find(board_.standing().archive().points()[i].candidate);
-    if (line == nullptr || line->origin == "dense") { continue; }
+    if (line == nullptr || line->is_dense()) { continue; }
     confirmed += line->confirmed ? 1 : 0;
-    ++on_front[line->arm == "control" ? "control arm" : line->origin];
+    ++on_front[study::origin_name(line->origin, line->arm)];
   }
   int passed = 0;
   json origins = json::array();
@@ -291,12 +292,12 @@ Status LiveRun::rebuild_marks() {
 }
 
 int64_t LiveRun::version() const {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   return version_;
 }
 
 std::string LiveRun::cursor() const {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   return epoch_ + "-" + std::to_string(version_);
 }
 
@@ -309,7 +310,7 @@ int64_t LiveRun::version_of(const std::string& cursor) const {
 }
 
 std::string LiveRun::since(int64_t version) const {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   if (version >= version_) { return {}; }
   std::string text = "{\"cursor\":\"" + epoch_ + "-" + std::to_string(version_) + "\"";
   for (const auto& [name, section] : sections_) {
@@ -337,13 +338,13 @@ std::string LiveRun::since(int64_t version) const {
 }
 
 json LiveRun::section(const std::string& name) const {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   const auto found = sections_.find(name);
   return found == sections_.end() ? json() : parsed(found->second.text);
 }
 
 db::Run LiveRun::run() const {
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   return run_;
 }
 

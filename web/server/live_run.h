@@ -4,13 +4,13 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "base/thread_annotations.h"
 #include "db/run_reader.h"
 #include "study/board.h"
 
@@ -37,7 +37,7 @@ class LiveRun {
   // Calls `read` with the board while nothing changes it.
   template <typename Read>
   auto with_board(Read&& read) const {
-    const std::lock_guard guard(mutex_);
+    const MutexLock guard(mutex_);
     return read(board_, parents_);
   }
 
@@ -50,44 +50,45 @@ class LiveRun {
   LiveRun(std::filesystem::path workspace, db::Run run, study::SearchOptions options,
           std::unique_ptr<db::RunReader> reader, std::unique_ptr<db::Store> store);
 
-  Status read_changes();
-  Status take_in(db::RunReader::Range range);
-  Status read_touched(int64_t since);
-  Status rebuild_sections();
-  Status rebuild_front();
-  Status rebuild_marks();
-  nlohmann::json progress_json() const;
-  void set_counts();
-  void set_section(const std::string& name, nlohmann::json value);
-  double search_seconds(double time) const;
+  Status read_changes() VORTEX_REQUIRES(mutex_);
+  Status take_in(db::RunReader::Range range) VORTEX_REQUIRES(mutex_);
+  Status read_touched(int64_t since) VORTEX_REQUIRES(mutex_);
+  Status rebuild_sections() VORTEX_REQUIRES(mutex_);
+  Status rebuild_front() VORTEX_REQUIRES(mutex_);
+  Status rebuild_marks() VORTEX_REQUIRES(mutex_);
+  nlohmann::json progress_json() const VORTEX_REQUIRES(mutex_);
+  void set_counts() VORTEX_REQUIRES(mutex_);
+  void set_section(const std::string& name, nlohmann::json value) VORTEX_REQUIRES(mutex_);
+  double search_seconds(double time) const VORTEX_REQUIRES(mutex_);
 
   std::filesystem::path workspace_;
   study::SearchOptions options_;
   std::string epoch_;  // of this object: a cursor of another one means nothing here
 
-  mutable std::mutex mutex_;
-  std::unique_ptr<db::RunReader> reader_;
-  std::unique_ptr<db::Store> store_;
-  db::Run run_;
-  study::Board board_;
-  Parents parents_;
-  int64_t data_version_ = -1;
-  bool held_ = false;            // does a search run in the workspace?
-  int64_t last_candidate_ = -1;  // taken in
-  int64_t newest_candidate_ = -1;
-  int64_t last_stage_ = -1;
-  int64_t last_event_ = 0;
-  std::vector<db::Event> events_;
-  std::vector<std::pair<double, double>> gaps_;  // times in which nothing ran: begin, length
-  std::string front_key_;                        // what the front section was made from
+  mutable Mutex mutex_;
+  std::unique_ptr<db::RunReader> reader_ VORTEX_GUARDED_BY(mutex_);
+  std::unique_ptr<db::Store> store_ VORTEX_GUARDED_BY(mutex_);
+  db::Run run_ VORTEX_GUARDED_BY(mutex_);
+  study::Board board_ VORTEX_GUARDED_BY(mutex_);
+  Parents parents_ VORTEX_GUARDED_BY(mutex_);
+  int64_t data_version_ VORTEX_GUARDED_BY(mutex_) = -1;
+  bool held_ VORTEX_GUARDED_BY(mutex_) = false;            // does a search run in the workspace?
+  int64_t last_candidate_ VORTEX_GUARDED_BY(mutex_) = -1;  // taken in
+  int64_t newest_candidate_ VORTEX_GUARDED_BY(mutex_) = -1;
+  int64_t last_stage_ VORTEX_GUARDED_BY(mutex_) = -1;
+  int64_t last_event_ VORTEX_GUARDED_BY(mutex_) = 0;
+  std::vector<db::Event> events_ VORTEX_GUARDED_BY(mutex_);
+  std::vector<std::pair<double, double>> gaps_ VORTEX_GUARDED_BY(mutex_);  // times in which nothing ran: begin, length
+  std::string front_key_ VORTEX_GUARDED_BY(mutex_);                        // what the front section was made from
 
   struct Section {
     std::string text;
     int64_t version = 0;
   };
-  int64_t version_ = 0;
-  std::map<std::string, Section> sections_;
-  std::vector<std::pair<int64_t, int64_t>> moves_;  // (version, candidate) of points that changed, in order
+  int64_t version_ VORTEX_GUARDED_BY(mutex_) = 0;
+  std::map<std::string, Section> sections_ VORTEX_GUARDED_BY(mutex_);
+  std::vector<std::pair<int64_t, int64_t>> moves_
+      VORTEX_GUARDED_BY(mutex_);  // (version, candidate) of points that changed, in order
 };
 
 }  // namespace vortex::web

@@ -13,9 +13,9 @@ Result<std::shared_ptr<LiveRun>> Runs::find(const std::string& name) {
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(workspace_));
   VORTEX_ASSIGN(const std::optional<db::Run> row, store->find_run(name));
   if (!row) { return candidate_error("there is no search " + name); }
-  const std::lock_guard opening(opening_);
+  const MutexLock opening(opening_);
   {
-    const std::lock_guard guard(mutex_);
+    const MutexLock guard(mutex_);
     const auto found = held_.find(row->id);
     if (found != held_.end()) {
       found->second.used = ++turn_;
@@ -23,7 +23,7 @@ Result<std::shared_ptr<LiveRun>> Runs::find(const std::string& name) {
     }
   }
   VORTEX_ASSIGN(std::shared_ptr<LiveRun> run, LiveRun::open(workspace_, *row));
-  const std::lock_guard guard(mutex_);
+  const MutexLock guard(mutex_);
   if (held_.size() >= kMostHeld) {
     held_.erase(std::min_element(held_.begin(), held_.end(),
                                  [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
@@ -35,7 +35,7 @@ Result<std::shared_ptr<LiveRun>> Runs::find(const std::string& name) {
 void Runs::refresh() {
   std::vector<std::shared_ptr<LiveRun>> runs;
   {
-    const std::lock_guard guard(mutex_);
+    const MutexLock guard(mutex_);
     for (const auto& [id, held] : held_) { runs.push_back(held.run); }
   }
   for (const std::shared_ptr<LiveRun>& run : runs) {

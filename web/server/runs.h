@@ -3,10 +3,10 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/thread_annotations.h"
 #include "web/server/live_run.h"
 
 namespace vortex::web {
@@ -31,10 +31,10 @@ class Runs {
   };
 
   std::filesystem::path workspace_;
-  std::mutex mutex_;
-  std::mutex opening_;  // one run is opened at a time: who asks for the same waits for it
-  std::map<int64_t, Held> held_;
-  int64_t turn_ = 0;
+  Mutex mutex_;
+  Mutex opening_;  // one run is opened at a time: who asks for the same waits for it
+  std::map<int64_t, Held> held_ VORTEX_GUARDED_BY(mutex_);
+  int64_t turn_ VORTEX_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace vortex::web

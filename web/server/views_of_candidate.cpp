@@ -25,20 +25,20 @@ constexpr size_t kMostStructures = 80;  // in the distance matrix
 int64_t dense_of(const LiveRun& run) {
   return run.with_board([](const study::Board& board, const LiveRun::Parents&) {
     for (const study::BoardLine& line : board.lines()) {
-      if (line.origin == "dense") { return line.candidate; }
+      if (line.is_dense()) { return line.candidate; }
     }
     return int64_t{0};
   });
 }
 
 json stage_json(const db::StageRow& stage, double limit) {
-  const bool worker = stage.stage != "check" && stage.stage != "novelty";
+  const bool worker = job::stage_info(stage.stage.stage).in_worker;
   json metrics = parsed(stage.metrics);
   return {{"id", stage.id},
           {"attempt", stage.attempt},
-          {"stage", stage.stage},
+          {"stage", db::stage_round_name(stage.stage)},
           {"verdict", stage.verdict},
-          {"blame", stage.blame},
+          {"blame", name_of(stage.blame)},
           {"message", stage.message},
           {"seconds", rounded(stage.seconds, 1e4)},
           {"limit_seconds", worker ? limit : 0.0},
@@ -51,14 +51,14 @@ json stage_json(const db::StageRow& stage, double limit) {
 // Answers of the last attempt at each stage that asks, beside dense attention's at the same problems.
 json outcomes_json(const study::CandidateHistory& candidate, const study::CandidateHistory* dense) {
   json list = json::array();
-  std::vector<std::string> stages = {"gate", "race"};
+  std::vector<db::StageRound> stages = {job::Stage::kGate, job::Stage::kRace};
   for (int round = 1; round <= study::kMaxRetests; ++round) { stages.push_back(study::retest_stage(round)); }
-  stages.push_back("confirm");
-  for (const std::string& name : stages) {
-    const db::StageRow* stage = study::last_stage(candidate, name);
+  stages.push_back(study::confirm_stage(1));
+  for (const db::StageRound which : stages) {
+    const db::StageRow* stage = study::last_stage(candidate, which);
     if (stage == nullptr) { continue; }
     std::map<std::pair<std::string, int>, bool> right;
-    const db::StageRow* reference = dense == nullptr ? nullptr : study::last_stage(*dense, name);
+    const db::StageRow* reference = dense == nullptr ? nullptr : study::last_stage(*dense, which);
     if (reference != nullptr) {
       for (const job::Outcome& outcome : study::outcomes_of(*dense, *reference)) {
         right[{outcome.problem, outcome.trial}] = outcome.correct;
@@ -66,7 +66,7 @@ json outcomes_json(const study::CandidateHistory& candidate, const study::Candid
     }
     for (const job::Outcome& outcome : study::outcomes_of(candidate, *stage)) {
       const auto found = right.find({outcome.problem, outcome.trial});
-      list.push_back({{"stage", name},
+      list.push_back({{"stage", db::stage_round_name(which)},
                       {"attempt", stage->attempt},
                       {"problem", outcome.problem},
                       {"trial", outcome.trial},
@@ -85,10 +85,8 @@ json relative_json(const LiveRun& run, int64_t id, const std::string& operation)
     const study::BoardLine* line = board.find(id);
     return json{{"candidate", id},
                 {"operation", operation},
-                {"origin", line == nullptr ? "" : line->origin},
-                {"verdict", line == nullptr         ? ""
-                            : line->state == "done" ? line->verdict
-                                                    : line->state}};
+                {"origin", line == nullptr ? "" : name_of(line->origin)},
+                {"verdict", line == nullptr ? "" : study::outcome_name(line->state, line->verdict)}};
   });
 }
 
@@ -132,8 +130,8 @@ Status add_calls(db::Store& store, const db::Candidate& row, json& record) {
   VORTEX_ASSIGN(const std::vector<db::LlmCall> calls, store.llm_calls(row.run));
   record["calls"] = json::array();
   for (const db::LlmCall& call : calls) {
-    const bool ours = call.batch == row.batch && (call.purpose == "propose" || call.slot == row.slot);
-    if (!ours || row.origin == "dense" || row.arm == "control") { continue; }
+    const bool ours = call.batch == row.batch && (call.purpose == db::CallPurpose::kPropose || call.slot == row.slot);
+    if (!ours || study::is_dense(row) || row.arm == db::Arm::kControl) { continue; }
     record["calls"].push_back({{"id", call.id},
                                {"purpose", call.purpose},
                                {"model", call.model},
@@ -181,7 +179,7 @@ json commands_json(const std::string& vortex, const db::Candidate& row) {
   const auto add = [&](const char* name, const std::string& arguments) {
     commands.push_back({{"name", name}, {"command", vortex + " " + arguments}});
   };
-  if (row.origin != "dense" && row.verdict == "pass") {
+  if (!study::is_dense(row) && study::has_passed(row)) {
     add("export", "export " + id + " --to vortex-torch --out winner/");
   }
   add("replay", "replay " + id);
@@ -208,7 +206,7 @@ json difference_to(const LiveRun& run, int64_t candidate, int64_t other) {
 }
 
 json mass_per_layer(const study::CandidateHistory& history) {
-  const db::StageRow* recall = study::last_stage(history, "recall");
+  const db::StageRow* recall = study::last_stage(history, job::Stage::kRecall);
   if (recall == nullptr) { return json::array(); }
   const json evidence = parsed(recall->evidence);
   const auto found = evidence.is_object() ? evidence.find("mass_per_layer") : evidence.end();
@@ -240,7 +238,7 @@ Result<json> candidate_json(db::Store& store, const LiveRun& run, int64_t candid
                  {"origin", row.origin},
                  {"arm", row.arm},
                  {"state", row.state},
-                 {"verdict", row.verdict},
+                 {"verdict", name_of(row.verdict)},
                  {"rationale", row.rationale},
                  {"key", row.key},
                  {"program_hash", row.program_hash},
@@ -387,10 +385,10 @@ Result<json> compare_json(db::Store& store, Runs& runs, const std::vector<int64_
     json entry = {{"candidate", candidate},
                   {"origin", history.row.origin},
                   {"rationale", history.row.rationale},
-                  {"verdict", history.row.state == "done" ? history.row.verdict : history.row.state},
-                  {"tokens_per_s", to_json(study::stage_metric(history, "speed", "tokens_per_s"))},
-                  {"mass_recall", to_json(study::stage_metric(history, "recall", "mass_recall"))},
-                  {"confirmed", to_json(study::stage_metric(history, "confirm", "accuracy"))},
+                  {"verdict", study::outcome_name(history.row.state, history.row.verdict)},
+                  {"tokens_per_s", to_json(study::stage_metric(history, job::Stage::kSpeed, "tokens_per_s"))},
+                  {"mass_recall", to_json(study::stage_metric(history, job::Stage::kRecall, "mass_recall"))},
+                  {"confirmed", to_json(study::stage_metric(history, job::Stage::kConfirm, "accuracy"))},
                   {"files", files_json(files)}};
     run->with_board([&](const study::Board& board, const LiveRun::Parents&) {
       const study::Point* point = board.point(candidate);

@@ -45,17 +45,16 @@ struct Filter {
 
   bool lets(const study::BoardLine& line, const study::Board& board, const Marks& marks) const {
     if (!hidden && marks.hidden.contains(line.candidate)) { return false; }
-    if (!stage.empty() && line.stage != stage) { return false; }
-    if (!origin.empty() &&
-        lower(line.arm == "control" ? "control arm" : line.origin).find(origin) == std::string::npos) {
+    if (!stage.empty() && db::stage_round_name(line.stage) != stage) { return false; }
+    if (!origin.empty() && lower(study::origin_name(line.origin, line.arm)).find(origin) == std::string::npos) {
       return false;
     }
     if (!words.empty() && lower(line.why + " " + line.made_by).find(words) == std::string::npos) { return false; }
     if (verdict.empty()) { return true; }
     if (verdict == "front") { return board.on_front(line.candidate); }
     if (verdict == "starred") { return marks.starred.contains(line.candidate); }
-    if (verdict == "running") { return line.state != "done"; }
-    return line.verdict == verdict;
+    if (verdict == "running") { return !line.is_done(); }
+    return name_of(line.verdict) == verdict;
   }
 };
 
@@ -74,14 +73,16 @@ struct Order {
 bool never(const study::BoardLine&) { return false; }
 constexpr std::array kOrders = {
     Order{"candidate", [](const auto& a, const auto& b) { return a.candidate < b.candidate; }, never},
-    Order{"verdict", [](const auto& a, const auto& b) { return a.verdict < b.verdict; }, never},
-    Order{"stage", [](const auto& a, const auto& b) { return a.stage < b.stage; }, never},
+    Order{"verdict", [](const auto& a, const auto& b) { return name_of(a.verdict) < name_of(b.verdict); }, never},
+    Order{"stage",
+          [](const auto& a, const auto& b) { return db::stage_round_name(a.stage) < db::stage_round_name(b.stage); },
+          never},
     Order{"speed", [](const auto& a, const auto& b) { return a.speed < b.speed; },
           [](const auto& a) { return !a.speed.has_value(); }},
     Order{"accuracy", [](const auto& a, const auto& b) { return a.accuracy < b.accuracy; },
           [](const auto& a) { return !a.accuracy.has_value(); }},
     Order{"seconds", [](const auto& a, const auto& b) { return a.seconds < b.seconds; }, never},
-    Order{"origin", [](const auto& a, const auto& b) { return a.origin < b.origin; }, never},
+    Order{"origin", [](const auto& a, const auto& b) { return name_of(a.origin) < name_of(b.origin); }, never},
 };
 
 Result<int64_t> count_of(const std::string& text, int64_t otherwise) {
@@ -99,8 +100,8 @@ json line_json(const study::BoardLine& line, const study::Board& board, const Ma
           {"origin", line.origin},
           {"arm", line.arm},
           {"state", line.state},
-          {"verdict", line.verdict},
-          {"stage", line.stage},
+          {"verdict", name_of(line.verdict)},
+          {"stage", db::stage_round_name(line.stage)},
           {"why", line.why},
           {"accuracy", to_json(line.accuracy)},
           {"speed", to_json(line.speed)},
@@ -185,15 +186,14 @@ Result<json> lineage_json(const LiveRun& run) {
                  {"origin", json::array()},
                  {"edges", json::array()}};
     for (const study::BoardLine& line : board.lines()) {
-      const bool passed = line.verdict == "pass";
       data["candidate"].push_back(line.candidate);
       data["batch"].push_back(line.batch);
       data["origin"].push_back(line.origin);
-      data["outcome"].push_back(line.origin == "dense"           ? "dense"
-                                : line.state != "done"           ? line.state
+      data["outcome"].push_back(line.is_dense()                  ? "dense"
+                                : !line.is_done()                ? name_of(line.state)
                                 : board.on_front(line.candidate) ? "front"
-                                : passed                         ? "passed"
-                                                                 : line.verdict);
+                                : line.has_passed()              ? "passed"
+                                                                 : name_of(line.verdict));
     }
     for (const auto& [child, edges] : parents) {
       for (const db::LineageEdge& edge : edges) { data["edges"].push_back({edge.child, edge.parent, edge.operation}); }
@@ -207,9 +207,9 @@ Result<json> failures_json(const LiveRun& run) {
     json list = json::array();
     for (const study::FailureGroup& group : board.failures()) {
       if (group.count == 0) { continue; }
-      list.push_back({{"stage", group.stage},
+      list.push_back({{"stage", db::stage_round_name(group.stage)},
                       {"verdict", group.verdict},
-                      {"blame", group.blame},
+                      {"blame", name_of(group.blame)},
                       {"cause", group.cause},
                       {"count", group.count},
                       {"example", group.example},
@@ -233,7 +233,7 @@ Result<json> environment_json(db::Store& store, const LiveRun& run, const std::f
   json evidence = json::object();
   const int64_t dense = run.with_board([](const study::Board& board, const LiveRun::Parents&) {
     for (const study::BoardLine& line : board.lines()) {
-      if (line.origin == "dense") { return line.candidate; }
+      if (line.is_dense()) { return line.candidate; }
     }
     return int64_t{0};
   });

@@ -1,7 +1,7 @@
 // Recall as the ladder measures it: what dense attention writes, then a policy forced through the same tokens.
-#include <chrono>
 #include <cstdio>
 
+#include "base/clock.h"
 #include "base/rng.h"
 #include "core/engine/bench/bench.h"
 
@@ -9,10 +9,6 @@ namespace vortex::bench {
 namespace {
 
 constexpr int kTopTokens = 32;
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 std::vector<engine::ForcedRequest> random_requests(const BatchShape& shape, const Options& options, int vocab) {
   std::vector<engine::ForcedRequest> requests(static_cast<size_t>(shape.requests));
@@ -55,9 +51,9 @@ struct Timed {
 Result<Timed> force(engine::Engine& engine, const std::vector<engine::ForcedRequest>& requests,
                     const engine::ForcedOptions& options) {
   Timed timed;
-  const auto start = std::chrono::steady_clock::now();
+  const double start = monotonic_seconds();
   VORTEX_ASSIGN(timed.forced, engine.force_decode(requests, options, &timed.stats));
-  timed.seconds = seconds_since(start);
+  timed.seconds = monotonic_seconds() - start;
   return timed;
 }
 
@@ -71,9 +67,9 @@ Status measure(engine::Engine& engine, const std::string& text, const std::optio
   VORTEX_TRY(engine.set_policy(std::nullopt));
   VORTEX_ASSIGN(const Timed dense, force(engine, requests, {kTopTokens, 0}));
   for (size_t i = 0; i < requests.size(); ++i) { requests[i].wanted = dense.forced[i].top; }
-  const auto start = std::chrono::steady_clock::now();
+  const double start = monotonic_seconds();
   VORTEX_TRY(engine.set_policy(policy));
-  const double set_seconds = seconds_since(start);
+  const double set_seconds = monotonic_seconds() - start;
   VORTEX_ASSIGN(const Timed blind, force(engine, requests, {1, 0}));
   VORTEX_ASSIGN(const Timed looking, force(engine, requests, {1, options.look_every}));
   const double steps = options.outputs > 1 ? options.outputs - 1 : 1;

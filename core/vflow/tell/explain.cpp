@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/percent.h"
 #include "base/text.h"
 #include "core/vflow/graph/op_table.h"
 #include "core/vflow/graph/prune.h"
@@ -22,12 +23,6 @@ std::string quantity(double value, const char* unit) {
   }
   char text[48];
   std::snprintf(text, sizeof text, "%.3g %s%s", value, kPrefixes[prefix], unit);
-  return text;
-}
-
-std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g %%", 100 * share);
   return text;
 }
 

@@ -30,7 +30,6 @@ class ClientTest : public ::testing::TestWithParam<std::tuple<const char*, bool>
     db::Run run;
     run.name = "r";
     run.config = "{}";
-    run.state = "running";
     run.id = store_->add_run(run).value();
     run_ = run.id;
     budget_ = std::make_unique<Budget>(
@@ -54,7 +53,6 @@ class ClientTest : public ::testing::TestWithParam<std::tuple<const char*, bool>
     roster_.first_pause = 0.02;
     roster_.longest_wait = 3;
     ask_.batch = 1;
-    ask_.purpose = "propose";
     ask_.system = "be brief";
     ask_.prompt = "write a policy";
     ask_.reply_schema = reply_schema();
@@ -70,7 +68,7 @@ class ClientTest : public ::testing::TestWithParam<std::tuple<const char*, bool>
     double booked = 0;
     double dollars = 0;
     for (const db::LlmCall& call : calls()) {
-      EXPECT_NE(call.state, "sent");
+      EXPECT_NE(call.state, db::CallState::kSent);
       booked += static_cast<double>(call.input_tokens + call.output_tokens);
       dollars += call.dollars;
     }
@@ -101,7 +99,7 @@ TEST_P(ClientTest, GetsAReplyAndBooksItOnce) {
   EXPECT_DOUBLE_EQ((*answer)->dollars, 0.002);
   EXPECT_EQ(tokens(), 1200);
   ASSERT_EQ(calls().size(), 1u);
-  EXPECT_EQ(calls()[0].state, "answered");
+  EXPECT_EQ(calls()[0].state, db::CallState::kAnswered);
   expect_settled();
   ask_.round = 1;
   EXPECT_EQ(book_->find(ask_).value()->text, "hello there") << "a resumed search finds it";
@@ -115,7 +113,7 @@ TEST_P(ClientTest, TemporaryFailuresAreRepeatedAndCostNothing) {
   ASSERT_TRUE(answer.ok() && answer->has_value());
   EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::seconds(1)) << "Retry-After counts";
   ASSERT_EQ(calls().size(), 4u);
-  EXPECT_EQ(calls()[0].state, "failed");
+  EXPECT_EQ(calls()[0].state, db::CallState::kFailed);
   EXPECT_EQ(calls()[0].input_tokens, 0);
   EXPECT_EQ(tokens(), 1200);
   expect_settled();

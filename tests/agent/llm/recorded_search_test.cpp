@@ -27,11 +27,11 @@ json read_json(const fs::path& file) { return json::parse(read_file(file).value(
 
 // Policies that a language model wrote and that problems were answered with: those that were refused do not count.
 int64_t evaluated_policies(const study::History& history) {
-  return std::count_if(history.candidates.begin(), history.candidates.end(),
-                       [](const study::CandidateHistory& candidate) {
-                         const bool written = candidate.row.origin == "llm" || candidate.row.origin == "repair";
-                         return written && study::last_stage(candidate, "race") != nullptr;
-                       });
+  return std::count_if(
+      history.candidates.begin(), history.candidates.end(), [](const study::CandidateHistory& candidate) {
+        const bool written = candidate.row.origin == db::Origin::kLlm || candidate.row.origin == db::Origin::kRepair;
+        return written && study::last_stage(candidate, job::Stage::kRace) != nullptr;
+      });
 }
 
 // What was decided and what became of it, a line each, without times.
@@ -40,16 +40,18 @@ std::string decisions(db::Store& store, const study::History& history, const stu
   for (const study::CandidateHistory& candidate : history.candidates) {
     const db::Candidate& row = candidate.row;
     text += "candidate " + std::to_string(row.id) + " at " + std::to_string(row.batch) + "." +
-            std::to_string(row.slot) + "." + std::to_string(row.draw) + ": " + row.origin + " " +
-            row.key.substr(0, 16) + " " + row.verdict;
+            std::to_string(row.slot) + "." + std::to_string(row.draw) + ": " + std::string(name_of(row.origin)) + " " +
+            row.key.substr(0, 16) + " " + std::string(name_of(row.verdict));
     for (const db::LineageEdge& edge : candidate.parents) { text += " <" + std::to_string(edge.parent); }
     text += "\n  " + row.rationale.substr(0, row.rationale.find('\n')) + "\n";
   }
   const std::vector<db::NoteVerdict> verdicts = store.verdicts(history.run.id).value();
   for (const auto rows = store.notes(history.run.id).value(); const db::Note& note : rows) {
-    text += note.kind + ": " + note.text + "\n";
+    text += std::string(name_of(note.kind)) + ": " + note.text + "\n";
     for (const db::NoteVerdict& verdict : verdicts) {
-      if (verdict.note == note.id) { text += "  " + verdict.verdict + ", " + verdict.reason + "\n"; }
+      if (verdict.note == note.id) {
+        text += "  " + std::string(name_of(verdict.verdict)) + ", " + verdict.reason + "\n";
+      }
     }
   }
   std::set<int64_t> front;
@@ -102,7 +104,6 @@ TEST(RecordedSearchTest, ReplaysByteForByte) {
   db::Run run;
   run.name = "replay";
   run.config = to_json(*options).dump();
-  run.state = "running";
   run.id = store->add_run(run).value();
   const KeptResults results;
   double now = 0;

@@ -58,7 +58,6 @@ class WriterTest : public ::testing::Test {
     db::Run run;
     run.name = "test";
     run.config = to_json(options_).dump();
-    run.state = "running";
     if (!store_->find_run("test").value()) { EXPECT_TRUE(store_->add_run(run).ok()); }
     return run_search(*store_, *store_->find_run("test").value(), options_, test_model(), hooks_);
   }
@@ -70,16 +69,16 @@ class WriterTest : public ::testing::Test {
     for (const study::CandidateHistory& candidate : history.candidates) {
       const db::Candidate& row = candidate.row;
       text += std::to_string(row.batch) + "." + std::to_string(row.slot) + "." + std::to_string(row.draw) + " " +
-              row.key + " " + row.module_object + " " + row.config_object + " " + row.origin + " " + row.rationale +
-              " " + row.verdict;
+              row.key + " " + row.module_object + " " + row.config_object + " " + std::string(name_of(row.origin)) +
+              " " + row.rationale + " " + std::string(name_of(row.verdict));
       for (const db::LineageEdge& edge : candidate.parents) { text += " <" + std::to_string(edge.parent); }
       text += "\n";
     }
     for (const auto rows = store_->notes(history.run.id).value(); const db::Note& note : rows) {
-      text += note.kind + " " + note.text + "\n";
+      text += std::string(name_of(note.kind)) + " " + note.text + "\n";
     }
     for (const auto rows = store_->verdicts(history.run.id).value(); const db::NoteVerdict& verdict : rows) {
-      text += std::to_string(verdict.note) + " " + verdict.verdict + " " + verdict.reason + "\n";
+      text += std::to_string(verdict.note) + " " + std::string(name_of(verdict.verdict)) + " " + verdict.reason + "\n";
     }
     return text;
   }
@@ -126,7 +125,7 @@ TEST_F(WriterTest, AProgramWritesPoliciesAndARecordingReplaysThem) {
   EXPECT_EQ(later["context"]["variants"], 2);
   EXPECT_NE(later["prompt"].get<std::string>().find("faster"), std::string::npos) << "the notebook";
   for (const auto rows = store_->llm_calls(1).value(); const db::LlmCall& call : rows) {
-    EXPECT_EQ(call.state, "answered");
+    EXPECT_EQ(call.state, db::CallState::kAnswered);
   }
 
   const auto prompts = [&](const fs::path& folder) {
@@ -158,7 +157,7 @@ TEST_F(WriterTest, AResumedSearchAsksNothingTwice) {
   EXPECT_LE(std::stoi(read(folder_ / "n")), 3);
   std::set<std::string> places;
   for (const auto rows = store_->llm_calls(1).value(); const db::LlmCall& call : rows) {
-    if (call.state != "answered") { continue; }
+    if (call.state != db::CallState::kAnswered) { continue; }
     EXPECT_TRUE(places.insert(std::to_string(call.batch) + "." + std::to_string(call.slot)).second);
   }
 }
@@ -181,7 +180,7 @@ TEST_F(WriterTest, AProgramThatFailsIsTheEnvironmentsFault) {
   ASSERT_FALSE(end.ok());
   EXPECT_EQ(end.error().blame, Blame::kEnvironment);
   EXPECT_NE(end.error().message.find("exited with 7: broken pipe"), std::string::npos) << end.error().message;
-  EXPECT_EQ(store_->find_run("test").value()->state, "interrupted") << "resumable";
+  EXPECT_EQ(store_->find_run("test").value()->state, db::RunState::kInterrupted) << "resumable";
   options_.writer.command = "sleep 600";
   options_.writer.command_seconds = 0.3;
   const auto late = search("v");

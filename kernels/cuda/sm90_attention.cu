@@ -1,5 +1,6 @@
 #include "kernels/cuda/attention.h"
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/dispatch.cuh"
+#include "kernels/cuda/sm90_device.cuh"
 
 namespace vortex::cuda {
 namespace {
@@ -390,18 +391,6 @@ cudaError_t launch_group(const DecodeAttention& a, const DecodeSchedule& schedul
   return launch<T, kDim, kMaxHeads>(a, schedule, stream);
 }
 
-template <class T>
-cudaError_t launch_dim(const DecodeAttention& a, const DecodeSchedule& schedule, cudaStream_t stream) {
-  switch (a.kv.head_dim) {
-    case 64:
-      return launch_group<T, 64>(a, schedule, stream);
-    case 128:
-      return launch_group<T, 128>(a, schedule, stream);
-    default:
-      return cudaErrorNotSupported;
-  }
-}
-
 bool valid(const DecodeAttention& a, const DecodeSchedule& s) {
   const bool pointers = a.q && a.out && a.kv.k && a.kv.v && a.table.pages && a.table.lengths;
   const bool selection = a.selection.blocks == nullptr || (a.selection.counts && a.selection.max_selected > 0);
@@ -427,17 +416,7 @@ DecodeSchedule plan_decode_attention(int rows, int max_blocks_visited, int num_s
 cudaError_t decode_attention(const DecodeAttention& args, const DecodeSchedule& schedule, cudaStream_t stream) {
   if (!valid(args, schedule)) { return cudaErrorInvalidValue; }
   if (args.num_requests == 0) { return cudaSuccess; }
-  switch (args.kv.type) {
-    case KvType::bf16:
-      return launch_dim<Bf16>(args, schedule, stream);
-    case KvType::fp8_e4m3:
-      return launch_dim<__nv_fp8_e4m3>(args, schedule, stream);
-    case KvType::fp8_e5m2:
-      return launch_dim<__nv_fp8_e5m2>(args, schedule, stream);
-    case KvType::fp32:
-      return launch_dim<float>(args, schedule, stream);
-  }
-  return cudaErrorInvalidValue;
+  return dispatch(args.kv, [&]<class T, int kDim>() { return launch_group<T, kDim>(args, schedule, stream); });
 }
 
 }  // namespace vortex::cuda

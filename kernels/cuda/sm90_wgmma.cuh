@@ -4,7 +4,7 @@
 
 #include <cuda.h>
 
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/sm90_device.cuh"
 
 namespace vortex::cuda {
 

@@ -1,5 +1,5 @@
 #include "kernels/cuda/gemm.h"
-#include "kernels/cuda/wgmma.cuh"
+#include "kernels/cuda/sm90_wgmma.cuh"
 
 namespace vortex::cuda {
 namespace {

@@ -1,5 +1,5 @@
-#include "kernels/cuda/device.cuh"
 #include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/sm90_device.cuh"
 
 namespace vortex::cuda {
 namespace {

@@ -1,5 +1,6 @@
 #include "kernels/cuda/append.h"
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/dispatch.cuh"
+#include "kernels/cuda/sm90_device.cuh"
 
 namespace vortex::cuda {
 namespace {
@@ -197,26 +198,9 @@ cudaError_t launch(const AskSummarize& a, cudaStream_t) {
   return cudaFuncGetAttributes(a.attributes, summarize_kernel<T, kDim>);
 }
 
-template <class T, class Args>
-cudaError_t launch_dim(const Args& a, cudaStream_t stream) {
-  if (a.kv.head_dim == 64) { return launch<T, 64>(a, stream); }
-  if (a.kv.head_dim == 128) { return launch<T, 128>(a, stream); }
-  return cudaErrorNotSupported;
-}
-
 template <class Args>
-cudaError_t launch_type(const Args& a, cudaStream_t stream) {
-  switch (a.kv.type) {
-    case KvType::bf16:
-      return launch_dim<Bf16>(a, stream);
-    case KvType::fp8_e4m3:
-      return launch_dim<__nv_fp8_e4m3>(a, stream);
-    case KvType::fp8_e5m2:
-      return launch_dim<__nv_fp8_e5m2>(a, stream);
-    case KvType::fp32:
-      return launch_dim<float>(a, stream);
-  }
-  return cudaErrorInvalidValue;
+cudaError_t launch_any(const Args& a, cudaStream_t stream) {
+  return dispatch(a.kv, [&]<class T, int kDim>() { return launch<T, kDim>(a, stream); });
 }
 
 bool valid(const KvPool& kv, const PageTable& table) {
@@ -232,14 +216,14 @@ cudaError_t append_kv(const KvAppend& args, cudaStream_t stream) {
   const bool sizes = args.num_tokens >= 0 && args.num_tokens <= kMaxGridY && args.num_q_heads > 0;
   if (!pointers || !sizes || !valid(args.kv, args.table)) { return cudaErrorInvalidValue; }
   if (args.num_tokens == 0) { return cudaSuccess; }
-  return launch_type(args, stream);
+  return launch_any(args, stream);
 }
 
 cudaError_t summarize_blocks(const SummarizeBlocks& args, cudaStream_t stream) {
   const bool sizes = args.num_requests >= 0 && args.num_requests <= kMaxGridY && args.max_new_blocks >= 0;
   if (!args.first_tokens || !sizes || !valid(args.kv, args.table)) { return cudaErrorInvalidValue; }
   if (args.num_requests == 0 || args.max_new_blocks == 0) { return cudaSuccess; }
-  return launch_type(args, stream);
+  return launch_any(args, stream);
 }
 
 cudaError_t summarize_blocks_attributes(KvType type, int head_dim, cudaFuncAttributes& attributes) {
@@ -247,7 +231,7 @@ cudaError_t summarize_blocks_attributes(KvType type, int head_dim, cudaFuncAttri
   ask.kv.type = type;
   ask.kv.head_dim = head_dim;
   ask.attributes = &attributes;
-  return launch_type(ask, nullptr);
+  return launch_any(ask, nullptr);
 }
 
 }  // namespace vortex::cuda

@@ -1,4 +1,5 @@
 #include "kernels/cuda/select.cuh"
+#include "kernels/cuda/sm90_device.cuh"
 
 namespace vortex::cuda {
 namespace {

@@ -1,0 +1,273 @@
+#include "agent/loop/rounds.h"
+
+#include <algorithm>
+
+#include "study/held_out.h"
+#include "study/reproduce.h"
+#include "study/retest.h"
+
+namespace vortex::agent {
+namespace {
+
+constexpr int kProspectRounds = 2;    // of retests before a point may become a finalist
+constexpr double kFinalsShare = 0.4;  // of the time, for finalists
+
+}  // namespace
+
+void Rounds::take_dense(const study::CandidateHistory& dense) {
+  incumbent_ = study::incumbent_of(dense);
+  if (const db::StageRow* race = study::last_stage(dense, job::Stage::kRace)) { dense_race_seconds_ = race->seconds; }
+  count_race(dense);
+}
+
+job::Job Rounds::begin(int64_t candidate, const vflow::PolicySource& source) {
+  sources_.emplace(candidate, source);
+  return job_of(source);
+}
+
+void Rounds::count_race(const study::CandidateHistory& candidate) {
+  const db::StageRow* race = study::last_stage(candidate, job::Stage::kRace);
+  if (race == nullptr) { return; }
+  race_problems_ += static_cast<int64_t>(study::outcomes_of(candidate, *race).size());
+  if (candidate.row.id != dense_) { policy_race_seconds_ = race->seconds; }
+}
+
+bool Rounds::was_confirmed(int64_t candidate) const {
+  const auto known = known_.find(candidate);
+  return known != known_.end() && known->second.confirmed;
+}
+
+job::Job Rounds::job_of(const vflow::PolicySource& source) const {
+  job::Job job = options_.job;
+  job.module_text = source.module_text;
+  job.config_text = source.config_text;
+  job.incumbent = incumbent_;
+  return job;
+}
+
+job::Job Rounds::retest_job(const study::Retest& retest) const {
+  job::Job job = options_.job;
+  job.dense = retest.candidate == dense_;
+  const auto source = sources_.find(retest.candidate);
+  if (source != sources_.end()) {
+    job.module_text = source->second.module_text;
+    job.config_text = source->second.config_text;
+  }
+  job.stages = {job::Stage::kRace};
+  job.task.seed = study::retest_seed(options_.job.task.seed, retest.round);
+  job.task.problems = options_.job.task.problems << (retest.round - 1);
+  return job;  // paired here, not in the worker
+}
+
+Status Rounds::race_front() {
+  const study::RaceRules rules{std::min(options_.retests, study::kMaxRetests)};
+  const int rounds = std::min(rules.max_rounds, kProspectRounds);
+  while (!session_.ended()) {
+    const study::Archive& archive = standing_.archive();
+    std::vector<study::Retest> wanted = study::retests_of_prospects(archive, study::sequence_rules(options_), rounds);
+    if (wanted.empty()) { wanted = study::retests(archive, rules); }
+    std::vector<Assignment> tasks;
+    for (const study::Retest& retest : wanted) {
+      job::Job job = retest_job(retest);
+      const int64_t problems = int64_t{job.task.problems} * job.task.trials;
+      const auto share = static_cast<double>(retest_problems_ + problems) / static_cast<double>(race_problems_);
+      if (share > options_.retest_share) { continue; }
+      if (retest.candidate != dense_) { retest_problems_ += problems; }
+      tasks.push_back({Assignment::Kind::kRetest, retest.candidate, std::move(job), retest.round});
+    }
+    if (tasks.empty()) { return ok_status(); }
+    add_dense_retests(tasks);
+    VORTEX_TRY(evaluator_.run(tasks));
+    if (session_.ended()) {
+      return ok_status();  // a part of a round must decide nothing
+    }
+    for (const Assignment& task : tasks) { known_[task.candidate].retests = task.round; }
+    VORTEX_TRY(absorb_all(tasks));
+    VORTEX_TRY(measure_front());
+  }
+  return ok_status();
+}
+
+// Puts the rounds that dense attention lacks before those of others.
+void Rounds::add_dense_retests(std::vector<Assignment>& tasks) {
+  int last = 0;
+  for (const Assignment& task : tasks) { last = std::max(last, task.round); }
+  std::vector<Assignment> all;
+  for (int round = known_[dense_].retests + 1; round <= last; ++round) {
+    all.push_back({Assignment::Kind::kRetest, dense_, retest_job({dense_, round}), round});
+  }
+  std::erase_if(tasks, [this](const Assignment& task) { return task.candidate == dense_; });
+  all.insert(all.end(), tasks.begin(), tasks.end());
+  tasks = std::move(all);
+}
+
+// What all samples of one process share is seen only by further processes. Candidates take turns, so that what
+// changes on the machine meets all of them.
+Status Rounds::measure(const std::vector<int64_t>& candidates) {
+  if (options_.rank_speed == study::RankSpeed::kModelled) { return ok_status(); }
+  for (int run = 2; run <= std::min(options_.speed_runs, study::kMaxSpeedRuns) && !session_.ended(); ++run) {
+    std::vector<Assignment> tasks;
+    for (const int64_t candidate : candidates) {
+      const auto source = sources_.find(candidate);
+      if (source == sources_.end() || known_[candidate].speed_runs >= run) { continue; }
+      job::Job job = job_of(source->second);
+      job.stages = {job::Stage::kSpeed};
+      tasks.push_back({Assignment::Kind::kSpeed, candidate, std::move(job), run});
+    }
+    VORTEX_TRY(evaluator_.run(tasks));
+    if (session_.ended()) { return ok_status(); }
+    for (const Assignment& task : tasks) { known_[task.candidate].speed_runs = run; }
+    VORTEX_TRY(absorb_all(tasks));
+  }
+  return ok_status();
+}
+
+Status Rounds::measure_front() {
+  const auto is_measured = [this](int64_t candidate) {
+    return !sources_.contains(candidate) || known_[candidate].speed_runs >= options_.speed_runs;
+  };
+  while (!session_.ended() && options_.rank_speed == study::RankSpeed::kMeasured) {
+    std::vector<int64_t> members;
+    for (const study::Point& point : standing_.front()) {
+      if (!is_measured(point.candidate)) { members.push_back(point.candidate); }
+    }
+    if (members.empty()) { return ok_status(); }
+    VORTEX_TRY(measure(members));
+  }
+  return ok_status();
+}
+
+Result<std::string> Rounds::answer(const db::Request& request) {
+  const auto source = sources_.find(request.candidate);
+  if (source == sources_.end()) { return std::string("refused: it is no candidate that can be run"); }
+  return request.kind == db::RequestKind::kConfirm ? answer_confirm(request.candidate)
+                                                   : answer_retest(request.candidate);
+}
+
+Result<std::string> Rounds::answer_confirm(int64_t candidate) {
+  const study::SequenceRules rules = study::sequence_rules(options_);
+  if (!options_.confirm) { return std::string("refused: this search has no held-out problems"); }
+  if (known_[candidate].confirmed) { return std::string("it was asked on held-out problems before"); }
+  study::Finalist finalist{candidate, {}, std::nullopt};
+  VORTEX_ASSIGN(const bool passed, ask_finalist(finalist, rules));
+  if (session_.ended()) { return std::string(); }
+  if (!passed) { return std::string("confirm: it failed on held-out problems"); }
+  VORTEX_TRY(measure({candidate}));
+  const study::Claim claim = study::judge_claims({finalist}, held_out_dense_, rules, options_.seed).front();
+  return "confirm: " + std::string(evals::keeping_name(claim.keeping)) + " on " + std::to_string(claim.problems) +
+         " held-out problems";
+}
+
+Result<std::string> Rounds::answer_retest(int64_t candidate) {
+  const int round = known_[candidate].retests + 1;
+  if (round > study::kMaxRetests) { return std::string("refused: it has answered every round"); }
+  // Dense attention answers the same problems, so that the two stay paired.
+  std::vector<Assignment> tasks = {{Assignment::Kind::kRetest, candidate, retest_job({candidate, round}), round, true}};
+  add_dense_retests(tasks);
+  for (const Assignment& task : tasks) {
+    VORTEX_TRY(evaluator_.run({task}));
+    if (session_.ended()) { return std::string(); }
+    known_[task.candidate].retests = task.round;
+    VORTEX_TRY(absorb_all({task}));
+  }
+  VORTEX_ASSIGN(const study::CandidateHistory history, study::read_candidate(session_.store(), candidate));
+  const db::StageRound stage = study::retest_stage(round);
+  const db::StageRow* row = study::last_stage(history, stage);
+  if (row == nullptr) { return db::stage_round_name(stage) + " was not run"; }
+  return db::stage_round_name(stage) + ": " + std::string(name_of(row->verdict)) +
+         (row->message.empty() ? "" : ", " + row->message);
+}
+
+bool Rounds::finals_are_due() const {
+  if (options_.seconds <= 0 || !options_.confirm) { return false; }
+  const double problems = study::sequence_rules(options_).problems;
+  const double each = (dense_race_seconds_ + policy_race_seconds_) / std::max(1, options_.job.task.problems);
+  const double batch = evaluator_.expected_seconds(options_.job.stages) * options_.batch;
+  const double needed = std::min(problems / 2 * each, kFinalsShare * options_.seconds) + batch;
+  return options_.seconds - session_.budget().used(study::Resource::kSeconds) < needed;
+}
+
+Status Rounds::finals() {
+  const study::SequenceRules rules = study::sequence_rules(options_);
+  bool again = options_.confirm;
+  while (again && !session_.ended()) {
+    again = false;
+    std::vector<study::Finalist> finalists;
+    std::vector<int64_t> kept;
+    for (const int64_t candidate : study::best_sequence(standing_.archive(), rules)) {
+      finalists.push_back({candidate, {}, std::nullopt});
+      VORTEX_ASSIGN(const bool passed, ask_finalist(finalists.back(), rules));
+      if (session_.ended()) { return ok_status(); }
+      again = !passed;
+      if (!passed) { break; }
+      const auto claims = study::judge_claims(finalists, held_out_dense_, rules, options_.seed);
+      if (!claims.back().kept) { break; }
+      kept.push_back(candidate);
+    }
+    VORTEX_TRY(measure(kept));
+  }
+  return ok_status();
+}
+
+// False if it lost its pass.
+Result<bool> Rounds::ask_finalist(study::Finalist& finalist, const study::SequenceRules& rules) {
+  const int rounds = static_cast<int>(study::held_out_rounds(options_).size());
+  for (int round = 1; round <= rounds; ++round) {
+    VORTEX_TRY(answer_held_out(dense_, round));
+    VORTEX_TRY(answer_held_out(finalist.candidate, round));
+    if (session_.ended()) { return true; }
+    VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(session_.store(), dense_));
+    VORTEX_ASSIGN(const study::CandidateHistory own, study::read_candidate(session_.store(), finalist.candidate));
+    known_[finalist.candidate].confirmed = true;
+    if (!study::point_of(own, options_.rank_speed, options_.seed)) {
+      absorb(own);
+      return false;
+    }
+    held_out_dense_ = study::held_out_outcomes(dense);
+    finalist.outcomes = study::held_out_outcomes(own, round);
+    const study::Claim claim = study::judge_claims({finalist}, held_out_dense_, rules, options_.seed).front();
+    const evals::Interval today = evals::paired_difference(finalist.outcomes, held_out_dense_, options_.seed);
+    const double left = evals::chance_left(today, claim.problems, rules.problems, rules.margin);
+    if (claim.keeping != evals::Keeping::kCannotSay || left < study::kHopelessChance) { break; }
+  }
+  return true;
+}
+
+Status Rounds::answer_held_out(int64_t candidate, int round) {
+  std::optional<job::Job> job = study::held_out_job(options_, round);
+  if (!job || session_.ended()) { return ok_status(); }
+  job->dense = candidate == dense_;
+  const auto source = sources_.find(candidate);
+  if (source != sources_.end()) {
+    job->module_text = source->second.module_text;
+    job->config_text = source->second.config_text;
+    VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(session_.store(), dense_));
+    job->incumbent = study::held_out_outcomes(dense);
+  }
+  return evaluator_.run({{Assignment::Kind::kConfirm, candidate, std::move(*job), round, true}});
+}
+
+Status Rounds::absorb_all(const std::vector<Assignment>& tasks) {
+  for (const Assignment& task : tasks) {
+    VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), task.candidate));
+    absorb(candidate);
+  }
+  return ok_status();
+}
+
+void Rounds::absorb(const study::CandidateHistory& today) {
+  if (!study::is_done(today.row)) { return; }
+  const study::CandidateHistory candidate = study::as_of(today, known_[today.row.id]);
+  standing_.update(candidate);
+  evaluator_.learn(candidate);
+  const std::vector<study::Point> front = standing_.front();
+  session_.change_progress([&](Progress& progress) {
+    progress.front = static_cast<int>(front.size());
+    progress.best_speed = 1.0;
+    for (const study::Point& point : front) {
+      progress.best_speed = std::max(progress.best_speed, point.speed.ratio.value);
+    }
+  });
+}
+
+}  // namespace vortex::agent
