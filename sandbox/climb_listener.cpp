@@ -23,8 +23,9 @@ double stage_deadline(const ExecutorOptions& options, job::Stage stage, double p
 }
 
 ClimbListener::ClimbListener(const job::Job& job, const ExecutorOptions& options,
-                             const std::function<void(const job::StageResult&)>& on_result)
-    : Listener(options, job::kMaxOutputBytes), on_result_(on_result), check_(job) {
+                             const std::function<void(const job::StageResult&)>& on_result,
+                             std::function<void(job::Stage)> on_start)
+    : Listener(options, job::kMaxOutputBytes), on_result_(on_result), on_start_(std::move(on_start)), check_(job) {
   for (const job::Stage stage : job.stages) {
     if (job::stage_info(stage).in_worker) { stages_.push_back(stage); }
   }
@@ -44,6 +45,7 @@ void ClimbListener::start_stage(const job::StageStart& start, double now) {
   running_ = true;
   planned_ = start.planned;
   since_ = now;
+  if (on_start_) { on_start_(start.stage); }
 }
 
 void ClimbListener::finish_stage(job::StageResult result, double now) {

@@ -15,8 +15,10 @@ double stage_deadline(const ExecutorOptions& options, job::Stage stage, double p
 // Follows one worker's climb.
 class ClimbListener : public Listener {
  public:
+  // `on_start`, where there is one, is told of every stage that begins.
   ClimbListener(const job::Job& job, const ExecutorOptions& options,
-                const std::function<void(const job::StageResult&)>& on_result);
+                const std::function<void(const job::StageResult&)>& on_result,
+                std::function<void(job::Stage)> on_start = {});
 
   // All stages have their results, or one of them ended the climb.
   bool finished() const override { return finished_; }
@@ -36,6 +38,7 @@ class ClimbListener : public Listener {
   void keep(job::StageResult result);
 
   const std::function<void(const job::StageResult&)>& on_result_;
+  std::function<void(job::Stage)> on_start_;
   EvidenceCheck check_;
   std::vector<job::Stage> stages_;  // the worker's
   std::vector<job::StageResult> results_;

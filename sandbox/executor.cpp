@@ -275,7 +275,10 @@ Result<std::vector<job::StageResult>> run_job(const job::Job& job, const Executo
     sent.prefix_folder.clear();
   }
   const Place place = find_place(options.slots, sent, should_stop);  // may wait: no clock of the worker runs yet
-  ClimbListener listener(sent, options, on_result);
+  std::optional<Quiet> quiet;                                        // from the speed stage on
+  ClimbListener listener(sent, options, on_result, [&](job::Stage stage) {
+    if (stage == job::Stage::kSpeed) { quiet.emplace(place.kept); }
+  });
   if (listener.finished()) {
     return listener.take_results();  // no stage is a worker's
   }

@@ -108,23 +108,31 @@ Error read_refusal(const json& refused) {
 
 }  // namespace
 
-Status send_keeper_job(int socket, const job::Job& job) {
-  return send_line(socket, {{"protocol", job::kProtocolVersion}, {"keep", job::to_json(job)}}, {});
+Status send_keeper_request(int socket, const KeeperRequest& request) {
+  json ahead = json::array();
+  for (const job::TaskSpec& task : request.ahead) { ahead.push_back(job::to_json(task)); }
+  return send_line(
+      socket, {{"protocol", job::kProtocolVersion}, {"keep", job::to_json(request.job)}, {"ahead", std::move(ahead)}},
+      {});
 }
 
-Result<job::Job> receive_keeper_job(int socket) {
+Result<KeeperRequest> receive_keeper_request(int socket) {
   std::vector<Descriptor> none;
   VORTEX_ASSIGN(const json line, read_line(socket, none, [] { return ok_status(); }));
   int version = 0;
   JsonReader reader(line, "line");
   reader.required("protocol", version);
   const json* keep = reader.find("keep", true);
+  const json* ahead = reader.find("ahead", true);
   VORTEX_TRY(reader.finish());
   if (version != job::kProtocolVersion) {
     return environment_error("protocol version " + std::to_string(version) + " instead of " +
                              std::to_string(job::kProtocolVersion));
   }
-  return job::job_from_json(*keep);
+  KeeperRequest request;
+  VORTEX_ASSIGN(request.job, job::job_from_json(*keep));
+  for (const json& task : *ahead) { VORTEX_ASSIGN(request.ahead.emplace_back(), job::task_from_json(task, "ahead")); }
+  return request;
 }
 
 Status send_keeper_answer(int socket, const Result<KeeperAnswer>& answer) {

@@ -22,13 +22,19 @@ struct KeeperAnswer {
   int process = 0;  // the keeper's id
 };
 
+// What a keeper is asked for.
+struct KeeperRequest {
+  job::Job job;                      // its model, and the prompts of its stages, are kept
+  std::vector<job::TaskSpec> ahead;  // whose prompts are read afterwards, while nobody needs the processor
+};
+
 // The keeper's side.
-Result<job::Job> receive_keeper_job(int socket);
+Result<KeeperRequest> receive_keeper_request(int socket);
 Status send_keeper_answer(int socket, const Result<KeeperAnswer>& answer);
 
 // The other side. Waits for the answer until `seconds` have passed, the keeper has ended or `should_stop` says so: the
 // environment's error. A refusal comes as the keeper's error; an answer that is none is ours.
-Status send_keeper_job(int socket, const job::Job& job);
+Status send_keeper_request(int socket, const KeeperRequest& request);
 Result<KeeperAnswer> receive_keeper_answer(int socket, double seconds, const std::function<bool()>& should_stop);
 
 }  // namespace vortex::sandbox

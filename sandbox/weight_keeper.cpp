@@ -3,14 +3,16 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
-
-#include "sandbox/keeper_socket.h"
+#include <map>
 
 namespace vortex::sandbox {
 namespace {
@@ -44,13 +46,33 @@ std::string logged(const ProcessTree& process) {
   return got > 0 ? "\n" + std::string(buffer.data(), static_cast<size_t>(got)) : std::string();
 }
 
+// Several workers may be timed at once: the first stops the keeper, the last lets it go on.
+void stand_still(const KeptWeights& kept, int change) {
+  static std::mutex mutex;
+  static std::map<int, int> timed;  // by descriptor
+  if (kept.watched.get() < 0) { return; }
+  const std::lock_guard lock(mutex);
+  const int count = timed[kept.watched.get()] += change;
+  if (count == (change > 0 ? 1 : 0)) {
+    ::syscall(SYS_pidfd_send_signal, kept.watched.get(), change > 0 ? SIGSTOP : SIGCONT, nullptr, 0U);
+  }
+}
+
 }  // namespace
 
-WeightKeeper::WeightKeeper(WeightKeeperOptions options, job::Job job)
-    : options_(std::move(options)), job_(std::move(job)) {
+Quiet::Quiet(std::shared_ptr<const KeptWeights> kept) : kept_(std::move(kept)) {
+  if (kept_ != nullptr) { stand_still(*kept_, 1); }
+}
+
+Quiet::~Quiet() {
+  if (kept_ != nullptr) { stand_still(*kept_, -1); }
+}
+
+WeightKeeper::WeightKeeper(WeightKeeperOptions options, KeeperRequest request)
+    : options_(std::move(options)), request_(std::move(request)) {
   // The keeper works in a folder of its own.
   std::error_code ec;
-  for (std::string* path : {&job_.model_path, &job_.prefix_folder}) {
+  for (std::string* path : {&request_.job.model_path, &request_.job.prefix_folder}) {
     if (!path->empty()) { *path = fs::absolute(*path, ec).string(); }
   }
 }
@@ -61,7 +83,7 @@ std::shared_ptr<const KeptWeights> WeightKeeper::kept(const std::function<bool()
   const MutexLock lock(mutex_);
   if (failures_ == kMostFailures) { return nullptr; }
   if (kept_ != nullptr) {
-    const bool same = files_of(job_.model_path) == files_;
+    const bool same = files_of(request_.job.model_path) == files_;
     if (same && lives()) { return kept_; }
     notice(same ? "the keeper of weights has died: starting another"
                 : "the model's files have changed: their weights are read again");
@@ -98,11 +120,11 @@ Result<std::shared_ptr<const KeptWeights>> WeightKeeper::start(const std::functi
   launch.environment = options_.environment;
   launch.folder = options_.folder;
   launch.descriptors = {theirs.get()};
-  files_ = files_of(job_.model_path);
+  files_ = files_of(request_.job.model_path);
   process_ = nullptr;  // the one before must have given its memory back
   VORTEX_ASSIGN(process_, ProcessTree::start(launch));
   theirs.close();  // so that the keeper's end ends the conversation
-  Status sent = send_keeper_job(socket_.get(), job_);
+  Status sent = send_keeper_request(socket_.get(), request_);
   if (sent.ok()) {
     Result<KeeperAnswer> answer = receive_keeper_answer(socket_.get(), options_.start_seconds, should_stop);
     if (answer.ok()) {
@@ -110,6 +132,7 @@ Result<std::shared_ptr<const KeptWeights>> WeightKeeper::start(const std::functi
       kept->label = std::move(answer->label);
       kept->descriptors = std::move(answer->descriptors);
       kept->process = answer->process;
+      kept->watched = Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, answer->process, 0U)));
       return std::shared_ptr<const KeptWeights>(kept);
     }
     sent = answer.error();

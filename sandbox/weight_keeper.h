@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/thread_annotations.h"
 #include "job/job.h"
+#include "sandbox/keeper_socket.h"
 #include "sandbox/process_tree.h"
 
 namespace vortex::sandbox {
@@ -18,7 +19,20 @@ namespace vortex::sandbox {
 struct KeptWeights {
   nlohmann::json label;
   std::vector<Descriptor> descriptors;
-  int process = 0;  // the keeper's id
+  int process = 0;     // the keeper's id
+  Descriptor watched;  // the same as a pidfd, so that no successor of its id is meant; invalid where there is none
+};
+
+// While one of these lives the keeper stands still: it reads no prompts ahead beside what is being timed.
+class Quiet {
+ public:
+  explicit Quiet(std::shared_ptr<const KeptWeights> kept);
+  ~Quiet();
+  Quiet(const Quiet&) = delete;
+  Quiet& operator=(const Quiet&) = delete;
+
+ private:
+  std::shared_ptr<const KeptWeights> kept_;
 };
 
 struct WeightKeeperOptions {
@@ -34,8 +48,8 @@ struct WeightKeeperOptions {
 // failures in a row it is left alone, and workers load the model themselves. Thread-safe.
 class WeightKeeper {
  public:
-  // `job` names model, device, and the tasks whose prompts are computed.
-  WeightKeeper(WeightKeeperOptions options, job::Job job);
+  // `request` names model, device, and the tasks whose prompts are computed, at once and ahead.
+  WeightKeeper(WeightKeeperOptions options, KeeperRequest request);
   ~WeightKeeper();
 
   // What is kept, for as long as the pointer is held. Null where nothing can be: on_notice has told why. Waits while
@@ -48,7 +62,7 @@ class WeightKeeper {
   void notice(const std::string& message) const;
 
   WeightKeeperOptions options_;
-  job::Job job_;
+  KeeperRequest request_;
   Mutex mutex_;
   std::unique_ptr<ProcessTree> process_ VORTEX_GUARDED_BY(mutex_);
   Descriptor socket_ VORTEX_GUARDED_BY(mutex_);  // ours; when it closes, the keeper ends

@@ -70,11 +70,11 @@ Place find_place(WorkerSlots* slots, job::Job& job, const std::function<bool()>&
   return place;
 }
 
-std::unique_ptr<WorkerSlots> make_worker_slots(int workers, const job::Job& job, bool keep,
+std::unique_ptr<WorkerSlots> make_worker_slots(int workers, const KeeperRequest& request, bool keep,
                                                const WeightKeeperOptions& keeper) {
   std::vector<Gpu> gpus;
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  if (job.device != "cpu") { gpus = of_one_kind(find_gpus("/", visible), keeper.on_notice); }
+  if (request.job.device != "cpu") { gpus = of_one_kind(find_gpus("/", visible), keeper.on_notice); }
   std::vector<Share> shares = share_out(gpus, own_cores(), workers);
   std::vector<std::unique_ptr<WeightKeeper>> keepers;
   const size_t wanted = !keep ? 0 : std::clamp(gpus.size(), size_t{1}, shares.size());
@@ -82,7 +82,7 @@ std::unique_ptr<WorkerSlots> make_worker_slots(int workers, const job::Job& job,
     WeightKeeperOptions options = keeper;
     const std::string seen = i < gpus.size() ? gpus[i].visible_as : visible != nullptr ? visible : "";
     if (!seen.empty()) { options.environment.push_back("CUDA_VISIBLE_DEVICES=" + seen); }
-    keepers.push_back(std::make_unique<WeightKeeper>(std::move(options), job));
+    keepers.push_back(std::make_unique<WeightKeeper>(std::move(options), request));
   }
   return std::make_unique<WorkerSlots>(std::move(shares), std::move(keepers));
 }

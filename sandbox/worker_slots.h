@@ -69,8 +69,8 @@ Place find_place(WorkerSlots* slots, job::Job& job, const std::function<bool()>&
 
 // Places for the workers of a search: on the GPUs of one kind that this process may use, or, where there are none or
 // the job is for the CPU, on its cores. With `keep` the keepers hold the job's model and the KV of the prompts of its
-// stages.
-std::unique_ptr<WorkerSlots> make_worker_slots(int workers, const job::Job& job, bool keep,
+// stages, and read the prompts of `ahead` while nobody needs the processor.
+std::unique_ptr<WorkerSlots> make_worker_slots(int workers, const KeeperRequest& request, bool keep,
                                                const WeightKeeperOptions& keeper);
 
 }  // namespace vortex::sandbox

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/text.h"
 #include "study/retest.h"
@@ -16,7 +18,26 @@ std::vector<job::Question> questions_left(const job::Job& job) {
   return {job.task.questions.begin() + static_cast<std::ptrdiff_t>(seen), job.task.questions.end()};
 }
 
+// Seconds a problem of a stage that was passed; 0 where it was not.
+double seconds_each(const CandidateHistory& candidate, db::StageRound stage) {
+  const db::StageRow* row = last_stage(candidate, stage);
+  if (row == nullptr || row->verdict != job::Verdict::kPass) { return 0; }
+  std::set<std::string> problems;
+  for (const job::Outcome& outcome : outcomes_of(candidate, *row)) { problems.insert(outcome.problem); }
+  return problems.empty() ? 0 : row->seconds / static_cast<double>(problems.size());
+}
+
 }  // namespace
+
+double fresh_problem_seconds(const CandidateHistory& dense) {
+  double prompt = 0;
+  if (const db::StageRow* speed = last_stage(dense, job::Stage::kSpeed)) {
+    const auto evidence = nlohmann::json::parse(speed->evidence, nullptr, false);
+    const bool timed = evidence.is_object() && evidence.contains("prompt_seconds");
+    if (timed && evidence["prompt_seconds"].is_number()) { prompt = evidence["prompt_seconds"].get<double>(); }
+  }
+  return std::max(seconds_each(dense, job::Stage::kRace) + prompt, seconds_each(dense, retest_stage(1)));
+}
 
 std::vector<int> held_out_rounds(const SearchOptions& options) {
   std::vector<int> rounds;

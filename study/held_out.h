@@ -33,6 +33,10 @@ SequenceRules sequence_rules(const SearchOptions& options);
 // What a candidate answered of the first `rounds` held-out rounds, in their order.
 std::vector<job::Outcome> held_out_outcomes(const CandidateHistory& candidate, int rounds = 1 << 10);
 
+// Seconds that dense attention takes for a problem whose prompt nobody has read yet: by its race, whose prompts were
+// read before, and a prompt as its speed stage timed one; or by its first retest, if that took longer. 0: not known.
+double fresh_problem_seconds(const CandidateHistory& dense);
+
 // Before a search begins: what its margin will cost, and what margin its held-out problems can support at all.
 // `accuracy` is dense attention's; `seconds` what one problem takes it, its prompt included (0: not known).
 std::string plan_text(const SearchOptions& options, double accuracy, double seconds);

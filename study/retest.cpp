@@ -18,4 +18,10 @@ int retest_round(db::StageRound stage) { return stage.round - 1; }
 
 uint64_t retest_seed(uint64_t task_seed, int round) { return task_seed + 7919 * static_cast<uint64_t>(round); }
 
+job::TaskSpec retest_task(job::TaskSpec task, int round) {
+  task.seed = retest_seed(task.seed, round);
+  task.problems <<= round - 1;
+  return task;
+}
+
 }  // namespace vortex::study

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "db/words.h"
+#include "job/task_spec.h"
 
 namespace vortex::study {
 
@@ -18,6 +19,8 @@ bool is_confirm(db::StageRound stage);
 // climb of dense attention.
 bool is_aside(db::StageRound stage);
 int retest_round(db::StageRound stage);  // of such a row
+// The problems of a round of retests: others than the task's, twice as many a round.
+job::TaskSpec retest_task(job::TaskSpec task, int round);
 // The seed of a round's problems.
 uint64_t retest_seed(uint64_t task_seed, int round);
 inline constexpr int kMaxRetests = 6;

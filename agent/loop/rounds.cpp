@@ -16,7 +16,6 @@ constexpr double kFinalsShare = 0.4;  // of the time, for finalists
 
 void Rounds::take_dense(const study::CandidateHistory& dense) {
   incumbent_ = study::incumbent_of(dense);
-  if (const db::StageRow* race = study::last_stage(dense, job::Stage::kRace)) { dense_race_seconds_ = race->seconds; }
   count_race(dense);
 }
 
@@ -54,8 +53,7 @@ job::Job Rounds::retest_job(const study::Retest& retest) const {
     job.config_text = source->second.config_text;
   }
   job.stages = {job::Stage::kRace};
-  job.task.seed = study::retest_seed(options_.job.task.seed, retest.round);
-  job.task.problems = options_.job.task.problems << (retest.round - 1);
+  job.task = study::retest_task(options_.job.task, retest.round);
   return job;  // paired here, not in the worker
 }
 
@@ -181,7 +179,7 @@ Result<std::string> Rounds::answer_retest(int64_t candidate) {
 bool Rounds::finals_are_due() const {
   if (options_.seconds <= 0 || !options_.confirm) { return false; }
   const double problems = study::sequence_rules(options_).problems;
-  const double each = (dense_race_seconds_ + policy_race_seconds_) / std::max(1, options_.job.task.problems);
+  const double each = dense_problem_seconds_ + policy_race_seconds_ / std::max(1, options_.job.task.problems);
   const double batch = evaluator_.expected_seconds(options_.job.stages) * options_.batch;
   const double needed = std::min(problems / 2 * each, kFinalsShare * options_.seconds) + batch;
   return options_.seconds - session_.budget().used(study::Resource::kSeconds) < needed;
@@ -257,6 +255,7 @@ Status Rounds::absorb_all(const std::vector<Assignment>& tasks) {
 
 void Rounds::absorb(const study::CandidateHistory& today) {
   if (!study::is_done(today.row)) { return; }
+  if (today.row.id == dense_) { dense_problem_seconds_ = study::fresh_problem_seconds(today); }
   const study::CandidateHistory candidate = study::as_of(today, known_[today.row.id]);
   standing_.update(candidate);
   evaluator_.learn(candidate);

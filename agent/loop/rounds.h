@@ -77,8 +77,8 @@ class Rounds {
   std::vector<job::Outcome> held_out_dense_;  // what dense attention answered of the rounds so far
   int64_t race_problems_ = 0;                 // answered by races and by retests, trials counted
   int64_t retest_problems_ = 0;
-  double dense_race_seconds_ = 0;   // prompts included: nobody had computed them before
-  double policy_race_seconds_ = 0;  // of the last candidate
+  double dense_problem_seconds_ = 0;  // study::fresh_problem_seconds
+  double policy_race_seconds_ = 0;    // of the last candidate
 };
 
 }  // namespace vortex::agent

@@ -143,7 +143,8 @@ class Search {
       if (policy == policies_.end() || control_.contains(points[i].candidate)) {
         continue;  // or dense attention
       }
-      result.push_back({points[i].candidate, policy->second, front_only ? weights[i] : points[i].promise});
+      const double promise = points[i].promise;
+      result.push_back({points[i].candidate, policy->second, front_only ? weights[i] : promise, promise});
     }
     return result;
   }
@@ -196,9 +197,8 @@ class Search {
     const db::StageRow* race = study::last_stage(dense, job::Stage::kRace);
     if (!options_.confirm || race == nullptr) { return ok_status(); }
     const std::vector<job::Outcome> outcomes = study::outcomes_of(dense, *race);
-    const double problems = std::max(1, options_.job.task.problems);
-    session_.message(
-        study::plan_text(options_, evals::accuracy_interval(outcomes, options_.seed).value, race->seconds / problems));
+    session_.message(study::plan_text(options_, evals::accuracy_interval(outcomes, options_.seed).value,
+                                      study::fresh_problem_seconds(dense)));
     return ok_status();
   }
 

@@ -10,6 +10,8 @@ namespace {
 constexpr double kRandomShare = 0.08;     // fresh programs: a way out of what the seeds suggest
 constexpr double kCrossoverShare = 0.25;  // of the rest, where two parents exist
 constexpr double kFrontShare = 0.8;       // parents from the front; the others from everything that passed
+constexpr double kResizeShare = 0.3;      // of mutations of parents whose right answers were forced: another budget
+constexpr double kKeepsAnswers = 0.8;     // a promise from which fewer pages may do (answer_kl below 0.02 nats)
 
 Rng rng_of(const ProposalContext& context) {
   return Rng(stream_key(context.seed, static_cast<uint64_t>(context.batch), static_cast<uint64_t>(context.slot),
@@ -80,6 +82,7 @@ class Evolver final : public Proposer {
         return crossover_proposal(context, first, second, rng);
       }
     }
+    if (first.promise > 0 && rng.uniform() < kResizeShare) { return resize_proposal(context, first, rng); }
     return mutate_proposal(context, first, rng);
   }
 
@@ -107,8 +110,28 @@ class Evolver final : public Proposer {
       variation = vflow::mutate(variation.policy, rng, context.model);
       operation += (step > 0 ? "; " : "") + variation.description;
     }
+    return mutation(context, parent, variation.policy, std::move(operation));
+  }
+
+  // Towards as many pages as the parent's right answers need: they tell where that is sooner than its accuracy does.
+  static Proposal resize_proposal(const ProposalContext& context, const Parent& parent, Rng& rng) {
+    const bool more = parent.promise < kKeepsAnswers;
+    vflow::Variation variation = vflow::resize(parent.policy, more, rng, context.model);
+    std::string operation = variation.description;
+    if (context.draw > 1) {
+      variation = vflow::mutate(variation.policy, rng, context.model);
+      operation += "; " + variation.description;
+    }
+    Proposal proposal = mutation(context, parent, variation.policy, std::move(operation));
+    proposal.rationale = more ? "its right answers surprise the parent: more pages, or a better score"
+                              : "its right answers do not surprise the parent: fewer pages may do";
+    return proposal;
+  }
+
+  static Proposal mutation(const ProposalContext& context, const Parent& parent, const vflow::Policy& policy,
+                           std::string operation) {
     Proposal proposal;
-    proposal.source = vflow::print_policy(variation.policy);
+    proposal.source = vflow::print_policy(policy);
     if (parent.candidate != 0) { proposal.parents = {parent.candidate}; }
     proposal.operation = std::move(operation);
     proposal.rationale = parent.candidate != 0 ? "varies a policy that passed"

@@ -31,7 +31,8 @@ struct Proposal {
 struct Parent {
   int64_t candidate = 0;
   vflow::Policy policy;
-  double weight = 0;  // of the front: probability of being non-dominated; of what passed: study::Point::promise
+  double weight = 0;   // of the front: probability of being non-dominated; of what passed: study::Point::promise
+  double promise = 0;  // study::Point::promise; 0: its right answers were not forced
 };
 
 // What a proposer may look at. Results of the batch that is being made are not in it, so that the same seed and the

@@ -190,6 +190,21 @@ void print_end(const Context& context, const std::vector<study::FrontRow>& rows,
        interrupted ? "interrupted: this goes on" : "go on with this search");
 }
 
+// Problems that a search of its length is likely to ask after those of its climbs: two rounds of retests, then the
+// first held-out ones.
+std::vector<job::TaskSpec> tasks_ahead(const study::SearchOptions& options) {
+  constexpr int kRounds = 2;
+  std::vector<job::TaskSpec> tasks;
+  for (int round = 1; round <= std::min(kRounds, options.retests); ++round) {
+    tasks.push_back(study::retest_task(options.job.task, round));
+  }
+  for (int round = 1; round <= kRounds && options.confirm; ++round) {
+    const std::optional<job::Job> held_out = study::held_out_job(options, round);
+    if (held_out) { tasks.push_back(*held_out->confirm_task); }
+  }
+  return tasks;
+}
+
 std::unique_ptr<sandbox::WorkerSlots> worker_slots(const study::SearchOptions& options,
                                                    const sandbox::ExecutorOptions& executor, bool keep,
                                                    std::function<void(const std::string&)> on_notice) {
@@ -201,7 +216,7 @@ std::unique_ptr<sandbox::WorkerSlots> worker_slots(const study::SearchOptions& o
   keeper.folder = fs::absolute(fs::path(executor.scratch_root) / "keeper", ec).string();
   keeper.environment = sandbox::worker_environment(keeper.folder);
   keeper.on_notice = std::move(on_notice);
-  return sandbox::make_worker_slots(options.workers, job, keep, keeper);
+  return sandbox::make_worker_slots(options.workers, {std::move(job), tasks_ahead(options)}, keep, keeper);
 }
 
 Result<int> search(const SearchArguments& arguments, const Context& context) {

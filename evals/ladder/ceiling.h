@@ -14,8 +14,10 @@ namespace vortex::evals {
 // What the oracle came to: the pages with the largest true attention at a policy's budget. It says how much room the
 // budget leaves, and so whether a policy that falls short lacks budget or a better score.
 struct Ceiling {
-  std::vector<job::Outcome> outcomes;  // on the task's first problems, answered as in the race
-  std::vector<AnswerProbe> probes;     // of the right answers
+  // On the task's problems: answered as in the race, of the first ones; or, where forcing dense attention through the
+  // right answers told all that it was graded, as forcing tells it of the oracle.
+  std::vector<job::Outcome> outcomes;
+  std::vector<AnswerProbe> probes;  // of the right answers
 };
 
 // The members of a policy's configuration that say how many pages a row may attend; all others at their defaults. A

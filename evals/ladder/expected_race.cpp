@@ -1,17 +1,17 @@
 #include "evals/ladder/expected_race.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
-#include <string>
+
+#include "base/text.h"
 
 namespace vortex::evals {
 namespace {
 
-bool one_greedy_answer_each(const Session& session) {
-  return std::all_of(session.problems.begin(), session.problems.end(), [](const PreparedProblem& prepared) {
-    return prepared.problem.answers.size() == 1 && prepared.spec->trials == 1 && prepared.spec->temperature == 0;
-  });
-}
+constexpr int kFewestGraded = 8;
+
+std::string percent(double share) { return format_number(std::round(share * 1000) / 10) + " %"; }
 
 // Graded answers by problem, completed by what is expected; counts how the two agree where both are there.
 struct Completed {
@@ -41,6 +41,12 @@ Completed completed(const Session& session, const std::vector<job::Outcome>& gra
 
 }  // namespace
 
+bool one_greedy_answer_each(const Session& session) {
+  return std::all_of(session.problems.begin(), session.problems.end(), [](const PreparedProblem& prepared) {
+    return prepared.problem.answers.size() == 1 && prepared.spec->trials == 1 && prepared.spec->temperature == 0;
+  });
+}
+
 std::optional<ExpectedRace> expected_race(const Session& session, const std::vector<job::Outcome>& outcomes) {
   const ExpectedAnswers& expected = session.expected;
   if (expected.own.size() != session.problems.size() || !one_greedy_answer_each(session)) { return std::nullopt; }
@@ -48,8 +54,19 @@ std::optional<ExpectedRace> expected_race(const Session& session, const std::vec
   const Completed dense = completed(session, session.job.incumbent, expected.dense);
   ExpectedRace race;
   race.difference = paired_difference(own.outcomes, dense.outcomes, session.job.seed);
-  race.doubt = (own.surprises + dense.surprises + 1.0) / (own.graded + dense.graded + 2.0);
+  race.graded = own.graded + dense.graded;
+  race.doubt = (own.surprises + dense.surprises + 1.0) / (race.graded + 2.0);
   return race;
+}
+
+bool surely_lost(const ExpectedRace& race, const Session& session) {
+  return race.graded >= kFewestGraded && race.difference.hi + race.doubt < -session.job.race_margin;
+}
+
+std::string lost_text(const ExpectedRace& race, const Session& session) {
+  return "with the forced right answers of all " + std::to_string(session.problems.size()) +
+         " problems the difference to the incumbent is at most " + percent(race.difference.hi + race.doubt) +
+         ", below the margin of " + percent(-session.job.race_margin);
 }
 
 }  // namespace vortex::evals

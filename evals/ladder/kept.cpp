@@ -129,6 +129,8 @@ Result<Keeping> keep_on_host(const Session& session, const model::Model& model) 
       keeping.descriptors.push_back(std::move(prefixes.memory));
       add_prefixes(block, label);
     }
+    keeping.reader = AheadReader{session.job, model, kept};
+    keeping.reader->model.weights = nullptr;
   }
   keeping.label = to_json(label);
   return keeping;

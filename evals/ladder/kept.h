@@ -6,12 +6,14 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "base/descriptor.h"
 #include "base/result.h"
 #include "core/engine/kept_model.h"
 #include "core/model/model.h"
+#include "evals/ladder/read_ahead.h"
 #include "job/job.h"
 
 namespace vortex::evals {
@@ -20,7 +22,8 @@ namespace vortex::evals {
 struct Keeping {
   nlohmann::json label;
   std::vector<Descriptor> descriptors;
-  std::shared_ptr<void> held;  // what must live as long as the keeper does
+  std::shared_ptr<void> held;         // what must live as long as the keeper does
+  std::optional<AheadReader> reader;  // on the CPU, for a job with a prefix folder
 };
 
 // Loads the job's model where its workers will want it, and computes the KV of the prompts of its stages, as far as

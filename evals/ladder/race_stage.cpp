@@ -87,7 +87,7 @@ Result<job::StageResult> run_race(Session& session) {
     standing = standing_of(outcomes, session.job.incumbent, session.job.seed);
     if (standing.paired && standing.difference.hi < -session.job.race_margin) { break; }
     expected = expected_race(session, outcomes);
-    lost = standing.paired && expected && expected->difference.hi + expected->doubt < -session.job.race_margin;
+    lost = standing.paired && expected && surely_lost(*expected, session);
     if (lost) { break; }
   }
   VORTEX_ASSIGN(nlohmann::json evidence, evidence_of(session, stats));
@@ -97,10 +97,7 @@ Result<job::StageResult> run_race(Session& session) {
   if (lost) {
     result.verdict = job::Verdict::kPruned;
     result.message = "right in " + percent(standing.accuracy.value) + " of " + std::to_string(rounds.back()) +
-                     " problems; with the forced right answers of all " + std::to_string(session.problems.size()) +
-                     " the difference to the incumbent is at most " +
-                     percent(expected->difference.hi + expected->doubt) + ", below the margin of " +
-                     percent(-session.job.race_margin);
+                     " problems; " + lost_text(*expected, session);
   }
   add_pass_at_k(session.problems, session.job.seed, result);
   result.evidence = std::move(evidence);

@@ -6,6 +6,7 @@
 #include "evals/ladder/answers.h"
 #include "evals/ladder/ceiling.h"
 #include "evals/ladder/evidence.h"
+#include "evals/ladder/expected_race.h"
 #include "evals/ladder/head_looks.h"
 #include "evals/ladder/recall_metrics.h"
 #include "evals/ladder/stages.h"
@@ -53,7 +54,7 @@ Result<nlohmann::json> look_at_heads(Session& session, const Answers& answers, s
   return looks.to_json();
 }
 
-// answer_log_likelihood and answer_kl of the policy; what the race may expect; the oracle's ceiling.
+// answer_log_likelihood and answer_kl of the policy, and what the race may expect.
 Status measure_answers(Session& session, const Answers& answers, engine::RunStats& stats, job::StageResult& result) {
   VORTEX_ASSIGN(const std::vector<AnswerProbe> probes, probe_answers(session, answers.wanted, answers.traces, stats));
   append(answer_metrics("", probes, session.job.seed), result.metrics);
@@ -68,6 +69,21 @@ Status measure_answers(Session& session, const Answers& answers, engine::RunStat
                     {"match", probes[i].match}});
   }
   result.evidence["answers"] = std::move(each);
+  return ok_status();
+}
+
+// What right answers say of a policy that cannot win: it is spared all that costs more. False: it goes on.
+bool prune_by_answers(const Session& session, job::StageResult& result) {
+  const std::optional<ExpectedRace> race = expected_race(session, {});
+  if (!race || !surely_lost(*race, session)) { return false; }
+  result.verdict = job::Verdict::kPruned;
+  result.message = lost_text(*race, session);
+  result.evidence["expected_difference"] = race->difference.value;
+  return true;
+}
+
+// oracle_accuracy and how the oracle takes the right answers.
+Status measure_ceiling(Session& session, const Answers& answers, job::StageResult& result) {
   VORTEX_ASSIGN(const std::optional<Ceiling> ceiling, ceiling_of(session, answers.wanted, answers.traces));
   if (!ceiling) { return ok_status(); }
   const Interval accuracy = accuracy_interval(ceiling->outcomes, session.job.seed);
@@ -122,26 +138,21 @@ Status check_finite(const Session& session, const std::vector<job::Metric>& metr
   return ok_status();
 }
 
-}  // namespace
-
-Result<job::StageResult> run_recall(Session& session) {
-  std::vector<TraceWanted> wanted(std::min(session.problems.size(), static_cast<size_t>(session.job.recall_problems)));
-  for (size_t i = 0; i < wanted.size(); ++i) { wanted[i].problem = i; }
-  VORTEX_ASSIGN(const std::vector<DenseTrace> traces, dense_traces(session, wanted));
-  VORTEX_ASSIGN(const Answers answers, answers_of(session));
-  if (!session.policy) {
-    job::StageResult result = dense_recall();
-    if (!answers.wanted.empty()) {
-      engine::RunStats stats;
-      VORTEX_ASSIGN(const std::vector<AnswerProbe> probes,
-                    probe_answers(session, answers.wanted, answers.traces, stats));
-      append(answer_metrics("", probes, session.job.seed), result.metrics);
-    }
-    VORTEX_TRY(check_finite(session, result.metrics));
-    result.evidence = evidence_of(session);
-    return result;
+Result<job::StageResult> recall_of_dense(Session& session, const Answers& answers) {
+  job::StageResult result = dense_recall();
+  if (!answers.wanted.empty()) {
+    engine::RunStats stats;
+    VORTEX_ASSIGN(const std::vector<AnswerProbe> probes, probe_answers(session, answers.wanted, answers.traces, stats));
+    append(answer_metrics("", probes, session.job.seed), result.metrics);
   }
-  engine::RunStats stats;
+  VORTEX_TRY(check_finite(session, result.metrics));
+  result.evidence = evidence_of(session);
+  return result;
+}
+
+// Shares of attention, agreement and KL on dense attention's own words.
+Status measure_recall(Session& session, const std::vector<TraceWanted>& wanted, const std::vector<DenseTrace>& traces,
+                      engine::RunStats& stats, job::StageResult& result) {
   VORTEX_ASSIGN(const std::vector<engine::Forced> forced, force_traces(session, wanted, traces, kLookEvery, stats));
   const int kv_heads = session.engine->model().config.num_kv_heads;
   std::vector<ProblemRecall> problems;
@@ -154,22 +165,40 @@ Result<job::StageResult> run_recall(Session& session) {
     positions += problem.agreement.size();
     problems.push_back(std::move(problem));
   }
-  job::StageResult result;
-  result.verdict = job::Verdict::kPass;
-  result.metrics = recall_metrics(problems, session.job.seed);
-  if (!answers.traces.empty()) {
-    VORTEX_TRY(measure_answers(session, answers, stats, result));
-    if (session.job.recall_heads) {
-      VORTEX_ASSIGN(result.evidence["heads"], look_at_heads(session, answers, wanted.size(), stats));
-    }
-  }
-  VORTEX_ASSIGN(const nlohmann::json common, evidence_of(session, stats));
-  result.evidence.update(common);
+  append(recall_metrics(problems, session.job.seed), result.metrics);
   result.evidence["mass_per_head"] = per_head(forced, &engine::AttentionRecall::mass, kv_heads);
   result.evidence["mass_per_layer"] = per_layer(result.evidence["mass_per_head"]);
   result.evidence["mass_chosen_per_head"] = per_head(forced, &engine::AttentionRecall::mass_chosen, kv_heads);
   result.evidence["index_per_head"] = per_head(forced, &engine::AttentionRecall::index_chosen, kv_heads);
   result.evidence["positions"] = positions;
+  return ok_status();
+}
+
+}  // namespace
+
+Result<job::StageResult> run_recall(Session& session) {
+  VORTEX_ASSIGN(const Answers answers, answers_of(session));
+  std::vector<TraceWanted> wanted(std::min(session.problems.size(), static_cast<size_t>(session.job.recall_problems)));
+  for (size_t i = 0; i < wanted.size(); ++i) { wanted[i].problem = i; }
+  if (!session.policy) {
+    VORTEX_TRY(dense_traces(session, wanted));  // made here for the candidates after it
+    return recall_of_dense(session, answers);
+  }
+  job::StageResult result;
+  result.verdict = job::Verdict::kPass;
+  engine::RunStats stats;
+  const bool asked = !answers.traces.empty();
+  if (asked) { VORTEX_TRY(measure_answers(session, answers, stats, result)); }
+  if (!asked || !prune_by_answers(session, result)) {
+    VORTEX_ASSIGN(const std::vector<DenseTrace> traces, dense_traces(session, wanted));
+    VORTEX_TRY(measure_recall(session, wanted, traces, stats, result));
+    if (asked) { VORTEX_TRY(measure_ceiling(session, answers, result)); }
+    if (asked && session.job.recall_heads) {
+      VORTEX_ASSIGN(result.evidence["heads"], look_at_heads(session, answers, wanted.size(), stats));
+    }
+  }
+  VORTEX_ASSIGN(const nlohmann::json common, evidence_of(session, stats));
+  result.evidence.update(common);
   VORTEX_TRY(check_finite(session, result.metrics));
   return result;
 }

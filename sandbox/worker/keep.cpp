@@ -1,10 +1,13 @@
 #include "sandbox/worker/keep.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include <exception>
+#include <iostream>
 #include <new>
 #include <utility>
 
@@ -22,15 +25,30 @@ Result<evals::Keeping> make(const job::Job& job) {
   } catch (const std::exception& exception) { return internal_error(std::string("exception: ") + exception.what()); }
 }
 
+// Only while nobody else wants the core: a worker's own threads always come first. What goes wrong costs nothing but
+// the time that it would have saved.
+void read_while_idle(const evals::AheadReader& reader, const std::vector<job::TaskSpec>& ahead) {
+  const sched_param none{};
+  if (::sched_setscheduler(0, SCHED_IDLE, &none) != 0) { return; }
+  const auto nobody_left = [] {
+    pollfd socket{kFirstInherited, POLLIN, 0};  // the other end says nothing more until it closes
+    return ::poll(&socket, 1, 0) != 0;
+  };
+  try {
+    const Status read = evals::read_ahead(reader, ahead, nobody_left);
+    if (!read.ok()) { std::cerr << "prompts are not read ahead: " << read.error().message << "\n"; }
+  } catch (const std::exception& exception) { std::cerr << "prompts are not read ahead: " << exception.what() << "\n"; }
+}
+
 }  // namespace
 
 int keep_weights() {
   ::prctl(PR_SET_NAME, "vortex-weights");
   // Nobody reads on while all goes well: what no longer fits into the pipe is dropped.
   ::fcntl(STDERR_FILENO, F_SETFL, ::fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
-  const Result<job::Job> job = receive_keeper_job(kFirstInherited);
-  if (!job.ok()) { return exit_code(job.error().blame); }
-  Result<evals::Keeping> keeping = make(*job);
+  const Result<KeeperRequest> request = receive_keeper_request(kFirstInherited);
+  if (!request.ok()) { return exit_code(request.error().blame); }
+  Result<evals::Keeping> keeping = make(request->job);
   Result<KeeperAnswer> answer = KeeperAnswer{};
   if (keeping.ok()) {
     *answer = {keeping->label, std::move(keeping->descriptors), ::getpid()};
@@ -39,6 +57,7 @@ int keep_weights() {
   }
   const Status sent = send_keeper_answer(kFirstInherited, answer);
   if (!sent.ok() || !answer.ok()) { return exit_code(sent.ok() ? answer.error().blame : sent.error().blame); }
+  if (keeping->reader) { read_while_idle(*keeping->reader, request->ahead); }
   char byte = 0;
   while (::read(kFirstInherited, &byte, 1) > 0) {}
   return 0;

@@ -8,10 +8,10 @@
 #include <set>
 
 #include "base/files.h"
+#include "base/percent.h"
 #include "base/result.h"
 #include "base/rng.h"
 #include "base/sha256.h"
-#include "base/percent.h"
 #include "base/text.h"
 
 namespace vortex {

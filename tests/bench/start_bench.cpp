@@ -97,7 +97,7 @@ int main(int argc, char** argv) {
   keeper.folder = folder + "/keeper";
   keeper.environment = sandbox::worker_environment(keeper.folder);
   keeper.on_notice = [](const std::string& text) { std::printf("notice: %s\n", text.c_str()); };
-  const auto slots = sandbox::make_worker_slots(1, shared, true, keeper);
+  const auto slots = sandbox::make_worker_slots(1, {shared, {}}, true, keeper);
   sandbox::ExecutorOptions kept = alone;
   kept.slots = slots.get();
 

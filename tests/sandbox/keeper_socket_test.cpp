@@ -45,10 +45,12 @@ job::Job some_job() {
 }
 
 TEST_F(KeeperSocket, CarriesAJob) {
-  ASSERT_TRUE(send_keeper_job(ours_.get(), some_job()).ok());
-  const auto received = receive_keeper_job(theirs_.get());
+  ASSERT_TRUE(send_keeper_request(ours_.get(), {some_job(), {some_job().task}}).ok());
+  const auto received = receive_keeper_request(theirs_.get());
   ASSERT_TRUE(received.ok()) << received.error().message;
-  EXPECT_EQ(job::to_json(*received), job::to_json(some_job()));
+  EXPECT_EQ(job::to_json(received->job), job::to_json(some_job()));
+  ASSERT_EQ(received->ahead.size(), 1U);
+  EXPECT_EQ(job::task_hash(received->ahead[0]), job::task_hash(some_job().task));
 }
 
 TEST_F(KeeperSocket, CarriesDescriptorsInOrder) {
@@ -109,7 +111,7 @@ TEST_F(KeeperSocket, WhatIsNoAnswerIsRefused) {
 
 TEST_F(KeeperSocket, AJobOfAnotherProtocolIsRefused) {
   ASSERT_EQ(::send(ours_.get(), "{\"protocol\":0,\"keep\":{}}\n", 25, 0), 25);
-  EXPECT_FALSE(receive_keeper_job(theirs_.get()).ok());
+  EXPECT_FALSE(receive_keeper_request(theirs_.get()).ok());
 }
 
 }  // namespace

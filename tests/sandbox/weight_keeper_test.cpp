@@ -88,7 +88,7 @@ void kill_and_wait(int process) {
 TEST_F(WeightKeeperTest, WorkersOnKeptWeightsGiveTheSameTokens) {
   const std::vector<std::string> alone = climb(nullptr, job_);
   const std::string hash = hash_;
-  const auto slots = make_worker_slots(1, dense_job(), true, options());
+  const auto slots = make_worker_slots(1, {dense_job(), {}}, true, options());
   EXPECT_EQ(climb(slots.get(), job_), alone);
   EXPECT_EQ(hash_, hash);
   EXPECT_FALSE(alone.empty());
@@ -96,7 +96,7 @@ TEST_F(WeightKeeperTest, WorkersOnKeptWeightsGiveTheSameTokens) {
 }
 
 TEST_F(WeightKeeperTest, KeepsWeightsAndThePromptsOfTheTask) {
-  WeightKeeper keeper(options(), dense_job());
+  WeightKeeper keeper(options(), {dense_job(), {}});
   const auto kept = keeper.kept({});
   ASSERT_NE(kept, nullptr) << notices_.front();
   EXPECT_EQ(kept->label.at("device"), "cpu");
@@ -105,8 +105,29 @@ TEST_F(WeightKeeperTest, KeepsWeightsAndThePromptsOfTheTask) {
   EXPECT_EQ(keeper.kept({}), kept) << "the same one as long as nothing happens";
 }
 
+TEST_F(WeightKeeperTest, StandsStillWhileSomethingIsTimed) {
+  WeightKeeper keeper(options(), {dense_job(), {job_.task}});
+  const auto kept = keeper.kept({});
+  ASSERT_NE(kept, nullptr) << notices_.front();
+  const std::string status = "/proc/" + std::to_string(kept->process) + "/stat";
+  const auto stands = [&] { return read_file(status)->find(") T ") != std::string::npos; };
+  const auto wait_until = [&](bool still) {
+    while (stands() != still) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
+  };
+  {
+    const Quiet first(kept);
+    {
+      const Quiet second(kept);
+      wait_until(true);
+    }
+    EXPECT_TRUE(stands()) << "the other one is timed still";
+  }
+  wait_until(false);
+  EXPECT_EQ(keeper.kept({}), kept);
+}
+
 TEST_F(WeightKeeperTest, ADeadKeeperIsReplacedAndTheSearchGoesOn) {
-  const auto slots = make_worker_slots(1, dense_job(), true, options());
+  const auto slots = make_worker_slots(1, {dense_job(), {}}, true, options());
   const std::vector<std::string> before = climb(slots.get(), job_);
   {
     const WorkerSlots::Lease lease = slots->take();
@@ -118,7 +139,7 @@ TEST_F(WeightKeeperTest, ADeadKeeperIsReplacedAndTheSearchGoesOn) {
 }
 
 TEST_F(WeightKeeperTest, WhatADeadKeeperHandedOutCanStillBeRead) {
-  WeightKeeper keeper(options(), dense_job());
+  WeightKeeper keeper(options(), {dense_job(), {}});
   const auto kept = keeper.kept({});
   ASSERT_NE(kept, nullptr);
   kill_and_wait(kept->process);
@@ -131,7 +152,7 @@ TEST_F(WeightKeeperTest, WhatADeadKeeperHandedOutCanStillBeRead) {
 TEST_F(WeightKeeperTest, EndsWithItsOwner) {
   int process = 0;
   {
-    WeightKeeper keeper(options(), dense_job());
+    WeightKeeper keeper(options(), {dense_job(), {}});
     const auto kept = keeper.kept({});
     ASSERT_NE(kept, nullptr);
     process = kept->process;
@@ -140,7 +161,7 @@ TEST_F(WeightKeeperTest, EndsWithItsOwner) {
 }
 
 TEST_F(WeightKeeperTest, ChangedWeightsAreReadAgain) {
-  WeightKeeper keeper(options(), dense_job());
+  WeightKeeper keeper(options(), {dense_job(), {}});
   const auto before = keeper.kept({});
   ASSERT_NE(before, nullptr);
   const fs::path config = folder_.path() / "model/config.json";
@@ -156,7 +177,7 @@ TEST_F(WeightKeeperTest, ChangedWeightsAreReadAgain) {
 TEST_F(WeightKeeperTest, WhereNoneCanBeHadWorkersLoadTheModelThemselves) {
   WeightKeeperOptions broken = options();
   broken.worker_path = "/bin/false";
-  const auto slots = make_worker_slots(1, dense_job(), true, broken);
+  const auto slots = make_worker_slots(1, {dense_job(), {}}, true, broken);
   EXPECT_EQ(climb(slots.get(), job_), climb(nullptr, job_));
   climb(slots.get(), job_);
   climb(slots.get(), job_);
@@ -165,7 +186,7 @@ TEST_F(WeightKeeperTest, WhereNoneCanBeHadWorkersLoadTheModelThemselves) {
 }
 
 TEST_F(WeightKeeperTest, AStoppedSearchDoesNotWaitForIt) {
-  WeightKeeper keeper(options(), dense_job());
+  WeightKeeper keeper(options(), {dense_job(), {}});
   EXPECT_EQ(keeper.kept([] { return true; }), nullptr);
   EXPECT_TRUE(notices_.empty());
 }

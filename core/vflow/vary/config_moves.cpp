@@ -55,6 +55,19 @@ std::string change_topk(Policy& policy, Rng& rng, const ModelGeometry& model) {
   return changed("topk_val", before, after);
 }
 
+}  // namespace
+
+std::string scale_budget(Policy& policy, double factor, const ModelGeometry& model) {
+  EngineConfig& config = policy.config;
+  const int before = config.topk_val;
+  const int largest = std::min(kLargestTopK, most_pages(model, config));
+  config.topk_val = std::clamp(static_cast<int>(std::lround(before * factor)), 1, largest);
+  config.topk_ratio = std::min(1.0, config.topk_ratio * factor);
+  return changed("topk_val", before, config.topk_val);
+}
+
+namespace {
+
 std::string change_ratio(Policy& policy, Rng& rng, const ModelGeometry&) {
   double& ratio = policy.config.topk_ratio;
   const double before = ratio;

@@ -19,7 +19,9 @@ void settle_config(Policy& policy);
 
 // Changes one value of the configuration, block size aside; gives the change in words.
 std::string change_config(Policy& policy, Rng& rng, const ModelGeometry& model);
-// How often that happens, on the scale of ProgramMove::weight.
+// Scales the budget of chosen pages, topk_val and topk_ratio alike; gives the change in words.
+std::string scale_budget(Policy& policy, double factor, const ModelGeometry& model);
+// How often a change of the configuration happens, on the scale of ProgramMove::weight.
 double config_moves_weight();
 
 // Block top-k with the default configuration (block size 16, all defaults), for when nothing else checks.

@@ -188,6 +188,13 @@ Change take_program(Policy& child, const Policy& other, Rng&) {
 
 }  // namespace
 
+Variation resize(const Policy& parent, bool more, Rng& rng, const ModelGeometry& model) {
+  return vary(parent, rng, model, [&](Policy& child, Rng& r) -> Change {
+    const double factor = more ? pick(r, {1.5, 2}) : pick(r, {0.5, 0.67});
+    return scale_budget(child, factor, model);
+  });
+}
+
 Variation mutate(const Policy& parent, Rng& rng, const ModelGeometry& model) {
   return vary(parent, rng, model, [&](Policy& child, Rng& r) -> Change {
     const double programs = program_moves_weight();

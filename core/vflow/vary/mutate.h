@@ -19,6 +19,10 @@ struct Variation {
 // the configuration (config_moves.cpp) and of the block size; weights stand beside the moves, on one scale.
 Variation mutate(const Policy& parent, Rng& rng, const ModelGeometry& model);
 
+// The policy with more pages to choose (half as many again, or twice), or with fewer (two thirds, or half). Checks and
+// differs likewise; where there is no such budget (a Union's selections bring their own) another value is changed.
+Variation resize(const Policy& parent, bool more, Rng& rng, const ModelGeometry& model);
+
 // Joins a sub-expression or configuration of `b` into `a`, or gives `a` the program of `b`. The result always checks
 // against `model` and differs from `a`; it keeps the block size of `a`.
 Variation crossover(const Policy& a, const Policy& b, Rng& rng, const ModelGeometry& model);

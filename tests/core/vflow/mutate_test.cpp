@@ -71,6 +71,24 @@ TEST(Mutate, EveryMoveFindsAPlace) {
   }
 }
 
+TEST(Mutate, ResizeScalesTheBudget) {
+  Policy parent = plain_policy(small_model(), Dialect::kGqa);
+  parent.config.topk_val = 8;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Rng rng(seed);
+    const Variation more = resize(parent, true, rng, small_model());
+    expect_good(more.policy, small_model());
+    EXPECT_GE(more.policy.config.topk_val, 12) << more.description;
+    const Variation fewer = resize(parent, false, rng, small_model());
+    expect_good(fewer.policy, small_model());
+    EXPECT_LE(fewer.policy.config.topk_val, 5) << fewer.description;
+  }
+  parent.config.topk_val = 1;
+  Rng rng(1);
+  EXPECT_NE(policy_key(resize(parent, false, rng, small_model()).policy), policy_key(parent))
+      << "something else changes";
+}
+
 TEST(Mutate, SameSeedSameChild) {
   const Policy parent = plain_policy(small_model(), Dialect::kGqa);
   for (uint64_t seed = 0; seed < 20; ++seed) {

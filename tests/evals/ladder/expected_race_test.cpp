@@ -57,6 +57,21 @@ TEST_F(ExpectedRaceTest, GradedAnswersCountBeforeExpectedOnes) {
   EXPECT_DOUBLE_EQ(race->doubt, 3.0 / 30);
 }
 
+TEST_F(ExpectedRaceTest, ForcedAnswersAloneLoseARaceThatIsSurelyLost) {
+  session_.job.race_margin = 0.25;
+  EXPECT_FALSE(surely_lost(*expected_race(session_, {}), session_)) << "as right as dense attention";
+  session_.expected.own.assign(20, false);
+  const auto race = expected_race(session_, {});
+  EXPECT_TRUE(surely_lost(*race, session_));
+  EXPECT_NE(lost_text(*race, session_).find("of all 20 problems"), std::string::npos);
+  // Where forcing does not tell what dense attention was graded, nothing is concluded from it.
+  session_.expected.dense.assign(20, false);
+  EXPECT_FALSE(surely_lost(*expected_race(session_, {}), session_));
+  session_.expected.dense.assign(20, true);
+  session_.job.incumbent.resize(7);
+  EXPECT_FALSE(surely_lost(*expected_race(session_, {}), session_)) << "too few graded answers";
+}
+
 TEST_F(ExpectedRaceTest, SaysNothingWithoutForcedAnswersOrWithSampledOnes) {
   spec_.temperature = 0.6;
   EXPECT_FALSE(expected_race(session_, graded(8, 0)).has_value());

@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <utility>
+
 #include "tests/core/model/checkpoint.h"
 
 namespace vortex::evals {
@@ -35,6 +38,19 @@ class KeptTest : public ::testing::Test {
   }
   static bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
 
+  // Files of prompts, and what they weigh.
+  int kept_prompts() const { return kept_bytes_and_count().second; }
+  int64_t kept_bytes() const { return kept_bytes_and_count().first; }
+  std::pair<int64_t, int> kept_bytes_and_count() const {
+    std::pair<int64_t, int> sum{0, 0};
+    for (const auto& entry : std::filesystem::directory_iterator(job_.prefix_folder)) {
+      if (entry.path().extension() != ".kv") { continue; }
+      sum.first += static_cast<int64_t>(entry.file_size());
+      ++sum.second;
+    }
+    return sum;
+  }
+
   vortex::testing::TempFolder folder_;
   job::Job job_;
 };
@@ -60,6 +76,28 @@ TEST_F(KeptTest, WithoutAFolderNoPromptsAreKept) {
   const auto keeping = keep(job_);
   ASSERT_TRUE(keeping.ok()) << keeping.error().message;
   EXPECT_EQ(keeping->descriptors.size(), 1U);
+  EXPECT_FALSE(keeping->reader.has_value()) << "nor read ahead";
+}
+
+TEST_F(KeptTest, PromptsAreReadAheadAsFarAsTheyFit) {
+  const auto keeping = keep(job_);
+  ASSERT_TRUE(keeping.ok()) << keeping.error().message;
+  ASSERT_TRUE(keeping->reader.has_value());
+  AheadReader reader = *keeping->reader;
+  job::TaskSpec first = job_.task;
+  first.seed += 1;
+  job::TaskSpec second = first;
+  second.seed += 1;
+  int asked = 0;
+  const auto at_the_third = [&] { return ++asked > 2; };  // one question a task, then one a prompt
+  ASSERT_TRUE(read_ahead(reader, {first, second}, at_the_third).ok());
+  EXPECT_EQ(kept_prompts(), 2 + 1);
+  const auto never = [] { return false; };
+  ASSERT_TRUE(read_ahead(reader, {first, job_.task}, never).ok());
+  EXPECT_EQ(kept_prompts(), 2 + 2) << "the missing one";
+  reader.job.prefix_bytes = kept_bytes() * 5 / 4;  // room for one more, and not for two
+  ASSERT_TRUE(read_ahead(reader, {second}, never).ok());
+  EXPECT_EQ(kept_prompts(), 2 + 3);
 }
 
 TEST_F(KeptTest, WhatIsKeptForAnotherDeviceIsLeftAlone) {

@@ -461,9 +461,14 @@ TEST(ShippedModel, AccuracyDependsOnTheBudget) {
   job.stages = {job::Stage::kRace};
   std::map<int, double> accuracy;
   const auto race = [&](int pages) {
-    climb(job, {{}, [&](const job::StageResult& result) { accuracy[pages] = value_of(result, "accuracy"); }});
+    std::vector<job::Outcome> outcomes;
+    climb(job, {{}, [&](const job::StageResult& result) {
+                  accuracy[pages] = value_of(result, "accuracy");
+                  outcomes = result.outcomes;
+                }});
+    return outcomes;
   };
-  race(1000);
+  job.incumbent = race(1000);
   job.dense = false;
   job.module_text = *read_file(kSource + "/examples/policies/block_topk.py");
   nlohmann::json config = nlohmann::json::parse(*read_file(kSource + "/examples/policies/block_topk.json"));
@@ -473,6 +478,15 @@ TEST(ShippedModel, AccuracyDependsOnTheBudget) {
   race(1);
   EXPECT_GE(accuracy[1000], 0.75);
   EXPECT_LE(accuracy[1], 0.25);
+  // Its right answers, forced, say so without a race.
+  job.stages = {job::Stage::kRecall, job::Stage::kRace};
+  std::vector<job::StageResult> results;
+  climb(job, {{}, [&](const job::StageResult& result) { results.push_back(result); }});
+  ASSERT_EQ(results.size(), 1U) << "the climb ends";
+  EXPECT_EQ(results[0].verdict, job::Verdict::kPruned);
+  EXPECT_NE(results[0].message.find("forced right answers of all 8 problems"), std::string::npos);
+  EXPECT_GT(value_of(results[0], "answer_kl"), 0.1);
+  EXPECT_EQ(job::find_metric(results[0].metrics, "mass_recall"), nullptr) << "it was spared the rest";
 }
 
 }  // namespace
