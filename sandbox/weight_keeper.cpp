@@ -48,10 +48,10 @@ std::string logged(const ProcessTree& process) {
 
 // Several workers may be timed at once: the first stops the keeper, the last lets it go on.
 void stand_still(const KeptWeights& kept, int change) {
-  static std::mutex mutex;
+  static Mutex mutex;
   static std::map<int, int> timed;  // by descriptor
   if (kept.watched.get() < 0) { return; }
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   const int count = timed[kept.watched.get()] += change;
   if (count == (change > 0 ? 1 : 0)) {
     ::syscall(SYS_pidfd_send_signal, kept.watched.get(), change > 0 ? SIGSTOP : SIGCONT, nullptr, 0U);

@@ -1,17 +1,14 @@
 #include "evals/ladder/expected_race.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
-#include "base/text.h"
+#include "base/percent.h"
 
 namespace vortex::evals {
 namespace {
 
 constexpr int kFewestGraded = 8;
-
-std::string percent(double share) { return format_number(std::round(share * 1000) / 10) + " %"; }
 
 // Graded answers by problem, completed by what is expected; counts how the two agree where both are there.
 struct Completed {
