@@ -2,7 +2,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,12 +74,26 @@ bool can_read(const fs::path& path, uid_t user) {
   return (about.st_mode & wanted) == wanted;
 }
 
-// Adds where the libraries are loaded from that a program needs: folders outside the system's own. The loader lists
-// them and does not run the program.
-void list_libraries(const std::vector<std::string>& argv, std::string& loader, std::set<std::string>& places) {
+// The loader of this program, which is that of every program that was built with it; empty for a static one.
+std::string own_loader() {
+  std::string found;
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* result) {
+        if (info->dlpi_addr != ::getauxval(AT_BASE)) { return 0; }
+        *static_cast<std::string*>(result) = info->dlpi_name;
+        return 1;
+      },
+      &found);
+  return found;
+}
+
+// Adds where the libraries are loaded from that a program or a library needs, and where these are links, what they lead
+// to: folders outside the system's own. The loader lists them and does not run the program. It is asked by its command
+// line: by its environment it would list what the keeper needs, which starts everything here.
+void list_libraries(const std::string& loader, const std::string& file, std::set<std::string>& places) {
   Launch launch;
-  launch.argv = argv;
-  launch.environment = {"LD_TRACE_LOADED_OBJECTS=1", "PATH=/usr/bin:/bin"};
+  launch.argv = {loader, "--list", file};
+  launch.environment = {"PATH=/usr/bin:/bin"};
   launch.folder = "/";
   RunOptions options;
   options.deadline_seconds = 30;
@@ -86,10 +102,12 @@ void list_libraries(const std::vector<std::string>& argv, std::string& loader, s
     const size_t start = line.find('/');
     const size_t end = line.find(" (0x");
     if (start == std::string::npos || end == std::string::npos || end < start) { continue; }
-    const std::string file = line.substr(start, end - start);
-    if (line.find("=>") == std::string::npos && loader.empty()) { loader = file; }
-    const std::string folder = fs::path(file).lexically_normal().parent_path().string();
-    if (!folder.starts_with("/usr/") && !folder.starts_with("/lib")) { places.insert(folder); }
+    const fs::path library = fs::path(line.substr(start, end - start)).lexically_normal();
+    std::error_code ec;
+    for (const fs::path& place : {library, fs::canonical(library, ec)}) {
+      const std::string folder = place.parent_path().string();
+      if (!folder.empty() && !folder.starts_with("/usr/") && !folder.starts_with("/lib")) { places.insert(folder); }
+    }
   }
 }
 
@@ -169,14 +187,15 @@ LoadedFrom loaded_from(const std::string& program) {
   static std::map<std::string, LoadedFrom> known;
   const std::lock_guard guard(mutex);
   if (const auto found = known.find(program); found != known.end()) { return found->second; }
-  LoadedFrom loaded;
+  LoadedFrom loaded{own_loader(), {}};
+  if (loaded.loader.empty()) { return known.emplace(program, loaded).first->second; }
   std::set<std::string> places;
-  list_libraries({program}, loaded.loader, places);
+  list_libraries(loaded.loader, program, places);
   std::error_code ec;
   for (const auto& entry : fs::directory_iterator(fs::path(program).parent_path(), ec)) {
-    if (loaded.loader.empty() || entry.path().extension() != ".so") { continue; }
+    if (entry.path().extension() != ".so") { continue; }
     places.insert(entry.path().string());
-    list_libraries({loaded.loader, "--list", entry.path().string()}, loaded.loader, places);
+    list_libraries(loaded.loader, entry.path().string(), places);
   }
   loaded.places.assign(places.begin(), places.end());
   return known.emplace(program, loaded).first->second;
