@@ -3,11 +3,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <system_error>
+
+#include "base/descriptor.h"
 
 namespace vortex {
 namespace {
@@ -30,12 +31,18 @@ bool write_and_sync(int fd, std::string_view bytes) {
 Result<std::string> read_file(const std::filesystem::path& path) {
   std::error_code ec;
   if (std::filesystem::is_directory(path, ec)) { return candidate_error(path.string() + " is a folder, not a file"); }
-  std::ifstream in(path, std::ios::binary);
-  if (!in) { return candidate_error("cannot read " + path.string() + ": " + os_reason()); }
-  std::ostringstream bytes;
-  bytes << in.rdbuf();
-  if (in.bad()) { return environment_error("reading " + path.string() + " failed: " + os_reason()); }
-  return std::move(bytes).str();
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) { return candidate_error("cannot read " + path.string() + ": " + os_reason()); }
+  // Streams are no help here: what fails in the middle looks like the end to them.
+  std::string bytes;
+  std::array<char, 1 << 16> piece;
+  for (;;) {
+    const ssize_t got = ::read(file.get(), piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) { continue; }
+    if (got < 0) { return environment_error("reading " + path.string() + " failed: " + os_reason()); }
+    if (got == 0) { return bytes; }
+    bytes.append(piece.data(), static_cast<size_t>(got));
+  }
 }
 
 Status write_file_atomic(const std::filesystem::path& path, std::string_view bytes) {

@@ -9,6 +9,14 @@
 namespace vortex {
 namespace {
 
+constexpr std::string_view kDots = "...";
+
+// Where the character that the byte at `at` belongs to begins.
+size_t character_start(std::string_view text, size_t at) {
+  while (at > 0 && at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0U) == 0x80U) { --at; }
+  return at;
+}
+
 // Levenshtein distance with one row of state.
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -28,10 +36,13 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::optional<std::string> nearest_word(std::string_view word, const std::vector<std::string>& known) {
+  constexpr size_t kLongestWord = 64;  // nobody misspells a longer one, and the comparison takes their product
+  if (word.size() > kLongestWord) { return std::nullopt; }
   const size_t limit = std::max<size_t>(1, word.size() / 3);
   std::optional<std::string> best;
   size_t best_distance = limit + 1;
   for (const std::string& candidate : known) {
+    if (candidate.size() > word.size() + limit) { continue; }
     const size_t distance = edit_distance(word, candidate);
     if (distance < best_distance) {
       best = candidate;
@@ -45,6 +56,19 @@ std::string lower_ascii(std::string_view text) {
   std::string out(text);
   for (char& c : out) { c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
   return out;
+}
+
+std::string clipped(std::string_view text, size_t most) {
+  if (text.size() <= most) { return std::string(text); }
+  return std::string(text.substr(0, character_start(text, most - std::min(most, kDots.size())))) + std::string(kDots);
+}
+
+std::string clipped_middle(std::string_view text, size_t most) {
+  if (text.size() <= most) { return std::string(text); }
+  const size_t end = most / 3;
+  size_t tail = text.size() - end;
+  while (tail < text.size() && character_start(text, tail) != tail) { ++tail; }
+  return clipped(text, most - end) + std::string(text.substr(tail));
 }
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {

@@ -14,6 +14,11 @@ std::optional<std::string> nearest_word(std::string_view word, const std::vector
 // With A to Z made small; bytes above 127 stay.
 std::string lower_ascii(std::string_view text);
 
+// At most `most` bytes, never half a character; of a longer text the beginning, and "..." behind it.
+std::string clipped(std::string_view text, size_t most);
+// The same, with the end as well: what is wrong is often said there.
+std::string clipped_middle(std::string_view text, size_t most);
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::vector<std::string> split_lines(std::string_view text);
 

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "base/escape.h"
+
 namespace vortex::cli {
 namespace {
 
@@ -20,7 +22,7 @@ size_t width(const std::string& text) {
 bool is_numeric(const std::string& cell) { return cell.find_first_not_of("0123456789.-+ex[], %") == std::string::npos; }
 
 std::string dump(const nlohmann::json& json, int indent) {
-  return json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
+  return terminal_json(json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 }  // namespace
@@ -48,10 +50,12 @@ std::string Table::text() const {
   std::string out;
   std::vector<size_t> widths;
   std::vector<bool> numeric;
+  std::vector<std::vector<std::string>> rows = rows_;
+  for (auto& row : rows) { std::transform(row.begin(), row.end(), row.begin(), terminal_line); }
   for (size_t column = 0; column < headers_.size(); ++column) {
     widths.push_back(width(headers_[column]));
     numeric.push_back(true);
-    for (const auto& row : rows_) {
+    for (const auto& row : rows) {
       widths.back() = std::max(widths.back(), width(row[column]));
       numeric.back() = numeric.back() && is_numeric(row[column]);
     }
@@ -66,18 +70,14 @@ std::string Table::text() const {
     out += text + "\n";
   };
   line(headers_);
-  for (const auto& row : rows_) { line(row); }
+  for (const auto& row : rows) { line(row); }
   return out;
 }
 
 std::string Table::markdown() const {
   const auto line = [](const std::vector<std::string>& cells) {
     std::string text = "|";
-    for (std::string cell : cells) {
-      std::replace(cell.begin(), cell.end(), '\n', ' ');
-      for (size_t at = cell.find('|'); at != std::string::npos; at = cell.find('|', at + 2)) { cell.insert(at, "\\"); }
-      text += " " + cell + " |";
-    }
+    for (const std::string& cell : cells) { text += " " + markdown_text(cell) + " |"; }
     return text + "\n";
   };
   std::string out = line(headers_) + line(std::vector<std::string>(headers_.size(), "---"));
@@ -96,13 +96,15 @@ nlohmann::json interval_json(const evals::Interval& interval) {
 
 int print_error(const Error& error) {
   const bool color = use_color(STDERR_FILENO);
-  std::cerr << (color ? "\033[31merror:\033[0m " : "error: ") << error.message << "\n";
+  std::cerr << (color ? "\033[31merror:\033[0m " : "error: ") << terminal_text(error.message) << "\n";
   if (error.blame == Blame::kInternal) { std::cerr << "this is a fault of vortex, not yours\n"; }
-  if (!error.hint.empty()) { std::cerr << (color ? "\033[36mhint:\033[0m " : "hint: ") << error.hint << "\n"; }
+  if (!error.hint.empty()) {
+    std::cerr << (color ? "\033[36mhint:\033[0m " : "hint: ") << terminal_text(error.hint) << "\n";
+  }
   return exit_code(error.blame);
 }
 
-void log_line(std::string_view text) { std::cerr << text << "\n"; }
+void log_line(std::string_view text) { std::cerr << terminal_text(text) << "\n"; }
 
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
 

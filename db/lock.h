@@ -11,7 +11,8 @@ namespace vortex::db {
 // when the process ends, however it ends, so a crash never leaves a stale lock.
 class WorkspaceLock {
  public:
-  // Fails (environment) when another process holds it, naming that process.
+  // Makes the workspace if there is none. Fails (environment) when another process holds it, naming that process, its
+  // host and since when.
   static Result<WorkspaceLock> acquire(const std::filesystem::path& workspace);
 
   WorkspaceLock(WorkspaceLock&& other) noexcept;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/escape.h"
 #include "job/protocol.h"
 
 namespace vortex::job {
@@ -27,7 +28,7 @@ Status FrameReader::take_length(std::string_view& bytes) {
   head_ += more.substr(0, std::min(more.size(), kQuotedBytes));
   const bool digits = head_.find_first_not_of("0123456789") == std::string::npos;
   if (!digits || head_.size() > kMaxDigits || (end != std::string_view::npos && head_.empty())) {
-    return internal_error("not a frame, which begins with its length: " + printable(head_.substr(0, kQuotedBytes)));
+    return internal_error("not a frame, which begins with its length: " + terminal_text(head_.substr(0, kQuotedBytes)));
   }
   bytes.remove_prefix(end == std::string_view::npos ? bytes.size() : end + 1);
   if (end == std::string_view::npos) { return ok_status(); }

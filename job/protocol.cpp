@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/escape.h"
 #include "base/json_reader.h"
 
 namespace vortex::job {
@@ -39,7 +40,7 @@ Result<json> parse_payload(std::string_view payload) {
     return internal_error("a frame is nested deeper than the protocol allows");
   }
   json parsed = json::parse(payload, nullptr, false);
-  if (parsed.is_discarded()) { return internal_error("not JSON: " + printable(payload.substr(0, 80))); }
+  if (parsed.is_discarded()) { return internal_error("not JSON: " + terminal_text(payload.substr(0, 80))); }
   return parsed;
 }
 
@@ -91,7 +92,7 @@ Result<Event> parse_start(JsonReader& reader) {
   reader.optional("planned", planned);
   if (planned < 0) { reader.refuse("planned", "must not be negative"); }
   const auto stage = stage_from_name(name);
-  if (!stage) { reader.refuse("stage", "is no stage: \"" + printable(name) + "\""); }
+  if (!stage) { reader.refuse("stage", "is no stage: \"" + terminal_text(name) + "\""); }
   VORTEX_TRY(reader.finish());
   return Event(StageStart{*stage, planned});
 }
@@ -110,9 +111,9 @@ Result<Event> parse_refusal(JsonReader& reader) {
   reader.required("message", refusal.error.message);
   reader.required("hint", refusal.error.hint);
   const auto known = blame_from_name(blame);
-  if (!known) { reader.refuse("blame", "names nobody: \"" + printable(blame) + "\""); }
+  if (!known) { reader.refuse("blame", "names nobody: \"" + terminal_text(blame) + "\""); }
   VORTEX_TRY(reader.finish());
-  refusal.error = {*known, printable(refusal.error.message), printable(refusal.error.hint)};
+  refusal.error = {*known, terminal_text(refusal.error.message), terminal_text(refusal.error.hint)};
   return Event(std::move(refusal));
 }
 
@@ -160,24 +161,8 @@ Result<Event> parse_event(std::string_view payload) {
   if (kind == "token") { return parse_token(parsed); }
   if (kind == "run") { return parse_run(parsed); }
   if (kind == "refused") { return parse_refusal(reader); }
-  reader.refuse("event", "is unknown: \"" + printable(kind.substr(0, 80)) + "\"");
+  reader.refuse("event", "is unknown: \"" + terminal_text(kind.substr(0, 80)) + "\"");
   return reader.finish().error();
-}
-
-std::string printable(std::string_view text) {
-  // Writing JSON with replacement and reading it back repairs the UTF-8.
-  const std::string valid =
-      json::parse(json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
-  std::string clean;
-  clean.reserve(valid.size());
-  for (size_t i = 0; i < valid.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(valid[i]);
-    const bool c1_control = byte == 0xc2 && static_cast<unsigned char>(valid[i + 1]) < 0xa0;
-    if (c1_control) { ++i; }
-    const bool control = (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f || c1_control;
-    clean += control ? '?' : valid[i];
-  }
-  return clean;
 }
 
 }  // namespace vortex::job

@@ -45,7 +45,4 @@ std::string event_frame(const Event& event);
 Result<Request> parse_request(std::string_view payload);
 Result<Event> parse_event(std::string_view payload);
 
-// `text` made safe to print and to store: valid UTF-8 without control characters but newline and tab.
-std::string printable(std::string_view text);
-
 }  // namespace vortex::job

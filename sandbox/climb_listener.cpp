@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/escape.h"
 #include "base/text.h"
 #include "job/protocol.h"
 
@@ -12,6 +13,7 @@ namespace {
 constexpr double kPlannedSlack = 10;
 constexpr double kShortestDeadline = 60;
 constexpr double kLongestDeadline = 86400;
+constexpr size_t kMaxMessage = 4096;  // bytes of what a worker says of a stage
 
 }  // namespace
 
@@ -25,7 +27,12 @@ double stage_deadline(const ExecutorOptions& options, job::Stage stage, double p
 ClimbListener::ClimbListener(const job::Job& job, const ExecutorOptions& options,
                              const std::function<void(const job::StageResult&)>& on_result,
                              std::function<void(job::Stage)> on_start)
-    : Listener(options, job::kMaxOutputBytes), on_result_(on_result), on_start_(std::move(on_start)), check_(job) {
+    : Listener(options, job::kMaxOutputBytes),
+      on_result_(on_result),
+      on_start_(std::move(on_start)),
+      check_(job),
+      model_path_(job.model_path),
+      model_files_(options.model_files.empty() ? look_at_folder(job.model_path) : options.model_files) {
   for (const job::Stage stage : job.stages) {
     if (job::stage_info(stage).in_worker) { stages_.push_back(stage); }
   }
@@ -42,6 +49,7 @@ void ClimbListener::start_stage(const job::StageStart& start, double now) {
   if (running_ || start.stage != stages_[results_.size()]) {
     return fault("it started " + std::string(job::stage_name(start.stage)) + " out of turn");
   }
+  if (model_has_changed(start.stage, 0)) { return; }
   running_ = true;
   planned_ = start.planned;
   since_ = now;
@@ -52,11 +60,12 @@ void ClimbListener::finish_stage(job::StageResult result, double now) {
   const std::string name(job::stage_name(result.stage));
   if (!running_ || result.stage != stages_[results_.size()]) { return fault("it reported " + name + " out of turn"); }
   const double seconds = now - since_;
+  if (model_has_changed(result.stage, seconds)) { return; }
   if (const std::string doubt = check_.fault(result, build(), seconds); !doubt.empty()) {
     return fault("its result of " + name + " " + doubt);
   }
   if (!sandbox_.is_null()) { result.evidence["sandbox"] = sandbox_; }
-  result.message = job::printable(result.message);
+  result.message = terminal_text(clipped_middle(result.message, kMaxMessage));
   result.log_tail = log_tail();
   running_ = false;
   since_ = now;
@@ -73,7 +82,26 @@ double ClimbListener::allowance() const {
   return running_ ? stage_deadline(options_, stages_[results_.size()], planned_) : options_.idle_seconds;
 }
 
+bool ClimbListener::model_has_changed(job::Stage stage, double seconds) {
+  const std::string difference = folder_difference(model_files_, look_at_folder(model_path_));
+  if (difference.empty()) { return false; }
+  job::StageResult result;
+  result.stage = stage;
+  result.verdict = job::Verdict::kError;
+  result.blame = Blame::kEnvironment;
+  result.message = "the model changed while it was in use: " + difference + " in " + model_path_;
+  result.seconds = seconds;
+  result.evidence = {{"measured", false}, {"model_changed", difference}};
+  result.log_tail = log_tail();
+  running_ = false;
+  finished_ = true;
+  keep(std::move(result));
+  return true;
+}
+
 void ClimbListener::leave_unfinished(Ending ending, const Exit& exit, double now) {
+  // A worker that dies of a file that was cut short under it is not to blame for it.
+  if (model_has_changed(stages_[results_.size()], running_ ? std::max(0.0, now - since_) : 0.0)) { return; }
   const std::string detail = ending == Ending::kDeadline ? format_number(allowance()) + " s" : protocol_fault();
   job::StageResult result =
       unfinished_result(stages_[results_.size()], ending, exit, {options_.memory_bytes, options_.cpu_seconds}, detail);

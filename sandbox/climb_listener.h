@@ -36,10 +36,14 @@ class ClimbListener : public Listener {
   void start_stage(const job::StageStart& start, double now);
   void finish_stage(job::StageResult result, double now);
   void keep(job::StageResult result);
+  // True, and the climb has ended, when the model's folder is not what it was.
+  bool model_has_changed(job::Stage stage, double seconds);
 
   const std::function<void(const job::StageResult&)>& on_result_;
   std::function<void(job::Stage)> on_start_;
   EvidenceCheck check_;
+  std::string model_path_;
+  FolderState model_files_;
   std::vector<job::Stage> stages_;  // the worker's
   std::vector<job::StageResult> results_;
   double planned_ = 0;    // seconds of the stage that runs, as the worker says; 0: not planned

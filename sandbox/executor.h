@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/folder_state.h"
 #include "base/result.h"
 #include "job/generation.h"
 #include "job/job.h"
@@ -26,6 +27,7 @@ struct ExecutorOptions {
   double start_seconds = 60;  // until the worker says hello
   double idle_seconds = 30;   // between two stages
   int64_t cache_reserve_bytes = int64_t{1} << 30;  // with less left on their disk, caches are done without
+  FolderState model_files;       // of the model, when it was first used; empty: as they are when a job starts
   WorkerSlots* slots = nullptr;  // where jobs run side by side, and with whose weights; null: anywhere
   JailOptions jail;              // how it is held
 };
@@ -39,9 +41,10 @@ std::vector<std::string> worker_environment(const std::string& folder);
 // held in evidence.sandbox; `should_stop` is polled ten times a second. On a deadline, on should_stop, or when the
 // worker dies or misbehaves, the whole process tree is killed and the stage that was running (or would have come next)
 // gets a result whose blame verdict.h explains; see evidence.exit. Returns all results, each with the end of what the
-// worker had logged by then. An Error (environment) means that no worker could be started: it did not say hello in
-// time, one of another version did, or a layer that is required does not hold. Safe to call from several threads at
-// once.
+// worker had logged by then. The model's folder is looked at before and after every stage: what was measured while a
+// file in it changed is the environment's fault; see evidence.model_changed. An Error (environment) means that no
+// worker could be started: it did not say hello in time, one of another version did, or a layer that is required does
+// not hold. Safe to call from several threads at once.
 Result<std::vector<job::StageResult>> run_job(const job::Job& job, const ExecutorOptions& options,
                                               const std::function<void(const job::StageResult&)>& on_result,
                                               const std::function<bool()>& should_stop);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/escape.h"
+
 namespace vortex::sandbox {
 
 void Listener::take_output(std::string_view bytes, double now) {
@@ -51,7 +53,7 @@ std::optional<Ending> Listener::overdue(double now) const {
 }
 
 std::string Listener::log_tail() const {
-  return job::printable(std::string_view(log_).substr(log_.size() - std::min(log_.size(), job::kLogTailBytes)));
+  return terminal_text(std::string_view(log_).substr(log_.size() - std::min(log_.size(), job::kLogTailBytes)));
 }
 
 }  // namespace vortex::sandbox

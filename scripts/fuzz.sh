@@ -1,6 +1,7 @@
 #!/bin/bash
-# Fuzzes the policy front end, the grader, the tokenizers and the protocol with libFuzzer, address, undefined-behaviour and leak sanitizers.
-# usage: scripts/fuzz.sh [seconds a target, default 60] [target...]     targets: check config schedule grading tokenizer protocol (default: all)
+# Fuzzes what reads foreign bytes (policies, configurations, schedules, answers, tokenizer and weight files, task files,
+# replies, the workers' protocol) with libFuzzer, address, undefined-behaviour and leak sanitizers.
+# usage: scripts/fuzz.sh [seconds a target, default 60; 3600: an hour each] [target...]     targets: those of tests/fuzz (default: all)
 #        scripts/fuzz.sh keep [target...]   adds to tests/fuzz/corpus what build-fuzz/corpus covers and it does not
 #        scripts/replay_corpus.sh           runs what is kept, without libFuzzer; part of scripts/test.sh
 # Needs clang++. Interesting inputs are kept in build-fuzz/corpus; a finding is written to build-fuzz/ and ends the run.
@@ -9,16 +10,17 @@ cd "$(dirname "$0")/.."
 seconds="${1:-60}"
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(check config schedule grading tokenizer protocol)
+[ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(basename -a -s _fuzz.cpp tests/fuzz/*_fuzz.cpp)
 build=build-fuzz
 mkdir -p "$build"
 flags=(-std=c++20 -O1 -g -I. -DVORTEX_BPE -fno-sanitize-recover=all "-fsanitize=fuzzer-no-link,address,undefined")
 
 objects=()
-for source in base/*.cpp job/*.cpp core/vflow/{*,*/*}.cpp core/model/{tokenizer,unicode,word_level,bpe/*}.cpp evals/grading/*.cpp; do
+for source in base/*.cpp job/*.cpp core/vflow/{*,*/*}.cpp core/model/{tokenizer,unicode,word_level,safetensors,bpe/*}.cpp evals/grading/*.cpp evals/tasks/task_file.cpp \
+  study/prediction.cpp agent/llm/{reply,sse}.cpp; do
   object="$build/$(echo "$source" | tr / _).o"
   objects+=("$object")
-  if [ "$source" -nt "$object" ] || [ -n "$(find core evals/grading job -name '*.h' -newer "$object" -print -quit 2>/dev/null)" ]; then
+  if [ "$source" -nt "$object" ] || [ -n "$(find base core evals job study agent/llm -name '*.h' -newer "$object" -print -quit 2>/dev/null)" ]; then
     clang++ "${flags[@]}" -c "$source" -o "$object"
   fi
 done
@@ -35,6 +37,9 @@ for target in "${targets[@]}"; do
     check) for f in examples/policies/*.py tests/cases/check/modules/*.py; do
         { cat "$f"; printf '\0'; cat "${f%.py}.json"; } > "$corpus/$(basename "$f")"; done ;;
     config) cp examples/policies/*.json "$corpus/" ;;
+    safetensors) head -c 6000 models/chain-4m/model.safetensors > "$corpus/cut" ;;
+    tasks) for f in examples/tasks/*.json; do cp "$f" "$corpus/"; done ;;
+    replies) cp examples/recorded-search/replies/*.md "$corpus/" ;;
     grading) printf '\\frac{1}{2}\0So \\boxed{x=\\frac12 \\text{ or } [0,1)\\cup\\{2^{3},\\sqrt3\\}}' > "$corpus/seed" ;;
     schedule) printf 'const int a = topk_val; if (a > 3) return max(a, int(cached_block_len * topk_ratio)); return 4;' > "$corpus/seed" ;;
   esac

@@ -87,6 +87,7 @@ void count_failure(const CandidateHistory& candidate, Facts& facts) {
   if (last->blame) { where += " (" + std::string(name_of(*last->blame)) + ")"; }
   Failure& failure = facts.failures[{where, cause_of(last->message)}];
   if (failure.count++ == 0) { failure.example = candidate.row.id; }
+  failure.machine = last->blame == Blame::kEnvironment;
 }
 
 void count_card(const db::StageRow& row, CardDoubts& card) {
@@ -188,7 +189,9 @@ void failure_theme(const Facts& facts, std::vector<std::string>& themes) {
   if (worst == nullptr || worst->second.count < 3) { return; }
   themes.push_back("The most common end was \"" + worst->first.first + ": " + worst->first.second + "\", " +
                    std::to_string(worst->second.count) + " times (e.g. candidate " +
-                   std::to_string(worst->second.example) + "): steer proposals away from it.");
+                   std::to_string(worst->second.example) + "): " +
+                   (worst->second.machine ? "the machine is to blame, `vortex doctor` looks for the cause."
+                                          : "steer proposals away from it."));
 }
 
 void origin_theme(const Facts& facts, std::vector<std::string>& themes) {

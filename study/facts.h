@@ -23,6 +23,7 @@ struct Best {
 struct Failure {
   int count = 0;
   int64_t example = 0;
+  bool machine = false;  // the machine's fault, not the candidates'
 };
 
 struct Origin {

@@ -10,7 +10,9 @@
 namespace vortex::agent {
 namespace {
 
-constexpr int kInternalFaults = 5;  // in a row: a night of them would be wasted
+// Candidates in a row, after which the search ends: a night of them would be wasted.
+constexpr int kInternalFaults = 5;
+constexpr size_t kSpoiled = 5;
 
 // The verdict that a candidate's rows already hold, for one whose verdict was not written before a crash.
 std::optional<job::Verdict> verdict_in_rows(const study::CandidateHistory& candidate, job::Stage last) {
@@ -102,7 +104,7 @@ void Evaluator::work(const Assignment& task) {
   hooks.pause = [&](double seconds) { session_.pause(seconds); };
   hooks.on_result = [&](int64_t candidate, const job::StageResult& result) {
     session_.change_progress([&](Progress& progress) { progress.running[candidate] = job::stage_name(result.stage); });
-    if (!task.job.dense) { check_model(result); }
+    check_model(task, result);
     if (result.blame == Blame::kEnvironment) {
       const nlohmann::json detail = environment_event(candidate, result);
       session_.note("environment", detail);
@@ -140,6 +142,7 @@ void Evaluator::conclude(const Assignment& task, const Evaluation& end) {
                                  " candidates met faults of this program: " + end.error.message));
   }
   if (task.kind != Assignment::Kind::kClimb) { return; }
+  if (const Status kept = count_spoiled(task, end); !kept.ok()) { return session_.fail(kept.error()); }
   const auto candidate = study::read_candidate(session_.store(), task.candidate);
   if (!candidate.ok()) { return session_.fail(candidate.error()); }
   CandidateSummary summary{task.candidate, candidate->row.origin, end.verdict, end.error.message, {}, {}};
@@ -150,12 +153,36 @@ void Evaluator::conclude(const Assignment& task, const Evaluation& end) {
   session_.candidate(summary);
 }
 
+// The machine passes the canary, and yet it spoils one candidate after the other: something that only policies need is
+// broken. They are proposals again, for a repaired machine to judge.
+Status Evaluator::count_spoiled(const Assignment& task, const Evaluation& end) {
+  const MutexLock lock(spoiled_mutex_);
+  if (end.verdict != job::Verdict::kError || end.blame != Blame::kEnvironment) {
+    spoiled_.clear();
+    return ok_status();
+  }
+  spoiled_.push_back(task.candidate);
+  if (spoiled_.size() < kSpoiled) { return ok_status(); }
+  for (const int64_t candidate : spoiled_) {
+    VORTEX_TRY(session_.store().set_candidate_state(candidate, db::CandidateState::kProposed, std::nullopt));
+  }
+  spoiled_.clear();
+  session_.fail(environment_error(
+      "the last " + std::to_string(kSpoiled) + " candidates met the same machine's faults: " + end.error.message,
+      end.error.hint.empty() ? "`vortex doctor` looks for the cause; then resume: they are tried again"
+                             : end.error.hint));
+  return ok_status();
+}
+
 // Results on another model than the baseline's must not be compared with it.
-void Evaluator::check_model(const job::StageResult& result) {
-  const std::string hash = model_hash_of(result.evidence);
+void Evaluator::check_model(const Assignment& task, const job::StageResult& result) {
+  const std::string hint = "restore " + options_.job.model_path + ", or start a new search";
+  if (result.evidence.is_object() && result.evidence.contains("model_changed")) {
+    return session_.fail(environment_error(result.message, hint));
+  }
+  const std::string hash = task.job.dense ? std::string() : model_hash_of(result.evidence);
   if (hash.empty() || hash == model_hash_) { return; }
-  session_.fail(candidate_error("the model is not the one that this search measured dense attention on",
-                                "restore " + options_.job.model_path + ", or start a new search"));
+  session_.fail(environment_error("the model is not the one that this search measured dense attention on", hint));
 }
 
 }  // namespace vortex::agent

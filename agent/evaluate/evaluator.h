@@ -9,6 +9,7 @@
 #include "agent/evaluate/assignment.h"
 #include "agent/session/breaker.h"
 #include "agent/session/session.h"
+#include "base/thread_annotations.h"
 #include "study/history.h"
 
 namespace vortex::agent {
@@ -40,7 +41,8 @@ class Evaluator {
   bool may_start(const Assignment& task);
   void work(const Assignment& task);
   void conclude(const Assignment& task, const struct Evaluation& end);
-  void check_model(const job::StageResult& result);
+  Status count_spoiled(const Assignment& task, const struct Evaluation& end) VORTEX_EXCLUDES(spoiled_mutex_);
+  void check_model(const Assignment& task, const job::StageResult& result);
 
   Session& session_;
   const study::SearchOptions& options_;
@@ -54,6 +56,8 @@ class Evaluator {
   std::map<db::StageRound, Times> times_;  // written between runs only
   std::set<int64_t> learned_;              // stage rows
   std::atomic<int> internal_faults_ = 0;   // in a row
+  Mutex spoiled_mutex_;
+  std::vector<int64_t> spoiled_ VORTEX_GUARDED_BY(spoiled_mutex_);  // by the machine, in a row
 };
 
 }  // namespace vortex::agent

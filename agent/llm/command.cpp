@@ -2,6 +2,7 @@
 #include <functional>
 
 #include "agent/llm/writer.h"
+#include "base/escape.h"
 #include "sandbox/run_program.h"
 #include "study/options.h"
 
@@ -57,7 +58,11 @@ class CommandChannel final : public Channel {
         return std::optional(std::move(answer));
       }
       why = "the command " + outcome.failure;
-      if (!outcome.log.empty()) { why += ": " + printable(outcome.log); }
+      if (!outcome.log.empty()) {
+        why += ": " +
+               terminal_line(
+                   std::string_view(outcome.log).substr(outcome.log.size() - std::min(outcome.log.size(), kLogTail)));
+      }
       VORTEX_TRY(book.failed(std::move(*open), why, answer));
       if (outcome.stopped) { break; }
     }
@@ -71,14 +76,6 @@ class CommandChannel final : public Channel {
     options.output_bytes = kMaxReply;
     options.log_bytes = kLogTail;
     return sandbox::run_program(sandbox::shell_launch(command_), input, options, should_stop_);
-  }
-
-  static std::string printable(std::string log) {
-    if (log.size() > kLogTail) { log.erase(0, log.size() - kLogTail); }
-    for (char& c : log) {
-      if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7f) { c = ' '; }
-    }
-    return log;
   }
 
   std::string command_;

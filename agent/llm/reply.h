@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "study/notebook.h"
+#include "study/prediction.h"
 
 namespace vortex::agent {
 

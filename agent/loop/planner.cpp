@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "core/vflow/diagnostics.h"
+#include "job/protocol.h"
 #include "study/history.h"
 #include "study/standing.h"
 
@@ -15,7 +17,7 @@ job::StageResult check_result(const vflow::CheckReport& report) {
   job::StageResult result;
   result.stage = job::Stage::kCheck;
   result.verdict = report.policy ? job::Verdict::kPass : job::Verdict::kFail;
-  result.log_tail = vflow::render(report.diagnostics);
+  result.log_tail = clipped(vflow::render(report.diagnostics), job::kLogTailBytes);
   if (!report.policy) {
     result.blame = Blame::kCandidate;
     for (const vflow::Diagnostic& diagnostic : report.diagnostics) {

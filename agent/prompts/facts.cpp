@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "base/text.h"
 #include "core/vflow/tell/cost.h"
 #include "study/notebook.h"
 #include "study/standing.h"
@@ -191,7 +192,7 @@ Result<json> refused_facts(db::Store& store, const study::History& history, int6
                   {"stage", db::stage_round_name(last.stage)},
                   {"message", last.message},
                   {"rationale", row.rationale},
-                  {"diagnostics", last.log_tail.substr(0, kMaxDiagnostics)}};
+                  {"diagnostics", clipped(last.log_tail, kMaxDiagnostics)}};
     VORTEX_TRY(add_sources(store, row, facts));
     return facts;
   }

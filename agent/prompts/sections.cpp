@@ -4,12 +4,17 @@
 #include <cstdarg>
 #include <cstdio>
 
+#include "base/escape.h"
+#include "base/text.h"
+
 namespace vortex::agent {
 namespace {
 
 using nlohmann::json;
 
-constexpr size_t kShownParents = 4;  // whose sources are printed
+constexpr size_t kShownParents = 4;              // whose sources are printed
+constexpr size_t kMaxSource = size_t{12} << 10;  // bytes of one
+constexpr size_t kMaxLine = 400;                 // bytes of one of its lines
 
 __attribute__((format(printf, 1, 2))) std::string format(const char* pattern, ...) {
   va_list arguments;
@@ -51,12 +56,10 @@ std::string numbers(const json& array) {
   return list;
 }
 
-std::string one_line(std::string line, size_t most) {
-  std::replace(line.begin(), line.end(), '\n', ' ');
+std::string one_line(const std::string& text, size_t most) {
+  std::string line = terminal_line(clipped(text, most));
   std::replace(line.begin(), line.end(), '|', '/');
-  if (line.size() <= most) { return line; }
-  while (most > 0 && (static_cast<unsigned char>(line[most]) & 0xc0) == 0x80) { --most; }
-  return line.substr(0, most) + "...";
+  return line;
 }
 
 // "[3, 4]", or a dash.
@@ -79,13 +82,21 @@ constexpr const char* kTableHead =
     "| candidate | accuracy | speed | pages attended | mass recall | mass by layer | made |\n"
     "|---|---|---|---|---|---|---|\n";
 
-std::string fenced(const char* language, std::string body) {
-  if (!body.empty() && body.back() != '\n') { body += '\n'; }
-  return std::string("```") + language + "\n" + body + "```\n";
+// A source as it is shown in a prompt: long lines and long texts are cut, since every byte of it is paid for.
+std::string shown_source(const std::string& source) {
+  std::string shown;
+  for (const std::string& line : split_lines(source)) {
+    if (shown.size() > kMaxSource) {
+      return shown + "... and so on: " + std::to_string(source.size()) + " bytes in all\n";
+    }
+    shown += clipped(line, kMaxLine) + "\n";
+  }
+  return shown;
 }
 
 std::string sources(const json& entry) {
-  return fenced("python", text(entry, "module")) + "\n" + fenced("json", text(entry, "config"));
+  return markdown_code("python", shown_source(text(entry, "module"))) + "\n" +
+         markdown_code("json", shown_source(text(entry, "config")));
 }
 
 // Where a step's bytes go, by the limit model.
@@ -240,8 +251,8 @@ std::string refused_section(const json& refused) { return sources(refused); }
 
 std::string diagnostics_section(const json& refused) {
   const std::string diagnostics = text(refused, "diagnostics");
-  std::string section = text(refused, "stage") + ": " + text(refused, "message") + "\n";
-  if (!diagnostics.empty()) { section += "\n" + fenced("", diagnostics); }
+  std::string section = text(refused, "stage") + ": " + one_line(text(refused, "message"), 700) + "\n";
+  if (!diagnostics.empty()) { section += "\n" + markdown_code("", diagnostics); }
   return section;
 }
 

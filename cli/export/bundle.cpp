@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "base/escape.h"
 #include "base/files.h"
 #include "base/sha256.h"
 #include "base/text.h"
@@ -117,7 +118,8 @@ std::string readme(const study::LoadedRun& run, const study::CandidateHistory& c
 }  // namespace
 
 std::string claim_text(const study::LoadedRun& run, const study::CandidateHistory& candidate, bool confirmed) {
-  std::string text = "# Candidate " + std::to_string(candidate.row.id) + " of search " + run.history.run.name + "\n\n";
+  std::string text =
+      "# Candidate " + std::to_string(candidate.row.id) + " of search " + markdown_text(run.history.run.name) + "\n\n";
   text += "Policy `" + candidate.row.key + "`\n\n";
   if (!confirmed) {
     text +=
@@ -149,7 +151,9 @@ Result<fs::path> write_pair(const study::LoadedRun& run, const study::CandidateH
   VORTEX_ASSIGN(study::CandidateFiles files, study::files_of(*run.store, candidate.row));
   auto config = nlohmann::ordered_json::parse(files.config_text, nullptr, false);
   if (!config.is_object()) { return internal_error("the configuration in the store is no JSON object"); }
-  const std::string name = config.value("vortex_module_name", "policy_" + std::to_string(candidate.row.id));
+  // Plain where it checks; a row of an older program may hold anything.
+  const std::string name =
+      path_component(config.value("vortex_module_name", "policy_" + std::to_string(candidate.row.id)));
   config["vortex_module_path"] = name + ".py";
   if (!confirmed) { files.module_text = "# Not confirmed on held-out problems.\n" + files.module_text; }
   const fs::path module = folder / (name + ".py");

@@ -1,5 +1,6 @@
 #include "cli/export/cuda.h"
 
+#include "base/escape.h"
 #include "base/files.h"
 #include "base/text.h"
 #include "cli/export/bundle.h"
@@ -87,18 +88,11 @@ std::string constant(const char* type, const std::string& name, const std::strin
 }
 std::string constant(const std::string& name, int64_t value) { return constant("int", name, std::to_string(value)); }
 
-// A text as comment lines.
-std::string commented(const std::string& text) {
-  std::string out;
-  for (const std::string& line : split_lines(text)) { out += line.empty() ? "//\n" : "// " + line + "\n"; }
-  return out;
-}
-
 std::string fields_text(const vflow::Policy& policy) {
   std::string text = "inline constexpr Field kFields[] = {\n";
   for (const vflow::Field& field : policy.program.fields) {
     const vflow::Dtype dtype = field.builtin ? policy.config.kv_dtype : policy.config.dtype;
-    text += "    {\"" + field.name + "\", " + std::to_string(field.shape.rows) + ", " +
+    text += "    {" + cpp_string(field.name) + ", " + std::to_string(field.shape.rows) + ", " +
             std::to_string(field.shape.cols) + ", " + std::to_string(vflow::dtype_bytes(dtype)) + ", " +
             (field.builtin ? "true" : "false") + "},\n";
   }
@@ -155,7 +149,7 @@ Result<fs::path> write_cuda(const study::LoadedRun& run, const study::CandidateH
   VORTEX_ASSIGN(const vflow::Policy policy, checked_policy(pair, model));
   VORTEX_ASSIGN(const compile::GeneratedPolicy generated, compile::generate_cuda(policy));
   const std::string claim = claim_text(run, candidate, confirmed);
-  const std::string head = commented(claim) + "\n";
+  const std::string head = cpp_comment(claim) + "\n";
   for (const auto& [name, text] : compile::embedded_headers()) {
     VORTEX_TRY(write_file_atomic(folder / "include" / name, text));
   }

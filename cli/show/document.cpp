@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/escape.h"
+
 namespace vortex::cli {
 namespace {
 
@@ -70,12 +72,12 @@ std::string html_table(const Block& block) {
   }
   std::string out = "<div class=\"scroll\"><table><thead><tr>";
   for (size_t i = 0; i < block.headers.size(); ++i) {
-    out += "<th" + classes[i] + ">" + html_escaped(block.headers[i]) + "</th>";
+    out += "<th" + classes[i] + ">" + html_text(block.headers[i]) + "</th>";
   }
   out += "</tr></thead><tbody>\n";
   for (const auto& row : block.rows) {
     out += "<tr>";
-    for (size_t i = 0; i < row.size(); ++i) { out += "<td" + classes[i] + ">" + html_escaped(row[i]) + "</td>"; }
+    for (size_t i = 0; i < row.size(); ++i) { out += "<td" + classes[i] + ">" + html_text(row[i]) + "</td>"; }
     out += "</tr>\n";
   }
   return out + "</tbody></table></div>\n";
@@ -84,21 +86,23 @@ std::string html_table(const Block& block) {
 std::string html_block(const Block& block) {
   switch (block.kind) {
     case Block::Kind::kHeading:
-      return "<h2>" + html_escaped(block.text) + "</h2>\n";
+      return "<h2>" + html_text(block.text) + "</h2>\n";
     case Block::Kind::kLead:
-      return "<p class=\"lead\">" + html_escaped(block.text) + "</p>\n";
+      return "<p class=\"lead\">" + html_text(block.text) + "</p>\n";
     case Block::Kind::kText:
-      return "<p>" + with_code(html_escaped(block.text)) + "</p>\n";
+      return "<p>" + with_code(html_text(block.text)) + "</p>\n";
+    case Block::Kind::kForeign:
+      return "<p>" + html_text(block.text) + "</p>\n";
     case Block::Kind::kCode:
-      return "<pre>" + html_escaped(block.text) + "</pre>\n";
+      return "<pre>" + html_text(block.text) + "</pre>\n";
     case Block::Kind::kTable:
       return html_table(block);
     case Block::Kind::kFigure:
-      return "<figure>" + block.svg + "<figcaption>" + html_escaped(block.text) + "</figcaption></figure>\n";
+      return "<figure>" + block.svg + "<figcaption>" + html_text(block.text) + "</figcaption></figure>\n";
     case Block::Kind::kTiles: {
       std::string out = "<div class=\"tiles\">";
       for (const auto& row : block.rows) {
-        out += "<div class=\"tile\"><b>" + html_escaped(row[0]) + "</b><span>" + html_escaped(row[1]) + "</span></div>";
+        out += "<div class=\"tile\"><b>" + html_text(row[0]) + "</b><span>" + html_text(row[1]) + "</span></div>";
       }
       return out + "</div>\n";
     }
@@ -120,8 +124,10 @@ std::string markdown_block(const Block& block) {
       return "**" + block.text + "**\n\n";
     case Block::Kind::kText:
       return block.text + "\n\n";
+    case Block::Kind::kForeign:
+      return markdown_text(block.text) + "\n\n";
     case Block::Kind::kCode:
-      return "```\n" + block.text + (block.text.ends_with('\n') ? "" : "\n") + "```\n\n";
+      return markdown_code("", terminal_text(block.text)) + "\n";
     case Block::Kind::kTable:
       return markdown_table(block.headers, block.rows);
     case Block::Kind::kTiles: {
@@ -137,31 +143,8 @@ std::string markdown_block(const Block& block) {
 
 }  // namespace
 
-std::string html_escaped(const std::string& text) {
-  std::string out;
-  for (char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
 std::string to_markdown(const Document& document) {
-  std::string out = "# " + document.title + "\n\n" + document.subtitle + "\n\n";
+  std::string out = "# " + markdown_text(document.title) + "\n\n" + markdown_text(document.subtitle) + "\n\n";
   for (const Block& block : document.blocks) { out += markdown_block(block); }
   out.pop_back();  // one newline ends the file
   return out;
@@ -170,9 +153,8 @@ std::string to_markdown(const Document& document) {
 std::string to_html(const Document& document) {
   std::string out = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n";
   out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
-         html_escaped(document.title) + "</title>\n<style>" + std::string(kStyle) + "</style></head>\n<body><main>\n";
-  out += "<h1>" + html_escaped(document.title) + "</h1>\n<p class=\"subtitle\">" + html_escaped(document.subtitle) +
-         "</p>\n";
+         html_text(document.title) + "</title>\n<style>" + std::string(kStyle) + "</style></head>\n<body><main>\n";
+  out += "<h1>" + html_text(document.title) + "</h1>\n<p class=\"subtitle\">" + html_text(document.subtitle) + "</p>\n";
   for (const Block& block : document.blocks) { out += html_block(block); }
   return out + "</main></body></html>\n";
 }

@@ -12,7 +12,8 @@ struct Block {
   enum class Kind {
     kHeading,  // text
     kLead,     // text: the one thing to know
-    kText,     // text
+    kText,     // text of ours, with `code`
+    kForeign,  // text that holds what others wrote
     kTiles,    // rows of {value, label}: the numbers at a glance
     kTable,    // headers and rows
     kCode,     // text, as it is
@@ -33,6 +34,7 @@ struct Document {
   void heading(std::string text) { blocks.push_back({Block::Kind::kHeading, std::move(text), {}, {}, {}}); }
   void lead(std::string text) { blocks.push_back({Block::Kind::kLead, std::move(text), {}, {}, {}}); }
   void text(std::string text) { blocks.push_back({Block::Kind::kText, std::move(text), {}, {}, {}}); }
+  void foreign(std::string text) { blocks.push_back({Block::Kind::kForeign, std::move(text), {}, {}, {}}); }
   void code(std::string text) { blocks.push_back({Block::Kind::kCode, std::move(text), {}, {}, {}}); }
   void table(std::vector<std::string> headers, std::vector<std::vector<std::string>> rows) {
     blocks.push_back({Block::Kind::kTable, {}, std::move(headers), std::move(rows), {}});
@@ -42,7 +44,5 @@ struct Document {
 std::string to_markdown(const Document& document);
 // Self-contained: no script, no font, no file beside it; light or dark as the reader's system is.
 std::string to_html(const Document& document);
-// With &, <, > and quotes replaced.
-std::string html_escaped(const std::string& text);
 
 }  // namespace vortex::cli

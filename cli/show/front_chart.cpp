@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/escape.h"
+
 namespace vortex::cli {
 namespace {
 
@@ -48,11 +50,11 @@ class Chart {
   }
   void dot(double cx, double cy, double radius, const std::string& style, const std::string& title) {
     out_ += "<circle class=\"" + style + "\" cx=\"" + fixed(cx, 1) + "\" cy=\"" + fixed(cy, 1) + "\" r=\"" +
-            fixed(radius, 1) + "\"><title>" + title + "</title></circle>\n";
+            fixed(radius, 1) + "\"><title>" + html_text(title) + "</title></circle>\n";
   }
   void text(double at_x, double at_y, const std::string& anchor, const std::string& style, const std::string& text) {
     out_ += "<text class=\"" + style + "\" x=\"" + fixed(at_x, 1) + "\" y=\"" + fixed(at_y, 1) + "\" text-anchor=\"" +
-            anchor + "\">" + text + "</text>\n";
+            anchor + "\">" + html_text(text) + "</text>\n";
   }
 
   void axes() {

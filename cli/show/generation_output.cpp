@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "base/escape.h"
 #include "cli/continuation.h"
 #include "cli/show/side_by_side.h"
 #include "job/protocol.h"
@@ -17,7 +18,7 @@ constexpr size_t kHeadBytes = 60;     // of a prompt, in a heading
 constexpr size_t kContextBytes = 60;  // of the text before a difference
 
 // The text without what a terminal would obey, where it goes to one; a model may write anything.
-std::string shown(const std::string& text) { return ::isatty(STDOUT_FILENO) == 1 ? job::printable(text) : text; }
+std::string shown(const std::string& text) { return ::isatty(STDOUT_FILENO) == 1 ? terminal_text(text) : text; }
 
 bool inside_character(const std::string& text, size_t at) {
   return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80;
@@ -159,12 +160,12 @@ class Comparison : public Answers {
   // The text with the differing token marked; one that leaves no text is spelled out.
   static Column column(const std::string& title, const Continuation& continuation, std::optional<size_t> difference) {
     const std::string& text = continuation.text();
-    if (!difference || *difference >= continuation.ids().size()) { return {title, job::printable(text), {0, 0}}; }
+    if (!difference || *difference >= continuation.ids().size()) { return {title, terminal_text(text), {0, 0}}; }
     const auto [begin, end] = continuation.place(*difference);
-    const std::string before = job::printable(text.substr(0, begin));
+    const std::string before = terminal_text(text.substr(0, begin));
     const std::string marked =
-        job::printable(begin == end ? continuation.piece(*difference) : text.substr(begin, end - begin));
-    return {title, before + marked + job::printable(text.substr(end)), {before.size(), before.size() + marked.size()}};
+        terminal_text(begin == end ? continuation.piece(*difference) : text.substr(begin, end - begin));
+    return {title, before + marked + terminal_text(text.substr(end)), {before.size(), before.size() + marked.size()}};
   }
 
   std::string verdict(const Answer& answer, std::optional<size_t> difference) const {

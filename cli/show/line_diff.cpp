@@ -9,6 +9,8 @@ namespace vortex::cli {
 namespace {
 
 constexpr size_t kContext = 3;
+constexpr size_t kMaxPairs =
+    size_t{4} << 20;  // of lines that are compared: whoever wrote them does not choose our memory
 
 struct Line {
   char mark = ' ';  // ' ' in both, '-' in the first, '+' in the second
@@ -17,7 +19,16 @@ struct Line {
   size_t b = 0;
 };
 
+// Everything of the first, then everything of the second.
+std::vector<Line> replaced(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  std::vector<Line> lines;
+  for (size_t i = 0; i < a.size(); ++i) { lines.push_back({'-', a[i], i, 0}); }
+  for (size_t j = 0; j < b.size(); ++j) { lines.push_back({'+', b[j], a.size(), j}); }
+  return lines;
+}
+
 std::vector<Line> align(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  if (!b.empty() && a.size() > kMaxPairs / b.size()) { return replaced(a, b); }
   // common[i][j]: length of the longest common subsequence of a from i on and b from j on.
   std::vector<std::vector<size_t>> common(a.size() + 1, std::vector<size_t>(b.size() + 1, 0));
   for (size_t i = a.size(); i-- > 0;) {

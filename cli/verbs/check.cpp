@@ -1,6 +1,7 @@
 #include <iostream>
 #include <memory>
 
+#include "base/escape.h"
 #include "cli/policy_files.h"
 #include "cli/verbs/verbs.h"
 #include "core/vflow/graph/canonical.h"
@@ -24,7 +25,7 @@ Result<int> check(const Context& context, const CheckArguments& arguments) {
   const vflow::CheckReport report = vflow::check_policy(source, geometry);
   const int code = report.policy ? 0 : exit_code(Blame::kCandidate);
   if (context.format() == Format::kText) {
-    if (!report.diagnostics.empty()) { std::cerr << render(report.diagnostics) << "\n"; }
+    if (!report.diagnostics.empty()) { std::cerr << terminal_text(render(report.diagnostics)) << "\n"; }
     if (report.policy) {
       std::cout << "ok: " << report.policy->program.name << " " << policy_key(*report.policy) << "\n";
     }

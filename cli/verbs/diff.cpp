@@ -3,6 +3,7 @@
 #include <optional>
 #include <set>
 
+#include "base/escape.h"
 #include "cli/show/line_diff.h"
 #include "cli/verbs/verbs.h"
 #include "core/model/model.h"
@@ -125,7 +126,7 @@ Result<int> diff(const Context& context, const DiffArguments& arguments) {
   std::cout << table.text() << "\nstructural distance: "
             << (apart ? fixed(*apart, 3) : "none, since one of them has no program that checks against its model")
             << "\n";
-  if (!text.empty()) { std::cout << "\n--- " << a.id << "\n+++ " << b.id << "\n" << text; }
+  if (!text.empty()) { std::cout << "\n--- " << a.id << "\n+++ " << b.id << "\n" << terminal_text(text); }
   return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <memory>
 
+#include "base/escape.h"
 #include "cli/verbs/verbs.h"
 #include "study/loaded_run.h"
 
@@ -12,7 +13,7 @@ namespace {
 Result<int> lineage(const Context& context, int64_t id) {
   VORTEX_ASSIGN(const study::LoadedRun run, study::load_run_of(context.workspace, id));
   if (context.format() == Format::kText) {
-    std::cout << study::ancestry_text(run.history, id);
+    std::cout << terminal_text(study::ancestry_text(run.history, id));
     return 0;
   }
   std::vector<nlohmann::json> edges;

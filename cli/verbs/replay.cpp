@@ -15,6 +15,12 @@ struct ReplayArguments {
   std::string device;  // empty: as the search had it
 };
 
+// The model that evidence is of; empty: it does not say.
+std::string hash_of(const nlohmann::json& evidence) {
+  const auto found = evidence.is_object() ? evidence.find("model_hash") : evidence.end();
+  return found != evidence.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
 Result<study::Replay> replay_one(const Context& context, const ReplayArguments& arguments, const study::LoadedRun& run,
                                  int64_t candidate) {
   const study::CandidateHistory* history = run.history.find(candidate);
@@ -26,9 +32,20 @@ Result<study::Replay> replay_one(const Context& context, const ReplayArguments& 
   VORTEX_ASSIGN(job::Job job, study::reproducing_job(run, history->row));
   if (!arguments.device.empty()) { job.device = arguments.device; }
   VORTEX_ASSIGN(const sandbox::ExecutorOptions options, executor_options(context, 0, run.options.memory_bytes));
+  const std::string measured_on = hash_of(nlohmann::json::parse(race->evidence, nullptr, false));
+  bool other_model = false;
+  const auto on_result = [&](const job::StageResult& result) {
+    const std::string hash = hash_of(result.evidence);
+    other_model = other_model || (!hash.empty() && !measured_on.empty() && hash != measured_on);
+  };
   VORTEX_ASSIGN(const std::vector<job::StageResult> results,
-                sandbox::run_job(
-                    job, options, [](const job::StageResult&) {}, [] { return false; }));
+                sandbox::run_job(job, options, on_result, [&] { return other_model; }));
+  if (other_model) {
+    return environment_error(
+        "the model in " + job.model_path + " is not the one that candidate " + std::to_string(candidate) +
+            " was measured on",
+        "restore the folder; its search has " + measured_on.substr(0, 12) + " as the model's hash");
+  }
   if (results.empty() || results.back().stage != job::Stage::kRace) {
     const std::string why = results.empty() ? "no stage was reported" : results.back().message;
     return environment_error("candidate " + std::to_string(candidate) + " did not reach the race again: " + why);

@@ -258,7 +258,7 @@ Document brief(const Context& context, const study::LoadedRun& run, const study:
   add_arms(facts, document);
   if (!facts.themes.empty()) {
     document.heading("What to try next");
-    for (const std::string& theme : facts.themes) { document.text(theme); }
+    for (const std::string& theme : facts.themes) { document.foreign(theme); }
   }
   add_funnel(facts, document);
   add_failures(facts, document);

@@ -221,8 +221,8 @@ std::unique_ptr<sandbox::WorkerSlots> worker_slots(const study::SearchOptions& o
 
 Result<int> search(const SearchArguments& arguments, const Context& context) {
   VORTEX_ASSIGN(const std::string worker, find_worker(context));
-  VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(context.workspace));
   VORTEX_ASSIGN(const db::WorkspaceLock lock, db::WorkspaceLock::acquire(context.workspace));
+  VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(context.workspace));
   db::sweep_unfinished(context.workspace);
   Result<Sitting> opened =
       arguments.resume.empty() ? new_sitting(*store, arguments, context) : resumed_sitting(*store, arguments);
@@ -235,6 +235,8 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   VORTEX_TRY(model::check_covered(config, model.backend));
   VORTEX_ASSIGN(sandbox::ExecutorOptions executor,
                 executor_options(context, options.stage_seconds, options.memory_bytes));
+
+  executor.model_files = look_at_folder(options.job.model_path);
 
   catch_interrupts();
   Display display(options);

@@ -1,6 +1,7 @@
 #include <iostream>
 #include <memory>
 
+#include "base/escape.h"
 #include "cli/show/stage_table.h"
 #include "cli/verbs/verbs.h"
 #include "study/lineage.h"
@@ -67,8 +68,8 @@ void print_text(const study::History& history, const study::CandidateHistory& ca
   const db::Candidate& row = candidate.row;
   std::cout << "candidate " << row.id << " of " << history.run.name << ": " << name_of(row.origin) << ", "
             << name_of(row.state) << " " << name_of(row.verdict) << "\n";
-  if (!row.rationale.empty()) { std::cout << row.rationale << "\n"; }
-  std::cout << "key " << row.key << "\n\n" << study::ancestry_text(history, row.id) << "\n";
+  if (!row.rationale.empty()) { std::cout << terminal_text(row.rationale) << "\n"; }
+  std::cout << "key " << row.key << "\n\n" << terminal_text(study::ancestry_text(history, row.id)) << "\n";
   Table table({"try", "stage", "verdict", "planned", "seconds", "metrics"});
   for (const db::StageRow& stage : candidate.stages) {
     const std::string reason = stage.message.substr(0, stage.message.find('\n'));
@@ -78,9 +79,11 @@ void print_text(const study::History& history, const study::CandidateHistory& ca
   }
   std::cout << table.text() << "\n";
   if (!candidate.stages.empty()) {
-    std::cout << "evidence: " << parsed(candidate.stages.back().evidence).dump(2) << "\n";
+    std::cout << "evidence: " << terminal_text(parsed(candidate.stages.back().evidence).dump(2)) << "\n";
   }
-  if (!files.module_text.empty()) { std::cout << "\n" << files.module_text << "\n" << files.config_text << "\n"; }
+  if (!files.module_text.empty()) {
+    std::cout << "\n" << terminal_text(files.module_text) << "\n" << terminal_text(files.config_text) << "\n";
+  }
 }
 
 Result<int> show(const Context& context, int64_t id) {

@@ -12,8 +12,9 @@ std::string_view severity_name(Severity severity) { return severity == Severity:
 std::string excerpt(const Diagnostic& diagnostic) {
   const std::string number = std::to_string(diagnostic.line);
   std::string margin;
+  const int caret = diagnostic.caret > 0 ? diagnostic.caret : diagnostic.column;
   int column = 1;
-  for (size_t i = 0; i < diagnostic.source_line.size() && column < diagnostic.column; ++i) {
+  for (size_t i = 0; i < diagnostic.source_line.size() && column < caret; ++i) {
     const auto byte = static_cast<unsigned char>(diagnostic.source_line[i]);
     if ((byte & 0xC0U) == 0x80U) { continue; }
     margin += byte == '\t' ? '\t' : ' ';
@@ -57,6 +58,7 @@ std::string to_json(const Diagnostic& diagnostic) {
                                          {"column", diagnostic.column},
                                          {"length", diagnostic.length},
                                          {"source_line", diagnostic.source_line},
+                                         {"caret", diagnostic.caret},
                                          {"message", diagnostic.message},
                                          {"allowed", diagnostic.allowed},
                                          {"suggestion", diagnostic.suggestion}};

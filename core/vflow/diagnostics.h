@@ -16,7 +16,8 @@ struct Diagnostic {
   int line = 0;             // 1-based; 0 when the finding has no place
   int column = 0;           // 1-based, in characters
   int length = 1;           // characters to underline
-  std::string source_line;  // the text of that line, empty when there is no place
+  std::string source_line;  // the text of that line, of a long one what is around the place; empty: there is no place
+  int caret = 0;            // where in source_line the place is, 1-based, in characters; 0: at column
   std::string message;      // what was found and why it is wrong
   std::string allowed;      // what is allowed here; may be empty
   std::string suggestion;   // the nearest right thing; may be empty

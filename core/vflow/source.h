@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/vflow/diagnostics.h"
@@ -45,7 +47,8 @@ struct Finding {
 };
 
 // Collects findings about one source. A second finding at the same place and more than a screenful in all are dropped:
-// the first ones are what a reader repairs.
+// the first ones are what a reader repairs. Long lines are quoted around the place, long texts cut: a finding stays
+// below 4 KiB whatever was written.
 class Reporter {
  public:
   Reporter(const Source& source, std::vector<Diagnostic>& diagnostics) : source_(source), diagnostics_(diagnostics) {}
@@ -61,6 +64,7 @@ class Reporter {
 
   const Source& source_;
   std::vector<Diagnostic>& diagnostics_;
+  std::set<std::pair<uint32_t, Severity>> places_;  // that were reported
   int errors_ = 0;
   int kept_ = 0;
 };

@@ -397,6 +397,27 @@ TEST_F(SearchTest, ACandidateThatBreaksAMachineThatWorksIsSetAsideUnscored) {
   EXPECT_EQ(errors, 1);
 }
 
+// Dense attention still passes: what is broken is something that only policies need.
+TEST_F(SearchTest, AMachineThatSpoilsEveryPolicyEndsTheSearchResumably) {
+  auto store = open(folder_);
+  workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
+    if (job.dense) { return std::nullopt; }
+    return planted(Blame::kEnvironment, "cannot load the oracle");
+  };
+  const auto end = sit(*store);
+  ASSERT_FALSE(end.ok());
+  EXPECT_EQ(end.error().blame, Blame::kEnvironment);
+  EXPECT_NE(end.error().message.find("the last 5 candidates"), std::string::npos) << end.error().message;
+  EXPECT_NE(end.error().message.find("cannot load the oracle"), std::string::npos) << end.error().message;
+  EXPECT_EQ(run_of(*store).state, db::RunState::kInterrupted);
+  workers_.fault = {};
+  EXPECT_EQ(sit(*store).value(), SearchEnd::kBudget);
+  const std::vector<db::Candidate> rows = store->candidates(run_of(*store).id).value();
+  for (const db::Candidate& row : rows) {
+    EXPECT_NE(row.verdict, job::Verdict::kError) << row.id << ": a repaired machine judges it after all";
+  }
+}
+
 TEST_F(SearchTest, OurOwnFaultsInARowEndTheSearch) {
   auto store = open(folder_);
   workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
@@ -432,9 +453,31 @@ TEST_F(SearchTest, AModelThatChangesBetweenSittingsIsNoticed) {
   workers_.model_hash = "another model";
   const auto end = sit(*store);
   ASSERT_FALSE(end.ok());
-  EXPECT_EQ(end.error().blame, Blame::kCandidate);
+  EXPECT_EQ(end.error().blame, Blame::kEnvironment);
   EXPECT_NE(end.error().message.find("model"), std::string::npos);
   workers_.model_hash = "synthetic";
+  ASSERT_EQ(sit(*store).value(), SearchEnd::kBudget);
+  auto clean = open(folder_ / "clean");
+  ASSERT_TRUE(sit(*clean).ok());
+  expect_same_decisions(*clean, *store);
+}
+
+TEST_F(SearchTest, AModelThatChangesUnderTheSearchEndsItAtOnceAndResumably) {
+  auto store = open(folder_);
+  int before = 0;
+  workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
+    if (job.dense || workers_.jobs < 3) { return std::nullopt; }
+    if (before == 0) { before = workers_.jobs; }
+    job::StageResult result = planted(Blame::kEnvironment, "the model changed while it was in use: w was changed in m");
+    result.evidence["model_changed"] = "w was changed";
+    return result;
+  };
+  const auto end = sit(*store);
+  ASSERT_FALSE(end.ok());
+  EXPECT_EQ(end.error().blame, Blame::kEnvironment);
+  EXPECT_NE(end.error().message.find("the model changed"), std::string::npos);
+  EXPECT_LE(workers_.jobs, before + 1) << "nothing is tried again on it";
+  workers_.fault = {};
   ASSERT_EQ(sit(*store).value(), SearchEnd::kBudget);
   auto clean = open(folder_ / "clean");
   ASSERT_TRUE(sit(*clean).ok());

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -481,7 +482,10 @@ TEST_F(StoreTest, TheLockIsHeldByOneProcessAndFreedByItsDeath) {
   const auto refused = WorkspaceLock::acquire(folder_);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().blame, Blame::kEnvironment);
-  EXPECT_NE(refused.error().message.find(std::to_string(child)), std::string::npos);
+  std::array<char, 256> host{};
+  ASSERT_EQ(::gethostname(host.data(), host.size() - 1), 0);
+  const std::string holder = "(process " + std::to_string(child) + " on " + host.data() + ", for ";
+  EXPECT_NE(refused.error().message.find(holder), std::string::npos) << refused.error().message;
   ::kill(child, SIGKILL);
   ASSERT_EQ(::waitpid(child, nullptr, 0), child);
   EXPECT_FALSE(lock_holder(folder_).has_value());

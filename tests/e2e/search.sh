@@ -67,16 +67,24 @@ sed -i 's/"definitions": 96/"definitions": 97/' bundle/task.json
 
 echo "a bundle of a search on a file of questions runs those questions"
 printf '{"id": "a", "problem": "1 2 3 4", "answer": "5"}\n{"id": "b", "problem": "5 6 7 8", "answer": "9"}\n' > own.jsonl
+cp -r "$source_dir/models/chain-4m" model
 cat > own.json <<'TASK'
 {"kind": "questions", "data": "own.jsonl", "prompt": "{problem}", "max_new_tokens": 24}
 TASK
-"$vortex" search --model "$source_dir/models/chain-4m" --task own.json --max-evals 1 --for 5m --seed 3 --no-confirm --accept-baseline \
+"$vortex" search --model model --task own.json --max-evals 1 --for 5m --seed 3 --no-confirm --accept-baseline \
   --speed-seconds 1 --rank-speed modelled --format json --workspace questions > questions.json 2> questions.log ||
   { cat questions.log >&2; fail "the search on questions"; }
 "$vortex" export 2 --to bundle --out questions_bundle --unconfirmed --workspace questions >&2 || fail "export of questions"
 rm own.json own.jsonl
 grep -q '"5 6 7 8"' questions_bundle/task.json || fail "the bundle's task lacks its questions"
 verify questions_bundle
+
+echo "a replay on a model that was changed says so, and does not blame itself"
+printf 'x' | dd of=model/model.safetensors bs=1 seek="$(($(stat -c %s model/model.safetensors) - 100))" conv=notrunc status=none
+code=0
+"$vortex" replay 1 --workspace questions > changed.txt 2>&1 || code=$?
+[ "$code" -eq 3 ] || { cat changed.txt >&2; fail "exit code $code on a changed model"; }
+grep -q "is not the one that candidate 1 was measured on" changed.txt || { cat changed.txt >&2; fail "the changed model"; }
 
 echo "the other views print"
 for view in "show $member" report status "lineage $member"; do

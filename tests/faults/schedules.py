@@ -4,6 +4,7 @@ search that nobody disturbed, its database whole, no process and no stray file l
 
 usage: schedules.py FAULTY_SEARCH FAULTY_CALLS_SO [SCHEDULES (20)] [FIRST_SEED (1)]
 """
+import contextlib
 import os
 import re
 import shutil
@@ -41,12 +42,12 @@ def sit(program, shim, workspace, seed):
 
 
 def rows(workspace):
-    with sqlite3.connect(os.path.join(workspace, "vortex.db")) as database:
+    with contextlib.closing(sqlite3.connect(os.path.join(workspace, "vortex.db"))) as database:
         return [database.execute(query).fetchall() for query in ROWS]
 
 
 def faults_of(workspace, clean):
-    with sqlite3.connect(os.path.join(workspace, "vortex.db")) as database:
+    with contextlib.closing(sqlite3.connect(os.path.join(workspace, "vortex.db"))) as database:
         whole = database.execute("PRAGMA integrity_check").fetchall()
         if whole != [("ok",)]:
             return [f"integrity_check says {whole}"]
@@ -63,17 +64,27 @@ def faults_of(workspace, clean):
     scratch = os.path.join(workspace, "scratch")
     if os.path.isdir(scratch) and os.listdir(scratch):
         found.append(f"scratch folders left: {os.listdir(scratch)}")
-    marked = [pid for pid in os.listdir("/proc") if pid.isdigit() and folder_of(pid).startswith(workspace)]
+    marked = [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) != os.getpid() and holds(pid, workspace)]
     if marked:
-        found.append(f"processes left: {marked}")
+        found.append(f"processes left: {[command_of(pid) for pid in marked]}")
     return found
 
 
-def folder_of(pid):
+def holds(pid, workspace):
+    """Does a process work in the workspace, or have a file of it open?"""
     try:
-        return os.readlink(f"/proc/{pid}/cwd")
+        links = [f"/proc/{pid}/cwd"] + [f"/proc/{pid}/fd/{fd}" for fd in os.listdir(f"/proc/{pid}/fd")]
+        return any(os.readlink(link).startswith(workspace) for link in links)
     except OSError:
-        return ""
+        return False  # it ended meanwhile
+
+
+def command_of(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline") as file:
+            return pid + " " + file.read().replace("\0", " ")
+    except OSError:
+        return pid
 
 
 def main():
@@ -107,6 +118,8 @@ def main():
                 print(f"seed {seed}: {fault}")
             failures += bool(found)
             shutil.rmtree(workspace)
+            if os.environ.get("VORTEX_FAULTS_TELL"):
+                print(f"seed {seed}: {sitting + 1} sittings", flush=True)
     finally:
         shutil.rmtree(folder)
     print(f"{schedules} schedules, {sittings} sittings: {killed} killed, {refused} gave up; {failures} failed")

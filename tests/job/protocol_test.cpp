@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/escape.h"
 #include "base/rng.h"
 
 namespace vortex::job {
@@ -128,15 +129,15 @@ TEST(Protocol, RefusesDepthBeforeParsing) {
 }
 
 TEST(Printable, KeepsTextAndDropsControls) {
-  EXPECT_EQ(printable("plain\ttext\n"), "plain\ttext\n");
-  EXPECT_EQ(printable("\xc3\xbc \xe2\x82\xac"), "\xc3\xbc \xe2\x82\xac");
-  EXPECT_EQ(printable("a\x1b[2Jb\r\x7f"), "a?[2Jb??");
-  EXPECT_EQ(printable("\xc2\x9b"
-                      "31m"),
+  EXPECT_EQ(terminal_text("plain\ttext\n"), "plain\ttext\n");
+  EXPECT_EQ(terminal_text("\xc3\xbc \xe2\x82\xac"), "\xc3\xbc \xe2\x82\xac");
+  EXPECT_EQ(terminal_text("a\x1b[2Jb\r\x7f"), "a?[2Jb??");
+  EXPECT_EQ(terminal_text("\xc2\x9b"
+                          "31m"),
             "?31m")
       << "the one-byte form of an escape sequence";
-  EXPECT_EQ(printable("cut \xe2\x82"), "cut \xef\xbf\xbd");
-  EXPECT_EQ(printable(std::string_view("\0", 1)), "?");
+  EXPECT_EQ(terminal_text("cut \xe2\x82"), "cut \xef\xbf\xbd");
+  EXPECT_EQ(terminal_text(std::string_view("\0", 1)), "?");
 }
 
 // The messages of a stream, however it is cut; behind them the fault that ended it, if one did.

@@ -204,6 +204,38 @@ TEST_F(ExecutorTest, DoesWithoutCachesWhenTheDiskIsNearlyFull) {
   EXPECT_EQ(results->back().verdict, job::Verdict::kPass);
 }
 
+// Whatever came of a stage during which the model changed is nobody's result.
+TEST_F(ExecutorTest, AModelThatChangesIsTheEnvironmentsFault) {
+  const std::string model = folder_ / "model";
+  ASSERT_TRUE(write_file_atomic(model + "/weights", "0123").ok());
+  ASSERT_TRUE(write_file_atomic(model + "/config.json", "{}").ok());
+  job_.model_path = model;
+  options_.model_files = look_at_folder(model);
+  const std::string expected = R"({"verdict": "error", "blame": "environment", "says": "the model changed while it )"
+                               R"(was in use: )";
+  const auto expect_change = [&](const std::string& script, const std::string& stage, const std::string& what) {
+    write_worker(script);
+    const auto results = run();
+    ASSERT_TRUE(results.ok()) << results.error().message;
+    json wanted = json::parse(expected + what + "\"}");
+    wanted["stage"] = stage;
+    ASSERT_FALSE(results->empty());
+    expect_results(json::array({wanted}), {results->back()});
+    EXPECT_EQ(results->back().evidence.at("model_changed"), what);
+    EXPECT_EQ(results->size(), stage == "compile" ? 1U : 2U);
+  };
+  const std::string in_model = "cd " + model + "; ";
+  expect_change(in_model + "hello; start compile; printf x >> weights; pass compile; sleep 100\n", "compile",
+                "weights was changed");
+  // Before the first stage: somebody changed it between two jobs.
+  expect_change("hello; start compile; sleep 100\n", "compile", "weights was changed");
+  options_.model_files = {};
+  expect_change(in_model + "hello; start compile; pass compile; rm config.json; start race; sleep 100\n", "race",
+                "config.json is gone");
+  expect_change(in_model + "hello; start compile; pass compile; start race; echo > new; kill -BUS $$\n", "race",
+                "new is new");
+}
+
 TEST_F(ExecutorTest, StopsOnRequest) {
   write_worker("hello; start compile; echo $$ > $dir/pid; sleep 100\n");
   std::thread stopper([&] {

@@ -18,6 +18,20 @@ struct CheckInput {
 // page and query (check_program.cpp).
 void check_program(const CheckInput& input);
 
+// Can the score be what it is for: no number, the same for all pages, or nothing that the query changes, as far as can
+// be told beforehand; warnings (check_scores.cpp). The second step of check_program.
+void check_scores(const CheckInput& input);
+
+// How the two programs use one field.
+struct FieldUse {
+  bool stored = false;  // kStore
+  bool filled = false;  // kFill
+  bool saved = false;   // kSave
+  bool loaded = false;  // kLoad
+  bool read = false;    // kField
+};
+std::vector<FieldUse> field_uses(const Program& program);
+
 // Do the configuration, the module and the model fit together: the contract's text searches, backend, budget, layers,
 // memory (check_fit.cpp).
 void check_fit(const CheckInput& input);

@@ -141,12 +141,30 @@ void check_backend(const CheckInput& input) {
   }
 }
 
+// Is the rule defined at every length? vortex_torch compiles its text as C++, where a division by zero or an overflow
+// may do anything. False after a report.
+bool check_schedule(const CheckInput& input, int pages) {
+  const EngineConfig& config = input.config;
+  for (int blocks = 1; blocks <= pages && !config.schedule.is_default(); ++blocks) {
+    const auto fault = config.schedule.fault(schedule_inputs(config, blocks));
+    if (!fault) { continue; }
+    input.config_file.error(key_span(input.config_file, "vortex_schedule_policy"),
+                            {"schedule-fault", "at " + std::to_string(blocks) + " pages the schedule policy " + *fault,
+                             "arithmetic that is defined at every length from 1 to " + std::to_string(pages) + " pages",
+                             "guard the operand, e.g. max(1, ...) for a divisor or min(..., 1000000) for a factor"});
+    return false;
+  }
+  return true;
+}
+
 void check_budget(const CheckInput& input, int pages) {
   const EngineConfig& config = input.config;
+  if (!check_schedule(input, pages)) { return; }
   const int reserved = config.reserved_bos + config.reserved_eos;
   int sparse_from = 0;
-  // Every row length up to 64 pages, then steps of an eighth.
-  for (int blocks = 1; blocks <= pages; blocks += std::max(1, blocks / 8)) {
+  // A rule of the policy's own may do anything at any length; ours grows with it, so steps of an eighth will do.
+  const bool steady = config.schedule.is_default();
+  for (int blocks = 1; blocks <= pages; blocks += steady ? std::max(1, blocks / 8) : 1) {
     const int selected = selected_blocks(config, blocks);
     if (selected >= blocks) { continue; }
     if (sparse_from == 0) { sparse_from = blocks; }

@@ -7,31 +7,6 @@ namespace {
 
 std::string quote(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
-// How the two programs use one field.
-struct FieldUse {
-  bool stored = false;  // kStore
-  bool filled = false;  // kFill
-  bool saved = false;   // kSave
-  bool loaded = false;  // kLoad
-  bool read = false;    // kField
-};
-
-std::vector<FieldUse> field_uses(const Program& program) {
-  std::vector<FieldUse> uses(program.fields.size());
-  for (const Graph* graph : {&program.cache, &program.indexer}) {
-    for (const Node& node : graph->nodes) {
-      if (node.attrs.field < 0) { continue; }
-      FieldUse& use = uses[static_cast<size_t>(node.attrs.field)];
-      use.stored = use.stored || node.op == Op::kStore;
-      use.filled = use.filled || node.op == Op::kFill;
-      use.saved = use.saved || node.op == Op::kSave;
-      use.loaded = use.loaded || node.op == Op::kLoad;
-      use.read = use.read || node.op == Op::kField;
-    }
-  }
-  return uses;
-}
-
 void check_terminal(const CheckInput& input) {
   const std::vector<Node>& nodes = input.trace.program.indexer.nodes;
   int first_line = 0;
@@ -110,89 +85,23 @@ void check_degenerate(const Graph& graph, const std::vector<Span>& spans, Report
   }
 }
 
-// What a value can vary with.
-struct Dependence {
-  bool query = false;
-  bool page = false;
-};
-
-Dependence operator|(Dependence a, Dependence b) { return {a.query || b.query, a.page || b.page}; }
-
-// Dependence of every indexer value. What Save wrote in an earlier step comes back through Load, so fields are
-// propagated until nothing changes.
-std::vector<Dependence> dependences(const Program& program) {
-  const std::vector<FieldUse> uses = field_uses(program);
-  std::vector<Dependence> fields(program.fields.size());
-  for (size_t i = 0; i < fields.size(); ++i) { fields[i].page = program.fields[i].builtin || uses[i].stored; }
-  const std::vector<Node>& nodes = program.indexer.nodes;
-  std::vector<Dependence> result(nodes.size());
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      const Node& node = nodes[i];
-      Dependence value;
-      if (node.op == Op::kQuery) { value.query = true; }
-      if (node.op == Op::kField || node.op == Op::kLoad) { value = fields[static_cast<size_t>(node.attrs.field)]; }
-      if (node.op != Op::kMaskSlice) {
-        for (int input : node.inputs) { value = value | result[static_cast<size_t>(input)]; }
-      }
-      if (op_info(node.op).tells_pages_apart) { value.page = true; }
-      result[i] = value;
-      if (node.op != Op::kSave) { continue; }
-      Dependence& field = fields[static_cast<size_t>(node.attrs.field)];
-      const Dependence joined = field | value;
-      changed = changed || joined.query != field.query || joined.page != field.page;
-      field = joined;
-    }
-  }
-  return result;
-}
-
-// Does the operation keep the order of its scores, so that selecting after it selects the same pages?
-bool keeps_order(const Graph& graph, const Node& node) {
-  const auto fixed = [&](size_t operand) {
-    return operand < node.inputs.size() &&
-           graph.nodes[static_cast<size_t>(node.inputs[operand])].format == Format::kBatched;
-  };
-  const OpInfo& info = op_info(node.op);
-  return info.keeps_order != nullptr && info.keeps_order(node.attrs, fixed(0), fixed(1));
-}
-
-void check_scores(const CheckInput& input) {
-  const Program& program = input.trace.program;
-  const Graph& graph = program.indexer;
-  const std::vector<Dependence> depends = dependences(program);
-  std::vector<int> consumers(graph.nodes.size());
-  for (const Node& node : graph.nodes) {
-    for (int operand : node.inputs) { ++consumers[static_cast<size_t>(operand)]; }
-  }
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    const Node& node = graph.nodes[i];
-    if (!chooses_pages(node.op) || node.op == Op::kUnion) { continue; }
-    const auto score = static_cast<size_t>(node.inputs[0]);
-    const std::string name(op_info(graph.nodes[score].op).name);
-    if (!depends[score].page) {
-      input.module.warn(
-          input.trace.spans.indexer[i],
-          {"score-same-for-all-pages", "this score cannot differ between pages, so the selection is arbitrary", "",
-           "use a field that forward_cache writes"});
-    } else if (!depends[score].query) {
-      input.module.warn(
-          input.trace.spans.indexer[i],
-          {"score-ignores-query", "this score cannot depend on the query: the same pages are selected for every token",
-           "", "combine a field with q, e.g. GeMM()(q_mean, cache[\"field\"], ctx=ctx)"});
-    }
-    if (keeps_order(graph, graph.nodes[score]) && consumers[score] == 1) {
-      input.module.warn(
-          input.trace.spans.indexer[score],
-          {"order-unchanged",
-           "this " + name + " does not change the order of the scores, so the same pages are selected without it", "",
-           "remove it, or apply it before a reduction over heads or sub-blocks"});
-    }
-  }
-}
-
 }  // namespace
+
+std::vector<FieldUse> field_uses(const Program& program) {
+  std::vector<FieldUse> uses(program.fields.size());
+  for (const Graph* graph : {&program.cache, &program.indexer}) {
+    for (const Node& node : graph->nodes) {
+      if (node.attrs.field < 0) { continue; }
+      FieldUse& use = uses[static_cast<size_t>(node.attrs.field)];
+      use.stored = use.stored || node.op == Op::kStore;
+      use.filled = use.filled || node.op == Op::kFill;
+      use.saved = use.saved || node.op == Op::kSave;
+      use.loaded = use.loaded || node.op == Op::kLoad;
+      use.read = use.read || node.op == Op::kField;
+    }
+  }
+  return uses;
+}
 
 void check_program(const CheckInput& input) {
   check_terminal(input);

@@ -528,14 +528,12 @@ std::string print_config(const EngineConfig& config) {
   return object.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
+ScheduleInputs schedule_inputs(const EngineConfig& config, int blocks) {
+  return {blocks, config.topk_val, config.topk_ratio, config.reserved_bos, config.reserved_eos};
+}
+
 int selected_blocks(const EngineConfig& config, int blocks) {
-  ScheduleInputs inputs;
-  inputs.cached_block_len = blocks;
-  inputs.topk_val = config.topk_val;
-  inputs.topk_ratio = config.topk_ratio;
-  inputs.block_reserved_bos = config.reserved_bos;
-  inputs.block_reserved_eos = config.reserved_eos;
-  return std::min(config.schedule.budget(inputs), blocks);
+  return std::min(config.schedule.budget(schedule_inputs(config, blocks)), blocks);
 }
 
 bool layer_is_dense(const EngineConfig& config, int layer) {

@@ -48,6 +48,9 @@ EngineConfig parse_config(std::string_view json_text, std::string_view source, s
 // default sets disagree on always written.
 std::string print_config(const EngineConfig& config);
 
+// What the schedule policy is asked with for a row of `blocks` pages.
+ScheduleInputs schedule_inputs(const EngineConfig& config, int blocks);
+
 // Pages that a row with `blocks` pages attends: min(budget, blocks), where the budget is the schedule policy's, by
 // default max(topk_val + bos + eos, int(float32(blocks) * float32(topk_ratio))).
 int selected_blocks(const EngineConfig& config, int blocks);

@@ -14,10 +14,6 @@ constexpr double kIntMin = std::numeric_limits<int32_t>::min();
 constexpr double kIntMax = std::numeric_limits<int32_t>::max();
 
 double saturate(double value) { return std::isnan(value) ? 0 : std::clamp(std::trunc(value), kIntMin, kIntMax); }
-// Every value is a double that holds an int32 or a float32 exactly; sums and products of int32 are exact in a double.
-double rounded(double value, bool is_float) {
-  return is_float ? static_cast<double>(static_cast<float>(value)) : saturate(value);
-}
 
 class Machine {
  public:
@@ -32,8 +28,11 @@ class Machine {
 
   int run() {
     execute(code_.root);
-    return static_cast<int>(saturate(result_));
+    return static_cast<int>(whole(result_));
   }
+
+  // The first thing on the way that C++ leaves undefined, or that is no number; null: all of it is defined.
+  const char* fault() const { return fault_; }
 
  private:
   const ScheduleNode& at(int node) const { return code_.nodes[static_cast<size_t>(node)]; }
@@ -60,10 +59,27 @@ class Machine {
     if (node.op == ScheduleOp::kSelect) { return evaluate(evaluate(node.a) != 0 ? node.b : node.c); }
     const double a = evaluate(node.a);
     const double b = node.b >= 0 ? evaluate(node.b) : 0;
-    return rounded(compute(node, a, b), node.is_float);
+    const double value = compute(node, a, b);
+    // Every value is a double that holds an int32 or a float32 exactly; sums and products of int32 are exact in one.
+    return node.is_float ? static_cast<double>(static_cast<float>(value)) : whole(value);
   }
 
-  static double compute(const ScheduleNode& node, double a, double b) {
+  // As an int32: cut, and where it does not fit saturated.
+  double whole(double value) {
+    const double cut = std::trunc(value);
+    if (!(cut >= kIntMin && cut <= kIntMax)) { note("overflows a 32-bit int"); }
+    return saturate(value);
+  }
+
+  // Says what is wrong where `defined` does not hold.
+  void demand(bool defined, const char* fault) {
+    if (!defined) { note(fault); }
+  }
+  void note(const char* fault) {
+    if (fault_ == nullptr) { fault_ = fault; }
+  }
+
+  double compute(const ScheduleNode& node, double a, double b) {
     switch (node.op) {
       case ScheduleOp::kNegate:
         return -a;
@@ -76,8 +92,10 @@ class Machine {
       case ScheduleOp::kMultiply:
         return a * b;
       case ScheduleOp::kDivide:
+        demand(b != 0, "divides by zero");
         return b == 0 ? 0 : a / b;
       case ScheduleOp::kModulo:
+        demand(b != 0, "divides by zero");
         return b == 0 ? 0 : std::fmod(a, b);
       case ScheduleOp::kLess:
         return a < b ? 1 : 0;
@@ -98,12 +116,14 @@ class Machine {
       case ScheduleOp::kAbs:
         return std::fabs(a);
       case ScheduleOp::kSqrt:
+        demand(a >= 0, "takes the square root of a negative number");
         return a < 0 ? 0 : std::sqrt(a);
       case ScheduleOp::kFloor:
         return std::floor(a);
       case ScheduleOp::kCeil:
         return std::ceil(a);
       case ScheduleOp::kLog2:
+        demand(a > 0, "takes the logarithm of a number that is not positive");
         return a <= 0 ? 0 : std::log2(a);
       case ScheduleOp::kToInt:
       case ScheduleOp::kToFloat:
@@ -126,6 +146,7 @@ class Machine {
   const ScheduleCode& code_;
   std::vector<double> slots_;
   double result_ = 0;
+  const char* fault_ = nullptr;
 };
 
 int default_budget(const ScheduleInputs& inputs) {
@@ -164,6 +185,13 @@ Schedule Schedule::compile(std::string_view source, std::string_view name, std::
 
 int Schedule::budget(const ScheduleInputs& inputs) const {
   return code_ == nullptr ? default_budget(inputs) : Machine(*code_, inputs).run();
+}
+
+std::optional<std::string> Schedule::fault(const ScheduleInputs& inputs) const {
+  if (code_ == nullptr) { return std::nullopt; }
+  Machine machine(*code_, inputs);
+  machine.run();
+  return machine.fault() == nullptr ? std::nullopt : std::optional<std::string>(machine.fault());
 }
 
 std::string Schedule::canonical() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,10 @@ class Schedule {
 
   // The budget, before it is cut to the number of blocks. Total: division by zero and overflow give 0 or saturate.
   int budget(const ScheduleInputs& inputs) const;
+
+  // What the rule does for these inputs that C++ leaves undefined, or that is no number ("divides by zero"); nothing
+  // where all of it is defined. Our own backends are total; the text as C++, which vortex_torch compiles, is not.
+  std::optional<std::string> fault(const ScheduleInputs& inputs) const;
 
   bool is_default() const { return code_ == nullptr; }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <limits>
 #include <optional>
 #include <string_view>
 
@@ -463,7 +464,8 @@ class Compiler {
     if (hexadecimal || result.ec != std::errc{} || result.ptr != end) {
       return fail(span_, shown() + " is not a number");
     }
-    if (!float_value && value > 2147483647.0) { return fail(span_, shown() + " does not fit in 32 bits"); }
+    const double largest = float_value ? double{std::numeric_limits<float>::max()} : 2147483647.0;
+    if (value > largest) { return fail(span_, shown() + " does not fit in 32 bits"); }
     next();
     return add({.op = ScheduleOp::kConstant,
                 .is_float = float_value,

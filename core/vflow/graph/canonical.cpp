@@ -43,6 +43,8 @@ bool argument_matters(const OpInfo& info, Arg arg) {
 class Canonicalizer {
  public:
   explicit Canonicalizer(const Program& program) : program_(program), live_(find_live(program, false)) {
+    // Once: a constant may hold a million numbers, and labels are asked for in every round.
+    for (const Constant& constant : program.constants) { constants_.push_back(constant_text(constant)); }
     field_hash_.resize(program.fields.size());
     for (size_t i = 0; i < program.fields.size(); ++i) {
       field_hash_[i] = hash_text(program.fields[i].builtin ? program.fields[i].name : "field");
@@ -110,7 +112,7 @@ class Canonicalizer {
           break;
         case Arg::kWeight:
         case Arg::kValue:
-          text += " " + constant_text(program_.constants[static_cast<size_t>(attrs.constant)]);
+          text += " " + constants_[static_cast<size_t>(attrs.constant)];
           break;
         case Arg::kCols:
         case Arg::kLeading:
@@ -209,6 +211,7 @@ class Canonicalizer {
 
   const Program& program_;
   const Liveness live_;
+  std::vector<std::string> constants_;  // as labels have them
   std::vector<uint64_t> field_hash_;
   std::vector<uint64_t> cache_hash_;
   std::vector<uint64_t> indexer_hash_;

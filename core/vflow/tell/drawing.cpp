@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/escape.h"
 #include "base/text.h"
 #include "core/vflow/graph/op_table.h"
 #include "core/vflow/graph/prune.h"
@@ -17,29 +18,6 @@ constexpr double kGapY = 44;
 constexpr double kMargin = 24;
 constexpr double kTitle = 34;
 
-std::string escape(std::string_view text) {
-  std::string result;
-  for (char c : text) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      case '"':
-        result += "&quot;";
-        break;
-      default:
-        result += c;
-    }
-  }
-  return result;
-}
-
 std::string number(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f", value);
@@ -47,7 +25,7 @@ std::string number(double value) {
 }
 
 std::string svg_text(double x, double y, const std::string& style, const std::string& text) {
-  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" " + style + ">" + escape(text) + "</text>\n";
+  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" " + style + ">" + html_text(text) + "</text>\n";
 }
 
 std::string svg_open(double width, double height) {

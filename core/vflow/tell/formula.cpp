@@ -4,18 +4,13 @@
 #include <cmath>
 #include <limits>
 
+#include "base/escape.h"
 #include "base/text.h"
 #include "core/vflow/graph/op_table.h"
 #include "core/vflow/graph/prune.h"
 
 namespace vortex::vflow {
 namespace {
-
-std::string plain_name(const std::string& name) {
-  std::string result;
-  for (char c : name) { result += std::isalnum(static_cast<unsigned char>(c)) ? c : '_'; }
-  return result;
-}
 
 std::string axis(int dim) { return dim == 0 ? "[pages]" : dim == 1 ? "[rows]" : "[cols]"; }
 
@@ -121,7 +116,7 @@ class FormulaWriter {
     if (key == "axis") { return axis(attrs.dim); }
     if (key == "axis by k") { return axis(attrs.dim).insert(5, " by " + std::to_string(attrs.k)); }
     if (key == "shape") { return shape_text(node.shape); }
-    if (key == "field") { return plain_name(program_.fields[static_cast<size_t>(attrs.field)].name); }
+    if (key == "field") { return cpp_identifier(program_.fields[static_cast<size_t>(attrs.field)].name); }
     if (key == "recall") { return attrs.tolerance > 0 ? " recall >= " + format_number(1 - attrs.tolerance) : ""; }
     return format_number(attribute(attrs, key));
   }

@@ -11,6 +11,7 @@ constexpr int64_t kMaxSteps = 200'000;
 constexpr int64_t kMaxItems = 100'000;      // of all lists and dicts together
 constexpr int64_t kMaxTextBytes = 1 << 20;  // of all strings together
 constexpr int kMaxDepth = 300;              // of nested statements, expressions and calls
+constexpr size_t kMaxAncestors = 64;  // of a class, with itself: finding their order takes more than twice for two
 
 // Restores a counter that a nested evaluation raised.
 class Nesting {
@@ -280,6 +281,17 @@ void Interp::execute_class(const Stmt& stmt, Scope& scope) {
 // Python's method resolution order (C3: Barrett et al. 1996).
 bool Interp::linearize(ClassObject* type, const std::vector<ClassObject*>& bases) {
   std::vector<std::vector<ClassObject*>> sequences;
+  size_t ancestors = 1 + bases.size();
+  for (const ClassObject* base : bases) { ancestors += base->order.size(); }
+  if (ancestors > kMaxAncestors) {
+    stop(type->span, "a class can have at most " + std::to_string(kMaxAncestors) + " ancestors");
+    return true;
+  }
+  if (bases.size() == 1) {
+    type->order = {type};
+    type->order.insert(type->order.end(), bases[0]->order.begin(), bases[0]->order.end());
+    return true;
+  }
   for (const ClassObject* base : bases) { sequences.push_back(base->order); }
   sequences.push_back(bases);
   type->order = {type};

@@ -127,6 +127,7 @@ class Interp {
   // The elements of an iterable; nothing after a report.
   std::optional<std::vector<Value>> elements(const Value& value, Span span);
   void set_dict(DictObject& dict, const Value& key, const Value& value, Span span);
+  Value* dict_value(DictObject& dict, const Value& key);  // null: there is no such key
 
   // Calls (interp_call.cpp, builtins.cpp).
   Value evaluate_call(const Expr& expr, Scope& scope);

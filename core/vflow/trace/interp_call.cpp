@@ -1,10 +1,13 @@
 #include <algorithm>
 
+#include "base/escape.h"
 #include "base/text.h"
 #include "core/vflow/trace/interp.h"
 
 namespace vortex::vflow {
 namespace {
+
+constexpr size_t kMaxRegistered = 64;
 
 std::string quote(std::string_view name) { return "\"" + std::string(name) + "\""; }
 
@@ -90,11 +93,11 @@ bool Interp::bind_parameters(const FunctionObject& function, Instance* self, Arg
     const auto named = std::find_if(arguments.named.begin(), arguments.named.end(),
                                     [&](const Arguments::Named& n) { return n.name == params[i].name; });
     if (i < values.size()) {
-      scope.names.emplace_back(params[i].name, values[i]);
+      scope.names.add(params[i].name, values[i]);
     } else if (named != arguments.named.end()) {
-      scope.names.emplace_back(params[i].name, named->value);
+      scope.names.add(params[i].name, named->value);
     } else if (i >= first_default) {
-      scope.names.emplace_back(params[i].name, function.defaults[i - first_default]);
+      scope.names.add(params[i].name, function.defaults[i - first_default]);
     } else {
       error(span, {"arguments", name + " misses its argument " + quote(params[i].name)});
       return false;
@@ -166,6 +169,11 @@ Value Interp::call_register(Arguments& arguments, Span span) {
   if (name == nullptr || (*name)->empty()) {
     return type_error(arguments.spans[0], "register takes the policy's name as a string", "@register(\"my_policy\")");
   }
+  if (!is_plain_name(**name)) {
+    return error(arguments.spans[0],
+                 {"name", "the policy's name is " + quote(clipped(**name, 80)) + ", which is not plain",
+                  std::string(kPlainNames), "@register(\"my_policy\")"});
+  }
   return Registration{*name};
 }
 
@@ -189,6 +197,10 @@ Value Interp::register_class(const Registration& registration, Arguments& argume
       return *type;
     }
   }
+  if (registered_.size() == kMaxRegistered) {
+    stop(span, "a module can register at most " + std::to_string(kMaxRegistered) + " policies");
+    return *type;
+  }
   registered_.push_back({*registration.name, *type, span});
   return *type;
 }
@@ -210,9 +222,7 @@ Value Interp::call_container(const ContainerMethod& method, Arguments& arguments
     return NoneValue{};
   }
   if (method.name == "get") {
-    for (const auto& [key, value] : method.dict->items) {
-      if (equal(key, arguments.values[0])) { return value; }
-    }
+    if (const Value* value = dict_value(*method.dict, arguments.values[0])) { return *value; }
     return arguments.values.size() > 1 ? arguments.values[1] : Value(NoneValue{});
   }
   std::vector<Value> items;

@@ -9,6 +9,17 @@ namespace {
 
 std::string quote(std::string_view name) { return "\"" + std::string(name) + "\""; }
 
+constexpr int kMostSuggestions = 40;  // behind so many mistakes nobody reads on, and looking for one takes long
+
+// As many as a misspelling is looked up in.
+void add_names(Names& names, std::vector<std::string>& known) {
+  constexpr size_t kMost = 200;
+  for (const auto& [name, value] : names) {
+    if (known.size() == kMost) { return; }
+    known.emplace_back(name);
+  }
+}
+
 // Bounds of a Python slice over `size` items with step 1.
 int64_t clamp_bound(int64_t bound, int64_t size) {
   return std::clamp<int64_t>(bound < 0 ? bound + size : bound, 0, size);
@@ -104,11 +115,9 @@ void Interp::report_unknown_name(const Expr& expr, Scope& scope) {
     suggestion = "add `from vortex_torch.flow import " + std::string(expr.name) + "`";
   } else if (module_exists(expr.name)) {
     suggestion = "add `import " + std::string(expr.name) + "`";
-  } else {
+  } else if (reporter_.errors() < kMostSuggestions) {
     std::vector<std::string> known;
-    for (Scope* at = &scope; at != nullptr && known.size() < 200; at = at->parent) {
-      for (const auto& [name, value] : at->names) { known.emplace_back(name); }
-    }
+    for (Scope* at = &scope; at != nullptr; at = at->parent) { add_names(at->names, known); }
     if (const auto nearest = nearest_word(expr.name, known)) { suggestion = "did you mean " + quote(*nearest) + "?"; }
   }
   error(expr.span, {"unknown-name", quote(expr.name) + " is not defined", "", suggestion});
@@ -179,9 +188,9 @@ Value Interp::instance_attribute(Instance* object, std::string_view name, Span s
   // The statement that would have set it may have been lost.
   if (find_name(object->attributes, "") != nullptr || globals_->tainted) { return Poison{}; }
   std::vector<std::string> known;
-  for (const auto& [attribute, value] : object->attributes) { known.emplace_back(attribute); }
-  for (const ClassObject* type : object->type->order) {
-    for (const auto& [attribute, value] : type->attributes) { known.emplace_back(attribute); }
+  if (reporter_.errors() < kMostSuggestions) {
+    add_names(object->attributes, known);
+    for (ClassObject* type : object->type->order) { add_names(type->attributes, known); }
   }
   const auto nearest = nearest_word(name, known);
   return error(span, {"unknown-attribute", "self has no attribute " + quote(name), "",
@@ -249,9 +258,7 @@ Value Interp::evaluate_subscript(const Expr& expr, Scope& scope) {
     return field_reference(key, index.span);
   }
   if (const auto* dict = std::get_if<DictObject*>(&object)) {
-    for (const auto& [known, value] : (*dict)->items) {
-      if (equal(known, key)) { return value; }
-    }
+    if (const Value* value = dict_value(**dict, key)) { return *value; }
     return error(index.span, {"unknown-key", "the dict has no key " + quote(value_text(key).substr(0, 80))});
   }
   const auto* number = std::get_if<int64_t>(&key);
@@ -337,13 +344,36 @@ Value Interp::evaluate_items(const Expr& expr, Scope& scope) {
 
 void Interp::set_dict(DictObject& dict, const Value& key, const Value& value, Span span) {
   if (is_poison(key)) { return; }
-  for (auto& [known, old] : dict.items) {
-    if (equal(known, key)) {
-      old = value;
-      return;
-    }
+  if (Value* old = dict_value(dict, key)) {
+    *old = value;
+    return;
   }
-  if (grow(1, span)) { dict.items.emplace_back(key, value); }
+  if (!grow(1, span)) { return; }
+  if (const auto* text = std::get_if<const std::string*>(&key)) {
+    dict.texts.emplace(**text, dict.items.size());
+  } else if (const auto* integer = std::get_if<int64_t>(&key)) {
+    dict.integers.emplace(*integer, dict.items.size());
+  } else {
+    dict.others = true;
+  }
+  dict.items.emplace_back(key, value);
+}
+
+Value* Interp::dict_value(DictObject& dict, const Value& key) {
+  charge(key);
+  if (const auto* text = std::get_if<const std::string*>(&key)) {
+    const auto at = dict.texts.find(**text);
+    return at == dict.texts.end() ? nullptr : &dict.items[at->second].second;
+  }
+  const auto* integer = std::get_if<int64_t>(&key);
+  if (integer != nullptr && !dict.others) {
+    const auto at = dict.integers.find(*integer);
+    return at == dict.integers.end() ? nullptr : &dict.items[at->second].second;
+  }
+  for (auto& [known, value] : dict.items) {
+    if (equal(known, key)) { return &value; }
+  }
+  return nullptr;
 }
 
 Value Interp::evaluate_dict(const Expr& expr, Scope& scope) {

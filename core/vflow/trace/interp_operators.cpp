@@ -280,10 +280,7 @@ std::optional<bool> Interp::contains(const Value& item, const Value& container, 
                          [&](const Field& f) { return f.name == **name; });
     }
   }
-  if (const auto* dict = std::get_if<DictObject*>(&container)) {
-    return std::any_of((*dict)->items.begin(), (*dict)->items.end(),
-                       [&](const auto& entry) { return equal(entry.first, item); });
-  }
+  if (const auto* dict = std::get_if<DictObject*>(&container)) { return dict_value(**dict, item) != nullptr; }
   const auto items = elements(container, span);
   if (!items) { return std::nullopt; }
   return std::any_of(items->begin(), items->end(), [&](const Value& value) { return equal(value, item); });

@@ -8,6 +8,7 @@ namespace vortex::vflow {
 namespace {
 
 constexpr size_t kMaxConstant = size_t{1} << 20;
+constexpr size_t kNumbersAStep = 8;
 
 // "Kron(dim=(1, 2))": how an operation is created, for messages.
 std::string signature(const OpInfo& info) {
@@ -183,6 +184,9 @@ bool Interp::set_constant(OpObject& op, const ArgInfo& info, const Value& value,
     stop(span, name + " has more than " + std::to_string(kMaxConstant) + " numbers");
     return false;
   }
+  // A list may stand in many places, so a few items can mean very many numbers.
+  steps_ += static_cast<int64_t>(size / kNumbersAStep);
+  if (!step(span)) { return false; }
   constant.data.reserve(size);
   if (!flatten(value, 0, constant, span)) { return false; }
   if (depth == 2) { constant.dims.insert(constant.dims.begin(), 1); }

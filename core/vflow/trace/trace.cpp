@@ -4,6 +4,7 @@
 #include <array>
 #include <climits>
 
+#include "base/escape.h"
 #include "base/text.h"
 #include "core/vflow/syntax/parser.h"
 
@@ -12,6 +13,7 @@ namespace {
 
 constexpr size_t kMaxModuleBytes = 256 * 1024;
 constexpr int64_t kMaxFieldSize = int64_t{1} << 20;
+constexpr size_t kMaxFields = 128;
 constexpr std::array<std::string_view, 5> kReserved = {"k", "v", "latent", "kv_c", "k_pe"};
 
 std::string quote(std::string_view name) { return "\"" + std::string(name.substr(0, 80)) + "\""; }
@@ -140,6 +142,11 @@ class Tracer {
       return false;
     }
     const Span place = return_span(*create->definition);
+    if ((*dict)->items.size() > kMaxFields) {
+      reporter_.error(place, {"limit", "create_cache returns " + std::to_string((*dict)->items.size()) +
+                                           " fields, a policy can have at most " + std::to_string(kMaxFields)});
+      return false;
+    }
     for (const auto& [key, shape] : (*dict)->items) {
       if (!declare_field(key, shape, place)) { interp_.lose_fields(); }
     }
@@ -177,6 +184,11 @@ class Tracer {
       return false;
     }
     const Span span = key_span(**name, place);
+    if (!is_plain_name(**name)) {
+      reporter_.error(span, {"name", "the field's name is " + quote(clipped(**name, 80)) + ", which is not plain",
+                             std::string(kPlainNames), "return {\"centroid\": (rows, cols)}"});
+      return false;
+    }
     if (std::find(kReserved.begin(), kReserved.end(), **name) != kReserved.end()) {
       reporter_.error(span, {"reserved-field", "the name " + quote(**name) + " is reserved: the engine provides it", "",
                              "choose another name"});

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -118,10 +119,45 @@ struct ListObject {
   std::vector<Value> items;
 };
 struct DictObject {
-  std::vector<std::pair<Value, Value>> items;  // policies have a handful of keys
+  std::vector<std::pair<Value, Value>> items;
+  // Where the keys are that can be looked up at once; other kinds are compared one by one.
+  std::unordered_map<std::string_view, size_t> texts;
+  std::unordered_map<int64_t, size_t> integers;
+  bool others = false;  // there are keys of other kinds, which may equal an integer
 };
 
-using Names = std::vector<std::pair<std::string_view, Value>>;
+// Names with their values, in the order in which they were first set. Looking one up takes the same however many there
+// are: whoever wrote the module chooses that.
+class Names {
+ public:
+  // Null: there is none of that name. Valid until the next name is added.
+  Value* find(std::string_view name) {
+    if (items_.size() <= kFew) {
+      for (auto& [known, value] : items_) {
+        if (known == name) { return &value; }
+      }
+      return nullptr;
+    }
+    const auto at = places_.find(name);
+    return at == places_.end() ? nullptr : &items_[at->second].second;
+  }
+  // Of a name that is not there yet.
+  void add(std::string_view name, Value value) {
+    items_.emplace_back(name, std::move(value));
+    if (items_.size() == kFew + 1) {
+      for (size_t i = 0; i < items_.size(); ++i) { places_.emplace(items_[i].first, i); }
+    } else if (items_.size() > kFew) {
+      places_.emplace(name, items_.size() - 1);
+    }
+  }
+  auto begin() { return items_.begin(); }
+  auto end() { return items_.end(); }
+
+ private:
+  static constexpr size_t kFew = 12;
+  std::vector<std::pair<std::string_view, Value>> items_;
+  std::unordered_map<std::string_view, size_t> places_;  // once they are more than a few
+};
 
 // An instance of an operation: self.mean = Mean(dim=1).
 struct OpObject {
@@ -166,17 +202,12 @@ struct Scope {
   Instance* self = nullptr;
 };
 
-inline Value* find_name(Names& names, std::string_view name) {
-  for (auto& [known, value] : names) {
-    if (known == name) { return &value; }
-  }
-  return nullptr;
-}
+inline Value* find_name(Names& names, std::string_view name) { return names.find(name); }
 inline void set_name(Names& names, std::string_view name, Value value) {
-  if (Value* known = find_name(names, name)) {
-    *known = value;
+  if (Value* known = names.find(name)) {
+    *known = std::move(value);
   } else {
-    names.emplace_back(name, value);
+    names.add(name, std::move(value));
   }
 }
 

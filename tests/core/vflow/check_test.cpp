@@ -268,33 +268,6 @@ TEST(Check, FuzzCorpus) {
   EXPECT_GT(replayed, 0U);
 }
 
-TEST(Check, HostileModulesEnd) {
-  const auto refusal = [](const std::string& body) {
-    PolicySource source;
-    source.module_text = body;
-    source.config_text = "{}";
-    const CheckReport report = check_policy(source, test_model());
-    EXPECT_FALSE(report.policy.has_value());
-    return report.diagnostics.empty() ? std::string() : report.diagnostics[0].code;
-  };
-  EXPECT_EQ(refusal(std::string(100'000, '(')), "too-deep");
-  EXPECT_EQ(refusal(std::string(100'000, '-') + "1"), "too-deep");
-  EXPECT_EQ(refusal("x = " + std::string(50'000, '[') + "\n"), "too-deep");
-  EXPECT_EQ(refusal("x = 1" + replaced(std::string(20'000, '+'), "+", "+1") + "\n"), "too-deep");
-  EXPECT_EQ(refusal("x = [0]\nfor i in range(100):\n  x = x + x\n"), "limit");
-  EXPECT_EQ(refusal("x = 'a'\nfor i in range(100):\n  x = x + x\n"), "limit");
-  EXPECT_EQ(refusal("x = []\nx.append(x)\ny = []\ny.append(y)\nz = x == y\n"), "limit");
-  EXPECT_EQ(
-      refusal("a = [1]\nfor i in range(60):\n  a = [a, a]\nb = [1]\nfor i in range(60):\n  b = [b, b]\nc = a == b\n"),
-      "limit");
-  EXPECT_EQ(refusal("def f(n):\n  return f(n) + f(n)\nf(1)\n"), "limit");
-  EXPECT_EQ(refusal("a = [j for i in range(1000) for j in range(1000)]\n"), "limit");
-  EXPECT_EQ(refusal(std::string(300'000, '#')), "limit");
-  std::string indents;
-  for (size_t i = 0; i < 500; ++i) { indents += std::string(i, ' ') + "if True:\n"; }
-  EXPECT_EQ(refusal(indents), "too-deep");
-}
-
 TEST(Check, MemoryIsPricedAgainstTheModel) {
   const fs::path base = kSource / "examples/policies/block_topk";
   PolicySource source;

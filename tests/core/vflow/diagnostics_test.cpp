@@ -76,7 +76,7 @@ TEST(Diagnostics, JsonOfAnyBytes) {
   const auto object = nlohmann::json::parse(to_json(finding));
   EXPECT_EQ(object["severity"], "error");
   EXPECT_EQ(object["code"], "c");
-  EXPECT_EQ(object.size(), 10U);
+  EXPECT_EQ(object.size(), 11U);
 }
 
 }  // namespace

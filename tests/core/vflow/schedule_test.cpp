@@ -87,6 +87,34 @@ TEST(Schedule, IsTotal) {
   EXPECT_EQ(run("return 1e38f * 1e38f - 1e38f * 1e38f;"), 0);
 }
 
+TEST(Schedule, SaysWhatCppLeavesUndefined) {
+  const auto fault = [](std::string_view source, int blocks = 1000) {
+    std::vector<Diagnostic> findings;
+    const Schedule schedule = Schedule::compile(source, "snippet", findings);
+    EXPECT_EQ(render(findings), "");
+    ScheduleInputs inputs = kInputs;
+    inputs.cached_block_len = blocks;
+    return schedule.fault(inputs).value_or("");
+  };
+  EXPECT_EQ(fault("return 1 / 0;"), "divides by zero");
+  EXPECT_EQ(fault("return 1 % 0;"), "divides by zero");
+  EXPECT_EQ(fault("return 1 / 0.0f;"), "divides by zero");
+  EXPECT_EQ(fault("return 8 / (cached_block_len - 7);", 7), "divides by zero");
+  EXPECT_EQ(fault("return 8 / (cached_block_len - 7);", 8), "");
+  EXPECT_EQ(fault("return 2147483647 + 1;"), "overflows a 32-bit int");
+  EXPECT_EQ(fault("return -(-2147483647 - 1);"), "overflows a 32-bit int");
+  EXPECT_EQ(fault("return (-2147483647 - 1) / -1;"), "overflows a 32-bit int");
+  EXPECT_EQ(fault("return (int)3e9f;"), "overflows a 32-bit int");
+  EXPECT_EQ(fault("return 1e38f * 10;"), "overflows a 32-bit int");
+  EXPECT_EQ(fault("return sqrt(-1);"), "takes the square root of a negative number");
+  EXPECT_EQ(fault("return log2(0);"), "takes the logarithm of a number that is not positive");
+  // What is not reached does no harm.
+  EXPECT_EQ(fault("return cached_block_len > 0 ? 4 : 1 / 0;"), "");
+  EXPECT_EQ(fault("if (cached_block_len == 0 || 8 / cached_block_len > 3) return 5; return 4;", 0), "");
+  EXPECT_EQ(fault("return 2147483647 - 1;"), "");
+  EXPECT_EQ(Schedule().fault(kInputs).value_or(""), "");
+}
+
 TEST(Schedule, RefusesWhatItCannotBound) {
   EXPECT_NE(refusal("for (int i = 0; i < 3; ++i) {} return 1;").find("`for`"), std::string::npos);
   EXPECT_NE(refusal("while (1) {}").find("`while`"), std::string::npos);

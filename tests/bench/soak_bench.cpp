@@ -1,0 +1,118 @@
+// A long search with an evaluator that takes no time: what the orchestrator itself holds and costs, a row a thousand
+// candidates. Writes a Markdown table; asserts nothing. The last rows beside the first ones say whether a night of it
+// is like its first minute.
+// usage: soak_bench [candidates (10000)] [rows a table (10)]
+
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "base/clock.h"
+#include "tests/agent/synthetic.h"
+
+namespace vortex::agent {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Sample {
+  int64_t evaluated = 0;
+  double wall = 0;
+  double cpu = 0;
+  double database = 0;  // bytes, of the log beside it, too
+  double objects = 0;   // files
+};
+
+double cpu_seconds() {
+  rusage use = {};
+  ::getrusage(RUSAGE_SELF, &use);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return seconds(use.ru_utime) + seconds(use.ru_stime);
+}
+
+double resident_bytes() {
+  double pages = 0;
+  std::ifstream("/proc/self/statm") >> pages >> pages;
+  return pages * static_cast<double>(::sysconf(_SC_PAGESIZE));
+}
+
+double files_below(const fs::path& folder) {
+  double count = 0;
+  std::error_code ec;
+  for (const auto& entry : fs::recursive_directory_iterator(folder, ec)) { count += entry.is_regular_file(ec) ? 1 : 0; }
+  return count;
+}
+
+double descriptors() {
+  double count = 0;
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator("/proc/self/fd", ec)) { count += entry.path().empty() ? 0 : 1; }
+  return count - 1;  // the listing's own
+}
+
+Sample sample(const fs::path& folder, int64_t evaluated) {
+  std::error_code ec;
+  Sample now{evaluated, monotonic_seconds(), cpu_seconds(), 0, files_below(folder / "objects")};
+  for (const char* name : {"vortex.db", "vortex.db-wal"}) {
+    const auto size = fs::file_size(folder / name, ec);
+    if (!ec) { now.database += static_cast<double>(size); }
+  }
+  return now;
+}
+
+void print_row(const fs::path& folder, Sample& last, int64_t evaluated) {
+  const Sample now = sample(folder, evaluated);
+  const auto each = static_cast<double>(now.evaluated - last.evaluated);
+  std::printf("| %lld | %.2f | %.2f | %.1f | %.0f | %.1f | %.2f |\n", static_cast<long long>(evaluated),
+              1e3 * (now.wall - last.wall) / each, 1e3 * (now.cpu - last.cpu) / each, resident_bytes() / (1 << 20),
+              descriptors(), (now.database - last.database) / each / 1024, (now.objects - last.objects) / each);
+  std::fflush(stdout);
+  last = now;
+}
+
+Status soak(const fs::path& folder, int64_t candidates, int64_t rows) {
+  VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(folder));
+  SyntheticWorkers workers;
+  workers.problems = 24;
+  double clock = 0;
+  SearchHooks hooks = test_hooks(workers, &clock);
+  const int64_t step = std::max<int64_t>(1, candidates / rows);
+  Sample last = sample(folder, 0);
+  hooks.on_tick = [&](const Progress& progress) {
+    if (progress.evaluated >= last.evaluated + step) { print_row(folder, last, progress.evaluated); }
+  };
+  study::SearchOptions options = test_options();
+  options.max_evals = static_cast<int>(candidates);
+  db::Run run;
+  run.name = "soak";
+  run.config = study::to_json(options).dump();
+  run.state = db::RunState::kRunning;
+  VORTEX_ASSIGN(run.id, store->add_run(run));
+  std::printf(
+      "| candidates | wall ms each | CPU ms each | resident MiB | descriptors | database KiB each | objects each |\n"
+      "|---|---|---|---|---|---|---|\n");
+  VORTEX_TRY(run_search(*store, run, options, test_model(), hooks));
+  print_row(folder, last, candidates + 1);
+  return ok_status();
+}
+
+}  // namespace
+}  // namespace vortex::agent
+
+int main(int argc, char** argv) {
+  std::string folder = (std::filesystem::temp_directory_path() / "vortex-soak-XXXXXX").string();
+  if (::mkdtemp(folder.data()) == nullptr) { return 3; }
+  const vortex::Status status =
+      vortex::agent::soak(folder, argc > 1 ? std::atoll(argv[1]) : 10000, argc > 2 ? std::atoll(argv[2]) : 10);
+  std::filesystem::remove_all(folder);
+  if (status.ok()) { return 0; }
+  std::fprintf(stderr, "error: %s\n", status.error().message.c_str());
+  return vortex::exit_code(status.error().blame);
+}
