@@ -11,7 +11,6 @@
 namespace vortex::engine {
 namespace {
 
-constexpr int kFewestTurnsInTime = 3;
 constexpr int kCpuPromptTokens = 256;  // a CPU's prompts are timed on so many tokens at most, and scaled
 
 // The i-th number of the van der Corput sequence in base 2, from 1: 1/2, 1/4, 3/4, 1/8, ...
@@ -58,7 +57,7 @@ class Turns {
         break;
       }
       const double next_end = monotonic_seconds() - begin + (monotonic_seconds() - start);
-      if (turn >= kFewestTurnsInTime && next_end > options_.seconds) { break; }
+      if (turn >= options_.fewest_in_time && next_end > options_.seconds) { break; }
     }
     if (!own_.policy) { found_.policy = found_.dense; }
     VORTEX_TRY(engine_.set_policy(own_.policy));

@@ -40,7 +40,8 @@ struct TurnOptions {
   PlanSampling sampling;
   double precision = 0.01;
   double seconds = 3;
-  int fewest_turns = 4;  // unless the seconds are up: then 3
+  int fewest_turns = 4;
+  int fewest_in_time = 3;  // when the seconds are up
   int most_turns = 1000;
 };
 
