@@ -1,519 +1,500 @@
 #include "evals/grading/answer.h"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
+#include <cmath>
+#include <map>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "base/text.h"
-#include "evals/grading/clean.h"
-#include "evals/grading/expression.h"
+#include "evals/grading/answer_tree.h"
+#include "evals/grading/lexer.h"
+#include "evals/grading/names.h"
 
 namespace vortex::evals {
 namespace {
 
-constexpr size_t kLongest = 1000;    // bytes; what is longer is compared as text alone
-constexpr size_t kMaxElements = 64;  // of a list
-constexpr int kMaxDepth = 8;         // of nested lists
+constexpr size_t kLongest = 1000;  // bytes; what is longer is compared as text alone
+constexpr int kMaxDepth = 16;      // of lists within each other
 
-using Units = std::pair<std::string_view, std::string_view>;
-// Units by one name each. Single letters count as units only in \text{}.
-constexpr std::array<Units, 58> kUnits = {{
-    {"mm", "mm"},
-    {"millimeter", "mm"},
-    {"millimetre", "mm"},
-    {"cm", "cm"},
-    {"centimeter", "cm"},
-    {"centimetre", "cm"},
-    {"meter", "m"},
-    {"metre", "m"},
-    {"km", "km"},
-    {"kilometer", "km"},
-    {"kilometre", "km"},
-    {"inch", "in"},
-    {"inche", "in"},
-    {"ft", "ft"},
-    {"foot", "ft"},
-    {"feet", "ft"},
-    {"yard", "yd"},
-    {"mile", "mi"},
-    {"kg", "kg"},
-    {"kilogram", "kg"},
-    {"gram", "g"},
-    {"pound", "lb"},
-    {"lb", "lb"},
-    {"liter", "l"},
-    {"litre", "l"},
-    {"ml", "ml"},
-    {"second", "s"},
-    {"sec", "s"},
-    {"minute", "min"},
-    {"min", "min"},
-    {"hour", "h"},
-    {"hr", "h"},
-    {"day", "day"},
-    {"week", "week"},
-    {"month", "month"},
-    {"year", "year"},
-    {"mph", "mph"},
-    {"degree", ""},
-    {"deg", ""},
-    {"radian", ""},
-    {"rad", ""},
-    {"dollar", "dollar"},
-    {"cent", "cent"},
-    {"euro", "euro"},
-    {"unit", ""},
-    {"square", ""},
-    {"cubic", ""},
-    {"sq", ""},
-    {"percent", "percent"},
-    {"per", ""},
-    {"m", "m"},
-    {"g", "g"},
-    {"s", "s"},
-    {"h", "h"},
-    {"l", "l"},
-    {"in", "in"},
-    {"mi", "mi"},
-    {"hz", "hz"},
-}};
+Agreement agree(const Node& reference, const Node& answer, int depth);
 
-bool is_letter(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; }
+Agreement from(bool same) { return same ? Agreement::kSame : Agreement::kDifferent; }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') { text.remove_prefix(1); }
-  while (!text.empty() && text.back() == ' ') { text.remove_suffix(1); }
-  return text;
+// One of two readings is enough.
+Agreement either(Agreement a, Agreement b) {
+  if (a == Agreement::kSame || b == Agreement::kSame) { return Agreement::kSame; }
+  return a == Agreement::kUnreadable || b == Agreement::kUnreadable ? Agreement::kUnreadable : Agreement::kDifferent;
 }
 
-// Visits the places of `text` outside all brackets; `fn(i)` gives how many bytes to pass over, 0 for one.
-template <typename Fn>
-void at_top_level(std::string_view text, Fn fn) {
-  int depth = 0;
-  for (size_t i = 0; i < text.size();) {
-    const char c = text[i];
-    if (c == '(' || c == '[' || c == '{') { ++depth; }
-    if (c == ')' || c == ']' || c == '}') { --depth; }
-    const size_t passed = depth == 0 ? fn(i) : 0;
-    i += std::max<size_t>(passed, 1);
+bool is_plain_number(const Node& node) {
+  return node.kind == NodeKind::kNumber && !node.term.is_matrix() && !node.term.value.has_variables;
+}
+
+Name name_of(const Node& side) { return {side.as_name, side.descriptive}; }
+
+// --- numbers
+
+bool same_cells(const Term& a, const Term& b) {
+  const bool columns = a.columns == b.columns && a.cells.size() == b.cells.size();
+  return columns && std::equal(a.cells.begin(), a.cells.end(), b.cells.begin(), same_value);
+}
+
+Value scaled(const Value& value, const Unit& unit) {
+  return divide(multiply(value, number(unit.numerator)), number(unit.denominator));
+}
+
+bool is_percent(const Unit& unit) { return unit == Unit{{{"percent", 1}}, 1, 1}; }
+
+// Numbers with their units: one side may lack them, and n % is n or n / 100.
+bool same_terms(const Term& a, const Term& b) {
+  if (a.is_matrix() || b.is_matrix()) { return same_cells(a, b); }
+  if (a.unit.powers == b.unit.powers) { return same_value(scaled(a.value, a.unit), scaled(b.value, b.unit)); }
+  const bool one_lacks_them = a.unit.powers.empty() || b.unit.powers.empty();
+  if (!one_lacks_them) { return false; }
+  if (same_value(a.value, b.value)) { return true; }
+  const Term& with = a.unit.powers.empty() ? b : a;
+  const Term& without = a.unit.powers.empty() ? a : b;
+  if (is_percent(with.unit)) { return same_value(divide(with.value, number(100)), without.value); }
+  const auto angle = pure(with);  // 90 degrees are pi / 2
+  return angle && same_value(*angle, without.value);
+}
+
+// Do they differ by a multiple of the modulus?
+bool same_residue(const Node& a, const Node& b) {
+  const auto x = whole(a.term.value);
+  const auto y = whole(b.term.value);
+  const auto m = whole(*a.modulus);
+  return x && y && m && *m != 0 && same_value(*a.modulus, *b.modulus) && (*x - *y) % *m == 0;
+}
+
+Agreement same_numbers(const Node& a, const Node& b) {
+  if (a.modulus && b.modulus) { return from(same_residue(a, b)); }
+  if (a.words != b.words) { return Agreement::kUnreadable; }
+  return from(same_terms(a.term, b.term));
+}
+
+// --- ratios and times
+
+bool is_time(const Node& ratio) {
+  if (!ratio.daytime.empty()) { return true; }
+  const auto is_two_digits = [](const Node& part) { return part.text.size() == 3 && part.text[0] <= '5'; };
+  const auto hour = whole(ratio.parts[0].term.value);
+  return ratio.parts.size() == 2 && hour && *hour >= 0 && *hour < 24 && is_two_digits(ratio.parts[1]) &&
+         ratio.parts[0].text.size() <= 3;
+}
+
+// Minutes since midnight, by the clock of 12 hours where `daytime` says so.
+std::optional<int64_t> minutes_of(const Node& time, const std::string& daytime) {
+  const auto hour = whole(time.parts[0].term.value);
+  const auto minute = time.parts.size() > 1 ? whole(time.parts[1].term.value) : std::optional<int64_t>(0);
+  if (!hour || !minute || time.parts.size() > 2) { return std::nullopt; }
+  return (daytime.empty() ? *hour : *hour % 12 + (daytime == "pm" ? 12 : 0)) * 60 + *minute;
+}
+
+bool same_time(const Node& a, const Node& b) {
+  const auto x = minutes_of(a, a.daytime);
+  const auto y = minutes_of(b, b.daytime);
+  if (x && y && *x == *y) { return true; }
+  const std::string& daytime = a.daytime.empty() ? b.daytime : a.daytime;
+  if (!a.daytime.empty() && !b.daytime.empty()) { return false; }
+  const auto hours = [](const Node& time) { return whole(time.parts[0].term.value).value_or(24); };
+  if (hours(a) > 12 || hours(b) > 12) { return false; }
+  return minutes_of(a, daytime) && minutes_of(a, daytime) == minutes_of(b, daytime);
+}
+
+bool same_ratio(const Node& a, const Node& b) {
+  if (!a.daytime.empty() || !b.daytime.empty() || (is_time(a) && is_time(b))) { return same_time(a, b); }
+  if (a.parts.size() != b.parts.size()) { return false; }
+  for (size_t i = 0; i < a.parts.size(); ++i) {
+    const size_t next = (i + 1) % a.parts.size();
+    const auto cross = [&](const Node& x, const Node& y) {
+      return multiply(x.parts[i].term.value, y.parts[next].term.value);
+    };
+    if (!same_value(cross(a, b), cross(b, a))) { return false; }
   }
+  const auto is_zero = [](const Node& part) { return same_value(part.term.value, number(0)); };
+  return std::none_of(a.parts.begin(), a.parts.end(), is_zero) ? std::none_of(b.parts.begin(), b.parts.end(), is_zero)
+                                                               : false;
 }
 
-std::vector<std::string> split(std::string_view text, std::string_view separator) {
-  std::vector<std::string> parts;
-  size_t begin = 0;
-  const auto keep = [&](size_t end) {
-    const std::string_view part = trimmed(text.substr(begin, end - begin));
-    if (!part.empty() && parts.size() <= kMaxElements) { parts.emplace_back(part); }
-  };
-  at_top_level(text, [&](size_t i) -> size_t {
-    if (!text.substr(i).starts_with(separator)) { return 0; }
-    if (is_letter(separator.back()) && i + separator.size() < text.size() && is_letter(text[i + separator.size()])) {
-      return 0;
+// 1 : 2 is 1 / 2.
+Agreement ratio_and_number(const Node& ratio, const Node& value) {
+  if (ratio.parts.size() != 2 || !ratio.daytime.empty()) { return Agreement::kDifferent; }
+  const Value quotient = divide(ratio.parts[0].term.value, ratio.parts[1].term.value);
+  return from(value.words.empty() && same_value(quotient, value.term.value));
+}
+
+// --- lists, sets and tuples
+
+Agreement same_in_order(const std::vector<Node>& a, const std::vector<Node>& b, int depth) {
+  if (a.size() != b.size()) { return Agreement::kDifferent; }
+  Agreement all = Agreement::kSame;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const Agreement one = agree(a[i], b[i], depth + 1);
+    if (one == Agreement::kDifferent) { return one; }
+    if (one == Agreement::kUnreadable) { all = one; }
+  }
+  return all;
+}
+
+Agreement same_in_any_order(const std::vector<Node>& a, const std::vector<Node>& b, int depth) {
+  if (a.size() != b.size()) { return Agreement::kDifferent; }
+  std::vector<bool> used(b.size(), false);
+  bool unreadable = false;
+  bool all = true;
+  for (const Node& item : a) {
+    bool found = false;
+    for (size_t j = 0; j < b.size() && !found; ++j) {
+      if (used[j]) { continue; }
+      const Agreement one = agree(item, b[j], depth + 1);
+      unreadable = unreadable || one == Agreement::kUnreadable;
+      used[j] = found = one == Agreement::kSame;
     }
-    keep(i);
-    begin = i + separator.size();
-    return separator.size();
-  });
-  keep(text.size());
-  return parts;
+    all = all && found;
+  }
+  if (all) { return Agreement::kSame; }
+  return unreadable ? Agreement::kUnreadable : Agreement::kDifferent;
 }
 
-// A name that may stand before "=": x, x_1, \theta, f(x), (x, y), or words.
-bool is_name(std::string_view text) {
-  text = trimmed(text);
-  if (text.size() > 1 && text.front() == '(' && text.back() == ')') { text = trimmed(text.substr(1, text.size() - 2)); }
-  if (text.empty()) { return false; }
-  if (const size_t open = text.find('('); open != std::string_view::npos && open > 0 && text.back() == ')') {
-    text = text.substr(0, open);
+// Values by name, where every item of a list is `name = value` and the names differ in more than their scripts.
+std::optional<std::map<std::string, Node>> record_of(const Node& node) {
+  std::map<std::string, Node> record;
+  if (node.kind == NodeKind::kEquation && node.parts.size() == 2 && node.parts[1].kind == NodeKind::kTuple) {
+    std::string names = node.parts[0].as_name;  // (x, y) = (3, 8)
+    for (const Node& part : node.parts[1].parts) {
+      const size_t comma = std::min(names.find(','), names.size());
+      if (comma == 0) { return std::nullopt; }
+      record.emplace(names.substr(0, comma), part);
+      names.erase(0, comma + 1);
+    }
+    return names.empty() && record.size() == node.parts[1].parts.size() ? std::optional(record) : std::nullopt;
   }
-  bool letters = false;
-  for (const char c : text) {
-    const bool fits = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '{' || c == '}' ||
-                      c == ' ' || c == '\\' || c == '\'' || c == kTextBegin || c == kTextEnd || c == '|' || c == ',';
-    if (!fits) { return false; }
-    letters = letters || is_letter(c);
+  if (node.kind != NodeKind::kList) { return std::nullopt; }
+  for (const Node& item : node.parts) {
+    if (item.kind != NodeKind::kEquation || item.parts.front().as_name.empty() || item.parts.front().descriptive) {
+      return std::nullopt;
+    }
+    if (!record.emplace(base_of(item.parts.front().as_name), item.parts.back()).second) { return std::nullopt; }
   }
-  return letters && is_letter(text.front() == '\\' || text.front() == kTextBegin ? text[1] : text.front());
+  return record;
 }
 
-// --- scalars
+// What stands behind the equals signs of a list.
+std::vector<Node> values_of(const Node& list) {
+  std::vector<Node> values;
+  for (const Node& part : list.parts) { values.push_back(part.kind == NodeKind::kEquation ? part.parts.back() : part); }
+  return values;
+}
 
-// What is left of a scalar without its words, and which units were among them.
-struct Bare {
-  std::string text;
-  std::string units;     // by their one name each, in order
-  bool unknown = false;  // words that are no units were dropped, too
-};
+// A record as the tuple of its values, in the order of the alphabet; nothing where it is none.
+std::optional<std::vector<Node>> ordered(const Node& node) {
+  const auto record = record_of(node);
+  if (!record) { return std::nullopt; }
+  std::vector<Node> values;
+  for (const auto& [name, value] : *record) { values.push_back(value); }
+  return values;
+}
 
-std::optional<std::string_view> unit_name(std::string word, bool in_text) {
-  word = lower_ascii(word);
-  if (word.size() == 1 && !in_text) { return std::nullopt; }
-  for (const std::string& form :
-       {word, word.size() > 2 && word.back() == 's' ? word.substr(0, word.size() - 1) : word}) {
-    for (const Units& unit : kUnits) {
-      if (unit.first == form) { return unit.second; }
+Agreement same_records(const std::map<std::string, Node>& a, const std::map<std::string, Node>& b, int depth) {
+  std::vector<Node> x;
+  std::vector<Node> y;
+  for (const auto& [name, value] : a) {
+    const auto other = b.find(name);
+    if (other == b.end()) { return Agreement::kDifferent; }
+    x.push_back(value);
+    y.push_back(other->second);
+  }
+  return a.size() == b.size() ? same_in_order(x, y, depth) : Agreement::kDifferent;
+}
+
+// Without the parts that are there before.
+std::vector<Node> without_repeats(const std::vector<Node>& parts, int depth) {
+  std::vector<Node> kept;
+  for (const Node& part : parts) {
+    const bool seen = std::any_of(kept.begin(), kept.end(),
+                                  [&](const Node& other) { return agree(other, part, depth + 1) == Agreement::kSame; });
+    if (!seen) { kept.push_back(part); }
+  }
+  return kept;
+}
+
+bool is_collection(const Node& node) {
+  return node.kind == NodeKind::kTuple || node.kind == NodeKind::kList || node.kind == NodeKind::kSet;
+}
+
+// A list without brackets stands for a set, or, in its order, for a tuple.
+Agreement same_collections(const Node& a, const Node& b, int depth) {
+  const auto a_record = record_of(a);
+  const auto b_record = record_of(b);
+  if (a_record && b_record) { return same_records(*a_record, *b_record, depth); }
+  if (a_record || b_record) {
+    const Node& other = a_record ? b : a;
+    const std::vector<Node> values = *ordered(a_record ? a : b);
+    const bool fits = other.kind == NodeKind::kList || (other.kind == NodeKind::kTuple && other.brackets == "()");
+    if (!fits) { return Agreement::kDifferent; }
+    if (other.kind == NodeKind::kList) {  // also as it is written
+      const Agreement written = same_in_order(values_of(a), values_of(b), depth);
+      if (written == Agreement::kSame) { return written; }
+    }
+    return a_record ? same_in_order(values, b.parts, depth) : same_in_order(a.parts, values, depth);
+  }
+  if (a.kind == NodeKind::kTuple && b.kind == NodeKind::kTuple) {
+    return a.brackets == b.brackets ? same_in_order(a.parts, b.parts, depth) : Agreement::kDifferent;
+  }
+  if (a.kind == NodeKind::kTuple || b.kind == NodeKind::kTuple) {
+    const Node& tuple = a.kind == NodeKind::kTuple ? a : b;
+    const Node& other = a.kind == NodeKind::kTuple ? b : a;
+    const bool fits = tuple.brackets == "()" && other.kind == NodeKind::kList;
+    return fits ? same_in_order(a.parts, b.parts, depth) : Agreement::kDifferent;
+  }
+  // Who lists a solution twice lists the same solutions.
+  if (b.parts.size() > a.parts.size() && without_repeats(a.parts, depth).size() == a.parts.size()) {
+    return same_in_any_order(a.parts, without_repeats(b.parts, depth), depth);
+  }
+  return same_in_any_order(a.parts, b.parts, depth);
+}
+
+// A column or a row is a tuple.
+Agreement matrix_and_tuple(const Term& matrix, const Node& tuple) {
+  const bool line = matrix.columns == 1 || matrix.columns == matrix.cells.size();
+  if (!line || tuple.brackets != "()" || tuple.parts.size() != matrix.cells.size()) { return Agreement::kDifferent; }
+  for (size_t i = 0; i < matrix.cells.size(); ++i) {
+    const Node& part = tuple.parts[i];
+    if (part.kind != NodeKind::kNumber || part.term.is_matrix() || !same_value(part.term.value, matrix.cells[i])) {
+      return Agreement::kDifferent;
     }
   }
+  return Agreement::kSame;
+}
+
+// --- equations and inequalities
+
+// Which side of an equation says what the other one is: the last, where the first is a name, or the first, where the
+// last one is.
+std::optional<size_t> value_side(const Node& equation) {
+  if (!equation.parts.front().as_name.empty()) { return equation.parts.size() - 1; }
+  if (!equation.parts.back().as_name.empty()) { return 0; }
   return std::nullopt;
 }
 
-bool is_math_word(std::string_view word) {
-  constexpr std::array<std::string_view, 12> kWords = {"pi",  "sqrt", "sin", "cos",   "tan",      "ln",
-                                                       "log", "exp",  "inf", "infty", "infinity", "arctan"};
-  return std::find(kWords.begin(), kWords.end(), word) != kWords.end();
-}
-
-// The power on a unit that was dropped: cm^2.
-void drop_power(std::string_view text, size_t& at) {
-  if (at >= text.size() || text[at] != '^') { return; }
-  ++at;
-  const bool braces = at < text.size() && text[at] == '{';
-  if (braces) { ++at; }
-  while (at < text.size() && (std::isdigit(static_cast<unsigned char>(text[at])) != 0 || text[at] == '-')) { ++at; }
-  if (braces && at < text.size() && text[at] == '}') { ++at; }
-}
-
-Bare bare(std::string_view text, bool all_words) {
-  Bare made;
-  bool in_text = false;
-  for (size_t at = 0; at < text.size();) {
-    const char c = text[at];
-    if (c == kTextBegin || c == kTextEnd) {
-      in_text = c == kTextBegin;
-      ++at;
-      if (!in_text) { drop_power(text, at); }
-      made.text += ' ';
-      continue;
-    }
-    if (!is_letter(c) || (at > 0 && text[at - 1] == '\\')) {
-      made.text += c;
-      ++at;
-      if (c == '\\') {
-        while (at < text.size() && is_letter(text[at])) { made.text += text[at++]; }
-      }
-      continue;
-    }
-    const size_t begin = at;
-    while (at < text.size() && is_letter(text[at])) { ++at; }
-    const std::string word(text.substr(begin, at - begin));
-    if (const auto unit = unit_name(word, in_text)) {
-      if (!unit->empty()) { made.units += (made.units.empty() ? "" : " ") + std::string(*unit); }
-      drop_power(text, at);
-    } else if (in_text || (all_words && word.size() > 1 && !is_math_word(word))) {
-      made.unknown = true;
-    } else {
-      made.text += word;
-    }
+std::optional<Value> difference_of(const Node& equation) {
+  if (equation.parts.size() != 2) { return std::nullopt; }
+  const Node& left = equation.parts[0];
+  const Node& right = equation.parts[1];
+  if (left.kind != NodeKind::kNumber || right.kind != NodeKind::kNumber) { return std::nullopt; }
+  if (left.term.is_matrix() || right.term.is_matrix() || !left.words.empty() || !right.words.empty()) {
+    return std::nullopt;
   }
-  // "60 mph" and "60 km/h" leave a slash behind.
-  while (!made.text.empty() && (made.text.back() == ' ' || made.text.back() == '/')) { made.text.pop_back(); }
-  return made;
+  return subtract(left.term.value, right.term.value);
 }
 
-std::string with_text_kept(std::string_view text) {
-  std::string out;
-  for (const char c : text) { out += c == kTextBegin || c == kTextEnd ? ' ' : c; }
-  return out;
-}
+bool has_variables(const Node& node) { return node.kind == NodeKind::kNumber && node.term.value.has_variables; }
 
-struct Scalar {
-  std::optional<Value> value;
-  bool percent = false;
-};
-
-Scalar read_scalar(std::string_view text) {
-  Scalar scalar;
-  text = trimmed(text);
-  if (text.ends_with('%')) {
-    scalar.percent = true;
-    text.remove_suffix(1);
+Agreement same_equations(const Node& a, const Node& b, int depth) {
+  const auto a_record = record_of(a);
+  const auto b_record = record_of(b);
+  if (a_record && b_record) { return same_records(*a_record, *b_record, depth); }
+  const auto a_difference = difference_of(a);
+  const auto b_difference = difference_of(b);
+  if (a_difference && b_difference && a_difference->has_variables && b_difference->has_variables &&
+      proportional(*a_difference, *b_difference) != 0) {
+    return Agreement::kSame;
   }
-  scalar.value = evaluate(trimmed(text));
-  return scalar;
+  const auto a_side = value_side(a);
+  const auto b_side = value_side(b);
+  if (!a_side || !b_side) { return a_difference && b_difference ? Agreement::kDifferent : Agreement::kUnreadable; }
+  const Name x = name_of(a.parts[*a_side == 0 ? a.parts.size() - 1 : 0]);
+  const Name y = name_of(b.parts[*b_side == 0 ? b.parts.size() - 1 : 0]);
+  // f(x) = 2x and y = 2x are the same function.
+  const auto is_function = [](const Name& name) { return name.text.ends_with("()") || name.text == "y"; };
+  const bool functions = is_function(x) && is_function(y) && has_variables(a.parts[*a_side]);
+  if (!may_be_same_name(x, y) && !functions) { return Agreement::kDifferent; }
+  return agree(a.parts[*a_side], b.parts[*b_side], depth + 1);
 }
 
-bool same_scalar(const Scalar& a, const Scalar& b) {
-  if (!a.value || !b.value) { return false; }
-  if (same_value(*a.value, *b.value)) { return true; }
-  if (a.percent == b.percent) { return false; }
-  const Scalar& percent = a.percent ? a : b;
-  const Scalar& plain = a.percent ? b : a;
-  return same_value(scaled(*percent.value, 1, 100), *plain.value);
-}
-
-bool is_plain_number(const Scalar& scalar) { return scalar.value && !scalar.value->has_variables; }
-
-bool scalars_agree(std::string_view a, std::string_view b) {
-  if (same_scalar(read_scalar(with_text_kept(a)), read_scalar(with_text_kept(b)))) { return true; }
-  // Without units: one side may lack them, different ones are different answers.
-  const Bare a_bare = bare(a, false);
-  const Bare b_bare = bare(b, false);
-  if (!a_bare.units.empty() && !b_bare.units.empty() && a_bare.units != b_bare.units) { return false; }
-  const Scalar a_value = read_scalar(a_bare.text);
-  const Scalar b_value = read_scalar(b_bare.text);
-  const bool words_differ = a_bare.unknown && b_bare.unknown;
-  if (!words_differ && same_scalar(a_value, b_value)) { return true; }
-  // Without any words, where the other side is a number.
-  if (is_plain_number(b_value) && !b_bare.unknown && same_scalar(read_scalar(bare(a, true).text), b_value)) {
-    return true;
+// An equation and an answer that is none. What a bare answer is the value of has to be a name; an equation that answers
+// a question for a number is worth what it comes to.
+Agreement equation_and_other(const Node& equation, const Node& other, bool equation_answers, int depth) {
+  const auto side = value_side(equation);
+  if (side) {
+    return equation_answers ? agree(other, equation.parts[*side], depth + 1)
+                            : agree(equation.parts[*side], other, depth + 1);
   }
-  return is_plain_number(a_value) && !a_bare.unknown && same_scalar(a_value, read_scalar(bare(b, true).text));
+  if (equation_answers && is_plain_number(other)) { return agree(other, equation.parts.back(), depth + 1); }
+  return Agreement::kDifferent;
 }
 
-// Letters and digits alone, in lower case.
-std::string words_of(std::string_view text) {
-  std::string out;
-  for (const char c : lower_ascii(text)) {
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0 || static_cast<unsigned char>(c) >= 0x80) { out += c; }
-  }
-  return out;
+bool same_constraint(const Constraint& a, const Constraint& b) {
+  if (a.relation != b.relation) { return false; }
+  if (!a.difference.has_variables || !b.difference.has_variables) { return same_value(a.difference, b.difference); }
+  const int sign = proportional(a.difference, b.difference);
+  return a.relation == '!' ? sign != 0 : sign > 0;
 }
 
-// Do they consist of the same words? Only where there is no formula in them.
-bool same_words(std::string_view a, std::string_view b) {
-  const auto is_prose = [](std::string_view text) {
-    return text.find_first_of("+-*/^=<>\\_{}") == std::string_view::npos &&
-           std::count_if(text.begin(), text.end(), is_letter) >= 2;
-  };
-  return is_prose(a) && is_prose(b) && words_of(a) == words_of(b);
-}
-
-// --- structure
-
-bool same(std::string_view a, std::string_view b, int depth);
-
-bool same_lists(const std::vector<std::string>& a, const std::vector<std::string>& b, bool ordered, int depth) {
-  if (a.size() != b.size() || a.size() > kMaxElements) { return false; }
-  std::vector<bool> used(b.size(), false);
-  for (size_t i = 0; i < a.size(); ++i) {
+Agreement same_inequalities(const Node& a, const Node& b) {
+  const bool may_be_same = may_be_same_name({a.name, false}, {b.name, false});
+  if (a.reals && b.reals) { return from(may_be_same && same_set(*a.reals, *b.reals)); }
+  if (a.constraints.empty() || a.constraints.size() != b.constraints.size()) { return Agreement::kDifferent; }
+  std::vector<bool> used(b.constraints.size(), false);
+  for (const Constraint& constraint : a.constraints) {
     bool found = false;
-    for (size_t j = ordered ? i : 0; j < (ordered ? i + 1 : b.size()) && !found; ++j) {
-      if (used[j] || !same(a[i], b[j], depth + 1)) { continue; }
-      used[j] = found = true;
+    for (size_t j = 0; j < b.constraints.size() && !found; ++j) {
+      if (!used[j] && same_constraint(constraint, b.constraints[j])) { used[j] = found = true; }
     }
-    if (!found) { return false; }
+    if (!found) { return Agreement::kDifferent; }
   }
-  return true;
+  return Agreement::kSame;
 }
 
-// Is `text` one bracket from end to end? Then its inside.
-struct Group {
-  std::string open;
-  std::string close;
-  std::string_view inside;
-};
-
-std::optional<Group> group_of(std::string_view text) {
-  if (text.size() < 2) { return std::nullopt; }
-  const size_t open = text.starts_with("\\{")                                                ? 2
-                      : std::string_view("([{").find(text.front()) != std::string_view::npos ? 1
-                                                                                             : 0;
-  const size_t close = text.ends_with("\\}")                                                 ? 2
-                       : std::string_view(")]}").find(text.back()) != std::string_view::npos ? 1
-                                                                                             : 0;
-  if (open == 0 || close == 0 || open + close > text.size()) { return std::nullopt; }
-  int depth = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (std::string_view("([{").find(text[i]) != std::string_view::npos) { ++depth; }
-    if (std::string_view(")]}").find(text[i]) != std::string_view::npos) { --depth; }
-    if (depth == 0 && i + 1 < text.size() && i > 0) { return std::nullopt; }
-  }
-  return Group{std::string(text.substr(0, open)), std::string(text.substr(text.size() - close)),
-               trimmed(text.substr(open, text.size() - open - close))};
+bool is_real_set(const Node& node) {
+  return node.reals && (node.kind == NodeKind::kReals || node.kind == NodeKind::kTuple || node.kind == NodeKind::kSet ||
+                        node.kind == NodeKind::kInequality);
 }
 
-// The relation signs at top level: where and which.
-struct Relation {
-  size_t at;
-  size_t size;
-  std::string sign;  // = < > \le \ge
-};
+// --- all kinds
 
-std::vector<Relation> relations_of(std::string_view text) {
-  std::vector<Relation> found;
-  at_top_level(text, [&](size_t i) -> size_t {
-    for (const auto& [written, sign] : {std::pair{"\\le", "\\le"},
-                                        {"\\ge", "\\ge"},
-                                        {"<=", "\\le"},
-                                        {">=", "\\ge"},
-                                        {"=", "="},
-                                        {"<", "<"},
-                                        {">", ">"}}) {
-      const std::string_view name = written;
-      if (!text.substr(i).starts_with(name)) { continue; }
-      if (is_letter(name.back()) && i + name.size() < text.size() && is_letter(text[i + name.size()])) { continue; }
-      found.push_back({i, name.size(), sign});
-      return name.size();
-    }
-    return 0;
-  });
+char single_letter(const Node& node) {
+  const bool letter =
+      node.kind == NodeKind::kNumber && node.text.size() == 2 && node.text[0] >= 'A' && node.text[0] <= 'H';
+  return letter ? node.text[0] : '\0';
+}
+
+// The letter of a choice, where both sides have one. Nothing where only values can be compared.
+std::optional<Agreement> same_choice(const Node& a, const Node& b) {
+  const char x = a.choice != '\0' ? a.choice : single_letter(a);
+  const char y = b.choice != '\0' ? b.choice : single_letter(b);
+  if ((a.choice == '\0' && b.choice == '\0') || x == '\0' || y == '\0') { return std::nullopt; }
+  if (x != y) { return Agreement::kDifferent; }
+  if (a.choice == '\0' || b.choice == '\0') { return Agreement::kSame; }
+  return std::nullopt;
+}
+
+// Is `rough` the value, rounded? One unit in its last place is near enough.
+bool rounds(const Node& exact, const Node& rough) {
+  const auto value = is_plain_number(exact) ? real_number(exact.term.value) : std::nullopt;
+  const auto about = is_plain_number(rough) ? real_number(rough.term.value) : std::nullopt;
+  if (!value || !about) { return false; }
+  const size_t point = rough.text.find('.');
+  const auto places = point == std::string::npos ? 0 : static_cast<int>(rough.text.size() - point) - 2;
+  return std::abs(*value - *about) <= std::pow(10.0L, -places);
+}
+
+// "2/3, which is about 0.67" says both.
+std::optional<Agreement> with_rough(const Node& a, const Node& b, int depth) {
+  if (a.rough.empty() && b.rough.empty()) { return std::nullopt; }
+  Node x = a;
+  Node y = b;
+  x.rough.clear();
+  y.rough.clear();
+  Agreement found = agree(x, y, depth + 1);
+  if (!a.rough.empty() && b.rough.empty() && rounds(x, a.rough[0])) {
+    found = either(found, agree(a.rough[0], y, depth + 1));
+  }
+  if (!b.rough.empty() && a.rough.empty() && rounds(y, b.rough[0])) {
+    found = either(found, agree(x, b.rough[0], depth + 1));
+  }
   return found;
 }
 
-// x > 2, 2 < x and 2 < x \le 5 as intervals; nothing for other relations.
-std::optional<std::string> as_interval(std::string_view text) {
-  const std::vector<Relation> relations = relations_of(text);
-  if (relations.empty() || relations.size() > 2) { return std::nullopt; }
-  for (const Relation& relation : relations) {
-    if (relation.sign == "=") { return std::nullopt; }
+Agreement same_kind(const Node& a, const Node& b, int depth) {
+  switch (a.kind) {
+    case NodeKind::kNumber:
+      return same_numbers(a, b);
+    case NodeKind::kWords:
+      return from(a.text == b.text);
+    case NodeKind::kRatio:
+      return from(same_ratio(a, b));
+    case NodeKind::kTuple:
+    case NodeKind::kList:
+    case NodeKind::kSet:
+      return same_collections(a, b, depth);
+    case NodeKind::kReals:
+      return from(a.reals && b.reals && same_set(*a.reals, *b.reals));
+    case NodeKind::kUnion:
+      return same_in_any_order(a.parts, b.parts, depth);
+    case NodeKind::kEquation:
+      return same_equations(a, b, depth);
+    case NodeKind::kInequality:
+      return same_inequalities(a, b);
+    case NodeKind::kUnread:
+      break;
   }
-  const auto is_less = [](const Relation& relation) { return relation.sign == "<" || relation.sign == "\\le"; };
-  const auto is_open = [](const Relation& relation) { return relation.sign.size() == 1; };
-  const Relation& first = relations.front();
-  const std::string left(trimmed(text.substr(0, first.at)));
-  if (relations.size() == 2) {
-    const Relation& second = relations.back();
-    const std::string middle(trimmed(text.substr(first.at + first.size, second.at - first.at - first.size)));
-    const std::string right(trimmed(text.substr(second.at + second.size)));
-    if (is_less(first) != is_less(second) || !is_name(middle)) { return std::nullopt; }
-    const Relation& low = is_less(first) ? first : second;
-    const Relation& high = is_less(first) ? second : first;
-    return (is_open(low) ? "(" : "[") + (is_less(first) ? left : right) + "," + (is_less(first) ? right : left) +
-           (is_open(high) ? ")" : "]");
+  return Agreement::kUnreadable;
+}
+
+Agreement agree(const Node& a, const Node& b, int depth) {
+  if (depth > kMaxDepth) { return Agreement::kUnreadable; }
+  if (a.kind == NodeKind::kUnread || b.kind == NodeKind::kUnread) {
+    return a.kind == b.kind && a.text == b.text && !a.text.empty() ? Agreement::kSame : Agreement::kUnreadable;
   }
-  const std::string right(trimmed(text.substr(first.at + first.size)));
-  if (!is_name(left) && !is_name(right)) { return std::nullopt; }
-  const bool name_first = is_name(left);
-  const std::string& bound = name_first ? right : left;
-  if (is_less(first) == name_first) { return "(-\\infty," + bound + (is_open(first) ? ")" : "]"); }
-  return (is_open(first) ? "(" : "[") + bound + ",\\infty)";
-}
-
-// The value of an answer that is written as `x = value`, `x \in set`, `exact \approx rough`.
-std::string_view without_name(std::string_view text) {
-  for (const std::string_view sign : {"\\approx", "\\in", "\\to"}) {
-    const std::vector<std::string> parts = split(text, sign);
-    if (parts.size() != 2) { continue; }
-    const size_t at = text.find(sign);
-    text = is_name(parts[0]) ? text.substr(at + sign.size()) : text.substr(0, at);
+  if (const auto choice = same_choice(a, b)) { return *choice; }
+  if (const auto found = with_rough(a, b, depth)) { return *found; }
+  const bool record = record_of(a) || record_of(b);
+  if (record && (is_collection(a) || is_collection(b)) && !(a.kind == b.kind)) {
+    if (is_collection(a) && is_collection(b)) { return same_collections(a, b, depth); }
+    if (record_of(a) && record_of(b)) { return same_records(*record_of(a), *record_of(b), depth); }
   }
-  const std::vector<Relation> relations = relations_of(text);
-  const bool all_equal =
-      std::all_of(relations.begin(), relations.end(), [](const Relation& r) { return r.sign == "="; });
-  if (!relations.empty() && all_equal && is_name(text.substr(0, relations.front().at))) {
-    return trimmed(text.substr(relations.back().at + 1));
+  if (a.kind == b.kind) { return same_kind(a, b, depth); }
+  if (a.kind == NodeKind::kEquation) { return equation_and_other(a, b, false, depth); }
+  if (b.kind == NodeKind::kEquation) { return equation_and_other(b, a, true, depth); }
+  if (is_real_set(a) && is_real_set(b) && !(is_collection(a) && is_collection(b))) {
+    return from(same_set(*a.reals, *b.reals));
   }
-  return trimmed(text);
-}
-
-// left - right of an equation with one "=".
-std::optional<Value> difference_of(std::string_view text) {
-  const std::vector<Relation> relations = relations_of(text);
-  if (relations.size() != 1 || relations[0].sign != "=") { return std::nullopt; }
-  return evaluate(with_text_kept(std::string(text.substr(0, relations[0].at)) + "-(" +
-                                 std::string(text.substr(relations[0].at + 1)) + ")"));
-}
-
-bool same_equations(std::string_view a, std::string_view b) {
-  const auto a_value = difference_of(a);
-  const auto b_value = difference_of(b);
-  return a_value && b_value && (same_value(*a_value, *b_value) || same_value(*a_value, scaled(*b_value, -1, 1)));
-}
-
-std::string with_plus_minus_spelled_out(std::string_view text) {
-  constexpr std::string_view kSign = "\\pm";
-  const size_t at = text.find(kSign);
-  if (at == std::string_view::npos) { return std::string(text); }
-  const std::string before(text.substr(0, at));
-  const std::string after(text.substr(at + kSign.size()));
-  return before + "+" + after + "," + before + "-" + after;
-}
-
-// The same answer without what may stand around it: braces, names, inequalities, plus-minus.
-std::string simplified(std::string_view text) {
-  text = trimmed(text);
-  while (true) {
-    const auto group = group_of(text);
-    if (!group || group->open != "{" || group->close != "}") { break; }
-    text = group->inside;
+  if (is_collection(a) && is_collection(b)) { return same_collections(a, b, depth); }
+  // A set of one is its member.
+  if (a.kind == NodeKind::kSet && a.parts.size() == 1) { return agree(a.parts[0], b, depth + 1); }
+  if (b.kind == NodeKind::kSet && b.parts.size() == 1) { return agree(a, b.parts[0], depth + 1); }
+  if (a.kind == NodeKind::kRatio && b.kind == NodeKind::kNumber) { return ratio_and_number(a, b); }
+  if (b.kind == NodeKind::kRatio && a.kind == NodeKind::kNumber) { return ratio_and_number(b, a); }
+  if (a.kind == NodeKind::kNumber && a.term.is_matrix() && b.kind == NodeKind::kTuple) {
+    return matrix_and_tuple(a.term, b);
   }
-  if (const auto interval = as_interval(text)) { return *interval; }
-  return with_plus_minus_spelled_out(without_name(text));
-}
-
-bool same_groups(const Group& a, const Group& b, int depth) {
-  const bool set = a.open == "\\{" && b.open == "\\{";
-  if (a.open != b.open || a.close != b.close) { return false; }
-  return same_lists(split(a.inside, ","), split(b.inside, ","), !set, depth);
-}
-
-// The answers that a text lists, each simplified; one where it is no list.
-std::vector<std::string> elements_of(std::string_view text) {
-  std::vector<std::string> elements;
-  for (const std::string& part : split(text, ",")) {
-    const std::string simple = simplified(part);
-    const auto group = group_of(simple);
-    for (std::string& element : split(group && group->open == "\\{" ? group->inside : simple, ",")) {
-      elements.push_back(std::move(element));
-    }
+  if (b.kind == NodeKind::kNumber && b.term.is_matrix() && a.kind == NodeKind::kTuple) {
+    return matrix_and_tuple(b.term, a);
   }
-  return elements;
+  const bool words = a.kind == NodeKind::kWords || b.kind == NodeKind::kWords;
+  return words ? Agreement::kUnreadable : Agreement::kDifferent;
 }
 
-bool same(std::string_view a_text, std::string_view b_text, int depth) {
-  if (depth > kMaxDepth) { return false; }
-  if (trimmed(a_text) == trimmed(b_text) || same_words(a_text, b_text) || same_equations(a_text, b_text)) {
-    return true;
-  }
-  const std::vector<std::string> a_elements = elements_of(a_text);
-  const std::vector<std::string> b_elements = elements_of(b_text);
-  if (a_elements.size() != 1 || b_elements.size() != 1) {
-    return !a_elements.empty() && same_lists(a_elements, b_elements, false, depth);
-  }
-  const std::string& a = a_elements.front();
-  const std::string& b = b_elements.front();
-  if (a == b || same_words(a, b)) { return true; }
-  const std::vector<std::string> a_parts = split(a, "\\cup");
-  const std::vector<std::string> b_parts = split(b, "\\cup");
-  if (a_parts.size() > 1 || b_parts.size() > 1) { return same_lists(a_parts, b_parts, false, depth); }
-  const auto a_group = group_of(a);
-  const auto b_group = group_of(b);
-  const auto has_comma = [](const std::optional<Group>& group) {
-    return group && split(group->inside, ",").size() > 1;
-  };
-  if (has_comma(a_group) && has_comma(b_group)) { return same_groups(*a_group, *b_group, depth); }
-  if (has_comma(a_group) || has_comma(b_group)) { return false; }
-  if (scalars_agree(a, b)) { return true; }
-  // "3 + 4 = 7": what it comes to.
-  const auto last_side = [](const std::string& text) {
-    const std::vector<Relation> relations = relations_of(text);
-    return relations.empty() ? text : std::string(trimmed(text.substr(relations.back().at + relations.back().size)));
-  };
-  const bool one_equation = relations_of(a).empty() != relations_of(b).empty();
-  return one_equation && scalars_agree(last_side(a), last_side(b));
+// "2,74" as it is written where the comma is no decimal point; nothing where it may be a thousand or a list: "2,5".
+std::optional<std::string> with_decimal_point(std::string_view text) {
+  const size_t comma = text.find(',');
+  if (comma == std::string_view::npos || comma == 0 || comma + 1 == text.size()) { return std::nullopt; }
+  std::string made(text);
+  made[comma] = '.';
+  const size_t first = made[0] == '-' ? 1 : 0;
+  if (made.find_first_not_of("0123456789.", first) != std::string::npos) { return std::nullopt; }
+  const size_t places = text.size() - comma - 1;
+  const bool thousands = places == 3 && made[first] != '0';
+  return thousands || places == 1 || made.find('.') != comma || made.rfind('.') != comma ? std::nullopt
+                                                                                         : std::optional(made);
 }
 
-// "(B) 27": the letter of a choice before its text.
-std::string without_choice(std::string_view text) {
-  std::string plain = with_text_kept(text);
-  const std::string_view view = trimmed(plain);
-  const bool bracketed = view.size() > 4 && view[0] == '(' && view[1] >= 'A' && view[1] <= 'E' && view[2] == ')';
-  return bracketed ? std::string(trimmed(view.substr(3))) : std::string();
-}
-
-bool same_cleaned(const std::string& reference, const std::string& answer) {
-  if (same(reference, answer, 0)) { return true; }
-  const std::string merged_reference = without_thousands_separators(reference);
-  const std::string merged_answer = without_thousands_separators(answer);
-  const bool merged = merged_reference != reference || merged_answer != answer;
-  return merged && same(merged_reference, merged_answer, 0);
+bool same_tokens(std::string_view a, std::string_view b) {
+  const std::vector<Token> x = lex(a, false).tokens;
+  const std::vector<Token> y = lex(b, false).tokens;
+  return !x.empty() && x == y;
 }
 
 }  // namespace
 
-bool same_answer(std::string_view reference, std::string_view answer) {
-  if (reference.size() > kLongest || answer.size() > kLongest) { return trimmed(reference) == trimmed(answer); }
-  const std::string a = clean(reference);
-  const std::string b = clean(answer);
-  if (b.empty()) { return false; }
-  if (same_cleaned(a, b)) { return true; }
-  const std::string choice = without_choice(b);
-  return !choice.empty() && without_choice(a).empty() && same_cleaned(a, choice);
+Agreement agreement(std::string_view reference, std::string_view answer) {
+  if (reference.size() > kLongest || answer.size() > kLongest) {
+    return reference == answer ? Agreement::kSame : Agreement::kUnreadable;
+  }
+  if (same_tokens(reference, answer)) { return Agreement::kSame; }
+  const Agreement found = agree(read_answer(reference, false), read_answer(answer, false), 0);
+  if (found == Agreement::kSame ||
+      (reference.find(',') == std::string_view::npos && answer.find(',') == std::string_view::npos)) {
+    return found;
+  }
+  const Agreement merged = either(found, agree(read_answer(reference, true), read_answer(answer, true), 0));
+  const auto a = with_decimal_point(reference);
+  const auto b = with_decimal_point(answer);
+  if (merged == Agreement::kSame || (!a && !b)) { return merged; }
+  const Node x = read_answer(a ? std::string_view(*a) : reference, true);
+  return either(merged, agree(x, read_answer(b ? std::string_view(*b) : answer, true), 0));
 }
 
 }  // namespace vortex::evals

@@ -1,247 +1,115 @@
 #include "evals/grading/expression.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
-#include <charconv>
 #include <cmath>
-#include <numbers>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include "base/rng.h"
 #include "base/text.h"
+#include "evals/grading/decimal.h"
+#include "evals/grading/scan.h"
 
 namespace vortex::evals {
 namespace {
 
-using Complex = std::complex<double>;
-__extension__ typedef unsigned __int128 Wide;
-
-constexpr std::array<uint64_t, 2> kPrimes = {2305843009213693951ULL, 2305843009213693921ULL};  // 2^61 - 1, 2^61 - 31
-constexpr double kTolerance = 1e-12;
-constexpr double kLargest = 0.25;  // difference of equal values, however large: neighbouring integers differ
-constexpr double kSmall = 1e-3;    // values below it are compared as if they were as large
 constexpr int kMaxDepth = 40;
-constexpr size_t kWordLetters = 4;  // from so many letters on, letters side by side are a word and no product
-constexpr int64_t kMaxFactorial = 2000;
+constexpr size_t kMaxCells = 64;  // of a matrix
 
-uint64_t product(uint64_t a, uint64_t b, uint64_t prime) {
-  return static_cast<uint64_t>(static_cast<Wide>(a) * b % prime);
+Term plain(Value value) {
+  Term term;
+  term.value = std::move(value);
+  return term;
 }
 
-uint64_t power(uint64_t base, uint64_t exponent, uint64_t prime) {
-  uint64_t result = 1;
-  for (; exponent > 0; exponent >>= 1) {
-    if ((exponent & 1) != 0) { result = product(result, base, prime); }
-    base = product(base, base, prime);
-  }
-  return result;
-}
-
-template <typename Fn>
-Value combine(const Value& a, const Value& b, Fn fn) {
-  Value value;
-  for (size_t i = 0; i < value.at.size(); ++i) { value.at[i] = fn(a.at[i], b.at[i]); }
-  value.has_variables = a.has_variables || b.has_variables;
-  value.exact = a.exact && b.exact;
-  return value;
-}
-
-Value number(int64_t whole) {
-  Value value;
-  value.at.fill(static_cast<double>(whole));
-  for (size_t i = 0; i < kPrimes.size(); ++i) {
-    const uint64_t size = static_cast<uint64_t>(whole < 0 ? -whole : whole) % kPrimes[i];
-    value.residue[i] = whole < 0 && size > 0 ? kPrimes[i] - size : size;
-  }
-  value.exact = true;
-  return value;
-}
-
-Value constant(Complex c) {
-  Value value;
-  value.at.fill(c);
-  return value;
-}
-
-Value add(const Value& a, const Value& b) {
-  Value sum = combine(a, b, [](Complex x, Complex y) { return x + y; });
-  for (size_t i = 0; i < kPrimes.size(); ++i) { sum.residue[i] = (a.residue[i] + b.residue[i]) % kPrimes[i]; }
-  return sum;
-}
-
-Value multiply(const Value& a, const Value& b) {
-  Value made = combine(a, b, [](Complex x, Complex y) { return x * y; });
-  for (size_t i = 0; i < kPrimes.size(); ++i) { made.residue[i] = product(a.residue[i], b.residue[i], kPrimes[i]); }
-  return made;
-}
-
-// An exact zero below a fraction leaves nothing that could be equal to anything.
-Value divide(const Value& a, const Value& b) {
-  Value made = combine(a, b, [](Complex x, Complex y) { return x / y; });
-  for (size_t i = 0; i < kPrimes.size(); ++i) {
-    if (b.exact && b.residue[i] == 0) { return constant(std::nan("")); }
-    made.residue[i] = product(a.residue[i], power(b.residue[i], kPrimes[i] - 2, kPrimes[i]), kPrimes[i]);
-  }
-  return made;
-}
-
-Value negate(const Value& a) { return multiply(a, number(-1)); }
-
-// The whole number that a value is, if it is one of moderate size.
-std::optional<int64_t> whole(const Value& value) {
-  const double real = value.at[0].real();
-  if (!value.exact || value.has_variables || !(std::abs(real) < 1e15) || real != std::floor(real)) {
-    return std::nullopt;
-  }
-  if (!same_value(value, number(static_cast<int64_t>(real)))) { return std::nullopt; }
-  return static_cast<int64_t>(real);
-}
-
-Value raise(const Value& base, const Value& exponent) {
-  Value made = combine(base, exponent, [](Complex x, Complex y) { return std::pow(x, y); });
-  made.exact = false;
-  const auto n = whole(exponent);
-  if (!n || !base.exact) { return made; }
-  Value exact = number(1);
-  for (size_t i = 0; i < kPrimes.size(); ++i) {
-    exact.residue[i] = power(base.residue[i], static_cast<uint64_t>(std::abs(*n)), kPrimes[i]);
-  }
-  exact.at = made.at;
-  exact.has_variables = base.has_variables;
-  if (*n >= 0) { return exact; }
-  for (Complex& value : exact.at) {
-    value = 1.0 / value;  // back: divide() inverts it again
-  }
-  return divide(number(1), exact);
-}
-
-Value map(const Value& a, Complex (*fn)(Complex)) {
-  Value made = a;
-  for (Complex& value : made.at) { value = fn(value); }
-  made.exact = false;
-  return made;
-}
-
-Value variable(std::string_view name) {
-  uint64_t key = 0x5eed;
-  for (const char c : name) { key = stream_key(key, static_cast<unsigned char>(c)); }
-  Rng rng(key);
-  Value value;
-  value.has_variables = true;
-  value.exact = true;
-  for (Complex& at : value.at) { at = 0.5 + 2 * rng.uniform(); }
-  for (size_t i = 0; i < kPrimes.size(); ++i) { value.residue[i] = rng.below(kPrimes[i]); }
-  return value;
-}
-
-// Exact for squares of whole numbers.
-Value square_root(const Value& a) {
-  if (const auto n = whole(a); n && *n >= 0) {
-    const auto root = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(*n))));
-    if (root * root == *n) { return number(root); }
-  }
-  return map(a, [](Complex x) { return std::sqrt(x); });
-}
-
-using Function = std::pair<std::string_view, Complex (*)(Complex)>;
-constexpr std::array<Function, 15> kFunctions = {{
-    {"sin", [](Complex x) { return std::sin(x); }},
-    {"cos", [](Complex x) { return std::cos(x); }},
-    {"tan", [](Complex x) { return std::tan(x); }},
-    {"cot", [](Complex x) { return 1.0 / std::tan(x); }},
-    {"sec", [](Complex x) { return 1.0 / std::cos(x); }},
-    {"csc", [](Complex x) { return 1.0 / std::sin(x); }},
-    {"arcsin", [](Complex x) { return std::asin(x); }},
-    {"arccos", [](Complex x) { return std::acos(x); }},
-    {"arctan", [](Complex x) { return std::atan(x); }},
-    {"sinh", [](Complex x) { return std::sinh(x); }},
-    {"cosh", [](Complex x) { return std::cosh(x); }},
-    {"tanh", [](Complex x) { return std::tanh(x); }},
-    {"exp", [](Complex x) { return std::exp(x); }},
-    {"ln", [](Complex x) { return std::log(x); }},
-    {"log", [](Complex x) { return std::log10(x); }},
-}};
-
-// A recursive-descent evaluator. `failed` once set makes every function give zero and ends the reading.
+// A recursive-descent evaluator of one range. `failed_` once set ends the reading.
 class Evaluator {
  public:
-  explicit Evaluator(std::string_view text) : text_(text) {}
+  Evaluator(const std::vector<Token>& tokens, size_t begin, size_t end, int depth)
+      : tokens_(tokens), at_(begin), end_(end), depth_(depth) {}
 
-  std::optional<Value> run() {
-    const Value value = sum();
-    skip_spaces();
-    if (failed_ || at_ != text_.size()) { return std::nullopt; }
-    return value;
+  std::optional<Term> run() {
+    if (at_ >= end_ || depth_ > kMaxDepth) { return std::nullopt; }
+    for (const std::string_view bar : {"over", "choose"}) {
+      const size_t place = find_at_top(tokens_, at_, end_, TokenKind::kCommand, bar);
+      if (place < end_) { return halves(place, bar == "over"); }
+    }
+    Term term = sum();
+    if (failed_ || at_ != end_) { return std::nullopt; }
+    return term;
   }
 
  private:
-  Value fail() {
+  Term fail() {
     failed_ = true;
-    return number(0);
+    return {};
   }
-  void skip_spaces() {
-    while (at_ < text_.size() && text_[at_] == ' ') { ++at_; }
-  }
-  char peek() {
-    skip_spaces();
-    return at_ < text_.size() ? text_[at_] : '\0';
-  }
-  bool take(char c) {
-    if (peek() != c) { return false; }
+  Term checked(std::optional<Term> term) { return term ? std::move(*term) : fail(); }
+  Term within(size_t begin, size_t end) { return checked(Evaluator(tokens_, begin, end, depth_ + 1).run()); }
+
+  bool more() const { return at_ < end_ && !failed_; }
+  bool next_is(TokenKind kind, std::string_view text) const { return at_ < end_ && tokens_[at_].is(kind, text); }
+  bool sign_is(std::string_view text) const { return next_is(TokenKind::kSign, text); }
+  bool command_is(std::string_view text) const { return next_is(TokenKind::kCommand, text); }
+  bool kind_is(TokenKind kind) const { return at_ < end_ && tokens_[at_].kind == kind; }
+  bool take_sign(std::string_view text) {
+    if (!sign_is(text)) { return false; }
     ++at_;
     return true;
   }
-  // A command such as \frac, not just the beginning of a longer one.
-  bool take_command(std::string_view name) {
-    skip_spaces();
-    const std::string_view rest = text_.substr(at_);
-    if (!rest.starts_with("\\") || !rest.substr(1).starts_with(name)) { return false; }
-    if (rest.size() > name.size() + 1 && std::isalpha(static_cast<unsigned char>(rest[name.size() + 1])) != 0) {
-      return false;
-    }
-    at_ += name.size() + 1;
+  bool take_command(std::string_view text) {
+    if (!command_is(text)) { return false; }
+    ++at_;
     return true;
   }
-  static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-  static bool is_letter(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; }
 
-  Value sum() {
-    if (++depth_ > kMaxDepth) { return fail(); }
-    Value total = number(0);
+  // {a \over b} and {a \choose b}
+  std::optional<Term> halves(size_t place, bool over) {
+    const Term top = within(at_, place);
+    const Term bottom = within(place + 1, end_);
+    if (failed_) { return std::nullopt; }
+    if (over) { return quotient_of(top, bottom); }
+    const auto n = pure(top);
+    const auto k = pure(bottom);
+    if (!n || !k) { return std::nullopt; }
+    return plain(binomial(*n, *k));
+  }
+
+  bool take_signs() {
     bool negative = false;
-    while (peek() == '+' || peek() == '-') { negative ^= text_[at_++] == '-'; }
-    for (bool first = true; !failed_; first = false) {
-      if (!first) {
-        const char c = peek();
-        if (c != '+' && c != '-') { break; }
-        negative = false;
-        while (peek() == '+' || peek() == '-') { negative ^= text_[at_++] == '-'; }
-      }
-      const Value term = product_of_factors();
-      total = add(total, negative ? negate(term) : term);
+    while (sign_is("+") || sign_is("-")) { negative ^= tokens_[at_++].text == "-"; }
+    return negative;
+  }
+
+  Term sum() {
+    bool negative = take_signs();
+    Term total = product();
+    if (negative && !failed_) { total = checked(product_of(total, plain(number(-1)))); }
+    while (more() && (sign_is("+") || sign_is("-"))) {
+      negative = take_signs();
+      const Term term = product();
+      if (!failed_) { total = checked(sum_of(total, term, negative)); }
     }
-    --depth_;
     return total;
   }
 
-  Value product_of_factors() {
-    Value total = factor();
-    while (!failed_) {
-      const char c = peek();
-      if (c == '*') {
+  Term product() {
+    Term total = factor();
+    while (more()) {
+      if (take_sign("*") || take_command("times")) {
+        const Term by = signed_factor();
+        total = checked(product_of(total, by));
+      } else if (sign_is("/") || command_is("div")) {
         ++at_;
-        total = multiply(total, signed_factor());
-      } else if (c == '/' || c == ':') {
-        ++at_;
-        total = divide(total, signed_factor());
-      } else if (take_command("times") || take_command("cdot")) {
-        total = multiply(total, signed_factor());
-      } else if (take_command("div")) {
-        total = divide(total, signed_factor());
-      } else if (starts_factor(c)) {
-        total = multiply(total, factor());
+        total = divided(total);
+      } else if (take_command("bmod")) {
+        total = remainder(total);
+      } else if (kind_is(TokenKind::kWord) || is_letter_unit()) {
+        total = counted(total);
+      } else if (starts_factor()) {
+        const Term by = factor();
+        total = checked(product_of(total, by));
       } else {
         break;
       }
@@ -249,32 +117,65 @@ class Evaluator {
     return total;
   }
 
-  // Two numbers side by side are no product.
-  bool starts_factor(char c) const {
-    if (is_digit(c) || c == '.') { return false; }
-    if (c == '|') { return bars_ == 0; }
-    const std::string_view rest = text_.substr(at_);
-    if (rest.starts_with("\\rfloor") || rest.starts_with("\\rceil")) { return false; }
-    return is_letter(c) || c == '(' || c == '{' || c == '[' || c == '\\';
+  // Behind a slash there may be a unit: 60 km/h.
+  Term divided(const Term& total) {
+    const bool unit = !total.unit.none() && at_ < end_ && unit_of(tokens_[at_].text, true).has_value();
+    if (unit) {
+      const auto per = unit_phrase();
+      return per ? with_unit(total, *per, -1) : fail();
+    }
+    const Term by = signed_factor();
+    return checked(quotient_of(total, by));
   }
 
-  Value signed_factor() {
-    if (++depth_ > kMaxDepth) { return fail(); }
-    const bool negative = take('-');
-    if (!negative) { take('+'); }
-    const Value value = peek() == '-' || peek() == '+' ? signed_factor() : factor();
-    --depth_;
-    return negative ? negate(value) : value;
+  Term remainder(const Term& total) {
+    const auto modulus = pure(signed_factor());
+    const auto of = pure(total);
+    if (!modulus || !of) { return fail(); }
+    const int64_t m = whole(*modulus).value_or(0);
+    const auto n = whole(*of);
+    if (m <= 0 || !n) { return fail(); }
+    return plain(number((*n % m + m) % m));
   }
 
-  Value factor() {
-    if (++depth_ > kMaxDepth) { return fail(); }
-    Value base = primary();
-    while (!failed_) {
-      if (take('!')) {
-        base = factorial(base);
-      } else if (take('^')) {
-        base = raise(base, exponent());
+  // Two numbers side by side are no product, unless a factorial stands between them.
+  bool starts_factor() const {
+    const Token& token = tokens_[at_];
+    switch (token.kind) {
+      case TokenKind::kNumber:
+        return tokens_[at_ - 1].is(TokenKind::kSign, "!");
+      case TokenKind::kLetter:
+        return true;
+      case TokenKind::kOpen:
+        return token.text != "set" && token.text != "angle";
+      case TokenKind::kSign:
+        return token.text == "|" && bars_ == 0;
+      case TokenKind::kCommand:
+        return token.text == "frac" || token.text == "sqrt" || token.text == "binom" || token.text == "pi" ||
+               token.text == "infty" || token.text == "sum" || token.text == "prod" || token.text == "int" ||
+               is_function(token.text);
+      default:
+        return false;
+    }
+  }
+
+  Term signed_factor() {
+    const bool negative = take_signs();
+    Term value = factor();
+    return negative && !failed_ ? checked(product_of(value, plain(number(-1)))) : value;
+  }
+
+  Term factor() {
+    if (++depth_ > kMaxDepth || at_ >= end_) { return fail(); }
+    Term base = primary();
+    while (more()) {
+      if (sign_is("!")) {
+        base = with_factorial(base);
+      } else if (is_degree_sign()) {
+        base = with_degrees(base);
+      } else if (take_sign("^")) {
+        const Term by = exponent();
+        if (!failed_) { base = checked(power_of(base, by)); }
       } else {
         break;
       }
@@ -284,272 +185,399 @@ class Evaluator {
   }
 
   // x^12 is x^1 2 in LaTeX but means x^{12} in plain text; x^-1 is taken as meant.
-  Value exponent() {
-    if (peek() == '-' || peek() == '+') { return signed_factor(); }
-    if (is_digit(peek())) { return digits(); }
-    return factor();
+  Term exponent() {
+    if (sign_is("-") || sign_is("+")) { return signed_factor(); }
+    if (at_ >= end_) { return fail(); }
+    if (kind_is(TokenKind::kNumber)) { return plain(decimal(tokens_[at_++].text)); }
+    return primary();
   }
 
-  Value factorial(const Value& base) {
-    const auto n = whole(base);
-    if (!n || *n < 0 || *n > kMaxFactorial) { return fail(); }
-    Value made = number(1);
-    for (int64_t i = 2; i <= *n; ++i) { made = multiply(made, number(i)); }
-    return made;
+  Term with_factorial(const Term& base) {
+    ++at_;
+    const auto n = pure(base);
+    if (!n) { return fail(); }
+    if (!take_sign("!")) { return plain(factorial(*n)); }
+    const auto size = whole(*n);
+    if (!size || *size < 0 || *size > 1000) { return fail(); }
+    Value value = number(1);
+    for (int64_t i = *size; i > 1; i -= 2) { value = multiply(value, number(i)); }
+    return plain(value);
   }
 
-  Value primary() {
-    const char c = peek();
-    if (is_digit(c) || c == '.') { return mixed_number(); }
-    if (c == '(' || c == '{' || c == '[') { return bracketed(); }
-    if (c == '|') { return absolute(); }
-    if (c == '\\') { return command(); }
-    if (is_letter(c)) { return word(); }
-    return fail();
+  // --- degrees and units
+
+  // ^\circ, ^{\circ} or the sign alone: how many tokens.
+  size_t degree_tokens() const {
+    if (command_is("degree")) { return 1; }
+    if (!sign_is("^")) { return 0; }
+    if (at_ + 1 < end_ && tokens_[at_ + 1].is(TokenKind::kCommand, "degree")) { return 2; }
+    const bool braces = at_ + 3 < end_ && tokens_[at_ + 1].is(TokenKind::kOpen, "{") &&
+                        tokens_[at_ + 2].is(TokenKind::kCommand, "degree") &&
+                        tokens_[at_ + 3].kind == TokenKind::kClose;
+    return braces ? 4 : 0;
+  }
+  bool is_degree_sign() const { return degree_tokens() > 0; }
+
+  Term with_degrees(const Term& base) {
+    at_ += degree_tokens();
+    std::string scale = "degree";
+    if (kind_is(TokenKind::kLetter) && (at_ + 1 == end_ || tokens_[at_].upright)) {
+      if (tokens_[at_].text == "C") { scale = "celsius"; }
+      if (tokens_[at_].text == "F") { scale = "fahrenheit"; }
+      if (scale != "degree") { ++at_; }
+    }
+    return with_unit(base, Unit{{{scale, 1}}, 1, 1}, 1);
   }
 
-  Value bracketed() {
-    const char open = text_[at_++];
-    const int bars = std::exchange(bars_, 0);
-    const Value value = sum();
-    bars_ = bars;
-    const char close = open == '(' ? ')' : open == '{' ? '}' : ']';
-    return take(close) ? value : fail();
+  Term with_unit(const Term& term, const Unit& unit, int power) {
+    const auto made = times(term.unit, unit, power);
+    if (!made || term.is_matrix()) { return fail(); }
+    Term counted = term;
+    counted.unit = *made;
+    return counted;
   }
 
-  Value absolute() {
+  // A letter that is set as a word behind a number: 5\text{ m}.
+  bool is_letter_unit() const {
+    if (at_ >= end_ || at_ == 0 || tokens_[at_].kind != TokenKind::kLetter || !tokens_[at_].upright) { return false; }
+    const TokenKind before = tokens_[at_ - 1].kind;
+    return (before == TokenKind::kNumber || before == TokenKind::kClose) && unit_of(tokens_[at_].text, true);
+  }
+
+  // Words behind a value: a multiplier, "percent", or a unit.
+  Term counted(const Term& total) {
+    const std::string word = lower_ascii(tokens_[at_].text);
+    if (const auto by = multiplier_of(word)) {
+      ++at_;
+      return checked(product_of(total, plain(number(*by))));
+    }
+    if (word == "per") {
+      ++at_;
+      const auto unit = unit_phrase();
+      return unit ? with_unit(total, *unit, -1) : fail();
+    }
+    if (word == "percent" && at_ + 1 < end_ && total.unit.none() && !tokens_[at_ + 1].is(TokenKind::kWord, "points")) {
+      ++at_;
+      return checked(quotient_of(total, plain(number(100))));
+    }
+    const auto unit = unit_phrase();
+    return unit ? with_unit(total, *unit, 1) : fail();
+  }
+
+  // One unit with its power: cm^2, square feet, meters squared, degrees Celsius.
+  std::optional<Unit> unit_phrase() {
+    int power = 1;
+    if (at_ >= end_) { return std::nullopt; }
+    std::string word = lower_ascii(tokens_[at_].text);
+    if (word == "square" || word == "sq" || word == "cubic" || word == "cu") {
+      power = word[0] == 's' ? 2 : 3;
+      if (++at_ >= end_) { return std::nullopt; }
+      word = lower_ascii(tokens_[at_].text);
+    }
+    auto unit = unit_of(word, tokens_[at_].upright);
+    if (!unit) { return std::nullopt; }
+    ++at_;
+    if (*unit == Unit{{{"degree", 1}}, 1, 1}) { *unit = degrees_of_a_scale(); }
+    if (*unit == Unit{{{"percent", 1}}, 1, 1} && next_is(TokenKind::kWord, "points")) { ++at_; }
+    if (next_is(TokenKind::kWord, "squared") || next_is(TokenKind::kWord, "cubed")) {
+      power = tokens_[at_++].text == "squared" ? 2 : 3;
+    } else if (sign_is("^") && !is_degree_sign()) {
+      ++at_;
+      const auto by = pure(exponent());
+      const auto n = by && !failed_ ? whole(*by) : std::nullopt;
+      if (!n || *n < -9 || *n > 9) { return std::nullopt; }
+      power = static_cast<int>(*n);
+    }
+    return times({}, *unit, power);
+  }
+
+  Unit degrees_of_a_scale() {
+    std::string scale = "degree";
+    const std::string next = at_ < end_ ? lower_ascii(tokens_[at_].text) : "";
+    if (next == "c" || next == "celsius") { scale = "celsius"; }
+    if (next == "f" || next == "fahrenheit") { scale = "fahrenheit"; }
+    if (scale != "degree") { ++at_; }
+    return Unit{{{scale, 1}}, 1, 1};
+  }
+
+  // --- primaries
+
+  Term primary() {
+    if (at_ >= end_) { return fail(); }
+    switch (tokens_[at_].kind) {
+      case TokenKind::kNumber:
+        return mixed_number();
+      case TokenKind::kOpen:
+        return bracketed();
+      case TokenKind::kLetter:
+        return letter();
+      case TokenKind::kCommand:
+        return command();
+      case TokenKind::kSign:
+        return sign_is("|") ? bars() : fail();
+      case TokenKind::kWord:
+        return numeral();
+      default:
+        return fail();
+    }
+  }
+
+  Term numeral() {
+    if (const auto money = currency()) { return *money; }
+    const auto n = numeral_of(tokens_[at_].text);
+    if (!n) { return fail(); }
+    ++at_;
+    return plain(number(*n));
+  }
+
+  // $5: the unit before its number.
+  std::optional<Term> currency() {
+    const std::string& word = tokens_[at_].text;
+    const bool money = word == "dollar" || word == "euro" || word == "sterling" || word == "yen";
+    if (!money || at_ + 1 >= end_ || tokens_[at_ + 1].kind != TokenKind::kNumber) { return std::nullopt; }
+    const auto unit = unit_of(word, true);
+    ++at_;
+    const Term amount = mixed_number();
+    return unit && !failed_ ? std::optional(with_unit(amount, *unit, 1)) : std::nullopt;
+  }
+
+  Term bracketed() {
+    const size_t open = at_;
+    const size_t close = tokens_[open].match;
+    const std::string& bracket = tokens_[open].text;
+    at_ = close + 1;
+    if (bracket == "matrix") { return matrix(open, close); }
+    if (bracket == "floor" || bracket == "ceil") { return rounded(open, close); }
+    const std::string& closing = tokens_[close].text;
+    const bool fits = (bracket == "(" && closing == ")") || (bracket == "[" && closing == "]") || bracket == "{";
+    return fits ? within(open + 1, close) : fail();
+  }
+
+  Term rounded(size_t open, size_t close) {
+    const auto of = pure(within(open + 1, close));
+    if (!of || failed_) { return fail(); }
+    if (whole(*of)) { return plain(*of); }
+    const auto real = real_number(*of);
+    if (!real || !(std::abs(*real) < 1e15L) || std::abs(*real - std::round(*real)) < 1e-12L) { return fail(); }
+    const long double to = tokens_[open].text == "floor" ? std::floor(*real) : std::ceil(*real);
+    return plain(number(static_cast<int64_t>(to)));
+  }
+
+  Term bars() {
     ++at_;
     ++bars_;
-    const Value value = sum();
+    const Term inside = sum();
     --bars_;
-    if (!take('|')) { return fail(); }
-    const double real = value.at[0].real();
-    if (value.exact && !value.has_variables) { return real < 0 ? negate(value) : value; }
-    return map(value, [](Complex x) { return Complex(std::abs(x)); });
+    const auto of = pure(inside);
+    if (!take_sign("|") || !of || failed_) { return fail(); }
+    return plain(absolute(*of));
   }
 
-  Value digits() {
-    Value value = number(0);
-    while (at_ < text_.size() && is_digit(text_[at_])) {
-      value = add(multiply(value, number(10)), number(text_[at_++] - '0'));
-    }
-    return value;
-  }
-
-  // 12, 3.5, .5, 1.5e3
-  Value decimal() {
-    Value value = digits();
-    if (at_ + 1 < text_.size() && text_[at_] == '.' && is_digit(text_[at_ + 1])) {
-      const size_t begin = ++at_;
-      Value fraction = digits();
-      const auto places = static_cast<int64_t>(at_ - begin);
-      value = add(value, divide(fraction, raise(number(10), number(places))));
-    } else if (at_ < text_.size() && text_[at_] == '.') {
-      ++at_;  // "5."
-    }
-    const std::string_view rest = text_.substr(at_);
-    const size_t sign = rest.size() > 1 && (rest[1] == '-' || rest[1] == '+') ? 1 : 0;
-    if (rest.size() > 1 + sign && (rest[0] == 'e' || rest[0] == 'E') && is_digit(rest[1 + sign])) {
-      at_ += 1 + sign;
-      const Value places = digits();
-      value = multiply(value, raise(number(10), sign != 0 && rest[1] == '-' ? negate(places) : places));
-    }
-    return value;
-  }
-
-  // 3\frac{1}{2} and 3 1/2 are sums.
-  Value mixed_number() {
-    const size_t begin = at_;
-    Value value = decimal();
-    if (at_ == begin) { return fail(); }
-    if (at_ < text_.size() && text_[at_] == '_') {  // the base of a numeral: not read
-      ++at_;
-      subscript();
-    }
-    const bool is_whole = text_.substr(begin, at_ - begin).find_first_not_of("0123456789") == std::string_view::npos;
-    if (!is_whole) { return value; }
-    const size_t here = at_;
-    if (take_command("frac")) {
-      const size_t from = at_;
-      const Value fraction = quotient();
-      const std::string_view written = text_.substr(from, at_ - from);
-      if (written.find_first_not_of("0123456789{} ") == std::string_view::npos) { return add(value, fraction); }
-      at_ = here;
-      return value;
-    }
-    if (here < text_.size() && text_[here] == ' ' && is_digit(peek())) {
-      const Value numerator = digits();
-      if (at_ < text_.size() && text_[at_] == '/' && at_ + 1 < text_.size() && is_digit(text_[at_ + 1])) {
-        ++at_;
-        return add(value, divide(numerator, digits()));
+  Term matrix(size_t open, size_t close) {
+    Term made;
+    size_t begin = open + 1;
+    while (begin < close && made.cells.size() < kMaxCells) {
+      const size_t row_end = find_at_top(tokens_, begin, close, TokenKind::kSign, "\\");
+      size_t columns = 0;
+      for (size_t cell = begin; cell <= row_end && !failed_; ++columns) {
+        const size_t cell_end = find_at_top(tokens_, cell, row_end, TokenKind::kSign, "&");
+        const auto value = pure(within(cell, cell_end));
+        if (!value || failed_) { return fail(); }
+        made.cells.push_back(*value);
+        cell = cell_end + 1;
       }
-      at_ = here;
+      if (made.columns != 0 && made.columns != columns) { return fail(); }
+      made.columns = columns;
+      begin = row_end + 1;
     }
-    return value;
+    return made.columns > 0 && begin >= close ? made : fail();
   }
 
-  // The two arguments of \frac; \frac12 takes a digit each.
-  Value quotient() {
-    const Value numerator = argument();
-    return divide(numerator, argument());
-  }
-
-  Value argument() {
-    const char c = peek();
-    if (c == '{' || c == '(') { return bracketed(); }
-    if (is_digit(c)) { return number(text_[at_++] - '0'); }
-    if (is_letter(c)) { return variable(text_.substr(at_++, 1)); }
-    if (c == '\\') { return command(); }
-    return fail();
-  }
-
-  Value command() {
-    if (++depth_ > kMaxDepth) { return fail(); }
-    Value value = command_value();
-    --depth_;
-    return value;
-  }
-
-  Value command_value() {
-    if (take_command("frac")) { return quotient(); }
-    if (take_command("sqrt")) { return root(); }
-    if (take_command("binom")) { return binomial(); }
-    if (take_command("pi")) { return constant(std::numbers::pi); }
-    if (take_command("lfloor")) {
-      return rounded("rfloor", [](double x) { return std::floor(x); });
+  // 3\frac{1}{2} and 3 1/2 are sums; 101_2 is a numeral to a base.
+  Term mixed_number() {
+    const std::string& text = tokens_[at_++].text;
+    if (sign_is("_")) { return numeral_to_base(text); }
+    Term whole_part = plain(decimal(text));
+    if (!all_digits(text)) { return whole_part; }
+    if (command_is("frac") && are_two_numbers(tokens_, at_ + 1, end_)) {
+      return checked(sum_of(whole_part, command(), false));
     }
-    if (take_command("lceil")) {
-      return rounded("rceil", [](double x) { return std::ceil(x); });
+    const bool fraction = at_ + 2 < end_ && all_digits(tokens_[at_].text) && kind_is(TokenKind::kNumber) &&
+                          tokens_[at_ + 1].is(TokenKind::kSign, "/") && tokens_[at_ + 2].kind == TokenKind::kNumber &&
+                          all_digits(tokens_[at_ + 2].text);
+    if (!fraction) { return whole_part; }
+    const Value part = divide(decimal(tokens_[at_].text), decimal(tokens_[at_ + 2].text));
+    at_ += 3;
+    whole_part.value = add(whole_part.value, part);
+    return whole_part;
+  }
+
+  Term numeral_to_base(const std::string& text) {
+    ++at_;
+    const bool braces = next_is(TokenKind::kOpen, "{");
+    const size_t from = at_ + (braces ? 1 : 0);
+    if (from >= end_ || (braces && tokens_[at_].match != from + 1)) { return fail(); }
+    const Token& token = tokens_[from];
+    const auto named = numeral_of(token.text);
+    const auto base =
+        all_digits(token.text) && token.text.size() < 3 ? std::optional<int64_t>(std::stoi(token.text)) : named;
+    at_ = from + (braces ? 2 : 1);
+    if (!base || *base < 2 || *base > 36 || !all_digits(text)) { return fail(); }
+    for (const char c : text) {
+      if (c - '0' >= *base) { return fail(); }
     }
-    size_t end = at_ + 1;
-    while (end < text_.size() && is_letter(text_[end])) { ++end; }
-    const std::string_view name = text_.substr(at_ + 1, end - at_ - 1);
-    if (name.empty()) { return fail(); }
-    at_ = end;
-    if (const auto applied = function(name)) { return *applied; }
-    return variable_with_subscript(std::string(name));
+    return plain(digits_to_base(text, *base));
   }
 
-  Value root() {
-    if (!take('[')) { return square_root(argument()); }
-    const Value degree = sum();
-    if (!take(']')) { return fail(); }
-    const Value of = argument();
-    const auto n = whole(degree);
-    if (n && *n % 2 != 0 && !of.has_variables && of.at[0].imag() == 0 && of.at[0].real() < 0) {
-      return negate(raise(negate(of), divide(number(1), degree)));  // the real root
+  Term argument() {
+    if (kind_is(TokenKind::kOpen) && (tokens_[at_].text == "{" || tokens_[at_].text == "(")) { return bracketed(); }
+    if (kind_is(TokenKind::kNumber)) { return plain(decimal(tokens_[at_++].text)); }
+    return primary();
+  }
+
+  // The tokens of a sub- or superscript, joined; at_ then stands behind them.
+  std::string script() {
+    if (at_ >= end_) { failed_ = true; }
+    if (failed_) { return {}; }
+    const size_t begin = at_;
+    at_ = kind_is(TokenKind::kOpen) ? tokens_[at_].match + 1 : at_ + 1;
+    return joined(tokens_, begin, at_);
+  }
+
+  // A variable with its subscripts and primes, or what a function f, g or h gives.
+  Term letter() {
+    std::string name = tokens_[at_++].text;
+    const bool scripted = sign_is("_") || sign_is("'");
+    if (name == "e" && !scripted) { return plain(euler()); }
+    if (name == "i" && !scripted) { return plain(imaginary_unit()); }
+    const bool function = name == "f" || name == "g" || name == "h";
+    while (more() && (sign_is("_") || sign_is("'"))) {
+      const bool prime = tokens_[at_++].text == "'";
+      name += prime ? "'" : "_" + script();
     }
-    return raise(of, divide(number(1), degree));
+    if (!function || failed_) { return plain(variable(name)); }
+    size_t ahead = at_;
+    if (sign_is("^") && at_ + 1 < end_) {
+      ahead = tokens_[at_ + 1].kind == TokenKind::kOpen ? tokens_[at_ + 1].match + 1 : at_ + 2;
+    }
+    const bool applied = ahead < end_ && tokens_[ahead].is(TokenKind::kOpen, "(");
+    if (!applied) { return plain(variable(name)); }
+    name += joined(tokens_, at_, ahead);
+    at_ = ahead;
+    const size_t close = tokens_[at_].match;
+    const Term of = within(at_ + 1, close);
+    at_ = close + 1;
+    const auto value = pure(of);
+    return value && !failed_ ? plain(opaque(name + "(", *value)) : fail();
   }
 
-  Value binomial() {
-    const Value top = argument();
-    const auto n = whole(top);
-    const auto k = whole(argument());
-    if (!n || !k || *k < 0 || *k > kMaxFactorial) { return fail(); }
-    Value value = number(1);
-    for (int64_t i = 0; i < *k; ++i) { value = divide(multiply(value, number(*n - i)), number(i + 1)); }
-    return value;
+  Term command() {
+    const std::string& name = tokens_[at_++].text;
+    if (name == "pi") { return plain(pi()); }
+    if (name == "infty") { return plain(infinity()); }
+    if (name == "ldots") { return plain(variable("...")); }
+    if (name == "frac") {
+      const Term top = argument();
+      const Term bottom = argument();
+      return failed_ ? Term() : checked(quotient_of(top, bottom));
+    }
+    if (name == "binom") {
+      const auto n = pure(argument());
+      const auto k = pure(argument());
+      return n && k && !failed_ ? plain(binomial(*n, *k)) : fail();
+    }
+    if (name == "sqrt") { return square_root(); }
+    if (name == "sum" || name == "prod" || name == "int") { return over_index(name); }
+    return is_function(name) ? function(name) : fail();
   }
 
-  Value rounded(std::string_view closing, double (*round)(double)) {
-    const Value of = sum();
-    if (failed_ || !take_command(closing) || of.has_variables || !(std::abs(of.at[0].real()) < 1e15)) { return fail(); }
-    return number(static_cast<int64_t>(round(of.at[0].real())));
+  Term square_root() {
+    Value degree = number(2);
+    if (next_is(TokenKind::kOpen, "[")) {
+      const auto given = pure(bracketed());
+      if (!given || failed_) { return fail(); }
+      degree = *given;
+    }
+    const auto of = pure(argument());
+    return of && !failed_ ? plain(root(*of, degree)) : fail();
   }
 
-  // What a known function gives for its argument: in braces, in brackets, or the next factor. \sin^2 x is a power.
-  std::optional<Value> function(std::string_view name) {
-    const auto found =
-        std::find_if(kFunctions.begin(), kFunctions.end(), [&](const Function& f) { return f.first == name; });
-    if (found == kFunctions.end()) { return std::nullopt; }
+  // A sum, product or integral is known by its bounds and by the value of what stands behind it.
+  Term over_index(const std::string& name) {
+    std::string bounds = name;
+    while (more() && (sign_is("_") || sign_is("^"))) {
+      bounds += tokens_[at_++].text;
+      bounds += script();
+    }
+    const auto body = at_ < end_ && !failed_ ? pure(product()) : std::nullopt;
+    return body && !failed_ ? plain(opaque(bounds, *body)) : fail();
+  }
+
+  // --- functions
+
+  static std::string inverse_of(std::string_view name) {
+    constexpr std::array<std::string_view, 4> kInvertible = {"sin", "cos", "tan", "cot"};
+    const bool known = std::find(kInvertible.begin(), kInvertible.end(), name) != kInvertible.end();
+    return known ? "arc" + std::string(name) : "";
+  }
+
+  // \sin^2 x is a power, \sin^{-1} x the inverse function, \log_2 x to a base.
+  Term function(std::string name) {
     if (++depth_ > kMaxDepth) { return fail(); }
     std::optional<Value> base;
-    std::optional<Value> power_of;
-    if (name == "log" && take('_')) { base = argument(); }
-    if (take('^')) { power_of = exponent(); }
-    const bool single = peek() == '(' || peek() == '{';
-    Value of = single ? bracketed() : factor();
-    Value value = map(of, found->second);
-    if (base) {
-      value = divide(map(of, [](Complex x) { return std::log(x); }), map(*base, [](Complex x) { return std::log(x); }));
+    std::optional<Term> power;
+    while (more() && (sign_is("^") || sign_is("_"))) {
+      const bool raised = tokens_[at_++].text == "^";
+      const Term script = raised ? exponent() : argument();
+      if (failed_) { return fail(); }
+      if (raised) {
+        power = script;
+      } else {
+        base = pure(script);
+      }
     }
-    if (power_of) { value = raise(value, *power_of); }
+    if (base && name != "log") { return fail(); }
+    if (power && same_value(power->value, number(-1))) {
+      name = inverse_of(name);
+      power.reset();
+    }
+    const auto of = pure(applied_to());
+    auto value = of && !failed_ ? apply_function(name, *of) : std::nullopt;
+    if (!value) { return fail(); }
+    if (base) { value = divide(*apply_function("ln", *of), *apply_function("ln", *base)); }
     --depth_;
-    return value;
+    return power ? checked(power_of(plain(*value), *power)) : plain(*value);
   }
 
-  // Letters side by side: a function, pi, infinity, a word, or a product of variables, one letter each.
-  Value word() {
-    size_t end = at_;
-    while (end < text_.size() && is_letter(text_[end])) { ++end; }
-    const std::string_view name = text_.substr(at_, end - at_);
-    if (name == "pi" || name == "infty" || name == "infinity" || name == "inf") {
-      at_ = end;
-      return name == "pi" ? constant(std::numbers::pi) : variable("infty");
+  // What a function is applied to: brackets, another function, or a product of numbers, letters and fractions.
+  Term applied_to() {
+    if (at_ >= end_) { return fail(); }
+    if (kind_is(TokenKind::kOpen)) { return bracketed(); }
+    if (sign_is("|")) { return bars(); }
+    if (kind_is(TokenKind::kCommand) && (is_function(tokens_[at_].text) || command_is("sqrt"))) { return factor(); }
+    Term total = factor();
+    while (more() && (kind_is(TokenKind::kLetter) || command_is("pi") || command_is("frac"))) {
+      if (tokens_[at_].is(TokenKind::kLetter, "e")) { return fail(); }  // \sin x e^x
+      const Term by = factor();
+      if (!failed_) { total = checked(product_of(total, by)); }
     }
-    if (name == "sqrt") {
-      at_ = end;
-      return root();
-    }
-    for (const Function& known : kFunctions) {
-      if (name != known.first) { continue; }
-      at_ = end;
-      return function(name).value_or(number(0));
-    }
-    if (name.size() >= kWordLetters) {
-      at_ = end;
-      return variable(lower_ascii(name));
-    }
-    const char letter = text_[at_++];
-    if (letter == 'i' && peek() != '_') { return constant(Complex(0, 1)); }
-    if (letter == 'e' && peek() != '_') { return constant(std::numbers::e); }
-    return variable_with_subscript(std::string(1, letter));
+    // \ln x/2 and \ln 2\sqrt{3} may be meant either way.
+    const bool divided = sign_is("/") && at_ + 1 < end_ && !is_function(tokens_[at_ + 1].text);
+    return divided || command_is("sqrt") ? fail() : total;
   }
 
-  Value variable_with_subscript(std::string name) {
-    if (take('_')) { name += "_" + subscript(); }
-    return variable(name);
-  }
-
-  std::string subscript() {
-    const size_t begin = at_;
-    if (take('{')) {
-      while (at_ < text_.size() && text_[at_] != '}') { ++at_; }
-      if (!take('}')) { fail(); }
-    } else if (at_ < text_.size()) {
-      while (at_ < text_.size() && std::isalnum(static_cast<unsigned char>(text_[at_])) != 0) { ++at_; }
-    }
-    std::string name;
-    for (const char c : text_.substr(begin, at_ - begin)) {
-      if (c != '{' && c != '}' && c != ' ') { name += c; }
-    }
-    return name;
-  }
-
-  std::string_view text_;
-  size_t at_ = 0;
-  int depth_ = 0;
+  const std::vector<Token>& tokens_;
+  size_t at_;
+  size_t end_;
+  int depth_;
   int bars_ = 0;  // open |
   bool failed_ = false;
 };
 
 }  // namespace
 
-bool same_value(const Value& a, const Value& b) {
-  if (a.exact && b.exact) { return a.residue == b.residue; }
-  for (size_t i = 0; i < a.at.size(); ++i) {
-    const double size = std::max({kSmall, std::abs(a.at[i]), std::abs(b.at[i])});
-    if (!(std::abs(a.at[i] - b.at[i]) <= std::min(kTolerance * size, kLargest))) { return false; }
-    if (!std::isfinite(size)) { return false; }
-  }
-  return true;
+std::optional<Term> evaluate(const std::vector<Token>& tokens, size_t begin, size_t end) {
+  return Evaluator(tokens, begin, end, 0).run();
 }
-
-Value scaled(const Value& value, int64_t numerator, int64_t denominator) {
-  return divide(multiply(value, number(numerator)), number(denominator));
-}
-
-std::optional<Value> evaluate(std::string_view text) { return Evaluator(text).run(); }
 
 }  // namespace vortex::evals

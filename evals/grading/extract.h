@@ -12,10 +12,16 @@ struct Extract {
 };
 
 // By the first rule that finds something:
-//   boxed        the contents of the last \boxed{} or \fbox{} whose braces are closed;
-//   stated       what follows the last "answer is", "answer:" or "answer =", to the end of its sentence: of that, the
-//                first formula between dollars, if nothing but words stands before it;
-//   last number  the last number, or the whole formula between dollars that it stands in.
+//   boxed        the contents of the last \boxed{} or \fbox{} whose braces are closed and not empty, with those of the
+//                boxes before it that only a comma or "and" stands between;
+//   stated       what follows the last "answer is", "answer:" or "answer =", or stands below the heading "Answer": to
+//                the end of its clause, without words that say nothing about the value. Where a sentence stands there,
+//                what it says that something is;
+//   last number  the last number, or the whole formula that it stands in, with a word before or behind it that changes
+//                its value; where there is no number the last formula.
 Extract extract_answer(std::string_view output);
+
+// The answer that the reference of a data set gives: what is boxed in it, or stands behind "####", or all of it.
+std::string reference_answer(std::string_view reference);
 
 }  // namespace vortex::evals

@@ -9,7 +9,8 @@ namespace vortex::evals {
 struct MathGrade {
   bool correct = false;
   std::string extracted;  // the answer as the output writes it
-  std::string rule;       // "boxed", "stated", "last number", or why there is none
+  std::string rule;  // "boxed", "stated", "last number"; "unreadable" where it or the reference is not understood; or
+                     // why there is none
 };
 
 // Finds the answer in `output` (evals/grading/extract.h) and compares it with `reference` (evals/grading/answer.h).

@@ -16,6 +16,7 @@
 #include "core/model/model.h"
 #include "evals/ladder/setup.h"
 #include "evals/ladder/workload.h"
+#include "evals/tasks/text.h"
 
 namespace vortex::evals {
 namespace {
@@ -69,20 +70,24 @@ Result<std::vector<PreparedProblem>> prepare(const job::TaskSpec& spec, const Se
   };
   VORTEX_ASSIGN(std::vector<Problem> problems, make_problems(spec, count));
   VORTEX_ASSIGN(const Task* task, find_task(spec.kind));
+  constexpr std::ptrdiff_t kTail = 16;  // tokens that show whether a prompt ends with an opened thought
   std::vector<PreparedProblem> prepared;
   for (Problem& problem : problems) {
     VORTEX_ASSIGN(std::vector<int32_t> prompt, encoder.encode(problem));
-    prepared.push_back({&spec, task, std::move(problem), std::move(prompt), nullptr});
+    const std::vector<int32_t> tail(prompt.end() - std::min<std::ptrdiff_t>(kTail, std::ssize(prompt)), prompt.end());
+    std::string thought(opened_thought(session.tokenizer->decode(tail)));
+    prepared.push_back({&spec, task, std::move(problem), std::move(prompt), std::move(thought), nullptr});
   }
   return prepared;
 }
 
-// What the grader sees of an output.
+// What the grader sees of an output: special tokens only where the task wants them, but where thoughts begin and end.
 std::string visible_text(const Session& session, const Task& task, const std::vector<int32_t>& tokens) {
   if (task.sees_special_tokens) { return session.tokenizer->decode(tokens); }
   std::vector<int32_t> plain;
   for (const int32_t token : tokens) {
-    if (!session.tokenizer->is_special(token)) { plain.push_back(token); }
+    const bool special = session.tokenizer->is_special(token);
+    if (!special || is_thought_mark(session.tokenizer->decode({token}))) { plain.push_back(token); }
   }
   return session.tokenizer->decode(plain);
 }
@@ -260,7 +265,7 @@ Result<std::vector<job::Outcome>> answer(Session& session, std::vector<PreparedP
   for (size_t i = 0; i < outputs.size(); ++i) {
     const PreparedProblem& prepared = all[asked[i].first];
     const std::vector<std::string>& answers = prepared.problem.answers;
-    const std::string text = visible_text(session, *prepared.task, outputs[i].tokens);
+    const std::string text = prepared.thought + visible_text(session, *prepared.task, outputs[i].tokens);
     const std::string hash = tokens_hash(outputs[i].tokens);
     for (size_t part = 0; part < answers.size(); ++part) {
       Grade grade = prepared.task->grade(answers[part], text);

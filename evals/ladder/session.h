@@ -22,6 +22,7 @@ struct PreparedProblem {
   const Task* task = nullptr;           // how to grade
   Problem problem;
   std::vector<int32_t> prompt;
+  std::string thought;       // the mark of a thought that the prompt opens, or empty
   engine::PrefixPtr prefix;  // dense prefill of the prompt, loaded on first use; null where the job keeps none
 };
 

@@ -183,8 +183,11 @@ Result<Problem> fit_to_length(const job::TaskSpec& spec, int least, const MakeSi
 }
 
 Grade grade_mention(const std::string& answer, std::string_view output) {
-  const std::string said = lower_ascii(without_thinking(output));
-  if (said.find(lower_ascii(answer)) == std::string::npos) { return {false, "", "the answer is not mentioned"}; }
+  const auto said = without_thinking(output);
+  if (!said) { return {false, "", kThoughtWithoutEnd}; }
+  if (lower_ascii(*said).find(lower_ascii(answer)) == std::string::npos) {
+    return {false, "", "the answer is not mentioned"};
+  }
   return {true, answer, "the answer is mentioned"};
 }
 

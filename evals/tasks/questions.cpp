@@ -29,7 +29,9 @@ Result<Problem> make_question(const job::TaskSpec& spec, int number, const Count
 }
 
 Grade grade_question(const std::string& answer, std::string_view output) {
-  const MathGrade grade = grade_math(answer, without_thinking(output));
+  const auto said = without_thinking(output);
+  if (!said) { return {false, "", kThoughtWithoutEnd}; }
+  const MathGrade grade = grade_math(answer, *said);
   return {grade.correct, grade.extracted, grade.rule};
 }
 

@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "evals/tasks/task.h"
 #include "evals/tasks/task_file.h"
+#include "evals/tasks/text.h"
 
 namespace vortex::evals {
 namespace {
@@ -196,6 +197,36 @@ TEST(Ruler, GradesMentions) {
   EXPECT_FALSE((*task)->grade("1234567", "1234568").correct);
   EXPECT_FALSE((*task)->grade("1234567", "<think>1234567</think> I forgot it").correct);
   EXPECT_FALSE((*task)->grade("1234567", "").correct);
+}
+
+// A thought that was cut at the token limit answers nothing, whatever stands in it.
+TEST(Ruler, AThoughtWithoutEndIsNoAnswer) {
+  for (const char* kind : {"niah", "variable_tracking", "common_words", "frequent_words", "questions"}) {
+    const auto task = find_task(kind);
+    ASSERT_TRUE(task.ok());
+    for (const char* output :
+         {"<think>It is \\boxed{42}. The answer is 42", "<think>\n42", "Hm. </think> No. <think> 42", "[THINK]42",
+          "<seed:think>The answer is 42", "\u25c1think\u25b7 42"}) {
+      const Grade grade = (*task)->grade("42", output);
+      EXPECT_FALSE(grade.correct) << kind << ": " << output;
+      EXPECT_TRUE(grade.extracted.empty()) << kind << ": " << output;
+      EXPECT_EQ(grade.rule, "no answer: a thought without end") << kind << ": " << output;
+    }
+    EXPECT_TRUE((*task)->grade("42", "<think>41</think> The answer is 42").correct) << kind;
+    EXPECT_TRUE((*task)->grade("42", "so 41 or 42.</think>42").correct) << kind;
+    EXPECT_TRUE((*task)->grade("42", "[THINK]41[/THINK]42").correct) << kind;
+    EXPECT_FALSE((*task)->grade("42", "<think>42</think> The answer is 41").correct) << kind;
+  }
+}
+
+TEST(Ruler, KnowsAPromptThatOpensAThought) {
+  EXPECT_EQ(opened_thought("<|im_start|>assistant\n<think>\n"), "<think>");
+  EXPECT_EQ(opened_thought("[THINK]"), "[THINK]");
+  EXPECT_EQ(opened_thought("<think>\n\n</think>\n\n"), "");
+  EXPECT_EQ(opened_thought("What does <think> mean?"), "");
+  EXPECT_EQ(opened_thought(""), "");
+  EXPECT_TRUE(is_thought_mark("</think>"));
+  EXPECT_FALSE(is_thought_mark("<|im_end|>"));
 }
 
 TEST(Ruler, RefusesWhatDoesNotFit) {

@@ -34,23 +34,31 @@ std::vector<nlohmann::json> lines_of(const fs::path& path) {
   return lines;
 }
 
+bool is_of_pairs(const fs::path& file) { return file.filename().string().find("outputs") == std::string::npos; }
+
 TEST(Grading, PairsOfAnswers) {
   size_t pairs = 0;
   for (const auto& entry : fs::directory_iterator(kCases)) {
-    if (entry.path().filename() == "outputs.jsonl") { continue; }
+    if (!is_of_pairs(entry.path())) { continue; }
     for (const nlohmann::json& item : lines_of(entry.path())) {
       const auto reference = item.at("reference").get<std::string>();
       const auto answer = item.at("answer").get<std::string>();
       const auto same = item.at("same").get<bool>();
-      EXPECT_EQ(same_answer(reference, answer), same) << entry.path().filename() << " " << item;
+      const Agreement found = agreement(reference, answer);
+      EXPECT_EQ(found == Agreement::kSame, same) << entry.path().filename() << " " << item;
+      const bool unreadable = item.value("unreadable", false);
+      if (unreadable) { EXPECT_EQ(found, Agreement::kUnreadable) << item; }
+      if (same) { EXPECT_EQ(agreement(answer, answer), Agreement::kSame) << item; }
       // A text whose braces do not match cannot stand inside \boxed{}.
-      if (same && std::ranges::count(answer, '{') == std::ranges::count(answer, '}')) {
-        EXPECT_TRUE(grade_math(reference, "Thus \\boxed{" + answer + "}.").correct) << item;
+      if (std::ranges::count(answer, '{') == std::ranges::count(answer, '}')) {
+        const MathGrade grade = grade_math(reference, "Thus \\boxed{" + answer + "}.");
+        EXPECT_EQ(grade.correct, same) << item;
+        if (unreadable) { EXPECT_EQ(grade.rule, "unreadable") << item; }
       }
       ++pairs;
     }
   }
-  EXPECT_GE(pairs, 400U);
+  EXPECT_GE(pairs, 900U);
 }
 
 TEST(Grading, ExtractsAnswers) {
@@ -58,6 +66,13 @@ TEST(Grading, ExtractsAnswers) {
     const Extract found = extract_answer(item.at("output").get<std::string>());
     EXPECT_EQ(found.text, item.at("extracted").get<std::string>()) << item;
     EXPECT_EQ(found.rule, item.at("rule").get<std::string>()) << item;
+  }
+}
+
+TEST(Grading, WholeOutputs) {
+  for (const nlohmann::json& item : lines_of(kCases / "graded_outputs.jsonl")) {
+    const MathGrade grade = grade_math(item.at("reference").get<std::string>(), item.at("output").get<std::string>());
+    EXPECT_EQ(grade.correct, item.at("correct").get<bool>()) << item << " gave " << grade.extracted;
   }
 }
 
@@ -155,8 +170,8 @@ TEST(Grading, IsTotal) {
     for (uint64_t left = rng.below(12); left > 0; --left) { other += pieces[rng.below(pieces.size())]; }
     const MathGrade grade = grade_math(other, text);
     EXPECT_FALSE(grade.rule.empty());
-    EXPECT_EQ(grade.correct, !grade.extracted.empty() && same_answer(other, grade.extracted));
-    same_answer(text, other);
+    const bool same = agreement(reference_answer(other), grade.extracted) == Agreement::kSame;
+    EXPECT_EQ(grade.correct, !grade.extracted.empty() && same);
   }
   for (int round = 0; round < 2000; ++round) {
     std::string bytes;
