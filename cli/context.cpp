@@ -41,6 +41,11 @@ void add_device_option(CLI::App* verb, std::string& device) {
       ->check(CLI::IsMember({"auto", "cuda", "cpu"}));
 }
 
+void add_cpu_math_option(CLI::App* verb, std::string& math) {
+  verb->add_option("--cpu-math", math, "products on the CPU: float32, or bf16 on the processor's bfloat16 units")
+      ->check(CLI::IsMember({"float32", "bf16"}));
+}
+
 Result<double> parse_duration(const std::string& text) {
   const Error error = candidate_error("not a duration: " + text, "write 90s, 5m, 8h or 1h30m");
   double total = 0;

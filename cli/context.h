@@ -33,6 +33,8 @@ void add_format_option(CLI::App* verb, Context& context);
 void add_worker_option(CLI::App* verb, Context& context);
 // `device` is Job::device, and its present value the default.
 void add_device_option(CLI::App* verb, std::string& device);
+// Likewise Job::cpu_math.
+void add_cpu_math_option(CLI::App* verb, std::string& math);
 
 // "90s", "5m", "8h", "1h30m"; plain numbers are seconds.
 Result<double> parse_duration(const std::string& text);

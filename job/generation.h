@@ -20,9 +20,10 @@ struct GenerationJob {
   int max_new_tokens = 256;
   double temperature = 0.0;  // 0 is greedy
   double top_p = 1.0;
-  int top_k = 0;                // 0: no limit
-  uint64_t seed = 0;            // of sampling: prompt i draws the same with and without the policy
-  std::string device = "auto";  // as Job::device
+  int top_k = 0;                     // 0: no limit
+  uint64_t seed = 0;                 // of sampling: prompt i draws the same with and without the policy
+  std::string device = "auto";       // as Job::device
+  std::string cpu_math = "float32";  // as Job::cpu_math
   int threads = 1;
   int batch = 16;  // prompts decoded together
 

@@ -68,6 +68,7 @@ void check_job_ranges(JsonReader& reader, const Job& job) {
   if (job.device != "auto" && job.device != "cuda" && job.device != "cpu") {
     reader.refuse("device", "must be auto, cuda or cpu");
   }
+  if (job.cpu_math != "float32" && job.cpu_math != "bf16") { reader.refuse("cpu_math", "must be float32 or bf16"); }
   check_range(reader, "device_sharers", job.device_sharers, 1, kMaxThreads);
   check_range(reader, "threads", job.threads, 1, kMaxThreads);
   check_range(reader, "batch", job.batch, 1, kMaxProblems);
@@ -105,6 +106,7 @@ nlohmann::json to_json(const Job& job) {
                          {"incumbent", nlohmann::json::array()},
                          {"race_margin", job.race_margin},
                          {"device", job.device},
+                         {"cpu_math", job.cpu_math},
                          {"device_sharers", job.device_sharers},
                          {"threads", job.threads},
                          {"batch", job.batch},
@@ -145,6 +147,7 @@ Result<Job> job_from_json(const nlohmann::json& json) {
   read_incumbent(reader, job.incumbent);
   reader.optional("race_margin", job.race_margin);
   reader.optional("device", job.device);
+  reader.optional("cpu_math", job.cpu_math);
   reader.optional("device_sharers", job.device_sharers);
   reader.optional("threads", job.threads);
   reader.optional("batch", job.batch);

@@ -27,7 +27,8 @@ struct Job {
       incumbent;                // outcomes of the dense baseline, search and held-out: race and confirm pair with these
   double race_margin = 0.25;    // pruned once the interval of the paired difference lies below -race_margin
   std::string device = "auto";  // cuda, cpu, or auto: cuda where there is a device for it
-  int device_sharers = 1;       // workers on the same GPU, this one among them: its memory is divided by so many
+  std::string cpu_math = "float32";  // of products on the CPU: float32, or bf16 on the processor's bfloat16 units
+  int device_sharers = 1;            // workers on the same GPU, this one among them: its memory is divided by so many
   int threads = 1;
   int batch = 16;
   int recall_problems = 4;        // of the task's first ones

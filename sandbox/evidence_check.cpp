@@ -15,7 +15,7 @@ constexpr double kClockSlack = 0.5;  // seconds that a report may be on its way,
 constexpr double kRounding = 1e-9;
 constexpr size_t kHashDigits = 64;  // SHA-256
 // The same in every result of a climb.
-constexpr std::array kIdentity = {"model_hash", "device", "program_hash", "policy_key"};
+constexpr std::array kIdentity = {"model_hash", "device", "cpu_math", "cpu_unit", "program_hash", "policy_key"};
 
 bool says(const nlohmann::json& evidence, const char* key, const nlohmann::json& value) {
   const auto found = evidence.find(key);
@@ -35,6 +35,9 @@ std::string EvidenceCheck::identity_fault(const nlohmann::json& evidence, const 
   if (!says(evidence, "dense", job_.dense)) { return "is of another policy than was asked for"; }
   if (!says(evidence, "threads", job_.threads) || !says(evidence, "batch", job_.batch)) {
     return "was measured with other threads or another batch than was asked for";
+  }
+  if (evidence.contains("cpu_math") && !says(evidence, "cpu_math", job_.cpu_math)) {
+    return "was computed in other arithmetic than was asked for";
   }
   if (evidence.contains("policy_key") == job_.dense) { return "does not say which policy it is of"; }
   nlohmann::json identity;

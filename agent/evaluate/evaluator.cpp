@@ -34,8 +34,12 @@ nlohmann::json environment_event(int64_t candidate, const job::StageResult& resu
 }  // namespace
 
 std::string model_hash_of(const nlohmann::json& evidence) {
-  const bool says = evidence.is_object() && evidence.contains("model_hash") && evidence["model_hash"].is_string();
-  return says ? evidence["model_hash"].get<std::string>() : std::string();
+  const auto text = [&](const char* key) {
+    const bool says = evidence.is_object() && evidence.contains(key) && evidence[key].is_string();
+    return says ? evidence[key].get<std::string>() : std::string();
+  };
+  const std::string unit = text("cpu_unit");
+  return unit.empty() ? text("model_hash") : text("model_hash") + " on " + unit;
 }
 
 Status Evaluator::run(const std::vector<Assignment>& all) {
@@ -174,7 +178,7 @@ Status Evaluator::count_spoiled(const Assignment& task, const Evaluation& end) {
   return ok_status();
 }
 
-// Results on another model than the baseline's must not be compared with it.
+// Results on another model than the baseline's, or of other arithmetic, must not be compared with it.
 void Evaluator::check_model(const Assignment& task, const job::StageResult& result) {
   const std::string hint = "restore " + options_.job.model_path + ", or start a new search";
   if (result.evidence.is_object() && result.evidence.contains("model_changed")) {
@@ -182,7 +186,7 @@ void Evaluator::check_model(const Assignment& task, const job::StageResult& resu
   }
   const std::string hash = task.job.dense ? std::string() : model_hash_of(result.evidence);
   if (hash.empty() || hash == model_hash_) { return; }
-  session_.fail(environment_error("the model is not the one that this search measured dense attention on", hint));
+  session_.fail(environment_error("the model, or the unit that multiplies, is not the one that this search measured dense attention on", hint));
 }
 
 }  // namespace vortex::agent

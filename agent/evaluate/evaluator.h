@@ -14,7 +14,8 @@
 
 namespace vortex::agent {
 
-// Which model a result was measured on; empty when it does not say (a worker that died).
+// Which model a result was measured on, and on which bfloat16 unit if on one; empty when it does not say (a worker that
+// died).
 std::string model_hash_of(const nlohmann::json& evidence);
 
 // Runs tasks on worker threads within the budget. What a stage takes is learned from the rows of earlier ones: a task

@@ -103,6 +103,7 @@ void add_eval(CLI::App& app, Context& context) {
   add_task_options(verb, arguments->tasks);
   verb->add_option("--threads", job.threads, "threads of the worker")->check(CLI::Range(1, 1024));
   add_device_option(verb, job.device);
+  add_cpu_math_option(verb, job.cpu_math);
   add_speed_options(verb, job);
   add_workspace_option(verb, context);
   add_worker_option(verb, context);

@@ -12,13 +12,33 @@ namespace {
 struct ReplayArguments {
   std::string which;
   std::string run;
-  std::string device;  // empty: as the search had it
+  std::string device;    // empty: as the search had it
+  std::string cpu_math;  // likewise
 };
 
 // The model that evidence is of; empty: it does not say.
 std::string hash_of(const nlohmann::json& evidence) {
   const auto found = evidence.is_object() ? evidence.find("model_hash") : evidence.end();
   return found != evidence.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+// The arithmetic of a result's products; empty on a device. Results of before there was a choice are float32 ones.
+std::string arithmetic_of(const nlohmann::json& evidence) {
+  const auto text = [&](const char* key, const char* otherwise) -> std::string {
+    const auto found = evidence.find(key);
+    return found != evidence.end() && found->is_string() ? found->get<std::string>() : otherwise;
+  };
+  if (text("device", "") != "cpu") { return {}; }
+  const std::string math = text("cpu_math", "float32");
+  return math == "float32" ? math : math + " on " + text("cpu_unit", "an unknown unit");
+}
+
+// Other arithmetic gives other tokens, which would say nothing about the candidate.
+Status check_arithmetic(const nlohmann::json& before, const nlohmann::json& now) {
+  const std::string then = arithmetic_of(before);
+  if (then.empty() || arithmetic_of(now).empty() || then == arithmetic_of(now)) { return ok_status(); }
+  return environment_error("the search computed in " + then + ", this replay in " + arithmetic_of(now),
+                           "replay it on a processor like the one that the search ran on");
 }
 
 Result<study::Replay> replay_one(const Context& context, const ReplayArguments& arguments, const study::LoadedRun& run,
@@ -31,6 +51,10 @@ Result<study::Replay> replay_one(const Context& context, const ReplayArguments& 
   }
   VORTEX_ASSIGN(job::Job job, study::reproducing_job(run, history->row));
   if (!arguments.device.empty()) { job.device = arguments.device; }
+  if (!arguments.cpu_math.empty() && arguments.cpu_math != job.cpu_math) {
+    return candidate_error("the search computed in " + job.cpu_math + ": " + arguments.cpu_math + " gives other tokens",
+                           "leave --cpu-math out; a judgement in float32 takes a search or an eval of its own");
+  }
   VORTEX_ASSIGN(const sandbox::ExecutorOptions options, executor_options(context, 0, run.options.memory_bytes));
   const std::string measured_on = hash_of(nlohmann::json::parse(race->evidence, nullptr, false));
   bool other_model = false;
@@ -53,6 +77,7 @@ Result<study::Replay> replay_one(const Context& context, const ReplayArguments& 
   if (const auto blame = results.back().blame) {
     return Error{*blame, "the race did not finish: " + results.back().message, ""};
   }
+  VORTEX_TRY(check_arithmetic(nlohmann::json::parse(race->evidence, nullptr, false), results.back().evidence));
   return study::compare(candidate, study::outcomes_of(*history, *race), results.back().outcomes);
 }
 
@@ -105,6 +130,7 @@ void add_replay(CLI::App& app, Context& context) {
   verb->add_option("candidate", arguments->which, "its number, or the word front for all of the front")->required();
   verb->add_option("--run", arguments->run, "the search whose front is meant (the newest)");
   add_device_option(verb, arguments->device);
+  add_cpu_math_option(verb, arguments->cpu_math);
   add_workspace_option(verb, context);
   add_worker_option(verb, context);
   add_format_option(verb, context);

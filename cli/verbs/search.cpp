@@ -346,6 +346,7 @@ void add_search(CLI::App& app, Context& context) {
       ->check(CLI::Range(1, 256));
   verb->add_option("--threads", options.job.threads, "threads of a worker")->check(CLI::Range(1, 1024));
   add_device_option(verb, options.job.device);
+  add_cpu_math_option(verb, options.job.cpu_math);
   add_speed_options(verb, options.job);
   verb->add_option("--stage-deadline", options.stage_seconds,
                    "seconds that one stage may take; 0: a minute and ten times what it should cost");

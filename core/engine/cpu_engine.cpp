@@ -43,7 +43,8 @@ Result<std::unique_ptr<CpuEngine>> CpuEngine::make(model::Model model, const Eng
     if (options.threads < 1 || options.max_batch < 1) {
       return candidate_error("threads and max_batch must be positive");
     }
-    VORTEX_ASSIGN(PackedModel packed, pack_model(std::move(model), options.max_context, options.kept.get()));
+    VORTEX_ASSIGN(PackedModel packed,
+                  pack_model(std::move(model), options.max_context, options.kept.get(), options.unit));
     std::unique_ptr<CpuEngine> engine(new CpuEngine(std::move(packed), options));
     VORTEX_TRY(engine->set_policy(std::nullopt));
     return engine;

@@ -13,6 +13,7 @@
 #include "core/compile/executable.h"
 #include "core/model/model.h"
 #include "core/vflow/policy.h"
+#include "kernels/cpu/unit.h"
 
 namespace vortex::engine {
 
@@ -67,6 +68,7 @@ struct EngineOptions {
   int max_batch = 16;           // requests decoded together
   int64_t kv_memory_bytes = 0;  // pool size; 0: enough for max_batch requests of max_context tokens
   int max_context = 4608;
+  cpu::Unit unit = cpu::Unit::kFloat32;  // of the CPU engine's products (cpu_math.h); other engines do not look at it
   // Weights and prompts' KV that a keeper holds where this engine wants them (kept_model.h), for a model without
   // weights.
   std::shared_ptr<const KeptModel> kept;

@@ -1,12 +1,17 @@
 #include "core/engine/packed_model.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <initializer_list>
 #include <new>
 #include <string>
 
 #include "base/shared_memory.h"
+#include "core/engine/cpu_math.h"
 #include "kernels/cpu/activation.h"
 #include "kernels/cpu/norm.h"
 #include "kernels/cpu/prefill_attention.h"
@@ -16,6 +21,7 @@ namespace vortex::engine {
 namespace {
 
 constexpr size_t kAlignment = 64;  // a cache line, as wide as the widest vector registers
+constexpr size_t kHugePage = size_t{2} << 20;
 
 size_t times(int rows, int size) { return static_cast<size_t>(rows) * static_cast<size_t>(size); }
 
@@ -143,12 +149,15 @@ size_t embedding_bytes(const model::ModelConfig& config, vflow::Dtype dtype) {
   return times(config.vocab_size, config.hidden_size) * static_cast<size_t>(vflow::dtype_bytes(dtype));
 }
 
-// Zeroed memory of a process's own.
+// Zeroed memory of a process's own, in huge pages where the system grants them: weights that are read panel by panel
+// side by side cross a small page so often that finding the next one is what takes the time.
 std::shared_ptr<char> own_memory(size_t bytes) {
-  const std::align_val_t alignment{kAlignment};
-  std::shared_ptr<char> memory(static_cast<char*>(::operator new(bytes, alignment)),
-                               [=](char* at) { ::operator delete(at, alignment); });
-  std::memset(memory.get(), 0, bytes);
+  const size_t size = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  std::shared_ptr<char> memory(static_cast<char*>(std::aligned_alloc(kHugePage, size)),
+                               [](char* at) { std::free(at); });
+  if (memory == nullptr) { throw std::bad_alloc(); }
+  ::madvise(memory.get(), size, MADV_HUGEPAGE);
+  std::memset(memory.get(), 0, size);
   return memory;
 }
 
@@ -193,12 +202,27 @@ void norm_rows(const PackedModel& model, const float* x, int rows, std::span<con
   }
 }
 
-// x += W input, with `scratch` for the product.
-void add_product(const PackedWeights& w, const float* input, const Rows& rows, std::vector<float>& scratch,
-                 cpu::ThreadPool* pool) {
-  cpu::gemm(input, w.k, rows.count, w.view(), scratch.data(), w.n, pool);
+// out[rows][n] = W input[rows][k], on the model's unit.
+void multiply(const PackedModel& model, const PackedWeights& w, const float* input, int rows, LayerScratch& scratch,
+              float* out, cpu::ThreadPool* pool) {
+  if (model.unit == cpu::Unit::kFloat32) { return cpu::gemm(input, w.k, rows, w.view(), out, w.n, pool); }
+  cpu::gemm_bf16(model.unit, input, w.k, rows, w.view(), out, w.n, scratch.rounded.data(), pool);
+}
+
+// x += W input, by way of scratch.normed.
+void add_product(const PackedModel& model, const PackedWeights& w, const float* input, const Rows& rows,
+                 LayerScratch& scratch, cpu::ThreadPool* pool) {
+  multiply(model, w, input, rows.count, scratch, scratch.normed.data(), pool);
   const int64_t size = static_cast<int64_t>(rows.count) * w.n;
-  for (int64_t i = 0; i < size; ++i) { rows.x[i] += scratch[static_cast<size_t>(i)]; }
+  for (int64_t i = 0; i < size; ++i) { rows.x[i] += scratch.normed[static_cast<size_t>(i)]; }
+}
+
+// Elements that rounding the input of the deepest product takes.
+size_t rounded_size(const PackedModel& model, int rows) {
+  if (model.unit == cpu::Unit::kFloat32) { return 0; }
+  const model::ModelConfig& c = model.source.config;
+  const int deepest = std::max({c.hidden_size, model.q_size(), c.intermediate_size});
+  return static_cast<size_t>(cpu::bf16_scratch_size(rows, deepest));
 }
 
 Status check_shape(const model::ModelConfig& config) {
@@ -214,10 +238,12 @@ Status check_shape(const model::ModelConfig& config) {
 
 }  // namespace
 
-Result<PackedModel> pack_model(model::Model model, int max_context, const KeptModel* kept) {
+Result<PackedModel> pack_model(model::Model model, int max_context, const KeptModel* kept, cpu::Unit unit) {
   VORTEX_TRY(check_shape(model.config));
   PackedModel packed;
   packed.source = std::move(model);
+  VORTEX_ASSIGN(packed.unit, find_unit(cpu::unit_name(unit)));
+  if (unit != cpu::Unit::kFloat32) { packed.source.arithmetic = cpu::unit_name(unit); }
   if (packed.source.weights == nullptr) {
     if (kept == nullptr) { return internal_error("a model without weights can only run on kept ones"); }
     VORTEX_TRY(bind_kept(packed, *kept));
@@ -254,7 +280,8 @@ LayerScratch::LayerScratch(const PackedModel& model, int rows)
     : normed(times(rows, model.source.config.hidden_size)),
       kv(times(rows, 2 * model.kv_size())),
       gate_up(times(rows, 2 * model.source.config.intermediate_size)),
-      inner(times(rows, model.source.config.intermediate_size)) {}
+      inner(times(rows, model.source.config.intermediate_size)),
+      rounded(rounded_size(model, rows)) {}
 
 float attention_scale(const model::ModelConfig& config) {
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
@@ -270,9 +297,8 @@ void attention_inputs(const PackedModel& model, int layer, const Rows& rows, Lay
   const model::ModelConfig& config = model.source.config;
   const PackedLayer& weights = model.layers[static_cast<size_t>(layer)];
   norm_rows(model, rows.x, rows.count, weights.attention_norm, scratch.normed.data());
-  cpu::gemm(scratch.normed.data(), config.hidden_size, rows.count, weights.q.view(), q, weights.q.n, pool);
-  cpu::gemm(scratch.normed.data(), config.hidden_size, rows.count, weights.kv.view(), scratch.kv.data(), weights.kv.n,
-            pool);
+  multiply(model, weights.q, scratch.normed.data(), rows.count, scratch, q, pool);
+  multiply(model, weights.kv, scratch.normed.data(), rows.count, scratch, scratch.kv.data(), pool);
   for (int row = 0; row < rows.count; ++row) {
     float* q_row = q + times(row, weights.q.n);
     float* kv_row = &scratch.kv[times(row, weights.kv.n)];
@@ -287,21 +313,20 @@ void attention_outputs(const PackedModel& model, int layer, const Rows& rows, co
                        LayerScratch& scratch, cpu::ThreadPool* pool) {
   const int inner = model.source.config.intermediate_size;
   const PackedLayer& weights = model.layers[static_cast<size_t>(layer)];
-  add_product(weights.o, attended, rows, scratch.normed, pool);
+  add_product(model, weights.o, attended, rows, scratch, pool);
   norm_rows(model, rows.x, rows.count, weights.mlp_norm, scratch.normed.data());
-  cpu::gemm(scratch.normed.data(), weights.gate_up.k, rows.count, weights.gate_up.view(), scratch.gate_up.data(),
-            2 * inner, pool);
+  multiply(model, weights.gate_up, scratch.normed.data(), rows.count, scratch, scratch.gate_up.data(), pool);
   for (int row = 0; row < rows.count; ++row) {
     const float* gate = &scratch.gate_up[times(row, 2 * inner)];
     cpu::swiglu(gate, gate + inner, inner, &scratch.inner[times(row, inner)]);
   }
-  add_product(weights.down, scratch.inner.data(), rows, scratch.normed, pool);
+  add_product(model, weights.down, scratch.inner.data(), rows, scratch, pool);
 }
 
 void head_logits(const PackedModel& model, const float* x, int rows, LayerScratch& scratch, float* logits,
                  cpu::ThreadPool* pool) {
   norm_rows(model, x, rows, model.final_norm, scratch.normed.data());
-  cpu::gemm(scratch.normed.data(), model.head.k, rows, model.head.view(), logits, model.head.n, pool);
+  multiply(model, model.head, scratch.normed.data(), rows, scratch, logits, pool);
 }
 
 }  // namespace vortex::engine

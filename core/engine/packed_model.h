@@ -11,6 +11,7 @@
 #include "core/model/weights.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/unit.h"
 
 namespace vortex::engine {
 
@@ -36,9 +37,11 @@ struct PackedLayer {
   PackedWeights down;
 };
 
-// A model as the CPU kernels want it. Weights are bf16 (wider checkpoints are rounded), everything else float32.
+// A model as the CPU kernels want it. Weights are bf16 (wider checkpoints are rounded), everything else float32. All
+// units read the same arrays.
 struct PackedModel {
   model::Model source;
+  cpu::Unit unit = cpu::Unit::kFloat32;  // of products and of prompts' attention
   std::shared_ptr<const char> memory;  // what the arrays below lie in, the embedding too where `source` has no weights
   model::Tensor embedding;             // [vocab, hidden], as the checkpoint has it
   std::vector<PackedLayer> layers;
@@ -53,8 +56,10 @@ struct PackedModel {
 };
 
 // Repacks `model` for positions [0, max_context). Models whose shape the kernels do not cover are the candidate's
-// fault. A model without weights (null) takes those of `kept`, which are read where they lie.
-Result<PackedModel> pack_model(model::Model model, int max_context, const KeptModel* kept = nullptr);
+// fault. A model without weights (null) takes those of `kept`, which are read where they lie. A bfloat16 unit becomes
+// the model's arithmetic; one that this machine lacks is the environment's fault.
+Result<PackedModel> pack_model(model::Model model, int max_context, const KeptModel* kept = nullptr,
+                               cpu::Unit unit = cpu::Unit::kFloat32);
 
 // Repacks `model` into an image that other processes may map, for all positions that it knows.
 Result<HostImage> pack_image(const model::Model& model);
@@ -62,10 +67,11 @@ Result<HostImage> pack_image(const model::Model& model);
 // Intermediate values of `rows` tokens inside one layer.
 struct LayerScratch {
   LayerScratch(const PackedModel& model, int rows);
-  std::vector<float> normed;   // [rows][hidden]
-  std::vector<float> kv;       // [rows][2 * kv size]
-  std::vector<float> gate_up;  // [rows][2 * intermediate]
-  std::vector<float> inner;    // [rows][intermediate]
+  std::vector<float> normed;       // [rows][hidden]
+  std::vector<float> kv;           // [rows][2 * kv size]
+  std::vector<float> gate_up;      // [rows][2 * intermediate]
+  std::vector<float> inner;        // [rows][intermediate]
+  std::vector<cpu::Bf16> rounded;  // of a bfloat16 unit's products; empty for float32
 };
 
 // 1 / sqrt(head_dim).

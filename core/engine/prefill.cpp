@@ -72,7 +72,11 @@ void prefill_layer(const PackedModel& model, int layer, PromptState& state, cpu:
   args.group = c.num_q_heads / c.num_kv_heads;
   args.head_dim = c.head_dim;
   args.scale = attention_scale(c);
-  cpu::prefill_attention(args, pool);
+  if (model.unit == cpu::Unit::kFloat32) {
+    cpu::prefill_attention(args, pool);
+  } else {
+    cpu::prefill_attention_bf16(model.unit, args, pool);
+  }
   for_chunks(first_query, tokens, scratch, pool, [&](int first, int count, LayerScratch& local) {
     attention_outputs(model, layer, rows(first, count), &state.attended[q_row(first)], local, nullptr);
   });

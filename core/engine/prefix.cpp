@@ -20,8 +20,8 @@ struct PrefixHeader {
   std::array<char, 64> model_hash;
   std::array<char, 64> prompt_hash;
   std::array<char, 64> payload_hash;
-  std::array<int32_t, 6> shape;  // layers, kv heads, head_dim, tokens, vocab, size of this header
-  std::array<char, 24> padding;
+  std::array<int32_t, 6> shape;     // layers, kv heads, head_dim, tokens, vocab, size of this header
+  std::array<char, 24> arithmetic;  // Model::arithmetic
 };
 static_assert(sizeof(PrefixHeader) == 256);  // keeps the payload aligned
 
@@ -35,6 +35,8 @@ PrefixHeader header_of(const model::Model& model, std::span<const int32_t> promp
   std::copy_n(kMagic.data(), header.magic.size(), header.magic.begin());
   std::copy_n(model.hash.data(), std::min<size_t>(model.hash.size(), 64), header.model_hash.begin());
   std::copy_n(hash_prompt(prompt).data(), 64, header.prompt_hash.begin());
+  std::copy_n(model.arithmetic.data(), std::min(model.arithmetic.size(), header.arithmetic.size()),
+              header.arithmetic.begin());
   header.shape = {c.num_layers, c.num_kv_heads,
                   c.head_dim,   static_cast<int32_t>(prompt.size()),
                   c.vocab_size, static_cast<int32_t>(sizeof(PrefixHeader))};

@@ -59,6 +59,11 @@ struct Model {
   ModelConfig config;
   std::shared_ptr<const Weights> weights;
   std::string hash;  // SHA-256 over config.json and the safetensors files: evidence
+  // What an engine that does not multiply in float32 calls its way of doing it; prompts' K and V depend on it.
+  std::string arithmetic;
+
+  // Names what is computed with the model: the hash, and the arithmetic where there is one to tell.
+  std::string computed_by() const { return arithmetic.empty() ? hash : hash + " " + arithmetic; }
 };
 
 // Loads <folder>/{config.json,*.safetensors}. Missing tensors, wrong shapes and truncated files are clear refusals.

@@ -21,7 +21,7 @@ nlohmann::json budget_json(const vflow::EngineConfig& budget) {
 }
 
 std::filesystem::path ceiling_path(const Session& session, const vflow::EngineConfig& budget) {
-  const nlohmann::json identity = {kFormat, session.engine->model().hash, job::task_hash(session.job.task),
+  const nlohmann::json identity = {kFormat, session.engine->model().computed_by(), job::task_hash(session.job.task),
                                    session.job.recall_answer_tokens, budget_json(budget)};
   const std::string name = "oracle-" + sha256_hex(identity.dump()).substr(0, 32) + ".json";
   return std::filesystem::path(session.job.prefix_folder) / name;

@@ -61,6 +61,11 @@ nlohmann::json evidence_of(const Session& session) {
                              {"max_batch", session.max_batch},
                              {"dense", session.job.dense},
                              {"kernels", kernels_of(*session.engine)}};
+  if (session.device == "cpu") {
+    const std::string& unit = session.engine->model().arithmetic;
+    evidence["cpu_math"] = unit.empty() ? "float32" : "bf16";
+    if (!unit.empty()) { evidence["cpu_unit"] = unit; }
+  }
   if (session.driver != 0) {
     evidence["driver"] = session.driver;
     evidence["gpu"] = gpu_of(session);

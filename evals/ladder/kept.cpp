@@ -7,6 +7,7 @@
 
 #include "base/json_reader.h"
 #include "base/shared_memory.h"
+#include "core/engine/cpu_math.h"
 #include "core/engine/packed_model.h"
 #include "evals/ladder/session.h"
 #include "evals/ladder/setup.h"
@@ -101,6 +102,7 @@ Result<engine::PrefixBlock> prefill(const Session& session, model::Model model, 
   model.weights = nullptr;
   engine::EngineOptions options = prompt_options(session);
   options.kept = std::move(kept);
+  if (!cuda) { VORTEX_ASSIGN(options.unit, engine::find_unit(session.job.cpu_math)); }
   const std::filesystem::path folder = session.job.prefix_folder;
   VORTEX_ASSIGN(const auto engine, make_engine(std::move(model), options, cuda, folder));
   return engine::prefill_all(*engine, prompts_of(session), folder, most_bytes);

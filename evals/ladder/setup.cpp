@@ -1,6 +1,7 @@
 #include "evals/ladder/setup.h"
 
 #include "core/compile/limits.h"
+#include "core/engine/cpu_math.h"
 #include "core/model/model.h"
 #include "evals/ladder/build_id.h"
 #include "evals/ladder/kept.h"
@@ -81,6 +82,7 @@ Result<DeviceEngine> open_engine(const EngineSource& source, const model::ModelC
   VORTEX_ASSIGN(RunnableModel runnable, open_model(source.model_folder, source.kept, choice.cuda));
   engine::EngineOptions chosen = choice.cuda ? options.cuda : options.cpu;
   chosen.kept = std::move(runnable.kept);
+  if (!choice.cuda) { VORTEX_ASSIGN(chosen.unit, engine::find_unit(source.cpu_math)); }
   VORTEX_ASSIGN(opened.engine, make_engine(std::move(runnable.model), chosen, choice.cuda, source.cache_folder));
   return opened;
 }

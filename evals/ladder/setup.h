@@ -51,6 +51,7 @@ struct EngineSource {
   nlohmann::json kept;                 // Job::kept; null: the model is loaded
   std::string device = "auto";         // Job::device
   std::filesystem::path cache_folder;  // as make_engine() has it
+  std::string cpu_math = "float32";    // Job::cpu_math
 };
 
 // The options of an engine on either kind of device.

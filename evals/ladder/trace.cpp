@@ -21,7 +21,8 @@ int trace_length(const Session& session, const PreparedProblem& prepared) {
 // Named by everything that a trace depends on.
 std::filesystem::path trace_path(const Session& session, const TraceWanted& wanted) {
   const PreparedProblem& prepared = session.problems[wanted.problem];
-  nlohmann::json identity = {kFormat, session.engine->model().hash, trace_length(session, prepared), prepared.prompt};
+  nlohmann::json identity = {kFormat, session.engine->model().computed_by(), trace_length(session, prepared),
+                             prepared.prompt};
   if (!wanted.tokens.empty()) { identity[2] = wanted.tokens; }
   const std::string name = "trace-" + sha256_hex(identity.dump()).substr(0, 32) + ".json";
   return std::filesystem::path(session.job.prefix_folder) / name;

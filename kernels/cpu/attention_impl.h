@@ -8,7 +8,12 @@ namespace vortex::cpu {
 namespace {
 
 constexpr int kTile = 16;  // tokens taken together
-constexpr int kHeads = 2;  // query heads that share a load
+// Query heads that share a load, as many as the registers hold the sums of.
+#if defined(__AVX512F__)
+constexpr int kHeads = 4;
+#else
+constexpr int kHeads = 2;
+#endif
 
 // Up to 16 consecutive attended tokens. A head dimension that is no multiple of 32 has its rest copied, zero-padded.
 struct Tile {
@@ -65,58 +70,68 @@ inline void copy_tails(const Bf16* const* tokens, int count, int dim, Bf16 (*tai
 }
 
 // Asks for four tokens of the next tile while this one is computed: pages are scattered, so the hardware cannot guess,
-// and asking for a whole tile at once would stall on the number of outstanding misses.
-inline void prefetch(const Tile& next, int first, int head_dim, int value_dim) {
+// and asking for a whole tile at once would stall on the number of outstanding misses. They are asked into the second
+// level, which has more of those than the first. Inlined by force: GCC 12 takes a function that only prefetches for one
+// without effects, and drops its calls.
+__attribute__((always_inline)) inline void prefetch(const Tile& next, int first, int head_dim, int value_dim) {
   for (int t = first; t < first + 4 && t < next.tokens; ++t) {
-    for (int i = 0; i < head_dim; i += 32) { __builtin_prefetch(next.k[t] + i); }
-    for (int i = 0; i < value_dim; i += 32) { __builtin_prefetch(next.v[t] + i); }
+    for (int i = 0; i < head_dim; i += 32) { __builtin_prefetch(next.k[t] + i, 0, 2); }
+    for (int i = 0; i < value_dim; i += 32) { __builtin_prefetch(next.v[t] + i, 0, 2); }
   }
 }
 
-// Inputs and outputs of a head pair are kept with even and odd elements of each chunk apart, as load_bf16_pairs gives.
+// Inputs and outputs of a head are kept with even and odd elements of each chunk apart, as load_bf16_pairs gives.
 inline int split_place(int d) { return d / 32 * 32 + d % 2 * 16 + d % 32 / 2; }
 
 struct Scorer {
-  const float* q;  // of two heads, split_place order
+  const float* q;  // of the heads, split_place order
   int q_stride;
   int head_dim;
 };
 
-// Both heads against one token: lane j sums elements 2j and 2j + 1 of every chunk in order.
-inline Folded score_token(const Scorer& s, const Bf16* k, const Bf16* k_tail) {
-  Lanes a = splat(0.0F);
-  Lanes b = splat(0.0F);
+// Adds one chunk of a token to the sums of all heads.
+template <int heads>
+inline void score_chunk(const float* q, int q_stride, const Bf16* k, Lanes (&sums)[static_cast<unsigned>(heads)]) {
   Lanes even;
   Lanes odd;
+  load_bf16_pairs(k, even, odd);
+#pragma GCC unroll 4
+  for (int h = 0; h < heads; ++h) { sums[h] = fma(load(q + h * q_stride), even, sums[h]); }
+#pragma GCC unroll 4
+  for (int h = 0; h < heads; ++h) { sums[h] = fma(load(q + h * q_stride + kLanes), odd, sums[h]); }
+}
+
+// All heads against one token: lane j sums elements 2j and 2j + 1 of every chunk in order. folded[i] has heads 2i and
+// 2i + 1; the last of an odd number of heads stands twice.
+template <int heads>
+inline void score_token(const Scorer& s, const Bf16* k, const Bf16* k_tail, Folded* folded) {
+  Lanes sums[static_cast<unsigned>(heads)];
+#pragma GCC unroll 4
+  for (int h = 0; h < heads; ++h) { sums[h] = splat(0.0F); }
   const float* q = s.q;
   for (int c = 0; c < s.head_dim / kAttentionChunk; ++c, q += kAttentionChunk) {
-    load_bf16_pairs(k + c * kAttentionChunk, even, odd);
-    a = fma(load(q), even, a);
-    b = fma(load(q + s.q_stride), even, b);
-    a = fma(load(q + kLanes), odd, a);
-    b = fma(load(q + s.q_stride + kLanes), odd, b);
+    score_chunk<heads>(q, s.q_stride, k + c * kAttentionChunk, sums);
   }
-  if (s.head_dim % kAttentionChunk != 0) {
-    load_bf16_pairs(k_tail, even, odd);
-    a = fma(load(q), even, a);
-    b = fma(load(q + s.q_stride), even, b);
-    a = fma(load(q + kLanes), odd, a);
-    b = fma(load(q + s.q_stride + kLanes), odd, b);
-  }
-  return fold(a, b);
+  if (s.head_dim % kAttentionChunk != 0) { score_chunk<heads>(q, s.q_stride, k_tail, sums); }
+#pragma GCC unroll 2
+  for (int h = 0; h < heads; h += 2) { folded[h / 2] = fold(sums[h], sums[h + 1 < heads ? h + 1 : h]); }
 }
 
 // scores[h][t] = q_h . k_t for the tokens of a tile, four at a time; places past the last token are left arbitrary.
+template <int heads>
 inline void score_tile(const Scorer& scorer, const Tile& tile, const Tile& next, const Tails& tails, int value_dim,
                        float (*scores)[kTile]) {
+  constexpr int kPairs = (heads + 1) / 2;
   for (int t = 0; t < tile.tokens; t += 4) {
     prefetch(next, t, scorer.head_dim, value_dim);
-    Folded folded[4];
-    folded[0] = score_token(scorer, tile.k[t], tails.k[t]);
-    folded[1] = score_token(scorer, tile.k[t + 1], tails.k[t + 1]);
-    folded[2] = score_token(scorer, tile.k[t + 2], tails.k[t + 2]);
-    folded[3] = score_token(scorer, tile.k[t + 3], tails.k[t + 3]);
-    sum_folded(folded, scores[0] + t, scores[1] + t);
+    Folded token[4][static_cast<unsigned>(kPairs)];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) { score_token<heads>(scorer, tile.k[t + i], tails.k[t + i], token[i]); }
+#pragma GCC unroll 2
+    for (int pair = 0; pair < kPairs; ++pair) {
+      const Folded folded[4] = {token[0][pair], token[1][pair], token[2][pair], token[3][pair]};
+      sum_folded(folded, scores[2 * pair] + t, scores[2 * pair + 1] + t);
+    }
   }
 }
 
@@ -141,37 +156,40 @@ inline float absorb_scores(float* scores, int tokens, float* maximum_so_far, flo
 }
 
 // acc_h = acc_h * factor_h + sum_t weight_h[t] v_t, tokens in order.
+template <int heads>
 inline void add_values(const Tile& tile, const Tails& tails, int dim, const float (*weights)[kTile],
                        const float* factors, float* acc, int acc_stride) {
   const int full = dim / kAttentionChunk;
   const bool tail = dim % kAttentionChunk != 0;
   for (int c = 0; c < full + (tail ? 1 : 0); ++c) {
-    float* pa = acc + c * kAttentionChunk;
-    float* pb = pa + acc_stride;
-    Lanes a_even = load(pa) * splat(factors[0]);
-    Lanes a_odd = load(pa + kLanes) * splat(factors[0]);
-    Lanes b_even = load(pb) * splat(factors[1]);
-    Lanes b_odd = load(pb + kLanes) * splat(factors[1]);
+    float* place = acc + c * kAttentionChunk;
+    Lanes even_sums[static_cast<unsigned>(heads)];
+    Lanes odd_sums[static_cast<unsigned>(heads)];
+#pragma GCC unroll 4
+    for (int h = 0; h < heads; ++h) {
+      even_sums[h] = load(place + h * acc_stride) * splat(factors[h]);
+      odd_sums[h] = load(place + h * acc_stride + kLanes) * splat(factors[h]);
+    }
     for (int t = 0; t < tile.tokens; ++t) {
       Lanes even;
       Lanes odd;
       load_bf16_pairs(c < full ? tile.v[t] + c * kAttentionChunk : tails.v[t], even, odd);
-      const Lanes wa = splat(weights[0][t]);
-      const Lanes wb = splat(weights[1][t]);
-      a_even = fma(wa, even, a_even);
-      a_odd = fma(wa, odd, a_odd);
-      b_even = fma(wb, even, b_even);
-      b_odd = fma(wb, odd, b_odd);
+#pragma GCC unroll 4
+      for (int h = 0; h < heads; ++h) {
+        const Lanes weight = splat(weights[h][t]);
+        even_sums[h] = fma(weight, even, even_sums[h]);
+        odd_sums[h] = fma(weight, odd, odd_sums[h]);
+      }
     }
-    store(pa, a_even);
-    store(pa + kLanes, a_odd);
-    store(pb, b_even);
-    store(pb + kLanes, b_odd);
+#pragma GCC unroll 4
+    for (int h = 0; h < heads; ++h) {
+      store(place + h * acc_stride, even_sums[h]);
+      store(place + h * acc_stride + kLanes, odd_sums[h]);
+    }
   }
 }
 
 struct RowState {
-  int heads;         // group rounded up to an even number; the extra head has q = 0
   int q_stride;      // padded head_dim
   int value_stride;  // padded value_dim
   float* q;
@@ -182,13 +200,12 @@ struct RowState {
 
 inline RowState begin_row(const AttentionRow& row) {
   RowState s;
-  s.heads = row.group + row.group % 2;
   s.q_stride = padded_dim(row.head_dim);
   s.value_stride = padded_dim(row.value_dim);
   s.q = row.scratch;
-  s.acc = s.q + static_cast<std::int64_t>(s.heads) * s.q_stride;
-  s.denominators = s.acc + static_cast<std::int64_t>(s.heads) * s.value_stride;
-  s.maxima = s.denominators + s.heads * kTile;
+  s.acc = s.q + static_cast<std::int64_t>(row.group) * s.q_stride;
+  s.denominators = s.acc + static_cast<std::int64_t>(row.group) * s.value_stride;
+  s.maxima = s.denominators + row.group * kTile;
   const std::int64_t zeroed = s.maxima - row.scratch;
   for (std::int64_t i = 0; i < zeroed; ++i) { row.scratch[i] = 0.0F; }
   for (int h = 0; h < row.group; ++h) {
@@ -196,7 +213,7 @@ inline RowState begin_row(const AttentionRow& row) {
       s.q[h * s.q_stride + split_place(d)] = row.q[h * row.head_dim + d] * row.scale;
     }
   }
-  for (int h = 0; h < s.heads; ++h) { s.maxima[h] = -__builtin_inff(); }
+  for (int h = 0; h < row.group; ++h) { s.maxima[h] = -__builtin_inff(); }
   return s;
 }
 
@@ -209,13 +226,39 @@ inline void end_row(const AttentionRow& row, const RowState& s) {
   }
 }
 
+// The tile for `heads` heads from `first` on.
+template <int heads>
+inline void attend_tile(const AttentionRow& row, const RowState& s, int first, const Tile& tile, const Tile& next,
+                        const Tails& tails) {
+  float weights[static_cast<unsigned>(heads + heads % 2)][kTile];
+  float factors[static_cast<unsigned>(heads)];
+  const Scorer scorer{s.q + first * s.q_stride, s.q_stride, row.head_dim};
+  score_tile<heads>(scorer, tile, next, tails, row.value_dim, weights);
+  for (int h = 0; h < heads; ++h) {
+    factors[h] = absorb_scores(weights[h], tile.tokens, s.maxima + first + h, s.denominators + (first + h) * kTile);
+  }
+  add_values<heads>(tile, tails, row.value_dim, weights, factors, s.acc + first * s.value_stride, s.value_stride);
+}
+
+// The tile for all heads, kHeads at a time.
+template <int heads = kHeads>
+inline void attend_heads(const AttentionRow& row, const RowState& s, int first, const Tile& tile, const Tile& next,
+                         const Tails& tails) {
+  const Tile no_tile = {};
+  for (; first + heads <= row.group; first += heads) {
+    attend_tile<heads>(row, s, first, tile, first == 0 ? next : no_tile, tails);
+  }
+  if constexpr (heads > 1) {
+    if (first < row.group) { attend_heads<heads - 1>(row, s, first, tile, next, tails); }
+  }
+}
+
 inline void attention_row(const AttentionRow& row) {
   const RowState s = begin_row(row);
   const bool k_tail = row.head_dim % kAttentionChunk != 0;
   const bool v_tail = row.value_dim % kAttentionChunk != 0;
   Tails tails;
   Tile tiles[2];
-  const Tile no_tile = {};
   Cursor cursor;
   next_tile(row, cursor, tiles[0]);
   for (int current = 0; tiles[current].tokens > 0; current = 1 - current) {
@@ -223,16 +266,7 @@ inline void attention_row(const AttentionRow& row) {
     next_tile(row, cursor, tiles[1 - current]);
     if (k_tail) { copy_tails(tile.k, (tile.tokens + 3) / 4 * 4, row.head_dim, tails.k); }
     if (v_tail) { copy_tails(tile.v, tile.tokens, row.value_dim, tails.v); }
-    for (int h = 0; h < s.heads; h += kHeads) {
-      float weights[kHeads][kTile];
-      float factors[kHeads];
-      const Scorer scorer{s.q + h * s.q_stride, s.q_stride, row.head_dim};
-      score_tile(scorer, tile, h == 0 ? tiles[1 - current] : no_tile, tails, row.value_dim, weights);
-      for (int i = 0; i < kHeads; ++i) {
-        factors[i] = absorb_scores(weights[i], tile.tokens, s.maxima + h + i, s.denominators + (h + i) * kTile);
-      }
-      add_values(tile, tails, row.value_dim, weights, factors, s.acc + h * s.value_stride, s.value_stride);
-    }
+    attend_heads(row, s, 0, tile, tiles[1 - current], tails);
   }
   end_row(row, s);
 }

@@ -29,8 +29,7 @@ struct AttentionRow {
 inline constexpr int kAttentionChunk = 32;
 constexpr int padded_dim(int dim) { return (dim + kAttentionChunk - 1) / kAttentionChunk * kAttentionChunk; }
 constexpr std::int64_t attention_scratch_size(int group, int head_dim, int value_dim) {
-  const std::int64_t heads = group + group % 2;  // heads are taken two at a time
-  return heads * (padded_dim(head_dim) + padded_dim(value_dim) + 3 * 16);
+  return static_cast<std::int64_t>(group) * (padded_dim(head_dim) + padded_dim(value_dim) + 3 * 16);
 }
 
 void attention_row_scalar(const AttentionRow& row);

@@ -5,19 +5,27 @@
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/unit.h"
 
 namespace vortex::cpu {
 
-// A weight matrix W [n][k] in bf16, repacked into panels of 16 outputs: [ceil(n / 16)][k][16], padded with zeros.
-// Vector lanes run over outputs, so that every output is one plain sum over k in ascending order.
+// Depth is padded to what one tile of AMX takes.
+inline constexpr int kDepthStep = 32;
+constexpr int padded_depth(int k) { return (k + kDepthStep - 1) / kDepthStep * kDepthStep; }
+
+// A weight matrix W [n][k] in bf16, repacked into panels of 16 outputs with k in pairs: [ceil(n / 16)]
+// [padded_depth(k) / 2][16][2], padded with zeros. Vector lanes run over outputs, so that every output is one plain sum
+// over k. All units read this one layout: float32 ones take a pair apart, bfloat16 ones multiply it at once, and 16
+// rows of pairs are a tile of AMX.
 struct PackedMatrix {
   const Bf16* panels = nullptr;
   int n = 0;
   int k = 0;
 };
 
-// Elements of the panels of an [n][k] matrix.
-constexpr std::int64_t packed_size(int n, int k) { return static_cast<std::int64_t>((n + 15) / 16) * 16 * k; }
+// Elements of one panel, and of all panels of an [n][k] matrix.
+constexpr std::int64_t panel_size(int k) { return std::int64_t{16} * padded_depth(k); }
+constexpr std::int64_t packed_size(int n, int k) { return (n + 15) / 16 * panel_size(k); }
 
 // Writes row `n` of W (k values, rounded to bf16) into its place of `panels`, which start out zeroed.
 void pack_row(const float* row, int n, int k, Bf16* panels);
@@ -27,5 +35,20 @@ void pack_row(const float* row, int n, int k, Bf16* panels);
 // instruction set, thread count and number of rows. Weights are read from memory once a call.
 void gemm(const float* x, std::int64_t ldx, int rows, const PackedMatrix& w, float* y, std::int64_t ldy,
           ThreadPool* pool = nullptr, Isa isa = best_isa());
+
+// Elements of what gemm_bf16() needs beside its operands.
+constexpr std::int64_t bf16_scratch_size(int rows, int k) { return (rows + 15) / 16 * panel_size(k); }
+
+// The same product on a bfloat16 unit that this machine has: x is rounded to bfloat16 (to nearest, ties to even),
+// products are exact, sums are float32 rounded to nearest, and denormal numbers count as zero. The order of a sum is
+// the unit's:
+//   kAvx512Bf16: pairs in ascending order, of each the odd element first;
+//   kAmxBf16: 32 elements at a time, from zero the even and the odd ones each in ascending order, then both sums
+//     together, then added to what was there before.
+// Each y depends on its own row of x and on the unit alone: threads and the number of rows change no bit. It differs
+// from gemm() by at most (2^-8 + 2^-22 k) sum |x w|, as long as nothing is denormal. scratch: bf16_scratch_size(rows,
+// k) elements.
+void gemm_bf16(Unit unit, const float* x, std::int64_t ldx, int rows, const PackedMatrix& w, float* y, std::int64_t ldy,
+               Bf16* scratch, ThreadPool* pool = nullptr);
 
 }  // namespace vortex::cpu

@@ -5,6 +5,7 @@
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/unit.h"
 
 namespace vortex::cpu {
 
@@ -25,12 +26,17 @@ struct PrefillAttentionArgs {
 inline constexpr int kMaxPrefillGroup = 64;
 inline constexpr int kMaxPrefillHeadDim = 256;
 
+// Of any unit: tokens and head_dim rounded up to 32.
 constexpr std::int64_t prefill_scratch_size(int tokens, int kv_heads, int head_dim) {
-  return static_cast<std::int64_t>((tokens + 15) / 16) * 16 * kv_heads * head_dim;
+  return static_cast<std::int64_t>((tokens + 31) / 32 * 32) * ((head_dim + 31) / 32 * 32) * kv_heads;
 }
 
 // out = softmax(scale q K^T + causal mask) V, tiled with an online softmax (Milakov, Gimelshein, arXiv:1805.02867; Dao
-// et al., arXiv:2205.14135). Neither threads nor instruction set change a bit.
+// et al., arXiv:2205.14135), in float32. Neither threads nor instruction set change a bit.
 void prefill_attention(const PrefillAttentionArgs& args, ThreadPool* pool = nullptr, Isa isa = best_isa());
+
+// The same on a bfloat16 unit that this machine has: scaled queries and softmax weights are rounded to bfloat16, both
+// products are summed as gemm_bf16() does. Threads change no bit.
+void prefill_attention_bf16(Unit unit, const PrefillAttentionArgs& args, ThreadPool* pool = nullptr);
 
 }  // namespace vortex::cpu

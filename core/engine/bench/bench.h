@@ -33,6 +33,7 @@ struct Options {
   int max_context = 17408;
   double kv_gigabytes = 0;  // 0: what the batch needs, or all that is free
   int threads = 1;
+  std::string cpu_math = "float32";  // as cpu_math.h names it
   bool batch_invariant = false;
   int steps = 8;  // decode steps a sample
   int samples = 11;
@@ -110,6 +111,7 @@ Status bench_trace(const Options& options);
 Status bench_workload(const Options& options);
 Status bench_serve(const Options& options);
 Status bench_recall(const Options& options);
+Status bench_math(const Options& options);
 
 // A batch of equal requests, as REQUESTSxTOKENS says it.
 struct BatchShape {

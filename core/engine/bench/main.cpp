@@ -23,6 +23,7 @@ void add_common(CLI::App* verb, Options& o) {
   verb->add_option("--max-context", o.max_context, "tokens of the longest request");
   verb->add_option("--kv-gb", o.kv_gigabytes, "GB of the KV pool (what the batch needs)");
   verb->add_option("--threads", o.threads, "on the CPU")->check(CLI::Range(1, 1024));
+  verb->add_option("--cpu-math", o.cpu_math, "products on the CPU: float32, bf16, or one unit: avx512-bf16, amx-bf16");
   verb->add_flag("--batch-invariant", o.batch_invariant, "as evaluations run: the same bits at every batch size");
   verb->add_option("--steps", o.steps, "decode steps a sample")->check(CLI::Range(1, 1000));
   verb->add_option("--samples", o.samples, "samples a line")->check(CLI::Range(1, 1000));
@@ -76,12 +77,17 @@ int run(int argc, char** argv) {
   recall->add_option("shapes", o.shapes, "REQUESTSxTOKENS")->required();
   recall->add_option("--outputs", o.outputs, "tokens that are forced")->check(CLI::Range(1, 100000));
   recall->add_option("--look-every", o.look_every, "steps between two looks at the softmax; 0: none");
+  CLI::App* math = app.add_subcommand("math", "prompts and decode steps on every unit of the CPU, in turns");
+  add_common(math, o);
+  math->add_option("shapes", o.shapes, "REQUESTSxTOKENS: a prompt of so many tokens, steps of so many requests")
+      ->required();
   CLI11_PARSE(app, argc, argv);
   vortex::Status status = vortex::ok_status();
   if (step->parsed()) { status = vortex::bench::bench_step(o); }
   if (trace->parsed()) { status = vortex::bench::bench_trace(o); }
   if (workload->parsed()) { status = vortex::bench::bench_workload(o); }
   if (serve->parsed()) { status = vortex::bench::bench_serve(o); }
+  if (math->parsed()) { status = vortex::bench::bench_math(o); }
   if (recall->parsed()) { status = vortex::bench::bench_recall(o); }
   if (status.ok()) { return 0; }
   std::fprintf(stderr, "error: %s\n", status.error().message.c_str());

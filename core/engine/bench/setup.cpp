@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 #include "core/engine/bench/bench.h"
+#include "core/engine/cpu_math.h"
 #include "core/engine/random_model.h"
 #ifdef VORTEX_WITH_CUDA
 #include "core/engine/cuda/cuda_engine.h"
@@ -106,6 +107,14 @@ engine::EngineOptions engine_options(const Options& options) {
   return made;
 }
 
+namespace {
+Result<std::unique_ptr<engine::Engine>> make_cpu(const Options& options, const model::ModelConfig& model) {
+  engine::EngineOptions made = engine_options(options);
+  VORTEX_ASSIGN(made.unit, engine::find_unit(options.cpu_math));
+  return engine::make_cpu_engine(engine::random_model(model, 1), made);
+}
+}  // namespace
+
 #ifdef VORTEX_WITH_CUDA
 Result<bool> wants_cuda(const Options& options) {
   if (options.device == "cpu") { return false; }
@@ -127,7 +136,7 @@ Result<engine::CudaOptions> cuda_options(const Options& options) {
 
 Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model) {
   VORTEX_ASSIGN(const bool on_device, wants_cuda(options));
-  if (!on_device) { return engine::make_cpu_engine(engine::random_model(model, 1), engine_options(options)); }
+  if (!on_device) { return make_cpu(options, model); }
   VORTEX_ASSIGN(const engine::CudaOptions cuda, cuda_options(options));
   model::Model shape;
   shape.config = model;
@@ -141,7 +150,7 @@ Result<bool> wants_cuda(const Options& options) {
 
 Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model) {
   VORTEX_TRY(wants_cuda(options));
-  return engine::make_cpu_engine(engine::random_model(model, 1), engine_options(options));
+  return make_cpu(options, model);
 }
 #endif
 

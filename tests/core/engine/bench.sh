@@ -37,6 +37,9 @@ done
 if "$bench" workload "${common[@]}" 2>/dev/null; then echo "a workload without a policy was taken" >&2; exit 1; fi
 "$bench" serve-sim "${common[@]}" --requests 5 --outputs 10 --prompt 100 --rate 100 --format json |
   check serve-sim 'all(line["value"] > 0 for line in lines) and len(lines) == 8'
+"$bench" math 2x300 "${common[@]}" --steps 2 --samples 3 --format json |
+  check math 'lines[0]["what"] == "prompt" and lines[0]["policy"] == "float32" and lines[0]["tokens_per_s"] > 0 and
+    all(line["value"] > 0 for line in lines if "value" in line)'
 "$bench" recall 3x300 "${common[@]}" "${policy[@]}" --outputs 20 --look-every 4 --format json |
   check recall '(v := {line["name"]: line["value"] for line in lines}) and len(v) == 12 and
     0 < v["3x300 mass_recall_chosen"] < v["3x300 mass_recall"] < 1 and 0 < v["3x300 index_recall"] <= 1'
