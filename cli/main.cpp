@@ -70,6 +70,8 @@ void add_verbs(CLI::App& app, Context& context) {
   add_database(app, context);
   add_diversity(app, context);
   add_bench(app, context);
+  add_completions(app, context);
+  add_man(app, context);
 }
 
 int main_function(int argc, char** argv) {

@@ -13,12 +13,6 @@
 namespace vortex::cli {
 namespace {
 
-// Characters, not bytes: names may hold any UTF-8.
-size_t width(const std::string& text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
-}
-
 bool is_numeric(const std::string& cell) { return cell.find_first_not_of("0123456789.-+ex[], %") == std::string::npos; }
 
 std::string dump(const nlohmann::json& json, int indent) {
@@ -53,17 +47,17 @@ std::string Table::text() const {
   std::vector<std::vector<std::string>> rows = rows_;
   for (auto& row : rows) { std::transform(row.begin(), row.end(), row.begin(), terminal_line); }
   for (size_t column = 0; column < headers_.size(); ++column) {
-    widths.push_back(width(headers_[column]));
+    widths.push_back(text_width(headers_[column]));
     numeric.push_back(true);
     for (const auto& row : rows) {
-      widths.back() = std::max(widths.back(), width(row[column]));
+      widths.back() = std::max(widths.back(), text_width(row[column]));
       numeric.back() = numeric.back() && is_numeric(row[column]);
     }
   }
   const auto line = [&](const std::vector<std::string>& cells) {
     std::string text;
     for (size_t column = 0; column < cells.size(); ++column) {
-      const std::string padding(widths[column] - width(cells[column]), ' ');
+      const std::string padding(widths[column] - text_width(cells[column]), ' ');
       text += (column > 0 ? "  " : "") + (numeric[column] ? padding + cells[column] : cells[column] + padding);
     }
     text.erase(text.find_last_not_of(' ') + 1);
@@ -113,9 +107,18 @@ bool use_color(int fd) {
   return ::isatty(fd) == 1 && (no_color == nullptr || *no_color == '\0');
 }
 
-size_t terminal_width(int fd) {
+ScreenSize terminal_size(int fd) {
   winsize size = {};
-  return ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+  if (::ioctl(fd, TIOCGWINSZ, &size) != 0) { return {}; }
+  ScreenSize screen;
+  if (size.ws_col > 0) { screen.columns = size.ws_col; }
+  if (size.ws_row > 0) { screen.rows = size.ws_row; }
+  return screen;
+}
+
+size_t text_width(std::string_view text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 }  // namespace vortex::cli

@@ -46,10 +46,17 @@ int print_error(const Error& error);
 // A line for the user on stderr.
 void log_line(std::string_view text);
 
-// May stderr show colours and moving lines? (a terminal; NO_COLOR unset)
+// May stderr show lines that move?
 bool stderr_is_terminal();
+// A terminal, and NO_COLOR is unset or empty.
 bool use_color(int fd);
-// Characters in a line of the terminal that `fd` is; 80 where it is none.
-size_t terminal_width(int fd);
+// Of the terminal that `fd` is; 80 by 24 where it is none.
+struct ScreenSize {
+  size_t columns = 80;
+  size_t rows = 24;
+};
+ScreenSize terminal_size(int fd);
+// Characters, not bytes: names may hold any UTF-8.
+size_t text_width(std::string_view text);
 
 }  // namespace vortex::cli

@@ -20,6 +20,8 @@ Result<std::unique_ptr<RunReader>> RunReader::open(const std::filesystem::path& 
 
 Result<int64_t> RunReader::data_version() { return connection_.integer("PRAGMA data_version"); }
 
+// All below go by ids: "+run" keeps SQLite from walking the whole index of the run for each piece.
+
 Result<Run> RunReader::run() {
   Statement select(connection_, std::string("SELECT ") + kRunColumns + " FROM run WHERE id = ?");
   VORTEX_ASSIGN(const std::optional<Run> run, read_first(select.bind(run_), read_run));
@@ -27,30 +29,31 @@ Result<Run> RunReader::run() {
   return *run;
 }
 
-Result<RunReader::Range> RunReader::candidate_range() {
-  Statement select(connection_, "SELECT ifnull(min(id), 0), ifnull(max(id), -1) FROM candidate WHERE run = ?");
-  select.bind(run_).next();
+Result<RunReader::Range> RunReader::candidate_range(int64_t after) {
+  Statement select(connection_,
+                   "SELECT ifnull(min(id), 0), ifnull(max(id), -1) FROM candidate WHERE id > ? AND +run = ?");
+  select.bind(after).bind(run_).next();
   VORTEX_TRY(select.status());
   return Range{select.integer(0), select.integer(1)};
 }
 
 Result<std::vector<Candidate>> RunReader::candidates(Range range) {
   Statement select(connection_, std::string("SELECT ") + kCandidateColumns +
-                                    " FROM candidate WHERE id BETWEEN ? AND ? AND run = ? ORDER BY id");
+                                    " FROM candidate WHERE id BETWEEN ? AND ? AND +run = ? ORDER BY id");
   return read_all(select.bind(range.first).bind(range.last).bind(run_), read_candidate);
 }
 
 Result<std::vector<StageRow>> RunReader::stages(Range range) {
-  Statement select(connection_,
-                   std::string("SELECT ") + kShortStageColumns +
-                       " FROM stage JOIN candidate ON candidate.id = stage.candidate "
-                       "WHERE stage.candidate BETWEEN ? AND ? AND run = ? ORDER BY stage.candidate, stage.id");
+  Statement select(connection_, std::string("SELECT ") + kShortStageColumns +
+                                    " FROM candidate CROSS JOIN stage ON stage.candidate = candidate.id "
+                                    "WHERE candidate.id BETWEEN ? AND ? AND +run = ? ORDER BY candidate.id, stage.id");
   return read_all(select.bind(range.first).bind(range.last).bind(run_), read_stage);
 }
 
 Result<std::vector<OutcomeRow>> RunReader::outcomes(Range range) {
   Statement select(connection_, std::string("SELECT ") + kShortOutcomeColumns +
                                     " FROM outcome WHERE candidate BETWEEN ? AND ? "
+                                    "AND (stage = 'race' OR stage LIKE 'retest-%') "
                                     "ORDER BY candidate, attempt, stage, problem, trial");
   return read_all(select.bind(range.first).bind(range.last), read_outcome);
 }
@@ -63,8 +66,8 @@ Result<std::vector<LineageEdge>> RunReader::lineage(Range range) {
 
 Result<std::vector<int64_t>> RunReader::touched_since(int64_t stage) {
   Statement select(connection_,
-                   "SELECT DISTINCT candidate FROM stage JOIN candidate ON candidate.id = stage.candidate "
-                   "WHERE stage.id > ? AND run = ? ORDER BY candidate");
+                   "SELECT DISTINCT candidate FROM stage CROSS JOIN candidate ON candidate.id = stage.candidate "
+                   "WHERE stage.id > ? AND +run = ? ORDER BY candidate");
   return read_all(select.bind(stage).bind(run_), read_id);
 }
 

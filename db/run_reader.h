@@ -28,11 +28,11 @@ class RunReader {
   Result<int64_t> data_version();
 
   Result<Run> run();
-  Result<Range> candidate_range();  // of the run; {0, -1} where it has none
+  Result<Range> candidate_range(int64_t after = 0);  // of the run, of higher ids; {0, -1} where it has none
   Result<std::vector<Candidate>> candidates(Range range);
   // In order of candidates, then of insertion; without evidence and log tails.
   Result<std::vector<StageRow>> stages(Range range);
-  Result<std::vector<OutcomeRow>> outcomes(Range range);
+  Result<std::vector<OutcomeRow>> outcomes(Range range);  // of races and retests: what points are made of
   Result<std::vector<LineageEdge>> lineage(Range range);  // of children in the range
 
   // Candidates with a stage row after `stage`, by ids; and the newest stage row of all runs.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -19,22 +20,6 @@ constexpr int kResamples = 2000;
 struct Cluster {
   double sum = 0;
   double count = 0;
-};
-
-// Clusters in order of first appearance.
-class Clusters {
- public:
-  void add(std::string_view problem, double value) {
-    const auto [entry, is_new] = index_.try_emplace(problem, clusters_.size());
-    if (is_new) { clusters_.emplace_back(); }
-    clusters_[entry->second].sum += value;
-    clusters_[entry->second].count += 1;
-  }
-  const std::vector<Cluster>& get() const { return clusters_; }
-
- private:
-  std::unordered_map<std::string_view, size_t> index_;  // into strings of the outcomes
-  std::vector<Cluster> clusters_;
 };
 
 double mean_of(const std::vector<Cluster>& clusters) {
@@ -66,6 +51,28 @@ Interval bootstrap_mean(const std::vector<Cluster>& clusters, uint64_t seed) {
   return {mean_of(clusters), means[cut], means[kResamples - 1 - cut]};
 }
 
+// What the bootstrap comes to for answers of one trial each, without drawing: the number of right ones among as many
+// drawn answers is binomial.
+Interval resampled_share(size_t right, size_t n) {
+  const auto count = static_cast<double>(n);
+  const double p = static_cast<double>(right) / count;
+  if (right == 0 || right == n) { return {p, p, p}; }
+  double lo = -1;
+  double below = 0;
+  double at = std::exp(count * std::log1p(-p));  // of k right ones, from none upwards
+  if (at == 0) {                                 // too many answers for that: the normal limit
+    const double half = kSigmas * std::sqrt(p * (1 - p) / count);
+    return {p, p - half, p + half};
+  }
+  for (size_t k = 0; k <= n; ++k) {
+    below += at;
+    if (lo < 0 && below > 0.025) { lo = static_cast<double>(k) / count; }
+    if (below >= 0.975) { return {p, lo, static_cast<double>(k) / count}; }
+    at *= static_cast<double>(n - k) / static_cast<double>(k + 1) * p / (1 - p);
+  }
+  return {p, lo, 1};
+}
+
 // The smallest interval that holds both, cut to [lo, hi].
 Interval joined(const Interval& a, const Interval& b, double lo, double hi) {
   return {a.value, std::max(lo, std::min(a.lo, b.lo)), std::min(hi, std::max(a.hi, b.hi))};
@@ -87,34 +94,61 @@ double effective_size(const std::vector<Cluster>& clusters, double mean, double 
   return std::clamp(variance_of_one / variance, problems, outcomes);
 }
 
-bool one_each(const std::vector<Cluster>& clusters) {
-  return std::all_of(clusters.begin(), clusters.end(), [](const Cluster& cluster) { return cluster.count == 1; });
-}
-
 struct Pairs {
-  Clusters clusters;  // of the differences, a - b
+  std::vector<Cluster> clusters;  // of the differences, a - b; empty where each problem has one pair
   double count = 0;
   double won = 0;  // by a
   double lost = 0;
 };
 
-// The (problem, trial) pairs that both have, in the order of `a`.
-Pairs paired(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b) {
-  std::unordered_map<std::string_view, std::vector<std::pair<int, bool>>> other;
-  for (const job::Outcome& outcome : b) { other[outcome.problem].emplace_back(outcome.trial, outcome.correct); }
+// Both were asked the same: nothing has to be looked up.
+Pairs paired_alike(const Answers& a, const Answers& b) {
   Pairs pairs;
-  for (const job::Outcome& outcome : a) {
-    const auto problem = other.find(outcome.problem);
+  size_t won = 0;
+  size_t lost = 0;
+  a.compare(b, won, lost);
+  pairs.count = static_cast<double>(a.size());
+  pairs.won = static_cast<double>(won);
+  pairs.lost = static_cast<double>(lost);
+  if (a.one_each()) { return pairs; }
+  pairs.clusters.resize(a.problems());
+  for (size_t i = 0; i < a.size(); ++i) {
+    Cluster& cluster = pairs.clusters[a.question(i).number];
+    cluster.sum += (a.right(i) ? 1.0 : 0.0) - (b.right(i) ? 1.0 : 0.0);
+    cluster.count += 1;
+  }
+  return pairs;
+}
+
+// The (problem, trial) pairs that both have, in the order of `a`.
+Pairs paired(const Answers& a, const Answers& b) {
+  if (a.shares(b)) { return paired_alike(a, b); }
+  std::unordered_map<std::string_view, std::vector<size_t>> other;
+  for (size_t i = 0; i < b.size(); ++i) { other[b.question(i).problem].push_back(i); }
+  std::vector<size_t> places(a.problems(), 0);  // of its problem's cluster, plus one
+  Pairs pairs;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const Answers::Question& question = a.question(i);
+    const auto problem = other.find(question.problem);
     if (problem == other.end()) { continue; }
     const auto& trials = problem->second;
     const auto trial =
-        std::find_if(trials.begin(), trials.end(), [&](const auto& t) { return t.first == outcome.trial; });
+        std::find_if(trials.begin(), trials.end(), [&](size_t at) { return b.question(at).trial == question.trial; });
     if (trial == trials.end()) { continue; }
-    pairs.clusters.add(outcome.problem, (outcome.correct ? 1.0 : 0.0) - (trial->second ? 1.0 : 0.0));
+    size_t& place = places[question.number];
+    if (place == 0) {
+      pairs.clusters.emplace_back();
+      place = pairs.clusters.size();
+    }
+    const bool own = a.right(i);
+    const bool others = b.right(*trial);
+    pairs.clusters[place - 1].sum += (own ? 1.0 : 0.0) - (others ? 1.0 : 0.0);
+    pairs.clusters[place - 1].count += 1;
     pairs.count += 1;
-    pairs.won += outcome.correct && !trial->second ? 1.0 : 0.0;
-    pairs.lost += !outcome.correct && trial->second ? 1.0 : 0.0;
+    pairs.won += own && !others ? 1.0 : 0.0;
+    pairs.lost += !own && others ? 1.0 : 0.0;
   }
+  if (pairs.count == static_cast<double>(pairs.clusters.size())) { pairs.clusters.clear(); }
   return pairs;
 }
 
@@ -128,16 +162,25 @@ Interval wilson_interval(double p, double n, double sigmas) {
   return {p, std::clamp(centre - half, 0.0, p), std::clamp(centre + half, p, 1.0)};
 }
 
-Interval accuracy_interval(const std::vector<job::Outcome>& outcomes, uint64_t seed) {
-  if (outcomes.empty()) { return {0, 0, 1}; }
-  Clusters clusters;
-  for (const job::Outcome& outcome : outcomes) { clusters.add(outcome.problem, outcome.correct ? 1.0 : 0.0); }
-  const Interval bootstrap = bootstrap_mean(clusters.get(), seed);
-  const double size = effective_size(clusters.get(), bootstrap.value, bootstrap.value * (1 - bootstrap.value));
+Interval accuracy_interval(const Answers& answers, uint64_t seed) {
+  if (answers.empty()) { return {0, 0, 1}; }
+  const size_t right = answers.count_right();
+  const double value = static_cast<double>(right) / static_cast<double>(answers.size());
+  if (answers.one_each()) {
+    const Interval wilson = wilson_interval(value, static_cast<double>(answers.size()));
+    return joined(resampled_share(right, answers.size()), wilson, 0, 1);
+  }
+  std::vector<Cluster> clusters(answers.problems());
+  for (size_t i = 0; i < answers.size(); ++i) {
+    Cluster& cluster = clusters[answers.question(i).number];
+    cluster.sum += answers.right(i) ? 1.0 : 0.0;
+    cluster.count += 1;
+  }
+  const Interval bootstrap = bootstrap_mean(clusters, seed);
+  const double size = effective_size(clusters, bootstrap.value, bootstrap.value * (1 - bootstrap.value));
   const Interval wilson = joined(bootstrap, wilson_interval(bootstrap.value, size), 0, 1);
-  if (one_each(clusters.get())) { return wilson; }
   std::vector<std::pair<int, int>> counts;
-  for (const Cluster& cluster : clusters.get()) {
+  for (const Cluster& cluster : clusters) {
     counts.emplace_back(static_cast<int>(cluster.sum), static_cast<int>(cluster.count));
   }
   return joined(wilson, beta_binomial_interval(counts), 0, 1);
@@ -155,24 +198,24 @@ Interval difference_interval(double won, double lost, double n, double sigmas) {
   return {value, value - distance(won - win.lo, loss.hi - lost), value + distance(win.hi - won, lost - loss.lo)};
 }
 
-Interval paired_difference(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b, uint64_t seed,
-                           double sigmas) {
+Interval paired_difference(const Answers& a, const Answers& b, uint64_t seed, double sigmas) {
   const Pairs pairs = paired(a, b);
   if (pairs.count == 0) { return {0, -1, 1}; }
-  const std::vector<Cluster>& clusters = pairs.clusters.get();
+  const bool one_each = pairs.clusters.empty();
   const double won = pairs.won / pairs.count;
   const double lost = pairs.lost / pairs.count;
-  const double size = effective_size(clusters, won - lost, won + lost - (won - lost) * (won - lost));
+  const double variance = won + lost - (won - lost) * (won - lost);
+  const double size = one_each ? pairs.count : effective_size(pairs.clusters, won - lost, variance);
   Interval combined = difference_interval(won, lost, size, sigmas);
   combined.value = (pairs.won - pairs.lost) / pairs.count;
-  if (one_each(clusters)) { return joined(combined, combined, -1, 1); }
-  Interval bootstrap = bootstrap_mean(clusters, seed);
+  if (one_each) { return joined(combined, combined, -1, 1); }
+  Interval bootstrap = bootstrap_mean(pairs.clusters, seed);
   bootstrap.lo = bootstrap.value - sigmas / kSigmas * (bootstrap.value - bootstrap.lo);
   bootstrap.hi = bootstrap.value + sigmas / kSigmas * (bootstrap.hi - bootstrap.value);
   return joined(combined, bootstrap, -1, 1);
 }
 
-double paired_mean(const std::vector<job::Outcome>& a, const std::vector<job::Outcome>& b) {
+double paired_mean(const Answers& a, const Answers& b) {
   const Pairs pairs = paired(a, b);
   return pairs.count > 0 ? (pairs.won - pairs.lost) / pairs.count : 0.0;
 }
@@ -184,16 +227,16 @@ Interval pass_at_k(const std::vector<job::Outcome>& outcomes, int k, uint64_t se
     right += outcome.correct ? 1 : 0;
     all += 1;
   }
-  Clusters clusters;
+  std::vector<Cluster> clusters;
   for (const auto& [problem, counts] : trials) {
     const auto& [right, all] = counts;
     if (k < 1 || all < k) { continue; }
     double all_wrong = 1;  // C(n-c, k) / C(n, k), factor by factor: zero once fewer than k are wrong
     for (int i = 0; i < k; ++i) { all_wrong *= std::max(0.0, static_cast<double>(all - right - i)) / (all - i); }
-    clusters.add(problem, 1 - all_wrong);
+    clusters.push_back({1 - all_wrong, 1});
   }
-  if (clusters.get().empty()) { return {0, 0, 1}; }
-  return bootstrap_mean(clusters.get(), seed);
+  if (clusters.empty()) { return {0, 0, 1}; }
+  return bootstrap_mean(clusters, seed);
 }
 
 Interval mean_interval(const std::vector<double>& samples, uint64_t seed) {

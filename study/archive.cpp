@@ -35,9 +35,8 @@ Advantage compare_speed(const Point& a, const Point& b) {
 }
 
 bool Archive::add(Point point) {
-  for (const Point& known : points_) {
-    if (known.key == point.key) { return false; }
-  }
+  if (!keys_.insert(point.key).second) { return false; }
+  places_[point.candidate] = points_.size();
   points_.push_back(std::move(point));
   const Point& challenger = points_.back();
   std::vector<bool> leaves(front_.size(), false);
@@ -63,6 +62,11 @@ bool Archive::add(Point point) {
 
 bool Archive::on_front(int64_t candidate) const {
   return std::any_of(front_.begin(), front_.end(), [&](size_t i) { return points_[i].candidate == candidate; });
+}
+
+const Point* Archive::find(int64_t candidate) const {
+  const auto found = places_.find(candidate);
+  return found == places_.end() ? nullptr : &points_[found->second];
 }
 
 const Point* Archive::reference() const {

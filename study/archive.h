@@ -2,10 +2,11 @@
 
 #include <cstdint>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "evals/statistics.h"
-#include "job/stage.h"
 #include "study/speed.h"
 
 namespace vortex::study {
@@ -14,9 +15,9 @@ namespace vortex::study {
 // are better when larger.
 struct Point {
   int64_t candidate = 0;
-  std::string key;                     // identity: equal keys are one point
-  bool reference = false;              // dense attention, what all others are measured against
-  std::vector<job::Outcome> outcomes;  // on the search problems, paired over points
+  std::string key;          // identity: equal keys are one point
+  bool reference = false;   // dense attention, what all others are measured against
+  evals::Answers outcomes;  // on the search problems, paired over points
   evals::Interval accuracy;
   Speed speed;         // over dense attention's
   int rounds = 0;      // of further problems that it answered
@@ -55,7 +56,8 @@ class Archive {
   uint64_t seed() const { return seed_; }
   double margin() const { return margin_; }
   bool on_front(int64_t candidate) const;
-  const Point* reference() const;  // null before it was added
+  const Point* find(int64_t candidate) const;  // null where it is no point
+  const Point* reference() const;              // null before it was added
 
  private:
   bool is_excluded(size_t point) const;
@@ -64,6 +66,8 @@ class Archive {
   double margin_;
   std::vector<Point> points_;
   std::vector<size_t> front_;
+  std::unordered_set<std::string> keys_;
+  std::unordered_map<int64_t, size_t> places_;  // of candidates in points_
 };
 
 // For each point the share of resampled worlds (replicates.h) in which no other of the points dominates it.

@@ -60,11 +60,6 @@ const BoardLine* Board::find(int64_t candidate) const {
   return found == place_.end() ? nullptr : &lines_[found->second];
 }
 
-const Point* Board::point(int64_t candidate) const {
-  const auto found = points_.find(candidate);
-  return found == points_.end() ? nullptr : &standing_.archive().points()[found->second.index];
-}
-
 BoardLine Board::line_of(const CandidateHistory& history) const {
   BoardLine line;
   const db::Candidate& row = history.row;
@@ -141,29 +136,29 @@ void Board::update(const CandidateHistory& history) {
   } else {
     unfinished_.insert(line.candidate);
   }
+  if (line.is_dense()) { dense_ = line.candidate; }
   standing_.update(history);
   lines_[found->second] = std::move(line);
 }
 
 std::vector<int64_t> Board::settle() {
-  std::unordered_map<int64_t, Place> before = std::move(points_);
-  points_.clear();
-  std::vector<int64_t> changed;
-  const std::vector<Point>& points = standing_.archive().points();
-  for (size_t i = 0; i < points.size(); ++i) {
-    const Point& point = points[i];
-    const Place place{i, point.speed.ratio.value, point.outcomes.size()};
-    points_[point.candidate] = place;
-    BoardLine& line = lines_[place_.at(point.candidate)];
-    line.accuracy = point.accuracy.value;
-    line.speed = point.speed.ratio.value;
-    const auto old = before.find(point.candidate);
-    const bool same = old != before.end() && old->second.speed == place.speed && old->second.outcomes == place.outcomes;
-    if (!same) { changed.push_back(point.candidate); }
-    if (old != before.end()) { before.erase(old); }
+  std::vector<int64_t> moved;
+  for (const int64_t candidate : standing_.take_changed()) {
+    const Point* point = standing_.archive().find(candidate);
+    if (point == nullptr) {
+      if (points_.erase(candidate) > 0) { moved.push_back(candidate); }
+      continue;
+    }
+    BoardLine& line = lines_[place_.at(candidate)];
+    line.accuracy = point->accuracy.value;
+    line.speed = point->speed.ratio.value;
+    const Settled now{point->speed.ratio.value, point->outcomes.size()};
+    const auto [old, is_new] = points_.try_emplace(candidate, now);
+    if (!is_new && old->second == now) { continue; }
+    old->second = now;
+    moved.push_back(candidate);
   }
-  for (const auto& [candidate, place] : before) { changed.push_back(candidate); }
-  return changed;
+  return moved;
 }
 
 }  // namespace vortex::study

@@ -75,13 +75,14 @@ class Board {
   void update(const CandidateHistory& history);
 
   // Works the front out, once for all that was taken in; gives the candidates whose point is new, moved, or none any
-  // more. Walks all points, but no rows.
+  // more. Looks at those alone, unless what all speeds are held against has changed.
   std::vector<int64_t> settle();
 
   const std::vector<BoardLine>& lines() const { return lines_; }  // in order of first sight
   const BoardLine* find(int64_t candidate) const;
+  int64_t dense() const { return dense_; }  // dense attention's candidate; 0 before it is known
   const Standing& standing() const { return standing_; }
-  const Point* point(int64_t candidate) const;  // null where it is none
+  const Point* point(int64_t candidate) const { return standing_.archive().find(candidate); }  // null: it is none
   bool on_front(int64_t candidate) const { return standing_.archive().on_front(candidate); }
 
   const std::vector<FailureGroup>& failures() const { return failures_; }
@@ -106,12 +107,13 @@ class Board {
   std::map<std::string, OriginCount> origins_;
   std::array<std::array<int, job::kVerdicts.size()>, kRungs> counts_{};
   std::set<int64_t> unfinished_;
-  struct Place {
-    size_t index = 0;  // of the archive's points
+  struct Settled {
     double speed = 0;
     size_t outcomes = 0;
+    bool operator==(const Settled&) const = default;
   };
-  std::unordered_map<int64_t, Place> points_;  // as of the last settle
+  std::unordered_map<int64_t, Settled> points_;  // as of the last settle
+  int64_t dense_ = 0;
   int candidates_ = 0;
   int evaluated_ = 0;
   int retests_ = 0;

@@ -13,12 +13,6 @@ namespace {
 constexpr double kLevel = 0.025;  // of all false claims of one kind, one-sided
 using evals::kSigmas;
 
-int problems_of(const std::vector<job::Outcome>& outcomes) {
-  std::set<std::string> problems;
-  for (const job::Outcome& outcome : outcomes) { problems.insert(outcome.problem); }
-  return static_cast<int>(problems.size());
-}
-
 // The fastest first; the first that is not shown to be faster ends it.
 void judge_speeds(std::vector<Claim>& claims) {
   for (auto claim = claims.rbegin(); claim != claims.rend(); ++claim) {
@@ -67,15 +61,17 @@ void extend(const std::vector<Prospect>& prospects, size_t most, size_t from, st
 
 }  // namespace
 
-std::vector<job::Outcome> shared_with(const std::vector<job::Outcome>& outcomes,
-                                      const std::vector<job::Outcome>& other) {
-  std::set<std::pair<std::string, int>> known;
-  for (const job::Outcome& outcome : other) { known.emplace(outcome.problem, outcome.trial); }
-  std::vector<job::Outcome> shared;
-  for (const job::Outcome& outcome : outcomes) {
-    if (known.contains({outcome.problem, outcome.trial})) { shared.push_back(outcome); }
+evals::Answers shared_with(const evals::Answers& answers, const evals::Answers& other) {
+  if (answers.shares(other)) { return answers; }
+  std::set<std::pair<std::string_view, int>> known;
+  for (size_t i = 0; i < other.size(); ++i) { known.emplace(other.question(i).problem, other.question(i).trial); }
+  std::vector<evals::Answers::Given> shared;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const evals::Answers::Question& question = answers.question(i);
+    if (!known.contains({question.problem, question.trial})) { continue; }
+    shared.push_back({question.problem, question.trial, answers.right(i)});
   }
-  return shared;
+  return evals::Answers(shared);
 }
 
 std::vector<Claim> judge_claims(const std::vector<Finalist>& sequence, const std::vector<job::Outcome>& dense,
@@ -85,9 +81,9 @@ std::vector<Claim> judge_claims(const std::vector<Finalist>& sequence, const std
   for (const Finalist& finalist : sequence) {
     Claim claim;
     claim.candidate = finalist.candidate;
-    const std::vector<job::Outcome> of_dense = shared_with(dense, finalist.outcomes);
-    const std::vector<job::Outcome> own = shared_with(finalist.outcomes, dense);
-    claim.problems = problems_of(own);
+    const evals::Answers of_dense = shared_with(dense, finalist.outcomes);
+    const evals::Answers own = shared_with(finalist.outcomes, dense);
+    claim.problems = static_cast<int>(own.problems());
     claim.accuracy = evals::accuracy_interval(own, seed);
     claim.dense_accuracy = evals::accuracy_interval(of_dense, seed);
     const double sigmas = evals::look_sigmas(static_cast<double>(claim.problems) / rules.problems);
@@ -156,15 +152,13 @@ std::vector<Expected> expected_differences(const Archive& archive) {
 
 std::vector<int64_t> best_sequence(const Archive& archive, const SequenceRules& rules, const std::set<int64_t>* asked) {
   const std::vector<Expected> expected = expected_differences(archive);
-  std::map<int64_t, const Point*> points;
-  for (const Point& point : archive.points()) { points[point.candidate] = &point; }
   const Point* dense = archive.reference();
   if (dense == nullptr) { return {}; }
   const double accuracy = dense->accuracy.value;
   std::vector<Prospect> prospects;
   for (const Expected& one : expected) {
     Prospect prospect{one.candidate, one.difference.value + rules.hope * one.error,
-                      std::log(points[one.candidate]->speed.ratio.value), 0};
+                      std::log(archive.find(one.candidate)->speed.ratio.value), 0};
     if (prospect.log_speed <= 0 || (asked != nullptr && !asked->contains(one.candidate))) { continue; }
     // What held-out problems will leave open of a difference, and how far its value may then lie from the truth.
     const double apart = std::max(0.02, std::abs(prospect.difference)) + evals::expected_discordance(accuracy).alike;

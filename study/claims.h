@@ -50,9 +50,8 @@ struct Claim {
 // Judges finalists, given in the order of the sequence, from the most accurate to the fastest.
 std::vector<Claim> judge_claims(const std::vector<Finalist>& sequence, const std::vector<job::Outcome>& dense,
                                 const SequenceRules& rules, uint64_t seed);
-// Those outcomes whose problem and trial are among the other ones, too.
-std::vector<job::Outcome> shared_with(const std::vector<job::Outcome>& outcomes,
-                                      const std::vector<job::Outcome>& other);
+// Those answers whose problem and trial are among the other ones, too.
+evals::Answers shared_with(const evals::Answers& answers, const evals::Answers& other);
 // The fastest that is both kept and faster; null where there is none.
 const Claim* headline_of(const std::vector<Claim>& claims);
 

@@ -29,53 +29,6 @@ std::string cause_of(const std::string& message) {
   return cause;
 }
 
-std::optional<Best> best_of(const std::vector<Claim>& claims, const std::vector<FrontRow>& front) {
-  const Claim* headline = headline_of(claims);
-  if (headline == nullptr) { return std::nullopt; }
-  for (const FrontRow& row : front) {
-    if (row.id == headline->candidate) { return Best{row, *headline}; }
-  }
-  // It need not be on the front any more.
-  FrontRow row;
-  row.id = headline->candidate;
-  row.accuracy = headline->accuracy;
-  row.dense_accuracy = headline->dense_accuracy;
-  row.speed = headline->speed->ratio;
-  row.claim = *headline;
-  return Best{std::move(row), *headline};
-}
-
-std::string interval_words(const evals::Interval& interval) {
-  return fixed(interval.value, 3) + " [" + fixed(interval.lo, 3) + ", " + fixed(interval.hi, 3) + "]";
-}
-
-// Why nothing is claimed, and what it would take.
-std::string no_claim_text(const std::vector<Claim>& claims, const SearchOptions& options) {
-  const std::string within = " within " + format_number(100 * options.margin) + " points";
-  if (!options.confirm) { return "Held-out problems were not asked (--no-confirm), so nothing is claimed."; }
-  for (const Claim& claim : claims) {
-    const std::string who = "Candidate " + std::to_string(claim.candidate);
-    const std::string seen = " (difference to dense attention " + interval_words(claim.difference) + " on " +
-                             std::to_string(claim.problems) + " held-out problems)";
-    if (claim.kept && claim.faster) { continue; }
-    if (claim.kept) {
-      return who + " keeps dense attention's accuracy" + within + seen + ", but is not known to be faster.";
-    }
-    if (claim.keeping == evals::Keeping::kLost) { return who + " loses more than the margin" + seen + "."; }
-    const double room = claim.difference.value + options.margin;
-    if (claim.problems == 0 || room <= 0) {
-      return who + " was not found to keep dense attention's accuracy" + within + seen + ".";
-    }
-    // The interval shrinks with the square root of the problems.
-    const double times = std::pow((claim.difference.value - claim.difference.lo) / room, 2);
-    const int more = std::max(1, static_cast<int>(std::ceil(claim.problems * (times - 1))));
-    return "It cannot be said yet that candidate " + std::to_string(claim.candidate) +
-           " keeps dense attention's accuracy" + within + seen + ": about " + std::to_string(more) +
-           " more held-out problems would tell, if it goes on like this.";
-  }
-  return "No policy was promising enough to be asked on held-out problems, so nothing is claimed.";
-}
-
 void count_failure(const CandidateHistory& candidate, Facts& facts) {
   if (candidate.stages.empty() || has_passed(candidate.row) || !is_done(candidate.row)) { return; }
   const db::StageRow* last = nullptr;
@@ -238,9 +191,9 @@ std::vector<std::string> counted_stages() {
   return stages;
 }
 
-Result<Facts> facts_of(const LoadedRun& run, const Standing* whole) {
+Result<Facts> facts_of(const LoadedRun& run) {
   Facts facts;
-  const Standing standing = whole != nullptr ? *whole : standing_of(run.history, run.options);
+  const Standing standing = standing_of(run.history, run.options);
   facts.front = front_rows(run.history, run.options, standing);
   facts.points = standing.archive().points();
   facts.claims = claims_of(run.history, run.options, standing);
@@ -264,6 +217,57 @@ Result<Facts> facts_of(const LoadedRun& run, const Standing* whole) {
   origin_theme(facts, facts.themes);
   failure_theme(facts, facts.themes);
   return facts;
+}
+
+std::string arms_text(const ArmComparison& arms) {
+  constexpr double kLevel = 0.05;  // two-sided
+  if (arms.p > kLevel || arms.difference == 0) { return "The data cannot tell the two apart."; }
+  return arms.difference > 0 ? "In this search it beat independent proposals."
+                             : "In this search it did not: independent proposals did better.";
+}
+
+std::string card_text(const CardDoubts& card) {
+  if (card.throttled + card.shared == 0) { return {}; }
+  const std::string of_all = " of " + std::to_string(card.measured) + " measurements of speed";
+  std::string text;
+  if (card.throttled > 0) {
+    text = "The GPU was throttled (" + card.limits + "; down to " + std::to_string(card.lowest_mhz) + " MHz) in " +
+           std::to_string(card.throttled) + of_all + ". ";
+  }
+  if (card.shared > 0) {
+    text += "Other processes computed on the GPU in " + std::to_string(card.shared) + of_all + ". ";
+  }
+  return text + "Speeds over dense attention hold where both sides suffered alike; tokens per second do not.";
+}
+
+std::string machine_text(const Facts& facts) {
+  const auto count = [&](const char* kind) {
+    const auto found = facts.events.find(kind);
+    return found == facts.events.end() ? 0 : found->second;
+  };
+  const int faults = count("environment");
+  if (faults + count("breaker-opened") + count("resumed") == 0) { return {}; }
+  const auto counted = [](int number, const std::string& what) {
+    return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
+  };
+  return "The machine: " + counted(faults, "fault") + " met and retried, " +
+         counted(count("breaker-opened"), "outage") + " waited for, " + counted(count("resumed"), "resume") +
+         ". None of these scored a candidate.";
+}
+
+std::vector<NextStep> next_steps(const LoadedRun& run, const Facts& facts) {
+  std::vector<NextStep> steps;
+  if (facts.best) {
+    const std::string id = std::to_string(facts.best->row.id);
+    const std::string unconfirmed = facts.best->row.confirmed ? "" : " --unconfirmed";
+    steps.push_back({"show", "show " + id, "source, stages, evidence"});
+    steps.push_back({"replay", "replay " + id, "must give the very same tokens"});
+    steps.push_back({"bundle", "export " + id + " --to bundle --out bundle-" + id + unconfirmed, ""});
+    steps.push_back({"export", "export " + id + " --to vortex-torch --out policy-" + id + unconfirmed, ""});
+  }
+  steps.push_back(
+      {"go on", "search --resume " + run.history.run.name + " --for 8h", "confirms what is new on the front"});
+  return steps;
 }
 
 }  // namespace vortex::study

@@ -13,13 +13,6 @@
 
 namespace vortex::study {
 
-// The fastest policy that held-out problems found to keep dense attention's accuracy, and that processes of their own
-// found to be faster (study/claims.h).
-struct Best {
-  FrontRow row;
-  Claim claim;
-};
-
 struct Failure {
   int count = 0;
   int64_t example = 0;
@@ -75,7 +68,21 @@ struct Facts {
 // The stages that facts are counted by, in climbing order: the ladder's, and "retest" behind "race".
 std::vector<std::string> counted_stages();
 
-// `standing`: of the whole search, where the history holds only a part of its candidates; null: of the history.
-Result<Facts> facts_of(const LoadedRun& run, const Standing* standing = nullptr);
+Result<Facts> facts_of(const LoadedRun& run);
+
+// Did searching pay? In a sentence.
+std::string arms_text(const ArmComparison& arms);
+// What the evidence says against the speeds; empty where it says nothing.
+std::string card_text(const CardDoubts& card);
+// Faults that were met and waited for; empty where there were none.
+std::string machine_text(const Facts& facts);
+
+// What a reader of the brief may want to do next.
+struct NextStep {
+  std::string name;
+  std::string arguments;  // of vortex
+  std::string why;        // may be empty
+};
+std::vector<NextStep> next_steps(const LoadedRun& run, const Facts& facts);
 
 }  // namespace vortex::study

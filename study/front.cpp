@@ -1,8 +1,11 @@
 #include "study/front.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <utility>
 
+#include "base/text.h"
 #include "study/standing.h"
 
 namespace vortex::study {
@@ -20,7 +23,53 @@ std::string made_by(const CandidateHistory& candidate) {
   return text.size() <= kShown ? text : text.substr(0, kShown - 3) + "...";
 }
 
+std::string interval_words(const evals::Interval& interval) {
+  return fixed(interval.value, 3) + " [" + fixed(interval.lo, 3) + ", " + fixed(interval.hi, 3) + "]";
+}
+
 }  // namespace
+
+std::optional<Best> best_of(const std::vector<Claim>& claims, const std::vector<FrontRow>& front) {
+  const Claim* headline = headline_of(claims);
+  if (headline == nullptr) { return std::nullopt; }
+  for (const FrontRow& row : front) {
+    if (row.id == headline->candidate) { return Best{row, *headline}; }
+  }
+  // It need not be on the front any more.
+  FrontRow row;
+  row.id = headline->candidate;
+  row.accuracy = headline->accuracy;
+  row.dense_accuracy = headline->dense_accuracy;
+  row.speed = headline->speed->ratio;
+  row.claim = *headline;
+  return Best{std::move(row), *headline};
+}
+
+std::string no_claim_text(const std::vector<Claim>& claims, const SearchOptions& options) {
+  const std::string within = " within " + format_number(100 * options.margin) + " points";
+  if (!options.confirm) { return "Held-out problems were not asked (--no-confirm), so nothing is claimed."; }
+  for (const Claim& claim : claims) {
+    const std::string who = "Candidate " + std::to_string(claim.candidate);
+    const std::string seen = " (difference to dense attention " + interval_words(claim.difference) + " on " +
+                             std::to_string(claim.problems) + " held-out problems)";
+    if (claim.kept && claim.faster) { continue; }
+    if (claim.kept) {
+      return who + " keeps dense attention's accuracy" + within + seen + ", but is not known to be faster.";
+    }
+    if (claim.keeping == evals::Keeping::kLost) { return who + " loses more than the margin" + seen + "."; }
+    const double room = claim.difference.value + options.margin;
+    if (claim.problems == 0 || room <= 0) {
+      return who + " was not found to keep dense attention's accuracy" + within + seen + ".";
+    }
+    // The interval shrinks with the square root of the problems.
+    const double times = std::pow((claim.difference.value - claim.difference.lo) / room, 2);
+    const int more = std::max(1, static_cast<int>(std::ceil(claim.problems * (times - 1))));
+    return "It cannot be said yet that candidate " + std::to_string(claim.candidate) +
+           " keeps dense attention's accuracy" + within + seen + ": about " + std::to_string(more) +
+           " more held-out problems would tell, if it goes on like this.";
+  }
+  return "No policy was promising enough to be asked on held-out problems, so nothing is claimed.";
+}
 
 std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, db::StageRound stage,
                                             std::string_view metric) {
@@ -83,6 +132,51 @@ FrontRow row_of(const Point& point, const CandidateHistory& candidate, const Poi
   return row;
 }
 
+// Points of the archive as rows, with what is claimed of them; those that the history lacks are left out.
+class Rows {
+ public:
+  Rows(const History& history, const SearchOptions& options, const Archive& archive, const std::vector<Claim>& claims)
+      : history_(history),
+        options_(options),
+        archive_(archive),
+        claims_(claims),
+        dense_rate_(usual_dense_rate(history)) {}
+
+  void add(size_t point, double probability, bool undecided) {
+    const CandidateHistory* candidate = history_.find(archive_.points()[point].candidate);
+    if (candidate == nullptr) { return; }
+    FrontRow row = row_of(archive_.points()[point], *candidate, archive_.reference(), dense_rate_, options_);
+    row.undecided = undecided;
+    row.front_probability = probability;
+    for (const Claim& claim : claims_) {
+      if (claim.candidate != row.id) { continue; }
+      row.claim = claim;
+      if (claim.kept) { row.confirmed = claim.accuracy; }
+    }
+    rows_.push_back(std::move(row));
+  }
+
+  void add_members(const Standing& standing) {
+    const std::vector<double> probability = standing.front_probability();
+    for (size_t i = 0; i < archive_.front().size(); ++i) { add(archive_.front()[i], probability[i], false); }
+  }
+
+  std::vector<FrontRow> sorted() {
+    std::stable_sort(rows_.begin(), rows_.end(), [](const FrontRow& a, const FrontRow& b) {
+      return std::pair(a.undecided, a.speed.value) < std::pair(b.undecided, b.speed.value);
+    });
+    return std::move(rows_);
+  }
+
+ private:
+  const History& history_;
+  const SearchOptions& options_;
+  const Archive& archive_;
+  const std::vector<Claim>& claims_;
+  double dense_rate_;
+  std::vector<FrontRow> rows_;
+};
+
 }  // namespace
 
 std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options) {
@@ -91,30 +185,19 @@ std::vector<FrontRow> front_rows(const History& history, const SearchOptions& op
 
 std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options, const Standing& standing) {
   const Archive& archive = standing.archive();
-  const std::vector<double> among_members = standing.front_probability();
   const std::vector<double> among_all = nondominated_probability(archive.points(), options.seed);
   const std::vector<Claim> claims = claims_of(history, options, standing);
-  const double dense_rate = usual_dense_rate(history);
-  std::vector<FrontRow> rows;
-  const auto add = [&](size_t point, double probability, bool undecided) {
-    const CandidateHistory* candidate = history.find(archive.points()[point].candidate);
-    if (candidate == nullptr) { return; }
-    FrontRow row = row_of(archive.points()[point], *candidate, archive.reference(), dense_rate, options);
-    row.undecided = undecided;
-    row.front_probability = probability;
-    for (const Claim& claim : claims) {
-      if (claim.candidate != row.id) { continue; }
-      row.claim = claim;
-      if (claim.kept) { row.confirmed = claim.accuracy; }
-    }
-    rows.push_back(std::move(row));
-  };
-  for (size_t i = 0; i < archive.front().size(); ++i) { add(archive.front()[i], among_members[i], false); }
-  for (const size_t i : archive.undecided()) { add(i, among_all[i], true); }
-  std::stable_sort(rows.begin(), rows.end(), [](const FrontRow& a, const FrontRow& b) {
-    return std::pair(a.undecided, a.speed.value) < std::pair(b.undecided, b.speed.value);
-  });
-  return rows;
+  Rows rows(history, options, archive, claims);
+  rows.add_members(standing);
+  for (const size_t i : archive.undecided()) { rows.add(i, among_all[i], true); }
+  return rows.sorted();
+}
+
+std::vector<FrontRow> member_rows(const History& history, const SearchOptions& options, const Standing& standing,
+                                  const std::vector<Claim>& claims) {
+  Rows rows(history, options, standing.archive(), claims);
+  rows.add_members(standing);
+  return rows.sorted();
 }
 
 }  // namespace vortex::study

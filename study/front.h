@@ -32,12 +32,27 @@ struct FrontRow {
   bool is_dense() const { return origin == db::Origin::kDense; }
 };
 
+// The fastest policy that held-out problems found to keep dense attention's accuracy, and that processes of their own
+// found to be faster (study/claims.h).
+struct Best {
+  FrontRow row;
+  Claim claim;
+};
+// Nothing where none is claimed.
+std::optional<Best> best_of(const std::vector<Claim>& claims, const std::vector<FrontRow>& front);
+// Why there is none, and what it would take.
+std::string no_claim_text(const std::vector<Claim>& claims, const SearchOptions& options);
+
 // The front of a search as its rows tell it, fastest last, undecided points behind the members. Dense attention, once
 // measured, is the first row even when it is dominated (its probability says so): every other number is read against
 // it.
 std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options);
 // The same by a standing that may know more candidates than the history; those that it lacks are left out.
 std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options, const Standing& standing);
+
+// The members alone, in order of speed, for a reader who knows the claims and has no time to doubt all other points.
+std::vector<FrontRow> member_rows(const History& history, const SearchOptions& options, const Standing& standing,
+                                  const std::vector<Claim>& claims);
 
 // A metric of a candidate's latest row of a stage; nothing when there is no such row or metric.
 std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, db::StageRound stage,

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "base/escape.h"
 #include "base/text.h"
@@ -185,15 +186,20 @@ Result<json> notebook_json(db::Store& store, const History& history, int64_t bat
   VORTEX_ASSIGN(const std::vector<db::NoteVerdict> verdicts, store.verdicts(history.run.id));
   std::map<int64_t, const db::NoteVerdict*> verdict_of;
   for (const db::NoteVerdict& verdict : verdicts) { verdict_of[verdict.note] = &verdict; }
+  std::map<std::tuple<int64_t, int64_t, int64_t>, int64_t> places;  // by batch, slot and draw
+  for (const CandidateHistory& candidate : history.candidates) {
+    const db::Candidate& row = candidate.row;
+    if (row.arm == db::Arm::kSearch) { places.emplace(std::tuple(row.batch, row.slot, row.draw), row.id); }
+  }
   json entries = json::array();
   for (const db::Note& note : notes) {
     if (note.batch > batch) { continue; }
-    const CandidateHistory* candidate = at_place(history, note);
+    const auto place = places.find({note.batch, note.slot, note.draw});
     json entry = {{"kind", note.kind},
                   {"text", note.text},
                   {"batch", note.batch},
                   {"prediction", json::parse(note.prediction, nullptr, false)},
-                  {"candidate", candidate == nullptr ? 0 : candidate->row.id},
+                  {"candidate", place == places.end() ? 0 : place->second},
                   {"verdict", "open"},
                   {"reason", ""}};
     const auto found = verdict_of.find(note.id);

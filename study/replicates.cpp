@@ -32,15 +32,17 @@ double resampled_accuracy(const std::vector<double>& means, const std::vector<si
 Replicates::Replicates(const std::vector<Point>& points, uint64_t seed) : points_(points), seed_(seed) {
   std::map<std::string, size_t> numbers;
   for (const Point& point : points) {
-    for (const job::Outcome& outcome : point.outcomes) { numbers.emplace(outcome.problem, numbers.size()); }
+    for (size_t i = 0; i < point.outcomes.size(); ++i) {
+      numbers.emplace(point.outcomes.question(i).problem, numbers.size());
+    }
   }
   problems_ = numbers.size();
   for (const Point& point : points) {
     std::vector<double> correct(problems_, 0.0);
     std::vector<double> trials(problems_, 0.0);
-    for (const job::Outcome& outcome : point.outcomes) {
-      const size_t number = numbers.at(outcome.problem);
-      correct[number] += outcome.correct ? 1.0 : 0.0;
+    for (size_t i = 0; i < point.outcomes.size(); ++i) {
+      const size_t number = numbers.at(point.outcomes.question(i).problem);
+      correct[number] += point.outcomes.right(i) ? 1.0 : 0.0;
       trials[number] += 1.0;
     }
     for (size_t i = 0; i < problems_; ++i) { correct[i] = trials[i] > 0 ? correct[i] / trials[i] : -1.0; }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <utility>
 
 #include "evals/distributions.h"
 
@@ -13,10 +15,12 @@ constexpr double kOthersCount = 10;  // degrees of freedom at most that other po
 constexpr double kPriorDof = 4;      // of a deviation that other machines had
 constexpr size_t kUsual = 5;         // processes that tell what is usual
 
-double middle(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return (values[(n - 1) / 2] + values[n / 2]) / 2;
+// Quantiles take long to find, and few are asked for: degrees of freedom are small whole numbers.
+double quantile(double p, double dof) {
+  thread_local std::map<std::pair<double, double>, double> known;
+  const auto [entry, is_new] = known.try_emplace({p, dof}, 0.0);
+  if (is_new) { entry->second = dof > 0 ? evals::student_quantile(p, dof) : evals::normal_quantile(p); }
+  return entry->second;
 }
 
 struct Logs {
@@ -35,6 +39,20 @@ Logs logs_of(const std::vector<SpeedRun>& runs) {
 double error_within(const SpeedRun& run) {
   if (run.ratio.lo <= 0 || run.ratio.hi <= run.ratio.lo) { return 0; }
   return std::log(run.ratio.hi / run.ratio.lo) / (2 * kSigmas);
+}
+
+// Of sorted values from a middle one: distances grow outwards from it, so the two sides are merged.
+double median_distance(const std::vector<double>& sorted, double from) {
+  auto below = static_cast<size_t>(std::lower_bound(sorted.begin(), sorted.end(), from) - sorted.begin());
+  size_t above = below;
+  double last = 0;
+  double before = 0;
+  for (size_t taken = 0; taken <= sorted.size() / 2; ++taken) {
+    const bool down = below > 0 && (above == sorted.size() || from - sorted[below - 1] <= sorted[above] - from);
+    before = last;
+    last = down ? from - sorted[--below] : sorted[above++] - from;
+  }
+  return sorted.size() % 2 == 0 ? (before + last) / 2 : last;
 }
 
 }  // namespace
@@ -70,7 +88,7 @@ Speed speed_of_runs(const std::vector<SpeedRun>& runs, const SpeedSpread& spread
     speed.dof = kPriorDof;
   }
   speed.error = std::sqrt(variance / static_cast<double>(runs.size()));
-  const double half = evals::student_quantile(0.975, speed.dof) * speed.error;
+  const double half = quantile(0.975, speed.dof) * speed.error;
   speed.ratio = {std::exp(own.mean), std::exp(own.mean - half), std::exp(own.mean + half)};
   return speed;
 }
@@ -82,21 +100,39 @@ bool surely_faster(const Speed& a, const Speed& b, double level) {
   const double variance = a.error * a.error + b.error * b.error;
   if (variance <= 0) { return difference > 0; }
   // Student's quantile is never below the normal one, which costs less.
-  if (difference <= evals::normal_quantile(1 - level) * std::sqrt(variance)) { return false; }
+  const double error = std::sqrt(variance);
+  if (difference <= quantile(1 - level, 0) * error) { return false; }
   // Welch and Satterthwaite's degrees of freedom of a sum of two variances.
   const auto part = [](const Speed& speed) { return speed.error > 0 ? std::pow(speed.error, 4) / speed.dof : 0.0; };
   const double dof = variance * variance / (part(a) + part(b));
-  return difference > evals::student_quantile(1 - level, dof) * std::sqrt(variance);
+  // They are never fewer than those of either, whose quantile is known.
+  const double fewest = std::min(a.error > 0 ? a.dof : dof, b.error > 0 ? b.dof : dof);
+  if (fewest >= 1 && difference > quantile(1 - level, std::floor(fewest)) * error) { return true; }
+  return difference > evals::student_quantile(1 - level, dof) * error;
 }
 
-bool is_contended(const SpeedRun& run, const std::vector<SpeedRun>& all, double tolerance) {
-  if (all.size() < kUsual || run.dense_tokens_per_s <= 0) { return false; }
-  std::vector<double> rates;
-  for (const SpeedRun& other : all) { rates.push_back(other.dense_tokens_per_s); }
-  const double usual = middle(rates);
-  for (double& rate : rates) { rate = std::abs(rate - usual); }
-  const double distance = usual - run.dense_tokens_per_s;
-  return distance > tolerance * usual && distance > 3 * 1.4826 * middle(rates);
+void UsualRate::add(const SpeedRun& run) {
+  if (run.dense_tokens_per_s <= 0) { return; }
+  rates_.insert(std::upper_bound(rates_.begin(), rates_.end(), run.dense_tokens_per_s), run.dense_tokens_per_s);
+  is_current_ = false;
+}
+
+double UsualRate::median() const {
+  if (rates_.empty()) { return 0; }
+  return (rates_[(rates_.size() - 1) / 2] + rates_[rates_.size() / 2]) / 2;
+}
+
+double UsualRate::bar() const {
+  if (is_current_ || rates_.size() < kUsual) { return bar_; }
+  is_current_ = true;
+  const double usual = median();
+  bar_ = usual - std::max(tolerance_ * usual, 3 * 1.4826 * median_distance(rates_, usual));
+  return bar_;
+}
+
+bool UsualRate::agrees_with(double bar_then) const {
+  const auto below = [&](double bar) { return std::lower_bound(rates_.begin(), rates_.end(), bar) - rates_.begin(); };
+  return below(bar()) == below(bar_then);
 }
 
 }  // namespace vortex::study

@@ -38,9 +38,25 @@ Speed exact_speed(double ratio);
 // Is `a` faster than `b`: is the difference of their logarithms above zero at a one-sided `level`, e.g. 0.0025?
 bool surely_faster(const Speed& a, const Speed& b, double level);
 
-// Did another program get in the way of this process? So it seems where dense attention was slower in it than it
+// Tells processes that another program got in the way of. So it seems where dense attention was slower in one than it
 // usually is on this machine: its rate lies below the median of all processes by more than `tolerance`, and by more
 // than three times their usual distance from it. Needs five processes to know what is usual.
-bool is_contended(const SpeedRun& run, const std::vector<SpeedRun>& all, double tolerance = 0.1);
+class UsualRate {
+ public:
+  explicit UsualRate(double tolerance = 0.1) : tolerance_(tolerance) {}
+
+  void add(const SpeedRun& run);  // one whose rate is not known adds nothing
+  double median() const;          // tokens per second; 0 where nothing is known
+  double bar() const;             // tokens per second below which a process is contended; 0 where nothing is known
+  bool is_contended(const SpeedRun& run) const { return run.dense_tokens_per_s > 0 && run.dense_tokens_per_s < bar(); }
+  // Would the same processes lie below that bar?
+  bool agrees_with(double bar) const;
+
+ private:
+  double tolerance_;
+  std::vector<double> rates_;  // sorted
+  mutable double bar_ = 0;     // worked out when it is asked for
+  mutable bool is_current_ = true;
+};
 
 }  // namespace vortex::study

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "study/held_out.h"
 #include "study/retest.h"
@@ -41,6 +42,27 @@ double promise_of(const CandidateHistory& candidate) {
   return kl.name.empty() ? 0 : std::exp(-kl.value / kScale);
 }
 
+// The answers that belong to a stage row, behind those given.
+void add_answers(const CandidateHistory& candidate, const db::StageRow& stage,
+                 std::vector<evals::Answers::Given>& given) {
+  for (const db::OutcomeRow& row : candidate.outcomes) {
+    if (row.attempt != stage.attempt || row.stage != stage.stage) { continue; }
+    given.push_back({row.problem, static_cast<int>(row.trial), row.correct});
+  }
+}
+
+bool same_runs(const std::vector<SpeedRun>& a, const std::vector<SpeedRun>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const SpeedRun& x, const SpeedRun& y) {
+    return x.ratio.value == y.ratio.value && x.ratio.lo == y.ratio.lo && x.ratio.hi == y.ratio.hi &&
+           x.dense_tokens_per_s == y.dense_tokens_per_s;
+  });
+}
+
+bool same_point(const Point& a, const Point& b) {
+  return a.key == b.key && a.outcomes == b.outcomes && a.rounds == b.rounds && a.promise == b.promise &&
+         a.speed.ratio.value == b.speed.ratio.value;
+}
+
 }  // namespace
 
 std::vector<SpeedRun> speed_runs_of(const CandidateHistory& candidate) {
@@ -48,9 +70,11 @@ std::vector<SpeedRun> speed_runs_of(const CandidateHistory& candidate) {
   for (int run = 1; run <= kMaxSpeedRuns; ++run) {
     const db::StageRow* row = last_stage(candidate, speed_stage(run));
     if (row == nullptr) { break; }
-    const job::Metric ratio = metric_of(*row, "speedup_vs_dense");
-    if (row->verdict != job::Verdict::kPass || ratio.value <= 0) { continue; }
-    runs.push_back({{ratio.value, ratio.lo, ratio.hi}, metric_of(*row, "dense_tokens_per_s").value});
+    const auto metrics = job::metrics_from_json(nlohmann::json::parse(row->metrics, nullptr, false));
+    const job::Metric* ratio = metrics.ok() ? job::find_metric(*metrics, "speedup_vs_dense") : nullptr;
+    if (row->verdict != job::Verdict::kPass || ratio == nullptr || ratio->value <= 0) { continue; }
+    const job::Metric* rate = job::find_metric(*metrics, "dense_tokens_per_s");
+    runs.push_back({{ratio->value, ratio->lo, ratio->hi}, rate == nullptr ? 0 : rate->value});
   }
   return runs;
 }
@@ -67,14 +91,14 @@ std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank,
   point.candidate = candidate.row.id;
   point.key = candidate.row.key;
   point.reference = is_dense(candidate.row);
-  point.outcomes = outcomes_of(candidate, *race);
+  std::vector<evals::Answers::Given> given;
+  add_answers(candidate, *race, given);
   for (const db::StageRow* more = nullptr; point.rounds < kMaxRetests; ++point.rounds) {
     more = last_stage(candidate, retest_stage(point.rounds + 1));
     if (more == nullptr) { break; }
-    if (more->verdict != job::Verdict::kPass) { continue; }
-    const std::vector<job::Outcome> outcomes = outcomes_of(candidate, *more);
-    point.outcomes.insert(point.outcomes.end(), outcomes.begin(), outcomes.end());
+    if (more->verdict == job::Verdict::kPass) { add_answers(candidate, *more, given); }
   }
+  point.outcomes = evals::Answers(given);
   point.accuracy = evals::accuracy_interval(point.outcomes, seed);
   point.speed = *speed;
   point.promise = promise_of(candidate);
@@ -82,48 +106,103 @@ std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank,
 }
 
 void Standing::update(const CandidateHistory& candidate) {
-  std::optional<Point> point = point_of(candidate, rank_, seed_);
-  const auto known = std::find_if(entries_.begin(), entries_.end(),
-                                  [&](const Entry& entry) { return entry.point.candidate == candidate.row.id; });
-  is_current_ = false;
-  if (known == entries_.end()) {
-    if (point) { entries_.push_back({std::move(*point), speed_runs_of(candidate)}); }
-  } else if (point) {
-    *known = {std::move(*point), speed_runs_of(candidate)};
-  } else {
-    entries_.erase(known);
+  const int64_t id = candidate.row.id;
+  Entry entry{point_of(candidate, rank_, seed_), {}};
+  const auto known = places_.find(id);
+  if (!entry.point && known == places_.end()) { return; }
+  changed_.push_back(id);
+  if (!entry.point) {
+    is_wrong_ = is_wrong_ || known->second < known_;
+    entries_[known->second].point.reset();
+    places_.erase(known);
+    return;
   }
+  entry.runs = speed_runs_of(candidate);
+  const auto alike = asked_.try_emplace(entry.point->outcomes.size(), entry.point->outcomes).first;
+  entry.point->outcomes.share(alike->second);
+  if (known == places_.end()) {
+    places_[id] = entries_.size();
+    entries_.push_back(std::move(entry));
+    return;
+  }
+  Entry& old = entries_[known->second];
+  const bool same = same_point(*old.point, *entry.point) && same_runs(old.runs, entry.runs);
+  is_wrong_ = is_wrong_ || (known->second < known_ && !same);
+  old = std::move(entry);
+}
+
+std::vector<SpeedRun> Standing::clear_runs(const Entry& entry) const {
+  std::vector<SpeedRun> clear;
+  for (const SpeedRun& run : entry.runs) {
+    if (!usual_.is_contended(run)) { clear.push_back(run); }
+  }
+  return clear.empty() ? entry.runs : clear;
+}
+
+void Standing::add(const Entry& entry) const {
+  if (!entry.point) { return; }
+  Point point = *entry.point;
+  if (rank_ == RankSpeed::kMeasured && !point.reference && !entry.runs.empty()) {
+    point.speed = speed_of_runs(clear_runs(entry), spread_);
+  }
+  archive_.add(std::move(point));
+}
+
+bool Standing::may_go_on() const {
+  if (is_wrong_) { return false; }
+  const double bar = usual_.bar();
+  bool alone = true;  // processes of one policy tell how far those of others lie apart
+  for (size_t i = known_; i < entries_.size(); ++i) {
+    if (!entries_[i].point) { continue; }
+    for (const SpeedRun& run : entries_[i].runs) { usual_.add(run); }
+    alone = alone && entries_[i].runs.size() < 2;
+  }
+  return rank_ == RankSpeed::kModelled ? alone : alone && usual_.agrees_with(bar);
+}
+
+void Standing::catch_up() const {
+  if (known_ == entries_.size() && !is_wrong_) { return; }
+  if (!may_go_on()) { return rebuild(); }
+  for (; known_ < entries_.size(); ++known_) { add(entries_[known_]); }
 }
 
 void Standing::rebuild() const {
-  is_current_ = true;
-  std::vector<SpeedRun> all;
-  for (const Entry& entry : entries_) { all.insert(all.end(), entry.runs.begin(), entry.runs.end()); }
+  usual_ = UsualRate();
+  for (const Entry& entry : entries_) {
+    if (!entry.point) { continue; }
+    for (const SpeedRun& run : entry.runs) { usual_.add(run); }
+  }
   std::vector<std::vector<SpeedRun>> measured;
   for (const Entry& entry : entries_) {
-    std::vector<SpeedRun> clear;
-    for (const SpeedRun& run : entry.runs) {
-      if (!is_contended(run, all)) { clear.push_back(run); }
-    }
-    measured.push_back(clear.empty() ? entry.runs : clear);
+    if (entry.point && entry.runs.size() > 1) { measured.push_back(clear_runs(entry)); }
   }
   spread_ = speed_spread(measured);
   archive_ = Archive(seed_, margin_);
-  for (size_t i = 0; i < entries_.size(); ++i) {
-    Point point = entries_[i].point;
-    const bool is_measured = rank_ == RankSpeed::kMeasured && !point.reference && !measured[i].empty();
-    if (is_measured) { point.speed = speed_of_runs(measured[i], spread_); }
-    archive_.add(std::move(point));
+  for (const Entry& entry : entries_) { add(entry); }
+  known_ = entries_.size();
+  is_wrong_ = false;
+  all_changed_ = true;
+}
+
+std::vector<int64_t> Standing::take_changed() {
+  catch_up();
+  if (all_changed_) {
+    // Also those that are gone: they stand in changed_ alone.
+    for (const auto& [candidate, place] : places_) { changed_.push_back(candidate); }
+    all_changed_ = false;
   }
+  std::sort(changed_.begin(), changed_.end());
+  changed_.erase(std::unique(changed_.begin(), changed_.end()), changed_.end());
+  return std::exchange(changed_, {});
 }
 
 const Archive& Standing::archive() const {
-  if (!is_current_) { rebuild(); }
+  catch_up();
   return archive_;
 }
 
 const SpeedSpread& Standing::spread() const {
-  if (!is_current_) { rebuild(); }
+  catch_up();
   return spread_;
 }
 
@@ -143,18 +222,21 @@ Standing standing_of(const History& history, const SearchOptions& options) {
 
 std::vector<Claim> claims_of(const History& history, const SearchOptions& options, const Standing& standing) {
   std::set<int64_t> asked;
+  for (const CandidateHistory& candidate : history.candidates) {
+    const bool answered = !is_dense(candidate.row) && last_stage(candidate, job::Stage::kConfirm) != nullptr;
+    if (answered) { asked.insert(candidate.row.id); }
+  }
+  return claims_on(history, options, standing, best_sequence(standing.archive(), sequence_rules(options), &asked));
+}
+
+std::vector<Claim> claims_on(const History& history, const SearchOptions& options, const Standing& standing,
+                             const std::vector<int64_t>& sequence) {
   std::vector<job::Outcome> dense;
   for (const CandidateHistory& candidate : history.candidates) {
-    if (last_stage(candidate, job::Stage::kConfirm) == nullptr) { continue; }
-    if (is_dense(candidate.row)) {
-      dense = held_out_outcomes(candidate);
-    } else {
-      asked.insert(candidate.row.id);
-    }
+    if (is_dense(candidate.row)) { dense = held_out_outcomes(candidate); }
   }
-  const SequenceRules rules = sequence_rules(options);
   std::vector<Finalist> finalists;
-  for (const int64_t id : best_sequence(standing.archive(), rules, &asked)) {
+  for (const int64_t id : sequence) {
     const CandidateHistory* candidate = history.find(id);
     if (candidate == nullptr) { continue; }
     Finalist finalist{id, held_out_outcomes(*candidate), std::nullopt};
@@ -167,7 +249,7 @@ std::vector<Claim> claims_of(const History& history, const SearchOptions& option
     }
     finalists.push_back(std::move(finalist));
   }
-  return judge_claims(finalists, dense, rules, options.seed);
+  return judge_claims(finalists, dense, sequence_rules(options), options.seed);
 }
 
 std::optional<Claim> claim_on(const History& history, const SearchOptions& options, int64_t candidate) {

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "study/archive.h"
@@ -23,7 +25,8 @@ std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank,
                               const SpeedSpread& spread = {});
 
 // The archive of a search. The processes that measured any member tell how much one process can be trusted, so every
-// point's speed depends on all of them.
+// point's speed depends on all of them. A point that is new and tells nothing about the others is added to what is
+// known; all is worked out anew only where an earlier point changed, or what all speeds are held against.
 class Standing {
  public:
   explicit Standing(const SearchOptions& options)
@@ -38,22 +41,34 @@ class Standing {
   // The front's points in order of entry, and the probability of each to be non-dominated among them.
   std::vector<Point> front() const;
   std::vector<double> front_probability() const;
+  // Candidates whose point may be new, moved or gone since this was last asked; each once, in no order.
+  std::vector<int64_t> take_changed();
 
  private:
   struct Entry {
-    Point point;
+    std::optional<Point> point;  // nothing: it was taken back
     std::vector<SpeedRun> runs;
   };
+  void catch_up() const;
   void rebuild() const;
+  void add(const Entry& entry) const;
+  std::vector<SpeedRun> clear_runs(const Entry& entry) const;  // the contended ones left out
+  bool may_go_on() const;                                      // do the new entries leave the others as they are?
 
   RankSpeed rank_;
   uint64_t seed_;
   double margin_;
   std::vector<Entry> entries_;
+  std::unordered_map<int64_t, size_t> places_;  // of candidates in entries_; those taken back have none
+  std::map<size_t, evals::Answers> asked_;      // the first answers of each length: others share their questions
+  std::vector<int64_t> changed_;
   // Derived from the entries when it is asked for.
   mutable Archive archive_;
   mutable SpeedSpread spread_;
-  mutable bool is_current_ = true;
+  mutable UsualRate usual_;
+  mutable size_t known_ = 0;       // entries that went into them
+  mutable bool is_wrong_ = false;  // one of those changed
+  mutable bool all_changed_ = false;
 };
 
 Standing standing_of(const History& history, const SearchOptions& options);
@@ -61,6 +76,10 @@ Standing standing_of(const History& history, const SearchOptions& options);
 // What can be claimed of the search's finalists, from the most accurate to the fastest: those that answered held-out
 // problems. One rule for everybody who says anything of them (claims.h).
 std::vector<Claim> claims_of(const History& history, const SearchOptions& options, const Standing& standing);
+// The same of a sequence that somebody chose by `best_sequence`: of a history that need hold only these and dense
+// attention.
+std::vector<Claim> claims_on(const History& history, const SearchOptions& options, const Standing& standing,
+                             const std::vector<int64_t>& sequence);
 
 // Of one candidate; nothing where it was no finalist.
 std::optional<Claim> claim_on(const History& history, const SearchOptions& options, int64_t candidate);

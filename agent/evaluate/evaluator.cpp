@@ -186,7 +186,8 @@ void Evaluator::check_model(const Assignment& task, const job::StageResult& resu
   }
   const std::string hash = task.job.dense ? std::string() : model_hash_of(result.evidence);
   if (hash.empty() || hash == model_hash_) { return; }
-  session_.fail(environment_error("the model, or the unit that multiplies, is not the one that this search measured dense attention on", hint));
+  session_.fail(environment_error(
+      "the model, or the unit that multiplies, is not the one that this search measured dense attention on", hint));
 }
 
 }  // namespace vortex::agent

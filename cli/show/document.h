@@ -7,7 +7,7 @@
 
 namespace vortex::cli {
 
-// A short document for people, written once and rendered as Markdown or as one HTML file.
+// A short document for people, written block by block and rendered as Markdown.
 struct Block {
   enum class Kind {
     kHeading,  // text
@@ -17,13 +17,11 @@ struct Block {
     kTiles,    // rows of {value, label}: the numbers at a glance
     kTable,    // headers and rows
     kCode,     // text, as it is
-    kFigure,   // svg, and text as its caption; left out of Markdown
   };
   Kind kind = Kind::kText;
   std::string text;
   std::vector<std::string> headers;
   std::vector<std::vector<std::string>> rows;
-  std::string svg;
 };
 
 struct Document {
@@ -31,18 +29,16 @@ struct Document {
   std::string subtitle;
   std::vector<Block> blocks;
 
-  void heading(std::string text) { blocks.push_back({Block::Kind::kHeading, std::move(text), {}, {}, {}}); }
-  void lead(std::string text) { blocks.push_back({Block::Kind::kLead, std::move(text), {}, {}, {}}); }
-  void text(std::string text) { blocks.push_back({Block::Kind::kText, std::move(text), {}, {}, {}}); }
-  void foreign(std::string text) { blocks.push_back({Block::Kind::kForeign, std::move(text), {}, {}, {}}); }
-  void code(std::string text) { blocks.push_back({Block::Kind::kCode, std::move(text), {}, {}, {}}); }
+  void heading(std::string text) { blocks.push_back({Block::Kind::kHeading, std::move(text), {}, {}}); }
+  void lead(std::string text) { blocks.push_back({Block::Kind::kLead, std::move(text), {}, {}}); }
+  void text(std::string text) { blocks.push_back({Block::Kind::kText, std::move(text), {}, {}}); }
+  void foreign(std::string text) { blocks.push_back({Block::Kind::kForeign, std::move(text), {}, {}}); }
+  void code(std::string text) { blocks.push_back({Block::Kind::kCode, std::move(text), {}, {}}); }
   void table(std::vector<std::string> headers, std::vector<std::vector<std::string>> rows) {
-    blocks.push_back({Block::Kind::kTable, {}, std::move(headers), std::move(rows), {}});
+    blocks.push_back({Block::Kind::kTable, {}, std::move(headers), std::move(rows)});
   }
 };
 
 std::string to_markdown(const Document& document);
-// Self-contained: no script, no font, no file beside it; light or dark as the reader's system is.
-std::string to_html(const Document& document);
 
 }  // namespace vortex::cli

@@ -152,7 +152,8 @@ class Comparison : public Answers {
     const bool color = use_color(STDOUT_FILENO);
     if (prompts_.size() > 1) { std::cout << heading(index, prompts_[index]); }
     std::cout << side_by_side(column("dense", *answer.dense, difference),
-                              column(policy_name_, *answer.policy, difference), terminal_width(STDOUT_FILENO), color)
+                              column(policy_name_, *answer.policy, difference), terminal_size(STDOUT_FILENO).columns,
+                              color)
               << "\n"
               << verdict(answer, difference) << std::endl;
   }

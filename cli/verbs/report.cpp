@@ -7,10 +7,11 @@
 
 #include "base/files.h"
 #include "cli/show/document.h"
-#include "cli/show/front_chart.h"
+#include "cli/show/front_table.h"
 #include "cli/verbs/verbs.h"
 #include "study/facts.h"
 #include "study/lineage.h"
+#include "web/server/report_page.h"
 
 namespace vortex::cli {
 namespace {
@@ -39,20 +40,6 @@ std::string evidence_text(const study::Facts& facts) {
          "; they differ by " + interval_text(claim.difference, 3) + ".";
 }
 
-// Says so where speeds were measured on a card that was throttled or that others used.
-std::string card_text(const study::CardDoubts& card) {
-  const std::string of_all = " of " + std::to_string(card.measured) + " measurements of speed";
-  std::string text;
-  if (card.throttled > 0) {
-    text = "The GPU was throttled (" + card.limits + "; down to " + std::to_string(card.lowest_mhz) + " MHz) in " +
-           std::to_string(card.throttled) + of_all + ". ";
-  }
-  if (card.shared > 0) {
-    text += "Other processes computed on the GPU in " + std::to_string(card.shared) + of_all + ". ";
-  }
-  return text + "Speeds over dense attention hold where both sides suffered alike; tokens per second do not.";
-}
-
 Block tiles(const study::LoadedRun& run, const study::Facts& facts) {
   Block block;
   block.kind = Block::Kind::kTiles;
@@ -76,14 +63,6 @@ Block tiles(const study::LoadedRun& run, const study::Facts& facts) {
 void add_front(const study::LoadedRun& run, const study::Facts& facts, Document& document) {
   document.heading("The front");
   if (facts.front.empty()) { return document.text("Nothing has passed every stage yet."); }
-  Block figure;
-  figure.kind = Block::Kind::kFigure;
-  figure.svg = front_chart(facts.front, facts.points);
-  figure.text =
-      "Accuracy over speed with 95 % intervals, on the search's own problems. Filled: found on held-out problems to "
-      "keep "
-      "dense attention's accuracy. Faint: everything else that passed every stage. Up and right is better.";
-  document.blocks.push_back(std::move(figure));
   std::vector<std::vector<std::string>> rows;
   for (const study::FrontRow& row : facts.front) {
     const auto found = facts.found.find(row.id);
@@ -132,13 +111,7 @@ void add_arms(const study::Facts& facts, Document& document) {
   document.heading("Does the search earn its cost?");
   if (!facts.arms) { return document.text("This search had no control arm (`--control-share`), so it cannot say."); }
   const study::ArmComparison& arms = *facts.arms;
-  constexpr double kLevel = 0.05;  // two-sided
-  std::string verdict = "The data cannot tell the two apart.";
-  if (arms.p <= kLevel && arms.difference > 0) { verdict = "In this search it beat independent proposals."; }
-  if (arms.p <= kLevel && arms.difference < 0) {
-    verdict = "In this search it did not: independent proposals did better.";
-  }
-  document.text(verdict + " Chance alone drives two arms as far apart in " + fixed(100 * arms.p, 1) +
+  document.text(study::arms_text(arms) + " Chance alone drives two arms as far apart in " + fixed(100 * arms.p, 1) +
                 " % of lots. Whether searching pays in general takes several searches. Hypervolume gained an "
                 "evaluation, at the " +
                 std::to_string(arms.matched) + " evaluations that both arms had:");
@@ -209,30 +182,16 @@ void add_spend(const study::Facts& facts, Document& document) {
     if (seconds != facts.stage_seconds.end()) { rows.push_back({stage, duration_text(seconds->second)}); }
   }
   document.table({"stage", "time"}, std::move(rows));
-  const auto count = [&](const char* kind) {
-    const auto found = facts.events.find(kind);
-    return found == facts.events.end() ? 0 : found->second;
-  };
-  const int faults = count("environment");
-  if (faults + count("breaker-opened") + count("resumed") == 0) { return; }
-  document.text("The machine: " + std::to_string(faults) + " faults met and retried, " +
-                std::to_string(count("breaker-opened")) + " outages waited for, " + std::to_string(count("resumed")) +
-                " resumes. None of these scored a candidate.");
+  const std::string machine = study::machine_text(facts);
+  if (!machine.empty()) { document.text(machine); }
 }
 
 std::vector<std::string> next_commands(const Context& context, const study::LoadedRun& run, const study::Facts& facts) {
-  const std::string where = context.workspace == ".vortex" ? "" : " --workspace " + context.workspace;
   std::vector<std::string> commands;
-  if (facts.best) {
-    const std::string id = std::to_string(facts.best->row.id);
-    commands.push_back("vortex show " + id + where + "      # source, stages, evidence");
-    commands.push_back("vortex replay " + id + where + "    # must give the very same tokens");
-    const std::string unconfirmed = facts.best->row.confirmed ? "" : " --unconfirmed";
-    commands.push_back("vortex export " + id + " --to bundle --out bundle-" + id + unconfirmed + where);
-    commands.push_back("vortex export " + id + " --to vortex-torch --out policy-" + id + unconfirmed + where);
+  for (const study::NextStep& step : study::next_steps(run, facts)) {
+    const std::string note = step.why.empty() ? "" : "  # " + step.why;
+    commands.push_back(command_line(context, step.arguments) + note);
   }
-  commands.push_back("vortex search --resume " + run.history.run.name + " --for 8h" + where +
-                     "  # goes on; confirms what is new on the front");
   return commands;
 }
 
@@ -251,7 +210,8 @@ Document brief(const Context& context, const study::LoadedRun& run, const study:
     const std::string ceiling = study::ceiling_sentence(best.accuracy, best.dense_accuracy, best.ceiling);
     if (!ceiling.empty()) { document.text(ceiling); }
   }
-  if (facts.card.throttled + facts.card.shared > 0) { document.text(card_text(facts.card)); }
+  const std::string card = study::card_text(facts.card);
+  if (!card.empty()) { document.text(card); }
   document.blocks.push_back(tiles(run, facts));
   add_front(run, facts, document);
   add_notebook(facts, document);
@@ -346,7 +306,10 @@ Result<int> report(const Context& context, const ReportArguments& arguments) {
   VORTEX_ASSIGN(const study::LoadedRun run, study::load_run(context.workspace, arguments.run));
   VORTEX_ASSIGN(const study::Facts facts, study::facts_of(run));
   if (!arguments.html.empty()) {
-    VORTEX_TRY(write_file_atomic(arguments.html, to_html(brief(context, run, facts))));
+    web::Api api({context.workspace, false, command_line(context, "")});
+    VORTEX_ASSIGN(const std::string page,
+                  web::report_page(api, run.history.run.name, to_markdown(brief(context, run, facts))));
+    VORTEX_TRY(write_file_atomic(arguments.html, page));
     log_line("wrote " + arguments.html);
     return 0;
   }
@@ -365,7 +328,8 @@ void add_report(CLI::App& app, Context& context) {
   CLI::App* verb = add_verb(app, context, "report", "the morning brief: what a search found, as Markdown or HTML",
                             [&context, arguments] { return report(context, *arguments); });
   verb->add_option("--run", arguments->run, "the search, by name or number (the newest)");
-  verb->add_option("--html", arguments->html, "file to write as one self-contained page");
+  verb->add_option("--html", arguments->html,
+                   "file to write as one page that opens from disk: the dashboard with what it showed");
   add_workspace_option(verb, context);
   add_format_option(verb, context);
 }

@@ -133,6 +133,7 @@ Result<Sitting> new_sitting(db::Store& store, const SearchArguments& arguments, 
   VORTEX_ASSIGN(const std::vector<db::Run> runs, store.runs());
   session.run.name = run_name(runs);
   session.run.config = study::to_json(session.options).dump();
+  session.run.started = wall_seconds();
   VORTEX_ASSIGN(session.run.id, store.add_run(session.run));
   return session;
 }
@@ -239,7 +240,7 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   executor.model_files = look_at_folder(options.job.model_path);
 
   catch_interrupts();
-  Display display(options);
+  Display display(options, context.workspace, session.run);
   agent::NotifyOptions notify = arguments.notify;
   notify.run = session.run.name;
   // Declared before what it listens to: what waits is told when the search has ended.

@@ -29,5 +29,7 @@ void add_database(CLI::App& app, Context& context);
 void add_diversity(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
 void add_dashboard(CLI::App& app, Context& context);
+void add_completions(CLI::App& app, Context& context);
+void add_man(CLI::App& app, Context& context);
 
 }  // namespace vortex::cli

@@ -119,7 +119,7 @@ TEST(PairedDifference, UsesCommonPairsOnly) {
   std::vector<job::Outcome> b = outcomes("0101");
   b.push_back(outcome(9, 0, true));  // a has no problem 9
   EXPECT_EQ(paired_difference(a, b, 1).value, (1.0 + 0.0 + 0.0 - 1.0) / 4);
-  const Interval nothing = paired_difference(a, {outcome(77, 0, true)}, 1);
+  const Interval nothing = paired_difference(a, std::vector{outcome(77, 0, true)}, 1);
   EXPECT_EQ(nothing.lo, -1.0);
   EXPECT_EQ(nothing.hi, 1.0);
 }

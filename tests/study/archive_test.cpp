@@ -16,13 +16,15 @@ Point planted(int64_t candidate, double accuracy, double speed, double speed_noi
   Point point;
   point.candidate = candidate;
   point.key = "key" + std::to_string(candidate);
+  std::vector<job::Outcome> outcomes;
   for (int i = 0; i < problems; ++i) {
     Rng rng(stream_key(99, static_cast<uint64_t>(i), static_cast<uint64_t>(candidate)));
     job::Outcome outcome;
     outcome.problem = "p" + std::to_string(i);
     outcome.correct = rng.uniform() < accuracy;
-    point.outcomes.push_back(outcome);
+    outcomes.push_back(outcome);
   }
+  point.outcomes = outcomes;
   point.accuracy = evals::accuracy_interval(point.outcomes, kSeed);
   Rng rng(stream_key(98, static_cast<uint64_t>(candidate)));
   const double measured = speed + speed_noise * (2 * rng.uniform() - 1);
@@ -34,12 +36,14 @@ Point exact(int64_t candidate, int correct, int problems, double speed) {
   Point point;
   point.candidate = candidate;
   point.key = "key" + std::to_string(candidate);
+  std::vector<job::Outcome> outcomes;
   for (int i = 0; i < problems; ++i) {
     job::Outcome outcome;
     outcome.problem = "p" + std::to_string(i);
     outcome.correct = i < correct;
-    point.outcomes.push_back(outcome);
+    outcomes.push_back(outcome);
   }
+  point.outcomes = outcomes;
   point.accuracy = evals::accuracy_interval(point.outcomes, kSeed);
   point.speed = exact_speed(speed);
   return point;

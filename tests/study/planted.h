@@ -36,13 +36,15 @@ class PlantedTruth {
     Point point;
     point.candidate = static_cast<int64_t>(arm) + 1;
     point.key = "arm" + std::to_string(arm);
+    std::vector<job::Outcome> outcomes;
     for (int pair = 0; pair < pairs; ++pair) {
       job::Outcome outcome;
       outcome.problem = "p" + std::to_string(pair % kProblems);
       outcome.trial = pair / kProblems;
       outcome.correct = solves(arm, pair % kProblems, outcome.trial);
-      point.outcomes.push_back(std::move(outcome));
+      outcomes.push_back(std::move(outcome));
     }
+    point.outcomes = outcomes;
     point.accuracy = evals::accuracy_interval(point.outcomes, seed_);
     constexpr double kError = 0.01;
     Rng rng(stream_key(seed_, 3, arm));

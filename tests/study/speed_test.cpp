@@ -44,9 +44,27 @@ TEST(Speed, ADifferenceMustExceedItsError) {
 
 TEST(Speed, AProcessInWhichDenseAttentionWasSlowedIsContended) {
   const std::vector<SpeedRun> all = {run(1.3, 100), run(1.3, 101), run(1.3, 99), run(1.3, 100), run(1.9, 70)};
-  EXPECT_TRUE(is_contended(all[4], all));
-  EXPECT_FALSE(is_contended(all[0], all));
-  EXPECT_FALSE(is_contended(run(1.9, 70), {run(1.3, 100), run(1.9, 70)})) << "two processes do not tell what is usual";
+  UsualRate usual;
+  for (const SpeedRun& one : all) {
+    EXPECT_FALSE(usual.is_contended(all[4])) << "fewer than five processes do not tell what is usual";
+    usual.add(one);
+  }
+  EXPECT_TRUE(usual.is_contended(all[4]));
+  EXPECT_FALSE(usual.is_contended(all[0]));
+  EXPECT_FALSE(usual.is_contended(run(1.3, 0))) << "its rate is not known";
+  EXPECT_EQ(usual.median(), 100);
+}
+
+TEST(Speed, TheBarOfContentionIsThreeUsualDistancesBelowTheMedian) {
+  // The distances from 103 are 3, 2, 1, 0, 1, 4, 27, in the middle of which stands 2; of the second ones 2 and 3.
+  UsualRate odd(0);
+  for (const double rate : {100.0, 101.0, 102.0, 103.0, 104.0, 107.0, 130.0}) { odd.add(run(1, rate)); }
+  EXPECT_NEAR(odd.bar(), 103 - 3 * 1.4826 * 2, 1e-9);
+  UsualRate even(0);
+  for (const double rate : {100.0, 101.0, 102.0, 104.0, 107.0, 130.0}) { even.add(run(1, rate)); }
+  EXPECT_NEAR(even.bar(), 103 - 3 * 1.4826 * 2.5, 1e-9);
+  EXPECT_TRUE(even.agrees_with(91.9)) << "no process lies between";
+  EXPECT_FALSE(even.agrees_with(100.5));
 }
 
 }  // namespace

@@ -110,6 +110,7 @@ class Writer {
       evidence["mass_per_layer"] = {0.91 - 0.05 * uniform(), 0.86 - 0.1 * uniform(), 0.97 - 0.03 * uniform(),
                                     0.8 - 0.2 * uniform()};
     }
+    if (seconds > 1) { evidence["planned_seconds"] = seconds * 0.8; }
     row.evidence = evidence.dump();
     row.log_tail = message.empty() ? "" : "worker: " + message + "\n" + options_.hostile;
     row.seconds = seconds;
@@ -242,7 +243,9 @@ class Writer {
       return end(id, job::Stage::kRecall, job::Verdict::kTimeout, Blame::kCandidate, "took longer than 600 s");
     }
     VORTEX_TRY(add_stage(id, job::Stage::kRecall, job::Verdict::kPass, std::nullopt, "",
-                         json::array({metric("mass_recall", 0.5 + made.quality / 2, 0.02)}), 1.5));
+                         json::array({metric("mass_recall", 0.5 + made.quality / 2, 0.02),
+                                      metric("oracle_accuracy", std::min(1.0, made.quality + 0.04), 0.05)}),
+                         1.5));
     const auto race = outcomes(id, job::Stage::kRace, made.quality, 0, options_.problems);
     const double accuracy = accuracy_of(race);
     const json metrics = json::array({metric("accuracy", accuracy, 0.1)});

@@ -106,6 +106,7 @@ Result<std::string> Api::get_of_run(const Request& request) {
   if (what == "overview") { return run->since(0); }
   if (what == "candidates") { return text_of(candidates_json(*run, request.query)); }
   if (what == "lineage") { return text_of(lineage_json(*run)); }
+  if (what == "brief") { return text_of(brief_json(options_.workspace, *run, options_.vortex)); }
   if (what == "failures") { return text_of(failures_json(*run)); }
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(options_.workspace));
   if (what == "diversity") { return text_of(diversity_json(*store, *run)); }

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "job/stage.h"
-#include "study/facts.h"
+#include "study/baseline.h"
 #include "study/front.h"
+#include "study/held_out.h"
+#include "study/hypervolume.h"
 #include "study/loaded_run.h"
 #include "study/resources.h"
 #include "web/server/json.h"
@@ -38,6 +41,16 @@ Result<study::LoadedRun> loaded(const std::filesystem::path& workspace, const db
   return result;
 }
 
+// Few of very many confirmed candidates are finalists: only these are read.
+std::vector<int64_t> finalists_of(const study::Board& board, const study::SearchOptions& options) {
+  std::set<int64_t> asked;
+  for (const study::BoardLine& line : board.lines()) {
+    if (line.confirmed && line.candidate != board.dense()) { asked.insert(line.candidate); }
+  }
+  if (asked.empty()) { return {}; }
+  return study::best_sequence(board.standing().archive(), study::sequence_rules(options), &asked);
+}
+
 json best_json(const study::Best& best) {
   return {{"candidate", best.row.id},
           {"speed", to_json(best.claim.speed->ratio)},
@@ -53,22 +66,22 @@ Result<FrontSection> read_front(const std::filesystem::path& workspace, const db
                                 const study::SearchOptions& options, const study::Board& board) {
   FrontSection section;
   const study::Archive& archive = board.standing().archive();
-  std::vector<int64_t> ids;
+  const std::vector<int64_t> sequence = finalists_of(board, options);
+  std::vector<int64_t> ids = sequence;
   for (size_t i : archive.front()) { ids.push_back(archive.points()[i].candidate); }
   if (ids.empty()) { return section; }
-  for (const study::BoardLine& line : board.lines()) {
-    if (line.confirmed) { ids.push_back(line.candidate); }
-  }
+  if (board.dense() != 0) { ids.push_back(board.dense()); }
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   VORTEX_ASSIGN(const study::LoadedRun few, loaded(workspace, run, options, ids));
-  VORTEX_ASSIGN(const study::Facts facts, study::facts_of(few, &board.standing()));
+  const study::Standing& standing = board.standing();
+  const std::vector<study::Claim> claims = study::claims_on(few.history, options, standing, sequence);
+  const std::vector<study::FrontRow> rows = study::member_rows(few.history, options, standing, claims);
   const study::Point* dense = nullptr;
   for (size_t i : archive.front()) {
     if (archive.points()[i].reference) { dense = &archive.points()[i]; }
   }
-  for (const study::FrontRow& row : facts.front) {
-    if (row.undecided) { continue; }
+  for (const study::FrontRow& row : rows) {
     const study::Point* point = board.point(row.id);
     const study::BoardLine* line = board.find(row.id);
     json difference;
@@ -80,6 +93,7 @@ Result<FrontSection> read_front(const std::filesystem::path& workspace, const db
                                {"made_by", line == nullptr ? row.made_by : line->made_by},
                                {"rationale", row.rationale},
                                {"accuracy", to_json(row.accuracy)},
+                               {"ceiling", to_json(row.ceiling)},
                                {"speed", to_json(row.speed)},
                                {"tokens_per_s", to_json(row.tokens_per_s)},
                                {"confirmed", to_json(row.confirmed)},
@@ -88,8 +102,11 @@ Result<FrontSection> read_front(const std::filesystem::path& workspace, const db
                                {"keeps", keeps(row)},
                                {"found_seconds", nullptr}});
   }
-  if (facts.best) { section.best = best_json(*facts.best); }
-  section.hypervolume = to_json(facts.hypervolume);
+  const std::optional<study::Best> best = study::best_of(claims, rows);
+  if (best) { section.best = best_json(*best); }
+  section.doubts = {{"no_claim", best ? "" : study::no_claim_text(claims, options)},
+                    {"baseline", study::baseline_warning(few.history, options)}};
+  section.hypervolume = to_json(study::hypervolume_interval(standing.front(), options.seed));
   return section;
 }
 
@@ -106,6 +123,7 @@ json run_json(const db::Run& run, const study::SearchOptions& options, bool lock
           {"model", model.empty() ? options.job.model_path : model},
           {"task", options.job.task.kind},
           {"problems", options.job.task.problems},
+          {"margin", options.margin},
           {"speed_is", study::rank_speed_name(options.rank_speed)}};
 }
 

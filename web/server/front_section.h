@@ -14,8 +14,9 @@ namespace vortex::web {
 // The members of a front with everything that is shown of them, the winner, and the hypervolume.
 struct FrontSection {
   nlohmann::json members = nlohmann::json::array();
-  nlohmann::json best;         // null where none keeps dense attention's accuracy
-  nlohmann::json hypervolume;  // null without a front
+  nlohmann::json best;                                           // null where none keeps dense attention's accuracy
+  nlohmann::json doubts = {{"no_claim", ""}, {"baseline", ""}};  // why nothing is claimed; what is wrong with dense's
+  nlohmann::json hypervolume;                                    // null without a front
 };
 
 // From the rows of the front's members and of dense attention alone. Every member was better than each earlier one in

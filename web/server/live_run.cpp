@@ -75,17 +75,26 @@ Result<bool> LiveRun::refresh() {
   return changed;
 }
 
+bool LiveRun::all_read() const {
+  const MutexLock guard(mutex_);
+  return last_candidate_ >= newest_candidate_;
+}
+
 Status LiveRun::read_changes() {
   VORTEX_ASSIGN(run_, reader_->run());
   const bool first = last_stage_ < 0;
   const int64_t known_stage = last_stage_;
   VORTEX_ASSIGN(last_stage_, reader_->newest_stage());
-  VORTEX_ASSIGN(const db::RunReader::Range range, reader_->candidate_range());
-  newest_candidate_ = range.last;
+  VORTEX_ASSIGN(const db::RunReader::Range range, reader_->candidate_range(newest_candidate_));
+  if (range.first <= range.last) {
+    last_candidate_ = newest_candidate_ == 0 ? range.first - 1 : last_candidate_;
+    newest_candidate_ = range.last;
+  }
   const double began = monotonic_seconds();
-  for (int64_t id = std::max(range.first, last_candidate_ + 1); id <= range.last; id = last_candidate_ + 1) {
-    VORTEX_TRY(take_in({id, std::min(range.last, id + kChunk - 1)}));
-    last_candidate_ = std::min(range.last, id + kChunk - 1);
+  while (last_candidate_ < newest_candidate_) {
+    const int64_t last = std::min(newest_candidate_, last_candidate_ + kChunk);
+    VORTEX_TRY(take_in({last_candidate_ + 1, last}));
+    last_candidate_ = last;
     if (monotonic_seconds() - began > kPatience) { break; }
   }
   if (!first) { VORTEX_TRY(read_touched(known_stage)); }
@@ -99,6 +108,8 @@ Status LiveRun::read_changes() {
     last_event_ = event.id;
     events_.push_back(std::move(event));
   }
+  // Searches of earlier versions kept no beginning of their own.
+  if (run_.started <= 0 && !events_.empty()) { run_.started = events_.front().created; }
   return ok_status();
 }
 
@@ -205,6 +216,7 @@ Status LiveRun::rebuild_front() {
     }
     set_section("front", std::move(front.members));
     set_section("best", std::move(front.best));
+    set_section("doubts", std::move(front.doubts));
     set_section("hypervolume", std::move(front.hypervolume));
     front_key_ = key;
   }
@@ -231,9 +243,7 @@ json LiveRun::progress_json() const {
                         {"best_speed", rounded(best)},
                         {"hypervolume", rounded(study::hypervolume(accuracy, speed))}});
   };
-  for (const study::BoardLine& line : board_.lines()) {
-    if (line.is_dense()) { add(line.candidate, line.known, 0); }
-  }
+  if (const study::BoardLine* dense = board_.find(board_.dense())) { add(dense->candidate, dense->known, 0); }
   for (const db::Event& event : events_) {
     if (event.kind != "front") { continue; }
     const json detail = parsed(event.detail);

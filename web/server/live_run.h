@@ -26,6 +26,7 @@ class LiveRun {
   // Reads what was written since the last time; of a large run that is new here, a part, so that what is read can be
   // shown (section "reading" says how much). True if something changed.
   Result<bool> refresh();
+  bool all_read() const;
 
   int64_t version() const;
   // The sections that changed after `version` (0: all), as JSON with the new cursor; empty when nothing did.
@@ -72,9 +73,9 @@ class LiveRun {
   study::Board board_ VORTEX_GUARDED_BY(mutex_);
   Parents parents_ VORTEX_GUARDED_BY(mutex_);
   int64_t data_version_ VORTEX_GUARDED_BY(mutex_) = -1;
-  bool held_ VORTEX_GUARDED_BY(mutex_) = false;            // does a search run in the workspace?
-  int64_t last_candidate_ VORTEX_GUARDED_BY(mutex_) = -1;  // taken in
-  int64_t newest_candidate_ VORTEX_GUARDED_BY(mutex_) = -1;
+  bool held_ VORTEX_GUARDED_BY(mutex_) = false;           // does a search run in the workspace?
+  int64_t last_candidate_ VORTEX_GUARDED_BY(mutex_) = 0;  // taken in
+  int64_t newest_candidate_ VORTEX_GUARDED_BY(mutex_) = 0;
   int64_t last_stage_ VORTEX_GUARDED_BY(mutex_) = -1;
   int64_t last_event_ VORTEX_GUARDED_BY(mutex_) = 0;
   std::vector<db::Event> events_ VORTEX_GUARDED_BY(mutex_);

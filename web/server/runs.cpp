@@ -32,7 +32,7 @@ Result<std::shared_ptr<LiveRun>> Runs::find(const std::string& name) {
   return run;
 }
 
-void Runs::refresh() {
+bool Runs::refresh() {
   std::vector<std::shared_ptr<LiveRun>> runs;
   {
     const MutexLock guard(mutex_);
@@ -42,6 +42,7 @@ void Runs::refresh() {
     // A database that is busy or gone for a moment is read again in the next turn.
     [[maybe_unused]] const Result<bool> changed = run->refresh();
   }
+  return std::any_of(runs.begin(), runs.end(), [](const auto& run) { return !run->all_read(); });
 }
 
 }  // namespace vortex::web

@@ -19,8 +19,9 @@ class Runs {
 
   // A run by name or number; the candidate's error where there is none.
   Result<std::shared_ptr<LiveRun>> find(const std::string& name);
-  // Reads what is new in all runs that are held. Failures are kept and told by the next `find`.
-  void refresh();
+  // Reads what is new in all runs that are held; true if of some a part is left. Failures are kept and told by the next
+  // `find`.
+  bool refresh();
 
   const std::filesystem::path& workspace() const { return workspace_; }
 

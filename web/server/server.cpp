@@ -37,7 +37,8 @@ using boost::system::error_code;
 
 constexpr auto kIdle = std::chrono::seconds(60);  // of a connection between requests
 constexpr auto kRefresh = std::chrono::milliseconds(500);
-constexpr auto kKeepAlive = std::chrono::seconds(15);  // a sign of life on a stream that has no news
+constexpr auto kNextPart = std::chrono::milliseconds(20);  // of a large run
+constexpr auto kKeepAlive = std::chrono::seconds(15);      // a sign of life on a stream that has no news
 constexpr size_t kMostStreams = 512;
 constexpr size_t kMostBody = 64 * 1024;
 
@@ -288,9 +289,10 @@ struct Server::State {
 
   void read_rows() {
     open_newest();
+    bool more = true;
     while (!stopping) {
-      std::this_thread::sleep_for(kRefresh);
-      api.runs().refresh();
+      std::this_thread::sleep_for(more ? kNextPart : kRefresh);
+      more = api.runs().refresh();
       asio::post(io, [this] {
         for (asio::steady_timer* timer : waiting) { timer->cancel(); }
       });

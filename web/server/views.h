@@ -22,6 +22,9 @@ Result<nlohmann::json> diversity_json(db::Store& store, const LiveRun& run);
 Result<nlohmann::json> failures_json(const LiveRun& run);
 Result<nlohmann::json> notebook_json(db::Store& store, const LiveRun& run);
 Result<nlohmann::json> environment_json(db::Store& store, const LiveRun& run, const std::filesystem::path& workspace);
+// Reads all rows of the run.
+Result<nlohmann::json> brief_json(const std::filesystem::path& workspace, const LiveRun& run,
+                                  const std::string& vortex);
 Result<nlohmann::json> candidate_json(db::Store& store, const LiveRun& run, int64_t candidate,
                                       const std::string& vortex);
 Result<nlohmann::json> compare_json(db::Store& store, Runs& runs, const std::vector<int64_t>& candidates);

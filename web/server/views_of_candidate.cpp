@@ -23,17 +23,15 @@ using nlohmann::json;
 constexpr size_t kMostStructures = 80;  // in the distance matrix
 
 int64_t dense_of(const LiveRun& run) {
-  return run.with_board([](const study::Board& board, const LiveRun::Parents&) {
-    for (const study::BoardLine& line : board.lines()) {
-      if (line.is_dense()) { return line.candidate; }
-    }
-    return int64_t{0};
-  });
+  return run.with_board([](const study::Board& board, const LiveRun::Parents&) { return board.dense(); });
 }
 
 json stage_json(const db::StageRow& stage, double limit) {
   const bool worker = job::stage_info(stage.stage.stage).in_worker;
   json metrics = parsed(stage.metrics);
+  json evidence = parsed(stage.evidence);
+  const auto planned = evidence.is_object() ? evidence.find("planned_seconds") : evidence.end();
+  const bool is_planned = evidence.is_object() && planned != evidence.end() && planned->is_number();
   return {{"id", stage.id},
           {"attempt", stage.attempt},
           {"stage", db::stage_round_name(stage.stage)},
@@ -41,10 +39,11 @@ json stage_json(const db::StageRow& stage, double limit) {
           {"blame", name_of(stage.blame)},
           {"message", stage.message},
           {"seconds", rounded(stage.seconds, 1e4)},
+          {"planned_seconds", is_planned ? json(rounded(planned->get<double>(), 1e4)) : json()},
           {"limit_seconds", worker ? limit : 0.0},
           {"created", stage.created},
           {"metrics", metrics.is_array() ? metrics : json::array()},
-          {"evidence", parsed(stage.evidence)},
+          {"evidence", std::move(evidence)},
           {"log_tail", stage.log_tail}};
 }
 
@@ -147,13 +146,15 @@ Status add_calls(db::Store& store, const db::Candidate& row, json& record) {
   return ok_status();
 }
 
-Status add_notes(db::Store& store, const LiveRun& run, int64_t candidate, json& record) {
+// Of a history with this candidate alone: no other's notes are its.
+Status add_notes(db::Store& store, const LiveRun& run, const db::Candidate& row, json& record) {
   record["notes"] = json::array();
-  VORTEX_ASSIGN(const std::vector<db::Note> notes, store.notes(run.run().id));
-  if (notes.empty()) { return ok_status(); }
-  VORTEX_ASSIGN(const json notebook, web::notebook_json(store, run));
+  study::History alone;
+  alone.run = run.run();
+  alone.candidates.push_back({row, {}, {}, {}});
+  VORTEX_ASSIGN(const json notebook, study::notebook_json(store, alone, row.batch));
   for (const json& entry : notebook) {
-    if (entry.value("candidate", int64_t{0}) == candidate) { record["notes"].push_back(entry); }
+    if (entry.value("candidate", int64_t{0}) == row.id) { record["notes"].push_back(entry); }
   }
   return ok_status();
 }
@@ -256,7 +257,7 @@ Result<json> candidate_json(db::Store& store, const LiveRun& run, int64_t candid
   record["mass_per_layer"] = mass_per_layer(history);
   VORTEX_TRY(add_family(store, run, candidate, record));
   VORTEX_TRY(add_calls(store, row, record));
-  VORTEX_TRY(add_notes(store, run, candidate, record));
+  VORTEX_TRY(add_notes(store, run, row, record));
   add_graph(files, run, record);
   VORTEX_ASSIGN(const std::vector<db::Mark> marks, store.marks(row.run));
   record["mark"] = mark_json(marks, candidate);
@@ -335,53 +336,44 @@ Result<json> diversity_json(db::Store& store, const LiveRun& run) {
 
 namespace {
 
+evals::Answers answers_of(const LiveRun& run, int64_t candidate) {
+  return run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
+    const study::Point* point = board.point(candidate);
+    return point == nullptr ? evals::Answers() : point->outcomes;
+  });
+}
+
 // Problems that both answered, differently.
-json flips_between(const LiveRun& a_run, int64_t a_id, const LiveRun& b_run, int64_t b_id) {
-  const auto outcomes_of = [](const LiveRun& run, int64_t id) {
-    return run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
-      const study::Point* point = board.point(id);
-      return point == nullptr ? std::vector<job::Outcome>{} : point->outcomes;
-    });
-  };
+json flips_between(const evals::Answers& a, const evals::Answers& b) {
   std::map<std::pair<std::string, int>, bool> first;
-  for (const job::Outcome& outcome : outcomes_of(a_run, a_id)) {
-    first[{outcome.problem, outcome.trial}] = outcome.correct;
-  }
+  for (size_t i = 0; i < a.size(); ++i) { first[{a.question(i).problem, a.question(i).trial}] = a.right(i); }
   json flips = json::array();
-  for (const job::Outcome& outcome : outcomes_of(b_run, b_id)) {
-    const auto found = first.find({outcome.problem, outcome.trial});
-    if (found == first.end() || found->second == outcome.correct) { continue; }
+  for (size_t i = 0; i < b.size(); ++i) {
+    const evals::Answers::Question& question = b.question(i);
+    const auto found = first.find({question.problem, question.trial});
+    if (found == first.end() || found->second == b.right(i)) { continue; }
     flips.push_back(
-        {{"problem", outcome.problem}, {"trial", outcome.trial}, {"first", found->second}, {"this", outcome.correct}});
+        {{"problem", question.problem}, {"trial", question.trial}, {"first", found->second}, {"this", b.right(i)}});
   }
   return flips;
 }
 
-json paired_between(const LiveRun& a_run, int64_t a_id, const LiveRun& b_run, int64_t b_id) {
-  if (&a_run == &b_run) { return difference_to(a_run, b_id, a_id); }
-  const auto point_of = [](const LiveRun& run, int64_t id) {
-    return run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
-      const study::Point* point = board.point(id);
-      return point == nullptr ? std::optional<study::Point>{} : std::optional<study::Point>(*point);
-    });
-  };
-  const std::optional<study::Point> a = point_of(a_run, a_id);
-  const std::optional<study::Point> b = point_of(b_run, b_id);
-  if (!a || !b) { return {}; }
-  return to_json(evals::paired_difference(b->outcomes, a->outcomes, a_run.options().seed));
+json paired_between(const evals::Answers& a, const evals::Answers& b, uint64_t seed) {
+  return a.empty() || b.empty() ? json() : to_json(evals::paired_difference(b, a, seed));
 }
 
 }  // namespace
 
 Result<json> compare_json(db::Store& store, Runs& runs, const std::vector<int64_t>& candidates) {
   json list = json::array();
-  std::shared_ptr<LiveRun> first;
+  evals::Answers first;
   for (int64_t candidate : candidates) {
     VORTEX_ASSIGN(const std::string name, run_of(store, candidate));
     VORTEX_ASSIGN(const std::shared_ptr<LiveRun> run, runs.find(name));
     VORTEX_ASSIGN(const study::CandidateHistory history, study::read_candidate(store, candidate));
     VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(store, history.row));
-    if (!first) { first = run; }
+    const evals::Answers answers = answers_of(*run, candidate);
+    if (list.empty()) { first = answers; }
     json entry = {{"candidate", candidate},
                   {"origin", history.row.origin},
                   {"rationale", history.row.rationale},
@@ -397,8 +389,8 @@ Result<json> compare_json(db::Store& store, Runs& runs, const std::vector<int64_
       return 0;
     });
     const bool is_first = list.empty();
-    entry["difference"] = is_first ? json() : paired_between(*first, candidates.front(), *run, candidate);
-    entry["flips"] = is_first ? json::array() : flips_between(*first, candidates.front(), *run, candidate);
+    entry["difference"] = is_first ? json() : paired_between(first, answers, run->options().seed);
+    entry["flips"] = is_first ? json::array() : flips_between(first, answers);
     list.push_back(std::move(entry));
   }
   return list;

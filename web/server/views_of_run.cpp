@@ -117,7 +117,12 @@ json line_json(const study::BoardLine& line, const study::Board& board, const Ma
 Result<json> about_json(const std::filesystem::path& workspace, bool actions) {
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(workspace));
   VORTEX_ASSIGN(const std::vector<db::Run> runs, store->runs());
-  return json{{"version", VORTEX_VERSION}, {"actions", actions}, {"newest", runs.empty() ? "" : runs.front().name}};
+  json names = json::array();
+  for (const db::Run& run : runs) { names.push_back(run.name); }
+  return json{{"version", VORTEX_VERSION},
+              {"actions", actions},
+              {"newest", runs.empty() ? "" : runs.front().name},
+              {"runs", std::move(names)}};
 }
 
 Result<json> runs_json(Runs& runs) {
@@ -231,12 +236,8 @@ Result<json> notebook_json(db::Store& store, const LiveRun& run) {
 Result<json> environment_json(db::Store& store, const LiveRun& run, const std::filesystem::path& workspace) {
   const db::Run row = run.run();
   json evidence = json::object();
-  const int64_t dense = run.with_board([](const study::Board& board, const LiveRun::Parents&) {
-    for (const study::BoardLine& line : board.lines()) {
-      if (line.is_dense()) { return line.candidate; }
-    }
-    return int64_t{0};
-  });
+  const int64_t dense =
+      run.with_board([](const study::Board& board, const LiveRun::Parents&) { return board.dense(); });
   if (dense != 0) {
     VORTEX_ASSIGN(const std::vector<db::StageRow> stages, store.stages(dense));
     if (!stages.empty()) { evidence = parsed(stages.back().evidence); }

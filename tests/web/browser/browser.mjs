@@ -1,9 +1,11 @@
 // The dashboard in a real browser: every view on a recorded run and on a made-up one, live changes, filters, hostile
 // texts, a server that comes back, keys, accessibility. usage: node browser.mjs VORTEX SYNTHETIC_RUN SOURCE_DIR
+import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import http from "node:http";
 import { join } from "node:path";
-import { axe, browse, check, cleanUp, end, finish, folder, makeRun, open, serve, shots, sourceDir, startRun, until } from "./harness.mjs";
+import { pathToFileURL } from "node:url";
+import { axe, browse, check, cleanUp, end, finish, folder, makeRun, open, serve, shots, sourceDir, startRun, until, vortex } from "./harness.mjs";
 import { hostile } from "./hostile.mjs";
 import { answerSchema, problems } from "./openapi.mjs";
 
@@ -49,6 +51,7 @@ async function viewsOf(server, run) {
       failures: [`/r/${run}/failures`, "Failures"],
       runs: [`/runs`, "All searches"],
       environment: [`/r/${run}/environment`, "What it ran on"],
+      brief: [`/r/${run}/brief`, "What to try next"],
     },
   };
 }
@@ -99,6 +102,12 @@ async function testWalk(browser, server, run) {
     await page.waitForURL(`**/c/${best}**`);
   }
   check(overview.best !== null, "there is a best candidate to find");
+  const planned = page.locator("section[aria-labelledby=stages-title] tbody tr", { hasText: "race" }).first();
+  check(/\d\.\d\d/.test(await planned.locator("td").nth(3).innerText()), "seconds planned stand beside seconds spent");
+  await page.goto(`${server.base}/r/${run}`);
+  await page.locator("a.member").first().waitFor();
+  const known = overview.front.filter((member) => member.ceiling !== null).length;
+  check(known > 0 && (await page.locator("figure svg .oracle-tick").count()) === known + 1, "the oracle's accuracy at a member's budget is a mark above it");
   await page.context().close();
 }
 
@@ -249,8 +258,83 @@ async function testHostile(browser) {
   const real = page.problems.filter((text) => !text.includes("Content Security Policy"));
   check(real.length === 0, `hostile: ${real.join(" | ")}`);
   check(page.problems.length === 0, "nothing even reached the content policy");
+  const file = join(folder(), "report.html");
+  spawnSync(vortex, ["report", "--workspace", workspace, "--html", file], { cwd: sourceDir });
+  for (const path of [views.candidate[0], "/r/hostile", "/r/hostile/brief"]) {
+    await page.goto(`${pathToFileURL(file).href}#${path}`);
+    await page.reload();
+    await page.locator("main h1, main h2").first().waitFor();
+    check((await page.evaluate(() => window.__xss)) === undefined, `a script of a proposal ran in the report: ${path}`);
+    check((await page.evaluate(() => document.querySelectorAll("main script, main iframe, main img, [onload], [onerror], body > :not(#app, noscript, script)").length)) === 0, `${path}: the block of data was left`);
+  }
+  check(page.problems.length === 0, `hostile report: ${page.problems.join(" | ")}`);
   await page.context().close();
   await end(server);
+}
+
+const marksOf = (page) =>
+  page.evaluate(() =>
+    [...document.querySelectorAll("figure svg path, figure svg rect, figure svg circle, figure svg text")].map((one) => {
+      const names = ["d", "x", "y", "width", "height", "cx", "cy", "r", "class"];
+      return `${one.tagName} ${names.map((name) => one.getAttribute(name) ?? "").join(",")} ${one.textContent}`;
+    }),
+  );
+
+// The page in one file, opened from disk: the same pictures, every view, nothing asked of anybody.
+async function testReport(browser, server, workspace, run) {
+  const file = join(folder(), "report.html");
+  const made = spawnSync(vortex, ["report", "--workspace", workspace, "--run", run, "--html", file], { encoding: "utf8", cwd: sourceDir });
+  check(made.status === 0, `vortex report --html: ${made.stderr}`);
+  const base = pathToFileURL(file).href;
+  const { overview, best } = await viewsOf(server, run);
+  const live = await open(browser, server);
+  for (const width of [1280, 390]) {
+    for (const dark of [false, true]) {
+      const page = await open(browser, { base, url: base }, { width, dark, signedIn: false });
+      const asked = [];
+      page.on("request", (request) => asked.push(request.url()));
+      const views = {
+        "": "The front", [`/c/${best}`]: "Source", [`/r/${run}/lineage`]: "Who came from whom", [`/r/${run}/diversity`]: "Distances",
+        [`/r/${run}/notebook`]: "Notebook", [`/r/${run}/failures`]: "Failures", [`/r/${run}/environment`]: "What it ran on",
+        [`/r/${run}/brief`]: "What to try next",
+      };
+      for (const [path, text] of Object.entries(views)) {
+        const what = `report ${path || "overview"} at ${width}${dark ? " dark" : ""}`;
+        await page.goto(path === "" ? base : `${base}#${path}`);
+        await page.getByText(text, { exact: false }).first().waitFor();
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        check(wide <= 0, `${what}: wider than the window by ${wide} pixels`);
+        const found = await axe(page);
+        check(found.length === 0, `${what}: ${found.join(" | ")}`);
+        if (width !== 1280 || dark) continue;
+        await live.goto(server.base + (path || `/r/${run}`));
+        await live.getByText(text, { exact: false }).first().waitFor();
+        const [here, there] = [await marksOf(page), await marksOf(live)];
+        check(here.length === there.length && here.every((mark, i) => mark === there[i]), `${what}: not the pictures of the dashboard`);
+      }
+      check(asked.every((url) => /^(file|data):/.test(url)), `the report asks for nothing: ${asked.filter((url) => !/^(file|data):/.test(url)).join(" ")}`);
+      check(page.problems.length === 0, `report at ${width}: ${page.problems.join(" | ")}`);
+      await page.context().close();
+    }
+  }
+  const page = await open(browser, { base, url: base }, { signedIn: false });
+  await page.locator(".headline .lead a").click();
+  await page.getByRole("heading", { name: `Candidate ${best}` }).waitFor();
+  check(new URL(page.url()).hash === `#/c/${best}`, "the address behind the # is the state");
+  await page.goBack();
+  await page.locator("form.filters select").first().selectOption("fail");
+  await until("the filter's rows in the report", async () => {
+    const verdicts = await page.locator("section[aria-labelledby=all-title] tbody .verdict").allTextContents();
+    return verdicts.length > 0 && verdicts.every((text) => text.includes("fail"));
+  });
+  check((await page.getByText(`${overview.funnel.reduce((sum, one) => sum + (one.verdicts.fail ?? 0), 0)} candidates`).count()) > 0, "all that failed are listed");
+  check((await page.getByRole("button", { name: "☆ Star" }).count()) === 0, "a file does not act");
+  await page.context().close();
+  await live.context().close();
+  const bare = await (await browser.newContext({ javaScriptEnabled: false })).newPage();
+  await bare.goto(base);
+  check((await bare.locator("noscript").innerText()).includes("## The front"), "without JavaScript it has the brief");
+  await bare.context().close();
 }
 
 async function testApi(server, run) {
@@ -311,6 +395,7 @@ async function main() {
   await testFilters(browser, server, "made-up");
   await testKeys(browser, server, "made-up");
   await testPlotsHaveTables(browser, server, "made-up");
+  await testReport(browser, server, workspace, "made-up");
   await testMarks(browser, server, "made-up");
   await testHostile(browser);
   await testLive(browser);

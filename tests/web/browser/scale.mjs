@@ -1,6 +1,7 @@
 // How the dashboard fares with a very large run: node scale.mjs VORTEX SYNTHETIC_RUN SOURCE_DIR [CANDIDATES]. Prints
 // measurements; decides nothing.
 import { readFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { browse, cleanUp, end, folder, makeRun, open, serve, sourceDir } from "./harness.mjs";
 
 const candidates = process.argv[5] ?? "50000";
@@ -32,6 +33,10 @@ await timed("page opened until the front is drawn, server cold", async () => {
   await view.locator("a.member").first().waitFor();
 });
 console.log(`first contentful paint: ${(await view.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0)).toFixed(0)} ms`);
+await timed("from there until all candidates are read", async () => {
+  while (!(await (await fetch(`${cold.base}/api/runs/large/overview`)).json()).reading.all) await new Promise((resolve) => setTimeout(resolve, 100));
+});
+await view.waitForTimeout(2000);
 await timed("again, server warm", async () => {
   await view.goto(`${cold.base}/r/large`);
   await view.locator("a.member").first().waitFor();
@@ -50,6 +55,36 @@ const move = await view.evaluate(async () => {
   return times.sort((a, b) => a - b);
 });
 console.log(`pointing at the plot, until two frames are drawn: median ${move[30].toFixed(0)} ms, worst ${move[59].toFixed(0)} ms`);
+// From the key or the click until the rows that it asks for are drawn.
+const acted = async (what, act, holds) => {
+  const times = [];
+  for (let i = 0; i < 12; ++i) {
+    times.push(
+      await view.evaluate(
+        async ([actText, holdsText, turn]) => {
+          const [doIt, isThere] = [new Function("turn", actText), new Function("turn", holdsText)];
+          const begin = performance.now();
+          doIt(turn);
+          while (!isThere(turn)) await new Promise((resolve) => requestAnimationFrame(resolve));
+          return performance.now() - begin;
+        },
+        [act, holds, i],
+      ),
+    );
+  }
+  times.sort((a, b) => a - b);
+  console.log(`${what}: median ${times[6].toFixed(0)} ms, worst ${times[11].toFixed(0)} ms`);
+};
+await acted(
+  "a filter of the list of all",
+  `const select = document.querySelector("form.filters select"); select.value = turn % 2 ? "fail" : "pass"; select.dispatchEvent(new Event("change", { bubbles: true }));`,
+  `const rows = [...document.querySelectorAll("section[aria-labelledby=all-title] tbody .verdict")]; return rows.length > 0 && rows.every((row) => row.textContent.includes(turn % 2 ? "fail" : "pass"));`,
+);
+await acted(
+  "sorting all",
+  `window.before = document.querySelector("section[aria-labelledby=all-title] tbody").textContent; [...document.querySelectorAll("section[aria-labelledby=all-title] th button")].find((one) => one.textContent.startsWith(turn % 2 ? "seconds" : "candidate")).click();`,
+  `return document.querySelector("section[aria-labelledby=all-title] tbody").textContent !== window.before;`,
+);
 for (const [what, path] of [["failures", "/r/large/failures"], ["lineage", "/r/large/lineage"], ["diversity", "/r/large/diversity"]]) {
   await timed(`${what} opened`, async () => {
     await view.goto(cold.base + path);
@@ -59,5 +94,5 @@ for (const [what, path] of [["failures", "/r/large/failures"], ["lineage", "/r/l
 for (const query of ["verdict=pass&sort=-speed", "q=oracle", "sort=-seconds&offset=20000"]) {
   await timed(`candidates?${query}`, async () => (await fetch(`${cold.base}/api/runs/large/candidates?${query}&limit=50`)).text());
 }
-console.log(`memory of the server: ${memory(cold.pid).toFixed(0)} MiB`);
+console.log(`memory of the server: ${memory(cold.pid).toFixed(0)} MiB; load of the machine: ${loadavg().map((one) => one.toFixed(1)).join(" ")}`);
 await cleanUp();

@@ -1,4 +1,5 @@
 // What the server answers (web/openapi.json), and how to ask it.
+import { fromReport, report } from "./report";
 
 export interface Interval {
   value: number;
@@ -22,6 +23,7 @@ export interface Run {
   task: string;
   problems: number;
   speed_is: string; // measured, modelled
+  margin: number; // of accuracy that may be lost
 }
 
 export interface FrontMember {
@@ -30,6 +32,7 @@ export interface FrontMember {
   made_by: string;
   rationale: string;
   accuracy: Interval;
+  ceiling: Interval | null; // of the pages with the largest true attention at the same budget
   speed: Interval;
   tokens_per_s: Interval | null;
   confirmed: Interval | null;
@@ -113,12 +116,6 @@ export interface Origin {
   on_front: number;
 }
 
-export interface OracleBudget {
-  budget: number;
-  accuracy: number;
-  speed: number;
-}
-
 // An overview, or what of it changed since a cursor: sections that are absent did not change.
 export interface Overview {
   cursor: string;
@@ -127,6 +124,7 @@ export interface Overview {
   counts: Counts;
   front: FrontMember[];
   best: Best | null;
+  doubts: { no_claim: string; baseline: string }; // sentences; empty where there is nothing to doubt
   hypervolume: Interval | null;
   progress: ProgressStep[];
   funnel: FunnelStage[];
@@ -180,6 +178,7 @@ export interface Stage {
   blame: string;
   message: string;
   seconds: number;
+  planned_seconds: number | null; // what the worker said beforehand that it should cost
   limit_seconds: number;
   created: number;
   metrics: Metric[];
@@ -348,6 +347,7 @@ export interface About {
   version: string;
   actions: boolean;
   newest: string;
+  runs: string[]; // names, the newest first
 }
 
 export class ApiError extends Error {
@@ -358,6 +358,16 @@ export class ApiError extends Error {
   ) {
     super(message);
   }
+}
+
+// What the search came to, in words: what is nowhere else on the page.
+export interface Brief {
+  themes: string[]; // what to try next, and why
+  arms: { verdict: string; matched: number; search: number; control: number; difference: number; p: number } | null;
+  machine: string; // faults, throttling; empty where there was nothing
+  stages: { stage: string; seconds: number }[];
+  lineage: string; // what led to the front
+  commands: { name: string; command: string }[];
 }
 
 async function answer<T>(response: Response): Promise<T> {
@@ -375,6 +385,7 @@ async function answer<T>(response: Response): Promise<T> {
 }
 
 export async function get<T>(path: string): Promise<T> {
+  if (report) return fromReport<T>(report, path);
   return answer<T>(await fetch(`/api/${path}`, { headers: { Accept: "application/json" } }));
 }
 

@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, type Delta, type Overview, type Points } from "./api";
+import { report } from "./report";
 
 // A run's overview that keeps up with the search: opened once, then only what changed. A connection that breaks is
 // opened again from the last cursor, so that nothing is missed; a server that no longer knows the cursor (it was
@@ -7,7 +8,7 @@ import { get, type Delta, type Overview, type Points } from "./api";
 
 export interface Live {
   overview: Overview | null;
-  state: "opening" | "live" | "waiting" | "ended";
+  state: "opening" | "live" | "waiting" | "report";
   problem: string;
 }
 
@@ -72,8 +73,8 @@ class Feed {
       return;
     }
     if (this.closed) return;
-    this.say("opening");
-    this.listen();
+    this.say(report ? "report" : "opening");
+    if (!report) this.listen();
   }
 
   private listen(): void {

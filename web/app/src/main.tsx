@@ -1,8 +1,11 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import type { About, Overview, RunRow } from "./api";
+import type { About, Overview } from "./api";
 import { useGet, useLive, type Live } from "./live";
-import { followLinks, go, runPath, usePlace } from "./router";
+import { date } from "./format";
+import { report } from "./report";
+import { address, comparePath, followLinks, go, runPath, usePlace } from "./router";
+import { BriefView } from "./views/brief";
 import { CandidateView } from "./views/candidate";
 import { CompareView } from "./views/compare";
 import { DiversityView } from "./views/diversity";
@@ -21,22 +24,35 @@ const kViews: [string, string][] = [
   ["notebook", "Notebook"],
   ["failures", "Failures"],
   ["environment", "Environment"],
+  ["brief", "Brief"],
 ];
 
 type Theme = "auto" | "light" | "dark";
 
+function storedTheme(): Theme {
+  try {
+    return (localStorage.getItem("theme") as Theme | null) ?? "auto";
+  } catch {
+    return "auto";
+  }
+}
+
 function useTheme(): [Theme, (theme: Theme) => void] {
-  const [theme, setTheme] = useState<Theme>(() => (localStorage.getItem("theme") as Theme | null) ?? "auto");
+  const [theme, setTheme] = useState<Theme>(storedTheme);
   useEffect(() => {
     if (theme === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
-    localStorage.setItem("theme", theme);
+    try {
+      localStorage.setItem("theme", theme);
+    } catch {
+      // a file from disk may have no storage
+    }
   }, [theme]);
   return [theme, setTheme];
 }
 
 function Connection({ live }: { live: Live }) {
-  const text = { opening: "opening", live: "live", waiting: "connection lost, trying again", ended: "ended" }[live.state];
+  const text = { opening: "opening", live: "live", waiting: "connection lost, trying again", report: `as of ${date(report?.made ?? 0)}` }[live.state];
   return (
     <span class={`connection c-${live.state}`} role="status" title={live.problem}>
       <span class="dot" aria-hidden="true" />
@@ -45,17 +61,24 @@ function Connection({ live }: { live: Live }) {
   );
 }
 
-function Header({ run, view, live, runs }: { run: string; view: string | null; live: Live | null; runs: RunRow[] }) {
+function Header({ run, view, live, runs }: { run: string; view: string | null; live: Live | null; runs: string[] }) {
   const [theme, setTheme] = useTheme();
   const next: Record<Theme, Theme> = { auto: "light", light: "dark", dark: "auto" };
   const state = live?.overview?.run.state;
   return (
     <header class="top">
-      <a class="skip" href="#main">
+      <a
+        class="skip"
+        href="#main"
+        onClick={(event) => {
+          event.preventDefault();
+          document.getElementById("main")?.focus();
+        }}
+      >
         Skip to content
       </a>
       <div class="top-row">
-        <a class="brand" href={run ? runPath(run) : "/"}>
+        <a class="brand" href={run ? runPath(run) : address("/")}>
           <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
             <rect class="brand-box" width="32" height="32" rx="7" />
             <path class="brand-line" d="M6 9h8v6h6v5h6" />
@@ -66,7 +89,7 @@ function Header({ run, view, live, runs }: { run: string; view: string | null; l
           <label class="run-choice">
             <span class="sr">Search</span>
             <select value={run} onChange={(event) => go(runPath(event.currentTarget.value, view ?? ""))}>
-              {(runs.some((one) => one.name === run) ? runs.map((one) => one.name) : [run, ...runs.map((one) => one.name)]).map((name) => (
+              {(runs.includes(run) ? runs : [run, ...runs]).map((name) => (
                 <option key={name} value={name}>
                   {name}
                 </option>
@@ -88,12 +111,14 @@ function Header({ run, view, live, runs }: { run: string; view: string | null; l
               {name}
             </a>
           ))}
-        <a href="/compare" aria-current={view === "compare" ? "page" : undefined}>
+        <a href={comparePath([])} aria-current={view === "compare" ? "page" : undefined}>
           Compare
         </a>
-        <a href="/runs" aria-current={view === "runs" ? "page" : undefined}>
-          Runs
-        </a>
+        {!report && (
+          <a href="/runs" aria-current={view === "runs" ? "page" : undefined}>
+            Runs
+          </a>
+        )}
       </nav>
     </header>
   );
@@ -123,6 +148,8 @@ function RunPage({ run, view, about, live }: { run: string; view: string; about:
       return <NotebookView run={run} version={version} />;
     case "failures":
       return <FailuresView run={run} version={version} />;
+    case "brief":
+      return <BriefView run={run} version={String(overview.counts.passed)} />;
     case "environment":
       return <EnvironmentView run={run} version={String(overview.events.length)} />;
     default:
@@ -130,7 +157,7 @@ function RunPage({ run, view, about, live }: { run: string; view: string; about:
   }
 }
 
-function InRun({ run, view, about, runs, candidate }: { run: string; view: string | null; about: About; runs: RunRow[]; candidate?: number }) {
+function InRun({ run, view, about, runs, candidate }: { run: string; view: string | null; about: About; runs: string[]; candidate?: number }) {
   const live = useLive(run);
   return (
     <>
@@ -153,7 +180,6 @@ function InRun({ run, view, about, runs, candidate }: { run: string; view: strin
 function App() {
   const { path } = usePlace();
   const about = useGet<About>("about");
-  const runs = useGet<RunRow[]>("runs");
   const id = path[0] === "c" ? Number(path[1]) : NaN;
   const owner = useGet<{ run: string }>(Number.isInteger(id) ? `candidates/${id}/run` : null);
   useEffect(() => {
@@ -168,7 +194,7 @@ function App() {
   if (problem) {
     return (
       <>
-        <Header run="" view={null} live={null} runs={runs.data ?? []} />
+        <Header run="" view={null} live={null} runs={[]} />
         <main id="main" tabIndex={-1}>
           <p class="problem">{problem}</p>
         </main>
@@ -176,8 +202,8 @@ function App() {
     );
   }
   if (!about.data) return <p class="quiet pad" role="status">Opening …</p>;
-  const newest = about.data.newest;
-  const list = runs.data ?? [];
+  const newest = report?.run ?? about.data.newest;
+  const list = report ? [report.run] : about.data.runs;
   if (newest === "") {
     return (
       <>

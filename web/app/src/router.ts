@@ -1,4 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
+import { report } from "./report";
 
 // The address is the state: a path for the view, a query for filters. Everything that can be seen can be linked.
 
@@ -7,11 +8,26 @@ export interface Place {
   query: URLSearchParams;
 }
 
+// In a file that opens from disk, the address is what stands behind the #.
+const kHash = report !== null;
+
+export function address(path: string): string {
+  return kHash ? `#${path}` : path;
+}
+
+function current(): { path: string; query: string } {
+  if (!kHash) return { path: location.pathname, query: location.search };
+  const text = location.hash.startsWith("#/") ? location.hash.slice(1) : "/";
+  const mark = text.indexOf("?");
+  return mark < 0 ? { path: text, query: "" } : { path: text.slice(0, mark), query: text.slice(mark) };
+}
+
 const listeners = new Set<() => void>();
 
 export function place(): Place {
-  const path = location.pathname.split("/").filter((part) => part !== "");
-  return { path: path.map(decodeURIComponent), query: new URLSearchParams(location.search) };
+  const { path, query } = current();
+  const parts = path.split("/").filter((part) => part !== "");
+  return { path: parts.map(decodeURIComponent), query: new URLSearchParams(query) };
 }
 
 function tell(): void {
@@ -19,22 +35,25 @@ function tell(): void {
 }
 addEventListener("popstate", tell);
 
-export function go(address: string): void {
-  if (address === location.pathname + location.search) return;
-  history.pushState(null, "", address);
+// `to`: as `address` gives it.
+export function go(to: string): void {
+  const { path, query } = current();
+  if (to === address(path + query)) return;
+  history.pushState(null, "", to);
   scrollTo(0, 0);
   tell();
 }
 
 // Changes filters in place: no new entry in the history for every key that is typed.
 export function setQuery(changes: Record<string, string | null>): void {
-  const query = new URLSearchParams(location.search);
+  const now = current();
+  const query = new URLSearchParams(now.query);
   for (const [name, value] of Object.entries(changes)) {
     if (value === null || value === "") query.delete(name);
     else query.set(name, value);
   }
   const text = query.toString();
-  history.replaceState(null, "", location.pathname + (text === "" ? "" : `?${text}`));
+  history.replaceState(null, "", address(now.path + (text === "" ? "" : `?${text}`)));
   tell();
 }
 
@@ -56,15 +75,19 @@ export function followLinks(event: MouseEvent): void {
   const link = (event.target as Element).closest("a");
   if (!link || link.hasAttribute("download") || link.target) return;
   const href = link.getAttribute("href");
-  if (!href || !href.startsWith("/") || href.startsWith("/api/")) return;
+  if (!href || !href.startsWith(address("/")) || href.startsWith("/api/")) return;
   event.preventDefault();
   go(href);
 }
 
 export function runPath(run: string, view = ""): string {
-  return `/r/${encodeURIComponent(run)}${view === "" ? "" : `/${view}`}`;
+  return address(`/r/${encodeURIComponent(run)}${view === "" ? "" : `/${view}`}`);
 }
 
 export function candidatePath(id: number): string {
-  return `/c/${id}`;
+  return address(`/c/${id}`);
+}
+
+export function comparePath(ids: number[]): string {
+  return address(ids.length > 0 ? `/compare?c=${ids.join(",")}` : "/compare");
 }

@@ -1,5 +1,5 @@
 import { useMemo, useRef, useState } from "preact/hooks";
-import type { FrontMember, OracleBudget, Points } from "../api";
+import type { FrontMember, Points } from "../api";
 import { fixed, intervalText, signedInterval, times } from "../format";
 import { candidatePath, go } from "../router";
 import { KeepsShape, keepsText } from "../ui/marks";
@@ -9,7 +9,6 @@ import { useWidth } from "./size";
 interface Props {
   front: FrontMember[];
   points: Points;
-  oracle?: OracleBudget[];
   starred?: Set<number>;
   other?: { name: string; front: FrontMember[] }; // a second search, for comparison
 }
@@ -18,6 +17,7 @@ const kLeft = 52;
 const kRight = 20;
 const kTop = 18;
 const kBottom = 44;
+const kHead = 12; // above the highest value, so that a point there is seen whole
 const kNear = 14; // pixels within which the pointer means a point
 
 // Everything that passed as one path: twenty thousand points are one element.
@@ -49,7 +49,7 @@ function extent(front: FrontMember[], points: Points): { x: [number, number]; y:
     x0 = Math.min(x0, member.speed.lo);
     x1 = Math.max(x1, member.speed.hi);
     y0 = Math.min(y0, member.accuracy.lo);
-    y1 = Math.max(y1, member.accuracy.hi);
+    y1 = Math.max(y1, member.accuracy.hi, member.ceiling?.value ?? 0);
   }
   for (let i = 0; i < points.candidate.length; ++i) {
     x0 = Math.min(x0, points.speed[i]!);
@@ -62,7 +62,7 @@ function extent(front: FrontMember[], points: Points): { x: [number, number]; y:
 
 function memberLabel(member: FrontMember): string {
   const name = member.origin === "dense" ? "Dense attention" : `Candidate ${member.candidate}`;
-  return `${name}: speed ${times(member.speed)} of dense, accuracy ${intervalText(member.accuracy, 3)}; ${keepsText[member.keeps]}`;
+  return `${name}: speed ${times(member.speed)} of dense, accuracy ${intervalText(member.accuracy, 3)}${member.ceiling ? `, at most ${fixed(member.ceiling.value, 3)} with these many pages` : ""}; ${keepsText[member.keeps]}`;
 }
 
 function Axes({ x, y, width, height }: { x: Scale; y: Scale; width: number; height: number }) {
@@ -94,6 +94,21 @@ function Axes({ x, y, width, height }: { x: Scale; y: Scale; width: number; heig
   );
 }
 
+// What the pages with the largest true attention reach at each member's budget: no choice of pages could do better.
+function Ceiling({ members, x, y }: { members: FrontMember[]; x: Scale; y: Scale }) {
+  const known = members.filter((member) => member.ceiling !== null);
+  if (known.length === 0) return null;
+  const at = (member: FrontMember): string => `${x.at(member.speed.value).toFixed(1)} ${y.at(member.ceiling!.value).toFixed(1)}`;
+  return (
+    <g class="oracle" aria-hidden="true">
+      <path d={known.map((member, i) => `${i ? "L" : "M"}${at(member)}`).join("")} />
+      {known.map((member) => (
+        <path key={member.candidate} class="oracle-tick" d={`M${at(member)}m-7 0h14`} />
+      ))}
+    </g>
+  );
+}
+
 // Labels beside their points, moved where they would lie on one another.
 function labelPlaces(members: FrontMember[], x: Scale, y: Scale): Map<number, Spot> {
   const taken: Spot[] = [];
@@ -106,7 +121,7 @@ function labelPlaces(members: FrontMember[], x: Scale, y: Scale): Map<number, Sp
   );
 }
 
-export function FrontPlot({ front, points, oracle = [], starred, other }: Props) {
+export function FrontPlot({ front, points, starred, other }: Props) {
   const [box, width] = useWidth();
   const height = Math.round(Math.min(460, Math.max(300, width * 0.56)));
   const [near, setNear] = useState<number | null>(null); // candidate
@@ -114,7 +129,7 @@ export function FrontPlot({ front, points, oracle = [], starred, other }: Props)
   const all = other ? [...front, ...other.front] : front;
   const range = useMemo(() => extent(all, points), [front, points, other]);
   const x = niceScale(range.x[0], range.x[1], kLeft, width - kRight, width < 500 ? 4 : 7);
-  const y = niceScale(range.y[0], range.y[1], height - kBottom, kTop, 5);
+  const y = niceScale(range.y[0], range.y[1], height - kBottom, kTop + kHead, 5);
   const ids = useMemo(() => new Set(front.map((member) => member.candidate)), [front]);
   const cloud = useMemo(() => cloudPath(points, x, y, ids), [points, ids, width, range]);
   const members = useMemo(() => front.slice().sort((a, b) => a.speed.value - b.speed.value), [front]);
@@ -144,7 +159,11 @@ export function FrontPlot({ front, points, oracle = [], starred, other }: Props)
   const shown = near === null ? undefined : members.find((member) => member.candidate === near);
   const faint = near === null || shown ? -1 : points.candidate.indexOf(near);
   return (
-    <div class="plot" ref={box}>
+    <div class="plot layered" ref={box}>
+      {/* A picture of its own: what moves with the pointer must not draw tens of thousands of points again. */}
+      <svg class="beneath" width={width} height={height} aria-hidden="true">
+        <path class="cloud" d={cloud} />
+      </svg>
       <svg
         width={width}
         height={height}
@@ -161,10 +180,7 @@ export function FrontPlot({ front, points, oracle = [], starred, other }: Props)
         }}
       >
         <Axes x={x} y={y} width={width} height={height} />
-        {oracle.length > 1 && (
-          <path class="oracle" d={oracle.map((o, i) => `${i ? "L" : "M"}${x.at(o.speed)} ${y.at(o.accuracy)}`).join("")} />
-        )}
-        <path class="cloud" d={cloud} />
+        <Ceiling members={members} x={x} y={y} />
         {other && <path class="front-line other" d={frontPath(other.front, x, y)} />}
         <path class="front-line" d={frontPath(members, x, y)} />
         {members.map((member) => (
@@ -211,7 +227,8 @@ export function FrontPlot({ front, points, oracle = [], starred, other }: Props)
           <>
             <b>{shown.origin === "dense" ? "Dense attention" : `Candidate ${shown.candidate}`}</b> {times(shown.speed)} at accuracy{" "}
             {intervalText(shown.accuracy, 3)}
-            {shown.difference && shown.origin !== "dense" ? `, ${signedInterval(shown.difference, 3)} against dense on the same problems` : ""}.{" "}
+            {shown.difference && shown.origin !== "dense" ? `, ${signedInterval(shown.difference, 3)} against dense on the same problems` : ""}
+            {shown.ceiling ? `; the best choice of as many pages reaches ${fixed(shown.ceiling.value, 3)}` : ""}.{" "}
             {shown.made_by}
           </>
         ) : faint >= 0 ? (
@@ -252,9 +269,9 @@ export function FrontLegend({ oracle = false }: { oracle?: boolean }) {
       {oracle && (
         <li>
           <svg width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true">
-            <path class="oracle" d="M-7 3L7 -3" />
+            <g class="oracle"><path d="M-8 3L8 -3" /><path class="oracle-tick" d="M-5 0h10" /></g>
           </svg>
-          the best that any choice of pages could reach
+          the best that any choice of as many pages reaches
         </li>
       )}
     </ul>

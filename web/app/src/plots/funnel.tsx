@@ -26,7 +26,7 @@ export function Funnel({ stages }: { stages: FunnelStage[] }) {
               <b>{count(passed)}</b> passed
               {ended.map((verdict) => (
                 <span key={verdict}>
-                  , {count(stage.verdicts[verdict]!)} {verdict === "fail" ? "failed" : verdict === "error" ? "errors" : verdict === "timeout" ? "timed out" : verdict}
+                  , {count(stage.verdicts[verdict]!)} {verdict === "fail" ? "failed" : verdict === "error" ? (stage.verdicts[verdict] === 1 ? "error" : "errors") : verdict === "timeout" ? "timed out" : verdict}
                 </span>
               ))}
             </span>

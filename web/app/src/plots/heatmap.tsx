@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import type { Diversity } from "../api";
 import { fixed } from "../format";
-import { candidatePath, go } from "../router";
+import { candidatePath, comparePath, go } from "../router";
 import { freeSpot, type Spot } from "./scale";
 import { useWidth } from "./size";
 
@@ -54,7 +54,7 @@ export function DistanceMap({ data }: { data: Diversity }) {
         onPointerLeave={() => setAt(null)}
         onClick={(event) => {
           const hit = locate(event);
-          if (hit) go(hit[0] === hit[1] ? candidatePath(id(hit[0])) : `/compare?c=${id(hit[0])},${id(hit[1])}`);
+          if (hit) go(hit[0] === hit[1] ? candidatePath(id(hit[0])) : comparePath([id(hit[0]), id(hit[1])]));
         }}
       >
         {Array.from({ length: n }, (_, i) => (

@@ -4,7 +4,7 @@ import { clock, duration, fixed, intervalText, missing, plural, signedInterval, 
 import { useGet } from "../live";
 import { PolicyGraph } from "../plots/graph";
 import { LayerStrip } from "../plots/heatmap";
-import { runPath, setQuery, usePlace } from "../router";
+import { comparePath, runPath, setQuery, usePlace } from "../router";
 import { Code, Diff } from "../ui/code";
 import { Command } from "../ui/copy";
 import { Bar, CandidateLink, KeepsMark, VerdictMark } from "../ui/marks";
@@ -64,24 +64,32 @@ function Measured({ data }: { data: Candidate }) {
   );
 }
 
+// What a stage took beside what the worker had planned for it.
+function StageTime({ stage, longest }: { stage: Stage; longest: number }) {
+  const planned = stage.planned_seconds;
+  return (
+    <span class="time-cell" title={stage.limit_seconds ? `at most ${duration(stage.limit_seconds)}` : ""}>
+      <span class="time-bar" aria-hidden="true">
+        <span class={planned !== null && stage.seconds > 1.5 * planned ? "over" : ""} style={{ width: `${(100 * stage.seconds) / longest}%` }} />
+        {planned !== null && <i style={{ right: `${(100 * Math.min(planned, longest)) / longest}%` }} />}
+      </span>
+      {fixed(stage.seconds, 2)}
+    </span>
+  );
+}
+
 function Timeline({ stages }: { stages: Stage[] }) {
-  const longest = Math.max(0.001, ...stages.map((stage) => stage.seconds));
+  const longest = Math.max(0.001, ...stages.map((stage) => Math.max(stage.seconds, stage.planned_seconds ?? 0)));
   const columns = [
     { name: "stage", value: (s: Stage) => s.stage, show: (s: Stage) => <b>{s.stage}</b> },
     { name: "verdict", value: (s: Stage) => s.verdict, show: (s: Stage) => <VerdictMark verdict={s.verdict} /> },
     {
       name: "seconds",
       value: (s: Stage) => s.seconds,
-      show: (s: Stage) => (
-        <span class="time-cell" title={s.limit_seconds ? `at most ${duration(s.limit_seconds)}` : ""}>
-          <span class="time-bar" aria-hidden="true">
-            <span style={{ width: `${(100 * s.seconds) / longest}%` }} />
-          </span>
-          {fixed(s.seconds, 2)}
-        </span>
-      ),
+      show: (s: Stage) => <StageTime stage={s} longest={longest} />,
       number: true,
     },
+    { name: "planned", value: (s: Stage) => s.planned_seconds, show: (s: Stage) => fixed(s.planned_seconds, 2), number: true },
     { name: "at most", value: (s: Stage) => s.limit_seconds, show: (s: Stage) => (s.limit_seconds ? duration(s.limit_seconds) : missing), number: true },
     { name: "attempt", value: (s: Stage) => s.attempt, number: true },
     { name: "at", value: (s: Stage) => s.created, show: (s: Stage) => clock(s.created), number: true },
@@ -325,7 +333,7 @@ export function CandidateView({ id, actions, version }: { id: number; actions: b
         ))}
         {first && (
           <p>
-            <a href={`/compare?c=${data.candidate},${data.parents.map((p) => p.candidate).join(",")}`}>Compare with its {data.parents.length > 1 ? "parents" : "parent"}</a>
+            <a href={comparePath([data.candidate, ...data.parents.map((p) => p.candidate)])}>Compare with its {data.parents.length > 1 ? "parents" : "parent"}</a>
           </p>
         )}
       </section>

@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import type { ComparedCandidate } from "../api";
 import { candidateName, intervalText, plural, signedInterval, times } from "../format";
 import { useGet } from "../live";
-import { go, usePlace } from "../router";
+import { comparePath, go, usePlace } from "../router";
 import { Code, Diff } from "../ui/code";
 import { CandidateLink } from "../ui/marks";
 import { Table } from "../ui/table";
@@ -19,7 +19,7 @@ function Chooser({ ids }: { ids: number[] }) {
       class="filters"
       onSubmit={(event) => {
         event.preventDefault();
-        go(`/compare?c=${comparedIds(text).join(",")}`);
+        go(comparePath(comparedIds(text)));
       }}
     >
       <label>

@@ -10,25 +10,31 @@ import { Command } from "../ui/copy";
 import { CandidateLink, KeepsMark, Star, VerdictMark } from "../ui/marks";
 import { Figure, Table, type Column } from "../ui/table";
 
+function Baseline({ overview }: { overview: Overview }) {
+  return overview.doubts?.baseline ? <p class="problem">{overview.doubts.baseline}</p> : null;
+}
+
 function Headline({ overview }: { overview: Overview }) {
   const best = overview.best;
   if (!best) {
     const passed = overview.counts.passed;
     return (
       <section class="headline" aria-label="The result so far">
-        <p class="lead">No policy that keeps dense attention's accuracy is on the front yet.</p>
+        <Baseline overview={overview} />
+        <p class="lead">No policy is known yet to be faster and to keep dense attention's accuracy.</p>
         <p class="sub">
-          {passed > 0 ? `${plural(passed, "candidate")} passed every stage, but the data show none to be faster and as accurate.` : "Nothing has passed every stage yet."}
+          {passed > 0 ? `${plural(passed, "candidate")} passed every stage. ${overview.doubts?.no_claim ?? ""}` : "Nothing has passed every stage yet."}
         </p>
       </section>
     );
   }
   return (
     <section class="headline" aria-label="The result so far">
+      <Baseline overview={overview} />
       <p class="lead">
         <a href={candidatePath(best.candidate)}>Candidate {best.candidate}</a> decodes <strong>{fixed(best.speed.value, 2)}×</strong> as fast as dense
         attention{overview.run.speed_is === "modelled" ? ", by the cost model" : ""}
-        {best.confirmed ? " and keeps its accuracy." : "; held-out problems have not confirmed its accuracy yet."}
+        {` and keeps its accuracy within ${fixed(100 * overview.run.margin, 0)} points.`}
       </p>
       <p class="sub">{evidence(best)}</p>
       <Command name="take it away" command={`vortex export ${best.candidate} --to vortex-torch --out winner/`} />
@@ -37,12 +43,10 @@ function Headline({ overview }: { overview: Overview }) {
 }
 
 function evidence(best: Best): string {
-  const parts = [
-    `Speed ${times(best.speed)}.`,
-    `Accuracy ${intervalText(best.accuracy, 3)}, dense ${intervalText(best.dense_accuracy, 3)}; on the same problems they differ by ${signedInterval(best.difference, 3)}.`,
-  ];
-  if (best.confirmed) parts.push(`On held-out problems, which the search never saw: ${intervalText(best.confirmed, 3)}.`);
-  return parts.join(" ");
+  return [
+    `Speed ${times(best.speed)}, in processes that had no part in its selection.`,
+    `On held-out problems, which no decision of the search has looked at, it has ${intervalText(best.accuracy, 3)} and dense attention ${intervalText(best.dense_accuracy, 3)}; they differ by ${signedInterval(best.difference, 3)}.`,
+  ].join(" ");
 }
 
 const kUnits: Record<string, (value: number) => string> = {
@@ -113,6 +117,7 @@ export const frontColumns: Column<FrontMember>[] = [
   { name: "accuracy", value: (m) => m.accuracy.value, show: (m) => intervalText(m.accuracy, 3), number: true },
   { name: "difference to dense", value: (m) => m.difference?.value, show: (m) => (m.origin === "dense" ? missing : signedInterval(m.difference, 3)), number: true },
   { name: "held-out accuracy", value: (m) => m.confirmed?.value, show: (m) => (m.confirmed ? intervalText(m.confirmed, 3) : "not yet"), number: true },
+  { name: "ceiling", value: (m) => m.ceiling?.value, show: (m) => (m.ceiling ? intervalText(m.ceiling, 3) : missing), number: true },
   { name: "tokens/s", value: (m) => m.tokens_per_s?.value, show: (m) => fixed(m.tokens_per_s?.value, 1), number: true },
   { name: "P(on front)", value: (m) => m.front_probability, show: (m) => fixed(m.front_probability, 2), number: true },
   { name: "found after", value: (m) => m.found_seconds, show: (m) => (m.found_seconds === null ? missing : duration(m.found_seconds)), number: true },
@@ -342,7 +347,7 @@ export function OverviewView({ overview, actions }: { overview: Overview; action
       <Figure
         title="The front"
         note="Accuracy over decode speed. Up and to the right is better; every point below and left of the line is beaten."
-        legend={<FrontLegend />}
+        legend={<FrontLegend oracle={overview.front.some((member) => member.ceiling !== null)} />}
         table={<Table label="Members of the front" columns={frontColumns} rows={overview.front} sort="speed over dense" />}
       >
         {overview.front.length > 0 ? (
@@ -370,7 +375,11 @@ export function OverviewView({ overview, actions }: { overview: Overview; action
             />
           }
         >
-          {overview.progress.length > 0 ? <ProgressPlot steps={overview.progress} seconds={seconds} /> : <p class="quiet">No point yet.</p>}
+          {overview.progress.length > 1 ? (
+            <ProgressPlot steps={overview.progress} seconds={seconds} />
+          ) : (
+            <p class="quiet">Nothing has joined dense attention on the front yet.</p>
+          )}
         </Figure>
         <Figure
           title="Where candidates ended"

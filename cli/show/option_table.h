@@ -1,0 +1,34 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+namespace vortex::cli {
+
+// The options of every verb as CLI11 knows them: what completions and the manual page are made from.
+struct OptionRow {
+  std::vector<std::string> names;  // "--format", "-h"; empty for an operand
+  std::string operand;             // its name, where it has no option names
+  std::string help;
+  std::vector<std::string> choices;  // where only these are accepted
+  bool takes_value = false;
+  bool required = false;
+};
+
+struct VerbRow {
+  std::string name;
+  std::string help;
+  std::vector<OptionRow> options;
+};
+
+std::vector<VerbRow> option_table(const CLI::App& app);
+
+// Scripts that a shell reads to complete commands of vortex.
+std::string bash_completion(const std::vector<VerbRow>& verbs);
+std::string zsh_completion(const std::vector<VerbRow>& verbs);
+std::string fish_completion(const std::vector<VerbRow>& verbs);
+// As roff, for `man`.
+std::string manual_page(const std::vector<VerbRow>& verbs, const std::string& summary, const std::string& version);
+
+}  // namespace vortex::cli
