@@ -20,13 +20,13 @@ namespace {
 constexpr int kLookEvery = 8;
 
 // The right answers of all problems, and what dense attention makes of them; none where the task knows none.
-struct Answers {
+struct ForcedAnswers {
   std::vector<TraceWanted> wanted;
   std::vector<DenseTrace> traces;
 };
 
-Result<Answers> answers_of(Session& session) {
-  Answers answers;
+Result<ForcedAnswers> answers_of(Session& session) {
+  ForcedAnswers answers;
   VORTEX_ASSIGN(answers.wanted, right_answers(session));
   if (!answers.wanted.empty()) { VORTEX_ASSIGN(answers.traces, dense_traces(session, answers.wanted)); }
   return answers;
@@ -37,7 +37,8 @@ void append(std::vector<job::Metric> more, std::vector<job::Metric>& metrics) {
 }
 
 // What every kv head looks at while the right answers of the first `count` problems are written.
-Result<nlohmann::json> look_at_heads(Session& session, const Answers& answers, size_t count, engine::RunStats& stats) {
+Result<nlohmann::json> look_at_heads(Session& session, const ForcedAnswers& answers, size_t count,
+                                     engine::RunStats& stats) {
   const model::ModelConfig& config = session.engine->model().config;
   HeadLooks looks(config.num_layers, config.num_kv_heads, engine::attention_scale(config), budget_of(*session.policy));
   for (size_t i = 0; i < count; ++i) {
@@ -55,7 +56,8 @@ Result<nlohmann::json> look_at_heads(Session& session, const Answers& answers, s
 }
 
 // answer_log_likelihood and answer_kl of the policy, and what the race may expect.
-Status measure_answers(Session& session, const Answers& answers, engine::RunStats& stats, job::StageResult& result) {
+Status measure_answers(Session& session, const ForcedAnswers& answers, engine::RunStats& stats,
+                       job::StageResult& result) {
   VORTEX_ASSIGN(const std::vector<AnswerProbe> probes, probe_answers(session, answers.wanted, answers.traces, stats));
   append(answer_metrics("", probes, session.job.seed), result.metrics);
   nlohmann::json each = nlohmann::json::array();
@@ -83,7 +85,7 @@ bool prune_by_answers(const Session& session, job::StageResult& result) {
 }
 
 // oracle_accuracy and how the oracle takes the right answers.
-Status measure_ceiling(Session& session, const Answers& answers, job::StageResult& result) {
+Status measure_ceiling(Session& session, const ForcedAnswers& answers, job::StageResult& result) {
   VORTEX_ASSIGN(const std::optional<Ceiling> ceiling, ceiling_of(session, answers.wanted, answers.traces));
   if (!ceiling) { return ok_status(); }
   const Interval accuracy = accuracy_interval(ceiling->outcomes, session.job.seed);
@@ -138,7 +140,7 @@ Status check_finite(const Session& session, const std::vector<job::Metric>& metr
   return ok_status();
 }
 
-Result<job::StageResult> recall_of_dense(Session& session, const Answers& answers) {
+Result<job::StageResult> recall_of_dense(Session& session, const ForcedAnswers& answers) {
   job::StageResult result = dense_recall();
   if (!answers.wanted.empty()) {
     engine::RunStats stats;
@@ -177,7 +179,7 @@ Status measure_recall(Session& session, const std::vector<TraceWanted>& wanted, 
 }  // namespace
 
 Result<job::StageResult> run_recall(Session& session) {
-  VORTEX_ASSIGN(const Answers answers, answers_of(session));
+  VORTEX_ASSIGN(const ForcedAnswers answers, answers_of(session));
   std::vector<TraceWanted> wanted(std::min(session.problems.size(), static_cast<size_t>(session.job.recall_problems)));
   for (size_t i = 0; i < wanted.size(); ++i) { wanted[i].problem = i; }
   if (!session.policy) {
