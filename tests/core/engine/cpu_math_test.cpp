@@ -44,7 +44,8 @@ std::vector<Request> requests_of_mixed_lengths() {
 
 std::vector<std::vector<int32_t>> tokens_of(CpuEngine& engine, const std::vector<Request>& requests) {
   std::vector<std::vector<int32_t>> tokens;
-  for (const Output& output : engine.generate(requests, nullptr).value()) { tokens.push_back(output.tokens); }
+  const std::vector<Output> outputs = engine.generate(requests, nullptr).value();
+  for (const Output& output : outputs) { tokens.push_back(output.tokens); }
   return tokens;
 }
 
