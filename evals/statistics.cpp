@@ -102,7 +102,7 @@ struct Pairs {
 };
 
 // Both were asked the same: nothing has to be looked up.
-Pairs paired_alike(const Answers& a, const Answers& b) {
+Pairs paired_alike(const AnswerSheet& a, const AnswerSheet& b) {
   Pairs pairs;
   size_t won = 0;
   size_t lost = 0;
@@ -121,14 +121,14 @@ Pairs paired_alike(const Answers& a, const Answers& b) {
 }
 
 // The (problem, trial) pairs that both have, in the order of `a`.
-Pairs paired(const Answers& a, const Answers& b) {
+Pairs paired(const AnswerSheet& a, const AnswerSheet& b) {
   if (a.shares(b)) { return paired_alike(a, b); }
   std::unordered_map<std::string_view, std::vector<size_t>> other;
   for (size_t i = 0; i < b.size(); ++i) { other[b.question(i).problem].push_back(i); }
   std::vector<size_t> places(a.problems(), 0);  // of its problem's cluster, plus one
   Pairs pairs;
   for (size_t i = 0; i < a.size(); ++i) {
-    const Answers::Question& question = a.question(i);
+    const AnswerSheet::Question& question = a.question(i);
     const auto problem = other.find(question.problem);
     if (problem == other.end()) { continue; }
     const auto& trials = problem->second;
@@ -162,7 +162,7 @@ Interval wilson_interval(double p, double n, double sigmas) {
   return {p, std::clamp(centre - half, 0.0, p), std::clamp(centre + half, p, 1.0)};
 }
 
-Interval accuracy_interval(const Answers& answers, uint64_t seed) {
+Interval accuracy_interval(const AnswerSheet& answers, uint64_t seed) {
   if (answers.empty()) { return {0, 0, 1}; }
   const size_t right = answers.count_right();
   const double value = static_cast<double>(right) / static_cast<double>(answers.size());
@@ -198,7 +198,7 @@ Interval difference_interval(double won, double lost, double n, double sigmas) {
   return {value, value - distance(won - win.lo, loss.hi - lost), value + distance(win.hi - won, lost - loss.lo)};
 }
 
-Interval paired_difference(const Answers& a, const Answers& b, uint64_t seed, double sigmas) {
+Interval paired_difference(const AnswerSheet& a, const AnswerSheet& b, uint64_t seed, double sigmas) {
   const Pairs pairs = paired(a, b);
   if (pairs.count == 0) { return {0, -1, 1}; }
   const bool one_each = pairs.clusters.empty();
@@ -215,7 +215,7 @@ Interval paired_difference(const Answers& a, const Answers& b, uint64_t seed, do
   return joined(combined, bootstrap, -1, 1);
 }
 
-double paired_mean(const Answers& a, const Answers& b) {
+double paired_mean(const AnswerSheet& a, const AnswerSheet& b) {
   const Pairs pairs = paired(a, b);
   return pairs.count > 0 ? (pairs.won - pairs.lost) / pairs.count : 0.0;
 }

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "evals/answers.h"
+#include "evals/answer_sheet.h"
 
 namespace vortex::evals {
 
@@ -26,16 +26,16 @@ inline constexpr double kSigmas = 1.959963984540054;
 // cluster-robust variance of the mean, kept between the numbers of problems and of outcomes. Where problems are
 // answered several times the two are joined with a beta-binomial interval (beta_binomial.h): the few problems that were
 // answered wrong say too little of how much problems differ. No outcomes: 0 in [0, 1].
-Interval accuracy_interval(const Answers& answers, uint64_t seed);
+Interval accuracy_interval(const AnswerSheet& answers, uint64_t seed);
 
 // Mean paired difference (a - b) over the (problem, trial) pairs that both have. The interval comes from the Wilson
 // intervals of the shares won and lost (combined after Zou and Donner 2008) at the effective number of pairs, so ties
 // alone never give an empty one; where a problem has several pairs it is joined with a cluster bootstrap. The effective
 // number is the variance of one pair over the cluster-robust variance of the mean, kept between the numbers of problems
 // and of pairs. No common pairs: 0 in [-1, 1].
-Interval paired_difference(const Answers& a, const Answers& b, uint64_t seed, double sigmas = kSigmas);
+Interval paired_difference(const AnswerSheet& a, const AnswerSheet& b, uint64_t seed, double sigmas = kSigmas);
 // Its value alone, without the bootstrap. No common pairs: 0.
-double paired_mean(const Answers& a, const Answers& b);
+double paired_mean(const AnswerSheet& a, const AnswerSheet& b);
 
 // The interval that this takes `won` and `lost` shares of `n` > 0 independent pairs for.
 Interval difference_interval(double won, double lost, double n, double sigmas = kSigmas);

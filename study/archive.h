@@ -15,9 +15,9 @@ namespace vortex::study {
 // are better when larger.
 struct Point {
   int64_t candidate = 0;
-  std::string key;          // identity: equal keys are one point
-  bool reference = false;   // dense attention, what all others are measured against
-  evals::Answers outcomes;  // on the search problems, paired over points
+  std::string key;              // identity: equal keys are one point
+  bool reference = false;       // dense attention, what all others are measured against
+  evals::AnswerSheet outcomes;  // on the search problems, paired over points
   evals::Interval accuracy;
   Speed speed;         // over dense attention's
   int rounds = 0;      // of further problems that it answered

@@ -61,17 +61,17 @@ void extend(const std::vector<Prospect>& prospects, size_t most, size_t from, st
 
 }  // namespace
 
-evals::Answers shared_with(const evals::Answers& answers, const evals::Answers& other) {
+evals::AnswerSheet shared_with(const evals::AnswerSheet& answers, const evals::AnswerSheet& other) {
   if (answers.shares(other)) { return answers; }
   std::set<std::pair<std::string_view, int>> known;
   for (size_t i = 0; i < other.size(); ++i) { known.emplace(other.question(i).problem, other.question(i).trial); }
-  std::vector<evals::Answers::Given> shared;
+  std::vector<evals::AnswerSheet::Given> shared;
   for (size_t i = 0; i < answers.size(); ++i) {
-    const evals::Answers::Question& question = answers.question(i);
+    const evals::AnswerSheet::Question& question = answers.question(i);
     if (!known.contains({question.problem, question.trial})) { continue; }
     shared.push_back({question.problem, question.trial, answers.right(i)});
   }
-  return evals::Answers(shared);
+  return evals::AnswerSheet(shared);
 }
 
 std::vector<Claim> judge_claims(const std::vector<Finalist>& sequence, const std::vector<job::Outcome>& dense,
@@ -81,8 +81,8 @@ std::vector<Claim> judge_claims(const std::vector<Finalist>& sequence, const std
   for (const Finalist& finalist : sequence) {
     Claim claim;
     claim.candidate = finalist.candidate;
-    const evals::Answers of_dense = shared_with(dense, finalist.outcomes);
-    const evals::Answers own = shared_with(finalist.outcomes, dense);
+    const evals::AnswerSheet of_dense = shared_with(dense, finalist.outcomes);
+    const evals::AnswerSheet own = shared_with(finalist.outcomes, dense);
     claim.problems = static_cast<int>(own.problems());
     claim.accuracy = evals::accuracy_interval(own, seed);
     claim.dense_accuracy = evals::accuracy_interval(of_dense, seed);

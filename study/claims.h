@@ -51,7 +51,7 @@ struct Claim {
 std::vector<Claim> judge_claims(const std::vector<Finalist>& sequence, const std::vector<job::Outcome>& dense,
                                 const SequenceRules& rules, uint64_t seed);
 // Those answers whose problem and trial are among the other ones, too.
-evals::Answers shared_with(const evals::Answers& answers, const evals::Answers& other);
+evals::AnswerSheet shared_with(const evals::AnswerSheet& answers, const evals::AnswerSheet& other);
 // The fastest that is both kept and faster; null where there is none.
 const Claim* headline_of(const std::vector<Claim>& claims);
 

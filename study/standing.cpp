@@ -44,7 +44,7 @@ double promise_of(const CandidateHistory& candidate) {
 
 // The answers that belong to a stage row, behind those given.
 void add_answers(const CandidateHistory& candidate, const db::StageRow& stage,
-                 std::vector<evals::Answers::Given>& given) {
+                 std::vector<evals::AnswerSheet::Given>& given) {
   for (const db::OutcomeRow& row : candidate.outcomes) {
     if (row.attempt != stage.attempt || row.stage != stage.stage) { continue; }
     given.push_back({row.problem, static_cast<int>(row.trial), row.correct});
@@ -91,14 +91,14 @@ std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank,
   point.candidate = candidate.row.id;
   point.key = candidate.row.key;
   point.reference = is_dense(candidate.row);
-  std::vector<evals::Answers::Given> given;
+  std::vector<evals::AnswerSheet::Given> given;
   add_answers(candidate, *race, given);
   for (const db::StageRow* more = nullptr; point.rounds < kMaxRetests; ++point.rounds) {
     more = last_stage(candidate, retest_stage(point.rounds + 1));
     if (more == nullptr) { break; }
     if (more->verdict == job::Verdict::kPass) { add_answers(candidate, *more, given); }
   }
-  point.outcomes = evals::Answers(given);
+  point.outcomes = evals::AnswerSheet(given);
   point.accuracy = evals::accuracy_interval(point.outcomes, seed);
   point.speed = *speed;
   point.promise = promise_of(candidate);

@@ -60,7 +60,7 @@ class Standing {
   double margin_;
   std::vector<Entry> entries_;
   std::unordered_map<int64_t, size_t> places_;  // of candidates in entries_; those taken back have none
-  std::map<size_t, evals::Answers> asked_;      // the first answers of each length: others share their questions
+  std::map<size_t, evals::AnswerSheet> asked_;  // the first answers of each length: others share their questions
   std::vector<int64_t> changed_;
   // Derived from the entries when it is asked for.
   mutable Archive archive_;

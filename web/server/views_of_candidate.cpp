@@ -336,20 +336,20 @@ Result<json> diversity_json(db::Store& store, const LiveRun& run) {
 
 namespace {
 
-evals::Answers answers_of(const LiveRun& run, int64_t candidate) {
+evals::AnswerSheet answers_of(const LiveRun& run, int64_t candidate) {
   return run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
     const study::Point* point = board.point(candidate);
-    return point == nullptr ? evals::Answers() : point->outcomes;
+    return point == nullptr ? evals::AnswerSheet() : point->outcomes;
   });
 }
 
 // Problems that both answered, differently.
-json flips_between(const evals::Answers& a, const evals::Answers& b) {
+json flips_between(const evals::AnswerSheet& a, const evals::AnswerSheet& b) {
   std::map<std::pair<std::string, int>, bool> first;
   for (size_t i = 0; i < a.size(); ++i) { first[{a.question(i).problem, a.question(i).trial}] = a.right(i); }
   json flips = json::array();
   for (size_t i = 0; i < b.size(); ++i) {
-    const evals::Answers::Question& question = b.question(i);
+    const evals::AnswerSheet::Question& question = b.question(i);
     const auto found = first.find({question.problem, question.trial});
     if (found == first.end() || found->second == b.right(i)) { continue; }
     flips.push_back(
@@ -358,7 +358,7 @@ json flips_between(const evals::Answers& a, const evals::Answers& b) {
   return flips;
 }
 
-json paired_between(const evals::Answers& a, const evals::Answers& b, uint64_t seed) {
+json paired_between(const evals::AnswerSheet& a, const evals::AnswerSheet& b, uint64_t seed) {
   return a.empty() || b.empty() ? json() : to_json(evals::paired_difference(b, a, seed));
 }
 
@@ -366,13 +366,13 @@ json paired_between(const evals::Answers& a, const evals::Answers& b, uint64_t s
 
 Result<json> compare_json(db::Store& store, Runs& runs, const std::vector<int64_t>& candidates) {
   json list = json::array();
-  evals::Answers first;
+  evals::AnswerSheet first;
   for (int64_t candidate : candidates) {
     VORTEX_ASSIGN(const std::string name, run_of(store, candidate));
     VORTEX_ASSIGN(const std::shared_ptr<LiveRun> run, runs.find(name));
     VORTEX_ASSIGN(const study::CandidateHistory history, study::read_candidate(store, candidate));
     VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(store, history.row));
-    const evals::Answers answers = answers_of(*run, candidate);
+    const evals::AnswerSheet answers = answers_of(*run, candidate);
     if (list.empty()) { first = answers; }
     json entry = {{"candidate", candidate},
                   {"origin", history.row.origin},

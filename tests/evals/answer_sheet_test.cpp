@@ -1,4 +1,4 @@
-#include "evals/answers.h"
+#include "evals/answer_sheet.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 namespace vortex::evals {
 namespace {
 
-// Answers to problems p0, p1, ..., each tried `trials` times; '1' is right.
+// AnswerSheet to problems p0, p1, ..., each tried `trials` times; '1' is right.
 std::vector<job::Outcome> outcomes(const std::string& pattern, int trials = 1, const std::string& name = "p") {
   std::vector<job::Outcome> all;
   for (size_t i = 0; i < pattern.size(); ++i) {
@@ -20,10 +20,10 @@ std::vector<job::Outcome> outcomes(const std::string& pattern, int trials = 1, c
   return all;
 }
 
-TEST(Answers, KeepWhatOutcomesSay) {
+TEST(AnswerSheet, KeepWhatOutcomesSay) {
   std::string pattern;
   for (int i = 0; i < 150; ++i) { pattern += i % 3 == 0 ? '1' : '0'; }
-  const Answers answers(outcomes(pattern, 2));
+  const AnswerSheet answers(outcomes(pattern, 2));
   EXPECT_EQ(answers.size(), 150u);
   EXPECT_EQ(answers.problems(), 75u);
   EXPECT_FALSE(answers.one_each());
@@ -33,12 +33,12 @@ TEST(Answers, KeepWhatOutcomesSay) {
   EXPECT_EQ(answers.question(149).number, 74u);
   EXPECT_TRUE(answers.right(147));
   EXPECT_FALSE(answers.right(148));
-  EXPECT_TRUE(Answers().empty());
+  EXPECT_TRUE(AnswerSheet().empty());
 }
 
-TEST(Answers, ShareAListOnlyWhereTheQuestionsAreTheSame) {
-  const Answers a(outcomes("1100"));
-  Answers b(outcomes("1010"));
+TEST(AnswerSheet, ShareAListOnlyWhereTheQuestionsAreTheSame) {
+  const AnswerSheet a(outcomes("1100"));
+  AnswerSheet b(outcomes("1010"));
   EXPECT_FALSE(b.shares(a));
   EXPECT_TRUE(b.share(a));
   EXPECT_TRUE(b.shares(a));
@@ -47,20 +47,20 @@ TEST(Answers, ShareAListOnlyWhereTheQuestionsAreTheSame) {
   a.compare(b, won, lost);
   EXPECT_EQ(won, 1u);
   EXPECT_EQ(lost, 1u);
-  Answers others(outcomes("1010", 1, "q"));
+  AnswerSheet others(outcomes("1010", 1, "q"));
   EXPECT_FALSE(others.share(a));
-  Answers fewer(outcomes("101"));
+  AnswerSheet fewer(outcomes("101"));
   EXPECT_FALSE(fewer.share(a));
   EXPECT_FALSE(a == b);
-  EXPECT_TRUE(b == Answers(outcomes("1010")));
+  EXPECT_TRUE(b == AnswerSheet(outcomes("1010")));
 }
 
 // Sharing a list makes comparisons cheap; it must not change them.
-TEST(Answers, SharingChangesNoInterval) {
+TEST(AnswerSheet, SharingChangesNoInterval) {
   for (const int trials : {1, 2}) {
-    const Answers a(outcomes("110110011010", trials));
-    const Answers apart(outcomes("100111010010", trials));
-    Answers together = apart;
+    const AnswerSheet a(outcomes("110110011010", trials));
+    const AnswerSheet apart(outcomes("100111010010", trials));
+    AnswerSheet together = apart;
     ASSERT_TRUE(together.share(a));
     const Interval one = paired_difference(a, apart, 5);
     const Interval other = paired_difference(a, together, 5);
@@ -73,7 +73,7 @@ TEST(Answers, SharingChangesNoInterval) {
 
 // One trial a problem: the bootstrap's limit is binomial. Of 16 answers with 12 right, between 8 and 15 are right in
 // the middle 95 % of resamples; Wilson's interval is 0.505 to 0.898.
-TEST(Answers, OneTrialAProblemNeedsNoDrawing) {
+TEST(AnswerSheet, OneTrialAProblemNeedsNoDrawing) {
   const Interval interval = accuracy_interval(outcomes("1111111111110000"), 1);
   EXPECT_EQ(interval.value, 0.75);
   EXPECT_NEAR(interval.lo, 0.5, 1e-12);

@@ -1,4 +1,4 @@
-#include "evals/answers.h"
+#include "evals/answer_sheet.h"
 
 #include <bit>
 #include <string_view>
@@ -7,7 +7,7 @@
 
 namespace vortex::evals {
 
-Answers::Answers(const std::vector<Given>& given) {
+AnswerSheet::AnswerSheet(const std::vector<Given>& given) {
   if (given.empty()) { return; }
   auto questions = std::make_shared<Questions>();
   questions->asked.reserve(given.size());
@@ -22,32 +22,32 @@ Answers::Answers(const std::vector<Given>& given) {
   questions_ = std::move(questions);
 }
 
-Answers::Answers(const std::vector<job::Outcome>& outcomes) {
+AnswerSheet::AnswerSheet(const std::vector<job::Outcome>& outcomes) {
   std::vector<Given> given;
   given.reserve(outcomes.size());
   for (const job::Outcome& outcome : outcomes) { given.push_back({outcome.problem, outcome.trial, outcome.correct}); }
-  *this = Answers(given);
+  *this = AnswerSheet(given);
 }
 
-size_t Answers::count_right() const {
+size_t AnswerSheet::count_right() const {
   size_t count = 0;
   for (const uint64_t word : words_) { count += static_cast<size_t>(std::popcount(word)); }
   return count;
 }
 
-bool Answers::same_questions(const Answers& other) const {
+bool AnswerSheet::same_questions(const AnswerSheet& other) const {
   return shares(other) || (size() == other.size() && questions_->asked == other.questions_->asked);
 }
 
-bool Answers::operator==(const Answers& other) const { return words_ == other.words_ && same_questions(other); }
+bool AnswerSheet::operator==(const AnswerSheet& other) const { return words_ == other.words_ && same_questions(other); }
 
-bool Answers::share(const Answers& other) {
+bool AnswerSheet::share(const AnswerSheet& other) {
   if (!same_questions(other)) { return false; }
   questions_ = other.questions_;
   return true;
 }
 
-void Answers::compare(const Answers& other, size_t& won, size_t& lost) const {
+void AnswerSheet::compare(const AnswerSheet& other, size_t& won, size_t& lost) const {
   won = lost = 0;
   for (size_t i = 0; i < words_.size(); ++i) {
     won += static_cast<size_t>(std::popcount(words_[i] & ~other.words_[i]));
