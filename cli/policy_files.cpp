@@ -38,11 +38,6 @@ Result<std::string> model_of(const vflow::PolicySource& source, const std::strin
   return candidate_error("which model? the configuration names no folder that is here", "name it with --model DIR");
 }
 
-Result<vflow::ModelGeometry> geometry_of_folder(const std::string& model, int max_context) {
-  VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(model));
-  return model::geometry_of(config, max_context, 0);
-}
-
 vflow::BackendLimits limits_of_device(const std::string& device) {
   if (device == "cpu") { return compile::cpu_limits(); }
 #ifdef VORTEX_WITH_CUDA

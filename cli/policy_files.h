@@ -14,9 +14,6 @@ Result<vflow::PolicySource> read_policy(const std::string& module_path, const st
 // The model folder to check against: `model` if given, else the configuration's model_path.
 Result<std::string> model_of(const vflow::PolicySource& source, const std::string& model);
 
-// What a policy is checked against for contexts of up to `max_context` tokens.
-Result<vflow::ModelGeometry> geometry_of_folder(const std::string& model, int max_context);
-
 // What a device covers: `device` is cpu, cuda, or auto, which is cuda where this machine has a device for it and this
 // program's worker the kernels, and otherwise covers everything.
 vflow::BackendLimits limits_of_device(const std::string& device);

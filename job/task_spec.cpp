@@ -4,6 +4,7 @@
 #include <array>
 #include <set>
 
+#include "base/date.h"
 #include "base/json_reader.h"
 #include "base/sha256.h"
 #include "base/text.h"
@@ -210,6 +211,8 @@ void read_kind(JsonReader& reader, TaskSpec& task) {
   reader.optional("answer_start", task.answer_start);
   reader.optional("chat", task.chat);
   reader.optional("thinking", task.thinking);
+  reader.optional("date", task.date);
+  if (!is_date(task.date)) { reader.refuse("date", "must be a day as YYYY-MM-DD"); }
   if (task.kind == "questions") { return read_questions(reader, task); }
   reader.required("length", task.length);
   reader.optional("noise", task.noise);
@@ -245,6 +248,7 @@ nlohmann::json to_json(const TaskSpec& task) {
   json["answer_start"] = task.answer_start;
   json["chat"] = task.chat;
   json["thinking"] = task.thinking;
+  if (task.date != kPromptDate) { json["date"] = task.date; }
   if (const SyntheticKind* synthetic = synthetic_kind(task.kind)) { write_synthetic(*synthetic, task, json); }
   if (task.kind == "questions") {
     json["data"] = task.data;

@@ -69,6 +69,9 @@ struct WorkloadSpec {
   uint64_t seed = 1;    // lognormal
 };
 
+// The day that chat templates see unless a task names another: the one that Llama 3.1's falls back to.
+inline constexpr const char* kPromptDate = "2024-07-26";
+
 // The problems that candidates are scored on. Everything that changes a score is in here, nothing is hidden in code.
 // docs/tasks.md describes every kind and member.
 struct TaskSpec {
@@ -88,9 +91,10 @@ struct TaskSpec {
 
   // All kinds but chain: the text around a problem, with {problem}, or {context} and {query}, and for niah {type}.
   std::string prompt;
-  std::string answer_start;  // what the answer begins with: follows the prompt, not generated
-  bool chat = false;         // the prompt is a user's message in the model's chat template
-  bool thinking = false;     // where the template knows thinking: is it on?
+  std::string answer_start;        // what the answer begins with: follows the prompt, not generated
+  bool chat = false;               // the prompt is a user's message in the model's chat template
+  bool thinking = false;           // where the template knows thinking: is it on?
+  std::string date = kPromptDate;  // YYYY-MM-DD: today, for templates that write the day into a prompt
 
   int problems = 32;
   int trials = 1;

@@ -16,8 +16,8 @@ mkdir -p "$build"
 flags=(-std=c++20 -O1 -g -I. -DVORTEX_BPE -fno-sanitize-recover=all "-fsanitize=fuzzer-no-link,address,undefined")
 
 objects=()
-for source in base/*.cpp job/*.cpp core/vflow/{*,*/*}.cpp core/model/{tokenizer,unicode,word_level,safetensors,bpe/*}.cpp evals/grading/*.cpp evals/tasks/task_file.cpp \
-  study/prediction.cpp agent/llm/{reply,sse}.cpp; do
+for source in base/*.cpp job/*.cpp core/vflow/{*,*/*}.cpp core/model/{tokenizer,unicode,word_level,safetensors,bpe/*,jinja/*}.cpp evals/grading/*.cpp evals/tasks/task_file.cpp \
+  study/prediction.cpp agent/llm/{markdown,reply,sse}.cpp; do
   object="$build/$(echo "$source" | tr / _).o"
   objects+=("$object")
   if [ "$source" -nt "$object" ] || [ -n "$(find base core evals job study agent/llm -name '*.h' -newer "$object" -print -quit 2>/dev/null)" ]; then

@@ -13,8 +13,8 @@ compiler="${CXX:-c++}"
 command -v ccache >/dev/null && compiler="ccache $compiler"
 flags="-std=c++20 -O1 -g1 -I. -DVORTEX_BPE -fno-sanitize-recover=all -fsanitize=address,undefined"
 
-sources=(base/*.cpp job/*.cpp core/vflow/{*,*/*}.cpp core/model/{tokenizer,unicode,word_level,safetensors,bpe/*}.cpp evals/grading/*.cpp evals/tasks/task_file.cpp \
-  study/prediction.cpp agent/llm/{reply,sse}.cpp tests/fuzz/replay.cpp)
+sources=(base/*.cpp job/*.cpp core/vflow/{*,*/*}.cpp core/model/{tokenizer,unicode,word_level,safetensors,bpe/*,jinja/*}.cpp evals/grading/*.cpp evals/tasks/task_file.cpp \
+  study/prediction.cpp agent/llm/{markdown,reply,sse}.cpp tests/fuzz/replay.cpp)
 for target in "${targets[@]}"; do sources+=("tests/fuzz/${target}_fuzz.cpp"); done
 printf '%s\n' "${sources[@]}" |
   xargs -P "$(nproc)" -I{} bash -c '$0 -c "$1" -o "'"$build"'/$(echo "$1" | tr / _).o"' "$compiler $flags" {}

@@ -105,8 +105,13 @@ Status read_events(const LoadedRun& run, Facts& facts) {
   VORTEX_ASSIGN(const std::vector<db::Event> events, run.store->events(run.history.run.id));
   for (const db::Event& event : events) {
     ++facts.events[event.kind];
-    if (event.kind != "front") { continue; }
+    if (event.kind == "started" || event.kind == "resumed") { facts.waited_for.clear(); }
+    if (event.kind != "front" && event.kind != "stall") { continue; }
     const auto detail = nlohmann::json::parse(event.detail, nullptr, false);
+    if (event.kind == "stall") {
+      if (detail.value("ended", false)) { facts.waited_for = detail.value("message", ""); }
+      continue;
+    }
     facts.found.emplace(detail.value("candidate", int64_t{0}), event.created - events.front().created);
   }
   return ok_status();

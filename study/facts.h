@@ -57,6 +57,7 @@ struct Facts {
   std::map<int64_t, double> found;              // members of the front: seconds since the start when they were known
   std::vector<Spent> spent;
   std::map<std::string, int> events;  // kind -> how many
+  std::string waited_for;             // what the last session waited for when it ended; empty: nothing
   nlohmann::json notebook;            // study/notebook.h
   std::vector<std::string> themes;    // what to try next, and why
   int candidates = 0;

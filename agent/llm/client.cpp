@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "agent/llm/body_sink.h"
+#include "base/clock.h"
 #include "base/rng.h"
 #include "base/text.h"
 #include "net/http.h"
@@ -12,7 +14,6 @@
 namespace vortex::agent {
 namespace {
 
-constexpr size_t kMaxReply = size_t{4} << 20;  // bytes of a reply; no policy is near that long
 constexpr int kPaidAttempts = 2;
 constexpr double kLongestRest = 900;
 
@@ -22,6 +23,7 @@ struct Attempt {
   ChatReply partial;               // what had come of one that failed
   bool paid = false;               // the endpoint may have charged for it
   bool again = false;              // may work another time
+  bool told = false;               // the search ended it
   std::string why;
   Blame blame = Blame::kEnvironment;
   std::string hint;
@@ -69,60 +71,13 @@ ChatRequest chat_request(const ModelSpec& model, const Ask& ask) {
   return request;
 }
 
-bool is_event_stream(const net::HttpReply& reply) {
-  return reply.header("content-type").find("text/event-stream") != std::string_view::npos;
-}
-
-// Takes a 2xx body as it comes: events are read at once, anything else is kept for the end.
-class BodySink {
- public:
-  explicit BodySink(const WireFormat& wire) : reader_(wire.make_reader()), wire_(wire) {}
-
-  bool take(const net::HttpReply& reply, std::string_view bytes) {
-    size_ += bytes.size();
-    too_long_ = size_ > 4 * kMaxReply || reader_->reply().text.size() > kMaxReply;
-    if (too_long_) { return false; }
-    streamed_ = is_event_stream(reply);
-    if (!streamed_) {
-      body_.append(bytes);
-      return true;
-    }
-    for (const ServerEvent& event : parser_.feed(bytes)) {
-      if (fault_.ok()) { fault_ = reader_->take(event); }
-    }
-    return fault_.ok() && !parser_.broken();
-  }
-
-  bool too_long() const { return too_long_; }
-  bool got_any() const { return size_ > 0; }
-  const Status& fault() const { return fault_; }
-
-  // The whole reply, once the exchange ended well.
-  Result<ChatReply> finish() const {
-    if (!fault_.ok()) { return fault_.error(); }
-    if (!streamed_) { return wire_.read(body_); }
-    if (!reader_->complete()) { return environment_error("the stream ended before the reply did"); }
-    return reader_->reply();
-  }
-  ChatReply partial() const {
-    ChatReply reply = reader_->reply();
-    if (!streamed_) { reply.text = body_; }
-    return reply;
-  }
-
- private:
-  std::unique_ptr<StreamReader> reader_;
-  const WireFormat& wire_;
-  SseParser parser_;
-  std::string body_;
-  Status fault_ = ok_status();
-  size_t size_ = 0;
-  bool streamed_ = false;
-  bool too_long_ = false;
-};
-
 // What an answer that is no success means.
-void judge_status(const ModelSpec& model, const net::HttpReply& reply, Attempt& attempt) {
+void judge_failure(const ModelSpec& model, const net::HttpReply& reply, Attempt& attempt) {
+  if (reply.failure != net::HttpFailure::kNone) {
+    attempt.why = model.name + ": " + reply.message;
+    attempt.again = reply.failure == net::HttpFailure::kTemporary;
+    return;
+  }
   attempt.why = model.name + " answered " + std::to_string(reply.status) + ": " + error_message_of(reply.body);
   attempt.again = net::worth_retrying(reply);
   attempt.retry_after = net::retry_after_seconds(reply);
@@ -147,34 +102,35 @@ Attempt attempt_once(const ModelSpec& model, const WireFormat& wire, const Key& 
   request.body = wire.body(chat_request(model, ask)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   request.idle_seconds = model.idle_seconds;
   request.total_seconds = model.total_seconds;
-  BodySink sink(wire);
+  BodySink sink(wire, monotonic_seconds);
   net::HttpHooks http;
-  http.should_stop = hooks.should_stop;
-  http.on_body = [&](const net::HttpReply& reply, std::string_view bytes) { return sink.take(reply, bytes); };
+  http.should_stop = [&] { return sink.waited_enough() || (hooks.should_stop && hooks.should_stop()); };
+  http.on_body = [&](const net::HttpReply& reply, std::string_view bytes) {
+    return sink.take(reply.header("content-type"), bytes);
+  };
   const net::HttpReply reply = net::http_send(request, http);
 
   Attempt attempt;
   attempt.paid = sink.got_any();
   attempt.partial = sink.partial();
+  const bool success = reply.status >= 200 && reply.status < 300;
   if (sink.too_long()) {
     attempt.why = "the reply of " + model.name + " is longer than 4 MiB";
     attempt.again = true;
-  } else if (!sink.fault().ok()) {
-    attempt.why = model.name + ": " + sink.fault().error().message;
-    attempt.again = true;
-  } else if (reply.failure != net::HttpFailure::kNone) {
-    attempt.why = model.name + ": " + reply.message;
-    attempt.again = reply.failure == net::HttpFailure::kTemporary;
-  } else if (!reply.succeeded()) {
-    judge_status(model, reply, attempt);
+  } else if (reply.status != 0 && !success) {
+    judge_failure(model, reply, attempt);
   } else {
-    attempt.paid = true;
-    Result<ChatReply> whole = sink.finish();
-    if (whole.ok()) {
+    const bool ended = reply.failure == net::HttpFailure::kNone;
+    attempt.paid = attempt.paid || ended;
+    Result<ChatReply> whole = sink.finish(ended);
+    if (whole.ok()) {  // however the connection ended: all of it came
       attempt.reply = std::move(whole).value();
     } else {
-      attempt.why = model.name + ": " + whole.error().message;
-      attempt.again = true;
+      const bool cut = sink.fault().ok() && !ended;
+      attempt.told = reply.failure == net::HttpFailure::kAborted && sink.fault().ok();
+      const std::string silence = "no whole reply of it yet, " + std::to_string(sink.size()) + " bytes";
+      attempt.why = model.name + ": " + (!cut ? whole.error().message : attempt.told ? silence : reply.message);
+      attempt.again = !cut || reply.failure == net::HttpFailure::kTemporary;
     }
   }
   key.redact(attempt.why);
@@ -198,7 +154,7 @@ Answer answer_of(const ModelSpec& model, const Ask& ask, const ChatReply& reply,
 
 bool stopped(const ClientHooks& hooks) { return hooks.should_stop && hooks.should_stop(); }
 
-Error stop_error() { return environment_error("the search was told to stop while it waited for a reply"); }
+Error stop_error(const std::string& why) { return environment_error("the search ended while it waited: " + why); }
 
 }  // namespace
 
@@ -221,6 +177,7 @@ Result<std::optional<Answer>> ask_model(const ModelSpec& model, const Roster& ro
   const int64_t most_input = estimated_tokens(whole_prompt(ask)) * 5 / 4;
   const int64_t most_output = model.max_output_tokens;
   int paid = 0;
+  std::string why;  // the last attempt that the search did not end itself failed
   for (int tries = 1;; ++tries) {
     VORTEX_ASSIGN(auto open,
                   book.begin(ask, model.name, most_input + most_output, model.dollars(most_input, most_output)));
@@ -232,7 +189,8 @@ Result<std::optional<Answer>> ask_model(const ModelSpec& model, const Roster& ro
       return std::optional(std::move(answer));
     }
     VORTEX_TRY(book.failed(std::move(*open), attempt.why, answer_of(model, ask, attempt.partial, key, attempt.paid)));
-    if (stopped(hooks)) { return stop_error(); }
+    if (why.empty() || !attempt.told) { why = attempt.why; }
+    if (stopped(hooks)) { return stop_error(why); }
     paid += attempt.paid ? 1 : 0;
     const bool too_late = attempt.retry_after.value_or(0) > roster.longest_wait;
     if (!attempt.again || tries >= roster.attempts || paid >= kPaidAttempts || too_late) {
@@ -240,7 +198,7 @@ Result<std::optional<Answer>> ask_model(const ModelSpec& model, const Roster& ro
     }
     const double pause = backoff.next(attempt.retry_after);
     if (hooks.on_message) { hooks.on_message(attempt.why + "; again in " + std::to_string(std::lround(pause)) + " s"); }
-    if (!net::pause_for(pause, hooks.should_stop)) { return stop_error(); }
+    if (!net::pause_for(pause, hooks.should_stop)) { return stop_error(why); }
   }
 }
 

@@ -1,9 +1,9 @@
 #include "agent/llm/reply.h"
 
 #include <algorithm>
-#include <cctype>
 #include <nlohmann/json.hpp>
 
+#include "agent/llm/markdown.h"
 #include "base/text.h"
 
 namespace vortex::agent {
@@ -122,6 +122,10 @@ bool is_config(const json& object) {
   return false;
 }
 
+bool is_python(const std::string& language) {
+  return language.starts_with("python") || language == "py" || language == "py3";
+}
+
 // Markdown: about, module, configuration, in this order or with the first left out.
 void read_blocks(const std::vector<FencedBlock>& blocks, WrittenReply& reply) {
   Variant open;
@@ -131,7 +135,7 @@ void read_blocks(const std::vector<FencedBlock>& blocks, WrittenReply& reply) {
   };
   for (const FencedBlock& block : blocks) {
     if (!block.closed) { reply.remarks.emplace_back("the last code block is cut off"); }
-    if (block.language == "python" || block.language == "py") {
+    if (is_python(block.language)) {
       if (!open.module.empty()) { finish(); }
       open.module = block.text;
       continue;
@@ -161,6 +165,16 @@ void read_blocks(const std::vector<FencedBlock>& blocks, WrittenReply& reply) {
   finish();
 }
 
+// The JSON object that a text without fences has among its words, if it is a reply.
+json object_among_words(std::string_view text) {
+  const size_t begin = text.find('{');
+  const size_t end = text.rfind('}');
+  if (begin == std::string_view::npos || end == std::string_view::npos || end < begin) { return {}; }
+  if (!fenced_blocks(text).empty()) { return {}; }
+  json object = parse_bounded(text.substr(begin, end + 1 - begin));
+  return object.is_object() && object.contains("variants") ? object : json();
+}
+
 json text_schema() { return {{"type", "string"}}; }
 
 json object_schema(json properties) {
@@ -174,45 +188,21 @@ json object_schema(json properties) {
 
 }  // namespace
 
-std::vector<FencedBlock> fenced_blocks(std::string_view text) {
-  std::vector<FencedBlock> blocks;
-  size_t fence = 0;  // backticks of the open one; 0: none is open
-  size_t begin = 0;
-  while (begin < text.size()) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    std::string_view line = text.substr(begin, end - begin);
-    begin = end + 1;
-    if (!line.empty() && line.back() == '\r') { line.remove_suffix(1); }
-    const size_t indent = std::min(line.find_first_not_of(' '), line.size());
-    const std::string_view body = line.substr(indent);
-    const size_t ticks = std::min(body.find_first_not_of('`'), body.size());
-    if (fence == 0) {
-      if (ticks < 3) { continue; }
-      FencedBlock block;
-      for (char c : body.substr(ticks)) {
-        if (!std::isalnum(static_cast<unsigned char>(c))) { break; }
-        block.language += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-      }
-      block.closed = false;
-      blocks.push_back(std::move(block));
-      fence = ticks;
-    } else if (ticks >= fence && ticks == body.size()) {
-      blocks.back().closed = true;
-      fence = 0;
-    } else {
-      blocks.back().text.append(line).push_back('\n');
-    }
-  }
-  return blocks;
-}
-
 WrittenReply read_reply(std::string_view text) {
   WrittenReply reply;
-  const json whole = parse_bounded(text);
+  json whole = parse_bounded(text);
   if (whole.is_object()) {
     read_object(whole, reply);
   } else {
-    read_blocks(fenced_blocks(text), reply);
+    const std::string said = without_thoughts(text);
+    whole = object_among_words(said);
+    if (whole.is_object()) {
+      read_object(whole, reply);
+    } else {
+      read_blocks(fenced_blocks(said), reply);
+    }
+    const bool nothing = said.find_first_not_of(" \t\r\n") == std::string::npos;
+    if (nothing && said.size() < text.size()) { reply.remarks.emplace_back("the reply is nothing but thoughts"); }
   }
   if (reply.variants.empty() && reply.remarks.empty()) {
     reply.remarks.emplace_back("there is no policy in the reply");

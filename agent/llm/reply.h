@@ -34,20 +34,13 @@ struct WrittenReply {
   std::vector<std::string> remarks;  // what could not be read, in words; the rest counts
 };
 
-// Reads a reply: a JSON object of reply_schema(), bare or in a fence; or Markdown with, for every variant, a `json`
-// block about it, a `python` block with the module and a `json` block with the configuration (any key that begins with
-// vortex_). Text of any kind is taken: what cannot be read becomes a remark. At most 16 variants and 64 KiB a source.
+// Reads a reply: a JSON object of reply_schema(), bare, among words or in a fence; or Markdown with, for every variant,
+// a `json` block about it, a `python` block with the module and a `json` block with the configuration (any key that
+// begins with vortex_). Thoughts before it are no part of it. Text of any kind is taken: what cannot be read becomes a
+// remark. At most 16 variants and 64 KiB a source.
 WrittenReply read_reply(std::string_view text);
 
 // JSON schema of a reply, in the strict form that endpoints accept: every member required, no others allowed.
 nlohmann::json reply_schema();
-
-// A fenced block of a Markdown text. A fence that is never closed ends with the text.
-struct FencedBlock {
-  std::string language;  // first word after the fence, in lower case
-  std::string text;
-  bool closed = true;
-};
-std::vector<FencedBlock> fenced_blocks(std::string_view text);
 
 }  // namespace vortex::agent

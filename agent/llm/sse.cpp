@@ -24,6 +24,14 @@ std::vector<ServerEvent> SseParser::feed(std::string_view bytes) {
   return events;
 }
 
+std::vector<ServerEvent> SseParser::finish() {
+  std::vector<ServerEvent> events;
+  if (broken_) { return events; }
+  end_line(events);
+  end_line(events);
+  return events;
+}
+
 void SseParser::end_line(std::vector<ServerEvent>& events) {
   std::string_view line = line_;
   if (first_line_ && line.substr(0, 3) == "\xef\xbb\xbf") { line.remove_prefix(3); }

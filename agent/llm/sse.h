@@ -12,12 +12,14 @@ struct ServerEvent {
 };
 
 // Reads server-sent events (WHATWG HTML, 9.2) from bytes in pieces of any size. Line ends are LF, CRLF or CR; comments,
-// ids and retry times are passed over; an event that the stream ends in the middle of is not given. An event longer
-// than 8 MiB breaks the stream: `broken()`.
+// ids and retry times are passed over. An event longer than 8 MiB breaks the stream: `broken()`.
 class SseParser {
  public:
   // The events that these bytes complete.
   std::vector<ServerEvent> feed(std::string_view bytes);
+  // The event that the stream ended in the middle of. The standard drops it; servers that leave out the blank line
+  // behind their last one mean it.
+  std::vector<ServerEvent> finish();
   bool broken() const { return broken_; }
 
  private:

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/llm/sse.h"
@@ -39,18 +42,48 @@ struct ChatReply {
   int64_t output_tokens = 0;
 };
 
-// Collects a streamed reply.
+// The parts of a reply as they come: words, and arguments of tool calls. A part has a place, by which pieces find it
+// and which orders them.
+class ReplyParts {
+ public:
+  using Place = std::pair<int64_t, int64_t>;
+
+  std::string& words(Place place) { return parts_[place].text; }
+  std::string& call(Place place);
+  // One call alone: its arguments. Otherwise everything in order, calls as fenced JSON.
+  std::string text() const;
+  size_t size() const;
+
+ private:
+  struct Part {
+    std::string text;
+    bool is_call = false;
+  };
+  std::map<Place, Part> parts_;
+};
+
+// Collects a streamed reply. What is unknown or malformed in a stream is passed over: it costs itself only.
 class StreamReader {
  public:
   virtual ~StreamReader() = default;
-  // Errors: environment; the endpoint reports a fault, or sends what is no event of this format.
-  virtual Status take(const ServerEvent& event) = 0;
-  // Did the stream say that it is complete?
-  virtual bool complete() const = 0;
-  const ChatReply& reply() const { return reply_; }
+  // Errors: environment; the endpoint reports a fault before the reply was complete.
+  Status take(const ServerEvent& event);
+  // Did the stream say why the reply ends? Counts of tokens may still come.
+  bool finished() const { return ended_ || !reply_.finish.empty(); }
+  // Would it be a whole reply if nothing came any more?
+  bool complete() const { return finished() || may_end_; }
+  // Did the stream say that nothing comes any more?
+  bool ended() const { return ended_; }
+  ChatReply reply() const;
+  size_t size() const { return parts_.size(); }
 
  protected:
-  ChatReply reply_;
+  virtual void read(const nlohmann::json& object) = 0;
+
+  ChatReply reply_;  // without its text
+  ReplyParts parts_;
+  bool ended_ = false;
+  bool may_end_ = false;
 };
 
 // One way to speak to endpoints. Pure functions of bytes: no socket. A new format is one file with such a record and
@@ -82,6 +115,14 @@ std::string text_at(const nlohmann::json& object, const char* key);
 int64_t count_at(const nlohmann::json& object, const char* key);
 const nlohmann::json& member_at(const nlohmann::json& object, const char* key);  // null where it is absent
 Result<nlohmann::json> parse_object(std::string_view bytes);
+// Text as endpoints give it: a string, an object with it as "text", or a list of these. Thoughts are left out.
+std::string content_text(const nlohmann::json& content);
+// A tool's arguments, which are JSON text for some endpoints and an object for others; nothing: none were given.
+std::string arguments_text(const nlohmann::json& arguments);
+// Does an object report a fault? "error" is there and says something.
+bool reports_error(const nlohmann::json& object);
+// The request's body with the user's own members; one that is null takes the member out.
+nlohmann::json with_extra(nlohmann::json body, const nlohmann::json& extra);
 
 // Name of the one tool that a reply is given through (OutputForm::kTool), and of the schema (kSchema).
 inline constexpr const char* kReplyTool = "submit_policies";

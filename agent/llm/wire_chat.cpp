@@ -31,12 +31,11 @@ json body(const ChatRequest& request) {
     body["tools"] = json::array({{{"type", "function"}, {"function", function}}});
     body["tool_choice"] = {{"type", "function"}, {"function", {{"name", kReplyTool}}}};
   }
-  body.update(request.extra);
-  return body;
+  return with_extra(std::move(body), request.extra);
 }
 
 std::string finish_of(const std::string& reason) {
-  if (reason == "length") { return "length"; }
+  if (reason == "length" || reason == "max_tokens") { return "length"; }
   if (reason == "content_filter") { return "refusal"; }
   return reason.empty() ? std::string() : std::string("stop");
 }
@@ -48,16 +47,42 @@ void read_usage(const json& object, ChatReply& reply) {
   reply.output_tokens = count_at(usage, "completion_tokens");
 }
 
-// A message, or a piece of one in a stream. A refusal is its own member.
-void read_message(const json& message, ChatReply& reply, bool& refused) {
-  reply.text += text_at(message, "content");
-  for (const json& call : member_at(message, "tool_calls")) {
-    reply.text += text_at(member_at(call, "function"), "arguments");
+constexpr ReplyParts::Place kWords = {0, 0};
+constexpr int64_t kCalls = 1;
+
+// Puts messages, or pieces of them in a stream, together.
+class MessageReader {
+ public:
+  // A refusal is a member of its own.
+  void read(const json& message, ReplyParts& parts) {
+    parts.words(kWords) += content_text(member_at(message, "content"));
+    const std::string refusal = text_at(message, "refusal");
+    refused_ = refused_ || !refusal.empty();
+    parts.words(kWords) += refusal;
+    for (const json& call : member_at(message, "tool_calls")) { read_call(call, parts); }
+    const std::string old_form = arguments_text(member_at(member_at(message, "function_call"), "arguments"));
+    if (!old_form.empty()) { parts.call({kCalls, 0}) += old_form; }
   }
-  const std::string refusal = text_at(message, "refusal");
-  refused = refused || !refusal.empty();
-  reply.text += refusal;
-}
+  bool refused() const { return refused_; }
+
+ private:
+  // Pieces of a call share its index; where servers leave that out, a new id begins a new call.
+  void read_call(const json& call, ReplyParts& parts) {
+    const std::string id = text_at(call, "id");
+    const json& index = member_at(call, "index");
+    if (index.is_number_integer()) {
+      place_ = count_at(call, "index");
+    } else if (place_ < 0 || (!id.empty() && id != id_) || id.empty() != id_.empty()) {
+      ++place_;
+    }
+    if (!id.empty()) { id_ = id; }
+    parts.call({kCalls, place_}) += arguments_text(member_at(member_at(call, "function"), "arguments"));
+  }
+
+  bool refused_ = false;
+  int64_t place_ = -1;
+  std::string id_;
+};
 
 Result<ChatReply> read(std::string_view bytes) {
   VORTEX_ASSIGN(const json object, parse_object(bytes));
@@ -66,36 +91,33 @@ Result<ChatReply> read(std::string_view bytes) {
     return environment_error("the reply has no choices: " + error_message_of(bytes));
   }
   ChatReply reply;
-  bool refused = false;
-  read_message(member_at(choices[0], "message"), reply, refused);
-  reply.finish = refused ? "refusal" : finish_of(text_at(choices[0], "finish_reason"));
+  ReplyParts parts;
+  MessageReader message;
+  message.read(member_at(choices[0], "message"), parts);
+  reply.text = parts.text();
+  reply.finish = message.refused() ? "refusal" : finish_of(text_at(choices[0], "finish_reason"));
   read_usage(object, reply);
   return reply;
 }
 
 class Reader final : public StreamReader {
- public:
-  Status take(const ServerEvent& event) override {
-    if (event.data == "[DONE]") {
-      done_ = true;
-      return ok_status();
-    }
-    VORTEX_ASSIGN(const json object, parse_object(event.data));
-    if (object.contains("error")) { return environment_error(error_message_of(event.data)); }
+ protected:
+  void read(const json& object) override {
     read_usage(object, reply_);
     const json& choices = member_at(object, "choices");
-    if (!choices.is_array() || choices.empty()) { return ok_status(); }
-    read_message(member_at(choices[0], "delta"), reply_, refused_);
+    if (!choices.is_array() || choices.empty()) { return; }
+    const json& delta = member_at(choices[0], "delta");
+    if (delta.is_object()) {
+      message_.read(delta, parts_);
+    } else if (parts_.size() == 0) {
+      message_.read(member_at(choices[0], "message"), parts_);  // all at once
+    }
     const std::string finish = finish_of(text_at(choices[0], "finish_reason"));
-    if (!finish.empty()) { reply_.finish = refused_ ? "refusal" : finish; }
-    return ok_status();
+    if (!finish.empty()) { reply_.finish = message_.refused() ? "refusal" : finish; }
   }
-  // Some servers leave out [DONE]; a finish reason says the same.
-  bool complete() const override { return done_ || !reply_.finish.empty(); }
 
  private:
-  bool done_ = false;
-  bool refused_ = false;
+  MessageReader message_;
 };
 
 }  // namespace

@@ -26,8 +26,7 @@ json body(const ChatRequest& request) {
     body["tools"] = json::array({{{"name", kReplyTool}, {"input_schema", request.schema}}});
     body["tool_choice"] = {{"type", "tool"}, {"name", kReplyTool}};
   }
-  body.update(request.extra);
-  return body;
+  return with_extra(std::move(body), request.extra);
 }
 
 std::string finish_of(const std::string& reason) {
@@ -42,18 +41,25 @@ int64_t input_tokens(const json& usage) {
          count_at(usage, "cache_read_input_tokens");
 }
 
+// A block of content, whole or as a stream begins it.
+void read_block(const json& block, int64_t place, ReplyParts& parts) {
+  if (text_at(block, "type") == "tool_use") {
+    parts.call({place, 0}) += arguments_text(member_at(block, "input"));
+  } else {
+    parts.words({place, 0}) += content_text(block);
+  }
+}
+
 Result<ChatReply> read(std::string_view bytes) {
   VORTEX_ASSIGN(const json object, parse_object(bytes));
-  if (text_at(object, "type") == "error") { return environment_error(error_message_of(bytes)); }
+  if (reports_error(object)) { return environment_error(error_message_of(bytes)); }
   const json& content = member_at(object, "content");
-  if (!content.is_array()) { return environment_error("the reply has no content"); }
+  if (!content.is_array() && !content.is_string()) { return environment_error("the reply has no content"); }
+  ReplyParts parts;
+  int64_t place = 0;
+  for (const json& block : content.is_array() ? content : json::array({content})) { read_block(block, place++, parts); }
   ChatReply reply;
-  for (const json& block : content) {
-    if (text_at(block, "type") == "text") { reply.text += text_at(block, "text"); }
-    if (text_at(block, "type") == "tool_use") {
-      reply.text += member_at(block, "input").dump(-1, ' ', false, json::error_handler_t::replace);
-    }
-  }
+  reply.text = parts.text();
   reply.finish = finish_of(text_at(object, "stop_reason"));
   const json& usage = member_at(object, "usage");
   reply.input_tokens = input_tokens(usage);
@@ -62,33 +68,31 @@ Result<ChatReply> read(std::string_view bytes) {
 }
 
 class Reader final : public StreamReader {
- public:
-  Status take(const ServerEvent& event) override {
-    VORTEX_ASSIGN(const json object, parse_object(event.data));
+ protected:
+  void read(const json& object) override {
     const std::string type = text_at(object, "type");
-    if (type == "error") { return environment_error(error_message_of(event.data)); }
+    const int64_t place = count_at(object, "index");
     if (type == "message_start") {
       const json& usage = member_at(member_at(object, "message"), "usage");
       reply_.input_tokens = input_tokens(usage);
       reply_.output_tokens = count_at(usage, "output_tokens");
     }
+    if (type == "content_block_start") { read_block(member_at(object, "content_block"), place, parts_); }
     if (type == "content_block_delta") {
       const json& delta = member_at(object, "delta");
-      reply_.text += text_at(delta, "text");
-      reply_.text += text_at(delta, "partial_json");
+      const std::string arguments = text_at(delta, "partial_json");
+      if (!arguments.empty()) { parts_.call({place, 0}) += arguments; }
+      const std::string words = content_text(delta);
+      if (!words.empty()) { parts_.words({place, 0}) += words; }
     }
     if (type == "message_delta") {
-      reply_.finish = finish_of(text_at(member_at(object, "delta"), "stop_reason"));
+      const std::string finish = finish_of(text_at(member_at(object, "delta"), "stop_reason"));
+      if (!finish.empty()) { reply_.finish = finish; }
       const int64_t tokens = count_at(member_at(object, "usage"), "output_tokens");
       if (tokens > 0) { reply_.output_tokens = tokens; }
     }
-    complete_ = complete_ || type == "message_stop";
-    return ok_status();
+    ended_ = ended_ || type == "message_stop";
   }
-  bool complete() const override { return complete_; }
-
- private:
-  bool complete_ = false;
 };
 
 }  // namespace

@@ -25,29 +25,29 @@ json body(const ChatRequest& request) {
         json::array({{{"type", "function"}, {"name", kReplyTool}, {"parameters", request.schema}, {"strict", true}}});
     body["tool_choice"] = {{"type", "function"}, {"name", kReplyTool}};
   }
-  body.update(request.extra);
-  return body;
+  return with_extra(std::move(body), request.extra);
 }
 
-// A response object, whole: from a reply, or from the event that ends a stream.
-Result<ChatReply> read_response(const json& response) {
-  const json& error = member_at(response, "error");
-  if (error.is_object()) {
-    return environment_error(error_message_of(response.dump(-1, ' ', false, json::error_handler_t::replace)));
+// An item of the output, whole.
+void read_item(const json& item, int64_t place, ReplyParts& parts, bool& refused) {
+  if (text_at(item, "type") == "function_call") {
+    parts.call({place, 0}) = arguments_text(member_at(item, "arguments"));
+    return;
   }
-  const json& output = member_at(response, "output");
-  if (!output.is_array()) { return environment_error("the reply has no output"); }
-  ChatReply reply;
-  bool refused = false;
-  for (const json& item : output) {
-    if (text_at(item, "type") == "function_call") { reply.text += text_at(item, "arguments"); }
-    for (const json& part : member_at(item, "content")) {
-      const bool refusal = text_at(part, "type") == "refusal";
-      if (text_at(part, "type") == "output_text") { reply.text += text_at(part, "text"); }
-      if (refusal) { reply.text += text_at(part, "refusal"); }
-      refused = refused || refusal;
-    }
+  if (text_at(item, "type") == "reasoning") { return; }
+  const json& content = member_at(item, "content");
+  int64_t at = 0;
+  for (const json& part : content.is_array() ? content : json::array({content})) {
+    const bool refusal = text_at(part, "type") == "refusal";
+    std::string text = refusal ? text_at(part, "refusal") : content_text(part);
+    if (!text.empty()) { parts.words({place, at}) = std::move(text); }
+    refused = refused || refusal;
+    ++at;
   }
+}
+
+// All but the text of a response object, from a reply or from the event that ends a stream.
+void read_end(const json& response, bool refused, ChatReply& reply) {
   const std::string status = text_at(response, "status");
   const std::string why = text_at(member_at(response, "incomplete_details"), "reason");
   if (status == "completed") { reply.finish = "stop"; }
@@ -56,43 +56,61 @@ Result<ChatReply> read_response(const json& response) {
   const json& usage = member_at(response, "usage");
   reply.input_tokens = count_at(usage, "input_tokens");
   reply.output_tokens = count_at(usage, "output_tokens");
-  return reply;
 }
 
 Result<ChatReply> read(std::string_view bytes) {
   VORTEX_ASSIGN(const json response, parse_object(bytes));
-  return read_response(response);
+  if (reports_error(response)) { return environment_error(error_message_of(bytes)); }
+  const json& output = member_at(response, "output");
+  ReplyParts parts;
+  bool refused = false;
+  int64_t place = 0;
+  for (const json& item : output.is_array() ? output : json::array()) { read_item(item, place++, parts, refused); }
+  ChatReply reply;
+  reply.text = parts.text();
+  if (reply.text.empty()) { reply.text = content_text(member_at(response, "output_text")); }
+  if (!output.is_array() && reply.text.empty()) { return environment_error("the reply has no output"); }
+  read_end(response, refused, reply);
+  return reply;
 }
 
 class Reader final : public StreamReader {
- public:
-  Status take(const ServerEvent& event) override {
-    if (event.data == "[DONE]") { return ok_status(); }
-    VORTEX_ASSIGN(const json object, parse_object(event.data));
+ protected:
+  void read(const json& object) override {
     const std::string type = text_at(object, "type");
-    if (type == "error" || type == "response.failed") {
-      const json& response = member_at(object, "response");
-      const std::string why = text_at(member_at(response, "error"), "message");
-      return environment_error(why.empty() ? error_message_of(event.data) : why);
+    const ReplyParts::Place place = {count_at(object, "output_index"), count_at(object, "content_index")};
+    if (type == "response.output_text.delta") { parts_.words(place) += text_at(object, "delta"); }
+    if (type == "response.refusal.delta") {
+      parts_.words(place) += text_at(object, "delta");
+      refused_ = true;
     }
-    if (type == "response.output_text.delta" || type == "response.function_call_arguments.delta" ||
-        type == "response.refusal.delta") {
-      reply_.text += text_at(object, "delta");
+    if (type == "response.function_call_arguments.delta") { parts_.call(place) += text_at(object, "delta"); }
+    if (type == "response.output_text.done") { finish_part(parts_.words(place), text_at(object, "text")); }
+    if (type == "response.function_call_arguments.done") {
+      finish_part(parts_.call(place), arguments_text(member_at(object, "arguments")));
     }
-    if (type == "response.completed" || type == "response.incomplete") {
-      VORTEX_ASSIGN(ChatReply whole, read_response(member_at(object, "response")));
-      if (whole.text.empty()) {
-        whole.text = std::move(reply_.text);  // some servers leave the output out here
-      }
-      reply_ = std::move(whole);
-      complete_ = true;
-    }
-    return ok_status();
+    if (type == "response.completed" || type == "response.incomplete") { read_response(member_at(object, "response")); }
   }
-  bool complete() const override { return complete_; }
 
  private:
-  bool complete_ = false;
+  // A part is whole: what it is altogether counts, and a stream may end here.
+  void finish_part(std::string& part, std::string whole) {
+    if (!whole.empty()) { part = std::move(whole); }
+    may_end_ = may_end_ || !part.empty();
+  }
+
+  void read_response(const json& response) {
+    const json& output = member_at(response, "output");  // some servers leave it out here
+    ReplyParts parts;
+    int64_t at = 0;
+    for (const json& item : output.is_array() ? output : json::array()) { read_item(item, at++, parts, refused_); }
+    if (parts.size() > 0) { parts_ = std::move(parts); }
+    read_end(response, refused_, reply_);
+    if (reply_.finish.empty()) { reply_.finish = "stop"; }
+    ended_ = true;
+  }
+
+  bool refused_ = false;
 };
 
 }  // namespace

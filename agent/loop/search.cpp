@@ -48,7 +48,7 @@ class Search {
         options_(options),
         evaluator_(session, options, canary_job(options)),
         proposer_(proposer),
-        proposer_breaker_(session, "proposer"),
+        proposer_breaker_(session, "proposer", [&session] { return session.tick_ended(); }),
         planner_(session.store(), session.run().id, options, model, proposer, seeds),
         rounds_(session, options, evaluator_) {
     planner_.budget = &session.budget();
@@ -128,7 +128,10 @@ class Search {
       }
       if (one.error().blame != Blame::kEnvironment) { return one; }
       session_.note("environment", {{"what", "proposer"}, {"message", one.error().message}});
-      if (!proposer_breaker_.wait(one.error())) { return session_.ended() ? std::optional<Planned>{} : one; }
+      if (!session_.tick_ended() && proposer_breaker_.wait(one.error())) { continue; }
+      if (!session_.ended()) { return one; }
+      session_.note("stall", {{"what", "proposer"}, {"ended", true}, {"message", one.error().message}});
+      return std::optional<Planned>{};
     }
   }
 
@@ -322,10 +325,12 @@ Status write_end(db::Store& store, const db::Run& run, const Result<SearchEnd>& 
 
 Result<SearchEnd> sit(db::Store& store, const db::Run& run, const study::SearchOptions& options,
                       const vflow::ModelGeometry& model, const SearchHooks& hooks, Proposer& proposer,
-                      const std::vector<Seed>& seeds) {
+                      const std::vector<Seed>& seeds, std::function<bool()>& has_ended) {
   Session session(store, run, options, hooks);
   VORTEX_TRY(session.load());
+  has_ended = [&session] { return session.tick_ended(); };
   const Result<SearchEnd> end = Search(session, options, model, proposer, seeds).run();
+  has_ended = nullptr;
   const Status last_beat = session.budget().heartbeat(0);
   if (!end.ok()) {
     return end;  // the first failure is the one to tell
@@ -357,7 +362,9 @@ Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::
                              const vflow::ModelGeometry& model, const SearchHooks& hooks) {
   PatientStore patient(store, patience_of(store, run, options, hooks));
   ProposerSetup setup{&patient, run.id, &options, {}, hooks.on_message, hooks.sleep};
-  setup.should_stop = [&] { return hooks.stop() != StopLevel::kNone; };
+  // A proposer waits on the loop's thread: what it waits for ends with any budget of the session, too.
+  std::function<bool()> has_ended;
+  setup.should_stop = [&] { return hooks.stop() != StopLevel::kNone || (has_ended && has_ended()); };
   VORTEX_ASSIGN(const std::unique_ptr<Proposer> proposer, make_proposer(options.proposer, setup));
   std::vector<Seed> seeds = builtin_seeds();
   if (!options.seeds_folder.empty()) { VORTEX_ASSIGN(seeds, load_seeds(options.seeds_folder)); }
@@ -366,7 +373,7 @@ Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::
   VORTEX_TRY(store.add_event(run.id, before.empty() ? "started" : "resumed", "{}"));
 
   Proposer& asked = hooks.proposer != nullptr ? *hooks.proposer : *proposer;
-  const Result<SearchEnd> end = sit(patient, run, options, model, hooks, asked, seeds);
+  const Result<SearchEnd> end = sit(patient, run, options, model, hooks, asked, seeds, has_ended);
   const Status written = write_end(store, run, end, hooks);
   if (!end.ok()) {
     return end;  // the first failure is the one to tell

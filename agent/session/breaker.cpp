@@ -25,8 +25,8 @@ bool Breaker::wait(const Error& error) {
   }
   if (opens) { session_.note("breaker-opened", {{"what", what_}, {"message", error.message}}); }
   session_.message(what_ + ": " + error.message + "; trying again in " + std::to_string(std::lround(pause)) + " s");
-  session_.pause(pause);
-  return !session_.must_kill();
+  session_.pause(pause, enough_);
+  return !session_.must_kill() && !(enough_ && enough_());
 }
 
 void Breaker::worked() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "agent/session/session.h"
@@ -12,7 +13,9 @@ namespace vortex::agent {
 // Patience ends after half an hour of nothing but faults. Thread-safe.
 class Breaker {
  public:
-  Breaker(Session& session, std::string what) : session_(session), what_(std::move(what)) {}
+  // `enough`: ends a pause early, where more than that what runs is to be ended should.
+  Breaker(Session& session, std::string what, std::function<bool()> enough = {})
+      : session_(session), what_(std::move(what)), enough_(std::move(enough)) {}
 
   // After a fault of the environment. False: give up, with that error.
   bool wait(const Error& error);
@@ -22,6 +25,7 @@ class Breaker {
  private:
   Session& session_;
   std::string what_;
+  std::function<bool()> enough_;
   Mutex mutex_;
   int faults_ VORTEX_GUARDED_BY(mutex_) = 0;     // in a row
   double waited_ VORTEX_GUARDED_BY(mutex_) = 0;  // seconds since the first of them

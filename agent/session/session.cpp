@@ -37,8 +37,10 @@ bool Session::ended() const { return unfinished_ || failed_ || stop_ != StopLeve
 
 bool Session::must_kill() const { return stop_ == StopLevel::kKill || failed_ || budget_.expired(); }
 
-void Session::pause(double seconds) const {
-  for (double slept = 0; slept < seconds && !must_kill(); slept += kPauseSlice) { hooks_.sleep(kPauseSlice); }
+void Session::pause(double seconds, const std::function<bool()>& enough) const {
+  for (double slept = 0; slept < seconds && !must_kill() && !(enough && enough()); slept += kPauseSlice) {
+    hooks_.sleep(kPauseSlice);
+  }
 }
 
 void Session::fail(Error error) {
@@ -91,6 +93,11 @@ void Session::tick() {
   const MutexLock guard(telling_mutex_);
   progress_.seconds_used = used;
   if (hooks_.on_tick) { hooks_.on_tick(progress_); }
+}
+
+bool Session::tick_ended() {
+  tick();
+  return ended();
 }
 
 void Session::look_for_stall(double now) {

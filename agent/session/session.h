@@ -31,8 +31,8 @@ class Session {
   bool ended() const;
   // Is what runs to be ended, now?
   bool must_kill() const;
-  // Sleeps, in slices; returns early when told to stop.
-  void pause(double seconds) const;
+  // Sleeps, in slices; returns early when what runs is to be ended or, with `enough`, when that says so.
+  void pause(double seconds, const std::function<bool()>& enough = {}) const;
   // Something was left for the next session.
   void leave_unfinished() { unfinished_ = true; }
 
@@ -48,6 +48,8 @@ class Session {
 
   // From the loop's thread, often: heartbeat, stop requests, display, stalls.
   void tick();
+  // A tick, and has the session ended? For whatever the loop's thread waits for.
+  bool tick_ended();
 
  private:
   Status read_stop_requests();

@@ -3,6 +3,7 @@
 
 #include "base/escape.h"
 #include "cli/policy_files.h"
+#include "cli/shapes.h"
 #include "cli/verbs/verbs.h"
 #include "core/vflow/graph/canonical.h"
 
@@ -13,16 +14,17 @@ struct CheckArguments {
   std::string module;
   std::string config;
   std::string model;
+  std::string shape;
   std::string device = "auto";
-  int max_context = kDefaultContext;
+  int max_context = 0;
 };
 
 Result<int> check(const Context& context, const CheckArguments& arguments) {
   VORTEX_ASSIGN(const vflow::PolicySource source, read_policy(arguments.module, arguments.config));
-  VORTEX_ASSIGN(const std::string model, model_of(source, arguments.model));
-  VORTEX_ASSIGN(vflow::ModelGeometry geometry, geometry_of_folder(model, arguments.max_context));
-  geometry.backend = limits_of_device(arguments.device);
-  const vflow::CheckReport report = vflow::check_policy(source, geometry);
+  VORTEX_ASSIGN(Shape shape, shape_of(source, arguments.shape, arguments.model, arguments.max_context));
+  shape.geometry.backend = limits_of_device(arguments.device);
+  const vflow::CheckReport report = vflow::check_policy(source, shape.geometry);
+  if (!shape.warning.empty()) { log_line("warning: " + shape.warning); }
   const int code = report.policy ? 0 : exit_code(Blame::kCandidate);
   if (context.format() == Format::kText) {
     if (!report.diagnostics.empty()) { std::cerr << terminal_text(render(report.diagnostics)) << "\n"; }
@@ -56,7 +58,10 @@ void add_check(CLI::App& app, Context& context) {
   verb->add_option("--device", arguments->device,
                    "what must be able to run it: cuda, cpu, or auto (a GPU that is here)")
       ->check(CLI::IsMember({"auto", "cuda", "cpu"}));
-  verb->add_option("--max-context", arguments->max_context, "longest context in tokens")->check(CLI::Range(1, 1 << 24));
+  add_shape_option(verb, arguments->shape);
+  verb->add_option("--max-context", arguments->max_context,
+                   "longest context in tokens (the configuration's vortex_max_seq_lens)")
+      ->check(CLI::Range(1, 1 << 24));
   add_format_option(verb, context);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "cli/policy_files.h"
+#include "cli/shapes.h"
 #include "cli/verbs/verbs.h"
 #include "core/vflow/graph/distance.h"
 #include "core/vflow/tell/explain.h"
@@ -15,6 +16,7 @@ struct DiversityArguments {
   std::vector<std::string> modules;
   std::string run;
   std::string model;
+  std::string shape;
   std::string svg;
 };
 
@@ -23,9 +25,8 @@ struct Programs {
   std::vector<vflow::CanonicalTree> trees;
 };
 
-Status add(Programs& programs, const std::string& name, const vflow::PolicySource& source, const std::string& model) {
-  VORTEX_ASSIGN(const vflow::ModelGeometry geometry, geometry_of_folder(model, kDefaultContext));
-  VORTEX_ASSIGN(const vflow::Policy policy, checked_policy(source, geometry));
+Status add(Programs& programs, const std::string& name, const vflow::PolicySource& source, const Shape& shape) {
+  VORTEX_ASSIGN(const vflow::Policy policy, checked_policy(source, shape.geometry));
   programs.names.push_back(name);
   programs.trees.push_back(canonical_tree(policy.program));
   return ok_status();
@@ -35,8 +36,8 @@ Result<Programs> programs_of(const Context& context, const DiversityArguments& a
   Programs programs;
   for (const std::string& module : arguments.modules) {
     VORTEX_ASSIGN(const vflow::PolicySource source, read_policy(module, ""));
-    VORTEX_ASSIGN(const std::string model, model_of(source, arguments.model));
-    VORTEX_TRY(add(programs, module, source, model));
+    VORTEX_ASSIGN(const Shape shape, shape_of(source, arguments.shape, arguments.model, 0));
+    VORTEX_TRY(add(programs, module, source, shape));
   }
   if (!arguments.modules.empty()) { return programs; }
   VORTEX_ASSIGN(const study::LoadedRun run, study::load_run(context.workspace, arguments.run));
@@ -44,7 +45,8 @@ Result<Programs> programs_of(const Context& context, const DiversityArguments& a
     if (!study::has_passed(candidate.row) || study::is_dense(candidate.row)) { continue; }
     VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(*run.store, candidate.row));
     const vflow::PolicySource source{files.module_text, files.config_text};
-    VORTEX_TRY(add(programs, std::to_string(candidate.row.id), source, run.options.job.model_path));
+    VORTEX_ASSIGN(const Shape shape, shape_of(source, "", run.options.job.model_path, kDefaultContext));
+    VORTEX_TRY(add(programs, std::to_string(candidate.row.id), source, shape));
   }
   return programs;
 }
@@ -87,6 +89,7 @@ void add_diversity(CLI::App& app, Context& context) {
   verb->add_option("modules", arguments->modules, "policies, .py files with their .json (those of a search)");
   verb->add_option("--run", arguments->run, "the search whose passing candidates are meant (the newest)");
   verb->add_option("--model", arguments->model, "folder of the model (the configurations' model_path)");
+  add_shape_option(verb, arguments->shape);
   verb->add_option("--svg", arguments->svg, "file for a heat map");
   add_workspace_option(verb, context);
   add_format_option(verb, context);

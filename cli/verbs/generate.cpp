@@ -7,6 +7,8 @@
 #include <optional>
 #include <thread>
 
+#include "base/date.h"
+#include "base/text.h"
 #include "cli/continuation.h"
 #include "cli/interrupt.h"
 #include "cli/policy_files.h"
@@ -29,6 +31,7 @@ struct GenerateArguments {
   bool compare = false;
   bool chat = false;
   bool no_think = false;
+  model::ChatOptions chat_options;
   job::GenerationJob job;
 };
 
@@ -40,23 +43,40 @@ struct Prepared {
   job::GenerationJob job;
 };
 
-Result<std::vector<int32_t>> encode(const model::Tokenizer& tokenizer, const std::optional<model::ChatTemplate>& chat,
-                                    const std::string& prompt, bool thinking) {
-  if (chat) { return tokenizer.encode(model::render_chat(*chat, {{"user", prompt}}, thinking)); }
+// The ids of a prompt, and whether they depend on the date.
+struct Encoded {
+  std::vector<int32_t> ids;
+  bool used_date = false;
+};
+
+Result<Encoded> encode(const model::Tokenizer& tokenizer, const std::optional<model::ChatTemplate>& chat,
+                       const std::string& prompt, const model::ChatOptions& options) {
+  if (chat) {
+    VORTEX_ASSIGN(const model::ChatPrompt asked, chat->render({{"user", prompt}}, options));
+    VORTEX_ASSIGN(std::vector<int32_t> ids, tokenizer.encode(asked.text));
+    return Encoded{std::move(ids), asked.used_date};
+  }
   VORTEX_ASSIGN(std::vector<int32_t> ids, tokenizer.encode(prompt));
-  return tokenizer.add_special_tokens(std::move(ids));
+  return Encoded{tokenizer.add_special_tokens(std::move(ids)), false};
 }
 
 Status encode_prompts(const GenerateArguments& arguments, Prepared& prepared) {
   std::optional<model::ChatTemplate> chat;
-  if (arguments.chat) { VORTEX_ASSIGN(chat, model::read_chat_template(prepared.job.model_path)); }
+  if (arguments.chat) { VORTEX_ASSIGN(chat, model::ChatTemplate::read(prepared.job.model_path)); }
+  model::ChatOptions options = arguments.chat_options;
+  if (arguments.no_think) { options.thinking = false; }
+  bool used_date = false;
   for (size_t i = 0; i < prepared.prompts.size(); ++i) {
-    const auto ids = encode(*prepared.tokenizer, chat, prepared.prompts[i], !arguments.no_think);
+    const Result<Encoded> encoded = encode(*prepared.tokenizer, chat, prepared.prompts[i], options);
     const std::string which = prepared.prompts.size() == 1 ? "the prompt" : "prompt " + std::to_string(i + 1);
-    if (!ids.ok()) { return Error{ids.error().blame, which + ": " + ids.error().message, ids.error().hint}; }
-    if (ids->empty()) { return candidate_error(which + " has no tokens"); }
-    prepared.job.prompts.push_back(*ids);
+    if (!encoded.ok()) {
+      return Error{encoded.error().blame, which + ": " + encoded.error().message, encoded.error().hint};
+    }
+    if (encoded->ids.empty()) { return candidate_error(which + " has no tokens"); }
+    prepared.job.prompts.push_back(encoded->ids);
+    used_date = used_date || encoded->used_date;
   }
+  if (used_date) { log_line("the chat template writes the day into the prompt: " + options.date + " (--date)"); }
   return ok_status();
 }
 
@@ -83,6 +103,8 @@ Result<Prepared> prepare(const GenerateArguments& arguments) {
     return candidate_error("compare dense attention with what?", "name a policy with --policy FILE.py");
   }
   if (arguments.no_think && !arguments.chat) { return candidate_error("--no-think is for --chat"); }
+  const std::string& date = arguments.chat_options.date;
+  if (!is_date(date)) { return candidate_error("--date " + date + " is no day", "write it as 2024-07-26"); }
   Prepared prepared;
   prepared.job = arguments.job;
   vflow::PolicySource source;
@@ -155,6 +177,8 @@ void add_generate(CLI::App& app, Context& context) {
   verb->add_flag("--compare", arguments->compare, "dense attention and the policy side by side");
   verb->add_flag("--chat", arguments->chat, "the prompt is a user's message in the model's chat template");
   verb->add_flag("--no-think", arguments->no_think, "with --chat: answer at once, where the template knows thinking");
+  verb->add_option("--date", arguments->chat_options.date, "with --chat: today, for templates that tell the model")
+      ->capture_default_str();
   verb->add_option("--max-new-tokens,--max-tokens", job.max_new_tokens, "tokens of an answer at most")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));

@@ -182,6 +182,9 @@ void add_spend(const study::Facts& facts, Document& document) {
     if (seconds != facts.stage_seconds.end()) { rows.push_back({stage, duration_text(seconds->second)}); }
   }
   document.table({"stage", "time"}, std::move(rows));
+  if (!facts.waited_for.empty()) {
+    document.text("When its budget ended the search waited for somebody to write a policy: " + facts.waited_for + ".");
+  }
   const std::string machine = study::machine_text(facts);
   if (!machine.empty()) { document.text(machine); }
 }

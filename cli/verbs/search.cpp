@@ -38,6 +38,8 @@
 namespace vortex::cli {
 namespace {
 
+constexpr const char* kShippedModel = "models/chain-4m";
+
 namespace fs = std::filesystem;
 
 struct SearchArguments {
@@ -88,6 +90,21 @@ Status keep_some_back(const study::SearchOptions& options) {
                          "name others with --confirm-task, take fewer with --problems, or say --no-confirm");
 }
 
+// The model that a user names, or else the one that ships: here, or in the tree that this program was built in.
+Result<std::string> chosen_model(const std::string& named) {
+  if (!named.empty()) { return named; }
+  std::error_code ec;
+  const fs::path program = fs::read_symlink("/proc/self/exe", ec).parent_path();
+  for (const fs::path& root : {fs::path("."), program / "../../..", program / "../share/vortex"}) {
+    const fs::path folder = root / kShippedModel;
+    if (!fs::is_regular_file(folder / "config.json", ec)) { continue; }
+    log_line("no --model was given: searching on the one that ships, " + folder.lexically_normal().string());
+    return folder.string();
+  }
+  return candidate_error("which model? no --model was given, and the one that ships is not here",
+                         "name a folder with --model");
+}
+
 // What the arguments ask for, complete and checked.
 Result<study::SearchOptions> search_options(const SearchArguments& arguments, const Context& context) {
   study::SearchOptions options = arguments.options;
@@ -95,11 +112,9 @@ Result<study::SearchOptions> search_options(const SearchArguments& arguments, co
   if (!arguments.gpu_time.empty()) { VORTEX_ASSIGN(options.gpu_seconds, parse_duration(arguments.gpu_time)); }
   options.rank_speed = arguments.rank_speed == "modelled" ? study::RankSpeed::kModelled : study::RankSpeed::kMeasured;
   options.confirm = !arguments.no_confirm && options.writer.mode != "innovate";
-  if (arguments.model.empty()) {
-    return candidate_error("which model? no --model was given", "the one that ships: --model models/chain-4m");
-  }
   std::error_code ec;
-  options.job.model_path = fs::absolute(arguments.model, ec).lexically_normal().string();
+  VORTEX_ASSIGN(const std::string model, chosen_model(arguments.model));
+  options.job.model_path = fs::absolute(model, ec).lexically_normal().string();
   options.job.prefix_folder = fs::absolute(fs::path(context.workspace) / "prefixes", ec).string();
   options.job.stages = job::default_climb();
   if (!arguments.models_file.empty()) { VORTEX_ASSIGN(options.writer.models, read_file(arguments.models_file)); }

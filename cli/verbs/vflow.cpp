@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "cli/policy_files.h"
+#include "cli/shapes.h"
 #include "cli/verbs/verbs.h"
 #include "core/vflow/tell/explain.h"
 
@@ -12,6 +13,7 @@ struct VflowArguments {
   std::string module;
   std::string config;
   std::string model;
+  std::string shape;
   bool svg = false;
 };
 
@@ -19,10 +21,9 @@ using Printer = std::function<std::string(const vflow::Policy&, const vflow::Mod
 
 Result<int> print_checked(const VflowArguments& arguments, const Printer& print) {
   VORTEX_ASSIGN(const vflow::PolicySource source, read_policy(arguments.module, arguments.config));
-  VORTEX_ASSIGN(const std::string model, model_of(source, arguments.model));
-  VORTEX_ASSIGN(const vflow::ModelGeometry geometry, geometry_of_folder(model, kDefaultContext));
-  VORTEX_ASSIGN(const vflow::Policy policy, checked_policy(source, geometry));
-  std::cout << print(policy, geometry) << "\n";
+  VORTEX_ASSIGN(const Shape shape, shape_of(source, arguments.shape, arguments.model, 0));
+  VORTEX_ASSIGN(const vflow::Policy policy, checked_policy(source, shape.geometry));
+  std::cout << print(policy, shape.geometry) << "\n";
   return 0;
 }
 
@@ -33,6 +34,7 @@ CLI::App* add_policy_verb(CLI::App* parent, Context& context, const std::shared_
   verb->add_option("module", arguments->module, "the policy, a .py file")->required();
   verb->add_option("config", arguments->config, "its configuration (the .json beside it)");
   verb->add_option("--model", arguments->model, "folder of the model (the configuration's model_path)");
+  add_shape_option(verb, arguments->shape);
   return verb;
 }
 

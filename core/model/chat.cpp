@@ -1,7 +1,8 @@
 #include "core/model/chat.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
-#include <string_view>
+#include <utility>
 
 #include "base/files.h"
 
@@ -10,149 +11,174 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kThink = "<think>";
-constexpr std::string_view kThinkEnd = "</think>";
+constexpr const char* kTokenNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                       "pad_token", "cls_token", "mask_token"};
+constexpr std::string_view kWhiteSpace = " \t\n\r\v\f";
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
-
-std::string strip(std::string_view text, std::string_view characters, bool left, bool right) {
-  const size_t begin = left ? text.find_first_not_of(characters) : 0;
-  if (begin == std::string_view::npos || text.empty()) { return {}; }
-  const size_t end = right ? text.find_last_not_of(characters) : text.size() - 1;
-  return end == std::string_view::npos ? std::string() : std::string(text.substr(begin, end + 1 - begin));
+// A file of a model's folder as JSON; null where there is none or it is no object.
+Result<json> read_object(const std::filesystem::path& path) {
+  std::error_code ec;
+  if (!std::filesystem::exists(path, ec)) { return json(); }
+  VORTEX_ASSIGN(const std::string text, read_file(path));
+  json object = json::parse(text, nullptr, false);
+  return object.is_object() ? std::move(object) : json();
 }
 
-// The system message that a ChatML template spells out between its quotes; the line break before it is escaped there,
-// or a real one.
-std::string default_system(std::string_view source) {
-  constexpr std::string_view kBegin = "<|im_start|>system";
-  for (size_t at = source.find(kBegin); at != std::string_view::npos; at = source.find(kBegin, at + 1)) {
-    std::string_view rest = source.substr(at + kBegin.size());
-    const size_t line_break = rest.starts_with("\\n") ? 2 : rest.starts_with("\n") ? 1 : 0;
-    if (line_break == 0) { continue; }
-    rest.remove_prefix(line_break);
-    const std::string_view text = rest.substr(0, rest.find("<|im_end|>"));
-    if (!text.empty() && text.size() < rest.size() && text.find_first_of("'\"{}\\") == std::string_view::npos) {
-      return std::string(text);
-    }
-  }
-  return {};
-}
+json member(const json& object, const char* key) { return object.is_object() ? object.value(key, json()) : json(); }
 
 // "chat_template" is the text, or a list of named ones.
 std::string template_in(const json& config) {
-  const json value = config.is_object() ? config.value("chat_template", json()) : json();
+  const json value = member(config, "chat_template");
   if (value.is_string()) { return value.get<std::string>(); }
   for (const json& item : value.is_array() ? value : json::array()) {
-    if (item.is_object() && item.value("name", json()) == "default" && item.value("template", json()).is_string()) {
+    if (member(item, "name") == "default" && member(item, "template").is_string()) {
       return item["template"].get<std::string>();
     }
   }
   return {};
 }
 
-Result<std::string> template_source(const std::filesystem::path& folder) {
+Result<std::string> template_source(const std::filesystem::path& folder, const json& config) {
   std::error_code ec;
   if (std::filesystem::exists(folder / "chat_template.jinja", ec)) { return read_file(folder / "chat_template.jinja"); }
-  std::string source;
-  if (std::filesystem::exists(folder / "tokenizer_config.json", ec)) {
-    VORTEX_ASSIGN(const std::string text, read_file(folder / "tokenizer_config.json"));
-    source = template_in(json::parse(text, nullptr, false));
+  std::string source = template_in(config);
+  if (source.empty()) {
+    VORTEX_ASSIGN(const json processor, read_object(folder / "chat_template.json"));
+    source = template_in(processor);
   }
   if (!source.empty()) { return source; }
   return candidate_error(folder.string() + " has no chat template", "it may be a base model: give it plain text");
 }
 
-std::string chatml(std::string_view role, std::string_view content) {
-  return "<|im_start|>" + std::string(role) + "\n" + std::string(content) + "<|im_end|>\n";
+// A special token is its text, or an object with it.
+std::optional<std::string> token_text(const json& token) {
+  const json text = token.is_object() ? member(token, "content") : token;
+  if (!text.is_string()) { return std::nullopt; }
+  return text.get<std::string>();
 }
 
-std::string llama3(std::string_view role, std::string_view content) {
-  return "<|start_header_id|>" + std::string(role) + "<|end_header_id|>\n\n" + std::string(content) + "<|eot_id|>";
+jinja::Value message_value(const ChatMessage& message) {
+  return *jinja::make_dict({{"role", message.role}, {"content", message.content}});
 }
 
-std::string trimmed(std::string_view text) { return strip(text, " \t\n\r\v\f", true, true); }
-
-std::string render_chatml(const ChatTemplate& chat, const std::vector<ChatMessage>& messages) {
-  std::string text;
-  const bool has_system = !messages.empty() && messages[0].role == "system";
-  if (!has_system && !chat.default_system.empty()) { text += chatml("system", chat.default_system); }
-  for (const ChatMessage& message : messages) { text += chatml(message.role, message.content); }
-  return text + "<|im_start|>assistant\n";
+std::string_view without_trailing_space(std::string_view text) {
+  const size_t last = text.find_last_not_of(kWhiteSpace);
+  return last == std::string_view::npos ? std::string_view() : text.substr(0, last + 1);
 }
 
-// An assistant's earlier answer: its thoughts are kept only behind the last question of the user.
-std::string qwen3_answer(const std::string& content, bool behind_last_question, bool is_last) {
-  const size_t end = content.find(kThinkEnd);
-  if (end == std::string::npos && !(behind_last_question && is_last)) { return chatml("assistant", content); }
-  std::string thoughts;
-  std::string answer = content;
-  if (end != std::string::npos) {
-    thoughts = strip(content.substr(0, end), "\n", false, true);
-    const size_t begin = thoughts.rfind(kThink);
-    if (begin != std::string::npos) { thoughts.erase(0, begin + kThink.size()); }
-    thoughts = strip(thoughts, "\n", true, true);
-    answer = strip(content.substr(content.rfind(kThinkEnd) + kThinkEnd.size()), "\n", true, false);
-  }
-  if (!behind_last_question || (!is_last && thoughts.empty())) { return chatml("assistant", answer); }
-  return chatml("assistant", "<think>\n" + thoughts + "\n</think>\n\n" + strip(answer, "\n", true, false));
+bool opens_thoughts(std::string_view prompt) { return without_trailing_space(prompt).ends_with("<think>"); }
+
+// The longest of the added tokens for control that `text` begins with; `each` calls back with every token's id, text
+// and whether it is one for control.
+template <typename Each>
+std::optional<int> longest_at_start(std::string_view text, const Each& each) {
+  std::optional<int> found;
+  size_t longest = 0;
+  each([&](int64_t id, const json& token) {
+    const std::optional<std::string> content = token_text(member(token, "content"));
+    if (!content || member(token, "special") != true || content->size() <= longest || !text.starts_with(*content)) {
+      return;
+    }
+    if (id < 0 || id > INT32_MAX) { return; }
+    longest = content->size();
+    found = static_cast<int>(id);
+  });
+  return found;
 }
 
-std::string render_qwen3(const std::vector<ChatMessage>& messages, bool thinking) {
-  size_t last_question = messages.empty() ? 0 : messages.size() - 1;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const std::string& content = messages[i].content;
-    const bool is_tool_answer = content.starts_with("<tool_response>") && content.ends_with("</tool_response>");
-    if (messages[i].role == "user" && !is_tool_answer) { last_question = i; }
-  }
-  std::string text;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const ChatMessage& message = messages[i];
-    text += message.role == "assistant" ? qwen3_answer(message.content, i > last_question, i + 1 == messages.size())
-                                        : chatml(message.role, message.content);
-  }
-  return text + "<|im_start|>assistant\n" + (thinking ? "" : "<think>\n\n</think>\n\n");
+std::optional<int> in_decoder(const json& config, std::string_view text) {
+  const json tokens = member(config, "added_tokens_decoder");
+  return longest_at_start(text, [&](const auto& take) {
+    if (!tokens.is_object()) { return; }
+    for (const auto& [key, token] : tokens.items()) {
+      if (key.empty() || key.size() > 9 || key.find_first_not_of("0123456789") != std::string::npos) { continue; }
+      take(std::stoll(key), token);
+    }
+  });
 }
 
-std::string render_llama3(const std::vector<ChatMessage>& messages, bool with_dates) {
-  std::string text = "<|begin_of_text|>";
-  size_t first = 0;
-  if (with_dates) {
-    const bool has_system = !messages.empty() && messages[0].role == "system";
-    if (has_system) { first = 1; }
-    text += llama3("system", "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n" +
-                                 (has_system ? trimmed(messages[0].content) : std::string()));
-  }
-  for (size_t i = first; i < messages.size(); ++i) { text += llama3(messages[i].role, trimmed(messages[i].content)); }
-  return text + "<|start_header_id|>assistant<|end_header_id|>\n\n";
+std::optional<int> in_tokenizer(const json& tokenizer, std::string_view text) {
+  const json tokens = member(tokenizer, "added_tokens");
+  return longest_at_start(text, [&](const auto& take) {
+    for (const json& token : tokens.is_array() ? tokens : json::array()) {
+      const json id = member(token, "id");
+      if (id.is_number_integer()) { take(id.get<int64_t>(), token); }
+    }
+  });
 }
 
 }  // namespace
 
-Result<ChatTemplate> read_chat_template(const std::filesystem::path& folder) {
-  VORTEX_ASSIGN(const std::string source, template_source(folder));
-  if (contains(source, "<|start_header_id|>")) {
-    return ChatTemplate{contains(source, "Cutting Knowledge Date") ? ChatFamily::kLlama3_1 : ChatFamily::kLlama3, {}};
+Result<ChatTemplate> ChatTemplate::read(const std::filesystem::path& folder) {
+  VORTEX_ASSIGN(const json config, read_object(folder / "tokenizer_config.json"));
+  VORTEX_ASSIGN(const json map, read_object(folder / "special_tokens_map.json"));
+  VORTEX_ASSIGN(const std::string source, template_source(folder, config));
+  Result<jinja::Template> parsed = jinja::Template::parse(source);
+  if (!parsed.ok()) {
+    return Error{parsed.error().blame, folder.string() + ": " + parsed.error().message,
+                 parsed.error().hint.empty() ? "write the prompt's text yourself" : parsed.error().hint};
   }
-  if (contains(source, "<|im_start|>")) {
-    if (contains(source, "enable_thinking")) { return ChatTemplate{ChatFamily::kQwen3, {}}; }
-    return ChatTemplate{ChatFamily::kChatMl, default_system(source)};
+  ChatTemplate chat;
+  chat.template_ = std::move(parsed).value();
+  for (const char* name : kTokenNames) {
+    std::optional<std::string> token = token_text(member(config, name));
+    if (!token) { token = token_text(member(map, name)); }
+    if (token) {
+      chat.tokens_[name] = *token;
+    } else if (!config.is_object() || !config.contains(name)) {
+      chat.unknown_.emplace_back(name);
+    }
   }
-  return candidate_error(folder.string() + " has a chat template of no known family",
-                         "Qwen3, ChatML (Qwen2.5, SmolLM2) and Llama 3 are known; write the prompt's text yourself");
+  return chat;
 }
 
-std::string render_chat(const ChatTemplate& chat, const std::vector<ChatMessage>& messages, bool thinking) {
-  switch (chat.family) {
-    case ChatFamily::kQwen3:
-      return render_qwen3(messages, thinking);
-    case ChatFamily::kLlama3:
-      return render_llama3(messages, false);
-    case ChatFamily::kLlama3_1:
-      return render_llama3(messages, true);
-    default:
-      return render_chatml(chat, messages);
+Result<ChatPrompt> ChatTemplate::render(const std::vector<ChatMessage>& messages, const ChatOptions& options) const {
+  std::vector<jinja::Value> conversation;
+  for (const ChatMessage& message : messages) { conversation.push_back(message_value(message)); }
+  jinja::Inputs inputs;
+  VORTEX_ASSIGN(jinja::Value value, jinja::make_list(std::move(conversation)));
+  inputs.variables = {{"messages", std::move(value)},
+                      {"tools", jinja::Value(jinja::None{})},
+                      {"documents", jinja::Value(jinja::None{})},
+                      {"add_generation_prompt", jinja::Value(options.add_generation_prompt)}};
+  if (options.thinking) {  // families call it one or the other
+    inputs.variables.emplace_back("enable_thinking", jinja::Value(*options.thinking));
+    inputs.variables.emplace_back("thinking", jinja::Value(*options.thinking));
   }
+  for (const auto& [name, token] : tokens_) { inputs.variables.emplace_back(name, jinja::Value(token)); }
+  inputs.unknown = unknown_;
+  inputs.date = options.date;
+  VORTEX_ASSIGN(jinja::Rendered rendered, template_.render(inputs));
+  if (options.thinking == false && options.add_generation_prompt && opens_thoughts(rendered.text)) {
+    return candidate_error(
+        "this model's chat template begins every answer with <think>: thinking cannot be switched off",
+        "leave thinking on");
+  }
+  return ChatPrompt{std::move(rendered.text), rendered.used_date};
+}
+
+std::string ChatTemplate::end_of_turn() const {
+  constexpr const char* kAnswer = "the answer ends here";
+  ChatOptions options;
+  options.add_generation_prompt = false;
+  const Result<ChatPrompt> prompt = render({{"user", "a question"}, {"assistant", kAnswer}}, options);
+  if (!prompt.ok()) { return {}; }
+  const size_t at = prompt->text.rfind(kAnswer);
+  return at == std::string::npos ? std::string() : prompt->text.substr(at + std::string_view(kAnswer).size());
+}
+
+std::optional<int> read_end_of_turn(const std::filesystem::path& folder) {
+  const Result<ChatTemplate> chat = ChatTemplate::read(folder);
+  if (!chat.ok()) { return std::nullopt; }
+  std::string end = chat->end_of_turn();
+  end.erase(0, std::min(end.find_first_not_of(kWhiteSpace), end.size()));
+  if (end.empty()) { return std::nullopt; }
+  const Result<json> config = read_object(folder / "tokenizer_config.json");
+  if (config.ok()) {
+    if (const std::optional<int> id = in_decoder(*config, end)) { return id; }
+  }
+  const Result<json> tokenizer = read_object(folder / "tokenizer.json");
+  return tokenizer.ok() ? in_tokenizer(*tokenizer, end) : std::nullopt;
 }
 
 }  // namespace vortex::model

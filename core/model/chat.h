@@ -1,10 +1,15 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "core/model/jinja/template.h"
 
 namespace vortex::model {
 
@@ -13,26 +18,44 @@ struct ChatMessage {
   std::string content;
 };
 
-// How a family of models writes a conversation. The models carry theirs as a program in a template language
-// (tokenizer_config.json's "chat_template"); we recognise the family by that text and write what the program would.
-enum class ChatFamily {
-  kChatMl,    // <|im_start|>role ... <|im_end|>: SmolLM2, Qwen2.5 and many others
-  kQwen3,     // ChatML with thinking: earlier thoughts are dropped, thinking can be turned off
-  kLlama3,    // <|start_header_id|>role<|end_header_id|> ... <|eot_id|>
-  kLlama3_1,  // the same; the system message starts with two dates
+// The day that templates with a date in them see unless another is named: the one that Llama 3.1's falls back to.
+inline constexpr std::string_view kChatDate = "2024-07-26";
+
+struct ChatOptions {
+  std::optional<bool> thinking;       // absent: as the template does by itself
+  std::string date{kChatDate};        // YYYY-MM-DD: a prompt is the same on every day
+  bool add_generation_prompt = true;  // ends where the assistant's answer begins
 };
 
-struct ChatTemplate {
-  ChatFamily family = ChatFamily::kChatMl;
-  std::string default_system;  // ChatML: what stands in for a missing system message; may be empty
+struct ChatPrompt {
+  std::string text;        // special tokens spelled out: encode it without adding more
+  bool used_date = false;  // the date is part of what the prompt depends on
 };
 
-// The template of <folder>/chat_template.jinja or tokenizer_config.json. None, or one of no known family, is refused.
-Result<ChatTemplate> read_chat_template(const std::filesystem::path& folder);
+// How a model writes a conversation: the program in the template language Jinja that comes with it, and the special
+// tokens that this program is given by name. Immutable, thread-safe.
+class ChatTemplate {
+ public:
+  // The template of <folder>/chat_template.jinja, tokenizer_config.json or chat_template.json, and the special tokens
+  // of tokenizer_config.json and special_tokens_map.json. None, or one outside of the part of Jinja that is covered, is
+  // refused.
+  static Result<ChatTemplate> read(const std::filesystem::path& folder);
 
-// The text that the model continues as the assistant, special tokens spelled out (encode it without adding more).
-// `thinking` false asks a Qwen3 model to answer at once; it changes nothing for others. Llama 3.1's date is the one
-// that its template falls back to, 26 Jul 2024, so that a prompt is the same on every day.
-std::string render_chat(const ChatTemplate& chat, const std::vector<ChatMessage>& messages, bool thinking);
+  // The text that the model continues. Refused: a conversation that the template itself refuses, and thinking switched
+  // off where the template opens the model's thoughts all the same.
+  Result<ChatPrompt> render(const std::vector<ChatMessage>& messages, const ChatOptions& options) const;
+
+  // What the template writes behind an assistant's answer, e.g. "<|im_end|>\n"; empty where that cannot be told.
+  std::string end_of_turn() const;
+
+ private:
+  jinja::Template template_;
+  std::map<std::string, std::string> tokens_;  // e.g. bos_token
+  std::vector<std::string> unknown_;           // names of tokens that no file says anything about
+};
+
+// The id of the special token that ends an assistant's turn in the folder's chat template, as tokenizer_config.json or
+// tokenizer.json numbers it; none where there is no template or it ends turns otherwise.
+std::optional<int> read_end_of_turn(const std::filesystem::path& folder);
 
 }  // namespace vortex::model

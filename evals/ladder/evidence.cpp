@@ -70,6 +70,7 @@ nlohmann::json evidence_of(const Session& session) {
     evidence["driver"] = session.driver;
     evidence["gpu"] = gpu_of(session);
   }
+  if (!session.prompt_date.empty()) { evidence["prompt_date"] = session.prompt_date; }
   if (!session.device_note.empty()) { evidence["device_note"] = session.device_note; }
   if (session.policy) {
     evidence["program_hash"] = vflow::program_hash(session.policy->program);

@@ -37,7 +37,7 @@ class PromptEncoder {
                                     const std::filesystem::path& model_folder) {
     PromptEncoder encoder(spec, tokenizer);
     if (!spec.chat) { return encoder; }
-    Result<model::ChatTemplate> chat = model::read_chat_template(model_folder);
+    Result<model::ChatTemplate> chat = model::ChatTemplate::read(model_folder);
     if (!chat.ok()) {
       return Error{chat.error().blame, "the task wants a chat template: " + chat.error().message,
                    "say \"chat\": false in the task file to ask without one"};
@@ -46,24 +46,34 @@ class PromptEncoder {
     return encoder;
   }
 
-  Result<std::vector<int32_t>> encode(const Problem& problem) const {
+  Result<std::vector<int32_t>> encode(const Problem& problem) {
     if (chat_) {
-      const std::string asked = model::render_chat(*chat_, {{"user", problem.prompt}}, spec_->thinking);
-      return tokenizer_->encode(asked + problem.answer_start);
+      const Result<model::ChatPrompt> asked =
+          chat_->render({{"user", problem.prompt}}, {.thinking = spec_->thinking, .date = spec_->date});
+      if (!asked.ok()) { return Error{asked.error().blame, asked.error().message, hint_for(asked.error())}; }
+      used_date_ = used_date_ || asked->used_date;
+      return tokenizer_->encode(asked->text + problem.answer_start);
     }
     VORTEX_ASSIGN(std::vector<int32_t> ids, tokenizer_->encode(problem.prompt + problem.answer_start));
     return tokenizer_->add_special_tokens(std::move(ids));
   }
 
+  // Did a prompt depend on the task's date?
+  bool used_date() const { return used_date_; }
+
  private:
   PromptEncoder(const job::TaskSpec& spec, const model::Tokenizer& tokenizer) : spec_(&spec), tokenizer_(&tokenizer) {}
+  std::string hint_for(const Error& error) const {
+    return spec_->thinking ? error.hint : "say \"thinking\": true in the task file if the model cannot but think";
+  }
   const job::TaskSpec* spec_;
   const model::Tokenizer* tokenizer_;
   std::optional<model::ChatTemplate> chat_;
+  bool used_date_ = false;
 };
 
-Result<std::vector<PreparedProblem>> prepare(const job::TaskSpec& spec, const Session& session) {
-  VORTEX_ASSIGN(const PromptEncoder encoder, PromptEncoder::make(spec, *session.tokenizer, session.job.model_path));
+Result<std::vector<PreparedProblem>> prepare(const job::TaskSpec& spec, Session& session) {
+  VORTEX_ASSIGN(PromptEncoder encoder, PromptEncoder::make(spec, *session.tokenizer, session.job.model_path));
   const CountTokens count = [&](const Problem& problem) -> Result<size_t> {
     VORTEX_ASSIGN(const std::vector<int32_t> prompt, encoder.encode(problem));
     return prompt.size();
@@ -78,6 +88,7 @@ Result<std::vector<PreparedProblem>> prepare(const job::TaskSpec& spec, const Se
     std::string thought(opened_thought(session.tokenizer->decode(tail)));
     prepared.push_back({&spec, task, std::move(problem), std::move(prompt), std::move(thought), nullptr});
   }
+  if (encoder.used_date()) { session.prompt_date = spec.date; }
   return prepared;
 }
 

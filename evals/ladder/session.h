@@ -52,6 +52,7 @@ struct Session {
   int driver = 0;                       // of a CUDA device; 0: the engine runs on the CPU
   std::string bus_id;                   // of a CUDA device
   int max_batch = 1;                    // requests that the engine decodes together
+  std::string prompt_date;              // the day that the chat template wrote into prompts; empty: none
   std::string device_note;              // why not on a device that is there
   std::optional<vflow::Policy> policy;  // none: dense attention
   std::vector<job::Outcome> raced;      // what the race stage answered

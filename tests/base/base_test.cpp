@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <set>
 
+#include "base/date.h"
 #include "base/files.h"
 #include "base/percent.h"
 #include "base/result.h"
@@ -36,6 +37,16 @@ Result<int> quarter(int x) {
   VORTEX_ASSIGN(const int h, half(x));
   VORTEX_ASSIGN(const int q, half(h));
   return q;
+}
+
+TEST(Date, KnowsTheCalendar) {
+  for (const char* day : {"2024-07-26", "2024-02-29", "2000-02-29", "0001-01-01", "9999-12-31"}) {
+    EXPECT_TRUE(is_date(day)) << day;
+  }
+  for (const char* text : {"", "2024-7-26", "2024-02-30", "2023-02-29", "2024-13-01", "2024-00-10", "2024-01-00",
+                           "24-07-26", "2024/07/26", "2024-07-26 ", "-024-07-26", "2024-07-2x"}) {
+    EXPECT_FALSE(is_date(text)) << text;
+  }
 }
 
 TEST(Result, CarriesTheValueOrTheError) {

@@ -86,7 +86,9 @@ CHECK
 
 echo "a chat template is put around the prompt"
 python3 "$source_dir/tests/e2e/successor_model.py" "$source_dir/tests/cases/model/tiny_bpe/tokenizer.json" chat $'\n'"$text"
-echo '{"chat_template": "<|im_start|>{{ enable_thinking }}"}' > chat/tokenizer_config.json
+cat > chat/tokenizer_config.json <<'CONFIG'
+{"chat_template": "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}"}
+CONFIG
 generate "Hi." --model chat --chat > text.txt || fail "a chat"  # the template ends with a line break, which the text follows
 [ "$(cat text.txt)" = "$text" ] || fail "the answer: $(cat text.txt)"
 read_tokens() { sed -nE 's/^dense: ([0-9]+) tokens read.*/\1/p' err.txt; }

@@ -17,9 +17,14 @@ bool is_space(utf8proc_int32_t code) {
   return category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL || category == UTF8PROC_CATEGORY_ZP;
 }
 
+// \w of Unicode's regular expressions (UTS 18, C): Alphabetic, marks, decimal digits, connectors and join controls.
+// Letters in circles and squares are Alphabetic, though symbols.
 bool is_word(utf8proc_int32_t code) {
   const auto category = utf8proc_category(code);
-  return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_ND) || category == UTF8PROC_CATEGORY_PC;
+  const auto within = [code](utf8proc_int32_t first, utf8proc_int32_t last) { return code >= first && code <= last; };
+  return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) || category == UTF8PROC_CATEGORY_PC ||
+         within(0x24b6, 0x24e9) || within(0x1f130, 0x1f149) || within(0x1f150, 0x1f169) || within(0x1f170, 0x1f189) ||
+         within(0x200c, 0x200d);
 }
 
 struct Character {

@@ -162,14 +162,12 @@ Result<Template> read_post_processor(const json& object) {
   return all;
 }
 
-// Steps that would change the ids or the text and are not implemented.
-Status check_rest(const json& object) {
-  for (const char* step : {"truncation", "padding"}) {
-    if (object.contains(step) && !object[step].is_null()) {
-      return candidate_error(std::string("tokenizer.json: ") + step + " is not supported");
-    }
-  }
-  const json decoder = object.value("decoder", json());
+// Steps that would change the text and are not implemented. What a file says of truncation and padding is left over
+// from training; whoever asks for ids says it anew.
+Status check_decoder(const json& object) {
+  json decoder = object.value("decoder", json());
+  const json parts = decoder.is_object() ? decoder.value("decoders", json()) : json();
+  if (parts.is_array() && parts.size() == 1 && decoder.value("type", json()) == "Sequence") { decoder = parts[0]; }
   const json type = decoder.is_object() ? decoder.value("type", json()) : json();
   if (type == "ByteLevel") { return ok_status(); }
   return candidate_error("tokenizer.json: decoder " + type.dump() + " is not supported", "ByteLevel is");
@@ -190,7 +188,7 @@ Status check_added_ids(const std::vector<AddedToken>& added, const Merger& merge
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> make_byte_level_bpe(const json& object) {
-  VORTEX_TRY(check_rest(object));
+  VORTEX_TRY(check_decoder(object));
   VORTEX_ASSIGN(PreTokenizer pre_tokenizer, read_pre_tokenizer(object.value("pre_tokenizer", json())));
   VORTEX_ASSIGN(const Normalizer normalizer, read_normalizer(object.value("normalizer", json())));
   VORTEX_ASSIGN(Template around, read_post_processor(object.value("post_processor", json())));

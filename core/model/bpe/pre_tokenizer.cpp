@@ -51,7 +51,7 @@ void append_words(std::string_view text, const std::vector<Span>& spans, SplitBe
     if (behavior == SplitBehavior::kRemoved && spans[i].match) { continue; }
     const size_t begin = spans[i].begin;
     while (i + 1 < spans.size() && joins(spans[i], spans[i + 1], behavior)) { ++i; }
-    words.push_back(text.substr(begin, spans[i].end - begin));
+    if (spans[i].end > begin) { words.push_back(text.substr(begin, spans[i].end - begin)); }
   }
 }
 

@@ -3,50 +3,14 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "core/model/bpe/oniguruma.h"
+
 namespace vortex::model {
 namespace {
 
-constexpr std::string_view kWhiteSpace =
-    R"(\t-\r\x20\x85\xa0\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
-constexpr std::string_view kSafeEscapes = "rntpPdx";  // both engines read these alike; punctuation is literal anyway
 // Steps of one match: enough for runs of millions of spaces; a pattern that backtracks without end gives up in seconds.
 constexpr uint32_t kMatchLimit = 10'000'000;
 constexpr size_t kJitStackBytes = size_t{16} << 20;
-
-Error unsupported(const std::string& pattern, const std::string& what) {
-  return candidate_error("tokenizer.json: the pattern " + pattern + " uses " + what + ", which is not supported");
-}
-
-bool is_alphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
-// Spells \s and \S out and refuses what PCRE2 would read differently.
-Result<std::string> translate(const std::string& pattern) {
-  std::string out;
-  bool in_class = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c == '\\' && i + 1 < pattern.size()) {
-      const char escaped = pattern[++i];
-      if (escaped == 's') {
-        out += in_class ? std::string(kWhiteSpace) : "[" + std::string(kWhiteSpace) + "]";
-      } else if (escaped == 'S' && !in_class) {
-        out += "[^" + std::string(kWhiteSpace) + "]";
-      } else if (is_alphanumeric(escaped) && kSafeEscapes.find(escaped) == std::string_view::npos) {
-        return unsupported(pattern, std::string("\\") + escaped);
-      } else {
-        out += {c, escaped};
-      }
-      continue;
-    }
-    if (in_class && (c == '[' || pattern.compare(i, 2, "&&") == 0)) {
-      return unsupported(pattern, "a nested class or an intersection");
-    }
-    if (c == '[') { in_class = true; }
-    if (c == ']') { in_class = false; }
-    out += c;
-  }
-  return out;
-}
 
 std::string pcre2_message(int code) {
   PCRE2_UCHAR text[256] = {};
@@ -79,7 +43,7 @@ struct MatchState {
 }  // namespace
 
 Result<Regex> Regex::compile(const std::string& pattern) {
-  VORTEX_ASSIGN(const std::string translated, translate(pattern));
+  VORTEX_ASSIGN(const std::string translated, oniguruma_to_pcre2(pattern));
   int error = 0;
   PCRE2_SIZE offset = 0;
   pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
@@ -97,16 +61,18 @@ Result<std::vector<std::pair<size_t, size_t>>> Regex::matches(std::string_view t
   const MatchState state(code_.get());
   const PCRE2_SIZE* span = pcre2_get_ovector_pointer(state.data);
   std::vector<std::pair<size_t, size_t>> found;
-  for (size_t at = 0; at < text.size();) {
+  for (size_t at = 0; at <= text.size();) {
     const int count = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
                                   PCRE2_NO_UTF_CHECK, state.data, state.context);
     if (count == PCRE2_ERROR_NOMATCH) { break; }
     if (count < 0) { return candidate_error("the tokenizer's pattern gave up on the text: " + pcre2_message(count)); }
-    if (span[1] > span[0]) { found.emplace_back(span[0], span[1]); }
-    at = span[1];
-    if (span[1] > span[0]) { continue; }
-    ++at;  // an empty match: go on at the next character
-    while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) { ++at; }
+    if (span[1] == span[0] && !found.empty() && found.back().second == span[1]) {
+      ++at;  // an empty match right behind the last one does not count: go on at the next character
+      while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) { ++at; }
+    } else {
+      found.emplace_back(span[0], span[1]);
+      at = span[1];
+    }
   }
   return found;
 }

@@ -6,8 +6,9 @@
 namespace vortex::vflow {
 namespace {
 
-constexpr int kMaxPages = 32767;   // vortex_torch counts a row's pages in int16
-constexpr int kApproxLimit = 256;  // pages that its approximate selection takes
+constexpr int kMaxExactPages = 4096;  // of flashinfer's radix select
+constexpr int kMaxPages = 32767;      // vortex_torch counts a row's pages in int16
+constexpr int kApproxLimit = 256;     // pages that its approximate selection takes
 
 std::string quote(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
@@ -285,6 +286,15 @@ void check_fit(const CheckInput& input) {
              " pages of " + std::to_string(block) + " tokens; a row can have " + std::to_string(kMaxPages),
          "", "use a larger vortex_block_size"});
     return;
+  }
+  if (pages > kMaxExactPages) {
+    input.config_file.warn(
+        key_span(input.config_file, "vortex_block_size"),
+        {"exact-topk-pages",
+         "a context of " + std::to_string(input.model.max_context) + " tokens has " + std::to_string(pages) +
+             " pages of " + std::to_string(block) + " tokens; flashinfer's exact topK takes " +
+             std::to_string(kMaxExactPages) + " in vortex_torch",
+         "", "there, use a larger vortex_block_size, approxTopK or a smaller vortex_max_seq_lens"});
   }
   check_budget(input, pages);
   check_memory(input, pages);

@@ -19,6 +19,8 @@ using nlohmann::ordered_json;
 constexpr size_t kMaxConfigBytes = 64 * 1024;
 constexpr int kMaxConfigDepth = 8;
 constexpr int kMaxBlockSize = 1024;
+constexpr std::string_view kPrefix = "vortex_";
+constexpr std::string_view kNested = "vortex_config";  // an object of keys without the prefix
 
 // Keys from kKvInt4 on do not reach EngineConfig's own members.
 enum class Key : uint8_t {
@@ -117,15 +119,7 @@ class Reader {
 
   void read(const ConfigMember& member, const ordered_json& value) {
     const auto info = std::find_if(kKeys.begin(), kKeys.end(), [&](const KeyInfo& k) { return k.name == member.key; });
-    if (info == kKeys.end()) {
-      std::vector<std::string> known;
-      for (const KeyInfo& key : kKeys) { known.emplace_back(key.name); }
-      const auto nearest = nearest_word(member.key, known);
-      reporter_.error(member.key_span, {"unknown-key", "there is no key " + quote(member.key), "",
-                                        nearest ? "did you mean " + quote(*nearest) + "?"
-                                                : "keys are those of vortex_torch's get_engine"});
-      return;
-    }
+    if (info == kKeys.end()) { return read_unknown(member, value); }
     name_ = info->name;
     span_ = member.value_span;
     const int errors_before = reporter_.errors();
@@ -137,6 +131,22 @@ class Reader {
   }
 
  private:
+  // vortex_torch hands keys of its engine, SGLang, on, and drops its own that it does not know.
+  void read_unknown(const ConfigMember& member, const ordered_json& value) {
+    std::vector<std::string> known;
+    for (const KeyInfo& key : kKeys) { known.emplace_back(key.name); }
+    const auto nearest = nearest_word(member.key, known);
+    const std::string remedy = nearest ? "did you mean " + quote(*nearest) + "?" : "";
+    if (member.key.starts_with(kPrefix) || member.key.find('\\') != std::string_view::npos) {
+      reporter_.error(member.key_span, {"unknown-key", "there is no key " + quote(member.key), "",
+                                        nearest ? remedy : "keys are those of vortex_torch's get_engine"});
+      return;
+    }
+    reporter_.warn(member.key_span,
+                   {"engine-key", quote(member.key) + " goes through to SGLang; it means nothing here", "", remedy});
+    config_.passthrough.emplace_back(std::string(member.key), dump(value));
+  }
+
   // Keys that decide what is computed.
   void read_program(Key key, const ordered_json& value) {
     switch (key) {
@@ -153,9 +163,10 @@ class Reader {
       case Key::kTopkVal:
         return read_int(value, 1, 1 << 24, config_.topk_val);
       case Key::kTopkRatio:
+        if (value.is_null()) { return; }
         return read_number(value, 0, 1, config_.topk_ratio);
-      case Key::kReservedBos:
-        return read_int(value, 1, 1 << 20, config_.reserved_bos);
+      case Key::kReservedBos:  // vortex_torch's planner allows 0, its configuration checker asks for 1
+        return read_int(value, 0, 1 << 20, config_.reserved_bos);
       case Key::kReservedEos:
         return read_int(value, 1, 1 << 20, config_.reserved_eos);
       case Key::kLayersSkip:
@@ -407,6 +418,15 @@ class Reader {
   Span span_;
 };
 
+bool is_known(std::string_view name) {
+  return std::any_of(kKeys.begin(), kKeys.end(), [&](const KeyInfo& info) { return info.name == name; });
+}
+
+// VortexConfig's own form leaves the prefix out: in a file of its own, where then no key has it.
+bool leaves_prefix_out(const std::vector<ConfigMember>& members) {
+  return std::none_of(members.begin(), members.end(), [](const ConfigMember& m) { return m.key.starts_with(kPrefix); });
+}
+
 // The parsed object, or null after a report.
 ordered_json parse_object(std::string_view text, Reporter& reporter) {
   try {
@@ -487,6 +507,7 @@ EngineConfig parse_config(std::string_view json_text, std::string_view source, s
   if (object.is_null()) { return config; }
   Reader reader(reporter, config);
   std::vector<std::string_view> seen;
+  const bool bare = leaves_prefix_out(scan.members);
   for (const ConfigMember& member : scan.members) {
     if (std::find(seen.begin(), seen.end(), member.key) != seen.end()) {
       reporter.error(member.key_span, {"duplicate-key", "the key " + quote(member.key) + " appears twice"});
@@ -495,7 +516,18 @@ EngineConfig parse_config(std::string_view json_text, std::string_view source, s
     seen.push_back(member.key);
     const auto value = object.find(std::string(member.key));
     // A key written with escapes is none of the known ones.
-    reader.read(member, value == object.end() ? ordered_json() : *value);
+    const ordered_json given = value == object.end() ? ordered_json() : *value;
+    const std::string prefixed = std::string(kPrefix) + std::string(member.key);
+    if (member.key == kNested && given.is_object()) {
+      for (const auto& [key, inner] : given.items()) {
+        const std::string name = key.starts_with(kPrefix) ? key : std::string(kPrefix) + key;
+        reader.read({name, member.key_span, member.value_span}, inner);
+      }
+    } else if (bare && !is_known(member.key) && is_known(prefixed)) {
+      reader.read({prefixed, member.key_span, member.value_span}, given);
+    } else {
+      reader.read(member, given);
+    }
   }
   check_relations(config, scan.members, object, reporter);
   return config;
@@ -524,6 +556,9 @@ std::string print_config(const EngineConfig& config) {
     for (const auto& [key, value] : config.passthrough) {
       if (key == info.name) { object[key] = ordered_json::parse(value, nullptr, false); }
     }
+  }
+  for (const auto& [key, value] : config.passthrough) {
+    if (!is_known(key)) { object[key] = ordered_json::parse(value, nullptr, false); }
   }
   return object.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }

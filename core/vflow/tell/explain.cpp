@@ -26,12 +26,15 @@ std::string quantity(double value, const char* unit) {
   return text;
 }
 
-std::string layer_list(const EngineConfig& config, const ModelGeometry& model) {
+// "Layer 0 of 28 is dense."
+std::string layer_text(const EngineConfig& config, const ModelGeometry& model) {
   std::vector<std::string> dense;
   for (int layer = 0; layer < model.layers; ++layer) {
     if (layer_is_dense(config, layer)) { dense.push_back(std::to_string(layer)); }
   }
-  return dense.empty() ? "none" : join(dense, ", ");
+  if (dense.empty()) { return "No layer of " + std::to_string(model.layers) + " is dense."; }
+  return (dense.size() == 1 ? "Layer " : "Layers ") + join(dense, ", ") + " of " + std::to_string(model.layers) +
+         (dense.size() == 1 ? " is dense." : " are dense.");
 }
 
 std::string selection_text(const Policy& policy) {
@@ -147,7 +150,7 @@ std::string explain(const Policy& policy, const ModelGeometry& model, int contex
   std::string text = "Policy " + policy.program.name + "\n\n";
   for (const std::string& formula : formula_lines(policy.program)) { text += "  " + formula + "\n"; }
   text += "\n" + selection_text(policy);
-  text += "Dense layers: " + layer_list(policy.config, model) + " of " + std::to_string(model.layers) + "\n\n";
+  text += layer_text(policy.config, model) + "\n\n";
   return text + cost_text(decode_cost(policy, model, context));
 }
 

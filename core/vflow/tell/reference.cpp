@@ -83,7 +83,7 @@ Operations (C: cache side, from `vortex_torch.cache`; I: indexer, from `vortex_t
 constexpr std::string_view kConfiguration = R"(
 Configuration (the .json): `vortex_module_path`, `vortex_module_name` (the `@register` string: letters, digits, `_`, `-`), `vortex_block_size` (tokens
 a page, a power of two), `vortex_topk_val` (middle pages), `vortex_topk_ratio` (share of the pages; the larger budget
-counts), `vortex_block_reserved_bos`, `vortex_block_reserved_eos` (each at least 1), `vortex_layers_skip` (layers that stay
+counts), `vortex_block_reserved_bos` (0 or more), `vortex_block_reserved_eos` (1 or more), `vortex_layers_skip` (layers that stay
 dense), `vortex_schedule_policy` (absent, or C++ that gives the budget from `cached_block_len`, `topk_val`, `topk_ratio`,
 `block_reserved_bos` and `block_reserved_eos`, e.g. `"return max(topk_val, cached_block_len / 16);"`),
 `vortex_attention_backend` (`"trtllm"` where `TopK` or `Union` select), `disable_radix_cache`, `model_path`.

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
+
 namespace vortex::agent {
 namespace {
 
@@ -99,6 +101,21 @@ TEST(ReplyTest, TooMuchIsLeftOut) {
   const std::string wide(3000, 'e');
   object["variants"] = {{{"name", std::string(1999, 'e') + "\xc3\xa9"}, {"module", "m"}}};
   EXPECT_EQ(read_reply(object.dump()).variants[0].name.size(), 1999u) << "never half a character";
+}
+
+TEST(ReplyTest, ReadsWhatModelsWrite) {
+  for (const json& test :
+       json::parse(read_file(std::string(VORTEX_SOURCE_DIR) + "/tests/cases/llm/replies.json").value())) {
+    SCOPED_TRACE(test["name"].get<std::string>());
+    const WrittenReply reply = read_reply(test["text"].get<std::string>());
+    std::vector<std::string> modules;
+    for (const Variant& variant : reply.variants) { modules.push_back(variant.module); }
+    EXPECT_EQ(modules, test["modules"].get<std::vector<std::string>>());
+    const std::string remark = test.value("remark", "");
+    const std::string said = reply.remarks.empty() ? "" : reply.remarks.front();
+    EXPECT_EQ(said.empty(), remark.empty()) << said;
+    EXPECT_NE(said.find(remark), std::string::npos) << said;
+  }
 }
 
 // Endpoints that take a schema want every object closed and every member required.

@@ -29,6 +29,7 @@ TEST(SseTest, ReadsEventsAsTheStandardSays) {
        "[|bom]"},
       {"data\n\n", "[|]"},
       {"data: never ended\n", ""},
+      {"data: ended\n\ndata: never", "[|ended]"},
       {"data:  two spaces\n\n", "[| two spaces]"},
   };
   for (const auto& [bytes, expected] : cases) {
@@ -46,6 +47,17 @@ TEST(SseTest, ReadsEventsAsTheStandardSays) {
       EXPECT_EQ(text, expected) << bytes;
     }
   }
+}
+
+TEST(SseTest, TheLastEventNeedsNoBlankLine) {
+  for (const char* bytes : {"data: a", "data: a\n", "data: a\r\n", "data: a\n\n"}) {
+    SseParser parser;
+    const std::string fed = told(parser.feed(bytes));
+    EXPECT_EQ(fed + told(parser.finish()), "[|a]") << bytes;
+  }
+  SseParser parser;
+  parser.feed(": comment");
+  EXPECT_TRUE(parser.finish().empty());
 }
 
 TEST(SseTest, AnEndlessEventBreaksTheStream) {
@@ -88,6 +100,11 @@ TEST(WireTest, EveryFormatAsksForWhatIsMeant) {
     EXPECT_EQ(body["temperature"], 0.5);
     EXPECT_EQ(body["top_k"], 3);
     EXPECT_NE(body.dump().find("additionalProperties"), std::string::npos);
+    EXPECT_TRUE(body.dump().find(":50") != std::string::npos);
+    request.extra = {{"max_tokens", nullptr}, {"max_output_tokens", nullptr}, {"max_completion_tokens", 51}};
+    body = wire.body(request);
+    EXPECT_EQ(body.dump().find(":50"), std::string::npos) << "null takes a member out";
+    EXPECT_EQ(body["max_completion_tokens"], 51);
     request.output = OutputForm::kTool;
     body = wire.body(request);
     ASSERT_TRUE(body["tools"].is_array());

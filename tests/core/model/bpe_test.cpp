@@ -67,6 +67,14 @@ TEST_F(Bpe, ReadsMergesAsStrings) {
   expect_golden(*load(object).value());
 }
 
+TEST_F(Bpe, LeavesOutWhatIsForTraining) {
+  json object = tiny_json();
+  object["truncation"] = {{"max_length", 2}, {"strategy", "LongestFirst"}, {"stride", 0}, {"direction", "Right"}};
+  object["padding"] = {{"strategy", {{"Fixed", 64}}}, {"pad_id", 0}, {"pad_token", "a"}, {"direction", "Left"}};
+  object["decoder"] = {{"type", "Sequence"}, {"decoders", {object["decoder"]}}};
+  expect_golden(*load(object).value());
+}
+
 TEST_F(Bpe, AddsWhatTheTemplateSays) {
   const auto tokenizer = load_tokenizer(kFolder).value();
   const int32_t begin = ids_of(*tokenizer, "<|begin|>").at(0);

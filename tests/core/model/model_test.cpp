@@ -99,7 +99,7 @@ TEST(Model, StretchesRotaryFrequencies) {
   EXPECT_NEAR(stretched[30] / plain[30], 0.5929 + (1 - 0.5929) / 8, 1e-4);
 }
 
-TEST(Model, GenerationConfigListsTheStopTokens) {
+TEST(Model, StopTokensAreThoseOfAllFiles) {
   TempFolder folder;
   testing::write_text(folder.path() / "config.json", testing::config_of({}).dump());
   testing::write_text(folder.path() / "generation_config.json", R"({"eos_token_id": [7, 1], "do_sample": true})");
@@ -109,7 +109,60 @@ TEST(Model, GenerationConfigListsTheStopTokens) {
   testing::write_text(folder.path() / "generation_config.json", R"({"eos_token_id": 50})");
   const auto outside = read_model_config(folder.path());
   ASSERT_FALSE(outside.ok());
-  EXPECT_NE(outside.error().message.find("generation_config.json: eos_token_id 50"), std::string::npos);
+  EXPECT_NE(
+      outside.error().message.find("generation_config.json: eos_token_id 50 is not in the vocabulary of 50 tokens"),
+      std::string::npos);
+  testing::write_text(folder.path() / "generation_config.json", R"({"eos_token_id": 7})");
+  testing::write_text(folder.path() / "chat_template.jinja",
+                      "{% for m in messages %}{{ m.content }}<|end|>{% endfor %}");
+  for (const auto& [id, expected] : {std::pair{9, std::vector<int>{7, 1, 9}}, {7, {7, 1}}, {50, {7, 1}}}) {
+    testing::write_text(
+        folder.path() / "tokenizer_config.json",
+        nlohmann::json({{"added_tokens_decoder", {{std::to_string(id), {{"content", "<|end|>"}, {"special", true}}}}}})
+            .dump());
+    EXPECT_EQ(read_model_config(folder.path())->eos_token_ids, expected);
+  }
+}
+
+TEST(Model, NullIsAbsent) {
+  const char* kOptional[] = {"head_dim",        "num_key_value_heads", "rope_theta",          "rope_scaling",
+                             "rope_parameters", "rms_norm_eps",        "tie_word_embeddings", "partial_rotary_factor",
+                             "hidden_act",      "layer_types",         "quantization_config", "eos_token_id",
+                             "sliding_window",  "use_sliding_window",  "attention_bias",      "mlp_bias"};
+  for (const char* architecture : {"Qwen3ForCausalLM", "Qwen2ForCausalLM", "LlamaForCausalLM"}) {
+    for (const char* key : kOptional) {
+      SCOPED_TRACE(std::string(architecture) + " " + key);
+      TempFolder folder;
+      auto config = testing::config_of({});
+      config["architectures"] = {architecture};
+      config.erase(key);
+      testing::write_text(folder.path() / "config.json", config.dump());
+      const auto absent = read_model_config(folder.path());
+      config[key] = nullptr;
+      testing::write_text(folder.path() / "config.json", config.dump());
+      const auto null = read_model_config(folder.path());
+      ASSERT_TRUE(absent.ok()) << absent.error().message;
+      ASSERT_TRUE(null.ok()) << null.error().message;
+      EXPECT_EQ(null->head_dim, absent->head_dim);
+      EXPECT_EQ(null->num_kv_heads, absent->num_kv_heads);
+      EXPECT_EQ(null->rope_theta, absent->rope_theta);
+      EXPECT_EQ(null->rms_norm_eps, absent->rms_norm_eps);
+      EXPECT_EQ(null->tie_word_embeddings, absent->tie_word_embeddings);
+      EXPECT_EQ(null->eos_token_ids, absent->eos_token_ids);
+    }
+  }
+}
+
+TEST(Model, ReadsRotarySettingsByLayerType) {
+  TempFolder folder;
+  auto config = testing::config_of({});
+  config.erase("rope_theta");
+  config["rope_parameters"] = {{"full_attention", {{"rope_type", "default"}, {"rope_theta", 1e6}}},
+                               {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 1e4}}}};
+  testing::write_text(folder.path() / "config.json", config.dump());
+  const auto read = read_model_config(folder.path());
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->rope_theta, 1e6);
 }
 
 TEST(Model, RefusesConfigs) {

@@ -52,6 +52,33 @@ TEST(Config, SelectedBlocks) {
   EXPECT_FALSE(layer_is_dense(config, 1));
 }
 
+TEST(Config, VortexConfigsOwnFormHasNoPrefix) {
+  const char* kNested =
+      R"({"model_path": "m", "vortex_config": {"topk_val": 7, "layers_skip": [], "topk_ratio": null}})";
+  const char* kBare = R"({"topk_val": 7, "layers_skip": [], "topk_ratio": null, "model_path": "m"})";
+  for (const char* text : {kNested, kBare}) {
+    std::vector<Diagnostic> findings;
+    const EngineConfig config = parse(text, findings);
+    EXPECT_TRUE(findings.empty()) << text << render(findings);
+    EXPECT_EQ(config.topk_val, 7);
+    EXPECT_TRUE(config.layers_skip.empty());
+    EXPECT_EQ(config.model_path, "m");
+    EXPECT_NE(print_config(config).find("\"vortex_topk_val\": 7"), std::string::npos) << "exported with it";
+  }
+  std::vector<Diagnostic> findings;
+  EXPECT_EQ(parse(R"({"topk_val": 7, "vortex_block_size": 32})", findings).topk_val, 29);
+  ASSERT_EQ(findings.size(), 1U) << "beside keys that have the prefix it is another key";
+  EXPECT_EQ(findings[0].code, "engine-key");
+}
+
+TEST(Config, EngineKeysAreKeptForExport) {
+  std::vector<Diagnostic> findings;
+  const EngineConfig config = parse(R"({"vortex_topk_val": 7, "sampling_backend": "x", "random_seed": 3})", findings);
+  EXPECT_FALSE(has_errors(findings));
+  EXPECT_NE(print_config(config).find("\"random_seed\": 3"), std::string::npos);
+  EXPECT_NE(print_config(config).find("\"sampling_backend\": \"x\""), std::string::npos);
+}
+
 TEST(Config, SyntaxErrorsHaveAPlace) {
   std::vector<Diagnostic> findings;
   parse("{\n  \"vortex_topk_val\": 3,\n}", findings);
