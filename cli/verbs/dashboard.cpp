@@ -24,7 +24,7 @@ Result<int> dashboard(const Context& context, const DashboardArguments& argument
   options.address = arguments.address;
   options.port = static_cast<uint16_t>(arguments.port);
   options.actions = arguments.actions || web::is_loopback(arguments.address);
-  options.vortex = command_line(context, "");
+  options.vortex = command_line(context, "{}");
   VORTEX_ASSIGN(const std::unique_ptr<web::Server> server, web::Server::start(std::move(options)));
   catch_interrupts();
   if (context.format() != Format::kText) {

@@ -309,7 +309,7 @@ Result<int> report(const Context& context, const ReportArguments& arguments) {
   VORTEX_ASSIGN(const study::LoadedRun run, study::load_run(context.workspace, arguments.run));
   VORTEX_ASSIGN(const study::Facts facts, study::facts_of(run));
   if (!arguments.html.empty()) {
-    web::Api api({context.workspace, false, command_line(context, "")});
+    web::Api api({context.workspace, false, command_line(context, "{}")});
     VORTEX_ASSIGN(const std::string page,
                   web::report_page(api, run.history.run.name, to_markdown(brief(context, run, facts))));
     VORTEX_TRY(write_file_atomic(arguments.html, page));

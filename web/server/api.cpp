@@ -83,7 +83,9 @@ Response Api::handle(const Request& request) {
 
 Result<std::string> Api::get(const Request& request) {
   const std::vector<std::string>& path = request.path;
-  if (path.size() == 1 && path[0] == "about") { return text_of(about_json(options_.workspace, options_.actions)); }
+  if (path.size() == 1 && path[0] == "about") {
+    return text_of(about_json(options_.workspace, options_.actions, options_.vortex));
+  }
   if (path.size() == 1 && path[0] == "runs") { return text_of(runs_json(runs_)); }
   if (path.size() == 3 && path[0] == "runs") { return get_of_run(request); }
   if ((path.size() == 2 || path.size() == 3) && path[0] == "candidates") { return get_of_candidate(request); }

@@ -25,8 +25,8 @@ struct Response {
 
 struct ApiOptions {
   std::filesystem::path workspace;
-  bool actions = true;            // may anything be written?
-  std::string vortex = "vortex";  // how this program is called, for commands that people copy
+  bool actions = true;               // may anything be written?
+  std::string vortex = "vortex {}";  // how this program is called, for commands that people copy
 };
 
 // What the dashboard asks (web/openapi.json): reads on connections that cannot write, and a few small writes that a

@@ -47,7 +47,7 @@ Result<json> brief_json(const std::filesystem::path& workspace, const LiveRun& r
   }
   json commands = json::array();
   for (const study::NextStep& step : study::next_steps(loaded, facts)) {
-    commands.push_back({{"name", step.name}, {"command", vortex + " " + step.arguments}});
+    commands.push_back({{"name", step.name}, {"command", command_of(vortex, step.arguments)}});
   }
   std::string machine = study::machine_text(facts);
   const std::string card = study::card_text(facts.card);

@@ -13,10 +13,10 @@ namespace vortex::web {
 struct ServerOptions {
   std::filesystem::path workspace;
   std::string address = "127.0.0.1";
-  uint16_t port = 7077;           // 0: any that is free
-  std::string token;              // who has it may act, and beyond this machine read; empty: one is made
-  bool actions = true;            // may anything be written?
-  std::string vortex = "vortex";  // how this program is called, for commands that people copy
+  uint16_t port = 7077;              // 0: any that is free
+  std::string token;                 // who has it may act, and beyond this machine read; empty: one is made
+  bool actions = true;               // may anything be written?
+  std::string vortex = "vortex {}";  // how this program is called, for commands that people copy
 };
 
 // The dashboard's server: one thread moves all bytes (so that open streams, of which there may be hundreds, keep nobody

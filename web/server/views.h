@@ -14,7 +14,10 @@ namespace vortex::web {
 
 // What the API answers, view by view (web/openapi.json describes the members).
 
-Result<nlohmann::json> about_json(const std::filesystem::path& workspace, bool actions);
+// A command that people copy. `vortex` says how this program is called, with {} where its arguments belong.
+std::string command_of(const std::string& vortex, const std::string& arguments);
+
+Result<nlohmann::json> about_json(const std::filesystem::path& workspace, bool actions, const std::string& vortex);
 Result<nlohmann::json> runs_json(Runs& runs);
 Result<nlohmann::json> candidates_json(const LiveRun& run, const std::map<std::string, std::string>& query);
 Result<nlohmann::json> lineage_json(const LiveRun& run);

@@ -178,7 +178,7 @@ json commands_json(const std::string& vortex, const db::Candidate& row) {
   const std::string id = std::to_string(row.id);
   json commands = json::array();
   const auto add = [&](const char* name, const std::string& arguments) {
-    commands.push_back({{"name", name}, {"command", vortex + " " + arguments}});
+    commands.push_back({{"name", name}, {"command", command_of(vortex, arguments)}});
   };
   if (!study::is_dense(row) && study::has_passed(row)) {
     add("export", "export " + id + " --to vortex-torch --out winner/");

@@ -114,7 +114,13 @@ json line_json(const study::BoardLine& line, const study::Board& board, const Ma
 
 }  // namespace
 
-Result<json> about_json(const std::filesystem::path& workspace, bool actions) {
+std::string command_of(const std::string& vortex, const std::string& arguments) {
+  const size_t place = vortex.find("{}");
+  if (place == std::string::npos) { return vortex + " " + arguments; }
+  return vortex.substr(0, place) + arguments + vortex.substr(place + 2);
+}
+
+Result<json> about_json(const std::filesystem::path& workspace, bool actions, const std::string& vortex) {
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(workspace));
   VORTEX_ASSIGN(const std::vector<db::Run> runs, store->runs());
   json names = json::array();
@@ -122,7 +128,8 @@ Result<json> about_json(const std::filesystem::path& workspace, bool actions) {
   return json{{"version", VORTEX_VERSION},
               {"actions", actions},
               {"newest", runs.empty() ? "" : runs.front().name},
-              {"runs", std::move(names)}};
+              {"runs", std::move(names)},
+              {"vortex", vortex}};
 }
 
 Result<json> runs_json(Runs& runs) {

@@ -91,6 +91,8 @@ async function testWalk(browser, server, run) {
   await page.getByRole("heading", { name: `Candidate ${best}` }).waitFor();
   const commands = await page.locator(".command code").allTextContents();
   check(commands.some((text) => text.includes(`export ${best} --to vortex-torch`)), "the export command stands on the candidate's page");
+  const shown = commands.find((text) => / show /.test(text)).replace(/^\S+/, vortex);
+  check(spawnSync("bash", ["-c", shown], { cwd: sourceDir }).status === 0, `a command that is copied does what it says: ${shown}`);
   const parents = (await answer(server, `/api/candidates/${best}`)).parents;
   if (parents.length > 0) {
     await page.getByRole("tab", { name: `diff to ${parents[0].candidate}` }).click();

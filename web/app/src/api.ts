@@ -348,6 +348,7 @@ export interface About {
   actions: boolean;
   newest: string;
   runs: string[]; // names, the newest first
+  vortex: string; // how this program is called, with {} where its arguments belong
 }
 
 export class ApiError extends Error {

@@ -139,7 +139,7 @@ function RunPage({ run, view, about, live }: { run: string; view: string; about:
   }
   switch (view) {
     case "":
-      return <OverviewView overview={overview} actions={about.actions} />;
+      return <OverviewView overview={overview} actions={about.actions} vortex={about.vortex} />;
     case "lineage":
       return <LineageView run={run} version={version} />;
     case "diversity":

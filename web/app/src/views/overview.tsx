@@ -14,7 +14,7 @@ function Baseline({ overview }: { overview: Overview }) {
   return overview.doubts?.baseline ? <p class="problem">{overview.doubts.baseline}</p> : null;
 }
 
-function Headline({ overview }: { overview: Overview }) {
+function Headline({ overview, vortex }: { overview: Overview; vortex: string }) {
   const best = overview.best;
   if (!best) {
     const passed = overview.counts.passed;
@@ -37,7 +37,7 @@ function Headline({ overview }: { overview: Overview }) {
         {` and keeps its accuracy within ${fixed(100 * overview.run.margin, 0)} points.`}
       </p>
       <p class="sub">{evidence(best)}</p>
-      <Command name="take it away" command={`vortex export ${best.candidate} --to vortex-torch --out winner/`} />
+      <Command name="take it away" command={vortex.replace("{}", `export ${best.candidate} --to vortex-torch --out winner/`)} />
     </section>
   );
 }
@@ -328,7 +328,7 @@ export function CandidateTable({ run, version }: { run: string; version: string 
   );
 }
 
-export function OverviewView({ overview, actions }: { overview: Overview; actions: boolean }) {
+export function OverviewView({ overview, actions, vortex }: { overview: Overview; actions: boolean; vortex: string }) {
   const seconds = Math.max(overview.run.seconds_used, ...overview.progress.map((step) => step.seconds), 1);
   const starred = useMemo(() => new Set(overview.marks.filter((mark) => mark.starred).map((mark) => mark.candidate)), [overview.marks]);
   const funnelRows = useMemo(
@@ -342,7 +342,7 @@ export function OverviewView({ overview, actions }: { overview: Overview; action
           A large run: {count(overview.reading.done)} candidates are read, the rest is coming.
         </p>
       )}
-      <Headline overview={overview} />
+      <Headline overview={overview} vortex={vortex} />
       <Tiles overview={overview} />
       <Figure
         title="The front"
