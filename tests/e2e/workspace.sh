@@ -33,7 +33,7 @@ printf '%s elsewhere %s\n' "$holder" "$(($(date +%s) - 7200))" > "$folder/w/sear
 expect 3 "another search runs in .* (process $holder on elsewhere, for 120 min)" "${resume[@]}"
 expect 3 "process $holder on elsewhere" "$vortex" db vacuum --workspace "$folder/w"
 expect 0 "accuracy" "$vortex" front --workspace "$folder/w"
-kill -9 "$holder" $(pgrep -P "$holder") 2>/dev/null
+kill -9 $(pgrep -P "$holder") "$holder" 2>/dev/null
 wait "$holder" 2>/dev/null
 holder=
 expect 0 "became" "$vortex" db vacuum --workspace "$folder/w"
@@ -41,7 +41,6 @@ expect 0 "became" "$vortex" db vacuum --workspace "$folder/w"
 echo "objects that are gone"
 fresh
 rm -rf "$folder"/w/objects/*
-expect 3 "lost\|gone\|missing" "${resume[@]}"
 expect 3 "objects" "$vortex" db check --workspace "$folder/w"
 
 echo "a damaged database"
