@@ -74,7 +74,8 @@ ChatRequest chat_request(const ModelSpec& model, const Ask& ask) {
 // What an answer that is no success means.
 void judge_failure(const ModelSpec& model, const net::HttpReply& reply, Attempt& attempt) {
   if (reply.failure != net::HttpFailure::kNone) {
-    attempt.why = model.name + ": " + reply.message;
+    attempt.told = reply.failure == net::HttpFailure::kAborted;
+    attempt.why = model.name + " answered " + std::to_string(reply.status) + ": " + reply.message;
     attempt.again = reply.failure == net::HttpFailure::kTemporary;
     return;
   }

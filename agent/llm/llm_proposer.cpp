@@ -28,6 +28,7 @@ class ModelsChannel final : public Channel {
     const bool may_wait = setup_.options->writer.fallback == "none";
     const double patient_until = monotonic_seconds() + (may_wait ? kPatience : 0.0);
     Error last = environment_error("all models rest after failures");
+    bool failed = false;
     while (true) {
       const std::vector<size_t> awake = awake_models();
       if (awake.empty()) {
@@ -44,7 +45,9 @@ class ModelsChannel final : public Channel {
         breakers_[chosen].succeeded();
         return answer;
       }
-      last = answer.error();
+      // What the search's own end cut short says less than the failure before it.
+      if (!failed || !stopped()) { last = answer.error(); }
+      failed = true;
       if (last.blame != Blame::kEnvironment || stopped()) { return last; }
       breakers_[chosen].failed(monotonic_seconds());
       if (setup_.on_message) { setup_.on_message(last.message + "; " + roster_.models[chosen].name + " rests"); }

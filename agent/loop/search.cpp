@@ -120,6 +120,7 @@ class Search {
   // A proposer that is down is waited for; what it proposed before is in the rows.
   Result<std::optional<Planned>> plan_slot(int64_t batch, int64_t slot, const std::vector<Parent>& front,
                                            const std::vector<Parent>& passed) {
+    std::string waited_for;
     for (;;) {
       Result<std::optional<Planned>> one = planner_.plan(batch, slot, front, passed, [this] { return may_propose(); });
       if (one.ok()) {
@@ -128,9 +129,11 @@ class Search {
       }
       if (one.error().blame != Blame::kEnvironment) { return one; }
       session_.note("environment", {{"what", "proposer"}, {"message", one.error().message}});
+      // An attempt that the search's own end cut short says nothing of what it waited for.
+      if (waited_for.empty() || !session_.ended()) { waited_for = one.error().message; }
       if (!session_.tick_ended() && proposer_breaker_.wait(one.error())) { continue; }
       if (!session_.ended()) { return one; }
-      session_.note("stall", {{"what", "proposer"}, {"ended", true}, {"message", one.error().message}});
+      session_.note("stall", {{"what", "proposer"}, {"ended", true}, {"message", waited_for}});
       return std::optional<Planned>{};
     }
   }

@@ -63,6 +63,8 @@ std::optional<Box> last_box(std::string_view text, size_t end) {
     while (open < text.size() && is_space(text[open])) { ++open; }
     if (open < text.size() && text[open] == '{') {
       const size_t close = closing_brace(text, open);
+      // Longer than an answer can be: nobody reads it, and nothing else is taken for it.
+      if (close == npos && text.size() - open > kLongest) { return Box{at, text.size(), text.substr(open, kLongest)}; }
       const std::string_view inside = close == npos ? "" : trimmed(text.substr(open + 1, close - open - 1));
       if (!inside.empty()) { return Box{at, close + 1, inside}; }
     } else {

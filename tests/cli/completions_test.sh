@@ -35,6 +35,7 @@ expect "$here/completions_test.sh" check "$here/compl"
 # Every verb and every option of the help is offered.
 for verb in $("$vortex" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
   completed "$verb" | grep -qx "$verb" || fail "the verb $verb is not offered"
+  [ "$verb" != bench ] || continue  # hands its options to another program
   offered=$(completed "$verb" --)
   for option in $("$vortex" "$verb" --help | grep -o '^  [-a-z,]*--[a-z-]*' | grep -o -- '--[a-z-]*'); do
     grep -qx -- "$option" <<<"$offered" || fail "$verb: $option is not offered"

@@ -31,7 +31,8 @@ expect 1 "Maximum" "$vortex" check misspelled.py --model "$model"
 cp quest.py key.py; sed 's/vortex_topk_val/vortex_topk_vall/' quest.json > key.json
 expect 1 "vortex_topk_val" "$vortex" check key.py --model "$model"
 expect 1 "search" "$vortex" serach
-expect 1 "model" "$vortex" search --workspace w
+expect 0 "no --model was given" "$vortex" search --workspace w --definitions 24 --chain 4 --problems 2 --no-confirm \
+  --speed-seconds 0 --max-evals 1 --accept-baseline
 expect 1 "no-such-folder" "$vortex" search --model no-such-folder --workspace w
 mkdir truncated; cp "$model"/*.json truncated/; head -c 100000 "$model/model.safetensors" > truncated/model.safetensors
 expect 1 "safetensors" "$vortex" search --model truncated --workspace w2 --definitions 24 --chain 4 --problems 2

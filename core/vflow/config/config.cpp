@@ -166,7 +166,7 @@ class Reader {
         if (value.is_null()) { return; }
         return read_number(value, 0, 1, config_.topk_ratio);
       case Key::kReservedBos:  // vortex_torch's planner allows 0, its configuration checker asks for 1
-        return read_int(value, 0, 1 << 20, config_.reserved_bos);
+        return read_int(value, 1, 1 << 20, config_.reserved_bos);
       case Key::kReservedEos:
         return read_int(value, 1, 1 << 20, config_.reserved_eos);
       case Key::kLayersSkip:

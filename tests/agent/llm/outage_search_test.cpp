@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "agent/loop/search.h"
 #include "base/files.h"
@@ -82,7 +84,10 @@ TEST_P(OutageSearchTest, EndsWithItsBudget) {
   };
   hooks.modelled_speed = [](const vflow::Policy&) { return 2.0; };
   hooks.stop = [&] {
-    if (climbed) { ++looks; }
+    if (climbed) {
+      ++looks;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));  // an endpoint on this machine answers meanwhile
+    }
     return outage.told && looks > 25 ? StopLevel::kDrain : StopLevel::kNone;
   };
   hooks.clock = [&] { return outage.told ? 0.0 : 4e4 * looks; };

@@ -151,9 +151,11 @@ TEST_F(WriterTest, AResumedSearchAsksNothingTwice) {
   say(3, reply(2, 30));
   int jobs = 0;
   hooks_.stop = [&] { return ++jobs > 40 ? StopLevel::kDrain : StopLevel::kNone; };
-  ASSERT_TRUE(search("w").ok());
+  const auto drained = search("w");
+  ASSERT_TRUE(drained.ok()) << drained.error().message;
   hooks_.stop = [] { return StopLevel::kNone; };
-  ASSERT_TRUE(search("w").ok());
+  const auto resumed = search("w");
+  ASSERT_TRUE(resumed.ok()) << resumed.error().message;
   EXPECT_LE(std::stoi(read(folder_ / "n")), 3);
   std::set<std::string> places;
   for (const auto rows = store_->llm_calls(1).value(); const db::LlmCall& call : rows) {
