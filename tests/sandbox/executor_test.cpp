@@ -218,11 +218,13 @@ TEST_F(ExecutorTest, AModelThatChangesIsTheEnvironmentsFault) {
     const auto results = run();
     ASSERT_TRUE(results.ok()) << results.error().message;
     json wanted = json::parse(expected + what + "\"}");
-    wanted["stage"] = stage;
     ASSERT_FALSE(results->empty());
+    // What a worker does between two stages may be seen after the one or before the other.
+    const bool early = stage == "race" && results->back().stage == job::Stage::kCompile;
+    wanted["stage"] = early ? "compile" : stage;
     expect_results(json::array({wanted}), {results->back()});
     EXPECT_EQ(results->back().evidence.at("model_changed"), what);
-    EXPECT_EQ(results->size(), stage == "compile" ? 1U : 2U);
+    EXPECT_EQ(results->size(), stage == "compile" || early ? 1U : 2U);
   };
   const std::string in_model = "cd " + model + "; ";
   expect_change(in_model + "hello; start compile; printf x >> weights; pass compile; sleep 100\n", "compile",
