@@ -111,7 +111,7 @@ std::vector<std::string_view> characters(std::string_view text) {
 }
 
 std::string_view strip(std::string_view text, const std::optional<std::string>& set, bool left, bool right) {
-  const std::vector<std::string_view> wanted = characters(set.value_or(""));
+  const std::vector<std::string_view> wanted = characters(set ? std::string_view(*set) : std::string_view());
   const auto goes = [&](std::string_view character) {
     return set ? std::find(wanted.begin(), wanted.end(), character) != wanted.end() : is_space(character);
   };
