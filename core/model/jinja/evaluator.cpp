@@ -8,7 +8,6 @@ namespace {
 constexpr int64_t kMostWork = 5'000'000;  // a thousand messages take a hundredth of it
 constexpr int64_t kLoopWork = 10;         // of a turn, beside what happens in it
 constexpr size_t kBytesAWork = 64;
-constexpr int kMostDepth = 250;  // of statements and expressions that are being run
 
 // Takes note of how deep the evaluation stands.
 class Level {

@@ -21,6 +21,8 @@ struct Scope {
   void set(const std::string& name, Value value);
 };
 
+inline constexpr int kMostDepth = 250;  // of statements and expressions that are being run
+
 // One rendering. Statements are in evaluator.cpp, expressions in evaluator_expr.cpp.
 class Evaluator {
  public:

@@ -6,7 +6,6 @@
 namespace vortex::model::jinja {
 namespace {
 
-constexpr int kMostDepth = 250;
 constexpr int64_t kMostRange = 100'000;  // as Jinja's sandbox
 
 constexpr std::string_view kFunctions[] = {"raise_exception", "strftime_now", "namespace", "range", "dict"};
