@@ -10,6 +10,7 @@ namespace {
 constexpr int kMaxProblems = 100'000;
 constexpr int kMaxTokens = 1 << 20;
 constexpr int kMaxThreads = 4096;
+constexpr int kMaxDescriptor = 1024;
 
 void read_stages(JsonReader& reader, std::vector<Stage>& stages) {
   const nlohmann::json* array = reader.find("stages", true);
@@ -70,6 +71,7 @@ void check_job_ranges(JsonReader& reader, const Job& job) {
   }
   if (job.cpu_math != "float32" && job.cpu_math != "bf16") { reader.refuse("cpu_math", "must be float32 or bf16"); }
   check_range(reader, "device_sharers", job.device_sharers, 1, kMaxThreads);
+  check_range(reader, "turn_descriptor", job.turn_descriptor, -1, kMaxDescriptor);
   check_range(reader, "threads", job.threads, 1, kMaxThreads);
   check_range(reader, "batch", job.batch, 1, kMaxProblems);
   check_range(reader, "recall_problems", job.recall_problems, 1, kMaxProblems);
@@ -108,6 +110,7 @@ nlohmann::json to_json(const Job& job) {
                          {"device", job.device},
                          {"cpu_math", job.cpu_math},
                          {"device_sharers", job.device_sharers},
+                         {"turn_descriptor", job.turn_descriptor},
                          {"threads", job.threads},
                          {"batch", job.batch},
                          {"recall_problems", job.recall_problems},
@@ -149,6 +152,7 @@ Result<Job> job_from_json(const nlohmann::json& json) {
   reader.optional("device", job.device);
   reader.optional("cpu_math", job.cpu_math);
   reader.optional("device_sharers", job.device_sharers);
+  reader.optional("turn_descriptor", job.turn_descriptor);
   reader.optional("threads", job.threads);
   reader.optional("batch", job.batch);
   reader.optional("recall_problems", job.recall_problems);

@@ -46,7 +46,8 @@ struct Job {
   int confirm_problems = 0;       // 0: as many as the task has
   std::optional<TaskSpec> confirm_task;  // held-out problems; absent: the task with confirm_seed and confirm_problems
   int64_t kv_memory_bytes = 0;
-  nlohmann::json kept;  // what its worker inherits of a keeper (evals/ladder/kept.h); null: nothing
+  int turn_descriptor = -1;  // a lock that its worker inherits (base/process_lock.h): who measures on the GPU; -1: none
+  nlohmann::json kept;       // what its worker inherits of a keeper (evals/ladder/kept.h); null: nothing
 };
 
 // JSON both ways. Reading is strict: unknown keys, wrong types and values out of range are refused by name. Members

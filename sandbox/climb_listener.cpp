@@ -31,6 +31,7 @@ ClimbListener::ClimbListener(const job::Job& job, const ExecutorOptions& options
       on_result_(on_result),
       on_start_(std::move(on_start)),
       check_(job),
+      sharers_(job.turn_descriptor >= 0 ? job.device_sharers : 1),
       model_path_(job.model_path),
       model_files_(options.model_files.empty() ? look_at_folder(job.model_path) : options.model_files) {
   for (const job::Stage stage : job.stages) {
@@ -79,7 +80,8 @@ void ClimbListener::keep(job::StageResult result) {
 }
 
 double ClimbListener::allowance() const {
-  return running_ ? stage_deadline(options_, stages_[results_.size()], planned_) : options_.idle_seconds;
+  const double alone = running_ ? stage_deadline(options_, stages_[results_.size()], planned_) : options_.idle_seconds;
+  return sharers_ * alone;
 }
 
 bool ClimbListener::model_has_changed(job::Stage stage, double seconds) {

@@ -42,6 +42,7 @@ class ClimbListener : public Listener {
   const std::function<void(const job::StageResult&)>& on_result_;
   std::function<void(job::Stage)> on_start_;
   EvidenceCheck check_;
+  int sharers_;  // of its GPU: each may keep the others waiting for as long as a stage takes
   std::string model_path_;
   FolderState model_files_;
   std::vector<job::Stage> stages_;  // the worker's

@@ -78,6 +78,7 @@ Launch launch_of(const ExecutorOptions& options, const Premises& premises, const
   if (place.kept != nullptr) {
     for (const Descriptor& descriptor : place.kept->descriptors) { launch.descriptors.push_back(descriptor.get()); }
   }
+  if (place.turn.get() >= 0) { launch.descriptors.push_back(place.turn.get()); }
   // The driver's own cache would be cold every time: its folder ends with the worker.
   if (premises.gpu) { launch.environment.emplace_back("CUDA_CACHE_DISABLE=1"); }
   launch.folder = premises.scratch;

@@ -22,8 +22,12 @@ std::vector<Gpu> of_one_kind(std::vector<Gpu> gpus, const std::function<void(con
 
 }  // namespace
 
-WorkerSlots::WorkerSlots(std::vector<Share> shares, std::vector<std::unique_ptr<WeightKeeper>> keepers)
-    : shares_(std::move(shares)), keepers_(std::move(keepers)), taken_(shares_.size(), false) {}
+WorkerSlots::WorkerSlots(std::vector<Share> shares, std::vector<std::unique_ptr<WeightKeeper>> keepers,
+                         std::vector<ProcessLock> locks)
+    : shares_(std::move(shares)),
+      keepers_(std::move(keepers)),
+      locks_(std::move(locks)),
+      taken_(shares_.size(), false) {}
 
 WorkerSlots::Lease WorkerSlots::take() {
   const MutexLock lock(mutex_);
@@ -44,6 +48,13 @@ std::shared_ptr<const KeptWeights> WorkerSlots::Lease::kept(const std::function<
   const auto keeper = static_cast<size_t>(std::max(0, share().gpu));
   if (keeper >= slots_->keepers_.size() || slots_->keepers_[keeper] == nullptr) { return nullptr; }
   return slots_->keepers_[keeper]->kept(should_stop);
+}
+
+Descriptor WorkerSlots::Lease::turn() const {
+  const auto gpu = static_cast<size_t>(std::max(0, share().gpu));
+  if (share().sharers < 2 || gpu >= slots_->locks_.size()) { return Descriptor(); }
+  Result<Descriptor> opened = slots_->locks_[gpu].open();
+  return opened.ok() ? std::move(opened).value() : Descriptor();
 }
 
 Place Place::anywhere() {
@@ -67,6 +78,9 @@ Place find_place(WorkerSlots* slots, job::Job& job, const std::function<bool()>&
     job.kept = place.kept->label;
     job.kept["descriptor"] = kFirstInherited;
   }
+  place.turn = place.lease->turn();
+  const size_t before = place.kept != nullptr ? place.kept->descriptors.size() : 0;
+  if (place.turn.get() >= 0) { job.turn_descriptor = kFirstInherited + static_cast<int>(before); }
   return place;
 }
 
@@ -84,7 +98,17 @@ std::unique_ptr<WorkerSlots> make_worker_slots(int workers, const KeeperRequest&
     if (!seen.empty()) { options.environment.push_back("CUDA_VISIBLE_DEVICES=" + seen); }
     keepers.push_back(std::make_unique<WeightKeeper>(std::move(options), request));
   }
-  return std::make_unique<WorkerSlots>(std::move(shares), std::move(keepers));
+  std::vector<ProcessLock> locks;
+  for (size_t i = 0; i < gpus.size(); ++i) {
+    Result<ProcessLock> lock = ProcessLock::make();
+    if (!lock.ok()) {
+      if (keeper.on_notice) { keeper.on_notice(lock.error().message + "; speeds are measured beside other workers"); }
+      locks.clear();
+      break;
+    }
+    locks.push_back(std::move(lock).value());
+  }
+  return std::make_unique<WorkerSlots>(std::move(shares), std::move(keepers), std::move(locks));
 }
 
 }  // namespace vortex::sandbox

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/process_lock.h"
 #include "base/thread_annotations.h"
 #include "sandbox/devices.h"
 #include "sandbox/weight_keeper.h"
@@ -18,8 +19,9 @@ namespace vortex::sandbox {
 class WorkerSlots {
  public:
   // `keepers[share.gpu]` serves the shares of that GPU; where no GPU is shared out, keepers[0] serves all. Null or
-  // missing: none.
-  WorkerSlots(std::vector<Share> shares, std::vector<std::unique_ptr<WeightKeeper>> keepers);
+  // missing: none. `locks[share.gpu]` says whose turn it is on a GPU that several shares have; missing: nobody's.
+  WorkerSlots(std::vector<Share> shares, std::vector<std::unique_ptr<WeightKeeper>> keepers,
+              std::vector<ProcessLock> locks = {});
 
   // A place for one worker, free again when this goes.
   class Lease {
@@ -33,6 +35,8 @@ class WorkerSlots {
     const Share& share() const { return slots_->shares_[slot_]; }
     // As WeightKeeper has it; null where there is no keeper.
     std::shared_ptr<const KeptWeights> kept(const std::function<bool()>& should_stop) const;
+    // Of the lock of its GPU, to be inherited by its worker; none where nobody shares that.
+    Descriptor turn() const;
 
    private:
     WorkerSlots* slots_;
@@ -47,6 +51,7 @@ class WorkerSlots {
 
   std::vector<Share> shares_;
   std::vector<std::unique_ptr<WeightKeeper>> keepers_;
+  std::vector<ProcessLock> locks_;
   Mutex mutex_;
   Condition freed_;
   std::vector<bool> taken_ VORTEX_GUARDED_BY(mutex_);
@@ -58,6 +63,7 @@ struct Place {
   std::string visible_gpus;  // CUDA_VISIBLE_DEVICES; empty: not set
   std::vector<int> cores;    // to run on; empty: any
   std::shared_ptr<const KeptWeights> kept;
+  Descriptor turn;  // Job::turn_descriptor, here
 
   // Whatever this process may use.
   static Place anywhere();

@@ -71,8 +71,10 @@ cudaError_t update([[maybe_unused]] const Params& params, [[maybe_unused]] cudaS
 cudaError_t select(const Params& params, cudaStream_t stream) {
   const int keys = static_cast<int>(kKeyBytes * params.max_blocks) + 16;
   const int shared_bytes = kOnceBytes + (keys > kTeamsBytes ? keys : kTeamsBytes);
+  Params own = params;
+  own.topk_val = kTopkVal;
   return launch(vortex::compile::device::indexer::vortex_select,
-                static_cast<long long>(params.num_requests) * params.num_kv_heads, shared_bytes, params, stream);
+                static_cast<long long>(params.num_requests) * params.num_kv_heads, shared_bytes, own, stream);
 }
 
 }  // namespace policy
@@ -115,7 +117,8 @@ std::string header(const vflow::Policy& policy, const vflow::ModelGeometry& mode
          "// Shared memory in bytes, workspace in floats: what the kernels were generated for.\n" +
          constant("kOnceBytes", generated.once_bytes) + constant("kTeamsBytes", generated.teams_bytes) +
          constant("double", "kKeyBytes", nlohmann::json(generated.key_bytes).dump()) +
-         constant("kUpdateBytes", generated.update_bytes) +
+         constant("kUpdateBytes", generated.update_bytes) + "// What select() passes on as params.topk_val.\n" +
+         constant("kTopkVal", policy.config.topk_val) +
          constant("long long", "kWorkFloats", std::to_string(generated.work_floats)) +
          constant("long long", "kRowFloats", std::to_string(generated.row_floats)) +
          constants_text(generated.constants) + kHeaderTail;

@@ -73,7 +73,7 @@ struct EngineOptions {
   // weights.
   std::shared_ptr<const KeptModel> kept;
   int64_t spare_bytes = 0;  // of a device, left free beside the pool: for snapshots of prompts and probes
-  int device_sharers = 1;  // processes on the same device that keep to an equal part of its memory, this one among them
+  int device_sharers = 1;   // as share_memory() has it
 };
 
 // Sees every sparse-or-dense attention call of a decode step (recall probes). Pointers live for the call.
@@ -138,6 +138,11 @@ class Engine {
 
   // Replaces the policy; nullopt is dense attention in every layer. Compiles it. The block size may change.
   virtual Status set_policy(const std::optional<vflow::Policy>& policy) = 0;
+
+  // How many processes, this one among them, keep to an equal part of the device's memory from the next set_policy()
+  // on; 1: what is free is this one's. 0 gives the pool up at once: set_policy() only compiles, and nothing runs, until
+  // some memory is granted and the policy set again. An engine on the CPU shares nothing.
+  virtual void share_memory([[maybe_unused]] int sharers) {}
 
   // Runs all requests to the end; outputs in request order. When the pool runs dry requests wait with their KV kept.
   virtual Result<std::vector<Output>> generate(const std::vector<Request>& requests, RunStats* stats) = 0;

@@ -152,7 +152,7 @@ DeviceOptions engine_options(const Session& session, const model::ModelConfig& c
   options.cpu.threads = job.threads;
   options.cpu.max_batch = job.batch;
   options.cpu.kv_memory_bytes = job.kv_memory_bytes;
-  options.cpu.device_sharers = job.device_sharers;
+  options.cpu.device_sharers = job.turn_descriptor >= 0 ? 0 : job.device_sharers;  // its turn grants the memory
   options.cpu.max_context = longest;
   options.cuda = options.cpu;
   options.cuda.max_context = std::max(longest, served);

@@ -10,6 +10,7 @@
 #include "core/engine/engine.h"
 #include "core/model/tokenizer.h"
 #include "core/vflow/policy.h"
+#include "evals/ladder/device_turn.h"
 #include "evals/tasks/task.h"
 #include "job/job.h"
 #include "job/stage.h"
@@ -57,7 +58,8 @@ struct Session {
   std::optional<vflow::Policy> policy;  // none: dense attention
   std::vector<job::Outcome> raced;      // what the race stage answered
   Pace pace;
-  ExpectedAnswers expected;  // of `problems`
+  ExpectedAnswers expected;    // of `problems`
+  DeviceTurn* turn = nullptr;  // on a device that others share; its stages' own, null in a session without a ladder
 };
 
 // A session that has its tokenizer and its problems, and no engine yet.

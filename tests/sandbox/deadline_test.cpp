@@ -20,5 +20,23 @@ TEST(Deadline, IsTheUsersWhereSheSaysOne) {
   EXPECT_EQ(stage_deadline(options, job::Stage::kSpeed, 1), 70);
 }
 
+TEST(Deadline, LetsWorkersThatShareAGpuWaitForEachOther) {
+  const ExecutorOptions options;
+  job::Job job;
+  job.model_path = "/nowhere";
+  job.stages = {job::Stage::kRace};
+  job.device_sharers = 3;
+  const auto overdue_after = [&](double seconds) {
+    ClimbListener listener(job, options, {}, {});
+    listener.start(0);
+    listener.take_output(job::event_frame(job::Hello{job::kProtocolVersion, "build"}), 1);
+    return listener.overdue(1 + seconds).has_value();
+  };
+  EXPECT_TRUE(overdue_after(options.idle_seconds + 1));
+  job.turn_descriptor = 3;
+  EXPECT_FALSE(overdue_after(3 * options.idle_seconds - 1));
+  EXPECT_TRUE(overdue_after(3 * options.idle_seconds + 1));
+}
+
 }  // namespace
 }  // namespace vortex::sandbox

@@ -121,14 +121,12 @@ class BudgetWriter {
   const vflow::ScheduleCode& code_;
 };
 
-constexpr const char* kHead = "__device__ inline int budget(int blocks) {\n";
+constexpr const char* kHead = "__device__ inline int budget(int blocks, int topk_val) {\n";
 
 std::string default_rule(const vflow::EngineConfig& config) {
-  const int64_t reserved = static_cast<int64_t>(config.topk_val) + config.reserved_bos + config.reserved_eos;
-  const auto least = static_cast<int>(std::clamp<int64_t>(reserved, INT32_MIN, INT32_MAX));
   return std::string(kHead) + "  const float share = static_cast<float>(blocks) * " +
-         float_literal(static_cast<float>(config.topk_ratio)) + ";\n" + "  return max(" + std::to_string(least) +
-         ", static_cast<int>(as_int(share)));\n}\n";
+         float_literal(static_cast<float>(config.topk_ratio)) +
+         ";\n  return max(with_reserved(topk_val), static_cast<int>(as_int(share)));\n}\n";
 }
 
 }  // namespace
@@ -137,16 +135,14 @@ std::string emit_budget(const vflow::EngineConfig& config) {
   const vflow::ScheduleCode* code = config.schedule.code();
   if (code == nullptr) { return default_rule(config); }
   const BudgetWriter writer(*code);
-  const double inputs[] = {0, static_cast<double>(config.topk_val),
-                           static_cast<double>(static_cast<float>(config.topk_ratio)),
-                           static_cast<double>(config.reserved_bos), static_cast<double>(config.reserved_eos)};
+  const std::string inputs[] = {"static_cast<double>(blocks)", "static_cast<double>(topk_val)",
+                                double_literal(static_cast<double>(static_cast<float>(config.topk_ratio))),
+                                double_literal(static_cast<double>(config.reserved_bos)),
+                                double_literal(static_cast<double>(config.reserved_eos))};
   std::string text = std::string("// vortex_schedule_policy; s0 ... s4 are its inputs\n") + kHead;
   for (int i = 0; i < code->slots; ++i) {
     text += "  double " + BudgetWriter::slot(i) + " = " +
-            (i == 0                                    ? std::string("static_cast<double>(blocks)")
-             : i < static_cast<int>(std::size(inputs)) ? double_literal(inputs[i])
-                                                       : std::string("0.0")) +
-            ";\n";
+            (i < static_cast<int>(std::size(inputs)) ? inputs[i] : std::string("0.0")) + ";\n";
   }
   return text + writer.statement(code->root, 1) + "  return 0;\n}\n";
 }

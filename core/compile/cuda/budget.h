@@ -6,7 +6,8 @@
 
 namespace vortex::compile {
 
-// The device function `int budget(int blocks)`: how many blocks a row of that many attends, before it is cut to them.
+// The device function `int budget(int blocks, int topk_val)`: how many blocks a row of that many attends, before it is
+// cut to them.
 // Equal to vflow::Schedule::budget for every input.
 std::string emit_budget(const vflow::EngineConfig& config);
 

@@ -249,6 +249,7 @@ class PolicyKernels final : public CudaExecutable {
     params.num_requests = batch.num_requests;
     params.num_kv_heads = kv_heads_;
     params.layer = batch.layer;
+    params.topk_val = policy_.config.topk_val;
     params.k_scale = kv.k_scale;
     params.v_scale = kv.v_scale;
     return cudaSuccess;

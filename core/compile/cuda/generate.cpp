@@ -458,7 +458,7 @@ std::string head(const vflow::Policy& policy, const Placement& indexer) {
          constant("kTeam", indexer.team) + constant("kTilePages", indexer.tile_pages) +
          constant("kRecordBytes", indexer.record_bytes) + constant("kTeamBytes", team_bytes) +
          constant("kBlock", g.block_size) + constant("kReservedBos", config.reserved_bos) +
-         constant("kReservedEos", config.reserved_eos) + constant("kTopkVal", config.topk_val) +
+         constant("kReservedEos", config.reserved_eos) +
          "}  // namespace vortex::compile::device\n\n#include \"core/compile/cuda/device/budget.cuh\"\n"
          "#include \"core/compile/cuda/device/row.cuh\"\n\nnamespace vortex::compile::device {\n\n" +
          emit_budget(config);

@@ -248,6 +248,7 @@ class CudaEngine final : public Engine {
       : runner_(std::move(runner)), cuda_(cuda), steps_per_replay_(std::max(1, cuda.steps_per_replay)) {}
 
   Status set_policy(const std::optional<vflow::Policy>& policy) override { return runner_->set_policy(policy); }
+  void share_memory(int sharers) override { runner_->share_memory(sharers); }
 
   Result<std::vector<Output>> generate(const std::vector<Request>& requests, RunStats* stats) override {
     for (const Request& request : requests) {

@@ -133,9 +133,17 @@ Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
   max_blocks_ = (options_.max_context + block - 1) / block;
   VORTEX_TRY(table_.allocate(ints(int64_t{options_.max_batch} * max_blocks_)));
   VORTEX_TRY(reserve_policy_memory());
+  if (options_.device_sharers == 0) { return ok_status(); }
   VORTEX_ASSIGN(const int pages, pool_pages(block, *type, set));
   VORTEX_TRY(pool_.configure(model_.source.config, block, *type, set, pages));
   return reset();
+}
+
+void Runner::share_memory(int sharers) {
+  options_.device_sharers = sharers;
+  if (sharers > 0) { return; }
+  graphs_.clear();
+  pool_ = DevicePool();
 }
 
 Status Runner::reserve_policy_memory() {
@@ -152,6 +160,7 @@ Status Runner::reserve_policy_memory() {
 }
 
 Status Runner::reset(uint64_t scatter_seed) {
+  if (options_.device_sharers == 0) { return internal_error("the engine was granted no memory of its device"); }
   VORTEX_TRY(stream_.synchronize("starting afresh"));
   VORTEX_TRY(pool_.free_all(scatter_seed, stream_.get()));
   VORTEX_TRY(cuda_status(cudaMemsetAsync(counters_.data(), 0, counters_.bytes(), stream_.get()), "starting afresh"));

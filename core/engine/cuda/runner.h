@@ -62,6 +62,7 @@ class Runner {
   std::string describe_gemms() const { return gemms_.describe(); }
 
   Status set_policy(const std::optional<vflow::Policy>& policy);
+  void share_memory(int sharers);  // as Engine has it
   // All slots idle, all pages free, counters at zero.
   Status reset(uint64_t scatter_seed = 0);
 

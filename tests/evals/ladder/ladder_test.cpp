@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <future>
 #include <map>
 
 #include "base/files.h"
+#include "base/process_lock.h"
 #include "evals/ladder/build_id.h"
 #include "evals/tasks/task.h"
 #include "tests/core/model/checkpoint.h"
@@ -441,6 +443,39 @@ TEST_F(LadderTest, ABudgetOfAllPagesReachesTheCeilingWithoutKl) {
   EXPECT_NEAR(value_of(recall, "answer_kl"), 0.0, 1e-6);
   EXPECT_NEAR(value_of(recall, "oracle_answer_kl"), 0.0, 1e-6);
   EXPECT_NEAR(value_of(recall, "answer_log_likelihood"), value_of(recall, "oracle_answer_log_likelihood"), 1e-4);
+}
+
+// On a GPU that others share nobody is timed beside somebody else.
+TEST_F(LadderTest, WaitsForItsTurnToBeTimed) {
+  const ProcessLock lock = ProcessLock::make().value();
+  const Descriptor theirs = lock.open().value();
+  const Descriptor other = lock.open().value();
+  job::Job job = dense_job();
+  job.stages = {job::Stage::kCompile, job::Stage::kValidate, job::Stage::kRace, job::Stage::kSpeed};
+  job.device_sharers = 2;
+  job.turn_descriptor = theirs.get();
+  LockHolder holder(other.get());
+  holder.take_together();
+  std::promise<void> raced;
+  std::atomic<bool> is_free = false;
+  std::atomic<bool> was_free = false;
+  job::StageResult speed;
+  std::thread climber([&] {
+    climb(job, {{}, [&](const job::StageResult& result) {
+                  EXPECT_EQ(result.verdict, job::Verdict::kPass) << result.message;
+                  if (result.stage == job::Stage::kRace) { raced.set_value(); }
+                  if (result.stage == job::Stage::kSpeed) { was_free = is_free.load(); }
+                  speed = result;
+                }});
+  });
+  raced.get_future().wait();  // beside us
+  is_free = true;
+  holder.release();
+  climber.join();
+  EXPECT_TRUE(was_free);
+  EXPECT_EQ(speed.stage, job::Stage::kSpeed);
+  EXPECT_TRUE(speed.evidence.contains("waited_seconds"));
+  holder.take_alone();  // the climb has left it
 }
 
 TEST(BuildId, NamesThisProgram) {

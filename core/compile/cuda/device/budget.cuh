@@ -16,4 +16,10 @@ __device__ __forceinline__ double larger(double a, double b) { return a < b ? b 
 __device__ __forceinline__ double square_root(double a) { return a < 0.0 ? 0.0 : sqrt(a); }
 __device__ __forceinline__ double binary_logarithm(double a) { return a <= 0.0 ? 0.0 : log2(a); }
 
+// topk_val and the reserved blocks.
+__device__ __forceinline__ int with_reserved(int topk_val) {
+  const long long sum = static_cast<long long>(topk_val) + kReservedBos + kReservedEos;
+  return static_cast<int>(max(-2147483648LL, min(2147483647LL, sum)));
+}
+
 }  // namespace vortex::compile::device

@@ -18,6 +18,7 @@ struct Params {
   int num_requests;
   int num_kv_heads;
   int layer;
+  int topk_val;   // vortex_topk_val: no constant, so that budgets share their kernels
   float k_scale;  // what a stored fp8 element of k and v counts
   float v_scale;
   // select

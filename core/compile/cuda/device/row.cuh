@@ -117,6 +117,7 @@ struct Row {
   int blocks;    // n
   int computed;  // operations inside pages see [0, computed)
   int middle;    // operations over pages change [middle, computed)
+  int topk_val;
   RowBudget budget;
   const int* pages;
 };
@@ -130,7 +131,8 @@ __device__ __forceinline__ bool open_row(const Params& a, Row& row, Budget budge
   row.pages = a.pages + static_cast<long long>(row.request) * a.max_blocks;
   const bool idle = a.active != nullptr && a.active[row.request] == 0;
   row.blocks = idle ? 0 : min((a.lengths[row.request] + kBlock - 1) / kBlock, a.max_blocks);
-  row.budget = row_budget(budget(row.blocks), row.blocks);
+  row.topk_val = a.topk_val;
+  row.budget = row_budget(budget(row.blocks, a.topk_val), row.blocks);
   row.computed = max(0, row.blocks - kReservedEos);
   row.middle = min(kReservedBos, row.computed);
   if (!row.budget.everything_fits) { return true; }
@@ -144,7 +146,7 @@ __device__ __forceinline__ bool open_row(const Params& a, Row& row, Budget budge
 
 // Where operations over pages begin to change what they copy otherwise: nowhere when a row has too few pages.
 __device__ __forceinline__ int first_changed(const Row& row) {
-  return row.blocks <= kReservedBos + kReservedEos + kTopkVal ? row.computed : row.middle;
+  return row.blocks <= kReservedBos + kReservedEos + row.topk_val ? row.computed : row.middle;
 }
 
 // Calls body(element) for the `size` elements of a value, spread over the block.

@@ -134,6 +134,8 @@ TEST_F(KernelCacheTest, TheSecondBuildComesFromTheFolder) {
   EXPECT_EQ(resources_text(first.resources), resources_text(second.resources));
   EXPECT_EQ(read_file(folder_ / (first.hash + ".cu")).value(), first.source);
   policy_.config.topk_val += 1;
+  EXPECT_EQ(build().hash, first.hash) << "kernels are told the budget";
+  policy_.config.reserved_bos += 1;
   EXPECT_NE(build().hash, first.hash);
 }
 
@@ -194,7 +196,7 @@ TEST_F(KernelCacheTest, ADisassemblerOnThePathIsUsed) {
   ::setenv("PATH", ((folder_ / "bin").string() + ":" + path).c_str(), 1);
   const CudaBinary binary = build();
   ::setenv("PATH", "/nowhere", 1);
-  policy_.config.topk_val += 1;
+  policy_.config.reserved_bos += 1;
   const CudaBinary without = build();
   ::setenv("PATH", path.c_str(), 1);
   EXPECT_EQ(read_file(folder_ / "dump" / (binary.hash + ".sass")).value(), binary.cubin.substr(0, 4));

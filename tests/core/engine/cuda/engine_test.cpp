@@ -128,6 +128,25 @@ TEST_F(CudaEngineTest, WaitsWhenThePoolRunsDry) {
   }
 }
 
+TEST_F(CudaEngineTest, GivesItsMemoryUpAndGoesOn) {
+  const auto requests = mixed_requests(6, 200);
+  const vflow::Policy policy = load_policy("quest", budget(4, {0}), 512);
+  const auto engine = chain_engine(options_of(6, 512));
+  ASSERT_TRUE(engine->set_policy(policy).ok());
+  const auto expected = tokens_of(*engine, requests);
+  engine->share_memory(0);
+  ASSERT_TRUE(engine->set_policy(policy).ok());
+  EXPECT_NE(engine->executable(), nullptr) << "it is compiled all the same";
+  const auto parked = engine->generate(requests, nullptr);
+  ASSERT_FALSE(parked.ok());
+  EXPECT_EQ(parked.error().blame, Blame::kInternal);
+  for (const int sharers : {3, 1}) {
+    engine->share_memory(sharers);
+    ASSERT_TRUE(engine->set_policy(policy).ok());
+    EXPECT_EQ(tokens_of(*engine, requests), expected) << sharers;
+  }
+}
+
 TEST_F(CudaEngineTest, RefusesWhatItDoesNotCover) {
   const auto engine = chain_engine(options_of(2, 256));
   Request request;
