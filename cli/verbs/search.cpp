@@ -39,6 +39,7 @@ namespace vortex::cli {
 namespace {
 
 constexpr const char* kShippedModel = "models/chain-4m";
+constexpr int kWorkersOfGpu = 3;  // while one is timed the others compile, validate and grade
 
 namespace fs = std::filesystem;
 
@@ -51,7 +52,8 @@ struct SearchArguments {
   bool no_confirm = false;
   bool no_keeper = false;
   std::set<std::string> given;  // budgets on the command line: with --resume they replace the stored ones
-  std::string config;           // read by complete_arguments
+  bool workers_given = false;
+  std::string config;  // read by complete_arguments
   std::string models_file;
   std::string gpu_time;  // as a duration
   agent::NotifyOptions notify;
@@ -144,6 +146,7 @@ struct Sitting {
 Result<Sitting> new_sitting(db::Store& store, const SearchArguments& arguments, const Context& context) {
   Sitting session;
   VORTEX_ASSIGN(session.options, search_options(arguments, context));
+  if (session.options.job.device == "cuda" && !arguments.workers_given) { session.options.workers = kWorkersOfGpu; }
   VORTEX_TRY(model::read_model_config(session.options.job.model_path));
   VORTEX_ASSIGN(const std::vector<db::Run> runs, store.runs());
   session.run.name = run_name(runs);
@@ -327,6 +330,7 @@ void add_search(CLI::App& app, Context& context) {
     for (const char* budget : {"--for", "--gpu-time", "--max-evals", "--max-tokens", "--max-dollars"}) {
       if (parsed->count(budget) > 0) { arguments->given.insert(budget); }
     }
+    arguments->workers_given = parsed->count("--workers") > 0;
     return search(*arguments, context);
   });
   verb->add_option("--config", arguments->config, "TOML file with these options by name");
@@ -358,7 +362,10 @@ void add_search(CLI::App& app, Context& context) {
   verb->add_option("--rank-speed", arguments->rank_speed, "measured or modelled (deterministic)")
       ->check(CLI::IsMember({"measured", "modelled"}));
   verb->add_option("--batch", options.batch, "proposals a generation")->check(CLI::Range(1, 1000));
-  verb->add_option("--workers", options.workers, "candidates evaluated at once; more disturb speed measurements")
+  verb->add_option(
+          "--workers", options.workers,
+          "candidates evaluated at once (with --device cuda 3: they take turns at being timed); on a CPU more than "
+          "one disturb speed measurements")
       ->check(CLI::Range(1, 256));
   verb->add_option("--threads", options.job.threads, "threads of a worker")->check(CLI::Range(1, 1024));
   add_device_option(verb, options.job.device);

@@ -97,7 +97,11 @@ Result<int64_t> Runner::pool_bytes() const {
   VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
   auto available = static_cast<int64_t>(free);
   if (options_.device_sharers > 1) {
-    available = std::min(available, static_cast<int64_t>(total) / options_.device_sharers - model_.weight_bytes);
+    const int64_t weights = model_.weight_bytes;  // once for all who have them of a keeper
+    const auto whole = static_cast<int64_t>(total);
+    const int64_t part = options_.kept != nullptr ? (whole - weights) / options_.device_sharers
+                                                  : whole / options_.device_sharers - weights;
+    available = std::min(available, part);
   }
   return std::max<int64_t>(0, available - kSpareMemory - options_.spare_bytes);
 }
@@ -111,11 +115,12 @@ Result<int> Runner::pool_pages(int block, cuda::KvType type, const vflow::Policy
   VORTEX_ASSIGN(const int64_t available, pool_bytes());
   pages = std::min(pages, available / bytes);
   if (pages < blocks) {
-    return candidate_error("one request of " + std::to_string(options_.max_context) + " tokens needs " +
-                               std::to_string(blocks) + " pages of " + std::to_string(bytes) + " bytes, " +
-                               std::to_string(blocks * bytes) + " in all, but the pool has room for " +
-                               std::to_string(pages),
-                           "use smaller or fewer cache fields, a shorter context or more KV memory");
+    return candidate_error(
+        "one request of " + std::to_string(options_.max_context) + " tokens needs " + std::to_string(blocks) +
+            " pages of " + std::to_string(bytes) + " bytes, " + std::to_string(blocks * bytes) +
+            " in all, but the pool has room for " + std::to_string(pages),
+        options_.device_sharers > 1 ? "let fewer workers share the GPU (--workers)"
+                                    : "use smaller or fewer cache fields, a shorter context or more KV memory");
   }
   return static_cast<int>(pages);
 }
