@@ -166,9 +166,14 @@ class Engine {
     return environment_error("this engine has no oracle", "measure it on the CPU: --device cpu");
   }
 
-  // Dense prefill of a prompt, kept in `folder` under a name derived from model hash, block-independent layout and
-  // prompt; loads it when it is there. A damaged file is recomputed.
+  // Dense prefill of a prompt for a request: a keeper's, or one that lies in `folder` under a name derived from model
+  // hash, block-independent layout and prompt, or computed now and put there. A damaged file is recomputed. Null where
+  // nobody keeps it and the engine computes a prompt sooner than it reads one: the request computes its own.
   virtual Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) = 0;
+  // For whoever keeps it: never null.
+  virtual Result<PrefixPtr> snapshot(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) {
+    return prefix(prompt, folder);
+  }
 
   virtual const model::Model& model() const = 0;
 

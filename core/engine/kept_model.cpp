@@ -23,7 +23,7 @@ Result<PrefixBlock> prefill_all(Engine& engine, std::span<const std::vector<int3
     if (std::any_of(block.prefixes.begin(), block.prefixes.end(), same)) { continue; }
     const int64_t bytes = padded(prefix_bytes(engine.model(), prompt));
     if (block.bytes + bytes > most_bytes) { break; }
-    VORTEX_ASSIGN(PrefixPtr prefix, engine.prefix(prompt, folder));
+    VORTEX_ASSIGN(PrefixPtr prefix, engine.snapshot(prompt, folder));
     block.prefixes.push_back({std::move(name), block.bytes, std::move(prefix)});
     block.bytes += bytes;
   }

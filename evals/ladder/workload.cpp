@@ -71,7 +71,7 @@ Result<std::vector<engine::PrefixPtr>> donors_of(Session& session, const std::ve
   if (session.driver != 0 || session.job.prefix_folder.empty() || 2 * mean_of(prompts) < mean_tokens) { return donors; }
   for (size_t i = 0; i < std::min(session.problems.size(), kMostDonors); ++i) {
     VORTEX_ASSIGN(const engine::Request request, request_of(session, session.problems[i]));
-    donors.push_back(request.prefix);
+    if (request.prefix != nullptr) { donors.push_back(request.prefix); }
   }
   return donors;
 }

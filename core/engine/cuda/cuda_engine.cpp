@@ -304,16 +304,18 @@ class CudaEngine final : public Engine {
     return forced;
   }
 
-  Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override {
+  // No files: writing a snapshot took 150 to 480 ms where computing the prompt takes ten
+  // (docs/benchmarks/gpu-search.md).
+  Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path&) override {
+    return find_kept_prefix(runner_->options().kept.get(), true, model(), prompt);
+  }
+
+  Result<PrefixPtr> snapshot(const std::vector<int32_t>& prompt, const std::filesystem::path&) override {
     Request request;
     request.prompt = prompt;
     VORTEX_TRY(check_request(model(), runner_->options(), request, 1));
     if (PrefixPtr kept = find_kept_prefix(runner_->options().kept.get(), true, model(), prompt)) { return kept; }
-    // Another device rounds differently: its snapshots are not ours.
-    const std::filesystem::path path = folder / "cuda" / prefix_file_name(model(), prompt);
-    if (auto loaded = load_prefix(path, model(), prompt)) { return std::make_shared<const Prefix>(std::move(*loaded)); }
     VORTEX_ASSIGN(Prefix computed, runner_->snapshot(prompt));
-    VORTEX_TRY(save_prefix(computed, path));
     return PrefixPtr(std::make_shared<const Prefix>(std::move(computed)));
   }
 
