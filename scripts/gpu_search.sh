@@ -8,9 +8,11 @@
 #   chain SECONDS [OPTIONS]   candidates an hour on chain-16k, 64 problems
 #   aime SECONDS MODEL [OPTIONS]   the same on AIME24, 16 problems x 2 trials x 2,048 tokens, with a model at Qwen3-1.7B's
 #                             geometry (scripts/random_checkpoint.py)
-#   side CANDIDATES           so many candidates on chain-16k with one worker on the first of two visible GPUs, then with two
-#                             workers on both: seconds, and whether the decisions are the same
-# $SEARCH_OPTIONS are further options of every search. OUT gets a workspace and a log a part; `scripts/search_rate.py` tells what they cost.
+#   side CANDIDATES           so many candidates on chain-16k on the first of two visible GPUs, then on both, with
+#                             $WORKERS_A_GPU workers (3) on each: seconds, and whether the decisions are the same
+# $SEARCH_OPTIONS are further options of every search, $SANDBOX_OPTIONS those that a resumed one takes again,
+# $DEFINITIONS the length of chain (3250). OUT gets a workspace and a log a part; `scripts/search_rate.py` tells what they
+# cost.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 bin=$1 out=$2 part=$3
@@ -18,8 +20,11 @@ shift 3
 mkdir -p "$out"
 vortex=$bin/vortex
 read -ra more <<<"${SEARCH_OPTIONS:-}"
+read -ra jail <<<"${SANDBOX_OPTIONS:-}"
+more+=("${jail[@]}")
 device=${DEVICE:-cuda}
-chain=(--device "$device" --model models/chain-16k --task chain --definitions 3250 --chain 16 --problems 64)
+chain=(--device "$device" --model models/chain-16k --task chain --definitions "${DEFINITIONS:-3250}" --chain 16
+       --problems 64)
 
 search() {  # NAME OPTIONS...
   local name=$1
@@ -35,10 +40,10 @@ case "$part" in
     sleep "$1"
     kill -9 "$sitting"
     wait "$sitting" 2>/dev/null
-    "$vortex" search --workspace "$out/night" --resume 1 >"$out/night.txt" 2>&1
+    "$vortex" search --workspace "$out/night" --resume 1 "${jail[@]}" >"$out/night.txt" 2>&1
     echo "search: exit code $?"
     "$vortex" front --workspace "$out/night" | tee "$out/night_front.txt"
-    "$vortex" replay front --workspace "$out/night" >"$out/night_replay.txt" 2>&1
+    "$vortex" replay front --workspace "$out/night" "${jail[@]}" >"$out/night_replay.txt" 2>&1
     echo "replay front: exit code $?"
     "$vortex" report --workspace "$out/night" --html "$out/night.html" >"$out/night_report.md"
     "$vortex" db backup "$out/night_backup" --workspace "$out/night" ;;
@@ -55,10 +60,11 @@ case "$part" in
     count=$1
     shift
     one=${CUDA_VISIBLE_DEVICES%%,*}
+    each=${WORKERS_A_GPU:-3}
     CUDA_VISIBLE_DEVICES=$one search side_one "${chain[@]}" --max-evals "$count" --for 1h --seed 9 --no-confirm \
-      --rank-speed modelled --batch 8 --workers 1 "$@"
+      --rank-speed modelled --batch 16 --workers "$each" "$@"
     search side_two "${chain[@]}" --max-evals "$count" --for 1h --seed 9 --no-confirm \
-      --rank-speed modelled --batch 8 --workers 2 "$@"
+      --rank-speed modelled --batch 16 --workers "$((2 * each))" "$@"
     python3 - "$out" <<'PYTHON'
 import sqlite3
 import sys

@@ -21,6 +21,7 @@
 namespace vortex::evals {
 namespace {
 
+constexpr int64_t kStartBytes = int64_t{2} << 30;  // of a device, what a worker takes before it has a pool
 constexpr int kMostTogether = 512;                 // requests that a CUDA engine decodes at once
 constexpr int64_t kSpareBytes = int64_t{1} << 30;  // of a device, beside the pool,
 constexpr int64_t kSparePrompts = 3;               // and as much as so many of the longest requests have K and V
@@ -161,6 +162,7 @@ DeviceOptions engine_options(const Session& session, const model::ModelConfig& c
   options.cuda.max_batch = std::max(job.batch, static_cast<int>(together));
   const int64_t token = 4LL * config.num_layers * config.num_kv_heads * config.head_dim;  // K and V, bf16
   options.cuda.spare_bytes = kSpareBytes + kSparePrompts * longest * token;
+  if (job.turn_descriptor >= 0) { options.cuda.spare_bytes += (job.device_sharers - 1) * kStartBytes; }
   if (served <= longest) { return options; }
   const int64_t affordable = physical_memory() / kMemoryShare / token;
   options.cpu.max_context = std::max(longest, static_cast<int>(std::min<int64_t>(served, affordable / 2)));
