@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "core/compile/limits.h"
 #include "core/model/model.h"
 #include "evals/tasks/task.h"
@@ -26,7 +27,7 @@ Result<vflow::PolicySource> read_policy(const std::string& module_path, const st
 
 Result<std::string> model_of(const vflow::PolicySource& source, const std::string& model) {
   if (!model.empty()) { return model; }
-  const auto config = nlohmann::json::parse(source.config_text, nullptr, false);
+  const auto config = parse_json(source.config_text);
   const auto named = config.is_object() ? config.find("model_path") : config.end();
   if (config.is_object() && named != config.end() && named->is_string()) {
     const fs::path path = named->get<std::string>();

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace vortex::cli {
@@ -38,9 +39,9 @@ Result<std::vector<std::string>> parse_prompts(std::string_view text, const std:
     ++number;
     drop_line_break(line);
     if (line.find_first_not_of(" \t") == std::string::npos) { continue; }
-    if (prompts.empty()) { is_json = nlohmann::json::parse(line, nullptr, false).is_object(); }
+    if (prompts.empty()) { is_json = parse_json(line).is_object(); }
     if (is_json) {
-      VORTEX_ASSIGN(line, prompt_of(nlohmann::json::parse(line, nullptr, false), name + ":" + std::to_string(number)));
+      VORTEX_ASSIGN(line, prompt_of(parse_json(line), name + ":" + std::to_string(number)));
     }
     prompts.push_back(std::move(line));
   }

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "cli/policy_files.h"
 #include "core/model/model.h"
@@ -80,7 +81,7 @@ int size_of(const json& config, const char* key) {
 
 Result<Shape> read_shape(const fs::path& file) {
   VORTEX_ASSIGN(const std::string text, read_file(file));
-  json config = json::parse(text, nullptr, false);
+  json config = parse_json(text);
   if (!config.is_object()) { return candidate_error(file.string() + " is not a JSON object"); }
   if (config.contains("text_config") && config["text_config"].is_object()) { config = json(config["text_config"]); }
   Shape shape;
@@ -103,7 +104,7 @@ Result<Shape> read_shape(const fs::path& file) {
 
 // What a configuration says of itself, without its mistakes: the check tells those.
 std::string named_model(const vflow::PolicySource& source) {
-  const json config = json::parse(source.config_text, nullptr, false);
+  const json config = parse_json(source.config_text);
   const auto named = config.is_object() ? config.find("model_path") : config.end();
   return config.is_object() && named != config.end() && named->is_string() ? named->get<std::string>() : std::string();
 }

@@ -11,7 +11,6 @@
 #include "base/sha256.h"
 #include "db/migrations.h"
 #include "db/reading.h"
-#include "db/store.h"
 
 namespace vortex::db {
 namespace {
@@ -114,6 +113,20 @@ Result<CheckReport> check_workspace(const fs::path& workspace) {
   VORTEX_ASSIGN(const std::set<std::string> named, named_objects(connection));
   VORTEX_TRY(check_objects(workspace, named, report));
   return report;
+}
+
+Status find_sources(const fs::path& workspace, const std::vector<Candidate>& candidates) {
+  std::set<std::string> lost;
+  for (const Candidate& candidate : candidates) {
+    for (const std::string& name : {candidate.module_object, candidate.config_object}) {
+      std::error_code ec;
+      if (!name.empty() && !fs::exists(object_file(workspace, name), ec)) { lost.insert(name); }
+    }
+  }
+  if (lost.empty()) { return ok_status(); }
+  return environment_error(std::to_string(lost.size()) + " of the sources of " + std::to_string(candidates.size()) +
+                               " candidates are gone, the first is " + object_file(workspace, *lost.begin()).string(),
+                           kLostHint);
 }
 
 Result<BackupReport> back_up(const fs::path& workspace, const fs::path& to) {

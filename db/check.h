@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "db/sqlite.h"
+#include "db/store.h"
 
 namespace vortex::db {
 
@@ -22,6 +23,10 @@ struct CheckReport {
   int64_t bytes = 0;                // of the database file
 };
 Result<CheckReport> check_workspace(const std::filesystem::path& workspace);
+
+// Are the sources of these candidates there? Looks for files alone and reads none. Fails (environment, lasting) with how
+// many are lost.
+Status find_sources(const std::filesystem::path& workspace, const std::vector<Candidate>& candidates);
 
 // Copies a workspace as it is at one moment into the folder `to`, which must not hold one: the database, also while a
 // search writes it, and the objects that its rows name. Caches are left out. Errors: environment, or candidate when

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json.h"
 #include "base/text.h"
 
 namespace vortex::fetch {
@@ -58,7 +59,7 @@ Result<nlohmann::json> get_json(const Hub& hub, const std::string& repo, const s
   const net::HttpRequest request = get(hub, url);
   const net::HttpReply reply = net::http_send_retrying(request, retries, should_stop);
   if (!reply.succeeded()) { return refusal(hub, repo, request, reply); }
-  nlohmann::json json = nlohmann::json::parse(reply.body, nullptr, false);
+  nlohmann::json json = parse_json(reply.body);
   if (json.is_discarded()) { return environment_error(net::describe(request, reply) + ": no JSON"); }
   if (next != nullptr) {  // Link: <URL>; rel="next"
     const std::string link(reply.header("link"));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/escape.h"
+#include "base/json.h"
 #include "base/json_reader.h"
 
 namespace vortex::job {
@@ -14,32 +15,10 @@ constexpr int kMaxDepth = 32;  // of nesting: evidence needs few levels, and cop
 
 std::string frame_of(const json& object) { return frame(object.dump(-1, ' ', false, json::error_handler_t::replace)); }
 
-int nesting_depth(std::string_view text) {
-  int depth = 0;
-  int deepest = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') { ++i; }
-      if (c == '"') { in_string = false; }
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == '}' || c == ']') {
-      depth = std::max(0, depth - 1);
-    }
-  }
-  return deepest;
-}
-
 Result<json> parse_payload(std::string_view payload) {
   if (payload.size() > kMaxFrameBytes) { return internal_error("a frame is longer than the protocol allows"); }
-  if (nesting_depth(payload) > kMaxDepth) {
-    return internal_error("a frame is nested deeper than the protocol allows");
-  }
-  json parsed = json::parse(payload, nullptr, false);
+  if (json_depth(payload) > kMaxDepth) { return internal_error("a frame is nested deeper than the protocol allows"); }
+  json parsed = parse_json(payload);
   if (parsed.is_discarded()) { return internal_error("not JSON: " + terminal_text(payload.substr(0, 80))); }
   return parsed;
 }

@@ -199,7 +199,7 @@ const LayerReport* find_layer(const std::vector<LayerReport>& layers, Layer laye
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 // Runs /bin/true in the jail. `why` tells what went wrong, where it did.
-std::vector<LayerReport> try_jail(const JailOptions& options, NamespaceMode mode, std::string& why) {
+std::vector<LayerReport> try_jail(const JailOptions& options, const JailSupport& support, std::string& why) {
   const auto scratch = ScratchFolder::make(temporary_scratch_root());
   if (!scratch.ok()) {
     why = scratch.error().message;
@@ -214,8 +214,6 @@ std::vector<LayerReport> try_jail(const JailOptions& options, NamespaceMode mode
   launch.open_files = 512;
   Premises premises;
   premises.scratch = launch.folder;
-  JailSupport support;
-  support.namespaces = mode;
   put_in_jail(launch, premises, trial, support);
   RunOptions run;
   run.deadline_seconds = kTrialSeconds;
@@ -233,23 +231,27 @@ JailSupport probe(const JailOptions& options) {
   const bool root = ::geteuid() == 0;
   if (!options.uses(Layer::kNamespaces)) {
     support.why = "switched off";
-  } else if (find_bubblewrap(options).empty()) {
+  } else if (const std::string found = find_bubblewrap(options); found.empty()) {
     support.why = "bubblewrap (bwrap) is not installed";
   } else {
     std::vector<NamespaceMode> modes = {NamespaceMode::kOwn};
     if (root) { modes = {NamespaceMode::kMapped, NamespaceMode::kRenamed}; }
     for (const NamespaceMode mode : modes) {
       std::string why;
-      support.layers = try_jail(options, mode, why);
+      JailSupport tried;
+      tried.namespaces = mode;
+      tried.bubblewrap = found;
+      support.layers = try_jail(options, tried, why);
       if (why.empty()) {
         support.namespaces = mode;
+        support.bubblewrap = found;
         break;
       }
       if (support.why.empty()) { support.why = why; }
     }
   }
   std::string why;
-  if (support.namespaces == NamespaceMode::kNone) { support.layers = try_jail(options, NamespaceMode::kNone, why); }
+  if (support.namespaces == NamespaceMode::kNone) { support.layers = try_jail(options, {}, why); }
   support.layers = complete_layers(support.layers, options, support);
   return support;
 }
@@ -303,7 +305,8 @@ void put_in_jail(Launch& launch, const Premises& premises, const JailOptions& op
     }
   }
   if (mode != NamespaceMode::kNone) {
-    Wrapping wrapping(find_bubblewrap(options), mode, other);
+    // The bwrap that was tried: one that went missing meanwhile is named by the error of its start.
+    Wrapping wrapping(support.bubblewrap, mode, other);
     wrapping.add_system(premises.gpu);
     wrapping.bind("--ro-bind", keeper_path());
     wrapping.bind("--ro-bind", launch.argv.front());

@@ -48,6 +48,7 @@ enum class NamespaceMode {
 // What a trial on this machine showed. Made once for each way to be held, then remembered. Thread-safe.
 struct JailSupport {
   NamespaceMode namespaces = NamespaceMode::kNone;
+  std::string bubblewrap;           // path of the bwrap that made them; empty where there are none
   std::string why;                  // there are none, or no better ones
   std::vector<LayerReport> layers;  // of the trial, all kLayers in order
 };

@@ -136,6 +136,9 @@ std::string keeper_path() {
 }
 
 Result<std::unique_ptr<ProcessTree>> ProcessTree::start(const Launch& launch) {
+  if (launch.argv.empty() || launch.argv.front().empty()) {
+    return internal_error("a program without a name was to be started");
+  }
   Pipe input;
   Pipe output;
   Pipe error;

@@ -1,27 +1,31 @@
 #!/usr/bin/env bash
 # Runs every input kept in tests/fuzz/corpus through its fuzz target once, under the address, leak and undefined-behaviour
-# sanitizers. Needs no libFuzzer: any compiler does (CXX, default c++). Builds only what the targets use; ccache helps.
+# sanitizers; then counts the work of `vortex check` on hostile policies (tests/core/vflow/linear.py). Needs no libFuzzer:
+# any compiler does (CXX, default c++). Builds only what the targets use; ccache helps.
 # usage: scripts/replay_corpus.sh [target...]     targets: those of tests/fuzz (default: all)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tests/fuzz/sources.sh
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(basename -a -s _fuzz.cpp tests/fuzz/*_fuzz.cpp)
+[ ${#targets[@]} -gt 0 ] || targets=("${fuzz_targets[@]}")
 build=build-fuzz/replay
 rm -rf "$build"
 mkdir -p "$build"
 compiler="${CXX:-c++}"
 command -v ccache >/dev/null && compiler="ccache $compiler"
 flags="-std=c++20 -O1 -g1 -I. -DVORTEX_BPE -fno-sanitize-recover=all -fsanitize=address,undefined"
+flags+=" -fsanitize-coverage=trace-pc"  # linear.py counts by it
 
-sources=(base/*.cpp job/*.cpp core/vflow/{*,*/*}.cpp core/model/{tokenizer,unicode,word_level,safetensors,bpe/*,jinja/*}.cpp evals/grading/*.cpp evals/tasks/task_file.cpp \
-  study/prediction.cpp agent/llm/{markdown,reply,sse}.cpp tests/fuzz/replay.cpp)
+sources=("${fuzz_sources[@]}" tests/fuzz/replay.cpp tests/core/vflow/check_work.cpp)
 for target in "${targets[@]}"; do sources+=("tests/fuzz/${target}_fuzz.cpp"); done
 printf '%s\n' "${sources[@]}" |
   xargs -P "$(nproc)" -I{} bash -c '$0 -c "$1" -o "'"$build"'/$(echo "$1" | tr / _).o"' "$compiler $flags" {}
 
+link() {  # PROGRAM OBJECT...
+  $compiler $flags "$build"/{base,core,evals,job,study,agent}_*.o "${@:2}" -lcrypto -lpcre2-8 -lutf8proc -o "$1"
+}
 for target in "${targets[@]}"; do
-  $compiler $flags "$build"/{base,core,evals,job,study,agent}_*.o "$build/tests_fuzz_replay.cpp.o" \
-    "$build/tests_fuzz_${target}_fuzz.cpp.o" -lcrypto -lpcre2-8 -lutf8proc -o "$build/$target"
+  link "$build/$target" "$build/tests_fuzz_replay.cpp.o" "$build/tests_fuzz_${target}_fuzz.cpp.o"
   inputs=(tests/fuzz/corpus/"$target"/*)
   "$build/$target" "${inputs[@]}" 2>"$build/$target.log" || {
     echo "error: $target fails; the last input named here is the one:" >&2
@@ -29,3 +33,7 @@ for target in "${targets[@]}"; do
     exit 1
   }
 done
+[ $# -gt 0 ] || {
+  link "$build/check_work" "$build/tests_core_vflow_check_work.cpp.o"
+  tests/core/vflow/linear.py "$build/check_work"
+}

@@ -14,7 +14,9 @@ constexpr double kQuietEnd = 3;                // seconds without an event behin
 // Does a body that begins like this hold events? What it is counts, not how it is labelled: content types are missing
 // or wrong too often. Nothing: too little has come to tell.
 std::optional<bool> holds_events(std::string_view start, bool labelled) {
-  if (start.starts_with("\xef\xbb\xbf")) { start.remove_prefix(3); }
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (!start.empty() && start != kByteOrderMark && kByteOrderMark.starts_with(start)) { return std::nullopt; }
+  if (start.starts_with(kByteOrderMark)) { start.remove_prefix(kByteOrderMark.size()); }
   start.remove_prefix(std::min(start.find_first_not_of(" \t\r\n"), start.size()));
   if (start.starts_with('{') || start.starts_with('[') || start.starts_with('<')) { return false; }
   if (labelled || start.starts_with(':')) { return start.empty() ? std::nullopt : std::optional(true); }

@@ -3,6 +3,7 @@
 
 #include "agent/llm/writer.h"
 #include "base/escape.h"
+#include "base/json.h"
 #include "sandbox/run_program.h"
 #include "study/options.h"
 
@@ -26,7 +27,7 @@ std::string input_of(const Ask& ask) {
 
 // A program that asked a model itself may say what that cost: {"usage": {"input_tokens", "output_tokens", "dollars"}}.
 void read_usage(Answer& answer) {
-  const json reply = json::parse(answer.text, nullptr, false);
+  const json reply = parse_json(answer.text);
   if (!reply.is_object() || !reply.contains("usage") || !reply["usage"].is_object()) { return; }
   const auto amount = [&](const char* key) {
     const auto found = reply["usage"].find(key);

@@ -133,13 +133,13 @@ Result<std::optional<Planned>> Planner::admit(db::Candidate row, vflow::PolicySo
     return std::optional<Planned>{};
   }
   VORTEX_TRY(record(row.id, check));
-  const job::StageResult novelty = novelty_result(judge_novelty(fresh, known_, options_.novelty));
+  const job::StageResult novelty = novelty_result(novelty_.judge(fresh));
   if (novelty.verdict != job::Verdict::kPass) {
     VORTEX_TRY(refuse(row, novelty));
     return std::optional<Planned>{};
   }
   VORTEX_TRY(record(row.id, novelty));
-  known_.push_back(std::move(fresh));
+  novelty_.remember(fresh);
   return std::optional(
       Planned{row.id, row.state, std::move(*report.policy), std::move(source), row.arm == db::Arm::kControl});
 }

@@ -33,7 +33,13 @@ class Planner {
  public:
   Planner(db::Store& store, int64_t run, const study::SearchOptions& options, const vflow::ModelGeometry& model,
           Proposer& proposer, const std::vector<Seed>& seeds)
-      : store_(store), run_(run), options_(options), model_(model), proposer_(proposer), seeds_(seeds) {}
+      : store_(store),
+        run_(run),
+        options_(options),
+        model_(model),
+        proposer_(proposer),
+        seeds_(seeds),
+        novelty_(options.novelty) {}
 
   // Reads what is there already. Call once, before the first plan().
   Status load();
@@ -62,7 +68,7 @@ class Planner {
   Proposer& proposer_;
   const std::vector<Seed>& seeds_;
   std::map<std::tuple<int64_t, int64_t, int64_t>, db::Candidate> rows_;  // by (batch, slot, draw)
-  std::vector<Fingerprint> known_;
+  NoveltyGate novelty_;
 };
 
 }  // namespace vortex::agent

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -110,7 +111,7 @@ class Search {
       VORTEX_ASSIGN(std::optional<Planned> one, plan_slot(batch, slot, front, passed));
       if (!one) { continue; }
       session_.budget().book(study::Resource::kEvaluations, 1);
-      policies_.emplace(one->candidate, one->policy);
+      policies_.emplace(one->candidate, std::make_shared<const vflow::Policy>(one->policy));
       if (one->control) { control_.insert(one->candidate); }
       planned.push_back(std::move(*one));
     }
@@ -141,8 +142,8 @@ class Search {
   // Without those of the control arm: the search must not profit from it, or the two could not be compared.
   std::vector<Parent> parents(bool front_only) const {
     std::vector<Parent> result;
-    const std::vector<study::Point> points =
-        front_only ? rounds_.standing().front() : rounds_.standing().archive().points();
+    const std::vector<study::Point> front = front_only ? rounds_.standing().front() : std::vector<study::Point>();
+    const std::vector<study::Point>& points = front_only ? front : rounds_.standing().archive().points();
     const std::vector<double> weights = front_only ? rounds_.standing().front_probability() : std::vector<double>();
     for (size_t i = 0; i < points.size(); ++i) {
       const auto policy = policies_.find(points[i].candidate);
@@ -287,7 +288,7 @@ class Search {
   Rounds rounds_;
 
   int64_t dense_ = 0;
-  std::map<int64_t, vflow::Policy> policies_;
+  std::map<int64_t, std::shared_ptr<const vflow::Policy>> policies_;
   std::set<int64_t> control_;
   std::set<int64_t> announced_;
   int64_t known_batches_ = 0;

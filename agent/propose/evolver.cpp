@@ -45,7 +45,9 @@ std::vector<Parent> seed_parents(const ProposalContext& context) {
   std::vector<Parent> parents;
   for (const Seed& seed : *context.seeds) {
     vflow::CheckReport report = vflow::check_policy(seed.source, context.model);
-    if (report.policy) { parents.push_back({0, std::move(*report.policy), 1.0}); }
+    if (report.policy) {
+      parents.push_back({0, std::make_shared<const vflow::Policy>(std::move(*report.policy)), 1.0});
+    }
   }
   return parents;
 }
@@ -91,7 +93,7 @@ class Evolver final : public Proposer {
   }
 
   static Proposal crossover_proposal(const ProposalContext& context, const Parent& a, const Parent& b, Rng& rng) {
-    vflow::Variation variation = vflow::crossover(a.policy, b.policy, rng, context.model);
+    vflow::Variation variation = vflow::crossover(*a.policy, *b.policy, rng, context.model);
     Proposal proposal;
     proposal.source = vflow::print_policy(variation.policy);
     if (a.candidate != 0) { proposal.parents = {a.candidate, b.candidate}; }
@@ -104,7 +106,7 @@ class Evolver final : public Proposer {
   // Refused draws try larger steps.
   static Proposal mutate_proposal(const ProposalContext& context, const Parent& parent, Rng& rng) {
     const int steps = 1 + static_cast<int>(rng.below(2)) + static_cast<int>(context.draw / 2);
-    vflow::Variation variation{parent.policy, {}};
+    vflow::Variation variation{*parent.policy, {}};
     std::string operation;
     for (int step = 0; step < steps; ++step) {
       variation = vflow::mutate(variation.policy, rng, context.model);
@@ -116,7 +118,7 @@ class Evolver final : public Proposer {
   // Towards as many pages as the parent's right answers need: they tell where that is sooner than its accuracy does.
   static Proposal resize_proposal(const ProposalContext& context, const Parent& parent, Rng& rng) {
     const bool more = parent.promise < kKeepsAnswers;
-    vflow::Variation variation = vflow::resize(parent.policy, more, rng, context.model);
+    vflow::Variation variation = vflow::resize(*parent.policy, more, rng, context.model);
     std::string operation = variation.description;
     if (context.draw > 1) {
       variation = vflow::mutate(variation.policy, rng, context.model);

@@ -2,8 +2,6 @@
 
 #include <cstdio>
 
-#include "core/vflow/graph/distance.h"
-
 namespace vortex::agent {
 
 Fingerprint fingerprint(const vflow::Policy& policy, int64_t candidate) {
@@ -14,27 +12,33 @@ Fingerprint fingerprint(const vflow::Policy& policy, int64_t candidate) {
   return {candidate, vflow::policy_key(policy), vflow::policy_key(only_config), vflow::canonical_tree(policy.program)};
 }
 
-NoveltyReport judge_novelty(const Fingerprint& fresh, const std::vector<Fingerprint>& known, double threshold) {
-  for (const Fingerprint& other : known) {
-    if (other.key != fresh.key) { continue; }
-    return {false, "the same policy as candidate " + std::to_string(other.candidate), other.candidate, 0.0};
+NoveltyReport NoveltyGate::judge(const Fingerprint& fresh) const {
+  if (const auto same = by_key_.find(fresh.key); same != by_key_.end()) {
+    return {false, "the same policy as candidate " + std::to_string(same->second), same->second, 0.0};
   }
-  NoveltyReport report;
-  for (const Fingerprint& other : known) {
-    const double distance = vflow::structural_distance(fresh.tree, other.tree);
-    if (report.nearest == 0 || distance < report.distance) {
-      report.nearest = other.candidate;
-      report.distance = distance;
-    }
-    if (distance < threshold && other.config_key == fresh.config_key) {
+  if (const auto alike = by_config_.find(fresh.config_key); alike != by_config_.end()) {
+    if (const auto near = trees_.first_within(fresh.tree, alike->second, threshold_)) {
+      const int64_t other = candidates_[near->tree];
       char text[160];
       std::snprintf(text, sizeof text,
                     "has the configuration of candidate %lld and a structural distance of %.3f to it, less than %.3f",
-                    static_cast<long long>(other.candidate), distance, threshold);
-      return {false, text, other.candidate, distance};
+                    static_cast<long long>(other), near->distance, threshold_);
+      return {false, text, other, near->distance};
     }
   }
+  NoveltyReport report;
+  if (const auto nearest = trees_.nearest(fresh.tree)) {
+    report.nearest = candidates_[nearest->tree];
+    report.distance = nearest->distance;
+  }
   return report;
+}
+
+void NoveltyGate::remember(const Fingerprint& known) {
+  by_key_.emplace(known.key, known.candidate);
+  by_config_[known.config_key].push_back(candidates_.size());
+  candidates_.push_back(known.candidate);
+  trees_.add(known.tree);
 }
 
 }  // namespace vortex::agent

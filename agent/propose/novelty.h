@@ -2,14 +2,16 @@
 
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/vflow/graph/canonical.h"
+#include "core/vflow/graph/distance.h"
 #include "core/vflow/policy.h"
 
 namespace vortex::agent {
 
-// What the novelty gate remembers of a policy.
+// What the novelty gate looks at of a policy.
 struct Fingerprint {
   int64_t candidate = 0;
   std::string key;         // of program and configuration
@@ -26,7 +28,20 @@ struct NoveltyReport {
 };
 
 // Refuses what is known under another name, and programs nearer than `threshold` to a known one that runs with the same
-// configuration: an evaluation of those would tell next to nothing.
-NoveltyReport judge_novelty(const Fingerprint& fresh, const std::vector<Fingerprint>& known, double threshold);
+// configuration: an evaluation of those would tell next to nothing. Not thread-safe.
+class NoveltyGate {
+ public:
+  explicit NoveltyGate(double threshold) : threshold_(threshold) {}
+
+  NoveltyReport judge(const Fingerprint& fresh) const;
+  void remember(const Fingerprint& known);
+
+ private:
+  double threshold_;
+  std::vector<int64_t> candidates_;  // by number, as in trees_
+  std::unordered_map<std::string, int64_t> by_key_;
+  std::unordered_map<std::string, std::vector<size_t>> by_config_;
+  vflow::KnownTrees trees_;
+};
 
 }  // namespace vortex::agent

@@ -30,7 +30,7 @@ struct Proposal {
 // A candidate that climbed the whole ladder and may have offspring.
 struct Parent {
   int64_t candidate = 0;
-  vflow::Policy policy;
+  std::shared_ptr<const vflow::Policy> policy;  // never null; lists of parents are made anew for every batch
   double weight = 0;   // of the front: probability of being non-dominated; of what passed: study::Point::promise
   double promise = 0;  // study::Point::promise; 0: its right answers were not forced
 };

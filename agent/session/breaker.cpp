@@ -14,6 +14,7 @@ constexpr int kFaultsToOpen = 3;
 }  // namespace
 
 bool Breaker::wait(const Error& error) {
+  if (db::is_lasting(error)) { return false; }
   double pause = 0;
   bool opens = false;
   {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/escape.h"
+#include "base/json.h"
 #include "cli/show/line_diff.h"
 #include "cli/verbs/verbs.h"
 #include "core/model/model.h"
@@ -49,7 +50,7 @@ std::vector<std::string> summary(const Side& side) {
 }
 
 nlohmann::json config_of(const Side& side) {
-  auto config = nlohmann::json::parse(side.files.config_text, nullptr, false);
+  auto config = parse_json(side.files.config_text);
   return config.is_object() ? config : nlohmann::json::object();
 }
 

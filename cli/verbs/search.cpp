@@ -26,6 +26,7 @@
 #include "cli/task_files.h"
 #include "cli/verbs/verbs.h"
 #include "core/model/model.h"
+#include "core/model/safetensors.h"
 #include "core/vflow/tell/cost.h"
 #include "db/check.h"
 #include "db/lock.h"
@@ -146,6 +147,7 @@ struct Sitting {
 Result<Sitting> new_sitting(db::Store& store, const SearchArguments& arguments, const Context& context) {
   Sitting session;
   VORTEX_ASSIGN(session.options, search_options(arguments, context));
+  VORTEX_TRY(model::check_model_files(session.options.job.model_path));
   if (session.options.job.device == "cuda" && !arguments.workers_given) { session.options.workers = kWorkersOfGpu; }
   VORTEX_TRY(model::read_model_config(session.options.job.model_path));
   VORTEX_ASSIGN(const std::vector<db::Run> runs, store.runs());
@@ -156,11 +158,24 @@ Result<Sitting> new_sitting(db::Store& store, const SearchArguments& arguments, 
   return session;
 }
 
+// What a resumed search goes on from. It must not begin without: candidates would be blamed for what is gone.
+Status find_what_it_needs(db::Store& store, const db::Run& run, const study::SearchOptions& options,
+                          const std::string& workspace) {
+  const Status model = model::check_model_files(options.job.model_path);
+  if (!model.ok()) {
+    return environment_error("the model of search " + run.name + " is gone: " + model.error().message,
+                             "put it back where it was; a model elsewhere is a new search");
+  }
+  VORTEX_ASSIGN(const std::vector<db::Candidate> candidates, store.candidates(run.id));
+  return db::find_sources(workspace, candidates);
+}
+
 // A budget given with --resume replaces the stored one, so that a search that is used up can go on.
-Result<Sitting> resumed_sitting(db::Store& store, const SearchArguments& arguments) {
+Result<Sitting> resumed_sitting(db::Store& store, const SearchArguments& arguments, const Context& context) {
   Sitting session;
   VORTEX_ASSIGN(session.run, study::find_run(store, arguments.resume));
   VORTEX_ASSIGN(session.options, study::options_from_json(nlohmann::json::parse(session.run.config, nullptr, false)));
+  VORTEX_TRY(find_what_it_needs(store, session.run, session.options, context.workspace));
   if (arguments.given.contains("--for")) { VORTEX_ASSIGN(session.options.seconds, parse_duration(arguments.duration)); }
   if (arguments.given.contains("--gpu-time")) {
     VORTEX_ASSIGN(session.options.gpu_seconds, parse_duration(arguments.gpu_time));
@@ -244,7 +259,7 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(context.workspace));
   db::sweep_unfinished(context.workspace);
   Result<Sitting> opened =
-      arguments.resume.empty() ? new_sitting(*store, arguments, context) : resumed_sitting(*store, arguments);
+      arguments.resume.empty() ? new_sitting(*store, arguments, context) : resumed_sitting(*store, arguments, context);
   if (!opened.ok()) { return opened.error(); }
   const Sitting session = std::move(opened).value();
   const study::SearchOptions& options = session.options;

@@ -1,6 +1,7 @@
 #include <iostream>
 #include <memory>
 
+#include "base/json.h"
 #include "cli/verbs/verbs.h"
 #include "core/model/tokenizer.h"
 
@@ -23,7 +24,7 @@ Result<std::vector<int32_t>> ids_of(const model::Tokenizer& tokenizer, std::stri
 Status tokenize_lines(const model::Tokenizer& tokenizer, bool special) {
   std::string line;
   while (std::getline(std::cin, line)) {
-    const auto json = nlohmann::json::parse(line, nullptr, false);
+    const auto json = parse_json(line);
     if (!json.is_string()) { return candidate_error("not a JSON string: " + line.substr(0, 80)); }
     const auto ids = ids_of(tokenizer, json.get<std::string>(), special);
     std::cout << (ids.ok() ? nlohmann::json(*ids) : nlohmann::json({{"error", ids.error().message}})).dump() << '\n';

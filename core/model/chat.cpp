@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/files.h"
+#include "base/json.h"
 
 namespace vortex::model {
 namespace {
@@ -20,7 +21,7 @@ Result<json> read_object(const std::filesystem::path& path) {
   std::error_code ec;
   if (!std::filesystem::exists(path, ec)) { return json(); }
   VORTEX_ASSIGN(const std::string text, read_file(path));
-  json object = json::parse(text, nullptr, false);
+  json object = parse_json(text);
   return object.is_object() ? std::move(object) : json();
 }
 

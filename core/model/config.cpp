@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "core/model/architecture.h"
 #include "core/model/chat.h"
@@ -157,7 +158,7 @@ Status read_all_stop_tokens(const json& object, const std::filesystem::path& fol
   std::error_code ec;
   if (std::filesystem::exists(path, ec)) {
     VORTEX_ASSIGN(const std::string text, read_file(path));
-    const json generation = json::parse(text, nullptr, false);
+    const json generation = parse_json(text);
     if (!generation.is_object()) { return candidate_error(path.string() + " is not a JSON object"); }
     VORTEX_ASSIGN(config.eos_token_ids, read_stop_tokens(generation, "generation_config.json", config.vocab_size));
   }
@@ -183,7 +184,7 @@ Result<std::string> read_architecture(const json& object) {
 
 Result<ModelConfig> read_model_config(const std::filesystem::path& folder) {
   VORTEX_ASSIGN(const std::string text, read_file(folder / "config.json"));
-  const json object = json::parse(text, nullptr, false);
+  const json object = parse_json(text);
   if (!object.is_object()) { return candidate_error((folder / "config.json").string() + " is not a JSON object"); }
   ModelConfig config;
   VORTEX_ASSIGN(config.architecture, read_architecture(object));

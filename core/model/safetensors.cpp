@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/sha256.h"
 
 namespace vortex::model {
@@ -14,7 +15,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
+constexpr const char* kWhole = "model.safetensors";  // of a model that has no shards
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;    // the format's own limit
 
 std::optional<vflow::Dtype> dtype_from_name(const std::string& name) {
   if (name == "BF16") { return vflow::Dtype::kBf16; }
@@ -77,7 +79,7 @@ Result<Entry> parse_entry(const json& value, std::string_view data, const std::s
 // The shard files that an index names, sorted; they must be plain names beside it.
 Result<std::vector<std::string>> shard_names(const std::filesystem::path& index_path) {
   VORTEX_ASSIGN(const std::string text, read_file(index_path));
-  const json index = json::parse(text, nullptr, false);
+  const json index = parse_json(text);
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
     return candidate_error(index_path.string() + " is not a safetensors index: it lacks the object \"weight_map\"");
   }
@@ -92,6 +94,17 @@ Result<std::vector<std::string>> shard_names(const std::filesystem::path& index_
   return std::vector<std::string>(names.begin(), names.end());
 }
 
+// The files in a folder that hold a model's weights.
+Result<std::vector<std::string>> weight_files(const std::filesystem::path& folder) {
+  std::error_code ec;
+  if (std::filesystem::exists(folder / kWhole, ec)) { return std::vector<std::string>{kWhole}; }
+  const std::filesystem::path index_path = folder / "model.safetensors.index.json";
+  if (!std::filesystem::exists(index_path, ec)) {
+    return candidate_error(folder.string() + " has no weights: neither model.safetensors nor its index is there");
+  }
+  return shard_names(index_path);
+}
+
 }  // namespace
 
 Result<std::map<std::string, Tensor>> parse_safetensors(std::string_view bytes, const std::string& name) {
@@ -103,7 +116,7 @@ Result<std::map<std::string, Tensor>> parse_safetensors(std::string_view bytes, 
                            std::to_string(header_bytes) + " bytes");
   }
   const std::string_view data = bytes.substr(8 + header_bytes);
-  const json header = json::parse(bytes.substr(8, header_bytes), nullptr, false);
+  const json header = parse_json(bytes.substr(8, header_bytes));
   if (!header.is_object()) { return candidate_error(name + ": the header is not a JSON object"); }
 
   std::map<std::string, Tensor> tensors;
@@ -129,15 +142,7 @@ Result<std::map<std::string, Tensor>> parse_safetensors(std::string_view bytes, 
 }
 
 Result<Checkpoint> open_checkpoint(const std::filesystem::path& folder) {
-  std::error_code ec;
-  std::vector<std::string> names = {"model.safetensors"};
-  const std::filesystem::path index_path = folder / "model.safetensors.index.json";
-  if (!std::filesystem::exists(folder / names[0], ec)) {
-    if (!std::filesystem::exists(index_path, ec)) {
-      return candidate_error(folder.string() + " has no weights: neither model.safetensors nor its index is there");
-    }
-    VORTEX_ASSIGN(names, shard_names(index_path));
-  }
+  VORTEX_ASSIGN(const std::vector<std::string> names, weight_files(folder));
   Checkpoint checkpoint;
   std::string digest;
   for (const std::string& name : names) {
@@ -153,6 +158,19 @@ Result<Checkpoint> open_checkpoint(const std::filesystem::path& folder) {
   }
   checkpoint.hash = sha256_hex(digest);
   return checkpoint;
+}
+
+Status check_model_files(const std::filesystem::path& folder) {
+  const auto find = [](const std::filesystem::path& path) -> Status {
+    std::error_code ec;
+    if (std::filesystem::exists(path, ec)) { return ok_status(); }
+    return candidate_error(path.string() + " is not there");
+  };
+  VORTEX_TRY(find(folder));
+  for (const char* name : {"config.json", "tokenizer.json"}) { VORTEX_TRY(find(folder / name)); }
+  VORTEX_ASSIGN(const std::vector<std::string> weights, weight_files(folder));
+  for (const std::string& name : weights) { VORTEX_TRY(find(folder / name)); }
+  return ok_status();
 }
 
 }  // namespace vortex::model

@@ -24,6 +24,10 @@ struct Checkpoint {
 // Tensors whose element type is none of BF16, F16 and F32 are refused.
 Result<std::map<std::string, Tensor>> parse_safetensors(std::string_view bytes, const std::string& name);
 
+// Are the files there that running a model takes: config.json, tokenizer.json, weights? Opens none but an index of
+// weights. Errors: candidate; the first one that is missing.
+Status check_model_files(const std::filesystem::path& folder);
+
 // Opens <folder>/model.safetensors, or the shards that <folder>/model.safetensors.index.json names.
 Result<Checkpoint> open_checkpoint(const std::filesystem::path& folder);
 

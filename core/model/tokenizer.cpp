@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "core/model/tokenizer_models.h"
 #include "core/model/unicode.h"
@@ -48,7 +49,7 @@ Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::filesystem::path& f
 }
 
 Result<std::unique_ptr<Tokenizer>> parse_tokenizer(std::string_view text, const std::string& name) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto json = parse_json(text);
   if (!json.is_object() || !json.contains("model") || !json["model"].is_object() || !json["model"].contains("type") ||
       !json["model"]["type"].is_string()) {
     return candidate_error(name + " is not a tokenizer: it lacks the object \"model\" with a \"type\"");

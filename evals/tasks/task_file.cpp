@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/json_reader.h"
 #include "base/text.h"
 
@@ -50,7 +51,7 @@ Result<nlohmann::json> read_questions(const fs::path& path, const Fields& fields
   const std::vector<std::string> lines = split_lines(text);
   for (size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].find_first_not_of(" \t\r") == std::string::npos) { continue; }
-    const auto line = nlohmann::json::parse(lines[i], nullptr, false);
+    const auto line = parse_json(lines[i]);
     const std::string place = path.string() + ":" + std::to_string(i + 1);
     if (!line.is_object()) { return candidate_error(place + ": not an object in JSON"); }
     const auto member = [&](const std::string& key) { return text_of(line.value(key, nlohmann::json())); };
@@ -88,7 +89,7 @@ Status bring_data(nlohmann::json& json, const fs::path& task_file) {
 
 Result<job::TaskSpec> read_task_file(const fs::path& path) {
   VORTEX_ASSIGN(const std::string text, read_file(path));
-  auto json = nlohmann::json::parse(text, nullptr, false);
+  auto json = parse_json(text);
   if (!json.is_object()) { return candidate_error(path.string() + " is no object in JSON"); }
   json.erase("about");
   if (json.value("kind", nlohmann::json()) == "questions") { VORTEX_TRY(bring_data(json, path)); }

@@ -15,8 +15,9 @@ class EvolverTest : public ::testing::Test {
   EvolverTest() {
     context_.model = test_model();
     parent_.candidate = 7;
-    parent_.policy = vflow::plain_policy(context_.model, vflow::Dialect::kGqa);
-    parent_.policy.config.topk_val = 8;
+    vflow::Policy policy = vflow::plain_policy(context_.model, vflow::Dialect::kGqa);
+    policy.config.topk_val = 8;
+    parent_.policy = std::make_shared<const vflow::Policy>(std::move(policy));
     parent_.weight = 1;
     context_.seeds = &seeds_;
   }
@@ -32,7 +33,7 @@ class EvolverTest : public ::testing::Test {
       const auto proposal = evolver_->propose(context_);
       const vflow::CheckReport report = vflow::check_policy((**proposal).source, context_.model);
       if (!report.policy ||
-          vflow::program_hash(report.policy->program) != vflow::program_hash(parent_.policy.program)) {
+          vflow::program_hash(report.policy->program) != vflow::program_hash(parent_.policy->program)) {
         continue;
       }
       more += report.policy->config.topk_val >= 12 ? 1 : 0;

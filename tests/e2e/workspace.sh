@@ -42,6 +42,25 @@ echo "objects that are gone"
 fresh
 rm -rf "$folder"/w/objects/*
 expect 3 "objects" "$vortex" db check --workspace "$folder/w"
+expect 3 "of the sources of [0-9]* candidates are gone" "${resume[@]}"
+
+echo "an object that is damaged"
+fresh
+object=$(sqlite3 "$folder/w/vortex.db" "SELECT module_object FROM candidate WHERE module_object <> '' ORDER BY id LIMIT 1")
+echo "another text" > "$folder/w/objects/${object:0:2}/$object"
+expect 3 "object .*$object is damaged" "${resume[@]}"
+
+echo "a model that is gone, or a file of it"
+fresh
+cp -r models/chain-4m "$folder/model"
+sqlite3 "$folder/w/vortex.db" "UPDATE run SET config = replace(config, '\"models/chain-4m\"', '\"$folder/model\"')"
+for file in model.safetensors tokenizer.json config.json; do
+  rm "$folder/model/$file"
+  expect 3 "the model of search brisk-mole is gone: .*$file" "${resume[@]}"
+  cp "models/chain-4m/$file" "$folder/model/"
+done
+rm -r "$folder/model"
+expect 3 "the model of search brisk-mole is gone: $folder/model is not there" "${resume[@]}"
 
 echo "a damaged database"
 fresh

@@ -152,6 +152,23 @@ TEST_F(ExecutorTest, AWorkerThatCannotBeExecutedIsTheEnvironmentsFault) {
   EXPECT_TRUE(scratch_is_empty());
 }
 
+TEST_F(ExecutorTest, WhatCannotBeStartedIsNamed) {
+  write_worker("hello\n");
+  options_.jail.off = {Layer::kSeccomp};
+  options_.jail.bubblewrap = folder_ / "bwrap";
+  fs::create_symlink("/usr/bin/bwrap", options_.jail.bubblewrap);
+  if (jail_support(options_.jail).namespaces == NamespaceMode::kNone) { GTEST_SKIP() << "no namespaces here"; }
+  fs::remove(options_.jail.bubblewrap);  // e.g. while it is brought up to date under a running search
+  const auto gone = run();
+  ASSERT_FALSE(gone.ok());
+  EXPECT_EQ(gone.error().blame, Blame::kEnvironment);
+  EXPECT_NE(gone.error().message.find("/bwrap: No such file"), std::string::npos) << gone.error().message;
+
+  const auto nameless = ProcessTree::start(Launch{.argv = {""}});
+  ASSERT_FALSE(nameless.ok());
+  EXPECT_EQ(nameless.error().blame, Blame::kInternal);
+}
+
 TEST_F(ExecutorTest, EnvironmentAndLimitsAreScrubbed) {
   ASSERT_EQ(::setenv("VORTEX_TEST_API_KEY", "secret", 1), 0);
   options_.memory_bytes = int64_t{3} << 30;

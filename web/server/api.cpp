@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "base/json.h"
 #include "db/lock.h"
 #include "web/server/json.h"
 #include "web/server/views.h"
@@ -135,7 +136,7 @@ Result<std::string> Api::post(const Request& request) {
     return candidate_error("this dashboard only shows", "start it with --actions to act beyond this machine");
   }
   const std::vector<std::string>& path = request.path;
-  const json body = json::parse(request.body.empty() ? "{}" : request.body, nullptr, false);
+  const json body = parse_json(request.body.empty() ? "{}" : request.body);
   if (!body.is_object()) { return candidate_error("the body is no JSON object"); }
   if (path.size() != 3) { return not_found("such action"); }
   if (path[0] == "runs" && path[2] == "stop") {

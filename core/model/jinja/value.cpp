@@ -67,10 +67,12 @@ Result<Value> make_list(std::vector<Value> items, bool is_tuple) {
 
 Result<Value> make_dict(std::vector<std::pair<std::string, Value>> items) {
   Dict dict;
-  for (auto& [key, value] : items) {
+  for (auto& item : items) {
+    auto& [key, value] = item;
     dict.depth = std::max(dict.depth, depth_of(value) + 1);
     dict.weight += weight(value);
-    const auto old = std::find_if(dict.items.begin(), dict.items.end(), [&](const auto& i) { return i.first == key; });
+    const auto old = std::find_if(dict.items.begin(), dict.items.end(),
+                                  [&](const auto& known) { return known.first == item.first; });
     if (old == dict.items.end()) {
       dict.items.emplace_back(std::move(key), std::move(value));
     } else {

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
+#include <functional>
 #include <map>
 #include <thread>
 #include <tuple>
+#include <utility>
 
 namespace vortex::vflow {
 namespace {
@@ -83,26 +84,49 @@ bool same_tree(const FlatTree& a, const FlatTree& b) {
   return std::tie(a.label, a.kind, a.leftmost) == std::tie(b.label, b.kind, b.leftmost);
 }
 
+// The operations of a tree as (kind, label), sorted.
+using Bag = std::vector<std::pair<int, int>>;
+
+Bag bag_of(const FlatTree& tree) {
+  Bag bag;
+  for (size_t i = 0; i < tree.label.size(); ++i) { bag.emplace_back(tree.kind[i], tree.label[i]); }
+  std::sort(bag.begin(), bag.end());
+  return bag;
+}
+
 // The cheapest edits, in half units, that turn the operations of one tree into those of the other with no regard to
-// where they stand. No edit script costs less, and one between different trees costs at least a half unit.
-int bag_distance(const FlatTree& a, const FlatTree& b) {
-  std::map<int, std::map<int, int>> more_in_a;  // by kind, then label
-  for (size_t i = 0; i < a.label.size(); ++i) { ++more_in_a[a.kind[i]][a.label[i]]; }
-  for (size_t i = 0; i < b.label.size(); ++i) { --more_in_a[b.kind[i]][b.label[i]]; }
+// where they stand. No edit script costs less.
+int bag_distance(const Bag& a, const Bag& b) {
   int relabelled = 0;
   int rest_a = 0;
   int rest_b = 0;
-  for (const auto& [kind, labels] : more_in_a) {
+  for (size_t i = 0, j = 0; i < a.size() || j < b.size();) {
+    const int kind = j == b.size() || (i < a.size() && a[i].first <= b[j].first) ? a[i].first : b[j].first;
     int only_a = 0;
     int only_b = 0;
-    for (const auto& [label, surplus] : labels) { (surplus > 0 ? only_a : only_b) += std::abs(surplus); }
+    for (;;) {
+      const bool in_a = i < a.size() && a[i].first == kind;
+      const bool in_b = j < b.size() && b[j].first == kind;
+      if (!in_a && !in_b) { break; }
+      const bool both = in_a && in_b && a[i].second == b[j].second;
+      const bool from_a = in_a && (!in_b || a[i].second <= b[j].second);
+      const bool from_b = in_b && (!in_a || b[j].second <= a[i].second);
+      only_a += from_a && !both ? 1 : 0;
+      only_b += from_b && !both ? 1 : 0;
+      i += from_a ? 1U : 0U;
+      j += from_b ? 1U : 0U;
+    }
     const int pairs = std::min(only_a, only_b);
     relabelled += pairs;
     rest_a += only_a - pairs;
     rest_b += only_b - pairs;
   }
-  const int edits = kRenameAttributes * relabelled + kRenameKind * std::max(rest_a, rest_b);
-  return same_tree(a, b) ? 0 : std::max(edits, kRenameAttributes);
+  return kRenameAttributes * relabelled + kRenameKind * std::max(rest_a, rest_b);
+}
+
+// The same for trees: an edit script between different ones costs at least a half unit.
+int bag_distance(const FlatTree& a, const FlatTree& b) {
+  return same_tree(a, b) ? 0 : std::max(bag_distance(bag_of(a), bag_of(b)), kRenameAttributes);
 }
 
 // Tree edit distance with reusable tables.
@@ -201,6 +225,67 @@ std::vector<double> distinct_matrix(const std::vector<Directions>& trees) {
 }
 
 }  // namespace
+
+struct KnownTrees::Impl {
+  struct Tree {
+    Directions flat;
+    Bag bag;
+  };
+
+  Tree prepare(const CanonicalTree& tree) {
+    Tree prepared{flatten(tree, names), {}};
+    prepared.bag = bag_of(prepared.flat.forward);
+    return prepared;
+  }
+  static double at_least(const Tree& a, const Tree& b) {
+    return normalised(bag_distance(a.bag, b.bag), a.flat.size(), b.flat.size());
+  }
+  double distance(const Tree& a, const Tree& b) {
+    return normalised(edit(a.flat, b.flat), a.flat.size(), b.flat.size());
+  }
+
+  Interner names;
+  EditDistance edit;
+  std::vector<Tree> trees;
+};
+
+KnownTrees::KnownTrees() : impl_(std::make_unique<Impl>()) {}
+KnownTrees::~KnownTrees() = default;
+KnownTrees::KnownTrees(KnownTrees&&) noexcept = default;
+KnownTrees& KnownTrees::operator=(KnownTrees&&) noexcept = default;
+
+void KnownTrees::add(const CanonicalTree& tree) { impl_->trees.push_back(impl_->prepare(tree)); }
+
+size_t KnownTrees::size() const { return impl_->trees.size(); }
+
+std::optional<KnownTrees::Found> KnownTrees::nearest(const CanonicalTree& tree) const {
+  const Impl::Tree asked = impl_->prepare(tree);
+  std::vector<std::pair<double, size_t>> bounds;
+  for (size_t i = 0; i < size(); ++i) { bounds.emplace_back(Impl::at_least(asked, impl_->trees[i]), i); }
+  std::make_heap(bounds.begin(), bounds.end(), std::greater<>());
+  std::optional<Found> best;
+  while (!bounds.empty()) {
+    std::pop_heap(bounds.begin(), bounds.end(), std::greater<>());
+    const auto [bound, number] = bounds.back();
+    bounds.pop_back();
+    if (best && bound > best->distance) { break; }
+    const double distance = impl_->distance(asked, impl_->trees[number]);
+    if (!best || std::pair(distance, number) < std::pair(best->distance, best->tree)) { best = {number, distance}; }
+  }
+  return best;
+}
+
+std::optional<KnownTrees::Found> KnownTrees::first_within(const CanonicalTree& tree, const std::vector<size_t>& among,
+                                                          double threshold) const {
+  const Impl::Tree asked = impl_->prepare(tree);
+  for (const size_t number : among) {
+    const Impl::Tree& known = impl_->trees[number];
+    if (Impl::at_least(asked, known) >= threshold) { continue; }
+    const double distance = impl_->distance(asked, known);
+    if (distance < threshold) { return Found{number, distance}; }
+  }
+  return std::nullopt;
+}
 
 double structural_distance(const CanonicalTree& a, const CanonicalTree& b) {
   Interner names;

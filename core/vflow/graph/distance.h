@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/vflow/graph/canonical.h"
@@ -19,6 +21,33 @@ namespace vortex::vflow {
 // equal trees, but the triangle inequality holds only among pairs that are measured alike.
 inline constexpr int64_t kMostDistanceSteps = int64_t{1} << 24;
 double structural_distance(const CanonicalTree& a, const CanonicalTree& b);
+
+// Trees that others are compared with again and again. A cheap lower bound of the distance, from the operations alone,
+// spares nearly all comparisons: what they would find is found all the same. Not thread-safe, not even for reading.
+class KnownTrees {
+ public:
+  struct Found {
+    size_t tree = 0;  // its number: how many had been added before it
+    double distance = 0;
+  };
+
+  KnownTrees();
+  ~KnownTrees();
+  KnownTrees(KnownTrees&&) noexcept;
+  KnownTrees& operator=(KnownTrees&&) noexcept;
+
+  void add(const CanonicalTree& tree);
+  size_t size() const;
+  // The nearest one, of several the first; nothing where none is known.
+  std::optional<Found> nearest(const CanonicalTree& tree) const;
+  // The first of `among` (numbers, ascending) that is nearer than `threshold`.
+  std::optional<Found> first_within(const CanonicalTree& tree, const std::vector<size_t>& among,
+                                    double threshold) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 // Row-major n x n matrix of pairwise distances.
 std::vector<double> distance_matrix(const std::vector<CanonicalTree>& trees);

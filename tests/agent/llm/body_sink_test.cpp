@@ -73,6 +73,7 @@ TEST(BodySinkTest, ItIsTheSameHoweverItIsCutIntoPieces) {
     std::vector<size_t> every;
     for (size_t at = 1; at < body.size(); ++at) { every.push_back(at); }
     EXPECT_EQ(read_body(api, "", body, true, every)->text, text) << "byte by byte";
+    EXPECT_EQ(read_body(api, "", "\xef\xbb\xbf" + body, true, {1, 2, 3})->text, text) << "a cut byte order mark";
   });
 }
 

@@ -30,6 +30,10 @@ TEST(RosterTest, ReadsTheModelsFileStrictly) {
   for (const char* text : {"", "{}", "[]", R"({"models": []})", R"({"models": 7})"}) {
     EXPECT_FALSE(roster_from_json(text, false).ok()) << text;
   }
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  std::string text = kTwo;
+  text.replace(text.find("\"weight\": 3"), 11, "\"extra\": {\"a\": " + deep + "}");
+  EXPECT_FALSE(roster_from_json(text, false).ok()) << "whatever its depth";
 }
 
 TEST(RosterTest, WeightsAreChancesAndSleepersAreLeftOut) {

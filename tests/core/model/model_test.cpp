@@ -286,6 +286,35 @@ TEST(Model, NamesMissingFiles) {
   EXPECT_NE(model.error().message.find("has no weights"), std::string::npos);
 }
 
+TEST(Model, TellsWhichFileIsMissingWithoutLoadingAny) {
+  TempFolder folder;
+  const std::vector<std::pair<std::string, std::string>> files = {
+      {"config.json", "no JSON"},
+      {"tokenizer.json", ""},
+      {"model.safetensors.index.json", R"({"weight_map": {"a": "one.safetensors"}})"},
+      {"one.safetensors", "no tensors"}};
+  for (const auto& [name, text] : files) {
+    const Status missing = check_model_files(folder.path());
+    ASSERT_FALSE(missing.ok()) << name;
+    const std::string said = name.ends_with("index.json") ? "has no weights" : name + " is not there";
+    EXPECT_NE(missing.error().message.find(said), std::string::npos) << missing.error().message;
+    testing::write_text(folder.path() / name, text);
+  }
+  EXPECT_TRUE(check_model_files(folder.path()).ok());
+  EXPECT_FALSE(check_model_files(folder.path() / "nowhere").ok());
+}
+
+TEST(Model, AConfigOfAnyDepthIsRefusedInWords) {
+  TempFolder folder;
+  const std::string deep(200'000, '[');
+  const std::string text = testing::config_of({}).dump();
+  testing::write_text(folder.path() / "config.json", text.substr(0, text.size() - 1) + ", \"hidden_act\": " + deep +
+                                                         std::string(deep.size(), ']') + "}");
+  const auto config = read_model_config(folder.path());
+  ASSERT_FALSE(config.ok());
+  EXPECT_EQ(config.error().blame, Blame::kCandidate);
+}
+
 TEST(Safetensors, RefusesMalformedFiles) {
   for (const auto& test : cases("safetensors_refusals.json")) {
     SCOPED_TRACE(test["name"].get<std::string>());

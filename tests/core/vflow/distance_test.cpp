@@ -155,6 +155,32 @@ TEST(DistanceProperty, IsAMetric) {
   }
 }
 
+TEST(DistanceProperty, KnownTreesFindWhatComparingWithEachFinds) {
+  const size_t n = static_cast<size_t>(property_rounds(60, 200));
+  std::vector<CanonicalTree> trees = random_trees(static_cast<int>(n), 29);
+  for (size_t i = 0; i < n; i += 7) { trees[i] = trees[i / 2]; }  // of equal ones the first counts
+  KnownTrees known;
+  std::vector<size_t> among;
+  for (size_t i = 0; i < n; ++i) {
+    std::optional<KnownTrees::Found> nearest;
+    std::optional<KnownTrees::Found> within;
+    for (size_t j = 0; j < i; ++j) {
+      const double distance = structural_distance(trees[i], trees[j]);
+      if (!nearest || distance < nearest->distance) { nearest = {j, distance}; }
+      if (j % 3 == 0 && !within && distance < 0.5) { within = {j, distance}; }
+    }
+    const auto found = known.nearest(trees[i]);
+    ASSERT_EQ(found.has_value(), nearest.has_value());
+    if (found) { EXPECT_EQ(std::pair(found->tree, found->distance), std::pair(nearest->tree, nearest->distance)); }
+    const auto first = known.first_within(trees[i], among, 0.5);
+    ASSERT_EQ(first.has_value(), within.has_value());
+    if (first) { EXPECT_EQ(std::pair(first->tree, first->distance), std::pair(within->tree, within->distance)); }
+    if (i % 3 == 0) { among.push_back(i); }
+    known.add(trees[i]);
+  }
+  EXPECT_EQ(known.size(), n);
+}
+
 TEST(Distance, MeanCountsCopiesAsZero) {
   const std::vector<CanonicalTree> trees = {tree("a"), tree("a"), tree("b")};
   EXPECT_NEAR(mean_pairwise_distance(trees), (0 + 2.0 / 3 + 2.0 / 3) / 3, 1e-12);

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+namespace vortex {
+
+inline constexpr int kMaxJsonDepth = 100;  // no file that we read is nested half as deep
+
+// How deep the brackets of a text go, those in strings left out. Whether it is JSON does not matter.
+int json_depth(std::string_view text);
+
+// Parses JSON that came from outside. What is no JSON, or nested deeper than kMaxJsonDepth, becomes a discarded value,
+// which is of no type: copying, comparing and writing a value take stack for each level of it.
+nlohmann::json parse_json(std::string_view text);
+
+}  // namespace vortex
