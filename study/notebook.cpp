@@ -9,6 +9,7 @@
 
 #include "base/escape.h"
 #include "base/text.h"
+#include "study/front.h"
 #include "study/options.h"
 #include "study/standing.h"
 
@@ -24,18 +25,9 @@ evals::Interval independent_difference(const evals::Interval& a, const evals::In
           value + std::hypot(a.hi - a.value, b.value - b.lo)};
 }
 
-std::optional<evals::Interval> metric_interval(const CandidateHistory& candidate, job::Stage stage,
-                                               std::string_view name) {
-  const db::StageRow* row = last_stage(candidate, stage);
-  if (row == nullptr) { return std::nullopt; }
-  const job::Metric metric = metric_of(*row, name);
-  if (metric.name.empty()) { return std::nullopt; }
-  return evals::Interval{metric.value, metric.lo, metric.hi};
-}
-
 std::optional<evals::Interval> speed_of(const CandidateHistory& candidate, RankSpeed rank) {
   if (is_dense(candidate.row)) { return evals::Interval{1, 1, 1}; }
-  if (rank == RankSpeed::kModelled) { return metric_interval(candidate, job::Stage::kCheck, kModelledSpeedup); }
+  if (rank == RankSpeed::kModelled) { return stage_metric(candidate, job::Stage::kCheck, kModelledSpeedup); }
   const std::vector<SpeedRun> runs = speed_runs_of(candidate);
   if (runs.empty()) { return std::nullopt; }
   return speed_of_runs(runs, {}).ratio;
@@ -159,9 +151,8 @@ std::optional<evals::Interval> measured_effect(const Prediction& prediction, con
     return evals::paired_difference(outcomes, other_outcomes, seed);
   }
   const bool speed = prediction.metric == "speed";
-  const auto mine =
-      speed ? speed_of(candidate, rank) : metric_interval(candidate, job::Stage::kRecall, prediction.metric);
-  const auto theirs = speed ? speed_of(other, rank) : metric_interval(other, job::Stage::kRecall, prediction.metric);
+  const auto mine = speed ? speed_of(candidate, rank) : stage_metric(candidate, job::Stage::kRecall, prediction.metric);
+  const auto theirs = speed ? speed_of(other, rank) : stage_metric(other, job::Stage::kRecall, prediction.metric);
   if (!mine || !theirs) { return std::nullopt; }
   return independent_difference(*mine, *theirs);
 }

@@ -8,23 +8,17 @@
 #include "kernels/cpu/bf16_product.h"
 #include "kernels/cpu/bf16_round.h"
 #include "kernels/cpu/gemm.h"
-#include "kernels/cpu/lanes.h"
-#include "kernels/cpu/prefill_attention.h"
-#include "kernels/cpu/wide.h"
+#include "kernels/cpu/prefill_tile.h"
 
 namespace vortex::cpu {
 namespace {
 
-constexpr int kBf16KeyTile = 128;
-
 // As QueryTile of prefill_attention_impl.h.
 struct Bf16QueryTile {
   alignas(64) Bf16 q[kPrefillTileRows * kMaxPrefillHeadDim];
-  alignas(64) Bf16 weights[kPrefillTileRows * kBf16KeyTile];
-  alignas(64) float scores[kPrefillTileRows * kBf16KeyTile];
-  alignas(64) float out[kPrefillTileRows * kMaxPrefillHeadDim];
-  float peak[kPrefillTileRows];
-  float total[kPrefillTileRows];
+  alignas(64) Bf16 weights[kPrefillTileRows * kKeyTile];
+  alignas(64) float scores[kPrefillTileRows * kKeyTile];
+  TileSums sums;
 };
 
 // Where the panels of one kv head lie in the scratch.
@@ -95,17 +89,17 @@ inline Lanes softmax_weight(Lanes x) {
   return select(none, splat(0.0F), p * power_of_two(n));
 }
 
-// Turns a row of `keys` scores into weights under the running peak, and rescales what was summed before.
-inline void weigh_row(Bf16QueryTile& state, int row, int keys, int head_dim) {
-  const float* scores = state.scores + row * kBf16KeyTile;
-  Bf16* weights = state.weights + row * kBf16KeyTile;
+// Turns a row of `keys` scores into weights under the running peak.
+inline void weigh_row(Bf16QueryTile& tile, int row, int keys, int head_dim) {
+  const float* scores = tile.scores + row * kKeyTile;
+  Bf16* weights = tile.weights + row * kKeyTile;
   Lanes highest = load(scores);
   for (int j = kLanes; j < keys; j += kLanes) {
     const Lanes next = load(scores + j);
     highest = select(greater(next, highest), next, highest);
   }
   const float tile_peak = largest(highest);
-  const float before = state.peak[row];
+  const float before = tile.sums.peak[row];
   const float peak = tile_peak > before ? tile_peak : before;
   Lanes total = splat(0.0F);
   for (int j = 0; j < keys; j += kLanes) {
@@ -113,78 +107,59 @@ inline void weigh_row(Bf16QueryTile& state, int row, int keys, int head_dim) {
     store_rounded(weights + j, weight);
     total = total + weight;
   }
-  if (peak != before) {
-    float correction[kLanes];
-    store(correction, exponential(splat(before - peak)));
-    state.total[row] *= correction[0];
-    float* out = state.out + row * head_dim;
-    for (int d = 0; d < head_dim; d += kLanes) { store(out + d, load(out + d) * splat(correction[0])); }
-    state.peak[row] = peak;
-  }
-  state.total[row] += sum(total);
+  set_peak(tile.sums, row, peak, head_dim);
+  tile.sums.total[row] += sum(total);
 }
 
 // Attends the keys [first, first + keys), keys a multiple of 32; those after a query's own position are masked.
 template <typename Unit>
-inline void attend_bf16_keys(const PrefillAttentionArgs& args, const PackedHead& head, Bf16QueryTile& state, int first,
-                             int keys, int token_begin, int rows) {
+inline void attend_bf16_keys(const QueryRows& rows, const PackedHead& head, Bf16QueryTile& tile, int first, int keys) {
+  const int dim = rows.args.head_dim;
   Bf16Product scores;
-  scores.a = state.q;
+  scores.a = tile.q;
   scores.lda = head.depth;
-  scores.rows = rows;
+  scores.rows = rows.count;
   scores.panels = head.keys + static_cast<std::int64_t>(first) * head.depth;
   scores.panel_stride = std::int64_t{16} * head.depth;
   scores.depth = head.depth;
-  scores.c = state.scores;
-  scores.ldc = kBf16KeyTile;
+  scores.c = tile.scores;
+  scores.ldc = kKeyTile;
   scores.cols = keys;
   Unit::multiply(scores);
-  for (int row = 0; row < rows; ++row) {
-    const int visible = token_begin + row / args.group + 1 - first;
-    for (int j = visible > 0 ? visible : 0; j < keys; ++j) { state.scores[row * kBf16KeyTile + j] = -__builtin_inff(); }
-    weigh_row(state, row, keys, args.head_dim);
+  for (int row = 0; row < rows.count; ++row) {
+    mask_later_keys(rows, row, first, keys, tile.scores + row * kKeyTile);
+    weigh_row(tile, row, keys, dim);
   }
-  Bf16Product sums;
-  sums.a = state.weights;
-  sums.lda = kBf16KeyTile;
-  sums.rows = rows;
-  sums.panels = head.values + std::int64_t{16} * first;
-  sums.panel_stride = 16 * head.tokens;
-  sums.depth = keys;
-  sums.c = state.out;
-  sums.ldc = args.head_dim;
-  sums.cols = args.head_dim;
-  sums.accumulate = true;
-  Unit::multiply(sums);
+  Bf16Product values;
+  values.a = tile.weights;
+  values.lda = kKeyTile;
+  values.rows = rows.count;
+  values.panels = head.values + std::int64_t{16} * first;
+  values.panel_stride = 16 * head.tokens;
+  values.depth = keys;
+  values.c = tile.sums.out;
+  values.ldc = dim;
+  values.cols = dim;
+  values.accumulate = true;
+  Unit::multiply(values);
 }
 
 template <typename Unit>
 void attend_bf16(const PrefillAttentionArgs& args, int kv_head, int token_begin, int token_end) {
-  Bf16QueryTile state;
+  Bf16QueryTile tile;
   const PackedHead head(args, kv_head);
-  const int dim = args.head_dim;
-  const int rows = (token_end - token_begin) * args.group;
-  const std::int64_t token_stride = static_cast<std::int64_t>(args.kv_heads) * args.group * dim;
-  const std::int64_t start = token_begin * token_stride + static_cast<std::int64_t>(kv_head) * args.group * dim;
-  for (int row = 0; row < rows; ++row) {
-    const float* q =
-        args.q + start + row / args.group * token_stride + static_cast<std::int64_t>(row % args.group) * dim;
-    round_row(q, dim, args.scale, head.depth, state.q + row * head.depth);
-    for (int d = 0; d < dim; d += kLanes) { store(state.out + row * dim + d, splat(0.0F)); }
-    state.peak[row] = -__builtin_inff();
-    state.total[row] = 0.0F;
+  const QueryRows rows(args, kv_head, token_begin, token_end);
+  for (int row = 0; row < rows.count; ++row) {
+    round_row(args.q + rows.at(row), args.head_dim, args.scale, head.depth, tile.q + row * head.depth);
+    clear_row(tile.sums, row, args.head_dim);
   }
   Unit::begin();
-  for (int first = 0; first < token_end; first += kBf16KeyTile) {
+  for (int first = 0; first < token_end; first += kKeyTile) {
     const int left = padded_depth(token_end - first);
-    attend_bf16_keys<Unit>(args, head, state, first, left < kBf16KeyTile ? left : kBf16KeyTile, token_begin, rows);
+    attend_bf16_keys<Unit>(rows, head, tile, first, left < kKeyTile ? left : kKeyTile);
   }
   Unit::end();
-  for (int row = 0; row < rows; ++row) {
-    float* out = args.out + start + row / args.group * token_stride + static_cast<std::int64_t>(row % args.group) * dim;
-    const Lanes total = splat(state.total[row]);
-    for (int d = 0; d < dim; d += kLanes) { store(out + d, load(state.out + row * dim + d) / total); }
-  }
+  store_rows(rows, tile.sums);
 }
 
 }  // namespace

@@ -162,6 +162,9 @@ Status LiveRun::rebuild_sections() {
   for (int64_t candidate : board_.settle()) { moves_.emplace_back(version_, candidate); }
   set_section("reading", {{"done", board_.lines().size()}, {"all", last_candidate_ >= newest_candidate_}});
   set_section("run", run_json(run_, options_, held_));
+  json stages = json::array();
+  for (const job::StageInfo& info : job::kLadder) { stages.push_back(info.name); }
+  set_section("stages", std::move(stages));
   json funnel = json::array();
   for (size_t rung = 0; rung < study::kRungs; ++rung) {
     json verdicts = json::object();

@@ -184,7 +184,7 @@ TEST_F(WriterTest, AProgramThatFailsIsTheEnvironmentsFault) {
   EXPECT_NE(end.error().message.find("exited with 7: broken pipe"), std::string::npos) << end.error().message;
   EXPECT_EQ(store_->find_run("test").value()->state, db::RunState::kInterrupted) << "resumable";
   options_.writer.command = "sleep 600";
-  options_.writer.command_seconds = 0.3;
+  options_.writer.command_seconds = 0.02;  // what the search waits before it gives up, some sixty times
   const auto late = search("v");
   ASSERT_FALSE(late.ok());
   EXPECT_NE(late.error().message.find("missed its deadline"), std::string::npos);

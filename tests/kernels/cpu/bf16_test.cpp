@@ -1,13 +1,14 @@
 // Products and attention on bfloat16 units. Tiles are tested everywhere, on a model of them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include "kernels/cpu/bf16_impl.h"
 #include "kernels/cpu/bf16_tiles.h"
 #include "kernels/cpu/gemm.h"
+#include "tests/kernels/cpu/prompt.h"
 
 namespace vortex::cpu {
 namespace {
@@ -61,13 +62,6 @@ struct ModelTiles {
   }
 };
 using ModelUnit = TileUnit<ModelTiles>;
-
-std::vector<float> random_values(size_t size, unsigned seed, float spread = 1.0F) {
-  std::mt19937 generator(seed);
-  std::vector<float> values(size);
-  for (float& value : values) { value = spread * (static_cast<float>(generator()) / 4294967296.0F - 0.5F); }
-  return values;
-}
 
 struct Problem {
   Problem(int row_count, int outputs, int depth)
@@ -253,68 +247,26 @@ TEST(Bf16Gemm, KeepsNansAndInfinitiesInTheirRows) {
   }
 }
 
-// Attention of a prompt.
-struct Prompt {
-  Prompt(int token_count, int head_count, int group_size, int dim, float spread = 4.0F)
-      : tokens(token_count), kv_heads(head_count), group(group_size), head_dim(dim) {
-    const auto keys = static_cast<size_t>(tokens * kv_heads * head_dim);
-    q = random_values(keys * static_cast<size_t>(group), 3, spread);
-    for (const float value : random_values(keys, 4, spread)) { k.push_back(float_to_bf16(value)); }
-    for (const float value : random_values(keys, 5, spread)) { v.push_back(float_to_bf16(value)); }
-  }
+std::vector<float> attend(const Prompt& prompt, Unit unit, ThreadPool* pool = nullptr, int first_query = 0) {
+  std::vector<float> out;
+  std::vector<float> scratch;
+  prefill_attention_bf16(unit, prompt.args(out, scratch, first_query), pool);
+  return out;
+}
 
-  PrefillAttentionArgs args(std::vector<float>& out, std::vector<float>& scratch) const {
-    out.assign(q.size(), -7.0F);
-    scratch.assign(static_cast<size_t>(prefill_scratch_size(tokens, kv_heads, head_dim)), NAN);
-    PrefillAttentionArgs args;
-    args.q = q.data();
-    args.out = out.data();
-    args.k = k.data();
-    args.v = v.data();
-    args.scratch = scratch.data();
-    args.tokens = tokens;
-    args.kv_heads = kv_heads;
-    args.group = group;
-    args.head_dim = head_dim;
-    args.scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
-    return args;
-  }
-
-  std::vector<float> run(Unit unit, ThreadPool* pool = nullptr, int first_query = 0) const {
-    std::vector<float> out;
-    std::vector<float> scratch;
-    PrefillAttentionArgs call = args(out, scratch);
-    call.first_query = first_query;
-    prefill_attention_bf16(unit, call, pool);
-    return out;
-  }
-
-  std::vector<float> run_model() const {
-    std::vector<float> out;
-    std::vector<float> scratch;
-    const PrefillAttentionArgs call = args(out, scratch);
-    pack_kv(call, 0, static_cast<std::int64_t>(kv_heads) * padded_depth(tokens) / kDepthStep);
-    const int step = prefill_tile_tokens(group);
-    for (int head = 0; head < kv_heads; ++head) {
-      for (int first = 0; first < tokens; first += step) {
-        attend_bf16<ModelUnit>(call, head, first, std::min(first + step, tokens));
-      }
+std::vector<float> attend_on_model(const Prompt& prompt) {
+  std::vector<float> out;
+  std::vector<float> scratch;
+  const PrefillAttentionArgs call = prompt.args(out, scratch);
+  pack_kv(call, 0, static_cast<std::int64_t>(prompt.kv_heads) * padded_depth(prompt.tokens) / kDepthStep);
+  const int step = prefill_tile_tokens(prompt.group);
+  for (int head = 0; head < prompt.kv_heads; ++head) {
+    for (int first = 0; first < prompt.tokens; first += step) {
+      attend_bf16<ModelUnit>(call, head, first, std::min(first + step, prompt.tokens));
     }
-    return out;
   }
-
-  std::vector<float> run_float32() const {
-    std::vector<float> out;
-    std::vector<float> scratch;
-    prefill_attention(args(out, scratch));
-    return out;
-  }
-
-  int tokens, kv_heads, group, head_dim;
-  std::vector<float> q;
-  std::vector<Bf16> k;
-  std::vector<Bf16> v;
-};
+  return out;
+}
 
 const Prompt kPrompts[] = {{1, 2, 2, 32},   {15, 2, 2, 32},  {33, 1, 3, 16},  {64, 2, 2, 48}, {127, 1, 2, 64},
                            {129, 2, 1, 32}, {200, 1, 9, 16}, {40, 1, 64, 16}, {70, 2, 1, 256}};
@@ -334,26 +286,26 @@ void expect_near_float32(const Prompt& prompt, const std::vector<float>& out) {
 }
 
 TEST(Bf16Tiles, AttendAsFloat32Does) {
-  for (const Prompt& prompt : kPrompts) { expect_near_float32(prompt, prompt.run_model()); }
+  for (const Prompt& prompt : kPrompts) { expect_near_float32(prompt, attend_on_model(prompt)); }
 }
 
 TEST(Bf16Attention, IsNearFloat32OnEveryUnit) {
   if (units().empty()) { GTEST_SKIP() << "this processor has no bfloat16 unit"; }
   for (const Prompt& prompt : kPrompts) {
-    for (Unit unit : units()) { expect_near_float32(prompt, prompt.run(unit)); }
+    for (Unit unit : units()) { expect_near_float32(prompt, attend(prompt, unit)); }
   }
 }
 
 TEST(Bf16Attention, ThreadsAndSkippedQueriesDoNotChangeABit) {
   const Prompt prompt(150, 2, 2, 32);
   for (Unit unit : units()) {
-    const std::vector<float> expected = prompt.run(unit);
+    const std::vector<float> expected = attend(prompt, unit);
     for (int threads : {2, 3}) {
       ThreadPool pool(threads);
-      EXPECT_EQ(prompt.run(unit, &pool), expected) << threads;
+      EXPECT_EQ(attend(prompt, unit, &pool), expected) << threads;
     }
     for (int first : {1, 37, 149}) {
-      const std::vector<float> some = prompt.run(unit, nullptr, first);
+      const std::vector<float> some = attend(prompt, unit, nullptr, first);
       const auto skipped = static_cast<size_t>(first * 2 * 2 * 32);
       for (size_t i = 0; i < some.size(); ++i) { ASSERT_EQ(some[i], i < skipped ? -7.0F : expected[i]) << i; }
     }
@@ -362,9 +314,9 @@ TEST(Bf16Attention, ThreadsAndSkippedQueriesDoNotChangeABit) {
 
 TEST(Bf16Attention, SurvivesLargeLogits) {
   const Prompt prompt(100, 1, 2, 16, 200.0F);
-  for (const float value : prompt.run_model()) { ASSERT_TRUE(std::isfinite(value)); }
+  for (const float value : attend_on_model(prompt)) { ASSERT_TRUE(std::isfinite(value)); }
   for (Unit unit : units()) {
-    for (const float value : prompt.run(unit)) { ASSERT_TRUE(std::isfinite(value)); }
+    for (const float value : attend(prompt, unit)) { ASSERT_TRUE(std::isfinite(value)); }
   }
 }
 

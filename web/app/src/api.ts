@@ -127,6 +127,7 @@ export interface Overview {
   doubts: { no_claim: string; baseline: string }; // sentences; empty where there is nothing to doubt
   hypervolume: Interval | null;
   progress: ProgressStep[];
+  stages: string[]; // all of the ladder
   funnel: FunnelStage[];
   origins: Origin[];
   spent: Spent[];

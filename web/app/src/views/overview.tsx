@@ -236,7 +236,7 @@ const candidateColumns: Column<CandidateRow>[] = [
 
 const kPage = 25;
 
-export function CandidateTable({ run, version }: { run: string; version: string }) {
+export function CandidateTable({ run, stages, version }: { run: string; stages: string[]; version: string }) {
   const { query } = usePlace();
   const filter = {
     verdict: query.get("verdict") ?? "",
@@ -277,7 +277,7 @@ export function CandidateTable({ run, version }: { run: string; version: string 
           Last stage
           <select value={filter.stage} onChange={(event) => set("stage", event.currentTarget.value)}>
             <option value="">any</option>
-            {["check", "novelty", "compile", "validate", "recall", "gate", "race", "speed", "confirm"].map((one) => (
+            {stages.map((one) => (
               <option key={one} value={one}>
                 {one}
               </option>
@@ -416,7 +416,7 @@ export function OverviewView({ overview, actions, vortex }: { overview: Overview
           {actions && <p><StopButton overview={overview} /></p>}
         </section>
       </div>
-      <CandidateTable run={overview.run.name} version={JSON.stringify([overview.counts, overview.marks])} />
+      <CandidateTable run={overview.run.name} stages={overview.stages} version={JSON.stringify([overview.counts, overview.marks])} />
     </>
   );
 }
