@@ -6,6 +6,8 @@
 namespace vortex::engine {
 namespace {
 
+constexpr double kLeastSpread = 0.02;  // of the windows' bytes about their mean, for a line through them
+
 // The lengths at which to begin, so that steps that add `grown` tokens pass `lengths` half-way.
 std::vector<int> begin_of(const Stepper& stepper, std::vector<int> lengths, int grown) {
   const int64_t block = stepper.block_size();
@@ -82,6 +84,27 @@ Result<StepTime> time_steps(Stepper& stepper, const Batch& batch, const StepSamp
   return spread(std::move(samples));
 }
 
+StepCost fit_cost(const std::vector<Window>& windows) {
+  const auto count = static_cast<double>(windows.size());
+  double bytes = 0;
+  double seconds = 0;
+  for (const Window& window : windows) {
+    bytes += window.bytes / count;
+    seconds += window.step.median / count;
+  }
+  double spread = 0;
+  double together = 0;
+  for (const Window& window : windows) {
+    spread += (window.bytes - bytes) * (window.bytes - bytes);
+    together += (window.bytes - bytes) * (window.step.median - seconds);
+  }
+  if (spread <= kLeastSpread * kLeastSpread * bytes * bytes * count) { return {}; }
+  const double slope = together / spread;
+  const double fixed = seconds - slope * bytes;
+  if (slope <= 0) { return {1, 0}; }  // nothing but launches
+  return fixed > 0 ? StepCost{fixed, slope} : StepCost{};
+}
+
 Result<PlanTime> time_plan(Stepper& stepper, const Plan& plan, const std::vector<double>& round_bytes,
                            std::span<const PrefixPtr> donors, const PlanSampling& sampling) {
   if (plan.steps == 0) { return candidate_error("the workload decodes nothing: every answer is a single token"); }
@@ -97,8 +120,9 @@ Result<PlanTime> time_plan(Stepper& stepper, const Plan& plan, const std::vector
     time.placed_tokens += stepper.placed().tokens;
     time.real_tokens += stepper.placed().real;
   }
+  time.cost = fit_cost(time.windows);
   for_each_stretch(plan, time.windows, [&](const Window& window, size_t round, double steps) {
-    const double scale = steps * round_bytes[round] / window.bytes;
+    const double scale = steps * time.cost.of(round_bytes[round]) / time.cost.of(window.bytes);
     time.decode.median += window.step.median * scale;
     time.decode.fastest += window.step.fastest * scale;
     time.decode.slowest += window.step.slowest * scale;
@@ -109,7 +133,8 @@ Result<PlanTime> time_plan(Stepper& stepper, const Plan& plan, const std::vector
 std::vector<double> clock_of_plan(const Plan& plan, const std::vector<double>& round_bytes, const PlanTime& time) {
   std::vector<double> clock(plan.rounds.size() + 1, 0);
   for_each_stretch(plan, time.windows, [&](const Window& window, size_t round, double steps) {
-    clock[round + 1] += window.step.median * steps * round_bytes[round] / window.bytes;
+    const double scale = time.cost.of(round_bytes[round]) / time.cost.of(window.bytes);
+    clock[round + 1] += window.step.median * steps * scale;
   });
   for (size_t i = 1; i < clock.size(); ++i) { clock[i] += clock[i - 1]; }
   return clock;

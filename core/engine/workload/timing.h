@@ -51,16 +51,31 @@ struct Window {
   StepTime step;
 };
 
+// What a step costs by its bytes: launches and whatever else every step pays, and what it reads. Neither is negative,
+// and one of them is not 0. Only its shape counts: windows set the scale.
+struct StepCost {
+  double fixed = 0;
+  double per_byte = 1;
+  double of(double bytes) const { return fixed + per_byte * bytes; }
+};
+
+// The line through the windows' steps by least squares; steps in proportion to their bytes where it would start below 0
+// or where the windows hardly differ.
+StepCost fit_cost(const std::vector<Window>& windows);
+
 struct PlanTime {
   std::vector<Window> windows;
+  StepCost cost;            // fit_cost of them
   StepTime decode;          // of all steps of the plan together, not of one
   int64_t real_tokens = 0;  // placed in all windows, with K and V of donors
   int64_t placed_tokens = 0;
 };
 
 // Times `windows` windows, one in each of as many equal stretches of the plan, at the share `phase` in (0, 1) of each
-// stretch. A step of a stretch costs what its window's step did, scaled by the bytes that the limit model counts for
-// both (`round_bytes`, of bytes_of_rounds): the ratio estimator of survey sampling (Cochran 1977, ch. 6).
+// stretch. A step of a stretch costs what its window's step did, scaled by what a step of its bytes should cost (the
+// line through all windows; `round_bytes` of bytes_of_rounds): the ratio estimator of survey sampling (Cochran 1977,
+// ch. 6) with a regression for what it is scaled by. By bytes alone the end of a plan, where few requests are left and
+// steps cost their launches, would count for too much whenever a window fell there.
 struct PlanSampling {
   int windows = 24;
   double phase = 0.5;

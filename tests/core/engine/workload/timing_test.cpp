@@ -48,6 +48,34 @@ TEST(Timing, APlanWhoseStepsCostTheirBytesIsTimedExactly) {
   EXPECT_GT(time->placed_tokens, 0);
 }
 
+// At the end of a plan few requests are left, and a step costs its launches: wherever windows fall, they find the same.
+TEST(Timing, FewWindowsFindWhatLaunchesCost) {
+  const double full = bytes_cost(std::vector<int>(16, 3000));
+  const auto cost = [&](const std::vector<int>& lengths) { return full / 2 + bytes_cost(lengths); };
+  FakeStepper stepper({.max_batch = 16}, cost);
+  const Plan plan = mixed_plan(stepper);
+  for (const double phase : {0.5, 0.25, 0.75, 0.125, 0.875, 0.9375}) {
+    PlanSampling sampling;
+    sampling.windows = 4;
+    sampling.phase = phase;
+    const Result<PlanTime> time = time_plan(stepper, plan, dense_bytes(plan), {}, sampling);
+    ASSERT_TRUE(time.ok()) << time.error().message;
+    EXPECT_NEAR(time->decode.median / exact_seconds(plan, cost), 1, 0.01) << phase;
+  }
+}
+
+TEST(StepCost, IsALineThatStartsNoLowerThanZero) {
+  const auto window = [](double bytes, double seconds) { return Window{0, 1, bytes, {seconds, seconds, seconds}}; };
+  const StepCost line = fit_cost({window(100, 3), window(200, 4), window(400, 6)});
+  EXPECT_NEAR(line.fixed, 2, 1e-9);
+  EXPECT_NEAR(line.per_byte, 0.01, 1e-9);
+  const StepCost bytes_alone = fit_cost({window(100, 1), window(200, 3)});
+  EXPECT_EQ(bytes_alone.fixed, 0) << "the line would start below 0";
+  EXPECT_GT(bytes_alone.per_byte, 0);
+  EXPECT_EQ(fit_cost({window(100, 3), window(101, 4)}).fixed, 0) << "too near each other for a line";
+  EXPECT_EQ(fit_cost({window(100, 3), window(200, 3)}).per_byte, 0) << "nothing but launches";
+}
+
 TEST(Timing, ManyWindowsTimeAnyCost) {
   const auto cost = [](const std::vector<int>& lengths) { return 5e-4 + 1e-5 * static_cast<double>(lengths.size()); };
   FakeStepper stepper({.max_batch = 16}, cost);
