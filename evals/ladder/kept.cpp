@@ -115,8 +115,8 @@ void add_prefixes(const engine::PrefixBlock& block, Label& label) {
 
 int64_t host_bytes() { return int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE); }
 
-Result<Keeping> keep_on_host(const Session& session, const model::Model& model) {
-  Keeping keeping;
+Result<KeptParts> keep_on_host(const Session& session, const model::Model& model) {
+  KeptParts keeping;
   VORTEX_ASSIGN(engine::HostImage weights, engine::pack_image(model));
   Label label{"cpu", model.hash, weights.bytes, weights.embedding, 0, {}, -1};
   auto kept = std::make_shared<engine::KeptModel>();
@@ -139,8 +139,8 @@ Result<Keeping> keep_on_host(const Session& session, const model::Model& model) 
 }
 
 #ifdef VORTEX_WITH_CUDA
-Result<Keeping> keep_on_device(const Session& session, const model::Model& model) {
-  Keeping keeping;
+Result<KeptParts> keep_on_device(const Session& session, const model::Model& model) {
+  KeptParts keeping;
   auto held = std::make_shared<std::vector<engine::ExportedMemory>>();
   const auto share = [&](engine::ExportedMemory memory) -> Status {
     VORTEX_ASSIGN(Descriptor descriptor, memory.share());
@@ -178,7 +178,7 @@ Result<std::shared_ptr<const char>> map_kept(const Descriptor& descriptor, int64
 
 }  // namespace
 
-Result<Keeping> keep(const job::Job& job) {
+Result<KeptParts> keep(const job::Job& job) {
   VORTEX_ASSIGN(const std::unique_ptr<Session> session, prepare_session(job));
   VORTEX_ASSIGN(const model::Model model, model::load_model(job.model_path));
   VORTEX_ASSIGN(const DeviceChoice choice, device_for(model.config, prompt_options(*session), job.device, nullptr));

@@ -19,7 +19,7 @@
 namespace vortex::evals {
 
 // What a keeper has made. Its descriptors go to the workers in this order.
-struct Keeping {
+struct KeptParts {
   nlohmann::json label;
   std::vector<Descriptor> descriptors;
   std::shared_ptr<void> held;         // what must live as long as the keeper does
@@ -28,7 +28,7 @@ struct Keeping {
 
 // Loads the job's model where its workers will want it, and computes the KV of the prompts of its stages, as far as
 // they fit beside a worker. What cannot be loaded is whoever's fault load_model() says it is.
-Result<Keeping> keep(const job::Job& job);
+Result<KeptParts> keep(const job::Job& job);
 
 // A model as a worker runs it: kept, then `model` has no weights; or its own, then `kept` is null.
 struct RunnableModel {

@@ -17,7 +17,7 @@
 namespace vortex::sandbox {
 namespace {
 
-Result<evals::Keeping> make(const job::Job& job) {
+Result<evals::KeptParts> make(const job::Job& job) {
   try {
     return evals::keep(job);
   } catch (const std::bad_alloc&) {
@@ -48,7 +48,7 @@ int keep_weights() {
   ::fcntl(STDERR_FILENO, F_SETFL, ::fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
   const Result<KeeperRequest> request = receive_keeper_request(kFirstInherited);
   if (!request.ok()) { return exit_code(request.error().blame); }
-  Result<evals::Keeping> keeping = make(request->job);
+  Result<evals::KeptParts> keeping = make(request->job);
   Result<KeeperAnswer> answer = KeeperAnswer{};
   if (keeping.ok()) {
     *answer = {keeping->label, std::move(keeping->descriptors), ::getpid()};

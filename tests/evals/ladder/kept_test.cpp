@@ -29,7 +29,7 @@ class KeptTest : public ::testing::Test {
   }
 
   // Copies of the descriptors at neighbouring numbers, as a worker inherits them; gives the first.
-  static int inherit(const Keeping& keeping) {
+  static int inherit(const KeptParts& keeping) {
     constexpr int kFirst = 200;
     for (size_t i = 0; i < keeping.descriptors.size(); ++i) {
       EXPECT_GE(::dup2(keeping.descriptors[i].get(), kFirst + static_cast<int>(i)), 0);
