@@ -9,6 +9,7 @@ namespace vortex::db {
 namespace {
 
 int64_t read_id(Statement& row) { return row.integer(0); }
+std::string read_text(Statement& row) { return row.text(0); }
 
 }  // namespace
 
@@ -77,6 +78,25 @@ Result<std::vector<Event>> RunReader::events_since(int64_t event) {
   Statement select(connection_,
                    "SELECT id, run, created, kind, detail FROM event WHERE run = ? AND id > ? ORDER BY id");
   return read_all(select.bind(run_).bind(event), read_event);
+}
+
+Result<std::map<std::string, double>> RunReader::stage_seconds() {
+  Statement select(connection_,
+                   "SELECT stage, sum(seconds) FROM stage CROSS JOIN candidate ON candidate.id = stage.candidate "
+                   "WHERE +run = ? GROUP BY stage");
+  std::map<std::string, double> seconds;
+  select.bind(run_);
+  while (select.next()) { seconds[select.text(0)] = select.real(1); }
+  VORTEX_TRY(select.status());
+  return seconds;
+}
+
+Result<std::vector<std::string>> RunReader::gpu_evidence() {
+  Statement select(connection_,
+                   "SELECT json_extract(evidence, '$.gpu') FROM stage "
+                   "CROSS JOIN candidate ON candidate.id = stage.candidate WHERE +run = ? AND stage = 'speed' "
+                   "AND json_type(evidence, '$.gpu') = 'object'");
+  return read_all(select.bind(run_), read_text);
 }
 
 Result<double> RunReader::last_stage_before(double time) {

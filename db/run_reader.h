@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -39,6 +41,10 @@ class RunReader {
   Result<std::vector<int64_t>> touched_since(int64_t stage);
   Result<int64_t> newest_stage();
   Result<std::vector<Event>> events_since(int64_t event);
+  // Seconds spent in each stage, over all candidates and attempts, by the stage's name.
+  Result<std::map<std::string, double>> stage_seconds();
+  // What the evidence of the speed stages says of the GPU, as JSON objects; of stages without a GPU nothing.
+  Result<std::vector<std::string>> gpu_evidence();
   // When the last stage row before `time` was stored; 0 where there is none.
   Result<double> last_stage_before(double time);
 

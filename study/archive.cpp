@@ -5,6 +5,7 @@
 
 #include "evals/noninferiority.h"
 #include "study/replicates.h"
+#include "study/staircase.h"
 
 namespace vortex::study {
 namespace {
@@ -14,10 +15,6 @@ namespace {
 constexpr double kCaution = std::numbers::sqrt2;
 constexpr double kSpeedLevel = 0.0028;  // one-sided, what a normal number leaves beyond sqrt(2) * 1.96
 constexpr double kPlausible = 0.05;     // of an undecided point to be on the front
-
-bool dominates(double accuracy_a, double speed_a, double accuracy_b, double speed_b) {
-  return accuracy_a >= accuracy_b && speed_a >= speed_b && (accuracy_a > accuracy_b || speed_a > speed_b);
-}
 
 }  // namespace
 
@@ -83,14 +80,15 @@ bool Archive::is_excluded(size_t point) const {
   });
 }
 
-std::vector<size_t> Archive::undecided() const {
+std::vector<Archive::Undecided> Archive::undecided() const {
   const std::vector<double> probability = nondominated_probability(points_, seed_);
-  std::vector<size_t> open;
+  std::vector<Undecided> open;
   for (size_t i = 0; i < points_.size(); ++i) {
     const bool member = std::count(front_.begin(), front_.end(), i) > 0;
-    if (!member && probability[i] >= kPlausible && !is_excluded(i)) { open.push_back(i); }
+    if (!member && probability[i] >= kPlausible && !is_excluded(i)) { open.push_back({i, probability[i]}); }
   }
-  std::stable_sort(open.begin(), open.end(), [&](size_t a, size_t b) { return probability[a] > probability[b]; });
+  std::stable_sort(open.begin(), open.end(),
+                   [](const Undecided& a, const Undecided& b) { return a.probability > b.probability; });
   return open;
 }
 
@@ -99,13 +97,9 @@ std::vector<double> nondominated_probability(const std::vector<Point>& points, u
   std::vector<double> wins(points.size(), 0.0);
   for (int number = 0; number < Replicates::kCount; ++number) {
     const Replicates::World world = worlds.draw(number);
-    for (size_t i = 0; i < points.size(); ++i) {
-      bool dominated = false;
-      for (size_t j = 0; j < points.size() && !dominated; ++j) {
-        dominated = dominates(world.accuracy[j], world.speed[j], world.accuracy[i], world.speed[i]);
-      }
-      if (!dominated) { wins[i] += 1.0; }
-    }
+    Staircase best;
+    for (size_t i = 0; i < points.size(); ++i) { best.add(world.speed[i], world.accuracy[i]); }
+    for (size_t i = 0; i < points.size(); ++i) { wins[i] += best.holds(world.speed[i], world.accuracy[i]) ? 1.0 : 0.0; }
   }
   for (double& win : wins) { win /= Replicates::kCount; }
   return wins;

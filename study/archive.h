@@ -50,9 +50,13 @@ class Archive {
 
   const std::vector<Point>& points() const { return points_; }
   const std::vector<size_t>& front() const { return front_; }  // indices into points(), in order of entry
-  // Indices of points that are neither members nor excluded, and that would be on the front in at least one resampled
-  // world of twenty; the likeliest first.
-  std::vector<size_t> undecided() const;
+  // A point that is neither a member nor excluded, and that would be on the front in at least one resampled world of
+  // twenty.
+  struct Undecided {
+    size_t point = 0;        // index into points()
+    double probability = 0;  // of being dominated by no other point
+  };
+  std::vector<Undecided> undecided() const;  // the likeliest first
   uint64_t seed() const { return seed_; }
   double margin() const { return margin_; }
   bool on_front(int64_t candidate) const;

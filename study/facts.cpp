@@ -1,7 +1,6 @@
 #include "study/facts.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <limits>
 
@@ -16,39 +15,36 @@
 namespace vortex::study {
 namespace {
 
-// A message's first line with its numbers left out, so that messages of one cause are alike.
-std::string cause_of(const std::string& message) {
-  std::string cause;
-  for (char c : message.substr(0, message.find('\n'))) {
-    if (std::isdigit(static_cast<unsigned char>(c)) == 0) {
-      cause += c;
-    } else if (cause.empty() || cause.back() != '#') {
-      cause += '#';
+// In a map, since the board tells them in the order of their first example.
+void count_failures(const Board& board, Facts& facts) {
+  for (const FailureGroup& group : board.failures()) {
+    std::string where = db::stage_round_name(group.stage) + " " + std::string(name_of(group.verdict));
+    if (group.blame) { where += " (" + std::string(name_of(*group.blame)) + ")"; }
+    facts.failures[{where, group.cause}] = {group.count, group.example, group.blame == Blame::kEnvironment};
+  }
+}
+
+void count_candidates(const Board& board, Facts& facts) {
+  facts.candidates = board.candidates();
+  facts.evaluated = board.evaluated();
+  facts.retests = board.retests();
+  for (size_t rung = 0; rung < kRungs; ++rung) {
+    for (const job::Verdict verdict : job::kVerdicts) {
+      const int count = board.rung_count(rung, verdict);
+      if (count > 0) { facts.funnel[std::string(rung_name(rung))][std::string(name_of(verdict))] = count; }
     }
   }
-  return cause;
-}
-
-void count_failure(const CandidateHistory& candidate, Facts& facts) {
-  if (candidate.stages.empty() || has_passed(candidate.row) || !is_done(candidate.row)) { return; }
-  const db::StageRow* last = nullptr;
-  for (const db::StageRow& row : candidate.stages) {
-    if (row.verdict != job::Verdict::kPass) { last = &row; }
+  for (const auto& [name, origin] : board.origins()) { facts.origins[name] = {origin.proposed, origin.passed, 0}; }
+  for (const FrontRow& row : facts.front) {
+    const BoardLine* line = board.find(row.id);
+    if (row.is_dense() || row.undecided || line == nullptr) { continue; }
+    ++facts.origins[origin_name(row.origin, line->arm)].on_front;
   }
-  if (last == nullptr) { return; }
-  std::string where = db::stage_round_name(last->stage) + " " + std::string(name_of(last->verdict));
-  if (last->blame) { where += " (" + std::string(name_of(*last->blame)) + ")"; }
-  Failure& failure = facts.failures[{where, cause_of(last->message)}];
-  if (failure.count++ == 0) { failure.example = candidate.row.id; }
-  failure.machine = last->blame == Blame::kEnvironment;
 }
 
-void count_card(const db::StageRow& row, CardDoubts& card) {
-  if (row.stage != job::Stage::kSpeed) { return; }
-  const auto evidence = nlohmann::json::parse(row.evidence, nullptr, false);
-  const auto found = evidence.find("gpu");
-  if (found == evidence.end() || !found->is_object()) { return; }
-  const nlohmann::json& gpu = *found;
+void count_card(const std::string& evidence, CardDoubts& card) {
+  const auto gpu = nlohmann::json::parse(evidence, nullptr, false);
+  if (!gpu.is_object()) { return; }
   ++card.measured;
   card.shared += gpu.value("others", 0) > 0 ? 1 : 0;
   if (!gpu.value("throttled", false)) { return; }
@@ -59,39 +55,28 @@ void count_card(const db::StageRow& row, CardDoubts& card) {
   }
 }
 
-void count_candidate(const LoadedRun& run, const CandidateHistory& candidate, Facts& facts) {
-  for (const db::StageRow& row : candidate.stages) {
-    const bool retest = is_retest(row.stage);
-    facts.stage_seconds[retest ? "retest" : db::stage_round_name(row.stage)] += row.seconds;
-    facts.retests += retest && row.verdict == job::Verdict::kPass ? 1 : 0;
-    count_card(row, facts.card);
+Status read_stages(const RunView& view, Facts& facts) {
+  VORTEX_ASSIGN(const auto seconds, view.reader.stage_seconds());
+  for (const auto& [stage, spent] : seconds) {
+    const auto round = db::stage_round_from_name(stage);
+    facts.stage_seconds[round && is_retest(*round) ? "retest" : stage] += spent;
   }
-  if (is_dense(candidate.row)) { return; }
-  ++facts.candidates;
-  const db::StageRow* novelty = last_stage(candidate, job::Stage::kNovelty);
-  facts.evaluated += novelty != nullptr && novelty->verdict == job::Verdict::kPass ? 1 : 0;
-  Origin& origin = facts.origins[origin_name(candidate.row.origin, candidate.row.arm)];
-  ++origin.proposed;
-  origin.passed += point_of(candidate, run.options.rank_speed, run.options.seed).has_value() ? 1 : 0;
-  for (const job::StageInfo& info : job::kLadder) {
-    const db::StageRow* last = last_stage(candidate, info.stage);
-    if (last != nullptr) { ++facts.funnel[std::string(info.name)][std::string(name_of(last->verdict))]; }
-  }
-  count_failure(candidate, facts);
+  VORTEX_ASSIGN(const std::vector<std::string> evidence, view.reader.gpu_evidence());
+  for (const std::string& gpu : evidence) { count_card(gpu, facts.card); }
+  return ok_status();
 }
 
-Status read_spend(const LoadedRun& run, Facts& facts) {
-  const db::Run& row = run.history.run;
-  VORTEX_ASSIGN(const std::vector<db::Spend> spends, run.store->spends(row.id));
+Status read_spend(const RunView& view, Facts& facts) {
+  VORTEX_ASSIGN(const std::vector<db::Spend> spends, view.store.spends(view.run.id));
   double tokens = 0;
   double dollars = 0;
   for (const db::Spend& spend : spends) {
     tokens += spend.tokens;
     dollars += spend.dollars;
   }
-  const Limits limits = limits_of(run.options);
-  const std::map<Resource, double> used = {{Resource::kSeconds, row.seconds_used},
-                                           {Resource::kGpuSeconds, row.gpu_seconds_used},
+  const Limits limits = limits_of(view.options);
+  const std::map<Resource, double> used = {{Resource::kSeconds, view.run.seconds_used},
+                                           {Resource::kGpuSeconds, view.run.gpu_seconds_used},
                                            {Resource::kEvaluations, facts.evaluated},
                                            {Resource::kTokens, tokens},
                                            {Resource::kDollars, dollars}};
@@ -101,8 +86,8 @@ Status read_spend(const LoadedRun& run, Facts& facts) {
   return ok_status();
 }
 
-Status read_events(const LoadedRun& run, Facts& facts) {
-  VORTEX_ASSIGN(const std::vector<db::Event> events, run.store->events(run.history.run.id));
+Status read_events(const RunView& view, Facts& facts) {
+  VORTEX_ASSIGN(const std::vector<db::Event> events, view.store.events(view.run.id));
   for (const db::Event& event : events) {
     ++facts.events[event.kind];
     if (event.kind == "started" || event.kind == "resumed") { facts.waited_for.clear(); }
@@ -166,11 +151,12 @@ void origin_theme(const Facts& facts, std::vector<std::string>& themes) {
 }
 
 // Points that would be on the front if their values were exact.
-void doubt_theme(const LoadedRun& run, const Standing& standing, std::vector<std::string>& themes) {
+void doubt_theme(const RunView& view, std::vector<std::string>& themes) {
+  const Standing& standing = view.board.standing();
+  const std::vector<Point> front = standing.front();
   std::vector<std::string> close;
   for (const Point& point : standing.archive().points()) {
     if (standing.archive().on_front(point.candidate)) { continue; }
-    const std::vector<Point> front = standing.front();
     const bool beaten = std::any_of(front.begin(), front.end(), [&](const Point& member) {
       return member.accuracy.value >= point.accuracy.value && member.speed.ratio.value >= point.speed.ratio.value;
     });
@@ -182,7 +168,7 @@ void doubt_theme(const LoadedRun& run, const Standing& standing, std::vector<std
   themes.push_back(std::to_string(close.size()) + (close.size() == 1 ? " point" : " points") + " (" + names +
                    (close.size() > 5 ? ", ..." : "") +
                    ") would be on the front by value, but the data cannot tell: more problems (now " +
-                   std::to_string(run.options.job.task.problems) + ") would.");
+                   std::to_string(view.options.job.task.problems) + ") would.");
 }
 
 }  // namespace
@@ -196,29 +182,28 @@ std::vector<std::string> counted_stages() {
   return stages;
 }
 
-Result<Facts> facts_of(const LoadedRun& run) {
+Result<Facts> facts_of(const RunView& view, Undecided undecided) {
   Facts facts;
-  const Standing standing = standing_of(run.history, run.options);
-  facts.front = front_rows(run.history, run.options, standing);
-  facts.points = standing.archive().points();
-  facts.claims = claims_of(run.history, run.options, standing);
+  VORTEX_ASSIGN(Shown shown, read_shown(view, undecided));
+  facts.front = std::move(shown.rows);
+  facts.claims = std::move(shown.claims);
   facts.best = best_of(facts.claims, facts.front);
-  if (!facts.best) { facts.no_claim = no_claim_text(facts.claims, run.options); }
-  facts.baseline_warning = baseline_warning(run.history, run.options);
-  facts.hypervolume = hypervolume_interval(standing.front(), run.options.seed);
-  for (const CandidateHistory& candidate : run.history.candidates) { count_candidate(run, candidate, facts); }
-  for (const FrontRow& row : facts.front) {
-    const CandidateHistory* candidate = run.history.find(row.id);
-    if (row.is_dense() || row.undecided || candidate == nullptr) { continue; }
-    ++facts.origins[origin_name(row.origin, candidate->row.arm)].on_front;
-  }
-  facts.arms = arms_of(run.history, run.options);
-  VORTEX_TRY(read_spend(run, facts));
-  VORTEX_TRY(read_events(run, facts));
+  if (!facts.best) { facts.no_claim = no_claim_text(facts.claims, view.options); }
+  facts.baseline_warning = baseline_warning(shown.few, view.options);
+  facts.few = std::move(shown.few);
+  VORTEX_TRY(add_ancestors(view, facts.few));
+  facts.hypervolume = hypervolume_interval(view.board.standing().front(), view.options.seed);
+  count_candidates(view.board, facts);
+  count_failures(view.board, facts);
+  facts.arms = arms_of(view.board);
+  VORTEX_TRY(read_stages(view, facts));
+  VORTEX_TRY(read_spend(view, facts));
+  VORTEX_TRY(read_events(view, facts));
   constexpr int64_t kAllBatches = std::numeric_limits<int64_t>::max();
-  VORTEX_ASSIGN(facts.notebook, notebook_json(*run.store, run.history, kAllBatches));
+  VORTEX_ASSIGN(const History places, read_rows(view.store, view.run));
+  VORTEX_ASSIGN(facts.notebook, notebook_json(view.store, places, kAllBatches));
   gap_theme(facts, facts.themes);
-  doubt_theme(run, standing, facts.themes);
+  doubt_theme(view, facts.themes);
   origin_theme(facts, facts.themes);
   failure_theme(facts, facts.themes);
   return facts;
@@ -260,7 +245,7 @@ std::string machine_text(const Facts& facts) {
          ". None of these scored a candidate.";
 }
 
-std::vector<NextStep> next_steps(const LoadedRun& run, const Facts& facts) {
+std::vector<NextStep> next_steps(const db::Run& run, const Facts& facts) {
   std::vector<NextStep> steps;
   if (facts.best) {
     const std::string id = std::to_string(facts.best->row.id);
@@ -270,8 +255,7 @@ std::vector<NextStep> next_steps(const LoadedRun& run, const Facts& facts) {
     steps.push_back({"bundle", "export " + id + " --to bundle --out bundle-" + id + unconfirmed, ""});
     steps.push_back({"export", "export " + id + " --to vortex-torch --out policy-" + id + unconfirmed, ""});
   }
-  steps.push_back(
-      {"go on", "search --resume " + run.history.run.name + " --for 8h", "confirms what is new on the front"});
+  steps.push_back({"go on", "search --resume " + run.name + " --for 8h", "confirms what is new on the front"});
   return steps;
 }
 

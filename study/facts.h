@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "study/digest.h"
 #include "study/front.h"
 #include "study/hypervolume.h"
-#include "study/loaded_run.h"
 
 namespace vortex::study {
 
@@ -43,7 +43,7 @@ struct CardDoubts {
 // What a search came to, read from its rows. Counts leave dense attention out, times do not.
 struct Facts {
   std::vector<FrontRow> front;
-  std::vector<Point> points;  // everything that passed
+  History few;  // what the front is made of, and all ancestors by their row and parents alone
   std::optional<Best> best;
   std::vector<Claim> claims;          // all finalists, from the most accurate to the fastest
   std::string no_claim;               // why there is no best, and what it would take; empty where there is one
@@ -69,7 +69,7 @@ struct Facts {
 // The stages that facts are counted by, in climbing order: the ladder's, and "retest" behind "race".
 std::vector<std::string> counted_stages();
 
-Result<Facts> facts_of(const LoadedRun& run);
+Result<Facts> facts_of(const RunView& view, Undecided undecided);
 
 // Did searching pay? In a sentence.
 std::string arms_text(const ArmComparison& arms);
@@ -84,6 +84,6 @@ struct NextStep {
   std::string arguments;  // of vortex
   std::string why;        // may be empty
 };
-std::vector<NextStep> next_steps(const LoadedRun& run, const Facts& facts);
+std::vector<NextStep> next_steps(const db::Run& run, const Facts& facts);
 
 }  // namespace vortex::study

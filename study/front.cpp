@@ -68,7 +68,8 @@ std::string no_claim_text(const std::vector<Claim>& claims, const SearchOptions&
            " keeps dense attention's accuracy" + within + seen + ": about " + std::to_string(more) +
            " more held-out problems would tell, if it goes on like this.";
   }
-  return "No policy was promising enough to be asked on held-out problems, so nothing is claimed.";
+  return "No policy promises enough on the problems of the search to be judged on held-out ones, so nothing is "
+         "claimed.";
 }
 
 std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, db::StageRound stage,
@@ -99,17 +100,6 @@ std::string ceiling_sentence(const evals::Interval& accuracy, const evals::Inter
 
 namespace {
 
-// Tokens per second of dense attention alone, over all processes that measured a speed: the middle one.
-double usual_dense_rate(const History& history) {
-  std::vector<double> rates;
-  for (const CandidateHistory& candidate : history.candidates) {
-    for (const SpeedRun& run : speed_runs_of(candidate)) {
-      if (run.dense_tokens_per_s > 0) { rates.push_back(run.dense_tokens_per_s); }
-    }
-  }
-  return evals::median_interval(std::move(rates)).value;
-}
-
 FrontRow row_of(const Point& point, const CandidateHistory& candidate, const Point* dense, double dense_rate,
                 const SearchOptions& options) {
   FrontRow row;
@@ -135,12 +125,12 @@ FrontRow row_of(const Point& point, const CandidateHistory& candidate, const Poi
 // Points of the archive as rows, with what is claimed of them; those that the history lacks are left out.
 class Rows {
  public:
-  Rows(const History& history, const SearchOptions& options, const Archive& archive, const std::vector<Claim>& claims)
+  Rows(const History& history, const SearchOptions& options, const Standing& standing, const std::vector<Claim>& claims)
       : history_(history),
         options_(options),
-        archive_(archive),
+        archive_(standing.archive()),
         claims_(claims),
-        dense_rate_(usual_dense_rate(history)) {}
+        dense_rate_(standing.dense_rate()) {}
 
   void add(size_t point, double probability, bool undecided) {
     const CandidateHistory* candidate = history_.find(archive_.points()[point].candidate);
@@ -184,19 +174,14 @@ std::vector<FrontRow> front_rows(const History& history, const SearchOptions& op
 }
 
 std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options, const Standing& standing) {
-  const Archive& archive = standing.archive();
-  const std::vector<double> among_all = nondominated_probability(archive.points(), options.seed);
-  const std::vector<Claim> claims = claims_of(history, options, standing);
-  Rows rows(history, options, archive, claims);
-  rows.add_members(standing);
-  for (const size_t i : archive.undecided()) { rows.add(i, among_all[i], true); }
-  return rows.sorted();
+  return front_rows(history, options, standing, claims_of(history, options, standing), standing.archive().undecided());
 }
 
-std::vector<FrontRow> member_rows(const History& history, const SearchOptions& options, const Standing& standing,
-                                  const std::vector<Claim>& claims) {
-  Rows rows(history, options, standing.archive(), claims);
+std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options, const Standing& standing,
+                                 const std::vector<Claim>& claims, const std::vector<Archive::Undecided>& undecided) {
+  Rows rows(history, options, standing, claims);
   rows.add_members(standing);
+  for (const Archive::Undecided& one : undecided) { rows.add(one.point, one.probability, true); }
   return rows.sorted();
 }
 

@@ -49,10 +49,9 @@ std::string no_claim_text(const std::vector<Claim>& claims, const SearchOptions&
 std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options);
 // The same by a standing that may know more candidates than the history; those that it lacks are left out.
 std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options, const Standing& standing);
-
-// The members alone, in order of speed, for a reader who knows the claims and has no time to doubt all other points.
-std::vector<FrontRow> member_rows(const History& history, const SearchOptions& options, const Standing& standing,
-                                  const std::vector<Claim>& claims);
+// The same for a reader who knows the claims and the undecided points (none: the members alone).
+std::vector<FrontRow> front_rows(const History& history, const SearchOptions& options, const Standing& standing,
+                                 const std::vector<Claim>& claims, const std::vector<Archive::Undecided>& undecided);
 
 // A metric of a candidate's latest row of a stage; nothing when there is no such row or metric.
 std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, db::StageRound stage,

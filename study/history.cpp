@@ -7,6 +7,19 @@
 #include "study/retest.h"
 
 namespace vortex::study {
+namespace {
+
+// Rows of one candidate out of rows of many that are in order of candidates.
+template <typename Row, typename Owner>
+std::vector<Row> taken(std::vector<Row>& rows, size_t& next, int64_t candidate, Owner owner) {
+  std::vector<Row> mine;
+  while (next < rows.size() && owner(rows[next]) < candidate) { ++next; }
+  while (next < rows.size() && owner(rows[next]) == candidate) { mine.push_back(std::move(rows[next++])); }
+  return mine;
+}
+
+}  // namespace
+
 const CandidateHistory* History::find(int64_t candidate) const {
   for (const CandidateHistory& entry : candidates) {
     if (entry.row.id == candidate) { return &entry; }
@@ -42,6 +55,35 @@ Result<History> read_history(db::Store& store, const db::Run& run) {
   }
   for (db::LineageEdge& edge : edges) { history.candidates[place.at(edge.child)].parents.push_back(std::move(edge)); }
   return history;
+}
+
+Result<History> read_rows(db::Store& store, const db::Run& run) {
+  History history;
+  history.run = run;
+  VORTEX_ASSIGN(std::vector<db::Candidate> rows, store.candidates(run.id));
+  for (db::Candidate& row : rows) { history.candidates.push_back({std::move(row), {}, {}, {}}); }
+  return history;
+}
+
+Result<std::vector<CandidateHistory>> read_range(db::RunReader& reader, db::RunReader::Range range) {
+  VORTEX_ASSIGN(std::vector<db::Candidate> rows, reader.candidates(range));
+  VORTEX_ASSIGN(std::vector<db::StageRow> stages, reader.stages(range));
+  VORTEX_ASSIGN(std::vector<db::OutcomeRow> outcomes, reader.outcomes(range));
+  VORTEX_ASSIGN(std::vector<db::LineageEdge> edges, reader.lineage(range));
+  size_t next_stage = 0;
+  size_t next_outcome = 0;
+  size_t next_edge = 0;
+  std::vector<CandidateHistory> histories;
+  histories.reserve(rows.size());
+  for (db::Candidate& row : rows) {
+    CandidateHistory history;
+    history.stages = taken(stages, next_stage, row.id, [](const db::StageRow& r) { return r.candidate; });
+    history.outcomes = taken(outcomes, next_outcome, row.id, [](const db::OutcomeRow& r) { return r.candidate; });
+    history.parents = taken(edges, next_edge, row.id, [](const db::LineageEdge& r) { return r.child; });
+    history.row = std::move(row);
+    histories.push_back(std::move(history));
+  }
+  return histories;
 }
 
 Result<CandidateHistory> read_candidate(db::Store& store, int64_t candidate) {
@@ -102,11 +144,31 @@ std::vector<job::Outcome> outcomes_of(const CandidateHistory& candidate, const d
   return outcomes;
 }
 
-job::Metric metric_of(const db::StageRow& stage, std::string_view name) {
-  const auto json = nlohmann::json::parse(stage.metrics, nullptr, false);
-  const auto metrics = job::metrics_from_json(json);
-  const job::Metric* metric = metrics.ok() ? job::find_metric(*metrics, name) : nullptr;
+namespace {
+
+// The one object of a row's metrics with this name, as an array of it. What else it may be, the caller sees when it
+// reads it: a name may stand in another member, or braces in a unit.
+std::string cut_out(const std::string& metrics, size_t name) {
+  const size_t begin = metrics.rfind('{', name);
+  const size_t end = metrics.find('}', name);
+  if (begin == std::string::npos || end == std::string::npos) { return {}; }
+  return "[" + metrics.substr(begin, end + 1 - begin) + "]";
+}
+
+job::Metric found_in(const std::string& metrics, std::string_view name) {
+  const auto read = job::metrics_from_json(nlohmann::json::parse(metrics, nullptr, false));
+  const job::Metric* metric = read.ok() ? job::find_metric(*read, name) : nullptr;
   return metric == nullptr ? job::Metric{} : *metric;
+}
+
+}  // namespace
+
+// Reading a large run is mostly reading metrics, of which one in ten is asked for: that one alone is parsed.
+job::Metric metric_of(const db::StageRow& stage, std::string_view name) {
+  const size_t place = stage.metrics.find("\"" + std::string(name) + "\"");
+  if (place == std::string::npos) { return {}; }
+  job::Metric metric = found_in(cut_out(stage.metrics, place), name);
+  return metric.name.empty() ? found_in(stage.metrics, name) : metric;
 }
 
 db::StageRow to_row(const job::StageResult& result, int64_t candidate, int64_t attempt) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "db/run_reader.h"
 #include "db/store.h"
 #include "job/stage.h"
 
@@ -34,6 +35,11 @@ std::string_view outcome_name(db::CandidateState state, std::optional<job::Verdi
 std::string origin_name(db::Origin origin, db::Arm arm);
 
 Result<History> read_history(db::Store& store, const db::Run& run);
+// All candidates by their own rows alone.
+Result<History> read_rows(db::Store& store, const db::Run& run);
+// Candidates of a range in order of ids, which is the order of the search: without evidence and log tails, and of their
+// answers those of races and retests alone.
+Result<std::vector<CandidateHistory>> read_range(db::RunReader& reader, db::RunReader::Range range);
 // One candidate's rows without its parents: cheap enough for after every candidate.
 Result<CandidateHistory> read_candidate(db::Store& store, int64_t candidate);
 

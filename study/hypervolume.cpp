@@ -8,6 +8,7 @@
 
 #include "base/rng.h"
 #include "study/replicates.h"
+#include "study/staircase.h"
 
 namespace vortex::study {
 namespace {
@@ -99,15 +100,15 @@ class Arms {
 }  // namespace
 
 double hypervolume(const std::vector<double>& accuracy, const std::vector<double>& speed) {
-  std::vector<size_t> order(accuracy.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return speed[a] > speed[b]; });
+  Staircase staircase;
+  for (size_t i = 0; i < accuracy.size(); ++i) {
+    if (speed[i] > 0 && accuracy[i] > 0) { staircase.add(speed[i], accuracy[i]); }
+  }
   double area = 0;
   double height = 0;
-  for (size_t i : order) {
-    if (accuracy[i] <= height || speed[i] <= 0) { continue; }
-    area += (accuracy[i] - height) * speed[i];
-    height = accuracy[i];
+  for (const Staircase::Step& step : staircase.steps()) {
+    area += (step.accuracy - height) * step.speed;
+    height = step.accuracy;
   }
   return area;
 }

@@ -206,16 +206,20 @@ Result<json> notebook_json(db::Store& store, const History& history, int64_t bat
   return entries;
 }
 
-Result<std::string> notebook_markdown(db::Store& store, const History& history, int64_t batch, int64_t tokens) {
-  VORTEX_ASSIGN(const json entries, notebook_json(store, history, batch));
+std::vector<const json*> by_weight(const json& entries) {
   std::vector<const json*> order;
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) { order.push_back(&*entry); }
   std::stable_sort(order.begin(), order.end(), [](const json* a, const json* b) { return rank_of(*a) < rank_of(*b); });
+  return order;
+}
+
+Result<std::string> notebook_markdown(db::Store& store, const History& history, int64_t batch, int64_t tokens) {
+  VORTEX_ASSIGN(const json entries, notebook_json(store, history, batch));
   static constexpr const char* kTitles[] = {"Decided by data", "Anti-patterns", "Open or inconclusive", "Questions"};
   std::string text;
   int title = -1;
   size_t left_out = 0;
-  for (const json* entry : order) {
+  for (const json* entry : by_weight(entries)) {
     std::string lines;
     if (rank_of(*entry) != title) { lines = std::string(text.empty() ? "" : "\n") + kTitles[rank_of(*entry)] + ":\n"; }
     lines += line_of(*entry);

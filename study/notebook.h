@@ -29,5 +29,8 @@ Status settle_hypotheses(db::Store& store, const History& history, const SearchO
 Result<std::string> notebook_markdown(db::Store& store, const History& history, int64_t batch, int64_t tokens);
 // The same as JSON, all of it: [{"kind", "text", "prediction", "candidate", "verdict", "effect", "reason"}].
 Result<nlohmann::json> notebook_json(db::Store& store, const History& history, int64_t batch);
+// Entries of that JSON as a reader wants them: what data decided, anti-patterns, what is open, questions; the newest
+// first in each.
+std::vector<const nlohmann::json*> by_weight(const nlohmann::json& entries);
 
 }  // namespace vortex::study

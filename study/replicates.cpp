@@ -55,6 +55,8 @@ Replicates::World Replicates::draw(int number) const {
   std::vector<size_t> sample(problems_);
   for (size_t& problem : sample) { problem = rng.below(problems_); }
   World world;
+  world.accuracy.reserve(points_.size());
+  world.speed.reserve(points_.size());
   for (size_t i = 0; i < points_.size(); ++i) {
     const Speed& speed = points_[i].speed;
     world.accuracy.push_back(resampled_accuracy(means_[i], sample, points_[i].accuracy.value));

@@ -63,29 +63,14 @@ bool same_point(const Point& a, const Point& b) {
          a.speed.ratio.value == b.speed.ratio.value;
 }
 
-}  // namespace
-
-std::vector<SpeedRun> speed_runs_of(const CandidateHistory& candidate) {
-  std::vector<SpeedRun> runs;
-  for (int run = 1; run <= kMaxSpeedRuns; ++run) {
-    const db::StageRow* row = last_stage(candidate, speed_stage(run));
-    if (row == nullptr) { break; }
-    const auto metrics = job::metrics_from_json(nlohmann::json::parse(row->metrics, nullptr, false));
-    const job::Metric* ratio = metrics.ok() ? job::find_metric(*metrics, "speedup_vs_dense") : nullptr;
-    if (row->verdict != job::Verdict::kPass || ratio == nullptr || ratio->value <= 0) { continue; }
-    const job::Metric* rate = job::find_metric(*metrics, "dense_tokens_per_s");
-    runs.push_back({{ratio->value, ratio->lo, ratio->hi}, rate == nullptr ? 0 : rate->value});
-  }
-  return runs;
-}
-
-std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank, uint64_t seed,
-                              const SpeedSpread& spread) {
+// By the processes that measured its speed, which take longest to read.
+std::optional<Point> point_with(const CandidateHistory& candidate, RankSpeed rank, uint64_t seed,
+                                const SpeedSpread& spread, const std::vector<SpeedRun>& runs) {
   if (!is_done(candidate.row) || !has_passed(candidate.row)) { return std::nullopt; }
   const db::StageRow* race = last_stage(candidate, job::Stage::kRace);
   // A crash may have come between the confirm row and the candidate's verdict: the row counts.
   if (race == nullptr || failed_when_confirmed(candidate)) { return std::nullopt; }
-  const auto speed = ranking_speed(candidate, rank, speed_runs_of(candidate), spread);
+  const auto speed = ranking_speed(candidate, rank, runs, spread);
   if (!speed) { return std::nullopt; }
   Point point;
   point.candidate = candidate.row.id;
@@ -105,9 +90,30 @@ std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank,
   return point;
 }
 
+}  // namespace
+
+std::vector<SpeedRun> speed_runs_of(const CandidateHistory& candidate) {
+  std::vector<SpeedRun> runs;
+  for (int run = 1; run <= kMaxSpeedRuns; ++run) {
+    const db::StageRow* row = last_stage(candidate, speed_stage(run));
+    if (row == nullptr) { break; }
+    const job::Metric ratio = metric_of(*row, "speedup_vs_dense");
+    if (row->verdict != job::Verdict::kPass || ratio.value <= 0) { continue; }
+    runs.push_back({{ratio.value, ratio.lo, ratio.hi}, metric_of(*row, "dense_tokens_per_s").value});
+  }
+  return runs;
+}
+
+std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank, uint64_t seed,
+                              const SpeedSpread& spread) {
+  return point_with(candidate, rank, seed, spread, speed_runs_of(candidate));
+}
+
 void Standing::update(const CandidateHistory& candidate) {
   const int64_t id = candidate.row.id;
-  Entry entry{point_of(candidate, rank_, seed_), {}};
+  Entry entry;
+  entry.runs = speed_runs_of(candidate);
+  entry.point = point_with(candidate, rank_, seed_, {}, entry.runs);
   const auto known = places_.find(id);
   if (!entry.point && known == places_.end()) { return; }
   changed_.push_back(id);
@@ -117,7 +123,6 @@ void Standing::update(const CandidateHistory& candidate) {
     places_.erase(known);
     return;
   }
-  entry.runs = speed_runs_of(candidate);
   const auto alike = asked_.try_emplace(entry.point->outcomes.size(), entry.point->outcomes).first;
   entry.point->outcomes.share(alike->second);
   if (known == places_.end()) {
@@ -204,6 +209,11 @@ const Archive& Standing::archive() const {
 const SpeedSpread& Standing::spread() const {
   catch_up();
   return spread_;
+}
+
+double Standing::dense_rate() const {
+  catch_up();
+  return usual_.median();
 }
 
 std::vector<Point> Standing::front() const {

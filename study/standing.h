@@ -38,6 +38,8 @@ class Standing {
 
   const Archive& archive() const;
   const SpeedSpread& spread() const;
+  // What dense attention usually did in the processes that measured the points, in tokens per second; 0: not known.
+  double dense_rate() const;
   // The front's points in order of entry, and the probability of each to be non-dominated among them.
   std::vector<Point> front() const;
   std::vector<double> front_probability() const;

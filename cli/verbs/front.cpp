@@ -4,19 +4,20 @@
 #include "cli/show/front_table.h"
 #include "cli/verbs/verbs.h"
 #include "study/baseline.h"
-#include "study/loaded_run.h"
+#include "study/digest.h"
 
 namespace vortex::cli {
 namespace {
 
 Result<int> front(const Context& context, const std::string& name) {
-  VORTEX_ASSIGN(const study::LoadedRun run, study::load_run(context.workspace, name));
-  const std::vector<study::FrontRow> rows = study::front_rows(run.history, run.options);
+  VORTEX_ASSIGN(const study::Digest digest, study::read_digest(context.workspace, name));
+  VORTEX_ASSIGN(const study::Shown shown, study::read_shown(digest.view(), study::Undecided::kShown));
+  const std::vector<study::FrontRow>& rows = shown.rows;
   if (context.format() == Format::kText) {
     std::cout << front_table(rows).text();
-    const std::string warning = study::baseline_warning(run.history, run.options);
+    const std::string warning = study::baseline_warning(shown.few, digest.options);
     if (!warning.empty()) { log_line(warning); }
-    if (rows.empty()) { log_line("no candidate of " + run.history.run.name + " has passed every stage yet"); }
+    if (rows.empty()) { log_line("no candidate of " + digest.run.name + " has passed every stage yet"); }
     return 0;
   }
   std::vector<nlohmann::json> items;

@@ -9,8 +9,10 @@
 #include "cli/show/document.h"
 #include "cli/show/front_table.h"
 #include "cli/verbs/verbs.h"
+#include "study/digest.h"
 #include "study/facts.h"
 #include "study/lineage.h"
+#include "study/notebook.h"
 #include "web/server/report_page.h"
 
 namespace vortex::cli {
@@ -21,15 +23,15 @@ struct ReportArguments {
   std::string html;  // file to write; empty: Markdown on stdout
 };
 
-std::string margin_text(const study::LoadedRun& run) { return format_number(100 * run.options.margin) + " points"; }
+std::string margin_text(const study::SearchOptions& options) { return format_number(100 * options.margin) + " points"; }
 
-std::string headline(const study::LoadedRun& run, const study::Facts& facts) {
+std::string headline(const study::SearchOptions& options, const study::Facts& facts) {
   if (!facts.best) { return facts.no_claim; }
   const study::Claim& claim = facts.best->claim;
-  const bool modelled = run.options.rank_speed == study::RankSpeed::kModelled;
+  const bool modelled = options.rank_speed == study::RankSpeed::kModelled;
   return "Candidate " + std::to_string(claim.candidate) + " decodes " + interval_text(claim.speed->ratio, 2) +
          " times as fast as dense attention" + (modelled ? " by the cost model" : "") +
-         " and keeps its accuracy within " + margin_text(run) + ".";
+         " and keeps its accuracy within " + margin_text(options) + ".";
 }
 
 std::string evidence_text(const study::Facts& facts) {
@@ -40,7 +42,7 @@ std::string evidence_text(const study::Facts& facts) {
          "; they differ by " + interval_text(claim.difference, 3) + ".";
 }
 
-Block tiles(const study::LoadedRun& run, const study::Facts& facts) {
+Block tiles(const study::SearchOptions& options, const study::Facts& facts) {
   Block block;
   block.kind = Block::Kind::kTiles;
   const auto confirmed = std::count_if(facts.front.begin(), facts.front.end(), [](const study::FrontRow& row) {
@@ -48,7 +50,7 @@ Block tiles(const study::LoadedRun& run, const study::Facts& facts) {
   });
   if (facts.best) {
     block.rows.push_back({fixed(facts.best->claim.speed->ratio.value, 2) + "x",
-                          "over dense, its accuracy kept within " + margin_text(run)});
+                          "over dense, its accuracy kept within " + margin_text(options)});
   }
   block.rows.push_back({std::to_string(confirmed), "confirmed front points"});
   block.rows.push_back({std::to_string(facts.evaluated), "candidates evaluated"});
@@ -60,7 +62,7 @@ Block tiles(const study::LoadedRun& run, const study::Facts& facts) {
   return block;
 }
 
-void add_front(const study::LoadedRun& run, const study::Facts& facts, Document& document) {
+void add_front(const study::Facts& facts, Document& document) {
   document.heading("The front");
   if (facts.front.empty()) { return document.text("Nothing has passed every stage yet."); }
   std::vector<std::vector<std::string>> rows;
@@ -81,19 +83,23 @@ void add_front(const study::LoadedRun& run, const study::Facts& facts, Document&
       "reads all keys, so no policy can be it; it says what a better choice of pages could gain.");
   std::string lineage;
   for (const study::FrontRow& row : facts.front) {
-    if (!row.is_dense()) { lineage += study::ancestry_text(run.history, row.id); }
+    if (!row.is_dense() && !row.undecided) { lineage += study::ancestry_text(facts.few, row.id); }
   }
   if (lineage.empty()) { return; }
   document.heading("What led to the front");
   document.code(lineage);
 }
 
+constexpr size_t kNotesShown = 25;  // a brief is read, not searched
+
 // Hypotheses with what the data said of them, and what else was noted.
 void add_notebook(const study::Facts& facts, Document& document) {
   document.heading("What was learned");
   if (facts.notebook.empty()) { return document.text("The proposer keeps no notebook."); }
   std::vector<std::vector<std::string>> rows;
-  for (const nlohmann::json& note : facts.notebook) {
+  const std::vector<const nlohmann::json*> notes = study::by_weight(facts.notebook);
+  for (size_t i = 0; i < std::min(notes.size(), kNotesShown); ++i) {
+    const nlohmann::json& note = *notes[i];
     std::string effect = "-";
     if (note.contains("effect")) {
       const nlohmann::json& seen = note["effect"];
@@ -105,6 +111,9 @@ void add_notebook(const study::Facts& facts, Document& document) {
                     candidate == 0 ? "-" : std::to_string(candidate)});
   }
   document.table({"verdict", "note", "measured effect", "candidate"}, std::move(rows));
+  if (notes.size() <= kNotesShown) { return; }
+  document.text(std::to_string(notes.size() - kNotesShown) +
+                " further notes are in the dashboard's notebook and in `vortex report --format json`.");
 }
 
 void add_arms(const study::Facts& facts, Document& document) {
@@ -189,7 +198,7 @@ void add_spend(const study::Facts& facts, Document& document) {
   if (!machine.empty()) { document.text(machine); }
 }
 
-std::vector<std::string> next_commands(const Context& context, const study::LoadedRun& run, const study::Facts& facts) {
+std::vector<std::string> next_commands(const Context& context, const db::Run& run, const study::Facts& facts) {
   std::vector<std::string> commands;
   for (const study::NextStep& step : study::next_steps(run, facts)) {
     const std::string note = step.why.empty() ? "" : "  # " + step.why;
@@ -198,15 +207,16 @@ std::vector<std::string> next_commands(const Context& context, const study::Load
   return commands;
 }
 
-Document brief(const Context& context, const study::LoadedRun& run, const study::Facts& facts) {
+Document brief(const Context& context, const study::Digest& digest, const study::Facts& facts) {
+  const db::Run& run = digest.run;
+  const job::Job& job = digest.options.job;
   Document document;
-  document.title = "Search " + run.history.run.name;
-  document.subtitle = std::string(name_of(run.history.run.state)) + " after " +
-                      duration_text(run.history.run.seconds_used) + " on " + run.options.job.model_path + ", task " +
-                      run.options.job.task.kind + " with " + std::to_string(run.options.job.task.problems) +
-                      " problems, proposer " + run.options.proposer;
+  document.title = "Search " + run.name;
+  document.subtitle = std::string(name_of(run.state)) + " after " + duration_text(run.seconds_used) + " on " +
+                      job.model_path + ", task " + job.task.kind + " with " + std::to_string(job.task.problems) +
+                      " problems, proposer " + digest.options.proposer;
   if (!facts.baseline_warning.empty()) { document.lead(facts.baseline_warning); }
-  document.lead(headline(run, facts));
+  document.lead(headline(digest.options, facts));
   if (facts.best) {
     document.text(evidence_text(facts));
     const study::FrontRow& best = facts.best->row;
@@ -215,8 +225,8 @@ Document brief(const Context& context, const study::LoadedRun& run, const study:
   }
   const std::string card = study::card_text(facts.card);
   if (!card.empty()) { document.text(card); }
-  document.blocks.push_back(tiles(run, facts));
-  add_front(run, facts, document);
+  document.blocks.push_back(tiles(digest.options, facts));
+  add_front(facts, document);
   add_notebook(facts, document);
   add_arms(facts, document);
   if (!facts.themes.empty()) {
@@ -256,12 +266,14 @@ nlohmann::json arms_json(const study::Facts& facts) {
           {"p", facts.arms->p}};
 }
 
-nlohmann::json report_json(const Context& context, const study::LoadedRun& run, const study::Facts& facts) {
+nlohmann::json report_json(const Context& context, const study::Digest& digest, const study::Facts& facts) {
+  const db::Run& run = digest.run;
+  const study::SearchOptions& options = digest.options;
   nlohmann::json front = nlohmann::json::array();
   nlohmann::json lineage = nlohmann::json::array();
   for (const study::FrontRow& row : facts.front) {
     front.push_back(to_json(row));
-    for (const study::Ancestor& line : study::ancestry(run.history, row.id)) {
+    for (const study::Ancestor& line : study::ancestry(facts.few, row.id)) {
       if (line.depth == 0) { continue; }
       lineage.push_back({{"child", line.child}, {"parent", line.candidate}, {"operation", line.operation}});
     }
@@ -277,10 +289,10 @@ nlohmann::json report_json(const Context& context, const study::LoadedRun& run, 
   }
   nlohmann::json spend = nlohmann::json::object();
   for (const study::Spent& spent : facts.spent) { spend[spent.what] = {{"used", spent.used}, {"limit", spent.limit}}; }
-  return {{"run", run.history.run.name},
-          {"state", run.history.run.state},
-          {"rank_speed", study::rank_speed_name(run.options.rank_speed)},
-          {"margin", run.options.margin},
+  return {{"run", run.name},
+          {"state", run.state},
+          {"rank_speed", study::rank_speed_name(options.rank_speed)},
+          {"margin", options.margin},
           {"best", best_json(facts)},
           {"no_claim", facts.no_claim},
           {"baseline_warning", facts.baseline_warning},
@@ -298,28 +310,28 @@ nlohmann::json report_json(const Context& context, const study::LoadedRun& run, 
           {"themes", facts.themes},
           {"spend", spend},
           {"events", facts.events},
-          {"seconds_used", run.history.run.seconds_used},
-          {"seconds_budget", run.options.seconds},
+          {"seconds_used", run.seconds_used},
+          {"seconds_budget", options.seconds},
           {"stage_seconds", facts.stage_seconds},
           {"card", card_json(facts.card)},
           {"next", next_commands(context, run, facts)}};
 }
 
 Result<int> report(const Context& context, const ReportArguments& arguments) {
-  VORTEX_ASSIGN(const study::LoadedRun run, study::load_run(context.workspace, arguments.run));
-  VORTEX_ASSIGN(const study::Facts facts, study::facts_of(run));
+  VORTEX_ASSIGN(const study::Digest digest, study::read_digest(context.workspace, arguments.run));
+  VORTEX_ASSIGN(const study::Facts facts, study::facts_of(digest.view(), study::Undecided::kShown));
   if (!arguments.html.empty()) {
     web::Api api({context.workspace, false, command_line(context, "{}")});
     VORTEX_ASSIGN(const std::string page,
-                  web::report_page(api, run.history.run.name, to_markdown(brief(context, run, facts))));
+                  web::report_page(api, digest.run.name, to_markdown(brief(context, digest, facts))));
     VORTEX_TRY(write_file_atomic(arguments.html, page));
     log_line("wrote " + arguments.html);
     return 0;
   }
   if (context.format() == Format::kText) {
-    std::cout << to_markdown(brief(context, run, facts));
+    std::cout << to_markdown(brief(context, digest, facts));
   } else {
-    print_record(context.format(), "report", report_json(context, run, facts));
+    print_record(context.format(), "report", report_json(context, digest, facts));
   }
   return 0;
 }

@@ -11,15 +11,18 @@
 #include "cli/verbs/verbs.h"
 #include "db/lock.h"
 #include "study/baseline.h"
-#include "study/loaded_run.h"
+#include "study/digest.h"
 
 namespace vortex::cli {
 namespace {
 
 // What the search's stages ran on, by the evidence of the newest; empty: none ran yet.
-std::string device_of(const study::History& history) {
-  for (auto candidate = history.candidates.rbegin(); candidate != history.candidates.rend(); ++candidate) {
-    for (auto stage = candidate->stages.rbegin(); stage != candidate->stages.rend(); ++stage) {
+std::string device_of(const study::RunView& view) {
+  const std::vector<study::BoardLine>& lines = view.board.lines();
+  for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
+    const auto stages = view.store.stages(line->candidate);
+    if (!stages.ok()) { return ""; }
+    for (auto stage = stages->rbegin(); stage != stages->rend(); ++stage) {
       const auto evidence = nlohmann::json::parse(stage->evidence, nullptr, false);
       const auto device = evidence.find("device");
       if (device != evidence.end() && device->is_string()) { return device->get<std::string>(); }
@@ -38,30 +41,30 @@ std::vector<Gpu> gpus_in_use(const std::vector<nlohmann::json>& runs) {
   return gpus.ok() ? std::move(gpus).value() : std::vector<Gpu>();
 }
 
-nlohmann::json status_of(db::Store& store, const db::Run& run, bool lock_held) {
+nlohmann::json status_of(const std::string& workspace, const db::Run& run, bool lock_held) {
   nlohmann::json record = {{"id", run.id},           {"name", run.name},
                            {"state", run.state},     {"seconds_used", run.seconds_used},
                            {"started", run.started}, {"verdicts", nlohmann::json::object()}};
   if (run.state == db::RunState::kRunning && !lock_held) { record["state"] = "cut off"; }
-  const auto options = study::options_of(run);
-  const auto history = study::read_history(store, run);
-  if (!options.ok() || !history.ok()) { return record; }
-  record["seconds_budget"] = options->seconds;
+  const auto digest = study::read_digest(workspace, run);
+  if (!digest.ok()) { return record; }
+  record["seconds_budget"] = digest->options.seconds;
   std::map<std::string, int> verdicts;
-  for (const study::CandidateHistory& candidate : history->candidates) {
-    ++verdicts[std::string(study::outcome_name(candidate.row.state, candidate.row.verdict))];
+  for (const study::BoardLine& line : digest->board.lines()) {
+    ++verdicts[std::string(study::outcome_name(line.state, line.verdict))];
   }
   record["verdicts"] = verdicts;
-  record["device"] = device_of(*history);
-  const std::vector<study::FrontRow> front = study::front_rows(*history, *options);
-  record["front"] = std::count_if(front.begin(), front.end(), [](const auto& row) { return !row.undecided; });
+  record["device"] = device_of(digest->view());
+  const auto shown = study::read_shown(digest->view(), study::Undecided::kLeftOut);
+  if (!shown.ok()) { return record; }
+  record["front"] = shown->rows.size();
   // What is claimed: kept on held-out problems, and faster in processes of its own.
   double best = 1;
-  for (const study::FrontRow& row : front) {
+  for (const study::FrontRow& row : shown->rows) {
     if (row.claim && row.claim->kept && row.claim->faster) { best = std::max(best, row.claim->speed->ratio.value); }
   }
   record["best_speed"] = best;
-  record["baseline_warning"] = study::baseline_warning(*history, *options);
+  record["baseline_warning"] = study::baseline_warning(shown->few, digest->options);
   return record;
 }
 
@@ -82,7 +85,7 @@ Result<int> status(const Context& context, const std::string& name) {
   }
   const bool lock_held = db::lock_holder(context.workspace).has_value();
   std::vector<nlohmann::json> items;
-  for (const db::Run& run : runs) { items.push_back(status_of(*store, run, lock_held)); }
+  for (const db::Run& run : runs) { items.push_back(status_of(context.workspace, run, lock_held)); }
   const std::vector<Gpu> gpus = gpus_in_use(items);
   if (context.format() != Format::kText) {
     for (nlohmann::json& item : items) {

@@ -35,7 +35,10 @@ Result<study::ArmComparison> compare(uint64_t world, int evaluations, const std:
   VORTEX_ASSIGN(run.id, store->add_run(run));
   VORTEX_TRY(run_search(*store, run, options, test_model(), hooks));
   VORTEX_ASSIGN(const study::History history, study::read_history(*store, run));
-  const std::optional<study::ArmComparison> arms = study::arms_of(history, options);
+  study::Board board(options);
+  for (const study::CandidateHistory& candidate : history.candidates) { board.update(candidate); }
+  board.settle();
+  const std::optional<study::ArmComparison> arms = study::arms_of(board);
   if (!arms) { return internal_error("no control arm"); }
   return *arms;
 }

@@ -47,10 +47,26 @@ for shell in bash zsh fish; do
   "$vortex" completions $shell > "$script"
   if command -v $shell >/dev/null; then $shell -n "$script" || fail "$shell cannot read its completions"; fi
 done
-if command -v fish >/dev/null; then
-  got=$(fish -c "source $script; complete -C 'vortex front --format js'" | cut -f 1 | sort | tr '\n' ' ')
-  [ "$got" = "json jsonl " ] || fail "fish offers '$got'"
-fi
+# What the other shells offer for a line, where they are installed.
+from_zsh() { "$here/zsh_offers.zsh" "$(dirname "$vortex")" "$script" "$1"; }
+from_fish() { env -i PATH="$(dirname "$vortex"):$PATH" HOME="$(dirname "$script")" fish --no-config -c "source $script; complete -C '$1'"; }
+for shell in zsh fish; do
+  if ! command -v $shell >/dev/null; then
+    echo "SKIPPED: completions in $shell, which is not installed"
+    continue
+  fi
+  "$vortex" completions $shell > "$script"
+  while IFS='>' read -r line wanted; do
+    got=$("from_$shell" "$line" | cut -f 1 | sort -u | tr '\n' ' ')
+    [ "$got" = "$wanted " ] || fail "$shell, '$line': offers '$got', not '$wanted'"
+  done <<'END'
+vortex repo>report
+vortex front --format js>json jsonl
+vortex search --rank-speed >measured modelled
+vortex completions f>fish
+vortex search --rank>--rank-speed
+END
+done
 if "$vortex" completions tcsh >/dev/null 2>&1; then fail "another shell is refused"; fi
 
 "$vortex" man > "$script"

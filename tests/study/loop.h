@@ -55,7 +55,7 @@ class Loop {
     if (rules_.finals) { finals(); }
     end_.points = archive_.points();
     for (const size_t i : archive_.front()) { end_.front.push_back(arm_of(archive_.points()[i])); }
-    for (const size_t i : archive_.undecided()) { end_.undecided.push_back(arm_of(archive_.points()[i])); }
+    for (const auto& open : archive_.undecided()) { end_.undecided.push_back(arm_of(archive_.points()[open.point])); }
     return end_;
   }
 

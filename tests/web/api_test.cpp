@@ -95,8 +95,11 @@ TEST_F(ApiTest, ACandidateHasEverything) {
   EXPECT_FALSE(candidate["outcomes"].empty());
   EXPECT_TRUE(candidate["outcomes"][0]["dense_correct"].is_boolean());
   EXPECT_TRUE(candidate["difference"].is_object());
-  EXPECT_EQ(candidate["commands"][0]["command"],
-            "vortex export " + std::to_string(id) + " --to vortex-torch --out winner/");
+  EXPECT_EQ(candidate["commands"][0]["command"], "vortex export " + std::to_string(id) +
+                                                     " --to vortex-torch --out winner/" +
+                                                     (candidate["front"]["keeps"] == "kept" ? "" : " --unconfirmed"));
+  EXPECT_LT(candidate["cost"]["policy_bytes"], candidate["cost"]["dense_bytes"]);
+  EXPECT_LT(candidate["cost"]["selected_pages"], candidate["cost"]["pages"]);
 }
 
 TEST_F(ApiTest, OtherViewsAnswer) {

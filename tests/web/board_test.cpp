@@ -4,10 +4,16 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "db/run_reader.h"
+#include "study/digest.h"
+#include "study/facts.h"
 #include "study/front.h"
+#include "study/lineage.h"
 #include "study/loaded_run.h"
 #include "tests/web/synthetic_run.h"
 
@@ -83,6 +89,63 @@ TEST_F(BoardTest, TheFrontOfItsMembersIsTheFrontOfAll) {
     EXPECT_EQ(from_few[i].accuracy.lo, all[i].accuracy.lo);
     EXPECT_EQ(from_few[i].speed.value, all[i].speed.value);
     EXPECT_EQ(from_few[i].front_probability, all[i].front_probability);
+  }
+}
+
+// `front`, `report` and `status` read a digest: a line of most candidates, all rows of few.
+TEST_F(BoardTest, ADigestShowsTheFrontOfTheWholeHistory) {
+  const Result<Digest> digest = read_digest(workspace_.string(), run_.name);
+  ASSERT_TRUE(digest.ok()) << digest.error().message;
+  const Result<Shown> shown = read_shown(digest->view(), Undecided::kShown);
+  ASSERT_TRUE(shown.ok()) << shown.error().message;
+  const std::vector<FrontRow> whole = front_rows(history_, options_);
+  ASSERT_EQ(shown->rows.size(), whole.size());
+  for (size_t i = 0; i < whole.size(); ++i) {
+    EXPECT_EQ(shown->rows[i].id, whole[i].id);
+    EXPECT_EQ(shown->rows[i].undecided, whole[i].undecided);
+    EXPECT_EQ(shown->rows[i].made_by, whole[i].made_by);
+    EXPECT_EQ(shown->rows[i].accuracy.lo, whole[i].accuracy.lo);
+    EXPECT_EQ(shown->rows[i].dense_accuracy.value, whole[i].dense_accuracy.value);
+    EXPECT_EQ(shown->rows[i].speed.hi, whole[i].speed.hi);
+    EXPECT_EQ(shown->rows[i].tokens_per_s.has_value(), whole[i].tokens_per_s.has_value());
+    EXPECT_EQ(shown->rows[i].front_probability, whole[i].front_probability);
+    ASSERT_EQ(shown->rows[i].claim.has_value(), whole[i].claim.has_value());
+    if (whole[i].claim) { EXPECT_EQ(shown->rows[i].claim->difference.lo, whole[i].claim->difference.lo); }
+  }
+  const std::vector<Claim> claims = claims_of(history_, options_, standing_of(history_, options_));
+  EXPECT_EQ(shown->claims.size(), claims.size());
+}
+
+TEST_F(BoardTest, FactsCountWhatTheWholeHistoryHolds) {
+  const Result<Digest> digest = read_digest(workspace_.string(), run_.name);
+  ASSERT_TRUE(digest.ok()) << digest.error().message;
+  const Result<Facts> facts = facts_of(digest->view(), Undecided::kShown);
+  ASSERT_TRUE(facts.ok()) << facts.error().message;
+  double seconds = 0;
+  std::map<std::string, int> reached;
+  for (const CandidateHistory& candidate : history_.candidates) {
+    for (const db::StageRow& row : candidate.stages) { seconds += row.seconds; }
+    if (is_dense(candidate.row)) { continue; }
+    for (const job::StageInfo& info : job::kLadder) {
+      if (last_stage(candidate, info.stage) != nullptr) { ++reached[std::string(info.name)]; }
+    }
+  }
+  double told = 0;
+  for (const auto& [stage, spent] : facts->stage_seconds) { told += spent; }
+  EXPECT_NEAR(told, seconds, 1e-6 * seconds);
+  for (const auto& [stage, count] : reached) {
+    int sum = 0;
+    for (const auto& [verdict, number] : facts->funnel.at(stage)) { sum += number; }
+    EXPECT_EQ(sum, count) << stage;
+  }
+  // The family of each member down to a seed, though most of it is on no front.
+  for (const FrontRow& row : facts->front) {
+    if (row.is_dense()) { continue; }
+    for (const Ancestor& line : ancestry(facts->few, row.id)) {
+      const CandidateHistory* known = facts->few.find(line.candidate);
+      ASSERT_NE(known, nullptr) << line.candidate;
+      EXPECT_EQ(known->parents.size(), history_.find(line.candidate)->parents.size());
+    }
   }
 }
 

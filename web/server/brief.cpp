@@ -8,8 +8,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kMostCandidates = 5000;  // all rows of a larger run take seconds and a gigabyte
-
 json arms_json(const study::Facts& facts) {
   if (!facts.arms) { return nullptr; }
   return {{"verdict", study::arms_text(*facts.arms)},
@@ -33,20 +31,18 @@ json stages_json(const study::Facts& facts) {
 }  // namespace
 
 Result<json> brief_json(const std::filesystem::path& workspace, const LiveRun& run, const std::string& vortex) {
-  const int candidates =
-      run.with_board([](const study::Board& board, const LiveRun::Parents&) { return board.candidates(); });
-  if (candidates > kMostCandidates) {
-    return candidate_error("a run of " + std::to_string(candidates) + " candidates is too large to brief on a page",
-                           "`vortex report` does, in a minute");
-  }
-  VORTEX_ASSIGN(const study::LoadedRun loaded, study::load_run(workspace.string(), run.run().name));
-  VORTEX_ASSIGN(const study::Facts facts, study::facts_of(loaded));
+  const db::Run row = run.run();
+  VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(workspace));
+  VORTEX_ASSIGN(const std::unique_ptr<db::RunReader> reader, db::RunReader::open(workspace, row.id));
+  VORTEX_ASSIGN(const study::Facts facts, run.with_board([&](const study::Board& board, const LiveRun::Parents&) {
+    return study::facts_of({row, run.options(), board, *store, *reader}, study::Undecided::kLeftOut);
+  }));
   std::string lineage;
-  for (const study::FrontRow& row : facts.front) {
-    if (!row.is_dense() && !row.undecided) { lineage += study::ancestry_text(loaded.history, row.id); }
+  for (const study::FrontRow& member : facts.front) {
+    if (!member.is_dense()) { lineage += study::ancestry_text(facts.few, member.id); }
   }
   json commands = json::array();
-  for (const study::NextStep& step : study::next_steps(loaded, facts)) {
+  for (const study::NextStep& step : study::next_steps(row, facts)) {
     commands.push_back({{"name", step.name}, {"command", command_of(vortex, step.arguments)}});
   }
   std::string machine = study::machine_text(facts);

@@ -3,14 +3,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <set>
 
 #include "job/stage.h"
 #include "study/baseline.h"
-#include "study/front.h"
-#include "study/held_out.h"
 #include "study/hypervolume.h"
-#include "study/loaded_run.h"
 #include "study/resources.h"
 #include "web/server/json.h"
 
@@ -27,30 +23,6 @@ std::string keeps(const study::FrontRow& row) {
   return row.claim->keeping == evals::Keeping::kLost ? "lost" : "undecided";
 }
 
-// A history of the run with the given candidates alone.
-Result<study::LoadedRun> loaded(const std::filesystem::path& workspace, const db::Run& run,
-                                const study::SearchOptions& options, const std::vector<int64_t>& candidates) {
-  study::LoadedRun result;
-  VORTEX_ASSIGN(result.store, db::Store::open_read_only(workspace));
-  result.options = options;
-  result.history.run = run;
-  for (int64_t id : candidates) {
-    VORTEX_ASSIGN(study::CandidateHistory history, study::read_candidate(*result.store, id));
-    result.history.candidates.push_back(std::move(history));
-  }
-  return result;
-}
-
-// Few of very many confirmed candidates are finalists: only these are read.
-std::vector<int64_t> finalists_of(const study::Board& board, const study::SearchOptions& options) {
-  std::set<int64_t> asked;
-  for (const study::BoardLine& line : board.lines()) {
-    if (line.confirmed && line.candidate != board.dense()) { asked.insert(line.candidate); }
-  }
-  if (asked.empty()) { return {}; }
-  return study::best_sequence(board.standing().archive(), study::sequence_rules(options), &asked);
-}
-
 json best_json(const study::Best& best) {
   return {{"candidate", best.row.id},
           {"speed", to_json(best.claim.speed->ratio)},
@@ -62,31 +34,21 @@ json best_json(const study::Best& best) {
 
 }  // namespace
 
-Result<FrontSection> read_front(const std::filesystem::path& workspace, const db::Run& run,
-                                const study::SearchOptions& options, const study::Board& board) {
+Result<FrontSection> read_front(const study::RunView& view) {
   FrontSection section;
-  const study::Archive& archive = board.standing().archive();
-  const std::vector<int64_t> sequence = finalists_of(board, options);
-  std::vector<int64_t> ids = sequence;
-  for (size_t i : archive.front()) { ids.push_back(archive.points()[i].candidate); }
-  if (ids.empty()) { return section; }
-  if (board.dense() != 0) { ids.push_back(board.dense()); }
-  std::sort(ids.begin(), ids.end());
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  VORTEX_ASSIGN(const study::LoadedRun few, loaded(workspace, run, options, ids));
-  const study::Standing& standing = board.standing();
-  const std::vector<study::Claim> claims = study::claims_on(few.history, options, standing, sequence);
-  const std::vector<study::FrontRow> rows = study::member_rows(few.history, options, standing, claims);
+  const study::Archive& archive = view.board.standing().archive();
+  if (archive.front().empty()) { return section; }
+  VORTEX_ASSIGN(const study::Shown shown, study::read_shown(view, study::Undecided::kLeftOut));
   const study::Point* dense = nullptr;
   for (size_t i : archive.front()) {
     if (archive.points()[i].reference) { dense = &archive.points()[i]; }
   }
-  for (const study::FrontRow& row : rows) {
-    const study::Point* point = board.point(row.id);
-    const study::BoardLine* line = board.find(row.id);
+  for (const study::FrontRow& row : shown.rows) {
+    const study::Point* point = view.board.point(row.id);
+    const study::BoardLine* line = view.board.find(row.id);
     json difference;
     if (!row.is_dense() && point != nullptr && dense != nullptr) {
-      difference = to_json(evals::paired_difference(point->outcomes, dense->outcomes, options.seed));
+      difference = to_json(evals::paired_difference(point->outcomes, dense->outcomes, view.options.seed));
     }
     section.members.push_back({{"candidate", row.id},
                                {"origin", row.origin},
@@ -102,11 +64,11 @@ Result<FrontSection> read_front(const std::filesystem::path& workspace, const db
                                {"keeps", keeps(row)},
                                {"found_seconds", nullptr}});
   }
-  const std::optional<study::Best> best = study::best_of(claims, rows);
+  const std::optional<study::Best> best = study::best_of(shown.claims, shown.rows);
   if (best) { section.best = best_json(*best); }
-  section.doubts = {{"no_claim", best ? "" : study::no_claim_text(claims, options)},
-                    {"baseline", study::baseline_warning(few.history, options)}};
-  section.hypervolume = to_json(study::hypervolume_interval(standing.front(), options.seed));
+  section.doubts = {{"no_claim", best ? "" : study::no_claim_text(shown.claims, view.options)},
+                    {"baseline", study::baseline_warning(shown.few, view.options)}};
+  section.hypervolume = to_json(study::hypervolume_interval(view.board.standing().front(), view.options.seed));
   return section;
 }
 

@@ -1,13 +1,12 @@
 #pragma once
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
 #include "db/store.h"
-#include "study/board.h"
+#include "study/digest.h"
 
 namespace vortex::web {
 
@@ -21,8 +20,7 @@ struct FrontSection {
 
 // From the rows of the front's members and of dense attention alone. Every member was better than each earlier one in
 // some way, so these few give the same front as all candidates do.
-Result<FrontSection> read_front(const std::filesystem::path& workspace, const db::Run& run,
-                                const study::SearchOptions& options, const study::Board& board);
+Result<FrontSection> read_front(const study::RunView& view);
 
 nlohmann::json run_json(const db::Run& run, const study::SearchOptions& options, bool lock_held);
 nlohmann::json request_json(const db::Request& request);

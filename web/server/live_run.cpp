@@ -26,15 +26,6 @@ std::string made_epoch() {
   return std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
 }
 
-// Rows of one candidate out of rows of many that are in order of candidates.
-template <typename Row, typename Owner>
-std::vector<Row> taken(std::vector<Row>& rows, size_t& next, int64_t candidate, Owner owner) {
-  std::vector<Row> mine;
-  while (next < rows.size() && owner(rows[next]) < candidate) { ++next; }
-  while (next < rows.size() && owner(rows[next]) == candidate) { mine.push_back(std::move(rows[next++])); }
-  return mine;
-}
-
 }  // namespace
 
 LiveRun::LiveRun(std::filesystem::path workspace, db::Run run, study::SearchOptions options,
@@ -114,21 +105,10 @@ Status LiveRun::read_changes() {
 }
 
 Status LiveRun::take_in(db::RunReader::Range range) {
-  VORTEX_ASSIGN(const std::vector<db::Candidate> rows, reader_->candidates(range));
-  VORTEX_ASSIGN(std::vector<db::StageRow> stages, reader_->stages(range));
-  VORTEX_ASSIGN(std::vector<db::OutcomeRow> outcomes, reader_->outcomes(range));
-  VORTEX_ASSIGN(std::vector<db::LineageEdge> edges, reader_->lineage(range));
-  size_t next_stage = 0;
-  size_t next_outcome = 0;
-  size_t next_edge = 0;
-  for (const db::Candidate& row : rows) {
-    study::CandidateHistory history;
-    history.row = row;
-    history.stages = taken(stages, next_stage, row.id, [](const db::StageRow& r) { return r.candidate; });
-    history.outcomes = taken(outcomes, next_outcome, row.id, [](const db::OutcomeRow& r) { return r.candidate; });
-    history.parents = taken(edges, next_edge, row.id, [](const db::LineageEdge& r) { return r.child; });
+  VORTEX_ASSIGN(std::vector<study::CandidateHistory> histories, study::read_range(*reader_, range));
+  for (study::CandidateHistory& history : histories) {
     board_.update(history);
-    if (!history.parents.empty()) { parents_[row.id] = std::move(history.parents); }
+    if (!history.parents.empty()) { parents_[history.row.id] = std::move(history.parents); }
   }
   return ok_status();
 }
@@ -211,7 +191,7 @@ Status LiveRun::rebuild_front() {
     key += line != nullptr && line->confirmed ? "c" : "";
   }
   if (key != front_key_) {
-    VORTEX_ASSIGN(FrontSection front, read_front(workspace_, run_, options_, board_));
+    VORTEX_ASSIGN(FrontSection front, read_front({run_, options_, board_, *store_, *reader_}));
     for (json& member : front.members) {
       const study::BoardLine* line = board_.find(member["candidate"].get<int64_t>());
       if (line == nullptr || line->is_dense()) { continue; }

@@ -5,6 +5,7 @@
 
 #include "core/vflow/graph/canonical.h"
 #include "core/vflow/graph/distance.h"
+#include "core/vflow/tell/cost.h"
 #include "core/vflow/tell/explain.h"
 #include "study/front.h"
 #include "study/loaded_run.h"
@@ -159,10 +160,20 @@ Status add_notes(db::Store& store, const LiveRun& run, const db::Candidate& row,
   return ok_status();
 }
 
+json cost_json(const vflow::DecodeCost& cost) {
+  return {{"context_tokens", cost.context_tokens},
+          {"pages", cost.pages},
+          {"selected_pages", cost.scored_pages == 0 ? cost.pages : cost.selected_pages},
+          {"dense_bytes", rounded(cost.dense_bytes, 1)},
+          {"policy_bytes", rounded(cost.policy_bytes, 1)},
+          {"summary_bytes", rounded(cost.summary_bytes, 1)}};
+}
+
 void add_graph(const study::CandidateFiles& files, const LiveRun& run, json& record) {
   record["graph"] = json::array();
   record["graph_problem"] = "";
   record["formulas"] = "";
+  record["cost"] = nullptr;
   if (files.module_text.empty()) { return; }
   const Result<vflow::Policy> policy = traced_policy(files, run.options());
   if (!policy.ok()) {
@@ -171,17 +182,20 @@ void add_graph(const study::CandidateFiles& files, const LiveRun& run, json& rec
   }
   record["graph"] = graph_json(policy->program);
   const Result<vflow::ModelGeometry> geometry = geometry_of_run(run.options());
-  if (geometry.ok()) { record["formulas"] = vflow::explain(*policy, *geometry); }
+  if (!geometry.ok()) { return; }
+  record["formulas"] = vflow::explain(*policy, *geometry);
+  record["cost"] = cost_json(vflow::decode_cost(*policy, *geometry, geometry->max_context));
 }
 
-json commands_json(const std::string& vortex, const db::Candidate& row) {
+// Of a candidate that may be exported without doubt, or only with it said inside.
+json commands_json(const std::string& vortex, const db::Candidate& row, bool kept) {
   const std::string id = std::to_string(row.id);
   json commands = json::array();
   const auto add = [&](const char* name, const std::string& arguments) {
     commands.push_back({{"name", name}, {"command", command_of(vortex, arguments)}});
   };
   if (!study::is_dense(row) && study::has_passed(row)) {
-    add("export", "export " + id + " --to vortex-torch --out winner/");
+    add("export", "export " + id + " --to vortex-torch --out winner/" + (kept ? "" : " --unconfirmed"));
   }
   add("replay", "replay " + id);
   add("show", "show " + id);
@@ -266,7 +280,8 @@ Result<json> candidate_json(db::Store& store, const LiveRun& run, int64_t candid
   for (const db::Request& request : requests) {
     if (request.candidate == candidate) { record["requests"].push_back(request_json(request)); }
   }
-  record["commands"] = commands_json(vortex, row);
+  const json& front = record["front"];
+  record["commands"] = commands_json(vortex, row, front.is_object() && front["keeps"] == "kept");
   return record;
 }
 

@@ -233,10 +233,7 @@ Result<json> failures_json(const LiveRun& run) {
 
 // The notebook asks of a history only where each candidate stands in it.
 Result<json> notebook_json(db::Store& store, const LiveRun& run) {
-  study::History history;
-  history.run = run.run();
-  VORTEX_ASSIGN(const std::vector<db::Candidate> rows, store.candidates(history.run.id));
-  for (const db::Candidate& row : rows) { history.candidates.push_back({row, {}, {}, {}}); }
+  VORTEX_ASSIGN(const study::History history, study::read_rows(store, run.run()));
   return study::notebook_json(store, history, std::numeric_limits<int64_t>::max());
 }
 
@@ -247,7 +244,10 @@ Result<json> environment_json(db::Store& store, const LiveRun& run, const std::f
       run.with_board([](const study::Board& board, const LiveRun::Parents&) { return board.dense(); });
   if (dense != 0) {
     VORTEX_ASSIGN(const std::vector<db::StageRow> stages, store.stages(dense));
-    if (!stages.empty()) { evidence = parsed(stages.back().evidence); }
+    // Of the last stage that ended by itself: what was stopped tells little.
+    for (const db::StageRow& stage : stages) {
+      if (stage.verdict == job::Verdict::kPass) { evidence = parsed(stage.evidence); }
+    }
   }
   json faults = json::array();
   VORTEX_ASSIGN(const std::vector<db::Event> events, store.events(row.id));

@@ -1,7 +1,7 @@
 // The dashboard in a real browser: every view on a recorded run and on a made-up one, live changes, filters, hostile
 // texts, a server that comes back, keys, accessibility. usage: node browser.mjs VORTEX SYNTHETIC_RUN SOURCE_DIR
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import http from "node:http";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -86,9 +86,13 @@ async function testWalk(browser, server, run) {
   const { overview, best } = await viewsOf(server, run);
   const page = await open(browser, server);
   await page.goto(`${server.base}/r/${run}`);
+  const claim = await page.locator(".headline").innerText();
+  check(/keeps its accuracy within \d+ points/.test(claim) && /held-out problems.*differ by [-−+]?\d/s.test(claim), `what is claimed stands beside its evidence: ${claim}`);
   await page.locator(".headline .lead a").click();
   await page.waitForURL(`**/c/${best}`);
   await page.getByRole("heading", { name: `Candidate ${best}` }).waitFor();
+  const why = await page.locator(".why").innerText();
+  check(/Why it is faster\. At [\d,]+ tokens a step attends [\d,]+ of [\d,]+ pages.*: [\d.]+ times less/s.test(why), `why it is faster: ${why}`);
   const commands = await page.locator(".command code").allTextContents();
   check(commands.some((text) => text.includes(`export ${best} --to vortex-torch`)), "the export command stands on the candidate's page");
   const shown = commands.find((text) => / show /.test(text)).replace(/^\S+/, vortex);
@@ -110,6 +114,19 @@ async function testWalk(browser, server, run) {
   await page.locator("a.member").first().waitFor();
   const known = overview.front.filter((member) => member.ceiling !== null).length;
   check(known > 0 && (await page.locator("figure svg .oracle-tick").count()) === known + 1, "the oracle's accuracy at a member's budget is a mark above it");
+  await page.context().close();
+}
+
+// The command that a candidate's page gives takes the policy away, also one that nothing was claimed of.
+async function testExport(browser, server, run) {
+  const { best } = await viewsOf(server, run);
+  const page = await open(browser, server);
+  await page.goto(`${server.base}/c/${best}`);
+  await page.locator(".command", { hasText: "export" }).getByRole("button", { name: "Copy" }).click();
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  const taken = join(folder(), "winner");
+  const done = spawnSync("bash", ["-c", copied.replace(/^\S+/, vortex).replace("winner/", taken)], { cwd: sourceDir, encoding: "utf8" });
+  check(done.status === 0 && readdirSync(taken).some((name) => name.endsWith(".py")), `the export command exports: ${copied}: ${done.stderr}`);
   await page.context().close();
 }
 
@@ -410,6 +427,7 @@ async function main() {
   const run = (await answer(real, "/api/about")).newest;
   await testViews(browser, real, run, "recorded", true);
   await testApi(real, run);
+  await testExport(browser, real, run);
   await end(real);
 }
 

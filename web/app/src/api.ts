@@ -241,6 +241,16 @@ export interface Note {
   text: string;
 }
 
+// Of one decode step of one request, by the limit model.
+export interface Cost {
+  context_tokens: number;
+  pages: number;
+  selected_pages: number;
+  dense_bytes: number;
+  policy_bytes: number;
+  summary_bytes: number;
+}
+
 export interface Candidate {
   run: Run;
   candidate: number;
@@ -265,6 +275,7 @@ export interface Candidate {
   graph: GraphSide[];
   graph_problem: string;
   formulas: string;
+  cost: Cost | null;
   calls: Call[];
   notes: NotebookEntry[];
   mark: { starred: boolean; hidden: boolean; note: string };

@@ -5,11 +5,13 @@ import type { Interval } from "./api";
 export const missing = "–";
 
 export function fixed(value: number | null | undefined, digits: number): string {
-  return value === null || value === undefined || !Number.isFinite(value) ? missing : value.toFixed(digits);
+  if (value === null || value === undefined || !Number.isFinite(value)) return missing;
+  const text = value.toFixed(digits);
+  return text.startsWith("-") && Number(text) === 0 ? text.slice(1) : text; // no zero is negative
 }
 
 export function range(interval: Interval, digits: number): string {
-  return `${interval.lo.toFixed(digits)} to ${interval.hi.toFixed(digits)}`;
+  return `${fixed(interval.lo, digits)} to ${fixed(interval.hi, digits)}`;
 }
 
 export function intervalText(interval: Interval | null | undefined, digits: number): string {

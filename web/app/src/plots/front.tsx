@@ -18,6 +18,7 @@ const kRight = 20;
 const kTop = 18;
 const kBottom = 44;
 const kHead = 12; // above the highest value, so that a point there is seen whole
+const kFew = 300; // points that are seen one by one
 const kNear = 14; // pixels within which the pointer means a point
 
 // Everything that passed as one path: twenty thousand points are one element.
@@ -162,7 +163,7 @@ export function FrontPlot({ front, points, starred, other }: Props) {
     <div class="plot layered" ref={box}>
       {/* A picture of its own: what moves with the pointer must not draw tens of thousands of points again. */}
       <svg class="beneath" width={width} height={height} aria-hidden="true">
-        <path class="cloud" d={cloud} />
+        <path class={points.candidate.length <= kFew ? "cloud few" : "cloud"} d={cloud} />
       </svg>
       <svg
         width={width}

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, post, type Call, type Candidate, type OutcomeRow, type Relative, type Stage } from "../api";
-import { clock, duration, fixed, intervalText, missing, plural, signedInterval, times } from "../format";
+import { clock, count, duration, fixed, intervalText, missing, plural, signedInterval, times } from "../format";
 import { useGet } from "../live";
 import { PolicyGraph } from "../plots/graph";
 import { LayerStrip } from "../plots/heatmap";
@@ -33,15 +33,17 @@ function Head({ data }: { data: Candidate }) {
   );
 }
 
+function metricOf(data: Candidate, stage: string, metric: string) {
+  const rows = data.stages.filter((one) => one.stage === stage);
+  return rows.at(-1)?.metrics.find((one) => one.name === metric);
+}
+
+const speedOf = (data: Candidate) => data.front?.speed ?? metricOf(data, "speed", "speedup_vs_dense") ?? metricOf(data, "check", "modelled_speedup");
+
 function Measured({ data }: { data: Candidate }) {
-  const front = data.front;
-  const find = (stage: string, metric: string) => {
-    const rows = data.stages.filter((one) => one.stage === stage);
-    return rows.at(-1)?.metrics.find((one) => one.name === metric);
-  };
-  const speed = front?.speed ?? find("speed", "speedup_vs_dense") ?? find("check", "modelled_speedup");
-  const accuracy = front?.accuracy ?? find("race", "accuracy");
-  const held = find("confirm", "accuracy");
+  const speed = speedOf(data);
+  const accuracy = data.front?.accuracy ?? metricOf(data, "race", "accuracy");
+  const held = metricOf(data, "confirm", "accuracy");
   const rows = [
     speed && { name: "speed over dense", interval: speed, text: times(speed), lo: Math.min(0.9, speed.lo), hi: Math.max(speed.hi, 1.5), mark: 1 },
     accuracy && { name: "accuracy", interval: accuracy, text: intervalText(accuracy, 3), lo: 0, hi: 1, mark: undefined },
@@ -61,6 +63,22 @@ function Measured({ data }: { data: Candidate }) {
         </div>
       ))}
     </dl>
+  );
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 2 : 1)} MB`;
+
+// Why it can be faster, in a sentence: what a step reads, and what dense attention reads.
+function Why({ data }: { data: Candidate }) {
+  const cost = data.cost;
+  if (!cost || cost.policy_bytes <= 0 || cost.dense_bytes <= 0) return null;
+  const less = cost.dense_bytes / cost.policy_bytes;
+  return (
+    <p class="why">
+      <b>{(speedOf(data)?.value ?? 0) > 1 ? "Why it is faster." : "What a step reads."}</b> At {count(cost.context_tokens)} tokens a step attends {count(cost.selected_pages)} of {count(cost.pages)} pages of the KV
+      cache. With what it reads to choose them ({megabytes(cost.summary_bytes)}) that is {megabytes(cost.policy_bytes)}, where dense attention reads{" "}
+      {megabytes(cost.dense_bytes)}: {less.toFixed(1)} times less. How it chooses is drawn under “What it computes”.
+    </p>
   );
 }
 
@@ -326,6 +344,7 @@ export function CandidateView({ id, actions, version }: { id: number; actions: b
     <>
       <Head data={data} />
       <Measured data={data} />
+      <Why data={data} />
       <section class="card" aria-labelledby="take-title">
         <h2 id="take-title">Commands</h2>
         {data.commands.map((one) => (

@@ -8,8 +8,16 @@ function flatten(value: unknown, path: string, out: { name: string; value: strin
     for (const [key, inner] of Object.entries(value)) flatten(inner, path ? `${path}.${key}` : key, out);
     return;
   }
-  const text = typeof value === "string" ? value : JSON.stringify(value);
+  if (value === "" || value === null) return; // an option that was not given
+  const shown = typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
+  const text = typeof shown === "string" ? shown : JSON.stringify(shown);
   out.push({ name: path, value: text.length > 400 ? `${text.slice(0, 400)} …` : text });
+}
+
+// What a fault says of itself; what else is known of it where it says nothing.
+function detailText(detail: unknown): string {
+  const message = (detail as { message?: unknown } | null)?.message;
+  return typeof message === "string" ? message : JSON.stringify(detail);
 }
 
 function Pairs({ label, value }: { label: string; value: Record<string, unknown> }) {
@@ -50,7 +58,7 @@ export function EnvironmentView({ run, version }: { run: string; version: string
             columns={[
               { name: "at", value: (e) => e.created, show: (e) => clock(e.created) },
               { name: "kind", value: (e) => e.kind },
-              { name: "detail", value: (e) => JSON.stringify(e.detail), wide: true },
+              { name: "detail", value: (e) => detailText(e.detail), wide: true },
             ]}
             rows={data.faults}
           />

@@ -135,7 +135,12 @@ function eventText(event: RunEvent): string {
       return "Stop requested: it ends when what runs has ended";
     case "stop-now-requested":
       return "Stop requested, now";
+    case "interrupted":
+    case "finished":
+      return detail.end && detail.end !== event.kind ? `The search ${event.kind}: ${String(detail.end)}` : `The search ${event.kind === "finished" ? "finished" : "was interrupted"}`;
     case "environment":
+      // What was asked for is no fault.
+      if (String(detail.message).endsWith("interrupted: the search was told to stop")) return `Candidate ${String(detail.candidate)} starts its ${String(detail.stage)} over on resume`;
       return `A fault of the machine, retried: ${String(detail.message ?? detail.what ?? "")}`;
     default: {
       const message = detail.message ?? detail.end;
@@ -153,7 +158,7 @@ function useClock(): number {
   return now;
 }
 
-function Now({ overview }: { overview: Overview }) {
+function Now({ overview, actions }: { overview: Overview; actions: boolean }) {
   const clockNow = useClock();
   const open = overview.requests.filter((request) => request.state === "waiting" || request.state === "taken");
   return (
@@ -180,6 +185,11 @@ function Now({ overview }: { overview: Overview }) {
             </li>
           ))}
         </ul>
+      )}
+      {actions && overview.run.state === "running" && (
+        <p>
+          <StopButton overview={overview} />
+        </p>
       )}
       <h3>Lately</h3>
       <ol class="events">
@@ -357,64 +367,65 @@ export function OverviewView({ overview, actions, vortex }: { overview: Overview
         )}
       </Figure>
       <div class="two">
-        <Figure
-          title="Progress"
-          note="What was known of the front at each time, by what is known now."
-          table={
+        <div>
+          <Figure
+            title="Progress"
+            note="What was known of the front at each time, by what is known now."
+            table={
+              <Table
+                label="Progress over time"
+                columns={[
+                  { name: "seconds", value: (s) => s.seconds, show: (s) => duration(s.seconds), number: true },
+                  { name: "candidate", value: (s) => s.candidate, show: (s) => <CandidateLink id={s.candidate} />, number: true },
+                  { name: "evaluated", value: (s) => s.evaluated, number: true },
+                  { name: "fastest over dense", value: (s) => s.best_speed, show: (s) => fixed(s.best_speed, 3), number: true },
+                  { name: "hypervolume", value: (s) => s.hypervolume, show: (s) => fixed(s.hypervolume, 4), number: true },
+                ]}
+                rows={overview.progress}
+                sort="seconds"
+              />
+            }
+          >
+            {overview.progress.length > 1 ? (
+              <ProgressPlot steps={overview.progress} seconds={seconds} />
+            ) : (
+              <p class="quiet">Nothing has joined dense attention on the front yet.</p>
+            )}
+          </Figure>
+          <Now overview={overview} actions={actions} />
+        </div>
+        <div>
+          <Figure
+            title="Where candidates ended"
+            note={<>Stage by stage. Reasons: <a href={runPath(overview.run.name, "failures")}>failures</a>.</>}
+            table={
+              <Table
+                label="Verdicts by stage"
+                columns={[
+                  { name: "stage", value: (s) => s.stage },
+                  ...verdicts.map((verdict) => ({ name: verdict, value: (s: (typeof funnelRows)[number]) => (s as unknown as Record<string, number>)[verdict], number: true })),
+                ]}
+                rows={funnelRows}
+              />
+            }
+          >
+            <Funnel stages={overview.funnel} />
+          </Figure>
+          <section class="card" aria-labelledby="origins-title">
+            <h2 id="origins-title">Where they came from</h2>
             <Table
-              label="Progress over time"
+              label="Origins of candidates"
               columns={[
-                { name: "seconds", value: (s) => s.seconds, show: (s) => duration(s.seconds), number: true },
-                { name: "candidate", value: (s) => s.candidate, show: (s) => <CandidateLink id={s.candidate} />, number: true },
-                { name: "evaluated", value: (s) => s.evaluated, number: true },
-                { name: "fastest over dense", value: (s) => s.best_speed, show: (s) => fixed(s.best_speed, 3), number: true },
-                { name: "hypervolume", value: (s) => s.hypervolume, show: (s) => fixed(s.hypervolume, 4), number: true },
+                { name: "origin", value: (o) => o.origin },
+                { name: "proposed", value: (o) => o.proposed, number: true },
+                { name: "passed", value: (o) => o.passed, number: true },
+                { name: "on the front", value: (o) => o.on_front, number: true },
               ]}
-              rows={overview.progress}
-              sort="seconds"
+              rows={overview.origins}
+              sort="-proposed"
             />
-          }
-        >
-          {overview.progress.length > 1 ? (
-            <ProgressPlot steps={overview.progress} seconds={seconds} />
-          ) : (
-            <p class="quiet">Nothing has joined dense attention on the front yet.</p>
-          )}
-        </Figure>
-        <Figure
-          title="Where candidates ended"
-          note={<>Stage by stage. Reasons: <a href={runPath(overview.run.name, "failures")}>failures</a>.</>}
-          table={
-            <Table
-              label="Verdicts by stage"
-              columns={[
-                { name: "stage", value: (s) => s.stage },
-                ...verdicts.map((verdict) => ({ name: verdict, value: (s: (typeof funnelRows)[number]) => (s as unknown as Record<string, number>)[verdict], number: true })),
-              ]}
-              rows={funnelRows}
-            />
-          }
-        >
-          <Funnel stages={overview.funnel} />
-        </Figure>
-      </div>
-      <div class="two">
-        <Now overview={overview} />
-        <section class="card" aria-labelledby="origins-title">
-          <h2 id="origins-title">Where they came from</h2>
-          <Table
-            label="Origins of candidates"
-            columns={[
-              { name: "origin", value: (o) => o.origin },
-              { name: "proposed", value: (o) => o.proposed, number: true },
-              { name: "passed", value: (o) => o.passed, number: true },
-              { name: "on the front", value: (o) => o.on_front, number: true },
-            ]}
-            rows={overview.origins}
-            sort="-proposed"
-          />
-          {actions && <p><StopButton overview={overview} /></p>}
-        </section>
+          </section>
+        </div>
       </div>
       <CandidateTable run={overview.run.name} stages={overview.stages} version={JSON.stringify([overview.counts, overview.marks])} />
     </>
