@@ -24,8 +24,8 @@ struct CheckReport {
 };
 Result<CheckReport> check_workspace(const std::filesystem::path& workspace);
 
-// Are the sources of these candidates there? Looks for files alone and reads none. Fails (environment, lasting) with how
-// many are lost.
+// Are the sources of these candidates there? Looks for files alone and reads none. Fails (environment, lasting) with
+// how many are lost.
 Status find_sources(const std::filesystem::path& workspace, const std::vector<Candidate>& candidates);
 
 // Copies a workspace as it is at one moment into the folder `to`, which must not hold one: the database, also while a
