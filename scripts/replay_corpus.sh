@@ -36,5 +36,5 @@ for target in "${targets[@]}"; do
 done
 [ $# -gt 0 ] || {
   link "$build/check_work" "$build/tests_core_vflow_check_work.cpp.o"
-  tests/core/vflow/linear.py "$build/check_work"
+  tests/core/vflow/linear.py "$build/check_work" quick
 }

@@ -8,7 +8,11 @@
 #include "base/files.h"
 
 // The objects are also built to be counted (tests/core/vflow/check_work.cpp).
-extern "C" void __sanitizer_cov_trace_pc() {}
+#ifdef __clang__
+extern "C" __attribute__((no_sanitize("coverage"))) void __sanitizer_cov_trace_pc() {}
+#else
+extern "C" __attribute__((no_sanitize_coverage)) void __sanitizer_cov_trace_pc() {}
+#endif
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 

@@ -9,6 +9,7 @@ namespace vortex::vflow {
 namespace {
 
 constexpr int kMaxBlockDepth = 30;
+constexpr size_t kMaxParameters = 128;  // each is compared with all others
 
 struct Refusal {
   std::string_view word;
@@ -420,6 +421,9 @@ void Parser::parse_params(Stmt* stmt) {
     if (!failed_ && param.default_value == nullptr && !stmt->params.empty() &&
         stmt->params.back().default_value != nullptr) {
       fail(param.span, {"syntax", "a parameter without a default follows one with a default"});
+    }
+    if (!failed_ && stmt->params.size() == kMaxParameters) {
+      fail(param.span, {"limit", "more than " + std::to_string(kMaxParameters) + " parameters"});
     }
     stmt->params.push_back(param);
     if (!accept_symbol(",")) { return; }

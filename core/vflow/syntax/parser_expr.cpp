@@ -9,6 +9,7 @@ namespace {
 
 // Nesting of expressions and blocks together; the evaluator recurses as deep.
 constexpr int kMaxDepth = 80;
+constexpr size_t kMaxKeywords = 128;  // of a call: each is compared with all others
 
 struct BinaryRule {
   std::string_view symbol;
@@ -258,6 +259,9 @@ void Parser::parse_argument(Expr* call) {
       if (!failed_ && other.name == keyword.name) {
         fail(keyword.span, {"duplicate-argument", "argument \"" + std::string(keyword.name) + "\" is given twice"});
       }
+    }
+    if (!failed_ && call->keywords.size() == kMaxKeywords) {
+      fail(keyword.span, {"limit", "more than " + std::to_string(kMaxKeywords) + " named arguments"});
     }
     call->keywords.push_back(keyword);
     return;

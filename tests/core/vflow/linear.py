@@ -4,7 +4,8 @@ compares the work: twice as much may take at most twice as much, and a little mo
 vectors). A CHECK_WORK that was built to count (scripts/replay_corpus.sh) counts basic blocks and bytes moved, the same
 everywhere; another is run under callgrind, which counts instructions and takes minutes.
 
-usage: linear.py CHECK_WORK [DIMENSION...]     all dimensions where none is named
+usage: linear.py CHECK_WORK [quick] [DIMENSION...]     all dimensions where none is named; quick: sizes are doubled until a
+                                                       check takes more than five million, not up to the limit
 exit code 77: CHECK_WORK does not count, and there is no valgrind
 """
 import os
@@ -15,6 +16,7 @@ import sys
 import tempfile
 
 ALLOWED = 2.3  # of the work for the part that grew; tables double at times
+QUICK = 5e6
 HEAD = "from vortex_torch.flow import vFlow, register\n"
 CONFIG = '{"vortex_module_name": "p"}'
 
@@ -90,14 +92,14 @@ DIMENSIONS = {
         f"x = '{'a' * 20000}'; y = [missing for i in range({n})]\n")),
     "lines that are no Python": (100, 12800, lambda n: module("x = 1 +\n" * n)),
     "characters that are no Python": (100, 25600, lambda n: module("?" * n + "\n")),
-    "bytes that are no UTF-8": (100, 25600, lambda n: module("#" + "\udcff" * n + "\n")),
+    "bytes that are no UTF-8": (100, 25600, lambda n: module("x = '" + "\udcff" * n + "'\n")),
     # expressions
     "terms of a sum": (10, 320, lambda n: module("x = 1" + "+1" * n + "\n")),
     "terms of an `and`": (10, 20000, lambda n: module("x = 1" + " and 1" * n + "\n")),
     "comparisons in a row": (10, 20000, lambda n: module("x = 1" + " <= 1" * n + "\n")),
     "signs in a row": (10, 20000, lambda n: module("x = " + "-" * n + "1\n")),
     "conditions in a row": (10, 5000, lambda n: module("x = 1" + " if 1 else 1" * n + "\n")),
-    "attributes in a row": (10, 20000, lambda n: module("x = 1" + ".a" * n + "\n")),
+    "attributes in a row": (10, 20000, lambda n: module("x = 'a'" + ".a" * n + "\n")),
     "subscripts in a row": (10, 20000, lambda n: module("x = [1]\nx" + "[0]" * n + "\n")),
     "calls in a row": (10, 20000, lambda n: module("def f():\n  return f\nf" + "()" * n + "\n")),
     "calls within calls": (10, 20000, lambda n: module("def f(x):\n  return x\n" + "f(" * n + "1" + ")" * n + "\n")),
@@ -112,7 +114,8 @@ DIMENSIONS = {
     "loops of a comprehension": (4, 256, lambda n: module("x = [1" + each(n, " for a%d in range(1)") + "]\n")),
     "conditions of a comprehension": (10, 5000, lambda n: module("x = [1 for a in range(1)" + " if 1" * n + "]\n")),
     "numbers that are sorted": (500, 32000, lambda n: module(f"x = sorted([i * 7919 % 65537 for i in range({n})])\n")),
-    "items added to a list": (20, 320, lambda n: module(f"x = []\nfor i in range({n}):\n  x = x + [i]\n")),
+    "items that are copied": (20, 1280, lambda n: module(
+        f"y = [i for i in range(50)]\nfor i in range({n}):\n  x = y + [1]\n")),
     "letters added to a string": (50, 800, lambda n: module(f"x = ''\nfor i in range({n}):\n  x = x + 'a'\n")),
     "letters that are joined": (500, 16000, lambda n: module(f"x = ''\nfor i in range({n}):\n  x = 'a' + 'b'\n")),
     # statements
@@ -173,44 +176,50 @@ class Counter:
     def __init__(self, program, folder):
         self.program, self.folder = program, folder
         self.valgrind = shutil.which("valgrind")
-        self.counts = int(self.ask([program], "x = 1\n", CONFIG)[0].split()[1]) >= 0
+        self.counts = self.ask([program], [module("x = 1\n")])[0][0][1] >= 0
 
-    def ask(self, command, module, config):
+    def ask(self, command, sources):
+        """([(the first error, the work) of each], what was written to stderr)"""
         paths = []
-        for name, text in (("policy.py", module), ("policy.json", config)):
-            paths.append(os.path.join(self.folder, name))
-            with open(paths[-1], "w", errors="surrogateescape") as file:
-                file.write(text)
+        for number, texts in enumerate(sources):
+            for name, text in zip(("policy.py", "policy.json"), texts):
+                paths.append(os.path.join(self.folder, f"{number}-{name}"))
+                with open(paths[-1], "w", errors="surrogateescape") as file:
+                    file.write(text)
         done = subprocess.run(command + paths, capture_output=True, text=True, timeout=600)
         if done.returncode != 0:
             sys.exit(f"{command} failed: {done.stderr[-2000:]}")
-        return done.stdout, done.stderr
+        words = done.stdout.split()
+        return list(zip(words[::2], map(int, words[1::2]))), done.stderr
 
-    def count(self, module, config):
-        """(the first error, the work)"""
+    def count(self, sources):
+        """[(the first error, the work)]"""
         if self.counts:
-            code, number = self.ask([self.program], module, config)[0].split()
-            return code, int(number)
-        out, log = self.ask([self.valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no",
-                             "--toggle-collect=vortex::vflow::check_policy*", self.program], module, config)
-        return out.split()[0], int(re.search(r"Collected\s*:\s*(\d+)", log).group(1))
+            return self.ask([self.program], sources)[0]
+        counts = []
+        for source in sources:
+            out, log = self.ask([self.valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null",
+                                 "--collect-atstart=no", "--toggle-collect=vortex::vflow::check_policy*",
+                                 self.program], [source])
+            counts.append((out[0][0], int(re.search(r"Collected\s*:\s*(\d+)", log).group(1))))
+        return counts
 
 
-def follow(counter, name):
+def follow(counter, name, quick):
     """Counts at doubled sizes; the faults found."""
     first, last, make = DIMENSIONS[name]
-    sizes = [first]
-    while 2 * sizes[-1] <= last:
+    sizes = [first, 2 * first, 4 * first]
+    (_, base), *counts = counter.count([make(size) for size in [0] + sizes])
+    while 2 * sizes[-1] <= last and not (quick and counts[-1][1] > QUICK):
         sizes.append(2 * sizes[-1])
-    base = counter.count(*make(0))[1]
-    counts = [counter.count(*make(size)) for size in sizes]
+        counts += counter.count([make(sizes[-1])])
     faults = []
     for (size, (code, small)), (_, large) in zip(zip(sizes, counts), counts[1:]):
         grown, before = large - base, max(small - base, base)
         if grown > ALLOWED * before:
             faults.append(f"{name}: {2 * size} took {grown}, {size} took {small - base} ({code})")
-    tail = " ".join(f"{code}:{number / 1e6:.2f}M" for code, number in counts)
-    print(f"{name}: {sizes[0]} to {sizes[-1]}: {tail}", flush=True)
+    print(f"| {name} | {sizes[0]:,} to {sizes[-1]:,} | {counts[-1][0]} | " +
+          ", ".join(f"{number / 1e6:.2f}" for _, number in counts) + " |", flush=True)
     return faults
 
 
@@ -221,7 +230,10 @@ def main():
         if not counter.counts and counter.valgrind is None:
             print("skipped: built without a count, and there is no valgrind")
             return 77
-        faults = [fault for name in sys.argv[2:] or DIMENSIONS for fault in follow(counter, name)]
+        quick = "quick" in sys.argv
+        names = [name for name in sys.argv[2:] if name != "quick"] or DIMENSIONS
+        print("| dimension | sizes | ends in | millions |\n|---|---|---|---|")
+        faults = [fault for name in names for fault in follow(counter, name, quick)]
     finally:
         shutil.rmtree(folder)
     for fault in faults:
