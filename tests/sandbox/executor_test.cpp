@@ -164,7 +164,9 @@ TEST_F(ExecutorTest, WhatCannotBeStartedIsNamed) {
   EXPECT_EQ(gone.error().blame, Blame::kEnvironment);
   EXPECT_NE(gone.error().message.find("/bwrap: No such file"), std::string::npos) << gone.error().message;
 
-  const auto nameless = ProcessTree::start(Launch{.argv = {""}});
+  Launch unnamed;
+  unnamed.argv = {""};
+  const auto nameless = ProcessTree::start(unnamed);
   ASSERT_FALSE(nameless.ok());
   EXPECT_EQ(nameless.error().blame, Blame::kInternal);
 }
