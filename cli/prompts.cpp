@@ -40,9 +40,7 @@ Result<std::vector<std::string>> parse_prompts(std::string_view text, const std:
     drop_line_break(line);
     if (line.find_first_not_of(" \t") == std::string::npos) { continue; }
     if (prompts.empty()) { is_json = parse_json(line).is_object(); }
-    if (is_json) {
-      VORTEX_ASSIGN(line, prompt_of(parse_json(line), name + ":" + std::to_string(number)));
-    }
+    if (is_json) { VORTEX_ASSIGN(line, prompt_of(parse_json(line), name + ":" + std::to_string(number))); }
     prompts.push_back(std::move(line));
   }
   if (prompts.empty()) { return candidate_error(name + " has no prompts"); }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "base/text.h"
 #include "core/vflow/config/config_scan.h"
@@ -18,6 +19,7 @@ using nlohmann::ordered_json;
 
 constexpr size_t kMaxConfigBytes = 64 * 1024;
 constexpr int kMaxConfigDepth = 8;
+constexpr int kMaxConfigKeys = 256;  // at all depths: an object that keeps its order is searched from its beginning
 constexpr int kMaxBlockSize = 1024;
 constexpr std::string_view kPrefix = "vortex_";
 constexpr std::string_view kNested = "vortex_config";  // an object of keys without the prefix
@@ -503,17 +505,20 @@ EngineConfig parse_config(std::string_view json_text, std::string_view source, s
                    {"limit", "the configuration is nested more than " + std::to_string(kMaxConfigDepth) + " deep"});
     return config;
   }
+  if (scan.keys > kMaxConfigKeys) {
+    reporter.error({0, 1}, {"limit", "the configuration has more than " + std::to_string(kMaxConfigKeys) + " keys"});
+    return config;
+  }
   const ordered_json object = parse_object(json_text, reporter);
   if (object.is_null()) { return config; }
   Reader reader(reporter, config);
-  std::vector<std::string_view> seen;
+  std::set<std::string_view> seen;
   const bool bare = leaves_prefix_out(scan.members);
   for (const ConfigMember& member : scan.members) {
-    if (std::find(seen.begin(), seen.end(), member.key) != seen.end()) {
+    if (!seen.insert(member.key).second) {
       reporter.error(member.key_span, {"duplicate-key", "the key " + quote(member.key) + " appears twice"});
       continue;
     }
-    seen.push_back(member.key);
     const auto value = object.find(std::string(member.key));
     // A key written with escapes is none of the known ones.
     const ordered_json given = value == object.end() ? ordered_json() : *value;

@@ -46,6 +46,7 @@ ConfigScan scan_config(std::string_view text) {
       --depth;
     }
     if (c == ',' && depth == 1) { close_value(at); }
+    if (c == ':') { ++scan.keys; }
     if (c == ':' && depth == 1 && !scan.members.empty() && !value_open) {
       size_t begin = at + 1;
       while (begin < text.size() &&

@@ -14,11 +14,12 @@ struct ConfigMember {
   Span value_span;
 };
 
-// Walks JSON text without building anything: members of the top-level object and the deepest nesting.
+// Walks JSON text without building anything: members of the top-level object, the deepest nesting, the number of keys.
 // Meaningful for text that parses as JSON; safe for any.
 struct ConfigScan {
   std::vector<ConfigMember> members;
   int depth = 0;
+  int keys = 0;  // of all objects
 };
 ConfigScan scan_config(std::string_view text);
 

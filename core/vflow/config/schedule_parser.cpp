@@ -15,6 +15,7 @@ namespace {
 constexpr int kMaxDepth = 40;
 constexpr size_t kMaxNodes = 1000;
 constexpr size_t kMaxBytes = 8192;
+constexpr size_t kMaxVariables = 64;  // in sight, with those that are given: a name is looked for among all
 
 struct Variable {
   std::string name;
@@ -272,6 +273,7 @@ class Compiler {
     if (find(name) != nullptr) { return fail(span, "\"" + std::string(name) + "\" is declared twice"); }
     const bool float_value =
         type == "float" || type == "double" || ((type.empty() || type == "auto") && is_float(value));
+    if (variables_.size() >= kMaxVariables) { return fail(span, "the schedule policy has too many locals"); }
     const int slot = declare(name, float_value, constant);
     return add({.op = ScheduleOp::kAssign, .is_float = float_value, .a = convert(value, float_value), .slot = slot});
   }
