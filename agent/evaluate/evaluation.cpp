@@ -143,10 +143,10 @@ Evaluation evaluate(db::Store& store, const Assignment& task, const job::Job& ca
     result.verdict = job::Verdict::kError;
     result.blame = Blame::kEnvironment;
   }
-  // Only a climb has a verdict, but for a policy that crashes on held-out problems.
-  const bool crashed = task.kind == Assignment::Kind::kConfirm && result.end == Evaluation::End::kDone &&
-                       result.blame == Blame::kCandidate && result.verdict != job::Verdict::kPass &&
-                       result.verdict != job::Verdict::kPruned;
+  // Only a climb has a verdict, but for a policy that crashes on held-out problems; dense attention keeps its own.
+  const bool crashed = task.kind == Assignment::Kind::kConfirm && !task.job.dense &&
+                       result.end == Evaluation::End::kDone && result.blame == Blame::kCandidate &&
+                       result.verdict != job::Verdict::kPass && result.verdict != job::Verdict::kPruned;
   if (!climbs && !crashed) { return result; }
   Status stored = ok_status();
   if (result.end == Evaluation::End::kDone) {

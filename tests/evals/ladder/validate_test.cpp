@@ -12,7 +12,7 @@ namespace {
 
 const std::string kSource = VORTEX_SOURCE_DIR;
 
-std::unique_ptr<Session> session_of(const std::string& policy) {
+job::Job job_of(const std::string& policy) {
   job::Job job;
   job.id = policy;
   job.device = "cpu";
@@ -24,7 +24,11 @@ std::unique_ptr<Session> session_of(const std::string& policy) {
   job.task.definitions = 48;
   job.task.problems = 2;
   job.task.max_new_tokens = 4;
-  auto session = open_session(job);
+  return job;
+}
+
+std::unique_ptr<Session> session_of(const std::string& policy) {
+  auto session = open_session(job_of(policy));
   EXPECT_TRUE(session.ok()) << session.error().message;
   return session.ok() ? std::move(*session) : nullptr;
 }
@@ -36,6 +40,31 @@ TEST(Validate, ComparesWhatTheEngineRunsWithTheOracle) {
   ASSERT_TRUE(right.ok()) << right.error().message;
   EXPECT_EQ(right->verdict, job::Verdict::kPass);
   EXPECT_NE(right->evidence.at("oracle").get<std::string>().find("scores compared"), std::string::npos);
+}
+
+// Lists with a k of their own choose more pages than the budget says, and some of them twice.
+TEST(Validate, AUnionOfListsAttendsWhatTheyChoose) {
+  job::Job job = job_of("block_topk");
+  const auto change = [&](const std::string& from, const std::string& to) {
+    const size_t at = job.module_text.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    job.module_text.replace(at, from.size(), to);
+  };
+  change("import GeMM, Mean, topK", "import GeMM, Max, Mean, TopK, Union");
+  change("self.select = topK()",
+         "self.first = TopK(k=5)\n        self.other_mean = Max(dim=1)\n        self.other_score = GeMM()\n"
+         "        self.second = TopK(k=4)\n        self.union = Union()");
+  change("self.select(score, o, ctx=ctx)",
+         "other = self.other_score(self.other_mean(q, ctx=ctx), cache[\"centroid\"], ctx=ctx)\n"
+         "        self.union(self.first(score, ctx=ctx), self.second(other, ctx=ctx), o, ctx=ctx)");
+  nlohmann::json config = nlohmann::json::parse(job.config_text);
+  config["vortex_attention_backend"] = "trtllm";  // without it upstream takes no union
+  job.config_text = config.dump();
+  auto session = open_session(job);
+  ASSERT_TRUE(session.ok()) << session.error().message;
+  const auto right = run_validate(**session);
+  ASSERT_TRUE(right.ok()) << right.error().message;
+  EXPECT_EQ(right->verdict, job::Verdict::kPass);
 }
 
 TEST(Validate, AWrongScoringKernelFails) {
