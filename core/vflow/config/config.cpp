@@ -15,11 +15,12 @@
 namespace vortex::vflow {
 namespace {
 
+using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr size_t kMaxConfigBytes = 64 * 1024;
 constexpr int kMaxConfigDepth = 8;
-constexpr int kMaxConfigKeys = 256;  // at all depths: an object that keeps its order is searched from its beginning
+constexpr int kMaxConfigKeys = 1024;  // at all depths
 constexpr int kMaxBlockSize = 1024;
 constexpr std::string_view kPrefix = "vortex_";
 constexpr std::string_view kNested = "vortex_config";  // an object of keys without the prefix
@@ -430,13 +431,13 @@ bool leaves_prefix_out(const std::vector<ConfigMember>& members) {
 }
 
 // The parsed object, or null after a report.
-ordered_json parse_object(std::string_view text, Reporter& reporter) {
+json parse_object(std::string_view text, Reporter& reporter) {
   try {
-    ordered_json object = ordered_json::parse(text);
+    json object = json::parse(text);
     if (object.is_object()) { return object; }
     reporter.error({0, 1},
                    {"config-syntax", "the configuration must be a JSON object", "{\"vortex_module_name\": ..., ...}"});
-  } catch (const ordered_json::parse_error& error) {
+  } catch (const json::parse_error& error) {
     const auto at = static_cast<uint32_t>(std::min(error.byte > 0 ? error.byte - 1 : 0, text.size()));
     std::string message = error.what();
     // The library's text starts with its own name and position: "[json.exception...] parse error at line 1, column 2:
@@ -444,14 +445,14 @@ ordered_json parse_object(std::string_view text, Reporter& reporter) {
     const size_t colon = message.find(": ");
     if (colon != std::string::npos) { message = message.substr(colon + 2); }
     reporter.error({at, at + 1}, {"config-syntax", "the configuration is not valid JSON: " + message});
-  } catch (const ordered_json::exception& error) {
+  } catch (const json::exception& error) {
     reporter.error({0, 1}, {"config-syntax", std::string("the configuration is not valid JSON: ") + error.what()});
   }
   return nullptr;
 }
 
 // Relations between values.
-void check_relations(const EngineConfig& config, const std::vector<ConfigMember>& members, const ordered_json& object,
+void check_relations(const EngineConfig& config, const std::vector<ConfigMember>& members, const json& object,
                      Reporter& reporter) {
   const auto span_of = [&](std::string_view key) {
     const auto at = std::find_if(members.begin(), members.end(), [&](const ConfigMember& m) { return m.key == key; });
@@ -509,7 +510,7 @@ EngineConfig parse_config(std::string_view json_text, std::string_view source, s
     reporter.error({0, 1}, {"limit", "the configuration has more than " + std::to_string(kMaxConfigKeys) + " keys"});
     return config;
   }
-  const ordered_json object = parse_object(json_text, reporter);
+  const json object = parse_object(json_text, reporter);
   if (object.is_null()) { return config; }
   Reader reader(reporter, config);
   std::set<std::string_view> seen;
@@ -519,9 +520,8 @@ EngineConfig parse_config(std::string_view json_text, std::string_view source, s
       reporter.error(member.key_span, {"duplicate-key", "the key " + quote(member.key) + " appears twice"});
       continue;
     }
-    const auto value = object.find(std::string(member.key));
-    // A key written with escapes is none of the known ones.
-    const ordered_json given = value == object.end() ? ordered_json() : *value;
+    // One by one: an ordered object is searched from its beginning for every key that it is given.
+    const ordered_json given = ordered_json::parse(text.at(member.value_span), nullptr, false);
     const std::string prefixed = std::string(kPrefix) + std::string(member.key);
     if (member.key == kNested && given.is_object()) {
       for (const auto& [key, inner] : given.items()) {
