@@ -45,14 +45,13 @@ std::string config_path(const std::vector<std::string>& arguments) {
   return path;
 }
 
-Result<std::vector<std::string>> read_config(const CLI::App& verb, const std::string& path) {
+Status read_config(const CLI::App& verb, const std::string& path, CompleteArguments& complete) {
   VORTEX_ASSIGN(const std::string text, read_file(path));
   std::vector<CLI::ConfigItem> items;
   try {
     std::istringstream stream(text);
     items = CLI::ConfigTOML().from_config(stream);
   } catch (const CLI::Error& error) { return candidate_error(path + ": " + error.what()); }
-  std::vector<std::string> arguments;
   for (const CLI::ConfigItem& item : items) {
     if (item.name == "++" || item.name == "--") {
       continue;  // CLI11's marks of sections
@@ -63,31 +62,37 @@ Result<std::vector<std::string>> read_config(const CLI::App& verb, const std::st
                              nearest ? "did you mean " + *nearest + "?"
                                      : "keys are the long options of `vortex " + verb.get_name() + " --help`");
     }
+    complete.origins[item.name] = path;
     const bool is_flag = verb.get_option("--" + item.name)->get_expected_max() == 0;
     for (const std::string& input : item.inputs) {
-      if (!is_flag) { arguments.push_back("--" + item.name + "=" + input); }
-      if (is_flag && input == "true") { arguments.push_back("--" + item.name); }
+      if (!is_flag) { complete.words.push_back("--" + item.name + "=" + input); }
+      if (is_flag && input == "true") { complete.words.push_back("--" + item.name); }
     }
   }
-  return arguments;
+  return ok_status();
+}
+
+// "--for=8h" -> "for"; empty for what is no long option.
+std::string long_option_of(const std::string& word) {
+  return word.starts_with("--") ? word.substr(2, word.find('=') - 2) : std::string();
 }
 
 }  // namespace
 
-Result<std::vector<std::string>> complete_arguments(const CLI::App& verb, const std::vector<std::string>& arguments) {
-  std::vector<std::string> complete = {arguments.front()};
+Result<CompleteArguments> complete_arguments(const CLI::App& verb, const std::vector<std::string>& arguments) {
+  CompleteArguments complete;
+  complete.words = {arguments.front()};
   const std::string config = has_option(verb, "config") ? config_path(arguments) : "";
-  if (!config.empty()) {
-    VORTEX_ASSIGN(const std::vector<std::string> from_file, read_config(verb, config));
-    complete.insert(complete.end(), from_file.begin(), from_file.end());
-  }
+  if (!config.empty()) { VORTEX_TRY(read_config(verb, config, complete)); }
   for (const auto& [variable, option] : kEnvironment) {
     const char* value = std::getenv(variable);
     if (value != nullptr && *value != '\0' && has_option(verb, option)) {
-      complete.push_back("--" + std::string(option) + "=" + value);
+      complete.words.push_back("--" + std::string(option) + "=" + value);
+      complete.origins[option] = variable;
     }
   }
-  complete.insert(complete.end(), arguments.begin() + 1, arguments.end());
+  for (size_t i = 1; i < arguments.size(); ++i) { complete.origins.erase(long_option_of(arguments[i])); }
+  complete.words.insert(complete.words.end(), arguments.begin() + 1, arguments.end());
   return complete;
 }
 

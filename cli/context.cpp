@@ -6,30 +6,39 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <sstream>
 
 #include "base/text.h"
+#include "cli/arguments.h"
 
 namespace vortex::cli {
 
 CLI::App* add_verb(CLI::App& app, Context& context, const std::string& name, const std::string& help,
                    std::function<Result<int>()> action) {
   CLI::App* verb = app.add_subcommand(name, help);
+  verb->get_help_ptr()->description("says this")->group(kEverywhere);
   verb->callback([&context, action = std::move(action)] { context.action = action; });
   return verb;
 }
 
+void begin_group(CLI::App* verb, const std::string& heading) { verb->option_defaults()->group(heading); }
+
 void add_workspace_option(CLI::App* verb, Context& context) {
-  verb->add_option("--workspace", context.workspace, "folder with everything that is kept (.vortex)");
+  begin_group(verb, kEverywhere);
+  verb->add_option("--workspace", context.workspace, "folder with everything that is kept");
 }
 
-void add_format_option(CLI::App* verb, Context& context) {
-  verb->add_option("--format", context.format_text, "text, json or jsonl")
-      ->check(CLI::IsMember({"text", "json", "jsonl"}));
+void add_format_option(CLI::App* verb, Context& context, bool csv) {
+  begin_group(verb, kEverywhere);
+  std::vector<std::string> formats = {"text", "json", "jsonl"};
+  if (csv) { formats.push_back("csv"); }
+  verb->add_option("--format", context.format_text, "of what goes to standard output")->check(CLI::IsMember(formats));
 }
 
 void add_worker_option(CLI::App* verb, Context& context) {
+  begin_group(verb, kEverywhere);
   verb->add_option("--worker", context.worker, "the vortex-worker program (beside vortex)");
   verb->add_option("--require-sandbox", context.require_sandbox,
                    "refuse to run with less: full, or layers that `vortex doctor` names, with commas");
@@ -81,6 +90,14 @@ std::string duration_text(double seconds) {
   return text;
 }
 
+std::string date_text(double seconds_since_epoch) {
+  const auto time = static_cast<std::time_t>(seconds_since_epoch);
+  std::tm local = {};
+  char text[32] = "";
+  if (::localtime_r(&time, &local) != nullptr) { std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local); }
+  return text;
+}
+
 std::string command_line(const Context& context, const std::string& arguments) {
   namespace fs = std::filesystem;
   std::error_code ec;
@@ -97,6 +114,12 @@ std::string command_line(const Context& context, const std::string& arguments) {
     program = !ec && near.string().size() < self.string().size() ? near.string() : self.string();
   }
   return program + " " + arguments + (context.workspace == ".vortex" ? "" : " --workspace " + context.workspace);
+}
+
+std::vector<std::filesystem::path> shipped_roots() {
+  std::error_code ec;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ec).parent_path();
+  return {".", program / "../../..", program / "../share/vortex"};
 }
 
 Result<std::string> find_worker(const Context& context) {

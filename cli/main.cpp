@@ -3,11 +3,14 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/text.h"
 #include "cli/arguments.h"
+#include "cli/show/help.h"
+#include "cli/show/option_table.h"
 #include "cli/verbs/verbs.h"
 
 namespace vortex::cli {
@@ -27,34 +30,89 @@ Result<int> unknown_verb(const CLI::App& app, const std::string& word) {
                          nearest ? "did you mean " + *nearest + "?" : "`vortex --help` lists the verbs");
 }
 
-Result<int> run(CLI::App& app, Context& context, const std::vector<std::string>& arguments) {
-  if (arguments.empty()) {
-    std::cout << app.help();
-    return exit_code(Blame::kCandidate);
+// Help is asked for before anything else is looked at: `vortex help VERB`, `vortex VERB --help`.
+std::optional<std::string> asked_help(const CLI::App& app, const std::vector<std::string>& arguments) {
+  const bool asks = arguments.empty() || arguments[0] == "help" || arguments[0] == "--help" || arguments[0] == "-h";
+  std::string named = asks ? (arguments.size() > 1 ? arguments[1] : "") : arguments[0];
+  if (asks && named.starts_with("-")) { named = "help"; }
+  const CLI::App* verb = named.empty() ? nullptr : find_verb(app, named);
+  if (asks && named.empty()) { return program_help(app); }
+  if (verb == nullptr) { return std::nullopt; }
+  const bool takes_help = verb->get_help_ptr() != nullptr;
+  const auto last = std::find(arguments.begin(), arguments.end(), "--");
+  const bool flag = takes_help && std::any_of(arguments.begin(), last,
+                                              [](const std::string& word) { return word == "--help" || word == "-h"; });
+  return asks || flag ? std::optional(verb_help(*verb)) : std::nullopt;
+}
+
+// The options of a verb as they would count, and where each comes from.
+Result<int> show_config(const CLI::App& verb, const Context& context, Format format) {
+  Table table({"option", "value", "from"});
+  std::vector<nlohmann::json> items;
+  for (const CLI::Option* option : verb.get_options()) {
+    if (option->get_lnames().empty() || option == verb.get_help_ptr()) { continue; }
+    const std::string& name = option->get_lnames().front();
+    const auto origin = context.origins.find(name);
+    const std::string from = origin != context.origins.end() ? origin->second
+                             : option->count() > 0           ? "command line"
+                                                             : "default";
+    const bool last_counts = option->get_multi_option_policy() == CLI::MultiOptionPolicy::TakeLast;
+    std::string value = option->get_default_str();
+    if (option->count() > 0) { value = last_counts ? option->results().back() : join(option->results(), ", "); }
+    items.push_back({{"option", name}, {"value", value}, {"from", from}});
+    table.add({name, value, from});
   }
-  const std::vector<std::string> names = verb_names(app);
-  const bool is_verb = std::find(names.begin(), names.end(), arguments[0]) != names.end();
-  if (!is_verb && !arguments[0].starts_with("-")) { return unknown_verb(app, arguments[0]); }
-  CLI::App& verb = is_verb ? *app.get_subcommand(arguments[0]) : app;
-  std::vector<std::string> complete = arguments;
-  if (is_verb) { VORTEX_ASSIGN(complete, complete_arguments(verb, arguments)); }
-  std::reverse(complete.begin(), complete.end());  // CLI11 takes them from the back
+  if (format == Format::kText) {
+    std::cout << table.text(stdout_columns());
+  } else {
+    print_records(format, "option", items);
+  }
+  return 0;
+}
+
+Status parse(CLI::App& app, CLI::App& verb, Context& context, const std::vector<std::string>& arguments) {
+  VORTEX_ASSIGN(CompleteArguments complete, complete_arguments(verb, arguments));
+  context.origins = std::move(complete.origins);
+  std::reverse(complete.words.begin(), complete.words.end());  // CLI11 takes them from the back
   try {
-    app.parse(complete);
-  } catch (const CLI::Success& success) {
-    return app.exit(success, std::cout, std::cerr);  // --help, --version
+    app.parse(complete.words);
   } catch (const CLI::ParseError& error) { return describe_parse_error(verb, error); }
-  return context.action();
+  return ok_status();
+}
+
+Result<int> run(CLI::App& app, Context& context, std::vector<std::string> arguments) {
+  if (const auto help = asked_help(app, arguments)) {
+    std::cout << *help;
+    return arguments.empty() ? exit_code(Blame::kCandidate) : 0;
+  }
+  if (arguments[0] == "--version") {
+    std::cout << app.version() << "\n";
+    return 0;
+  }
+  const bool shows_config = arguments[0] == "config" && arguments.size() > 1 && arguments[1] == "show";
+  if (shows_config) {
+    arguments.erase(arguments.begin(), arguments.begin() + 2);
+    if (arguments.empty() || arguments[0].starts_with("-")) { arguments.insert(arguments.begin(), "search"); }
+  }
+  if (arguments[0] == "help") { arguments.erase(arguments.begin()); }  // of what is no verb
+  const bool is_verb = find_verb(app, arguments[0]) != nullptr;
+  CLI::App* verb = is_verb ? app.get_subcommand(arguments[0]) : nullptr;
+  if (verb == nullptr && !arguments[0].starts_with("-")) { return unknown_verb(app, arguments[0]); }
+  VORTEX_TRY(parse(app, verb == nullptr ? app : *verb, context, arguments));
+  return shows_config ? show_config(*verb, context, context.format()) : context.action();
 }
 
 void add_verbs(CLI::App& app, Context& context) {
   add_search(app, context);
   add_status(app, context);
   add_stop(app, context);
+  add_remove(app, context);
   add_report(app, context);
   add_dashboard(app, context);
   add_front(app, context);
+  add_list(app, context);
   add_show(app, context);
+  add_compare(app, context);
   add_diff(app, context);
   add_lineage(app, context);
   add_check(app, context);
@@ -71,19 +129,18 @@ void add_verbs(CLI::App& app, Context& context) {
   add_diversity(app, context);
   add_bench(app, context);
   add_completions(app, context);
+  add_config(app, context);
   add_man(app, context);
+  add_help(app, context);
 }
 
 int main_function(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error of a write, not the end of a search
   CLI::App app("Searches for sparse-attention policies that make a model decode faster without making it wrong.",
                "vortex");
-  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->always_capture_default();
   app.set_version_flag("--version", "vortex 0.1");
   app.require_subcommand(1);
-  app.footer(
-      "Exit codes: 0 done, 1 your input is wrong, 2 a fault of vortex, 3 the machine is at fault,\n"
-      "130 interrupted and resumable. `vortex VERB --help` explains a verb.");
   Context context;
   add_verbs(app, context);
   const Result<int> result = run(app, context, std::vector<std::string>(argv + 1, argv + argc));

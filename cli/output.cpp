@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <sstream>
 
 #include "base/escape.h"
 
@@ -23,6 +24,7 @@ std::string dump(const nlohmann::json& json, int indent) {
 
 Format format_of(std::string_view name) {
   if (name == "json") { return Format::kJson; }
+  if (name == "csv") { return Format::kCsv; }
   return name == "jsonl" ? Format::kJsonl : Format::kText;
 }
 
@@ -40,28 +42,165 @@ void print_record(Format format, std::string_view kind, nlohmann::json record) {
   std::cout << dump(record, format == Format::kJson ? 2 : -1) << "\n" << std::flush;
 }
 
-std::string Table::text() const {
-  std::string out;
-  std::vector<size_t> widths;
-  std::vector<bool> numeric;
-  std::vector<std::vector<std::string>> rows = rows_;
-  for (auto& row : rows) { std::transform(row.begin(), row.end(), row.begin(), terminal_line); }
-  for (size_t column = 0; column < headers_.size(); ++column) {
-    widths.push_back(text_width(headers_[column]));
-    numeric.push_back(true);
-    for (const auto& row : rows) {
-      widths.back() = std::max(widths.back(), text_width(row[column]));
-      numeric.back() = numeric.back() && is_numeric(row[column]);
+namespace {
+
+std::string csv_cell(const nlohmann::json& value) {
+  if (value.is_null()) { return {}; }
+  const std::string text = value.is_string() ? value.get<std::string>()
+                                             : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (text.find_first_of(",\"\r\n") == std::string::npos) { return text; }
+  std::string quoted = "\"";
+  for (char c : text) { quoted += c == '"' ? "\"\"" : std::string(1, c); }
+  return quoted + "\"";
+}
+
+bool is_interval(const nlohmann::json& value) { return value.is_object() && value.contains("lo"); }
+
+}  // namespace
+
+void print_csv(const std::vector<std::string>& members, const std::vector<nlohmann::json>& items) {
+  static const nlohmann::json kNothing;
+  const auto member = [](const nlohmann::json& item, const std::string& name) -> const nlohmann::json& {
+    const auto found = item.find(name);
+    return found == item.end() ? kNothing : *found;
+  };
+  std::vector<std::string> names;
+  std::vector<std::vector<std::string>> rows(items.size());
+  for (const std::string& name : members) {
+    const bool interval = std::any_of(items.begin(), items.end(),
+                                      [&](const nlohmann::json& item) { return is_interval(member(item, name)); });
+    names.push_back(name);
+    if (interval) { names.insert(names.end(), {name + "_lo", name + "_hi"}); }
+    for (size_t i = 0; i < items.size(); ++i) {
+      const nlohmann::json& value = member(items[i], name);
+      if (!interval) {
+        rows[i].push_back(csv_cell(value));
+        continue;
+      }
+      for (const char* part : {"value", "lo", "hi"}) {
+        rows[i].push_back(csv_cell(is_interval(value) ? value[part] : kNothing));
+      }
     }
   }
-  const auto line = [&](const std::vector<std::string>& cells) {
-    std::string text;
-    for (size_t column = 0; column < cells.size(); ++column) {
-      const std::string padding(widths[column] - text_width(cells[column]), ' ');
-      text += (column > 0 ? "  " : "") + (numeric[column] ? padding + cells[column] : cells[column] + padding);
+  std::cout << join(names, ",") << "\n";
+  for (const auto& row : rows) { std::cout << join(row, ",") << "\n"; }
+}
+
+namespace {
+
+// The columns of a table as they will stand.
+struct Layout {
+  std::vector<size_t> columns;  // those that stay, by their place
+  std::vector<size_t> widths;   // of all
+  std::vector<bool> numeric;
+
+  size_t width() const {
+    size_t sum = columns.empty() ? 0 : 2 * (columns.size() - 1);
+    for (size_t column : columns) { sum += widths[column]; }
+    return sum;
+  }
+};
+
+constexpr size_t kLeastCell = 8;  // characters that a cell which is cut keeps
+constexpr size_t kToldCell = 20;  // that a column of words keeps before others go for it
+
+std::string cut(const std::string& cell, size_t width) {
+  if (text_width(cell) <= width) { return cell; }
+  std::string out;
+  size_t shown = 0;
+  for (char c : cell) {
+    const bool begins = (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+    if (begins && shown + 3 >= width) { break; }
+    shown += begins ? 1 : 0;
+    out += c;
+  }
+  return out + "...";
+}
+
+// Makes the widest column that holds words as narrow as it must be. False where none can give more.
+bool narrow(Layout& layout, size_t columns) {
+  size_t* widest = nullptr;
+  for (size_t column : layout.columns) {
+    if (layout.numeric[column] || layout.widths[column] <= kLeastCell) { continue; }
+    if (widest == nullptr || layout.widths[column] > *widest) { widest = &layout.widths[column]; }
+  }
+  if (widest == nullptr) { return false; }
+  const size_t excess = layout.width() - columns;
+  *widest = std::max(kLeastCell, *widest - std::min(*widest, excess));
+  return true;
+}
+
+// The width with words cut as short as they can be and still say something.
+size_t cut_width(const Layout& layout) {
+  Layout cut = layout;
+  for (size_t column = 0; column < cut.widths.size(); ++column) {
+    if (!cut.numeric[column]) { cut.widths[column] = std::min(cut.widths[column], kToldCell); }
+  }
+  return cut.width();
+}
+
+void fit(Layout& layout, size_t columns, const std::vector<std::string>& headers,
+         const std::vector<std::string>& droppable) {
+  for (const std::string& name : droppable) {
+    if (cut_width(layout) <= columns) { break; }
+    std::erase_if(layout.columns, [&](size_t column) { return headers[column] == name; });
+  }
+  while (layout.width() > columns && narrow(layout, columns)) {}
+}
+
+// A cell's lines: one that is cut, or words on as many as they need.
+std::vector<std::string> lines_of(const std::string& cell, size_t width, bool wraps) {
+  if (!wraps || text_width(cell) <= width) { return {cut(cell, width)}; }
+  std::vector<std::string> lines;
+  std::string line;
+  std::istringstream words(cell);
+  for (std::string word; words >> word;) {
+    if (!line.empty() && text_width(line) + 1 + text_width(word) > width) {
+      lines.push_back(line);
+      line.clear();
     }
-    text.erase(text.find_last_not_of(' ') + 1);
-    out += text + "\n";
+    line += (line.empty() ? "" : " ") + word;
+  }
+  lines.push_back(line);
+  for (std::string& one : lines) { one = cut(one, width); }
+  return lines;
+}
+
+}  // namespace
+
+std::string Table::text(size_t columns) const {
+  std::vector<std::vector<std::string>> rows = rows_;
+  for (auto& row : rows) { std::transform(row.begin(), row.end(), row.begin(), terminal_line); }
+  Layout layout;
+  for (size_t column = 0; column < headers_.size(); ++column) {
+    layout.columns.push_back(column);
+    layout.widths.push_back(text_width(headers_[column]));
+    layout.numeric.push_back(true);
+    for (const auto& row : rows) {
+      layout.widths.back() = std::max(layout.widths.back(), text_width(row[column]));
+      layout.numeric.back() = layout.numeric.back() && is_numeric(row[column]);
+    }
+  }
+  if (columns > 0) { fit(layout, columns, headers_, droppable_); }
+  std::string out;
+  const auto line = [&](const std::vector<std::string>& cells) {
+    std::vector<std::vector<std::string>> shown(cells.size());
+    size_t height = 1;
+    for (size_t column : layout.columns) {
+      shown[column] = lines_of(cells[column], layout.widths[column], headers_[column] == wrapped_);
+      height = std::max(height, shown[column].size());
+    }
+    for (size_t row = 0; row < height; ++row) {
+      std::string text;
+      for (size_t column : layout.columns) {
+        const std::string cell = row < shown[column].size() ? shown[column][row] : "";
+        const std::string padding(layout.widths[column] - text_width(cell), ' ');
+        text +=
+            (column != layout.columns.front() ? "  " : "") + (layout.numeric[column] ? padding + cell : cell + padding);
+      }
+      text.erase(text.find_last_not_of(' ') + 1);
+      out += text + "\n";
+    }
   };
   line(headers_);
   for (const auto& row : rows) { line(row); }
@@ -86,6 +225,13 @@ std::string interval_text(const evals::Interval& interval, int digits) {
 
 nlohmann::json interval_json(const evals::Interval& interval) {
   return {{"value", interval.value}, {"lo", interval.lo}, {"hi", interval.hi}};
+}
+
+std::string json_cell(const nlohmann::json& value) {
+  if (value.is_null()) { return "-"; }
+  if (is_interval(value)) { return interval_text({value["value"], value["lo"], value["hi"]}, 3); }
+  if (value.is_string()) { return value.get<std::string>(); }
+  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 int print_error(const Error& error) {
@@ -114,6 +260,22 @@ ScreenSize terminal_size(int fd) {
   if (size.ws_col > 0) { screen.columns = size.ws_col; }
   if (size.ws_row > 0) { screen.rows = size.ws_row; }
   return screen;
+}
+
+size_t stdout_columns() {
+  if (::isatty(STDOUT_FILENO) == 1) { return terminal_size(STDOUT_FILENO).columns; }
+  const char* columns = std::getenv("COLUMNS");
+  return columns == nullptr ? 0 : static_cast<size_t>(std::max(0L, std::strtol(columns, nullptr, 10)));
+}
+
+// The first of these that is set names the encoding.
+bool locale_is_utf8() {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    const char* set = std::getenv(name);
+    const std::string value = lower_ascii(set == nullptr ? "" : set);
+    if (!value.empty()) { return value.find("utf-8") != std::string::npos || value.find("utf8") != std::string::npos; }
+  }
+  return false;
 }
 
 size_t text_width(std::string_view text) {

@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "base/json.h"
+#include "cli/context.h"
 #include "core/compile/limits.h"
 #include "core/model/model.h"
 #include "evals/tasks/task.h"
@@ -25,6 +26,16 @@ Result<vflow::PolicySource> read_policy(const std::string& module_path, const st
   return source;
 }
 
+Status check_config(const vflow::PolicySource& source) {
+  std::vector<vflow::Diagnostic> diagnostics;
+  vflow::parse_config(source.config_text, source.config_file, diagnostics);
+  const bool wrong = std::any_of(diagnostics.begin(), diagnostics.end(), [](const vflow::Diagnostic& diagnostic) {
+    return diagnostic.severity == vflow::Severity::kError;
+  });
+  if (!wrong) { return ok_status(); }
+  return candidate_error(source.config_file + " does not check\n" + render(diagnostics));
+}
+
 Result<std::string> model_of(const vflow::PolicySource& source, const std::string& model) {
   if (!model.empty()) { return model; }
   const auto config = parse_json(source.config_text);
@@ -32,10 +43,15 @@ Result<std::string> model_of(const vflow::PolicySource& source, const std::strin
   if (config.is_object() && named != config.end() && named->is_string()) {
     const fs::path path = named->get<std::string>();
     const fs::path beside = fs::path(source.config_file).parent_path() / path;
-    for (const fs::path& folder : {path, beside}) {
-      if (fs::exists(folder / "config.json")) { return folder.string(); }
+    std::vector<fs::path> folders = {path, beside};
+    if (path.is_relative()) {
+      for (const fs::path& root : shipped_roots()) { folders.push_back(root / path); }
+    }
+    for (const fs::path& folder : folders) {
+      if (fs::exists(folder / "config.json")) { return folder.lexically_normal().string(); }
     }
   }
+  VORTEX_TRY(check_config(source));
   return candidate_error("which model? the configuration names no folder that is here", "name it with --model DIR");
 }
 

@@ -11,6 +11,9 @@ namespace vortex::cli {
 // The policy that a user names by its module; the configuration defaults to the .json beside it.
 Result<vflow::PolicySource> read_policy(const std::string& module_path, const std::string& config_path);
 
+// Can the configuration be read? If not, its diagnostics are the error's message.
+Status check_config(const vflow::PolicySource& source);
+
 // The model folder to check against: `model` if given, else the configuration's model_path.
 Result<std::string> model_of(const vflow::PolicySource& source, const std::string& model);
 

@@ -146,6 +146,7 @@ Result<Shape> shape_of(const vflow::PolicySource& source, const std::string& sha
     name = folder.ok() ? *folder : named_model(source);
   }
   if (name.empty()) {
+    VORTEX_TRY(check_config(source));
     return candidate_error("which model? the configuration names none",
                            "name its shape with --shape: a config.json, or one of: " + join(shape_names(), ", "));
   }

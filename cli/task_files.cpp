@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "cli/context.h"
 #include "evals/tasks/task_file.h"
 
 namespace vortex::cli {
@@ -13,20 +14,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Where task files that ship may lie: here, or in the tree that this program was built in.
-std::vector<fs::path> task_folders() {
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  return {"examples/tasks", program.parent_path() / "../../../examples/tasks",
-          program.parent_path() / "../share/vortex/tasks"};
-}
-
 // The task that a user names.
 Result<job::TaskSpec> read_task(const std::string& name) {
   std::error_code error;
   if (fs::is_regular_file(name, error)) { return evals::read_task_file(name); }
   std::vector<std::string> known;
-  for (const fs::path& folder : task_folders()) {
+  for (const fs::path& root : shipped_roots()) {
+    const fs::path folder = root / "examples/tasks";
     const fs::path path = folder / (name + ".json");
     if (fs::is_regular_file(path, error)) { return evals::read_task_file(path); }
     for (const auto& entry : fs::directory_iterator(folder, error)) {

@@ -192,4 +192,20 @@ Result<VacuumReport> vacuum(const fs::path& workspace) {
   return report;
 }
 
+Status remove_run(const fs::path& workspace, int64_t run) {
+  VORTEX_ASSIGN(Connection connection, Connection::open(workspace / "vortex.db", Connection::Mode::kReadWrite));
+  VORTEX_TRY(check_schema(connection));
+  const std::string of_run = " WHERE run = " + std::to_string(run) + ";";
+  const std::string its = " IN (SELECT id FROM candidate" + of_run.substr(0, of_run.size() - 1) + ");";
+  // What names others goes before them.
+  return connection.execute(
+      "PRAGMA foreign_keys = ON; BEGIN IMMEDIATE;"
+      "DELETE FROM outcome WHERE candidate" +
+      its + "DELETE FROM stage WHERE candidate" + its + "DELETE FROM mark WHERE candidate" + its +
+      "DELETE FROM lineage WHERE child" + its + "DELETE FROM verdict WHERE note IN (SELECT id FROM note" +
+      of_run.substr(0, of_run.size() - 1) + ");" + "DELETE FROM note" + of_run + "DELETE FROM llm_call" + of_run +
+      "DELETE FROM spend" + of_run + "DELETE FROM request" + of_run + "DELETE FROM event" + of_run +
+      "DELETE FROM candidate" + of_run + "DELETE FROM run WHERE id = " + std::to_string(run) + "; COMMIT;");
+}
+
 }  // namespace vortex::db

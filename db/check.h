@@ -49,4 +49,8 @@ struct VacuumReport {
 };
 Result<VacuumReport> vacuum(const std::filesystem::path& workspace);
 
+// Removes a search with everything that its rows say, in one transaction; its objects go with the next vacuum. For the
+// holder of the workspace's lock.
+Status remove_run(const std::filesystem::path& workspace, int64_t run);
+
 }  // namespace vortex::db

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building and running vortex needs on Debian 12 or Ubuntu 24.04, skipping what is there already.
+# Says first what it installs and how large that is; with --dry-run it says only that.
 # CUDA is used when a toolkit is found; it is never installed and never needed.
 set -euo pipefail
 
@@ -28,6 +29,20 @@ if [ "$(id -u)" -ne 0 ]; then
   command -v sudo >/dev/null || { echo "error: need root (or sudo) to install: ${missing[*]}" >&2; exit 3; }
   as_root=(sudo)
 fi
-echo "installing: ${missing[*]}" >&2
 "${as_root[@]}" apt-get update -qq
+# Where apt has no LibTorch, or none that is new enough, CMake looks for the one inside python3's PyTorch.
+torch=$(apt-cache policy libtorch-dev 2>/dev/null | sed -n 's/ *Candidate: //p')
+if [ -z "$torch" ] || [ "$torch" = "(none)" ] || dpkg --compare-versions "$torch" lt 1.13; then
+  kept=()
+  for package in "${missing[@]}"; do [ "$package" = libtorch-dev ] || kept+=("$package"); done
+  missing=("${kept[@]}")
+  echo "apt has no LibTorch 1.13 or later (it has: ${torch:-none}): PyTorch for python3 does as well (its CPU build)" >&2
+fi
+echo "installing: ${missing[*]}" >&2
+# What apt would do, with what comes along: "Need to get 812 MB of archives", "3,214 MB ... will be used".
+LC_ALL=C "${as_root[@]}" apt-get install --assume-no --no-install-recommends "${missing[@]}" 2>/dev/null |
+  grep -E '^(Need to get|After this operation)' >&2 || true
+if [ "${1:-}" = --dry-run ]; then
+  exit 0
+fi
 DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -77,7 +77,9 @@ BoardLine Board::line_of(const CandidateHistory& history) const {
     const bool passed = stage.verdict == job::Verdict::kPass;
     line.retests += retest && passed ? 1 : 0;
     if (!retest) { line.stage = stage.stage; }
-    if (const auto rung = rung_of(stage.stage)) { line.rungs[*rung] = stage.verdict; }
+    if (const auto rung = rung_of(stage.stage); rung && !is_cut_off(stage.message)) {
+      line.rungs[*rung] = stage.verdict;
+    }
     if (!passed) { line.why = first_line(stage.message); }
   }
   if (line.has_passed() || !line.is_done()) { line.why.clear(); }
@@ -97,7 +99,7 @@ int Board::failure_of(const CandidateHistory& history) {
   if (history.stages.empty() || has_passed(history.row) || !is_done(history.row)) { return -1; }
   const db::StageRow* last = nullptr;
   for (const db::StageRow& row : history.stages) {
-    if (row.verdict != job::Verdict::kPass) { last = &row; }
+    if (row.verdict != job::Verdict::kPass && !is_cut_off(row.message)) { last = &row; }
   }
   if (last == nullptr) { return -1; }
   const auto [found, is_new] = failure_place_.try_emplace(

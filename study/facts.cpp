@@ -20,7 +20,9 @@ void count_failures(const Board& board, Facts& facts) {
   for (const FailureGroup& group : board.failures()) {
     std::string where = db::stage_round_name(group.stage) + " " + std::string(name_of(group.verdict));
     if (group.blame) { where += " (" + std::string(name_of(*group.blame)) + ")"; }
-    facts.failures[{where, group.cause}] = {group.count, group.example, group.blame == Blame::kEnvironment};
+    facts.failures[{where, group.cause}] = {group.count, group.example,
+                                            group.message.substr(0, group.message.find('\n')),
+                                            group.blame == Blame::kEnvironment};
   }
 }
 
@@ -89,6 +91,8 @@ Status read_spend(const RunView& view, Facts& facts) {
 Status read_events(const RunView& view, Facts& facts) {
   VORTEX_ASSIGN(const std::vector<db::Event> events, view.store.events(view.run.id));
   for (const db::Event& event : events) {
+    const bool end_of_budget = event.kind == "environment" && event.detail.find(kCutOff) != std::string::npos;
+    if (end_of_budget) { continue; }
     ++facts.events[event.kind];
     if (event.kind == "started" || event.kind == "resumed") { facts.waited_for.clear(); }
     if (event.kind != "front" && event.kind != "stall") { continue; }
@@ -130,9 +134,9 @@ void failure_theme(const Facts& facts, std::vector<std::string>& themes) {
     if (worst == nullptr || failure.second.count > worst->second.count) { worst = &failure; }
   }
   if (worst == nullptr || worst->second.count < 3) { return; }
-  themes.push_back("The most common end was \"" + worst->first.first + ": " + worst->first.second + "\", " +
-                   std::to_string(worst->second.count) + " times (e.g. candidate " +
-                   std::to_string(worst->second.example) + "): " +
+  themes.push_back("The most common end was at " + worst->first.first + ", " + std::to_string(worst->second.count) +
+                   " times alike, as candidate " + std::to_string(worst->second.example) + " (" +
+                   worst->second.message + "): " +
                    (worst->second.machine ? "the machine is to blame, `vortex doctor` looks for the cause."
                                           : "steer proposals away from it."));
 }
@@ -141,7 +145,9 @@ void origin_theme(const Facts& facts, std::vector<std::string>& themes) {
   const std::pair<const std::string, Origin>* best = nullptr;
   const auto yield = [](const Origin& origin) { return double(origin.on_front) / origin.proposed; };
   for (const auto& origin : facts.origins) {
-    if (origin.second.on_front == 0 || origin.second.proposed < 3) { continue; }
+    // There are no more seeds to be had, and the control arm is for comparison.
+    const bool can_have_more = origin.first != name_of(db::Origin::kSeed) && origin.first != kControlArm;
+    if (!can_have_more || origin.second.on_front == 0 || origin.second.proposed < 3) { continue; }
     if (best == nullptr || yield(origin.second) > yield(best->second)) { best = &origin; }
   }
   if (best == nullptr) { return; }
@@ -255,7 +261,13 @@ std::vector<NextStep> next_steps(const db::Run& run, const Facts& facts) {
     steps.push_back({"bundle", "export " + id + " --to bundle --out bundle-" + id + unconfirmed, ""});
     steps.push_back({"export", "export " + id + " --to vortex-torch --out policy-" + id + unconfirmed, ""});
   }
-  steps.push_back({"go on", "search --resume " + run.name + " --for 8h", "confirms what is new on the front"});
+  // The limit is over all sessions.
+  const Spent& time = facts.spent.front();
+  const double hours = std::ceil(std::max(time.limit, time.used) / 3600) + 8;
+  if (!is_evaluation(run)) {
+    steps.push_back({"go on", "search --resume " + run.name + " --for " + format_number(hours) + "h",
+                     "eight hours more; confirms what is new on the front"});
+  }
   return steps;
 }
 

@@ -16,6 +16,7 @@ namespace vortex::study {
 struct Failure {
   int count = 0;
   int64_t example = 0;
+  std::string message;   // the first line of the example's
   bool machine = false;  // the machine's fault, not the candidates'
 };
 
@@ -50,8 +51,9 @@ struct Facts {
   std::string baseline_warning;       // for every page; empty where the baseline tells something
   evals::Interval hypervolume;        // of the front
   std::optional<ArmComparison> arms;  // where there is a control arm
-  std::map<std::string, std::map<std::string, int>> funnel;         // stage -> verdict -> candidates
-  std::map<std::pair<std::string, std::string>, Failure> failures;  // (stage and verdict, cause)
+  std::map<std::string, std::map<std::string, int>> funnel;  // stage -> verdict -> candidates
+  std::map<std::pair<std::string, std::string>, Failure>
+      failures;  // (stage and verdict, cause), a cause being a message without its numbers
   std::map<std::string, Origin> origins;
   std::map<std::string, double> stage_seconds;  // over all attempts
   std::map<int64_t, double> found;              // members of the front: seconds since the start when they were known

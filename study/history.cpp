@@ -32,7 +32,7 @@ std::string_view outcome_name(db::CandidateState state, std::optional<job::Verdi
 }
 
 std::string origin_name(db::Origin origin, db::Arm arm) {
-  return arm == db::Arm::kControl ? "control arm" : std::string(name_of(origin));
+  return arm == db::Arm::kControl ? kControlArm : std::string(name_of(origin));
 }
 
 Result<History> read_history(db::Store& store, const db::Run& run) {

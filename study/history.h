@@ -32,7 +32,12 @@ inline bool has_passed(const db::Candidate& row) { return row.verdict == job::Ve
 // In a word: the verdict, or the state where there is none yet.
 std::string_view outcome_name(db::CandidateState state, std::optional<job::Verdict> verdict);
 // The name that its proposals are counted under: their origin, but one for the whole control arm.
+inline constexpr const char* kControlArm = "control arm";
 std::string origin_name(db::Origin origin, db::Arm arm);
+
+// The message of a stage that the search's own end cut off: nobody's fault, and no fault of the machine.
+inline constexpr const char* kCutOff = "interrupted: the search was told to stop";
+inline bool is_cut_off(std::string_view message) { return message == kCutOff; }
 
 Result<History> read_history(db::Store& store, const db::Run& run);
 // All candidates by their own rows alone.

@@ -1,5 +1,6 @@
 #include "study/loaded_run.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -16,14 +17,16 @@ Result<LoadedRun> load(std::unique_ptr<db::Store> store, const db::Run& run) {
   return loaded;
 }
 
-}  // namespace
-
-Result<db::Run> find_run(db::Store& store, const std::string& name) {
-  VORTEX_ASSIGN(const std::vector<db::Run> runs, store.runs());
+Result<std::vector<db::Run>> searches_first(db::Store& store) {
+  VORTEX_ASSIGN(std::vector<db::Run> runs, store.runs());
   if (runs.empty()) {
     return candidate_error("this workspace has no searches yet", "start one: vortex search --model DIR");
   }
-  if (name.empty()) { return runs.front(); }
+  std::stable_partition(runs.begin(), runs.end(), [](const db::Run& run) { return !is_evaluation(run); });
+  return runs;
+}
+
+Result<db::Run> named_run(db::Store& store, const std::vector<db::Run>& runs, const std::string& name) {
   VORTEX_ASSIGN(const std::optional<db::Run> run, store.find_run(name));
   if (run) { return *run; }
   std::vector<std::string> names;
@@ -33,16 +36,47 @@ Result<db::Run> find_run(db::Store& store, const std::string& name) {
                          nearest ? "did you mean " + *nearest + "?" : "`vortex status` lists them");
 }
 
+// Once dense attention is measured there is something to see.
+Result<bool> has_result(db::Store& store, const db::Run& run) {
+  VORTEX_ASSIGN(const std::vector<db::Candidate> candidates, store.candidates(run.id));
+  return std::any_of(candidates.begin(), candidates.end(), has_passed);
+}
+
+}  // namespace
+
+bool is_evaluation(const db::Run& run) {
+  const auto config = nlohmann::json::parse(run.config, nullptr, false);
+  return config.is_object() && config.value("proposer", "") == kEvaluated;
+}
+
+Result<db::Run> find_run(db::Store& store, const std::string& name) {
+  VORTEX_ASSIGN(const std::vector<db::Run> runs, searches_first(store));
+  if (!name.empty()) { return named_run(store, runs, name); }
+  for (const db::Run& run : runs) {
+    VORTEX_ASSIGN(const bool found, has_result(store, run));
+    if (found) { return run; }
+  }
+  return runs.front();
+}
+
+Result<db::Run> find_newest_run(db::Store& store, const std::string& name) {
+  VORTEX_ASSIGN(const std::vector<db::Run> runs, searches_first(store));
+  return name.empty() ? runs.front() : named_run(store, runs, name);
+}
+
 Result<db::Candidate> find_candidate(db::Store& store, int64_t id) {
   VORTEX_ASSIGN(const std::optional<db::Candidate> candidate, store.find_candidate(id));
   if (candidate) { return *candidate; }
-  return candidate_error("there is no candidate " + std::to_string(id), "`vortex front` and `vortex report` list them");
+  return candidate_error("there is no candidate " + std::to_string(id), "`vortex list` shows them");
 }
 
 Result<LoadedRun> load_run(const std::string& workspace, const std::string& name) {
   VORTEX_ASSIGN(std::unique_ptr<db::Store> store, db::Store::open_read_only(workspace));
   VORTEX_ASSIGN(const db::Run run, find_run(*store, name));
-  return load(std::move(store), run);
+  VORTEX_ASSIGN(const db::Run newest, find_newest_run(*store, name));
+  VORTEX_ASSIGN(LoadedRun loaded, load(std::move(store), run));
+  if (newest.id != run.id && !is_evaluation(newest)) { loaded.newer = newest.name; }
+  return loaded;
 }
 
 Result<LoadedRun> load_run_of(const std::string& workspace, int64_t candidate) {

@@ -9,8 +9,15 @@
 
 namespace vortex::study {
 
-// The run that a user means: by name or id, the newest when the text is empty.
+// What a run's options name as proposer where no search proposed: `vortex eval` measured one policy.
+inline constexpr const char* kEvaluated = "eval";
+bool is_evaluation(const db::Run& run);
+
+// The run that a user means: by name or id. Where the text is empty, the newest search with a result, so that one which
+// did not get far hides none before it; where none has a result, the newest.
 Result<db::Run> find_run(db::Store& store, const std::string& name);
+// For who speaks to a search that may have no result yet: where the text is empty, the newest search.
+Result<db::Run> find_newest_run(db::Store& store, const std::string& name);
 // A candidate that a user named by its number.
 Result<db::Candidate> find_candidate(db::Store& store, int64_t id);
 
@@ -19,9 +26,10 @@ struct LoadedRun {
   std::unique_ptr<db::Store> store;
   History history;
   SearchOptions options;
+  std::string newer;  // the name of a newer search, which has no result yet; empty: there is none
 };
 
-// The search that a user names, the newest when the name is empty.
+// The search that a user names, the newest with a result when the name is empty.
 Result<LoadedRun> load_run(const std::string& workspace, const std::string& name);
 // The search that a candidate belongs to.
 Result<LoadedRun> load_run_of(const std::string& workspace, int64_t candidate);

@@ -37,7 +37,7 @@ class Recorder {
     if (stopped_ && cut_off) {
       result.verdict = job::Verdict::kError;
       result.blame = Blame::kEnvironment;
-      result.message = "interrupted: the search was told to stop";
+      result.message = study::kCutOff;
       interrupted_ = true;
     }
     db::StageRow row = study::to_row(result, task_.candidate, attempt_);

@@ -4,6 +4,7 @@
 
 #include "agent/evaluate/evaluation.h"
 #include "agent/evaluate/pool.h"
+#include "base/text.h"
 #include "study/retest.h"
 #include "study/standing.h"
 
@@ -29,6 +30,15 @@ nlohmann::json environment_event(int64_t candidate, const job::StageResult& resu
           {"stage", job::stage_name(result.stage)},
           {"message", "candidate " + std::to_string(candidate) + ", " + std::string(job::stage_name(result.stage)) +
                           ": " + result.message}};
+}
+
+// What a worker is at when it has passed `passed`, or has just begun.
+std::string at_work(const Assignment& task, std::optional<job::Stage> passed) {
+  if (const auto round = row_stage(task)) { return db::stage_round_name(*round); }
+  const std::vector<job::Stage>& stages = task.job.stages;
+  const auto found = passed ? std::find(stages.begin(), stages.end(), *passed) : stages.end();
+  if (found == stages.end()) { return std::string(job::stage_name(stages.front())); }
+  return std::string(found + 1 == stages.end() ? "the end" : job::stage_name(*(found + 1)));
 }
 
 }  // namespace
@@ -73,6 +83,16 @@ double Evaluator::expected_seconds(const std::vector<job::Stage>& stages, size_t
   return seconds;
 }
 
+std::string Evaluator::longest_stages(std::vector<job::Stage> stages) const {
+  const auto seconds = [&](job::Stage stage) { return expected_seconds({stage}); };
+  std::stable_sort(stages.begin(), stages.end(), [&](auto a, auto b) { return seconds(a) > seconds(b); });
+  std::vector<std::string> told;
+  for (size_t i = 0; i < std::min<size_t>(2, stages.size()); ++i) {
+    told.push_back(std::string(job::stage_name(stages[i])) + " " + fixed(seconds(stages[i]), 0) + " s");
+  }
+  return join(told, ", ");
+}
+
 Result<bool> Evaluator::is_pending(const Assignment& task) {
   VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), task.candidate));
   if (const auto stage = row_stage(task)) {
@@ -107,8 +127,12 @@ void Evaluator::work(const Assignment& task) {
   hooks.should_stop = [&] { return out_of_budget || session_.must_kill(); };
   hooks.pause = [&](double seconds) { session_.pause(seconds); };
   hooks.on_result = [&](int64_t candidate, const job::StageResult& result) {
-    session_.change_progress([&](Progress& progress) { progress.running[candidate] = job::stage_name(result.stage); });
+    session_.change_progress([&](Progress& progress) { progress.running[candidate] = at_work(task, result.stage); });
+    if (session_.hooks().on_stage) {
+      session_.hooks().on_stage(candidate, db::stage_round_name(row_stage(task).value_or(result.stage)), result);
+    }
     check_model(task, result);
+    if (study::is_cut_off(result.message)) { return; }  // the search's own end
     if (result.blame == Blame::kEnvironment) {
       const nlohmann::json detail = environment_event(candidate, result);
       session_.note("environment", detail);
@@ -121,7 +145,7 @@ void Evaluator::work(const Assignment& task) {
     const double rest = expected_seconds(stages, static_cast<size_t>(at - stages.begin()) + 1);
     if (rest > 0 && !session_.budget().work_fits(task.candidate, rest)) { out_of_budget = true; }
   };
-  session_.change_progress([&](Progress& progress) { progress.running[task.candidate] = ""; });
+  session_.change_progress([&](Progress& progress) { progress.running[task.candidate] = at_work(task, {}); });
   Evaluation end = evaluate(session_.store(), task, canary_, hooks);
   while (end.end == Evaluation::End::kBroken && end.error.blame == Blame::kEnvironment && breaker_.wait(end.error)) {
     end = evaluate(session_.store(), task, canary_, hooks);

@@ -34,6 +34,9 @@ class Evaluator {
   // Seconds that these stages should take together, from the first `from` on.
   double expected_seconds(const std::vector<job::Stage>& stages, size_t from = 0) const;
 
+  // The two of these that should take longest, in words: "race 20 s, speed 9 s".
+  std::string longest_stages(std::vector<job::Stage> stages) const;
+
   // The model that dense attention was measured on: results on another one must not be compared with it.
   void set_model_hash(std::string hash) { model_hash_ = std::move(hash); }
 

@@ -70,6 +70,7 @@ class Search {
     VORTEX_TRY(rounds_.finals());
     announce();
     VORTEX_TRY(session_.status());
+    if (end == SearchEnd::kBudget) { tell_what_did_not_fit(); }
     return session_.stop() != StopLevel::kNone ? SearchEnd::kInterrupted : end;
   }
 
@@ -97,6 +98,16 @@ class Search {
     const Budget& budget = session_.budget();
     return !session_.ended() && budget.may_spend(study::Resource::kEvaluations, 1) &&
            budget.may_spend(study::Resource::kSeconds, evaluator_.expected_seconds(options_.job.stages));
+  }
+
+  // Where time is left, a user wonders why it was not used.
+  void tell_what_did_not_fit() {
+    const Budget& budget = session_.budget();
+    const double left = budget.limit(study::Resource::kSeconds) - budget.used(study::Resource::kSeconds);
+    const double next = evaluator_.expected_seconds(options_.job.stages);
+    if (session_.stop() != StopLevel::kNone || left < 1 || next <= left) { return; }
+    session_.message("ended with " + fixed(left, 0) + " s left: another candidate should take " + fixed(next, 0) +
+                     " s (" + evaluator_.longest_stages(options_.job.stages) + "), which does not fit");
   }
 
   // --- proposing
@@ -360,7 +371,17 @@ PatientStore::Hooks patience_of(db::Store& store, const db::Run& run, const stud
   return patience;
 }
 
+Result<std::vector<Seed>> seeds_of(const study::SearchOptions& options) {
+  return options.seeds_folder.empty() ? builtin_seeds() : load_seeds(options.seeds_folder);
+}
+
 }  // namespace
+
+Status check_search(db::Store& store, const study::SearchOptions& options) {
+  VORTEX_TRY(make_proposer(options.proposer, {&store, 0, &options, {}, {}, {}}));
+  VORTEX_TRY(seeds_of(options));
+  return ok_status();
+}
 
 Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::SearchOptions& options,
                              const vflow::ModelGeometry& model, const SearchHooks& hooks) {
@@ -370,8 +391,7 @@ Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::
   std::function<bool()> has_ended;
   setup.should_stop = [&] { return hooks.stop() != StopLevel::kNone || (has_ended && has_ended()); };
   VORTEX_ASSIGN(const std::unique_ptr<Proposer> proposer, make_proposer(options.proposer, setup));
-  std::vector<Seed> seeds = builtin_seeds();
-  if (!options.seeds_folder.empty()) { VORTEX_ASSIGN(seeds, load_seeds(options.seeds_folder)); }
+  VORTEX_ASSIGN(const std::vector<Seed> seeds, seeds_of(options));
   VORTEX_ASSIGN(const std::vector<db::Candidate> before, store.candidates(run.id));
   VORTEX_TRY(store.set_run_state(run.id, db::RunState::kRunning));
   VORTEX_TRY(store.add_event(run.id, before.empty() ? "started" : "resumed", "{}"));

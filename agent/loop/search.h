@@ -19,4 +19,7 @@ enum class SearchEnd {
 Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::SearchOptions& options,
                              const vflow::ModelGeometry& model, const SearchHooks& hooks);
 
+// What would end such a search before its first candidate: its proposer's options, its folder of first policies.
+Status check_search(db::Store& store, const study::SearchOptions& options);
+
 }  // namespace vortex::agent

@@ -29,7 +29,7 @@ struct Progress {
   int evaluated = 0;                       // candidates with a verdict from a worker, dense attention aside
   int refused = 0;                         // by the check or the novelty gate
   std::map<std::string, int> verdicts;     // of the evaluated ones
-  std::map<int64_t, std::string> running;  // candidate -> last stage that it finished
+  std::map<int64_t, std::string> running;  // candidate -> what it is at: a stage, or a round of one ("retest 2")
   int front = 0;                           // members, dense attention included
   double best_speed = 1.0;                 // on the front, over dense attention
   double seconds_used = 0;
@@ -54,6 +54,8 @@ struct SearchHooks {
   // Showing; called from one thread at a time.
   std::function<void(const Progress&)> on_tick;
   std::function<void(const CandidateSummary&)> on_candidate;
+  // A stage's row is stored; `stage` is the row's name. From any thread.
+  std::function<void(int64_t candidate, const std::string& stage, const job::StageResult&)> on_stage;
   std::function<void(const std::string&)> on_message;
   Proposer* proposer = nullptr;  // instead of the one that the options name
   // Every event that is worth a notice (docs/schema.md), after its row is stored.

@@ -11,8 +11,8 @@ namespace vortex::agent {
 namespace {
 
 constexpr double kDeadline = 30;  // seconds that one delivery may take
-constexpr std::array kKinds = {"finished", "interrupted",    "failed",         "stall",
-                               "budget",   "breaker-opened", "breaker-closed", "front"};
+constexpr std::array kKinds = {"started", "resumed", "finished",       "interrupted",    "failed",
+                               "stall",   "budget",  "breaker-opened", "breaker-closed", "front"};
 
 // Those that end a session come once and are never held back.
 bool is_last(const std::string& kind) { return kind == "finished" || kind == "interrupted" || kind == "failed"; }

@@ -18,10 +18,11 @@ struct NotifyOptions {
   double pause = 60;    // least seconds between two notices of one kind; those in between are counted
 };
 
-// Tells somebody who is not looking: that a search finished, failed or was interrupted, stalls, used up half, most or
-// all of a budget, waits for something that is down, or has a new point on its front. Events of other kinds are
-// ignored. Never blocks the search: notices go out from a thread of their own, and one that cannot be delivered is
-// reported to `on_message` and dropped. The JSON: {"event", "run", "detail", "suppressed"}.
+// Tells somebody who is not looking: that a search started (so that one who cannot be told is known at once), finished,
+// failed or was interrupted, stalls, used up half, most or all of a budget, waits for something that is down, or has a
+// new point on its front. Events of other kinds are ignored. Never blocks the search: notices go out from a thread of
+// their own, and one that cannot be delivered is reported to `on_message` and dropped. The JSON: {"event", "run",
+// "detail", "suppressed"}.
 class Notifier {
  public:
   Notifier(NotifyOptions options, std::function<double()> clock, std::function<void(const std::string&)> on_message);

@@ -39,7 +39,7 @@ echo "claims: every accuracy follows from its answers"
 if [ $# -gt 0 ]; then
   command -v vortex >/dev/null || { echo "vortex is not on the PATH: the policy was not run again" >&2; exit 1; }
   module=(policy/*.py)
-  vortex eval "${module[0]}" --model "$1" --task task.json
+  vortex eval "${module[0]}" --model "$1" --task task.json --no-store
 fi
 )sh";
 

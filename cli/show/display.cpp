@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "cli/context.h"
 #include "cli/output.h"
-#include "web/server/front_section.h"
 
 namespace vortex::cli {
 namespace {
@@ -21,15 +20,6 @@ constexpr double kReadEvery = 1;   // seconds between looks at the rows
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? std::string() : value;
-}
-
-// The first of these that is set names the encoding.
-bool locale_is_utf8() {
-  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
-    const std::string value = lower_ascii(variable(name));
-    if (!value.empty()) { return value.find("utf-8") != std::string::npos || value.find("utf8") != std::string::npos; }
-  }
-  return false;
 }
 
 const char* code_of(ScreenLine::Style style) {
@@ -63,6 +53,11 @@ void Display::tick(const agent::Progress& progress, agent::StopLevel stop) {
   const MutexLock guard(mutex_);
   progress_ = progress;
   if (!moving_) {
+    if (stop != acknowledged_) {
+      acknowledged_ = stop;
+      log_line(stop == agent::StopLevel::kDrain ? "stopping: finishing what runs; Ctrl-C again stops now"
+                                                : "stopping now");
+    }
     if (progress.seconds_used - told_ >= kTellEvery) {
       told_ = progress.seconds_used;
       log_line(status_line(stop));
@@ -82,8 +77,7 @@ void Display::read_facts(double now) {
     const auto known = since_.find(candidate);
     const bool same = known != since_.end() && known->second.first == stage;
     since[candidate] = {stage, same ? known->second.second : now};
-    facts_.running.push_back(
-        {candidate, web::next_stage(db::stage_round_from_name(stage), options_), now - since[candidate].second});
+    facts_.running.push_back({candidate, stage, now - since[candidate].second});
   }
   since_ = std::move(since);
   if (now - looked_ < kReadEvery) { return; }
@@ -180,7 +174,7 @@ std::string Display::status_line(agent::StopLevel stop) const {
   for (const auto& [verdict, count] : progress_.verdicts) { line += "  " + verdict + " " + std::to_string(count); }
   if (progress_.refused > 0) { line += "  refused " + std::to_string(progress_.refused); }
   for (const auto& [candidate, stage] : progress_.running) {
-    line += "  #" + std::to_string(candidate) + (stage.empty() ? " starting" : " past " + stage);
+    line += "  #" + std::to_string(candidate) + " at " + stage;
   }
   if (stop == agent::StopLevel::kDrain) { line += "  (finishing what runs)"; }
   if (stop == agent::StopLevel::kKill) { line += "  (stopping)"; }

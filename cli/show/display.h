@@ -47,7 +47,8 @@ class Display {
   const bool color_;
   const bool utf8_;
   bool moving_ VORTEX_GUARDED_BY(mutex_);
-  double told_ VORTEX_GUARDED_BY(mutex_) = 0;       // seconds used when the last line of a minute was printed
+  double told_ VORTEX_GUARDED_BY(mutex_) = 0;  // seconds used when the last line of a minute was printed
+  agent::StopLevel acknowledged_ VORTEX_GUARDED_BY(mutex_) = agent::StopLevel::kNone;  // where nothing moves
   double looked_ VORTEX_GUARDED_BY(mutex_) = -1e9;  // monotonic; when the rows were read last
   std::shared_ptr<web::LiveRun> live_ VORTEX_GUARDED_BY(mutex_);
   // Candidate -> stage, and when it began.

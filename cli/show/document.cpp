@@ -1,5 +1,7 @@
 #include "cli/show/document.h"
 
+#include <sstream>
+
 #include "base/escape.h"
 
 namespace vortex::cli {
@@ -34,7 +36,56 @@ std::string markdown_block(const Block& block) {
   return {};
 }
 
+std::string wrapped(const std::string& text, size_t columns) {
+  std::string out;
+  std::string line;
+  std::istringstream words(terminal_text(text));
+  for (std::string word; words >> word;) {
+    if (!line.empty() && text_width(line) + 1 + text_width(word) > columns) {
+      out += line + "\n";
+      line.clear();
+    }
+    line += (line.empty() ? "" : " ") + word;
+  }
+  return out + line + "\n";
+}
+
+std::string terminal_block(const Block& block, size_t columns, bool color) {
+  const auto bold = [&](const std::string& text) { return color ? "\033[1m" + text + "\033[0m" : text; };
+  switch (block.kind) {
+    case Block::Kind::kHeading:
+      return bold(block.text) + "\n" + (color ? "" : std::string(text_width(block.text), '-') + "\n") + "\n";
+    case Block::Kind::kLead:
+      return bold(wrapped(block.text, columns)) + "\n";
+    case Block::Kind::kText:
+    case Block::Kind::kForeign:
+      return wrapped(block.text, columns) + "\n";
+    case Block::Kind::kCode:
+      return terminal_text(block.text) + "\n";
+    case Block::Kind::kTable: {
+      Table table(block.headers);
+      table.may_drop(block.droppable);
+      for (const auto& row : block.rows) { table.add(row); }
+      return table.text(columns) + "\n";
+    }
+    case Block::Kind::kTiles: {
+      std::string out;
+      for (const auto& row : block.rows) { out += wrapped(row[0] + "  " + row[1], columns); }
+      return out + "\n";
+    }
+  }
+  return {};
+}
+
 }  // namespace
+
+std::string to_terminal(const Document& document, size_t columns, bool color) {
+  std::string out = terminal_block({Block::Kind::kHeading, document.title, {}, {}, {}}, columns, color) +
+                    wrapped(document.subtitle, columns) + "\n";
+  for (const Block& block : document.blocks) { out += terminal_block(block, columns, color); }
+  out.pop_back();
+  return out;
+}
 
 std::string to_markdown(const Document& document) {
   std::string out = "# " + markdown_text(document.title) + "\n\n" + markdown_text(document.subtitle) + "\n\n";

@@ -7,7 +7,7 @@
 
 namespace vortex::cli {
 
-// A short document for people, written block by block and rendered as Markdown.
+// A short document for people, written block by block; rendered as Markdown, or for a terminal.
 struct Block {
   enum class Kind {
     kHeading,  // text
@@ -22,6 +22,7 @@ struct Block {
   std::string text;
   std::vector<std::string> headers;
   std::vector<std::vector<std::string>> rows;
+  std::vector<std::string> droppable;  // headers of columns that a narrow screen goes without
 };
 
 struct Document {
@@ -29,16 +30,19 @@ struct Document {
   std::string subtitle;
   std::vector<Block> blocks;
 
-  void heading(std::string text) { blocks.push_back({Block::Kind::kHeading, std::move(text), {}, {}}); }
-  void lead(std::string text) { blocks.push_back({Block::Kind::kLead, std::move(text), {}, {}}); }
-  void text(std::string text) { blocks.push_back({Block::Kind::kText, std::move(text), {}, {}}); }
-  void foreign(std::string text) { blocks.push_back({Block::Kind::kForeign, std::move(text), {}, {}}); }
-  void code(std::string text) { blocks.push_back({Block::Kind::kCode, std::move(text), {}, {}}); }
-  void table(std::vector<std::string> headers, std::vector<std::vector<std::string>> rows) {
-    blocks.push_back({Block::Kind::kTable, {}, std::move(headers), std::move(rows)});
+  void heading(std::string text) { blocks.push_back({Block::Kind::kHeading, std::move(text), {}, {}, {}}); }
+  void lead(std::string text) { blocks.push_back({Block::Kind::kLead, std::move(text), {}, {}, {}}); }
+  void text(std::string text) { blocks.push_back({Block::Kind::kText, std::move(text), {}, {}, {}}); }
+  void foreign(std::string text) { blocks.push_back({Block::Kind::kForeign, std::move(text), {}, {}, {}}); }
+  void code(std::string text) { blocks.push_back({Block::Kind::kCode, std::move(text), {}, {}, {}}); }
+  void table(std::vector<std::string> headers, std::vector<std::vector<std::string>> rows,
+             std::vector<std::string> droppable = {}) {
+    blocks.push_back({Block::Kind::kTable, {}, std::move(headers), std::move(rows), std::move(droppable)});
   }
 };
 
 std::string to_markdown(const Document& document);
+// Words wrapped and tables fitted into so many columns; `color` makes headings bold.
+std::string to_terminal(const Document& document, size_t columns, bool color);
 
 }  // namespace vortex::cli

@@ -20,7 +20,8 @@ std::string claim_cell(const study::FrontRow& row) {
 
 Table front_table(const std::vector<study::FrontRow>& rows) {
   Table table({"id", "origin", "accuracy", "dense there", "ceiling", "speed over dense", "tok/s", "P(on front)",
-               "held-out: kept, by difference to dense", "what"});
+               "held-out", "what"});
+  table.may_drop({"dense there", "tok/s", "ceiling", "origin", "P(on front)", "what", "held-out"});
   for (const study::FrontRow& row : rows) {
     table.add({std::to_string(row.id), std::string(name_of(row.origin)) + (row.undecided ? " (undecided)" : ""),
                interval_text(row.accuracy, 3), fixed(row.dense_accuracy.value, 3),
@@ -61,6 +62,12 @@ nlohmann::json to_json(const study::FrontRow& row) {
           {"dense_accuracy", interval_json(row.dense_accuracy)},
           {"confirmed_accuracy", optional_json(row.confirmed)},
           {"claim", claim_json(row.claim)}};
+}
+
+std::vector<std::string> front_members() {
+  return {"candidate",       "origin",           "undecided",    "accuracy",          "dense_accuracy",
+          "oracle_accuracy", "speed_over_dense", "tokens_per_s", "front_probability", "confirmed_accuracy",
+          "made_by"};
 }
 
 }  // namespace vortex::cli

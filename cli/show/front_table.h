@@ -12,5 +12,7 @@ namespace vortex::cli {
 std::string claim_cell(const study::FrontRow& row);
 Table front_table(const std::vector<study::FrontRow>& rows);
 nlohmann::json to_json(const study::FrontRow& row);
+// The members of that which are numbers or words, in the order in which a table of values has them.
+std::vector<std::string> front_members();
 
 }  // namespace vortex::cli

@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include <iostream>
-#include <map>
 #include <optional>
+#include <set>
 
 #include "base/escape.h"
 #include "cli/continuation.h"
@@ -97,7 +97,8 @@ struct Answer {
   std::optional<Continuation> policy;
 };
 
-// Collects whole answers; `finish` is called with each as soon as it is complete.
+// Collects whole answers; `finish` is called with each in the order of the prompts, as soon as it and all before it are
+// complete.
 class Answers : public GenerationOutput {
  public:
   Answers(const std::vector<std::string>& prompts, const std::string& policy_name, bool compare,
@@ -115,7 +116,9 @@ class Answers : public GenerationOutput {
   void take(const job::NewToken& token) override {
     Answer& answer = answers_[token.prompt];
     (token.dense ? answer.dense : answer.policy)->push(token);
-    if (token.end != job::TokenEnd::kGoesOn && !(compare_ && token.dense)) { finish(token.prompt, answer); }
+    if (token.end == job::TokenEnd::kGoesOn || (compare_ && token.dense)) { return; }
+    complete_.insert(token.prompt);
+    for (; complete_.contains(next_); ++next_) { finish(next_, answers_[next_]); }
   }
 
  protected:
@@ -127,6 +130,8 @@ class Answers : public GenerationOutput {
 
  private:
   std::vector<Answer> answers_;
+  std::set<size_t> complete_;
+  size_t next_ = 0;  // whose turn it is
 };
 
 // The end of the text before a difference.
@@ -193,9 +198,7 @@ class Records : public Answers {
 
   void close() override {
     if (format_ == Format::kJsonl) { return; }
-    std::vector<nlohmann::json> items;
-    for (auto& [index, record] : records_) { items.push_back(std::move(record)); }
-    print_records(format_, "generation", items);
+    print_records(format_, "generation", records_);
   }
 
  private:
@@ -215,11 +218,11 @@ class Records : public Answers {
       }
     }
     if (format_ == Format::kJsonl) { return print_record(format_, "generation", record); }
-    records_[index] = std::move(record);
+    records_.push_back(std::move(record));
   }
 
   Format format_;
-  std::map<size_t, nlohmann::json> records_;
+  std::vector<nlohmann::json> records_;
 };
 
 }  // namespace

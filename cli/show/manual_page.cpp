@@ -40,7 +40,8 @@ std::string option_entry(const OptionRow& option) {
   } else if (option.takes_value) {
     name += " " + value_of(option);
   }
-  return ".TP\n" + name + "\n" + roff(option.help) + (option.required ? " (required)" : "") + "\n";
+  return ".TP\n" + name + "\n" + roff(option.help) + (option.initial.empty() ? "" : roff(" [" + option.initial + "]")) +
+         (option.required ? " (required)" : "") + "\n";
 }
 
 std::string verb_entry(const VerbRow& verb) {

@@ -11,6 +11,9 @@ struct OptionRow {
   std::vector<std::string> names;  // "--format", "-h"; empty for an operand
   std::string operand;             // its name, where it has no option names
   std::string help;
+  std::string group;                 // that it stands in
+  std::string value;                 // what it takes in a word, e.g. NUMBER; empty for a flag
+  std::string initial;               // its default; empty: none that says anything
   std::vector<std::string> choices;  // where only these are accepted
   bool takes_value = false;
   bool required = false;
@@ -23,6 +26,9 @@ struct VerbRow {
 };
 
 std::vector<VerbRow> option_table(const CLI::App& app);
+VerbRow verb_row(const CLI::App& verb);
+// Null where no verb is called so.
+const CLI::App* find_verb(const CLI::App& app, const std::string& name);
 
 // Scripts that a shell reads to complete commands of vortex.
 std::string bash_completion(const std::vector<VerbRow>& verbs);

@@ -11,6 +11,8 @@ std::string planned_text(const nlohmann::json& evidence) {
 
 Table stage_table(const std::vector<job::StageResult>& results) {
   Table table({"stage", "verdict", "planned", "seconds", "metrics"});
+  table.may_drop({"planned", "seconds"});
+  table.wrap("metrics");
   for (const job::StageResult& result : results) {
     std::vector<std::string> metrics;
     for (const job::Metric& metric : result.metrics) {

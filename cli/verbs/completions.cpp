@@ -19,6 +19,24 @@ void add_completions(CLI::App& app, Context& context) {
   verb->add_option("shell", *shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
 }
 
+// `main` answers `vortex help VERB` and `vortex config show`; what is left are calls that name neither.
+void add_help(CLI::App& app, Context& context) {
+  const auto word = std::make_shared<std::string>();
+  CLI::App* verb = add_verb(app, context, "help", "explains a verb", [word]() -> Result<int> {
+    return candidate_error("unknown verb: " + *word, "`vortex help` lists the verbs");
+  });
+  verb->add_option("verb", *word, "the one to explain (all)");
+}
+
+void add_config(CLI::App& app, Context& context) {
+  const auto words = std::make_shared<std::vector<std::string>>();
+  CLI::App* verb = add_verb(
+      app, context, "config", "the options of a verb as they count, and where each comes from", []() -> Result<int> {
+        return candidate_error("what about the configuration?", "vortex config show VERB [its options]");
+      });
+  verb->add_option("what", *words, "show, the verb (search), and its options");
+}
+
 void add_man(CLI::App& app, Context& context) {
   add_verb(app, context, "man", "the manual page, as roff: vortex man | man -l -", [&app]() -> Result<int> {
     std::cout << manual_page(option_table(app), app.get_description(), app.version());

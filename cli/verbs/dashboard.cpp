@@ -44,9 +44,8 @@ void add_dashboard(CLI::App& app, Context& context) {
   const auto arguments = std::make_shared<DashboardArguments>();
   CLI::App* verb = add_verb(app, context, "dashboard", "serves the workspace as a page: watch the front move, and act",
                             [&context, arguments] { return dashboard(context, *arguments); });
-  verb->add_option("--port", arguments->port, "to listen on; 0: any that is free (7077)")->check(CLI::Range(0, 65535));
-  verb->add_option("--address", arguments->address,
-                   "to listen on (127.0.0.1); beyond this machine everything needs the token");
+  verb->add_option("--port", arguments->port, "to listen on; 0: any that is free")->check(CLI::Range(0, 65535));
+  verb->add_option("--address", arguments->address, "to listen on; beyond this machine everything needs the token");
   verb->add_flag("--actions", arguments->actions, "allow actions beyond this machine, too");
   add_workspace_option(verb, context);
   add_format_option(verb, context);

@@ -25,8 +25,8 @@ struct Side {
 
 struct Field {
   std::string name;
-  std::string a;
-  std::string b;
+  nlohmann::json a;
+  nlohmann::json b;
 };
 
 Result<Side> load_side(const Context& context, int64_t id) {
@@ -41,40 +41,56 @@ Result<Side> load_side(const Context& context, int64_t id) {
   return side;
 }
 
-std::vector<std::string> summary(const Side& side) {
+nlohmann::json summary(const Side& side) {
   const db::Candidate& row = side.candidate->row;
   const study::SearchOptions& options = side.run.options;
   const auto point = study::point_of(*side.candidate, options.rank_speed, options.seed);
-  return {std::string(name_of(row.origin)), std::string(study::outcome_name(row.state, row.verdict)),
-          point ? interval_text(point->accuracy, 3) : "-", point ? interval_text(point->speed.ratio, 2) : "-"};
+  return {{"origin", name_of(row.origin)},
+          {"verdict", study::outcome_name(row.state, row.verdict)},
+          {"accuracy", point ? interval_json(point->accuracy) : nlohmann::json()},
+          {"speed over dense", point ? interval_json(point->speed.ratio) : nlohmann::json()}};
 }
 
-nlohmann::json config_of(const Side& side) {
-  auto config = parse_json(side.files.config_text);
-  return config.is_object() ? config : nlohmann::json::object();
+// What a policy runs with: what its file leaves out has the default's value. Names of files say nothing of it.
+nlohmann::json effective_config(const Side& side) {
+  if (side.files.config_text.empty()) { return nlohmann::json::object(); }
+  std::vector<vflow::Diagnostic> ignored;
+  const vflow::EngineConfig config = vflow::parse_config(side.files.config_text, "policy.json", ignored);
+  nlohmann::json all = {{"vortex_block_size", config.block_size},
+                        {"vortex_workload_chunk_size", config.workload_chunk_size},
+                        {"vortex_topk_val", config.topk_val},
+                        {"vortex_topk_ratio", config.topk_ratio},
+                        {"vortex_block_reserved_bos", config.reserved_bos},
+                        {"vortex_block_reserved_eos", config.reserved_eos},
+                        {"vortex_layers_skip", config.layers_skip},
+                        {"vortex_max_seq_lens", config.max_seq_lens},
+                        {"vortex_dtype", vflow::dtype_name(config.dtype)},
+                        {"kv_cache_dtype", vflow::dtype_name(config.kv_dtype)},
+                        {"vortex_schedule_policy", config.schedule_policy},
+                        {"disable_radix_cache", config.disable_radix_cache},
+                        {"mem_fraction_static", config.mem_fraction_static},
+                        {"tp_size", config.tp_size}};
+  for (const auto& [key, text] : config.passthrough) { all[key] = parse_json(text); }
+  return all;
+}
+
+void add_differing(const nlohmann::json& a, const nlohmann::json& b, const std::string& prefix,
+                   std::vector<Field>& fields) {
+  std::set<std::string> names;
+  for (const nlohmann::json* side : {&a, &b}) {
+    for (const auto& item : side->items()) { names.insert(item.key()); }
+  }
+  for (const std::string& name : names) {
+    const nlohmann::json of_a = a.value(name, nlohmann::json());
+    const nlohmann::json of_b = b.value(name, nlohmann::json());
+    if (of_a != of_b) { fields.push_back({prefix + name, of_a, of_b}); }
+  }
 }
 
 std::vector<Field> differing_fields(const Side& a, const Side& b) {
   std::vector<Field> fields;
-  const std::vector<std::string> names = {"origin", "verdict", "accuracy", "speed over dense"};
-  const std::vector<std::string> left = summary(a);
-  const std::vector<std::string> right = summary(b);
-  for (size_t i = 0; i < names.size(); ++i) {
-    if (left[i] != right[i]) { fields.push_back({names[i], left[i], right[i]}); }
-  }
-  const nlohmann::json config_a = config_of(a);
-  const nlohmann::json config_b = config_of(b);
-  std::set<std::string> keys;
-  for (const auto& item : config_a.items()) { keys.insert(item.key()); }
-  for (const auto& item : config_b.items()) { keys.insert(item.key()); }
-  const auto value = [](const nlohmann::json& config, const std::string& key) {
-    return config.contains(key) ? config[key].dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) : "-";
-  };
-  for (const std::string& key : keys) {
-    const std::string of_a = value(config_a, key);
-    const std::string of_b = value(config_b, key);
-    if (of_a != of_b) { fields.push_back({"config " + key, of_a, of_b}); }
-  }
+  add_differing(summary(a), summary(b), "", fields);
+  add_differing(effective_config(a), effective_config(b), "config ", fields);
   return fields;
 }
 
@@ -123,8 +139,8 @@ Result<int> diff(const Context& context, const DiffArguments& arguments) {
     return 0;
   }
   Table table({"field", std::to_string(a.id), std::to_string(b.id)});
-  for (const Field& field : fields) { table.add({field.name, field.a, field.b}); }
-  std::cout << table.text() << "\nstructural distance: "
+  for (const Field& field : fields) { table.add({field.name, json_cell(field.a), json_cell(field.b)}); }
+  std::cout << table.text(stdout_columns()) << "\nstructural distance: "
             << (apart ? fixed(*apart, 3) : "none, since one of them has no program that checks against its model")
             << "\n";
   if (!text.empty()) { std::cout << "\n--- " << a.id << "\n+++ " << b.id << "\n" << terminal_text(text); }

@@ -150,7 +150,7 @@ Result<int> doctor(const Context& context) {
         {{"what", finding.what}, {"verdict", finding.verdict}, {"detail", finding.detail}, {"remedy", finding.remedy}});
   }
   if (context.format() == Format::kText) {
-    std::cout << table.text();
+    std::cout << table.text(stdout_columns());
   } else {
     print_records(context.format(), "finding", items);
   }

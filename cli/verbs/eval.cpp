@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -7,10 +8,12 @@
 #include <thread>
 #include <vector>
 
+#include "cli/kept_evaluation.h"
 #include "cli/policy_files.h"
 #include "cli/show/stage_table.h"
 #include "cli/task_files.h"
 #include "cli/verbs/verbs.h"
+#include "evals/statistics.h"
 #include "job/job.h"
 
 namespace vortex::cli {
@@ -22,6 +25,8 @@ struct EvalArguments {
   std::string model;
   TaskArguments tasks;
   std::vector<std::string> stages;  // none: the default climb
+  bool alone = false;
+  bool no_store = false;
   job::Job job;
 };
 
@@ -60,22 +65,86 @@ Result<job::Job> job_of(const Context& context, const EvalArguments& arguments) 
   return job;
 }
 
+// What dense attention answers to the same problems; nothing where nobody asks.
+struct Baseline {
+  std::vector<job::StageResult> results;
+  std::vector<job::Outcome> outcomes;
+};
+
+using Progress = std::function<void(const job::StageResult&)>;
+
+Result<Baseline> measure_dense(const job::Job& policy, const sandbox::ExecutorOptions& options) {
+  Baseline baseline;
+  job::Job job = policy;
+  job.id = "dense";
+  job.dense = true;
+  job.module_text.clear();
+  job.config_text.clear();
+  std::erase_if(job.stages, [](job::Stage stage) { return stage != job::Stage::kRace; });
+  if (job.stages.empty()) { return baseline; }
+  const Progress progress = [](const job::StageResult& result) {
+    log_line("dense attention, " + std::string(stage_name(result.stage)) + ": " +
+             std::string(verdict_name(result.verdict)));
+  };
+  VORTEX_ASSIGN(baseline.results, sandbox::run_job(job, options, progress, [] { return false; }));
+  if (baseline.results.empty()) { return internal_error("the worker reported no stage"); }
+  const job::StageResult& race = baseline.results.back();
+  if (race.blame) { return Error{*race.blame, "dense attention does not pass: " + race.message, ""}; }
+  baseline.outcomes = race.outcomes;
+  return baseline;
+}
+
+// "dense attention: ...; the difference: ...": what the race is read against.
+std::string comparison(const Baseline& baseline, const std::vector<job::StageResult>& results, uint64_t seed) {
+  const auto race = std::find_if(results.begin(), results.end(),
+                                 [](const job::StageResult& result) { return result.stage == job::Stage::kRace; });
+  if (baseline.outcomes.empty() || race == results.end()) { return {}; }
+  return "accuracy " + interval_text(evals::accuracy_interval(race->outcomes, seed), 3) + ", of dense attention " +
+         interval_text(evals::accuracy_interval(baseline.outcomes, seed), 3) + ", on the same " +
+         std::to_string(race->outcomes.size()) + " answers; the difference is " +
+         interval_text(evals::paired_difference(race->outcomes, baseline.outcomes, seed), 3) + "\n";
+}
+
+void print_results(const Context& context, const std::vector<job::StageResult>& results, const Baseline& baseline,
+                   uint64_t seed) {
+  if (context.format() == Format::kText) {
+    std::cout << stage_table(results).text(stdout_columns()) << comparison(baseline, results, seed);
+    return;
+  }
+  std::vector<nlohmann::json> items;
+  for (const job::StageResult& result : results) {
+    items.push_back(to_json(result));
+    if (result.stage != job::Stage::kRace || baseline.outcomes.empty()) { continue; }
+    items.back()["dense_accuracy"] = interval_json(evals::accuracy_interval(baseline.outcomes, seed));
+    items.back()["accuracy_difference"] =
+        interval_json(evals::paired_difference(result.outcomes, baseline.outcomes, seed));
+  }
+  print_records(context.format(), "stage", items);
+}
+
 Result<int> evaluate(const Context& context, const EvalArguments& arguments) {
-  VORTEX_ASSIGN(const job::Job job, job_of(context, arguments));
+  VORTEX_ASSIGN(job::Job job, job_of(context, arguments));
   VORTEX_ASSIGN(const sandbox::ExecutorOptions options, executor_options(context, 0, 0));
-  const auto progress = [](const job::StageResult& result) {
+  std::unique_ptr<db::Store> store;
+  if (!arguments.no_store) { VORTEX_ASSIGN(store, db::Store::open(context.workspace)); }
+  Baseline baseline;
+  if (!job.dense && !arguments.alone) {
+    VORTEX_ASSIGN(baseline, measure_dense(job, options));
+    job.incumbent = baseline.outcomes;
+    job.race_margin = 2;  // a difference is to be seen, whatever it is: no race ends for it
+  }
+  const Progress progress = [](const job::StageResult& result) {
     log_line(std::string(stage_name(result.stage)) + ": " + std::string(verdict_name(result.verdict)));
   };
   VORTEX_ASSIGN(const std::vector<job::StageResult> results,
                 sandbox::run_job(job, options, progress, [] { return false; }));
-  if (context.format() == Format::kText) {
-    std::cout << stage_table(results).text();
-  } else {
-    std::vector<nlohmann::json> items;
-    for (const job::StageResult& result : results) { items.push_back(to_json(result)); }
-    print_records(context.format(), "stage", items);
-  }
   if (results.empty()) { return internal_error("the worker reported no stage"); }
+  print_results(context, results, baseline, job.seed);
+  if (store != nullptr) {
+    VORTEX_ASSIGN(const KeptEvaluation kept, keep_evaluation(*store, job, arguments.module, baseline.results, results));
+    log_line("kept as candidate " + std::to_string(kept.candidate) + " of " + kept.run + ": " +
+             command_line(context, "show " + std::to_string(kept.candidate)));
+  }
   const std::optional<Blame> blame = results.back().blame;
   return blame ? exit_code(*blame) : 0;
 }
@@ -96,6 +165,8 @@ void add_eval(CLI::App& app, Context& context) {
   verb->add_option("--stages", arguments->stages,
                    "of the ladder, in climbing order, e.g. recall,race (all but gate and confirm)")
       ->delimiter(',');
+  verb->add_flag("--alone", arguments->alone, "without dense attention's answers to the same problems");
+  verb->add_flag("--no-store", arguments->no_store, "keep nothing of it in the workspace");
   verb->add_flag("!--no-ceiling", job.recall_ceiling, "do not measure the oracle at the policy's budget");
   verb->add_option("--prefix-bytes", job.prefix_bytes,
                    "of prompts kept read in the workspace; those used longest ago go first")

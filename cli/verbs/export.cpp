@@ -20,7 +20,16 @@ struct ExportArguments {
   std::string format;
   std::string folder;
   bool unconfirmed = false;
+  bool overwrite = false;
 };
+
+// What lies in a folder is somebody's work.
+Status look_at_target(const std::filesystem::path& folder) {
+  std::error_code ec;
+  if (!std::filesystem::exists(folder, ec)) { return ok_status(); }
+  if (std::filesystem::is_directory(folder, ec) && std::filesystem::is_empty(folder, ec)) { return ok_status(); }
+  return candidate_error(folder.string() + " is there already", "name another folder, or say --overwrite");
+}
 
 // The pair must stand for what was measured: written, read back and checked, it has the candidate's key.
 Status verify(const std::string& module_path, const db::Candidate& row, const job::Job& job) {
@@ -51,6 +60,7 @@ Result<int> export_candidate(const Context& context, const ExportArguments& argu
                                (claim ? " (" + std::string(evals::keeping_name(claim->keeping)) + ")" : std::string()),
                            "--unconfirmed exports it all the same, and says so inside");
   }
+  if (!arguments.overwrite) { VORTEX_TRY(look_at_target(arguments.folder)); }
   const ExportFormat& format = format_of_name(arguments.format);
   VORTEX_ASSIGN(const std::filesystem::path module, format.write(run, *candidate, confirmed, arguments.folder));
   VORTEX_TRY(verify(module.string(), candidate->row, run.options.job));
@@ -80,6 +90,7 @@ void add_export(CLI::App& app, Context& context) {
   }
   verb->add_option("--to", arguments->format, join(help, "; "))->required()->check(CLI::IsMember(names));
   verb->add_option("--out", arguments->folder, "folder to write to")->required();
+  verb->add_flag("--overwrite", arguments->overwrite, "also into a folder that holds something");
   verb->add_flag("--unconfirmed", arguments->unconfirmed, "also a candidate that held-out problems did not confirm");
   add_workspace_option(verb, context);
   add_format_option(verb, context);

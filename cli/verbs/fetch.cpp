@@ -107,6 +107,16 @@ Error with_advice(Error error, const std::string& repo, const fs::path& folder, 
   return error;
 }
 
+// A scheme and a host, and nothing that would make another address of it.
+bool is_hub(const std::string& endpoint) {
+  const size_t host = endpoint.find("://");
+  if (host == std::string::npos) { return false; }
+  const std::string scheme = endpoint.substr(0, host);
+  const std::string rest = endpoint.substr(host + 3);
+  return (scheme == "http" || scheme == "https") && !rest.empty() && rest.front() != '/' && rest.front() != ':' &&
+         rest.find_first_of(" \t?#@") == std::string::npos;
+}
+
 Result<int> interrupted() {
   log_line("interrupted; the same command continues where it ended");
   return kInterrupted;
@@ -118,6 +128,9 @@ Result<int> fetch_files(const Context& context, const FetchArguments& arguments)
   const std::string endpoint = arguments.endpoint.empty() ? environment("HF_ENDPOINT") : arguments.endpoint;
   if (!endpoint.empty()) { hub.endpoint = endpoint; }
   while (hub.endpoint.ends_with('/')) { hub.endpoint.pop_back(); }
+  if (!is_hub(hub.endpoint)) {
+    return candidate_error("not a hub: " + hub.endpoint, "--endpoint (or $HF_ENDPOINT) is like https://huggingface.co");
+  }
   if (!fetch::is_safe_path(arguments.repo)) { return candidate_error("not a repository: " + arguments.repo); }
   const auto kind = arguments.data ? fetch::RepoKind::kData : fetch::RepoKind::kModel;
   fs::path folder = arguments.to;

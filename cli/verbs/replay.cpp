@@ -128,7 +128,7 @@ void add_replay(CLI::App& app, Context& context) {
   CLI::App* verb = add_verb(app, context, "replay", "runs a candidate again: must give the very same tokens",
                             [&context, arguments] { return replay(context, *arguments); });
   verb->add_option("candidate", arguments->which, "its number, or the word front for all of the front")->required();
-  verb->add_option("--run", arguments->run, "the search whose front is meant (the newest)");
+  verb->add_option("--run", arguments->run, "the search whose front is meant (the newest with a result)");
   add_device_option(verb, arguments->device);
   add_cpu_math_option(verb, arguments->cpu_math);
   add_workspace_option(verb, context);

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <functional>
@@ -6,6 +8,7 @@
 #include <memory>
 
 #include "base/files.h"
+#include "cli/runs.h"
 #include "cli/show/document.h"
 #include "cli/show/front_table.h"
 #include "cli/verbs/verbs.h"
@@ -76,7 +79,8 @@ void add_front(const study::Facts& facts, Document& document) {
   }
   document.table({"id", "origin", "accuracy", "dense there", "ceiling", "speed over dense", "tok/s", "P(on front)",
                   "held-out problems", "found after"},
-                 std::move(rows));
+                 std::move(rows),
+                 {"dense there", "tok/s", "ceiling", "found after", "origin", "P(on front)", "held-out problems"});
   document.text(
       "Ceiling: the accuracy of the pages with the largest true attention at the same budget, on the first problems. "
       "It "
@@ -163,12 +167,12 @@ void add_failures(const study::Facts& facts, Document& document) {
   if (facts.failures.empty()) { return document.text("None."); }
   std::multimap<int, std::vector<std::string>, std::greater<>> by_count;
   for (const auto& [cause, failure] : facts.failures) {
-    by_count.emplace(failure.count, std::vector<std::string>{std::to_string(failure.count), cause.first, cause.second,
-                                                             std::to_string(failure.example)});
+    by_count.emplace(failure.count, std::vector<std::string>{std::to_string(failure.count), cause.first,
+                                                             std::to_string(failure.example), failure.message});
   }
   std::vector<std::vector<std::string>> rows;
   for (auto& [count, cells] : by_count) { rows.push_back(std::move(cells)); }
-  document.table({"count", "stage", "cause", "example"}, std::move(rows));
+  document.table({"count", "stage", "example", "what it said"}, std::move(rows));
 }
 
 void add_spend(const study::Facts& facts, Document& document) {
@@ -280,8 +284,11 @@ nlohmann::json report_json(const Context& context, const study::Digest& digest, 
   }
   nlohmann::json failures = nlohmann::json::array();
   for (const auto& [cause, failure] : facts.failures) {
-    failures.push_back(
-        {{"stage", cause.first}, {"cause", cause.second}, {"count", failure.count}, {"example", failure.example}});
+    failures.push_back({{"stage", cause.first},
+                        {"cause", cause.second},
+                        {"count", failure.count},
+                        {"example", failure.example},
+                        {"message", failure.message}});
   }
   nlohmann::json origins = nlohmann::json::object();
   for (const auto& [name, origin] : facts.origins) {
@@ -318,7 +325,7 @@ nlohmann::json report_json(const Context& context, const study::Digest& digest, 
 }
 
 Result<int> report(const Context& context, const ReportArguments& arguments) {
-  VORTEX_ASSIGN(const study::Digest digest, study::read_digest(context.workspace, arguments.run));
+  VORTEX_ASSIGN(const study::Digest digest, chosen_digest(context, arguments.run));
   VORTEX_ASSIGN(const study::Facts facts, study::facts_of(digest.view(), study::Undecided::kShown));
   if (!arguments.html.empty()) {
     web::Api api({context.workspace, false, command_line(context, "{}")});
@@ -328,7 +335,10 @@ Result<int> report(const Context& context, const ReportArguments& arguments) {
     log_line("wrote " + arguments.html);
     return 0;
   }
-  if (context.format() == Format::kText) {
+  const bool is_read = ::isatty(STDOUT_FILENO) == 1;  // else it is kept, or goes on as Markdown
+  if (context.format() == Format::kText && is_read) {
+    std::cout << to_terminal(brief(context, digest, facts), stdout_columns(), use_color(STDOUT_FILENO));
+  } else if (context.format() == Format::kText) {
     std::cout << to_markdown(brief(context, digest, facts));
   } else {
     print_record(context.format(), "report", report_json(context, digest, facts));
@@ -342,7 +352,7 @@ void add_report(CLI::App& app, Context& context) {
   const auto arguments = std::make_shared<ReportArguments>();
   CLI::App* verb = add_verb(app, context, "report", "the morning brief: what a search found, as Markdown or HTML",
                             [&context, arguments] { return report(context, *arguments); });
-  verb->add_option("--run", arguments->run, "the search, by name or number (the newest)");
+  verb->add_option("--run", arguments->run, "the search, by name or number (the newest with a result)");
   verb->add_option("--html", arguments->html,
                    "file to write as one page that opens from disk: the dashboard with what it showed");
   add_workspace_option(verb, context);

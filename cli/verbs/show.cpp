@@ -71,13 +71,15 @@ void print_text(const study::History& history, const study::CandidateHistory& ca
   if (!row.rationale.empty()) { std::cout << terminal_text(row.rationale) << "\n"; }
   std::cout << "key " << row.key << "\n\n" << terminal_text(study::ancestry_text(history, row.id)) << "\n";
   Table table({"try", "stage", "verdict", "planned", "seconds", "metrics"});
+  table.may_drop({"planned", "try", "seconds"});
+  table.wrap("metrics");
   for (const db::StageRow& stage : candidate.stages) {
     const std::string reason = stage.message.substr(0, stage.message.find('\n'));
     table.add({std::to_string(stage.attempt), db::stage_round_name(stage.stage), std::string(name_of(stage.verdict)),
                planned_text(parsed(stage.evidence)), fixed(stage.seconds, 2),
                reason.empty() ? metrics_text(stage.metrics) : std::string(name_of(stage.blame)) + ": " + reason});
   }
-  std::cout << table.text() << "\n";
+  std::cout << table.text(stdout_columns()) << "\n";
   if (!candidate.stages.empty()) {
     std::cout << "evidence: " << terminal_text(parsed(candidate.stages.back().evidence).dump(2)) << "\n";
   }
@@ -86,11 +88,29 @@ void print_text(const study::History& history, const study::CandidateHistory& ca
   }
 }
 
-Result<int> show(const Context& context, int64_t id) {
+struct ShowArguments {
+  int64_t candidate = 0;
+  bool source = false;
+  bool config = false;
+};
+
+// A file of the candidate as it is, for a pipe.
+Result<int> print_file(const std::string& text, int64_t id) {
+  if (text.empty()) {
+    return candidate_error("candidate " + std::to_string(id) + " is dense attention: it has no policy");
+  }
+  std::cout << text << (text.ends_with('\n') ? "" : "\n");
+  return 0;
+}
+
+Result<int> show(const Context& context, const ShowArguments& arguments) {
+  const int64_t id = arguments.candidate;
   VORTEX_ASSIGN(const study::LoadedRun run, study::load_run_of(context.workspace, id));
   const study::CandidateHistory* candidate = run.history.find(id);
   if (candidate == nullptr) { return internal_error("candidate " + std::to_string(id) + " has no history"); }
   VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(*run.store, candidate->row));
+  if (arguments.source) { return print_file(files.module_text, id); }
+  if (arguments.config) { return print_file(files.config_text, id); }
   if (context.format() == Format::kText) {
     print_text(run.history, *candidate, files);
   } else {
@@ -102,10 +122,12 @@ Result<int> show(const Context& context, int64_t id) {
 }  // namespace
 
 void add_show(CLI::App& app, Context& context) {
-  const auto id = std::make_shared<int64_t>(0);
+  const auto arguments = std::make_shared<ShowArguments>();
   CLI::App* verb = add_verb(app, context, "show", "all that is known of a candidate: source, stages, evidence",
-                            [&context, id] { return show(context, *id); });
-  verb->add_option("candidate", *id, "its number")->required();
+                            [&context, arguments] { return show(context, *arguments); });
+  verb->add_option("candidate", arguments->candidate, "its number")->required();
+  verb->add_flag("--source", arguments->source, "its module alone, as a file");
+  verb->add_flag("--configuration", arguments->config, "its configuration alone")->excludes("--source");
   add_workspace_option(verb, context);
   add_format_option(verb, context);
 }

@@ -1,12 +1,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
+#include <chrono>
+#include <cmath>
 #include <iostream>
 #include <map>
 #include <memory>
+#include <thread>
 
+#include "base/clock.h"
 #include "base/gpu.h"
+#include "cli/interrupt.h"
 #include "cli/show/front_table.h"
 #include "cli/verbs/verbs.h"
 #include "db/lock.h"
@@ -41,10 +45,34 @@ std::vector<Gpu> gpus_in_use(const std::vector<nlohmann::json>& runs) {
   return gpus.ok() ? std::move(gpus).value() : std::vector<Gpu>();
 }
 
+// How fast it goes, and when a search that runs should end: by the first of its budgets that can be told in time.
+void add_pace(const study::Digest& digest, nlohmann::json& record) {
+  const study::SearchOptions& options = digest.options;
+  const std::vector<study::BoardLine>& lines = digest.board.lines();
+  const auto done = std::count_if(lines.begin(), lines.end(),
+                                  [](const study::BoardLine& line) { return line.is_done() && !line.is_dense(); });
+  const double used = digest.run.seconds_used;
+  record["candidates"] = done;
+  if (done > 0 && used > 0) { record["candidates_per_hour"] = static_cast<double>(done) / used * 3600; }
+  if (record["state"] != "running") { return; }
+  double left = options.seconds > 0 ? options.seconds - used : HUGE_VAL;
+  if (options.max_evals > 0 && done > 0) {
+    left = std::min(left, static_cast<double>(options.max_evals - done) * used / static_cast<double>(done));
+  }
+  if (std::isfinite(left)) { record["seconds_left"] = std::max(0.0, left); }
+}
+
 nlohmann::json status_of(const std::string& workspace, const db::Run& run, bool lock_held) {
-  nlohmann::json record = {{"id", run.id},           {"name", run.name},
-                           {"state", run.state},     {"seconds_used", run.seconds_used},
-                           {"started", run.started}, {"verdicts", nlohmann::json::object()}};
+  nlohmann::json record = {{"id", run.id},
+                           {"name", run.name},
+                           {"state", run.state},
+                           {"seconds_used", run.seconds_used},
+                           {"started", run.started > 0 ? nlohmann::json(run.started) : nlohmann::json()},
+                           {"ended", run.ended > 0 ? nlohmann::json(run.ended) : nlohmann::json()},
+                           {"candidates", 0},
+                           {"candidates_per_hour", nullptr},
+                           {"seconds_left", nullptr},
+                           {"verdicts", nlohmann::json::object()}};
   if (run.state == db::RunState::kRunning && !lock_held) { record["state"] = "cut off"; }
   const auto digest = study::read_digest(workspace, run);
   if (!digest.ok()) { return record; }
@@ -54,6 +82,7 @@ nlohmann::json status_of(const std::string& workspace, const db::Run& run, bool 
     ++verdicts[std::string(study::outcome_name(line.state, line.verdict))];
   }
   record["verdicts"] = verdicts;
+  add_pace(*digest, record);
   record["device"] = device_of(digest->view());
   const auto shown = study::read_shown(digest->view(), study::Undecided::kLeftOut);
   if (!shown.ok()) { return record; }
@@ -76,7 +105,50 @@ std::string verdicts_text(const nlohmann::json& verdicts) {
   return text;
 }
 
-Result<int> status(const Context& context, const std::string& name) {
+struct StatusArguments {
+  std::string run;
+  bool watch = false;
+};
+
+std::string time_cell(const nlohmann::json& item) {
+  const double budget = item.value("seconds_budget", 0.0);
+  const std::string used = duration_text(item["seconds_used"]);
+  return budget > 0 ? used + " of " + duration_text(budget) : used;
+}
+
+std::string pace_cell(const nlohmann::json& item) {
+  const nlohmann::json& rate = item["candidates_per_hour"];
+  return rate.is_number() ? fixed(rate.get<double>(), rate.get<double>() < 10 ? 1 : 0) + "/h" : "";
+}
+
+// When it should end, where it runs; else how long ago it ended.
+std::string age_cell(const nlohmann::json& item) {
+  if (item["seconds_left"].is_number()) {
+    const double left = item["seconds_left"].get<double>();
+    return "ends in " + duration_text(left) + ", " + date_text(wall_seconds() + left).substr(11);
+  }
+  if (!item["ended"].is_number()) { return ""; }
+  return duration_text(wall_seconds() - item["ended"].get<double>()) + " ago";
+}
+
+std::string status_text(const std::vector<nlohmann::json>& items, const std::vector<Gpu>& gpus) {
+  Table table({"search", "state", "began", "time", "ended", "tried", "pace", "verdicts", "device", "front", "claimed"});
+  table.may_drop({"verdicts", "device", "pace", "ended", "began", "front", "tried"});
+  for (const nlohmann::json& item : items) {
+    table.add({item["name"], item["state"], item["started"].is_number() ? date_text(item["started"]) : "-",
+               time_cell(item), age_cell(item), std::to_string(item["candidates"].get<int>()), pace_cell(item),
+               verdicts_text(item["verdicts"]), item.value("device", ""), std::to_string(item.value("front", 0)),
+               item.value("best_speed", 1.0) > 1 ? fixed(item.value("best_speed", 1.0), 2) + "x" : "nothing yet"});
+  }
+  std::string text = table.text(stdout_columns());
+  for (const Gpu& gpu : gpus) {
+    text += "GPU " + std::to_string(gpu.index) + ": " + describe(gpu) + "\n";
+    for (const std::string& doubt : doubts(gpu, ::getpid())) { text += "  " + doubt + "\n"; }
+  }
+  return text;
+}
+
+Result<std::vector<nlohmann::json>> look(const Context& context, const std::string& name) {
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(context.workspace));
   VORTEX_ASSIGN(std::vector<db::Run> runs, store->runs());
   if (!name.empty()) {
@@ -86,27 +158,51 @@ Result<int> status(const Context& context, const std::string& name) {
   const bool lock_held = db::lock_holder(context.workspace).has_value();
   std::vector<nlohmann::json> items;
   for (const db::Run& run : runs) { items.push_back(status_of(context.workspace, run, lock_held)); }
+  return items;
+}
+
+void print_status(const Context& context, std::vector<nlohmann::json> items, const std::vector<Gpu>& gpus) {
+  for (nlohmann::json& item : items) {
+    if (item["state"] != "running") { continue; }
+    for (const Gpu& gpu : gpus) { item["gpus"].push_back(to_json(gpu, ::getpid())); }
+  }
+  print_records(context.format(), "run", items);
+}
+
+// Looks again every two seconds while a search runs. On a terminal the table stays in its place.
+Result<int> watch(const Context& context, const std::string& name) {
+  const bool moves = ::isatty(STDOUT_FILENO) == 1;
+  size_t lines = 0;
+  catch_interrupts();
+  for (;;) {
+    VORTEX_ASSIGN(const std::vector<nlohmann::json> items, look(context, name));
+    const std::vector<Gpu> gpus = gpus_in_use(items);
+    if (context.format() != Format::kText) {
+      print_status(context, items, gpus);
+    } else {
+      const std::string text = status_text(items, gpus);
+      if (moves && lines > 0) { std::cout << "\033[" << lines << "A\033[J"; }
+      std::cout << text << std::flush;
+      lines = static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
+    }
+    const bool running =
+        std::any_of(items.begin(), items.end(), [](const nlohmann::json& item) { return item["state"] == "running"; });
+    for (int i = 0; running && i < 20 && interrupts() == 0; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    if (!running || interrupts() > 0) { return 0; }
+  }
+}
+
+Result<int> status(const Context& context, const StatusArguments& arguments) {
+  if (arguments.watch) { return watch(context, arguments.run); }
+  VORTEX_ASSIGN(const std::vector<nlohmann::json> items, look(context, arguments.run));
   const std::vector<Gpu> gpus = gpus_in_use(items);
   if (context.format() != Format::kText) {
-    for (nlohmann::json& item : items) {
-      if (item["state"] != "running") { continue; }
-      for (const Gpu& gpu : gpus) { item["gpus"].push_back(to_json(gpu, ::getpid())); }
-    }
-    print_records(context.format(), "run", items);
+    print_status(context, items, gpus);
     return 0;
   }
-  Table table({"search", "state", "device", "time", "candidates", "front", "claimed"});
-  for (const nlohmann::json& item : items) {
-    table.add({item["name"], item["state"], item.value("device", ""),
-               duration_text(item["seconds_used"]) + " of " + duration_text(item.value("seconds_budget", 0.0)),
-               verdicts_text(item["verdicts"]), std::to_string(item.value("front", 0)),
-               item.value("best_speed", 1.0) > 1 ? fixed(item.value("best_speed", 1.0), 2) + "x" : "nothing yet"});
-  }
-  std::cout << table.text();
-  for (const Gpu& gpu : gpus) {
-    std::cout << "GPU " << gpu.index << ": " << describe(gpu) << "\n";
-    for (const std::string& doubt : doubts(gpu, ::getpid())) { std::cout << "  " << doubt << "\n"; }
-  }
+  std::cout << status_text(items, gpus);
   for (const nlohmann::json& item : items) {
     const std::string warning = item.value("baseline_warning", "");
     if (!warning.empty()) { log_line(item["name"].get<std::string>() + ": " + warning); }
@@ -117,10 +213,11 @@ Result<int> status(const Context& context, const std::string& name) {
 }  // namespace
 
 void add_status(CLI::App& app, Context& context) {
-  const auto name = std::make_shared<std::string>();
+  const auto arguments = std::make_shared<StatusArguments>();
   CLI::App* verb = add_verb(app, context, "status", "the searches of the workspace and how far they are",
-                            [&context, name] { return status(context, *name); });
-  verb->add_option("run", *name, "one search, by name or number (all)");
+                            [&context, arguments] { return status(context, *arguments); });
+  verb->add_option("run", arguments->run, "one search, by name or number (all)");
+  verb->add_flag("--watch", arguments->watch, "look again every two seconds, until no search runs or Ctrl-C");
   add_workspace_option(verb, context);
   add_format_option(verb, context);
 }

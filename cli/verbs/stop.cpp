@@ -16,7 +16,7 @@ struct StopArguments {
 // The search that is to stop; only one that runs can.
 Result<db::Run> running_search(const Context& context, const std::string& name) {
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(context.workspace));
-  VORTEX_ASSIGN(const db::Run run, study::find_run(*store, name));
+  VORTEX_ASSIGN(const db::Run run, study::find_newest_run(*store, name));
   const bool held = db::lock_holder(context.workspace).has_value();
   const bool running = run.state == db::RunState::kRunning;
   if (running && held) { return run; }

@@ -1,4 +1,5 @@
 #include <iostream>
+#include <iterator>
 #include <memory>
 
 #include "base/json.h"
@@ -39,7 +40,9 @@ Result<int> tokenize(const Context& context, const TokenizeArguments& arguments)
     VORTEX_TRY(tokenize_lines(*tokenizer, arguments.special));
     return 0;
   }
-  VORTEX_ASSIGN(const std::vector<int32_t> ids, ids_of(*tokenizer, arguments.text, arguments.special));
+  std::string text = arguments.text;
+  if (text == "-") { text.assign(std::istreambuf_iterator<char>(std::cin), {}); }
+  VORTEX_ASSIGN(const std::vector<int32_t> ids, ids_of(*tokenizer, text, arguments.special));
   std::vector<nlohmann::json> tokens;
   Table table({"id", "bytes"});
   for (int32_t id : ids) {
@@ -50,7 +53,7 @@ Result<int> tokenize(const Context& context, const TokenizeArguments& arguments)
     table.add({std::to_string(id), piece});
   }
   if (context.format() == Format::kText) {
-    std::cout << table.text();
+    std::cout << table.text(stdout_columns());
   } else {
     print_records(context.format(), "token", tokens);
   }
@@ -63,7 +66,7 @@ void add_tokenize(CLI::App& app, Context& context) {
   const auto arguments = std::make_shared<TokenizeArguments>();
   CLI::App* verb = add_verb(app, context, "tokenize", "shows the tokens of a text",
                             [&context, arguments] { return tokenize(context, *arguments); });
-  verb->add_option("text", arguments->text, "the text");
+  verb->add_option("text", arguments->text, "the text; - reads it from standard input");
   verb->add_option("--model", arguments->model, "folder with the tokenizer.json");
   verb->add_flag("--json-lines", arguments->json_lines, "standard input has a JSON string a line; print id lists");
   verb->add_flag("--special", arguments->special, "with the tokens that the model expects around a raw prompt");

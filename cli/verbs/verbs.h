@@ -30,6 +30,11 @@ void add_diversity(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
 void add_dashboard(CLI::App& app, Context& context);
 void add_completions(CLI::App& app, Context& context);
+void add_list(CLI::App& app, Context& context);
+void add_compare(CLI::App& app, Context& context);
+void add_remove(CLI::App& app, Context& context);
+void add_config(CLI::App& app, Context& context);
+void add_help(CLI::App& app, Context& context);
 void add_man(CLI::App& app, Context& context);
 
 }  // namespace vortex::cli

@@ -308,6 +308,38 @@ TEST_F(SearchTest, RequestsAreTakenUpAndAnsweredOnce) {
   EXPECT_EQ(store->stages_of_run(run.id)->size(), rows) << "a resumed search asks nothing again";
 }
 
+// Who watches sees retests and held-out problems by their names, and hears of a row when it is there.
+TEST_F(SearchTest, SaysWhatIsAtWork) {
+  auto store = open(folder_);
+  std::mutex mutex;
+  std::set<std::string> at_work;
+  std::set<std::string> told;
+  std::atomic<int> ticks = 0;
+  hooks_.on_tick = [&](const Progress& progress) {
+    const std::lock_guard guard(mutex);
+    for (const auto& [candidate, stage] : progress.running) { at_work.insert(stage); }
+    ++ticks;
+  };
+  hooks_.on_stage = [&](int64_t candidate, const std::string& stage, const job::StageResult&) {
+    const std::vector<db::StageRow> rows = store->stages(candidate).value();
+    EXPECT_TRUE(std::any_of(rows.begin(), rows.end(), [&](const db::StageRow& row) {
+      return db::stage_round_name(row.stage) == stage;
+    })) << stage;
+    const std::lock_guard guard(mutex);
+    told.insert(stage);
+  };
+  const RunJob run_job = hooks_.run_job;
+  hooks_.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
+    const int before = ticks;
+    for (int i = 0; i < 1000 && ticks == before; ++i) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
+    return run_job(job, on_result, should_stop);
+  };
+  ASSERT_TRUE(sit(*store).ok());
+  for (const char* name : {"compile", "confirm"}) { EXPECT_TRUE(at_work.contains(name)) << name; }
+  for (const char* name : {"compile", "race", "speed", "confirm"}) { EXPECT_TRUE(told.contains(name)) << name; }
+  EXPECT_FALSE(at_work.contains("")) << "a worker is always at something";
+}
+
 TEST_F(SearchTest, WallClockIsCountedOverSittings) {
   options_.max_evals = 0;
   options_.seconds = 100;

@@ -26,7 +26,7 @@ expect "--rank-speed" search --ra
 expect "measured modelled" search --rank-speed ""
 expect "json jsonl" front --format js
 expect "json jsonl" front --format = js
-expect "json jsonl text" front --format =
+expect "csv json jsonl text" front --format =
 expect "bash fish zsh" completions ""
 expect "fish" completions f
 expect "--html" report --workspace /tmp --ht

@@ -243,6 +243,7 @@ def no_terminal():
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=120)
         check(b"Ctrl-C once" in first, "plain lines where there is no terminal: %r" % first)
+        check(b"stopping" in err, "Ctrl-C is acknowledged there, too: %r" % err)
         check(b"\x1b" not in out + first + err, "no escapes where there is no terminal")
         check(b"The front of search" in out, "the front is printed at the end: %r" % out)
 

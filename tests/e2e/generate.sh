@@ -35,6 +35,9 @@ generate --prompts prompts.jsonl --model "$model" --max-tokens 120 > text.txt ||
 [ "$(sed -n 2p text.txt)" = "$(cat "$cases/chain_solution.txt")" ] || fail "the first of two solutions"
 grep -q '^== 1: <s> v' text.txt && grep -q '^== 2: ? v5 ?$' text.txt || fail "the headings"
 
+generate --prompts prompts.jsonl --model "$model" --max-tokens 120 --format jsonl > order.jsonl || fail "records"
+[ "$(grep -o '"index":[0-9]*' order.jsonl | tr '\n' ' ')" = '"index":0 "index":1 ' ] || fail "answers in the order of the prompts"
+
 echo "a budget that covers every page gives dense attention's tokens; one that starves does not"
 prompt=("$(cat "$cases/chain_prompt.txt")" --model "$model" --max-tokens 120)
 generate "${prompt[@]}" --policy covering.py > text.txt || fail "a policy"

@@ -72,8 +72,19 @@ cat > own.json <<'TASK'
 {"kind": "questions", "data": "own.jsonl", "prompt": "{problem}", "max_new_tokens": 24}
 TASK
 "$vortex" search --model model --task own.json --max-evals 1 --for 5m --seed 3 --no-confirm --accept-baseline \
-  --speed-seconds 1 --rank-speed modelled --format json --workspace questions > questions.json 2> questions.log ||
+  --speed-seconds 1 --rank-speed modelled --format jsonl --workspace questions > questions.jsonl 2> questions.log ||
   { cat questions.log >&2; fail "the search on questions"; }
+python3 - <<'CHECK' || fail "the search as lines"
+import json
+lines = [json.loads(line) for line in open("questions.jsonl")]
+assert all(line["schema"] == 1 for line in lines)
+kinds = [line["kind"] for line in lines]
+assert {"stage", "candidate", "event", "front"} <= set(kinds), kinds
+assert kinds.index("stage") < kinds.index("candidate") < kinds.index("front"), kinds
+race = next(line for line in lines if line["kind"] == "stage" and line["stage"] == "race")
+assert race["verdict"] == "pass" and race["metrics"]["accuracy"]["lo"] <= race["metrics"]["accuracy"]["value"], race
+assert [line["event"] for line in lines if line["kind"] == "event"][0] == "started"
+CHECK
 "$vortex" export 2 --to bundle --out questions_bundle --unconfirmed --workspace questions >&2 || fail "export of questions"
 rm own.json own.jsonl
 grep -q '"5 6 7 8"' questions_bundle/task.json || fail "the bundle's task lacks its questions"
@@ -85,6 +96,33 @@ code=0
 "$vortex" replay 1 --workspace questions > changed.txt 2>&1 || code=$?
 [ "$code" -eq 3 ] || { cat changed.txt >&2; fail "exit code $code on a changed model"; }
 grep -q "is not the one that candidate 1 was measured on" changed.txt || { cat changed.txt >&2; fail "the changed model"; }
+
+"$vortex" status --workspace clean --format json | python3 -c 'import json, sys, time
+run = json.load(sys.stdin)["items"][0]
+assert 0 < time.time() - run["started"] < 3600 and run["started"] < run["ended"], run' || fail "when a search began"
+echo "a search that goes on keeps to its budgets, says what does not fit and who cannot be told"
+used=$("$vortex" status --workspace clean --format json | sed -n 's/.*"seconds_used": *\([0-9]*\).*/\1/p' | head -n 1)
+count() { "$vortex" list --workspace clean --format json | grep -c '"candidate":'; }
+before=$(count)
+clean=$("$vortex" status --workspace clean --format json | sed -n 's/.*"name": *"\([^"]*\)".*/\1/p' | head -n 1)
+"$vortex" search --resume "$clean" --workspace clean --max-evals 4 --webhook http://127.0.0.1:9/ > /dev/null 2> resumed.log ||
+  { cat resumed.log >&2; fail "resuming what is used up"; }
+grep -q "the webhook: " resumed.log || { cat resumed.log >&2; fail "nobody hears that the webhook is dead"; }
+"$vortex" search --resume "$clean" --workspace clean --max-evals 0 --for "$((used + 3))s" > /dev/null 2> resumed.log ||
+  { cat resumed.log >&2; fail "resuming with little time"; }
+grep -q "s left: another candidate should take" resumed.log || { cat resumed.log >&2; fail "what did not fit"; }
+[ "$(count)" -eq "$before" ] || fail "--max-evals does not bind on resume"
+"${search[@]}" --workspace clean --dry-run > estimate.json || fail "--dry-run"
+grep -q "of search $clean" estimate.json && grep -q '"race": [0-9]' estimate.json || fail "what a night costs, from what was"
+
+echo "one policy beside dense attention, kept as a search's candidates are"
+small=(--model "$source_dir/models/chain-4m" --definitions 96 --chain 10 --problems 4 --stages compile,race --workspace clean)
+"$vortex" eval "$module" "${small[@]}" > eval.txt 2> eval.log || { cat eval.log >&2; fail "eval"; }
+grep -qE "of dense attention [0-9.]+ .*the difference is " eval.txt || { cat eval.txt >&2; fail "dense attention's accuracy"; }
+kept=$(sed -n 's/kept as candidate \([0-9]*\) of eval-1.*/\1/p' eval.log)
+"$vortex" show "$kept" --workspace clean | grep -q "accuracy_difference" || fail "what eval found is not kept"
+"$vortex" front --workspace clean 2>&1 | grep -q "evaluated:" && fail "an evaluation passes for the newest search"
+"$vortex" search --resume eval-1 --workspace clean > /dev/null 2>&1 && fail "an evaluation can be resumed"
 
 echo "the other views print"
 for view in "show $member" report status "lineage $member"; do

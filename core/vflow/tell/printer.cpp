@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <array>
 #include <cctype>
+#include <charconv>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -57,6 +59,12 @@ std::string quoted(const std::string& text) {
 }
 
 // A nested Python list of `dims` sizes over row-major data.
+// The shortest decimal that reads back as the same float: 0.6, not the double next to it.
+std::string shortest(float value) {
+  std::array<char, 32> buffer{};
+  return {buffer.data(), std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr};
+}
+
 std::string nested_list(const std::vector<int>& dims, const std::vector<float>& data) {
   std::string text;
   for (size_t i = 0; i < data.size(); ++i) {
@@ -66,8 +74,7 @@ std::string nested_list(const std::vector<int>& dims, const std::vector<float>& 
       block *= static_cast<size_t>(dims[d]);
       if (i % block == 0) { text.insert(text.size(), "["); }
     }
-    std::string number = format_number(static_cast<double>(data[i]));
-    text += number;
+    text += shortest(data[i]);
     block = 1;
     for (size_t d = dims.size(); d-- > 0;) {
       block *= static_cast<size_t>(dims[d]);

@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""What verbs print that only read a workspace, on a recorded search: tables, filters, widths, records, help, refusals.
+
+usage: views_test.py VORTEX SOURCE_DIR
+"""
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+
+VORTEX, SOURCE = sys.argv[1:3]
+MODEL = SOURCE + "/models/chain-4m"
+FAILURES = []
+
+
+def check(holds, what):
+    if not holds:
+        FAILURES.append(what)
+        print("FAILED:", what, file=sys.stderr)
+
+
+class Folder:
+    def __init__(self, path):
+        self.path = path
+        self.workspace = path + "/w"
+        shutil.copytree(SOURCE + "/tests/cases/web/recorded", self.workspace)
+
+    def run(self, *words, code=0, text=None, columns=None, stdin="", **variables):
+        environment = {"PATH": os.environ["PATH"], "HOME": self.path, "LANG": "C.UTF-8",
+                       "VORTEX_WORKSPACE": self.workspace, **variables}
+        if columns:
+            environment["COLUMNS"] = str(columns)
+        done = subprocess.run([VORTEX, *words], cwd=self.path, env=environment, input=stdin, text=True,
+                              capture_output=True, timeout=120)
+        self.out, self.err = done.stdout, done.stderr
+        called = "vortex " + " ".join(words)
+        check(done.returncode == code, "%s: exit code %d, not %d:\n%s%s" %
+              (called, done.returncode, code, self.out[:2000], self.err[:2000]))
+        if text is not None:
+            check(text in self.out + self.err, "%s does not say %r:\n%s%s" % (called, text, self.out[:2000], self.err[:2000]))
+        return self.out
+
+    def records(self, *words, **more):
+        out = self.run(*words, "--format", "json", **more)
+        document = json.loads(out)
+        check(document.get("schema") == 1 and "kind" in document, "schema and kind of %s" % " ".join(words))
+        return document
+
+
+def lists(folder):
+    everything = folder.records("list")["items"]
+    check(len(everything) > 15 and everything == sorted(everything, key=lambda one: one["candidate"]), "all, in order")
+    passed = folder.records("list", "--verdict", "pass", "--sort", "speed", "--limit", "3")["items"]
+    speeds = [one["speed_over_dense"]["value"] for one in passed]
+    check(len(passed) == 3 and speeds == sorted(speeds, reverse=True), "the three fastest: %r" % speeds)
+    seeds = folder.records("list", "--origin", "seed", "--stage", "race")["items"]
+    check(all(one["origin"] == "seed" and one["stage"].startswith("race") for one in seeds), "filters")
+    folder.run("list", "--verdict", "pruned", text="4 that match, of")
+    folder.run("list", "--run", "brisk-mole", text="candidates of search brisk-mole")
+    folder.run("list", "--run", "brisk-mule", code=1, text="did you mean brisk-mole?")
+    rows = list(csv.DictReader(io.StringIO(folder.run("list", "--format", "csv"))))
+    check(len(rows) == len(everything) and float(rows[0]["accuracy_lo"]) <= float(rows[0]["accuracy"]), "CSV of a list")
+    rows = list(csv.DictReader(io.StringIO(folder.run("front", "--format", "csv"))))
+    check(rows[0]["origin"] == "dense" and float(rows[1]["speed_over_dense_hi"]) > 0, "CSV of a front: %r" % rows[:2])
+
+
+def newest(folder):
+    """A search that did not get far hides none before it."""
+    base = sqlite3.connect(folder.workspace + "/vortex.db")
+    base.execute("INSERT INTO run (name, config, state, started) SELECT 'late-tern', config, 'failed', started + 1e5 FROM run")
+    base.commit()
+    base.close()
+    folder.run("front", text="search late-tern is newer but has no result yet; this is brisk-mole")
+    check("seed masked_quest" in folder.out, "the front of the search that has one")
+    folder.run("front", "--run", "late-tern", text="no candidate of late-tern has passed")
+    folder.run("report", text="# Search brisk-mole")
+    folder.run("list", text="candidates of search brisk-mole")
+    compared = folder.records("compare", "brisk-mole", "late-tern")
+    check(compared["result_a"]["evaluated"] > 0 and compared["result_b"]["evaluated"] == 0, "two searches side by side")
+    check(isinstance(compared["result_a"]["hypervolume"]["lo"], float), "intervals are numbers")
+    folder.run("compare", "brisk-mole", "late-tern", text="hypervolume")
+    folder.run("rm", "late-tern", code=1, text="nothing was removed")
+    folder.run("status", "late-tern")
+    folder.run("rm", "late-tern", "--yes", text="removed late-tern")
+    folder.run("status", "late-tern", code=1, text="no search is called late-tern")
+    folder.run("db", "check", text="all is well")
+    folder.run("front")
+    check("newer" not in folder.err, "no newer search is left")
+
+
+def options_come_first(folder):
+    """What is wrong with a search's options is found before there is a search."""
+    before = folder.records("status")["items"]
+    folder.run("search", "--model", MODEL, "--proposer", "llm", code=1, text="no models file was given")
+    folder.run("search", "--model", MODEL, "--seeds", "nowhere", code=1, text="nowhere")
+    folder.run("search", "--model", "nowhere", code=1, text="nowhere")
+    folder.run("search", "--model", MODEL, "--for", "soon", code=1, text="not a duration")
+    folder.run("search", "--model", MODEL, "--proposer", "recorded", "--replies", "nowhere", code=1)
+    check(len(folder.records("status")["items"]) == len(before), "no search was begun")
+    folder.run("search", "--resume", "brisk-mole", "--model", MODEL, "--seed", "4", code=1,
+               text="--model, --seed: a search goes on with what it was started with")
+    with open(folder.path + "/night.toml", "w") as file:
+        file.write('for = "2h"\nproblems = 7\n')
+    folder.run("search", "--resume", "brisk-mole", "--config", "night.toml", code=1, text="--problems: a search goes on")
+
+
+def files(folder):
+    source = folder.run("show", "7", "--source")
+    check(source.startswith('"""Quest on sub-blocks') and "evidence" not in source, "the source alone")
+    json.loads(folder.run("show", "7", "--configuration"))
+    folder.run("show", "1", "--source", code=1, text="dense attention")
+    export = ["export", "7", "--to", "vortex-torch", "--unconfirmed", "--out"]
+    os.makedirs(folder.path + "/full")
+    with open(folder.path + "/full/mine.txt", "w") as file:
+        file.write("work")
+    check(open(folder.path + "/full/mine.txt").read() == "work", "what was there stays")
+    folder.run(*export, "full", code=1, text="full is there already")
+    os.symlink(SOURCE + "/models", folder.path + "/models")
+    folder.run(*export, "winner", text="winner")
+    folder.run(*export, "winner", code=1, text="--overwrite")
+    folder.run(*export, "winner", "--overwrite")
+    difference = folder.records("diff", "7", "12")
+    fields = {one["field"]: one for one in difference["fields"]}
+    check("config vortex_max_seq_lens" not in fields and "config mem_fraction_static" not in fields,
+          "what only one file spells out, at its default, is no difference: %r" % sorted(fields))
+    check(fields["config vortex_layers_skip"]["b"] == [3] and fields["config vortex_topk_ratio"]["a"] == 0.25,
+          "values are values: %r" % fields)
+    check(fields["accuracy"]["a"]["lo"] < fields["accuracy"]["a"]["value"], "intervals are numbers")
+    argument = folder.run("tokenize", "v1 v2", "--model", MODEL)
+    check(folder.run("tokenize", "-", "--model", MODEL, stdin="v1 v2") == argument, "standard input")
+
+
+def report(folder):
+    text = folder.run("report")
+    check("\\#" not in text and "# %" not in text, "no placeholders")
+    check("fault met and retried" not in text, "the end of the budget is no fault")
+    check('"seed" gave the most' not in text, "no advice to make more seeds")
+    check("right in" in text and "as candidate 12" in text, "the most common end with its numbers")
+    check("--for 9h" in text, "what goes on has time left: %r" % text[-200:])
+    record = folder.records("report")
+    check(record["failures"][0]["message"].startswith("right in "), "messages in the record")
+
+
+def widths(folder):
+    views = (["front"], ["list"], ["status"], ["front", "--plot"], ["compare", "1", "1"], ["diff", "7", "12"],
+             ["show", "7"], ["config", "show"], ["help"], ["help", "search"], ["search", "--help"])
+    for columns in (80, 46):
+        for words in views:
+            folder.run(*words, columns=columns)
+            table = folder.out.split("evidence:")[0].split("structural distance")[0]
+            if words[0] == "show":
+                table = "\n".join(line for line in table.split("\n") if re.match(r"try|  \d ", line))
+            wide = [line for line in table.split("\n") if len(line) > (80 if "help" in words[0] + words[-1] else columns)]
+            check(not wide, "%s within %d columns:\n%s" % (" ".join(words), columns, "\n".join(wide)))
+    folder.run("front", "--plot", text="■ dense attention")
+    check("◇ not decided" in folder.out and "dense's speed" in folder.out, "a plot with its legend:\n" + folder.out)
+    check(folder.run("front", "--plot", LANG="C").isascii(), "a plot in ASCII")
+    check("■" not in folder.run("front"), "no plot in a pipe")
+
+
+def helps(folder):
+    verbs = re.findall(r"^  ([a-z]+) ", folder.run("help"), re.M)
+    check(len(verbs) > 25 and folder.out == folder.run("--help"), "the verbs")
+    check(len(folder.out.split("\n")) <= 48, "all verbs on one screen")
+    for verb in verbs:
+        text = folder.run("help", verb)
+        check(text.startswith("vortex %s: " % verb) and "Example:\n  vortex " in text, "help %s:\n%s" % (verb, text[:300]))
+        if verb != "bench":
+            check(text == folder.run(verb, "--help"), "help %s and %s --help are one" % (verb, verb))
+    search = folder.run("help", "search")
+    for heading in ("What to search on:", "How long, and how much:", "Who writes policies:", "How policies are judged:"):
+        check("\n" + heading + "\n" in search, "the group " + heading)
+    check(re.search(r"--margin NUMBER .*\n?.*\n?.*\[0\.1\]", search), "a default")
+    folder.run("help", "serach", code=1, text="did you mean search?")
+    with open(folder.path + "/night.toml", "w") as file:
+        file.write('for = "8h"\nproblems = 7\nmargin = 0.05\n')
+    shown = {one["option"]: one for one in folder.records(
+        "config", "show", "search", "--config", "night.toml", "--problems", "9")["items"]}
+    origins = [(name, shown[name]["value"], shown[name]["from"]) for name in ("for", "problems", "workspace", "batch")]
+    check(origins == [("for", "8h", "night.toml"), ("problems", "9", "command line"),
+                      ("workspace", folder.workspace, "VORTEX_WORKSPACE"), ("batch", "4", "default")],
+          "values and origins: %r" % origins)
+
+
+def whose_fault(folder):
+    shutil.copy(SOURCE + "/examples/policies/quest.py", folder.path)
+    with open(folder.path + "/quest.json", "w") as file:
+        file.write('{"vortex_topk_val": 16,,}')
+    folder.run("check", "quest.py", code=1, text="quest.json")
+    check("which model" not in folder.err, "what is wrong with the file comes first: " + folder.err)
+    for endpoint in ("hub.example", "ftp://hub.example", "https://", "http://a b"):
+        folder.run("fetch", "a/b", "--endpoint", endpoint, code=1, text="not a hub")
+    folder.run("serach", code=1, text="did you mean search?")
+    folder.run(code=1, text="usage: vortex VERB")
+
+
+def times(folder):
+    item = folder.records("status")["items"][0]
+    base = sqlite3.connect(folder.workspace + "/vortex.db")
+    base.execute("UPDATE run SET started = ended - 1100 WHERE started = 0")  # recorded by a program that did not note it
+    base.commit()
+    base.close()
+    check(item["started"] is None and item["ended"] > 1e9, "when it began, if anybody knows, and ended: %r" % item)
+    check(item["candidates_per_hour"] > 10 and item["seconds_left"] is None, "its pace: %r" % item)
+    folder.run("status", columns=200)
+    check(re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d", folder.out) and "/h" in folder.out and " ago" in folder.out,
+          "dates, pace and age:\n" + folder.out)
+    folder.run("status", "--watch", text="brisk-mole")
+
+
+with tempfile.TemporaryDirectory() as path:
+    here = Folder(path)
+    for part in (lists, newest, options_come_first, files, report, widths, helps, whose_fault, times):
+        part(here)
+if FAILURES:
+    sys.exit("%d checks failed" % len(FAILURES))
+print("the views show what they should")
