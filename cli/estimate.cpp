@@ -28,9 +28,9 @@ std::string counted_as(const db::StageRound& stage) {
 
 bool read_earlier(const study::History& history, Estimate& estimate) {
   for (const study::CandidateHistory& candidate : history.candidates) {
+    if (study::is_dense(candidate.row)) { continue; }  // once a search
     for (const db::StageRow& row : candidate.stages) { estimate.stage_seconds[counted_as(row.stage)] += row.seconds; }
-    const bool climbed = study::is_done(candidate.row) && !study::is_dense(candidate.row) &&
-                         study::last_stage(candidate, job::Stage::kCompile) != nullptr;
+    const bool climbed = study::is_done(candidate.row) && study::last_stage(candidate, job::Stage::kCompile) != nullptr;
     estimate.measured += climbed ? 1 : 0;
   }
   if (estimate.measured == 0) {

@@ -131,7 +131,7 @@ Result<int> evaluate(const Context& context, const EvalArguments& arguments) {
   if (!job.dense && !arguments.alone) {
     VORTEX_ASSIGN(baseline, measure_dense(job, options));
     job.incumbent = baseline.outcomes;
-    job.race_margin = 2;  // a difference is to be seen, whatever it is: no race ends for it
+    job.race_margin = 1;  // a difference is to be seen, whatever it is: no race ends for it
   }
   const Progress progress = [](const job::StageResult& result) {
     log_line(std::string(stage_name(result.stage)) + ": " + std::string(verdict_name(result.verdict)));

@@ -108,7 +108,7 @@ clean=$("$vortex" status --workspace clean --format json | sed -n 's/.*"name": *
 "$vortex" search --resume "$clean" --workspace clean --max-evals 4 --webhook http://127.0.0.1:9/ > /dev/null 2> resumed.log ||
   { cat resumed.log >&2; fail "resuming what is used up"; }
 grep -q "the webhook: " resumed.log || { cat resumed.log >&2; fail "nobody hears that the webhook is dead"; }
-"$vortex" search --resume "$clean" --workspace clean --max-evals 0 --for "$((used + 3))s" > /dev/null 2> resumed.log ||
+"$vortex" search --resume "$clean" --workspace clean --max-evals 0 --for "$((used + 2))s" > /dev/null 2> resumed.log ||
   { cat resumed.log >&2; fail "resuming with little time"; }
 grep -q "s left: another candidate should take" resumed.log || { cat resumed.log >&2; fail "what did not fit"; }
 [ "$(count)" -eq "$before" ] || fail "--max-evals does not bind on resume"
