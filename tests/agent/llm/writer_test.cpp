@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <set>
 
@@ -149,10 +150,15 @@ TEST_F(WriterTest, AResumedSearchAsksNothingTwice) {
   say(1, reply(1, 10));
   say(2, reply(2, 20));
   say(3, reply(2, 30));
-  int jobs = 0;
-  hooks_.stop = [&] { return ++jobs > 40 ? StopLevel::kDrain : StopLevel::kNone; };
+  std::atomic<int> jobs = 0;  // dense attention and a first batch, then the stop: no question is cut short
+  hooks_.run_job = [&, run = hooks_.run_job](const auto&... arguments) {
+    ++jobs;
+    return run(arguments...);
+  };
+  hooks_.stop = [&] { return jobs > 2 ? StopLevel::kDrain : StopLevel::kNone; };
   const auto drained = search("w");
   ASSERT_TRUE(drained.ok()) << drained.error().message;
+  EXPECT_EQ(*drained, SearchEnd::kInterrupted);
   hooks_.stop = [] { return StopLevel::kNone; };
   const auto resumed = search("w");
   ASSERT_TRUE(resumed.ok()) << resumed.error().message;
