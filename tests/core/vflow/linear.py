@@ -116,7 +116,8 @@ DIMENSIONS = {
     "numbers that are sorted": (500, 32000, lambda n: module(f"x = sorted([i * 7919 % 65537 for i in range({n})])\n")),
     "items that are copied": (20, 1280, lambda n: module(
         f"y = [i for i in range(50)]\nfor i in range({n}):\n  x = y + [1]\n")),
-    "letters added to a string": (50, 800, lambda n: module(f"x = ''\nfor i in range({n}):\n  x = x + 'a'\n")),
+    "letters that are copied": (500, 32000, lambda n: module(
+        "x = '" + "a" * n + "'\nfor i in range(20):\n  y = x + 'a'\n")),
     "letters that are joined": (500, 16000, lambda n: module(f"x = ''\nfor i in range({n}):\n  x = 'a' + 'b'\n")),
     # statements
     "rounds of a loop": (1000, 100000, lambda n: module(f"x = 0\nfor i in range({n}):\n  x = x + 1\n")),
