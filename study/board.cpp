@@ -84,7 +84,10 @@ BoardLine Board::line_of(const CandidateHistory& history) const {
   }
   if (line.has_passed() || !line.is_done()) { line.why.clear(); }
   const db::StageRow* novelty = last_stage(history, job::Stage::kNovelty);
-  line.evaluated = novelty != nullptr && novelty->verdict == job::Verdict::kPass;
+  const bool in_worker = std::any_of(history.stages.begin(), history.stages.end(), [](const db::StageRow& stage) {
+    return job::stage_info(stage.stage.stage).in_worker;
+  });
+  line.evaluated = novelty != nullptr && novelty->verdict == job::Verdict::kPass && in_worker;
   const db::StageRow* race = last_stage(history, job::Stage::kRace);
   if (race != nullptr) {
     const job::Metric accuracy = metric_of(*race, "accuracy");

@@ -69,6 +69,7 @@ class Search {
     VORTEX_ASSIGN(const SearchEnd end, search());
     VORTEX_TRY(rounds_.finals());
     announce();
+    session_.tick();  // what ended last is told, too
     VORTEX_TRY(session_.status());
     if (end == SearchEnd::kBudget) { tell_what_did_not_fit(); }
     return session_.stop() != StopLevel::kNone ? SearchEnd::kInterrupted : end;

@@ -136,8 +136,13 @@ void print_end(const Context& context, const std::vector<study::FrontRow>& rows,
             << progress.evaluated << " candidates evaluated" << verdicts_text(progress) << ", " << progress.refused
             << " refused before a worker\n\n"
             << front_table(rows).text(stdout_columns()) << "\n";
-  int64_t best = 1;
-  for (const study::FrontRow& row : rows) { best = row.undecided ? best : row.id; }
+  int64_t best = 1;  // the fastest that is claimed, else of the front
+  bool claimed = false;
+  for (const study::FrontRow& row : rows) {
+    const bool claims = row.claim && row.claim->kept && row.claim->faster;
+    if (claims || (!claimed && !row.undecided)) { best = row.id; }
+    claimed = claimed || claims;
+  }
   std::cout << "Look further:\n";
   const auto hint = [&](const std::string& arguments, const char* meaning) {
     std::cout << "  " << command_line(context, arguments) << "\n      " << meaning << "\n";

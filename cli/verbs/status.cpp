@@ -88,10 +88,8 @@ nlohmann::json status_of(const std::string& workspace, const db::Run& run, bool 
   if (!shown.ok()) { return record; }
   record["front"] = shown->rows.size();
   // What is claimed: kept on held-out problems, and faster in processes of its own.
-  double best = 1;
-  for (const study::FrontRow& row : shown->rows) {
-    if (row.claim && row.claim->kept && row.claim->faster) { best = std::max(best, row.claim->speed->ratio.value); }
-  }
+  const study::Claim* headline = study::headline_of(shown->claims);
+  const double best = headline != nullptr ? headline->speed->ratio.value : 1;
   record["best_speed"] = best;
   record["baseline_warning"] = study::baseline_warning(shown->few, digest->options);
   return record;
