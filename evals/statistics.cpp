@@ -120,13 +120,56 @@ Pairs paired_alike(const AnswerSheet& a, const AnswerSheet& b) {
   return pairs;
 }
 
+// Adds up pairs of answers, cluster by cluster of `a`'s problems.
+class PairSums {
+ public:
+  PairSums(const AnswerSheet& a, const AnswerSheet& b) : a_(a), b_(b), places_(a.problems(), 0) {}
+
+  void add(size_t of_a, size_t of_b) {
+    size_t& place = places_[a_.question(of_a).number];
+    if (place == 0) {
+      pairs_.clusters.emplace_back();
+      place = pairs_.clusters.size();
+    }
+    const bool own = a_.right(of_a);
+    const bool others = b_.right(of_b);
+    pairs_.clusters[place - 1].sum += (own ? 1.0 : 0.0) - (others ? 1.0 : 0.0);
+    pairs_.clusters[place - 1].count += 1;
+    pairs_.count += 1;
+    pairs_.won += own && !others ? 1.0 : 0.0;
+    pairs_.lost += !own && others ? 1.0 : 0.0;
+  }
+
+  Pairs take() {
+    if (pairs_.count == static_cast<double>(pairs_.clusters.size())) { pairs_.clusters.clear(); }
+    return std::move(pairs_);
+  }
+
+ private:
+  const AnswerSheet& a_;
+  const AnswerSheet& b_;
+  std::vector<size_t> places_;  // of a problem's cluster, plus one
+  Pairs pairs_;
+};
+
+// Who answered retests has the questions of those who did not, and more behind them.
+bool one_begins_the_other(const AnswerSheet& a, const AnswerSheet& b) {
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    if (a.question(i) != b.question(i)) { return false; }
+  }
+  return true;
+}
+
 // The (problem, trial) pairs that both have, in the order of `a`.
 Pairs paired(const AnswerSheet& a, const AnswerSheet& b) {
   if (a.shares(b)) { return paired_alike(a, b); }
+  PairSums sums(a, b);
+  if (one_begins_the_other(a, b)) {
+    for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) { sums.add(i, i); }
+    return sums.take();
+  }
   std::unordered_map<std::string_view, std::vector<size_t>> other;
   for (size_t i = 0; i < b.size(); ++i) { other[b.question(i).problem].push_back(i); }
-  std::vector<size_t> places(a.problems(), 0);  // of its problem's cluster, plus one
-  Pairs pairs;
   for (size_t i = 0; i < a.size(); ++i) {
     const AnswerSheet::Question& question = a.question(i);
     const auto problem = other.find(question.problem);
@@ -134,22 +177,9 @@ Pairs paired(const AnswerSheet& a, const AnswerSheet& b) {
     const auto& trials = problem->second;
     const auto trial =
         std::find_if(trials.begin(), trials.end(), [&](size_t at) { return b.question(at).trial == question.trial; });
-    if (trial == trials.end()) { continue; }
-    size_t& place = places[question.number];
-    if (place == 0) {
-      pairs.clusters.emplace_back();
-      place = pairs.clusters.size();
-    }
-    const bool own = a.right(i);
-    const bool others = b.right(*trial);
-    pairs.clusters[place - 1].sum += (own ? 1.0 : 0.0) - (others ? 1.0 : 0.0);
-    pairs.clusters[place - 1].count += 1;
-    pairs.count += 1;
-    pairs.won += own && !others ? 1.0 : 0.0;
-    pairs.lost += !own && others ? 1.0 : 0.0;
+    if (trial != trials.end()) { sums.add(i, *trial); }
   }
-  if (pairs.count == static_cast<double>(pairs.clusters.size())) { pairs.clusters.clear(); }
-  return pairs;
+  return sums.take();
 }
 
 }  // namespace

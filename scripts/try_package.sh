@@ -9,7 +9,7 @@ tarball=${2:+$(realpath "$2")}
 command -v debootstrap >/dev/null || { echo "error: debootstrap is not installed" >&2; exit 3; }
 [ "$(id -u)" -eq 0 ] || { echo "error: needs root, for debootstrap and chroot" >&2; exit 3; }
 mirror=${MIRROR:-$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb *\(\[[^]]*\] *\)\{0,1\}\(http[^ ]*\).*/\2/p' \
-  /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)}
+  /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1 || true)}  # not all of these files need be there
 mirror=${mirror:-http://deb.debian.org/debian}
 root=$(mktemp -d)
 leave() {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "evals/statistics.h"
 
 namespace vortex::evals {
@@ -68,6 +70,24 @@ TEST(AnswerSheet, SharingChangesNoInterval) {
     EXPECT_EQ(one.lo, other.lo);
     EXPECT_EQ(one.hi, other.hi);
     EXPECT_EQ(paired_mean(a, apart), paired_mean(a, together));
+  }
+}
+
+// So does having been asked more, whatever the order of the rest.
+TEST(AnswerSheet, FurtherAnswersOfOneSideChangeNoInterval) {
+  for (const int trials : {1, 2}) {
+    const AnswerSheet few(outcomes("110110011010", trials));
+    std::vector<job::Outcome> more = outcomes("1001110100101101", trials);
+    const AnswerSheet in_order(more);
+    std::reverse(more.begin(), more.end());
+    const AnswerSheet backwards(more);
+    for (const bool swapped : {false, true}) {
+      const Interval one = swapped ? paired_difference(in_order, few, 5) : paired_difference(few, in_order, 5);
+      const Interval other = swapped ? paired_difference(backwards, few, 5) : paired_difference(few, backwards, 5);
+      EXPECT_EQ(one.value, other.value);
+      EXPECT_NEAR(one.lo, other.lo, swapped ? 0.02 : 0) << "resampled in another order";
+      EXPECT_NEAR(one.hi, other.hi, swapped ? 0.02 : 0);
+    }
   }
 }
 
