@@ -178,14 +178,16 @@ Result<std::string> Rounds::answer_retest(int64_t candidate) {
 
 bool Rounds::finals_are_due() const {
   if (options_.seconds <= 0 || !options_.confirm) { return false; }
+  const double left = options_.seconds - session_.budget().used(study::Resource::kSeconds);
+  const double batch = evaluator_.expected_seconds(options_.job.stages) * options_.batch;
+  const double most = kFinalsShare * options_.seconds;
+  if (left >= most + batch) { return false; }  // who will be asked is looked up towards the end alone
   const study::SequenceRules rules = study::sequence_rules(options_);
   const double finalists = static_cast<double>(study::best_sequence(standing_.archive(), rules).size());
   const double policy = policy_race_seconds_ / std::max(1, options_.job.task.problems) + dense_problem_seconds_ / 2;
   const double problems = rules.problems / 2.0;  // that a claim takes: most are decided before the last
   const double asking = problems * (dense_problem_seconds_ + std::max(1.0, finalists) * policy);
-  const double batch = evaluator_.expected_seconds(options_.job.stages) * options_.batch;
-  const double needed = std::min(asking, kFinalsShare * options_.seconds) + batch;
-  return options_.seconds - session_.budget().used(study::Resource::kSeconds) < needed;
+  return left < std::min(asking, most) + batch;
 }
 
 Status Rounds::finals() {
