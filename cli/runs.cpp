@@ -17,9 +17,8 @@ Result<study::LoadedRun> chosen_run(const Context& context, const std::string& n
 
 Result<study::Digest> chosen_digest(const Context& context, const std::string& name) {
   VORTEX_ASSIGN(study::Digest digest, study::read_digest(context.workspace, name));
-  VORTEX_ASSIGN(const db::Run newest, study::find_newest_run(*digest.store, name));
-  const bool passed_over = newest.id != digest.run.id && !study::is_evaluation(newest);
-  tell_newer(passed_over ? newest.name : "", digest.run.name);
+  VORTEX_ASSIGN(const std::string newer, study::newer_search(*digest.store, name, digest.run));
+  tell_newer(newer, digest.run.name);
   return digest;
 }
 

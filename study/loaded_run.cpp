@@ -64,6 +64,11 @@ Result<db::Run> find_newest_run(db::Store& store, const std::string& name) {
   return name.empty() ? runs.front() : named_run(store, runs, name);
 }
 
+Result<std::string> newer_search(db::Store& store, const std::string& name, const db::Run& run) {
+  VORTEX_ASSIGN(const db::Run newest, find_newest_run(store, name));
+  return newest.id != run.id && !is_evaluation(newest) ? newest.name : std::string();
+}
+
 Result<db::Candidate> find_candidate(db::Store& store, int64_t id) {
   VORTEX_ASSIGN(const std::optional<db::Candidate> candidate, store.find_candidate(id));
   if (candidate) { return *candidate; }
@@ -73,9 +78,9 @@ Result<db::Candidate> find_candidate(db::Store& store, int64_t id) {
 Result<LoadedRun> load_run(const std::string& workspace, const std::string& name) {
   VORTEX_ASSIGN(std::unique_ptr<db::Store> store, db::Store::open_read_only(workspace));
   VORTEX_ASSIGN(const db::Run run, find_run(*store, name));
-  VORTEX_ASSIGN(const db::Run newest, find_newest_run(*store, name));
+  VORTEX_ASSIGN(std::string newer, newer_search(*store, name, run));
   VORTEX_ASSIGN(LoadedRun loaded, load(std::move(store), run));
-  if (newest.id != run.id && !is_evaluation(newest)) { loaded.newer = newest.name; }
+  loaded.newer = std::move(newer);
   return loaded;
 }
 

@@ -18,6 +18,8 @@ bool is_evaluation(const db::Run& run);
 Result<db::Run> find_run(db::Store& store, const std::string& name);
 // For who speaks to a search that may have no result yet: where the text is empty, the newest search.
 Result<db::Run> find_newest_run(db::Store& store, const std::string& name);
+// The name of a search that is newer than `run`, which find_run gave for this text, and has no result yet; empty: none.
+Result<std::string> newer_search(db::Store& store, const std::string& name, const db::Run& run);
 // A candidate that a user named by its number.
 Result<db::Candidate> find_candidate(db::Store& store, int64_t id);
 
