@@ -71,6 +71,8 @@ std::string clipped_middle(std::string_view text, size_t most) {
   return clipped(text, most - end) + std::string(text.substr(tail));
 }
 
+std::string first_line(std::string_view text) { return std::string(text.substr(0, text.find('\n'))); }
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   std::string text;
   for (size_t i = 0; i < parts.size(); ++i) {

@@ -19,6 +19,9 @@ std::string clipped(std::string_view text, size_t most);
 // The same, with the end as well: what is wrong is often said there.
 std::string clipped_middle(std::string_view text, size_t most);
 
+// What stands before the first line feed, or all.
+std::string first_line(std::string_view text);
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::vector<std::string> split_lines(std::string_view text);
 

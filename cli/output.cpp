@@ -151,17 +151,7 @@ void fit(Layout& layout, size_t columns, const std::vector<std::string>& headers
 // A cell's lines: one that is cut, or words on as many as they need.
 std::vector<std::string> lines_of(const std::string& cell, size_t width, bool wraps) {
   if (!wraps || text_width(cell) <= width) { return {cut(cell, width)}; }
-  std::vector<std::string> lines;
-  std::string line;
-  std::istringstream words(cell);
-  for (std::string word; words >> word;) {
-    if (!line.empty() && text_width(line) + 1 + text_width(word) > width) {
-      lines.push_back(line);
-      line.clear();
-    }
-    line += (line.empty() ? "" : " ") + word;
-  }
-  lines.push_back(line);
+  std::vector<std::string> lines = wrapped_lines(cell, width);
   for (std::string& one : lines) { one = cut(one, width); }
   return lines;
 }
@@ -276,6 +266,21 @@ bool locale_is_utf8() {
     if (!value.empty()) { return value.find("utf-8") != std::string::npos || value.find("utf8") != std::string::npos; }
   }
   return false;
+}
+
+std::vector<std::string> wrapped_lines(const std::string& text, size_t columns) {
+  std::vector<std::string> lines;
+  std::string line;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    if (!line.empty() && text_width(line) + 1 + text_width(word) > columns) {
+      lines.push_back(std::move(line));
+      line.clear();
+    }
+    line += (line.empty() ? "" : " ") + word;
+  }
+  lines.push_back(std::move(line));
+  return lines;
 }
 
 size_t text_width(std::string_view text) {

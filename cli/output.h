@@ -74,5 +74,7 @@ size_t stdout_columns();
 bool locale_is_utf8();
 // Characters, not bytes: names may hold any UTF-8.
 size_t text_width(std::string_view text);
+// Words on as many lines as they need; one that is longer than a line has a line of its own. At least one line.
+std::vector<std::string> wrapped_lines(const std::string& text, size_t columns);
 
 }  // namespace vortex::cli

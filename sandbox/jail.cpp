@@ -196,8 +196,6 @@ const LayerReport* find_layer(const std::vector<LayerReport>& layers, Layer laye
   return found == layers.end() ? nullptr : &*found;
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
 // Runs /bin/true in the jail. `why` tells what went wrong, where it did.
 std::vector<LayerReport> try_jail(const JailOptions& options, const JailSupport& support, std::string& why) {
   const auto scratch = ScratchFolder::make(temporary_scratch_root());

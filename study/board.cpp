@@ -4,12 +4,11 @@
 #include <cctype>
 #include <string_view>
 
+#include "base/text.h"
 #include "study/retest.h"
 
 namespace vortex::study {
 namespace {
-
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 // Numbers left out, so that messages of one cause are alike.
 std::string cause_of(const std::string& message) {

@@ -20,8 +20,7 @@ void count_failures(const Board& board, Facts& facts) {
   for (const FailureGroup& group : board.failures()) {
     std::string where = db::stage_round_name(group.stage) + " " + std::string(name_of(group.verdict));
     if (group.blame) { where += " (" + std::string(name_of(*group.blame)) + ")"; }
-    facts.failures[{where, group.cause}] = {group.count, group.example,
-                                            group.message.substr(0, group.message.find('\n')),
+    facts.failures[{where, group.cause}] = {group.count, group.example, first_line(group.message),
                                             group.blame == Blame::kEnvironment};
   }
 }

@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "cli/context.h"
 #include "cli/output.h"
 
@@ -139,7 +140,7 @@ void Display::candidate(const agent::CandidateSummary& summary) {
   if (summary.verdict == job::Verdict::kPass) {
     line += " accuracy " + interval_text(summary.accuracy, 2) + "  speed " + interval_text(summary.speed, 2) + "x";
   } else if (!summary.message.empty()) {
-    line += " " + summary.message.substr(0, summary.message.find('\n'));
+    line += " " + first_line(summary.message);
   }
   const MutexLock guard(mutex_);
   print(line);

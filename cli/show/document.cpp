@@ -1,8 +1,7 @@
 #include "cli/show/document.h"
 
-#include <sstream>
-
 #include "base/escape.h"
+#include "base/text.h"
 
 namespace vortex::cli {
 namespace {
@@ -37,17 +36,7 @@ std::string markdown_block(const Block& block) {
 }
 
 std::string wrapped(const std::string& text, size_t columns) {
-  std::string out;
-  std::string line;
-  std::istringstream words(terminal_text(text));
-  for (std::string word; words >> word;) {
-    if (!line.empty() && text_width(line) + 1 + text_width(word) > columns) {
-      out += line + "\n";
-      line.clear();
-    }
-    line += (line.empty() ? "" : " ") + word;
-  }
-  return out + line + "\n";
+  return join(wrapped_lines(terminal_text(text), columns), "\n") + "\n";
 }
 
 std::string terminal_block(const Block& block, size_t columns, bool color) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/escape.h"
+#include "base/text.h"
 #include "cli/continuation.h"
 #include "cli/show/side_by_side.h"
 #include "job/protocol.h"
@@ -25,7 +26,7 @@ bool inside_character(const std::string& text, size_t at) {
 }
 
 std::string heading(size_t index, const std::string& prompt) {
-  std::string head = prompt.substr(0, prompt.find('\n'));
+  std::string head = first_line(prompt);
   if (head.size() > kHeadBytes) {
     size_t cut = kHeadBytes;
     while (inside_character(head, cut)) { --cut; }

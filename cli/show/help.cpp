@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <sstream>
 #include <vector>
 
 #include "base/text.h"
@@ -72,18 +71,11 @@ std::string entry(const std::string& begin, const std::string& text, size_t inde
     line.clear();
   }
   line.resize(indent, ' ');
-  bool empty = true;
-  std::istringstream words(text);
-  for (std::string word; words >> word;) {
-    if (!empty && text_width(line) + 1 + text_width(word) > kWidth) {
-      out += line + "\n";
-      line.assign(indent, ' ');
-      empty = true;
-    }
-    line += (empty ? "" : " ") + word;
-    empty = false;
+  for (const std::string& one : wrapped_lines(text, kWidth - indent)) {
+    out += line + one + "\n";
+    line.assign(indent, ' ');
   }
-  return out + line + "\n";
+  return out;
 }
 
 std::string option_entry(const OptionRow& option) {

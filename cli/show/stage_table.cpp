@@ -19,7 +19,7 @@ Table stage_table(const std::vector<job::StageResult>& results) {
       metrics.push_back(metric.name + " " + interval_text({metric.value, metric.lo, metric.hi}, 3) +
                         (metric.unit.empty() ? "" : " " + metric.unit));
     }
-    const std::string reason = result.message.substr(0, result.message.find('\n'));
+    const std::string reason = first_line(result.message);
     if (!reason.empty()) { metrics.push_back(reason); }
     table.add({std::string(stage_name(result.stage)), std::string(verdict_name(result.verdict)),
                planned_text(result.evidence), fixed(result.seconds, 2), join(metrics, "; ")});

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 
+#include "base/text.h"
 #include "cli/runs.h"
 #include "cli/verbs/verbs.h"
 #include "study/front.h"
@@ -37,9 +38,9 @@ struct Line {
 std::string what_of(const study::CandidateHistory& candidate) {
   const db::StageRow* last = candidate.stages.empty() ? nullptr : &candidate.stages.back();
   if (last != nullptr && !study::has_passed(candidate.row) && !last->message.empty()) {
-    return last->message.substr(0, last->message.find('\n'));
+    return first_line(last->message);
   }
-  return candidate.row.rationale.substr(0, candidate.row.rationale.find('\n'));
+  return first_line(candidate.row.rationale);
 }
 
 std::vector<Line> lines_of(const study::LoadedRun& run) {

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "base/escape.h"
+#include "base/text.h"
 #include "cli/show/stage_table.h"
 #include "cli/verbs/verbs.h"
 #include "study/lineage.h"
@@ -74,7 +75,7 @@ void print_text(const study::History& history, const study::CandidateHistory& ca
   table.may_drop({"planned", "try", "seconds"});
   table.wrap("metrics");
   for (const db::StageRow& stage : candidate.stages) {
-    const std::string reason = stage.message.substr(0, stage.message.find('\n'));
+    const std::string reason = first_line(stage.message);
     table.add({std::to_string(stage.attempt), db::stage_round_name(stage.stage), std::string(name_of(stage.verdict)),
                planned_text(parsed(stage.evidence)), fixed(stage.seconds, 2),
                reason.empty() ? metrics_text(stage.metrics) : std::string(name_of(stage.blame)) + ": " + reason});
