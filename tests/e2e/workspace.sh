@@ -26,14 +26,14 @@ resume=("$vortex" search --resume brisk-mole --max-evals 40 --for 9h --workspace
 
 echo "one search at a time"
 fresh
-flock "$folder/w/search.lock" sleep 600 &
+(flock 9 && exec sleep 600) 9<>"$folder/w/search.lock" &  # one process: when it has been waited for, the lock is free
 holder=$!
 until ! flock -n "$folder/w/search.lock" true; do sleep 0.05; done
 printf '%s elsewhere %s\n' "$holder" "$(($(date +%s) - 7200))" > "$folder/w/search.lock"
 expect 3 "another search runs in .* (process $holder on elsewhere, for 120 min)" "${resume[@]}"
 expect 3 "process $holder on elsewhere" "$vortex" db vacuum --workspace "$folder/w"
 expect 0 "accuracy" "$vortex" front --workspace "$folder/w"
-kill -9 $(pgrep -P "$holder") "$holder" 2>/dev/null
+kill -9 "$holder"
 wait "$holder" 2>/dev/null
 holder=
 expect 0 "became" "$vortex" db vacuum --workspace "$folder/w"
