@@ -152,7 +152,8 @@ void print_estimate(const Context& context, const study::SearchOptions& options,
   }
   table.add({"all", fixed(estimate.candidate_seconds, 2)});
   const std::string time = options.seconds > 0 ? duration_text(options.seconds) : "no time limit";
-  std::cout << table.text(stdout_columns()) << "\nthat is " << estimate.source << "\n\n"
+  print_table(table);
+  std::cout << "\nthat is " << estimate.source << "\n\n"
             << time << " with " << options.workers << (options.workers == 1 ? " worker: " : " workers: ")
             << (candidates > 0 ? "about " + fixed(candidates, 0) + " candidates" : "any number of candidates") << "\n";
   if (estimate.dollars_source.empty()) {

@@ -63,7 +63,7 @@ Result<int> show_config(const CLI::App& verb, const Context& context, Format for
     table.add({name, value, from});
   }
   if (format == Format::kText) {
-    std::cout << table.text(stdout_columns());
+    print_table(table);
   } else {
     print_records(format, "option", items);
   }

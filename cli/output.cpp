@@ -7,7 +7,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <map>
 #include <sstream>
+#include <utility>
 
 #include "base/escape.h"
 
@@ -156,9 +158,29 @@ std::vector<std::string> lines_of(const std::string& cell, size_t width, bool wr
   return lines;
 }
 
+constexpr std::string_view kBold = "\033[1m";
+constexpr std::string_view kFaint = "\033[2m";
+constexpr std::string_view kRed = "\033[31m";
+constexpr std::string_view kGreen = "\033[32m";
+constexpr std::string_view kYellow = "\033[33m";
+constexpr std::string_view kNoColor = "\033[0m";
+
+std::string painted(std::string_view color, const std::string& text) {
+  return color.empty() || text.empty() ? text : std::string(color) + text + std::string(kNoColor);
+}
+
 }  // namespace
 
-std::string Table::text(size_t columns) const {
+std::string_view color_of(std::string_view verdict) {
+  static const std::map<std::string_view, std::string_view> kColors = {
+      {"pass", kGreen},  {"kept", kGreen},    {"ok", kGreen},     {"running", kGreen}, {"fail", kRed},
+      {"failed", kRed},  {"FAIL", kRed},      {"error", kRed},    {"timeout", kRed},   {"lost", kRed},
+      {"warn", kYellow}, {"cannot", kYellow}, {"pruned", kFaint}, {"refused", kFaint}, {"not", kFaint}};
+  const auto found = kColors.find(verdict.substr(0, verdict.find_first_of(" :,")));
+  return found == kColors.end() ? std::string_view() : found->second;
+}
+
+std::string Table::text(size_t columns, bool colored) const {
   std::vector<std::vector<std::string>> rows = rows_;
   for (auto& row : rows) { std::transform(row.begin(), row.end(), row.begin(), terminal_line); }
   Layout layout;
@@ -173,7 +195,7 @@ std::string Table::text(size_t columns) const {
   }
   if (columns > 0) { fit(layout, columns, headers_, droppable_); }
   std::string out;
-  const auto line = [&](const std::vector<std::string>& cells) {
+  const auto line = [&](const std::vector<std::string>& cells, bool is_head) {
     std::vector<std::vector<std::string>> shown(cells.size());
     size_t height = 1;
     for (size_t column : layout.columns) {
@@ -182,20 +204,26 @@ std::string Table::text(size_t columns) const {
     }
     for (size_t row = 0; row < height; ++row) {
       std::string text;
+      std::string behind;  // spaces that end a line are left out
       for (size_t column : layout.columns) {
         const std::string cell = row < shown[column].size() ? shown[column][row] : "";
         const std::string padding(layout.widths[column] - text_width(cell), ' ');
-        text +=
-            (column != layout.columns.front() ? "  " : "") + (layout.numeric[column] ? padding + cell : cell + padding);
+        const std::string_view color =
+            is_head ? kBold : (headers_[column] == tinted_ ? color_of(cells[column]) : std::string_view());
+        if (column != layout.columns.front()) { behind += "  "; }
+        if (layout.numeric[column]) { behind += padding; }
+        if (!cell.empty()) { text += std::exchange(behind, "") + painted(colored ? color : "", cell); }
+        if (!layout.numeric[column]) { behind += padding; }
       }
-      text.erase(text.find_last_not_of(' ') + 1);
       out += text + "\n";
     }
   };
-  line(headers_);
-  for (const auto& row : rows) { line(row); }
+  line(headers_, true);
+  for (const auto& row : rows) { line(row, false); }
   return out;
 }
+
+void print_table(const Table& table) { std::cout << table.text(stdout_columns(), use_color(STDOUT_FILENO)); }
 
 std::string Table::markdown() const {
   const auto line = [](const std::vector<std::string>& cells) {
@@ -240,6 +268,8 @@ bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
 
 bool use_color(int fd) {
   const char* no_color = std::getenv("NO_COLOR");
+  const char* terminal = std::getenv("TERM");
+  if (terminal != nullptr && std::string_view(terminal) == "dumb") { return false; }
   return ::isatty(fd) == 1 && (no_color == nullptr || *no_color == '\0');
 }
 

@@ -36,16 +36,25 @@ class Table {
   void may_drop(std::vector<std::string> headers) { droppable_ = std::move(headers); }
   // The column whose words go on in further lines where it is too narrow; others are cut.
   void wrap(std::string header) { wrapped_ = std::move(header); }
+  // The column of verdicts or states, whose cells have a colour by their first word where there are colours.
+  void tint(std::string header) { tinted_ = std::move(header); }
   // Within so many characters where that can be had (0: any width): columns that may go do, then long cells are cut.
-  std::string text(size_t columns = 0) const;
+  std::string text(size_t columns = 0, bool colored = false) const;
   std::string markdown() const;
 
  private:
   std::vector<std::string> headers_;
   std::vector<std::string> droppable_;
   std::string wrapped_;
+  std::string tinted_;
   std::vector<std::vector<std::string>> rows_;
 };
+
+// On stdout, as wide and with the colours that it has.
+void print_table(const Table& table);
+// The escape sequence that begins the colour of a verdict or state: what went well green, what went wrong red, what was
+// left out faint, all else none ("").
+std::string_view color_of(std::string_view verdict);
 
 // "0.91 [0.80, 0.97]"; without the interval when it is exact.
 std::string interval_text(const evals::Interval& interval, int digits);
@@ -60,7 +69,7 @@ void log_line(std::string_view text);
 
 // May stderr show lines that move?
 bool stderr_is_terminal();
-// A terminal, and NO_COLOR is unset or empty.
+// A terminal that is not "dumb", and NO_COLOR is unset or empty.
 bool use_color(int fd);
 // Of the terminal that `fd` is; 80 by 24 where it is none.
 struct ScreenSize {

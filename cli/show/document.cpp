@@ -55,7 +55,7 @@ std::string terminal_block(const Block& block, size_t columns, bool color) {
       Table table(block.headers);
       table.may_drop(block.droppable);
       for (const auto& row : block.rows) { table.add(row); }
-      return table.text(columns) + "\n";
+      return table.text(columns, color) + "\n";
     }
     case Block::Kind::kTiles: {
       std::string out;

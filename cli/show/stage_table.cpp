@@ -13,6 +13,7 @@ Table stage_table(const std::vector<job::StageResult>& results) {
   Table table({"stage", "verdict", "planned", "seconds", "metrics"});
   table.may_drop({"planned", "seconds"});
   table.wrap("metrics");
+  table.tint("verdict");
   for (const job::StageResult& result : results) {
     std::vector<std::string> metrics;
     for (const job::Metric& metric : result.metrics) {

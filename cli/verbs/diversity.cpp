@@ -76,8 +76,8 @@ Result<int> diversity(const Context& context, const DiversityArguments& argument
     print_records(context.format(), "diversity", items);
     return 0;
   }
-  std::cout << table.text(stdout_columns()) << "mean pairwise distance of " << n << " programs: " << fixed(mean, 3)
-            << "\n";
+  print_table(table);
+  std::cout << "mean pairwise distance of " << n << " programs: " << fixed(mean, 3) << "\n";
   return 0;
 }
 

@@ -142,6 +142,7 @@ Result<int> doctor(const Context& context) {
   }
   bool failed = false;
   Table table({"", "what", "found", "remedy"});
+  table.tint("");
   std::vector<nlohmann::json> items;
   for (const Finding& finding : findings) {
     failed = failed || finding.verdict == "FAIL";
@@ -150,7 +151,7 @@ Result<int> doctor(const Context& context) {
         {{"what", finding.what}, {"verdict", finding.verdict}, {"detail", finding.detail}, {"remedy", finding.remedy}});
   }
   if (context.format() == Format::kText) {
-    std::cout << table.text(stdout_columns());
+    print_table(table);
   } else {
     print_records(context.format(), "finding", items);
   }

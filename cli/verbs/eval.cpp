@@ -108,7 +108,8 @@ std::string comparison(const Baseline& baseline, const std::vector<job::StageRes
 void print_results(const Context& context, const std::vector<job::StageResult>& results, const Baseline& baseline,
                    uint64_t seed) {
   if (context.format() == Format::kText) {
-    std::cout << stage_table(results).text(stdout_columns()) << comparison(baseline, results, seed);
+    print_table(stage_table(results));
+    std::cout << comparison(baseline, results, seed);
     return;
   }
   std::vector<nlohmann::json> items;

@@ -89,7 +89,7 @@ void print_text(const std::vector<HeadShares>& heads) {
     table.add({std::to_string(head.layer), std::to_string(head.head), share(head.answer), share(head.took_answer),
                share(head.oracle_answer), share(head.like_oracle)});
   }
-  std::cout << table.text(stdout_columns());
+  print_table(table);
 }
 
 Result<int> layers(const Context& context, const LayersArguments& arguments) {

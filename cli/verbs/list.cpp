@@ -1,13 +1,10 @@
 #include <algorithm>
 #include <iostream>
-#include <map>
 #include <memory>
 
-#include "base/text.h"
 #include "cli/runs.h"
 #include "cli/verbs/verbs.h"
-#include "study/front.h"
-#include "study/standing.h"
+#include "study/digest.h"
 
 namespace vortex::cli {
 namespace {
@@ -22,85 +19,72 @@ struct ListArguments {
   int limit = 0;
 };
 
-struct Line {
-  int64_t id = 0;
-  std::string origin;
-  std::string verdict;
-  std::string stage;  // the last one that it came to
-  bool on_front = false;
-  std::optional<evals::Interval> accuracy;
-  std::optional<evals::Interval> speed;
-  double seconds = 0;  // of workers
-  std::string what;
-};
+std::string origin_of(const study::BoardLine& line) { return study::origin_name(line.origin, line.arm); }
+std::string verdict_of(const study::BoardLine& line) {
+  return std::string(study::outcome_name(line.state, line.verdict));
+}
+std::string stage_of(const study::BoardLine& line) { return line.stage ? db::stage_round_name(*line.stage) : ""; }
 
-// What became of a candidate in a few words: why it ended where it did, else what was done to make it.
-std::string what_of(const study::CandidateHistory& candidate) {
-  const db::StageRow* last = candidate.stages.empty() ? nullptr : &candidate.stages.back();
-  if (last != nullptr && !study::has_passed(candidate.row) && !last->message.empty()) {
-    return first_line(last->message);
-  }
-  return first_line(candidate.row.rationale);
+// Why it ended where it did, else what was done to make it.
+const std::string& what_of(const study::BoardLine& line) {
+  return line.has_passed() || line.why.empty() ? line.made_by : line.why;
 }
 
-std::vector<Line> lines_of(const study::LoadedRun& run) {
-  const study::Standing standing = study::standing_of(run.history, run.options);
-  std::vector<Line> lines;
-  for (const study::CandidateHistory& candidate : run.history.candidates) {
-    Line line;
-    line.id = candidate.row.id;
-    line.origin = study::origin_name(candidate.row.origin, candidate.row.arm);
-    line.verdict = study::outcome_name(candidate.row.state, candidate.row.verdict);
-    line.on_front = standing.archive().on_front(line.id);
-    line.what = what_of(candidate);
-    for (const db::StageRow& row : candidate.stages) { line.seconds += row.seconds; }
-    if (!candidate.stages.empty()) { line.stage = db::stage_round_name(candidate.stages.back().stage); }
-    if (const study::Point* point = standing.archive().find(line.id)) {
-      line.accuracy = point->accuracy;
-      line.speed = point->speed.ratio;
-    }
-    lines.push_back(std::move(line));
+std::vector<study::BoardLine> kept_lines(const ListArguments& arguments, const study::Board& board) {
+  std::vector<study::BoardLine> kept;
+  for (const study::BoardLine& line : board.lines()) {
+    if (!arguments.verdict.empty() && verdict_of(line) != arguments.verdict) { continue; }
+    if (!arguments.origin.empty() && origin_of(line) != arguments.origin) { continue; }
+    if (!arguments.stage.empty() && stage_of(line).substr(0, stage_of(line).find('-')) != arguments.stage) { continue; }
+    if (arguments.front && !board.on_front(line.candidate)) { continue; }
+    kept.push_back(line);
   }
-  return lines;
-}
-
-void keep(const ListArguments& arguments, std::vector<Line>& lines) {
-  std::erase_if(lines, [&](const Line& line) {
-    return (!arguments.verdict.empty() && line.verdict != arguments.verdict) ||
-           (!arguments.origin.empty() && line.origin != arguments.origin) ||
-           (!arguments.stage.empty() && line.stage.substr(0, line.stage.find('-')) != arguments.stage) ||
-           (arguments.front && !line.on_front);
-  });
+  return kept;
 }
 
 // Numbers that are worth most come first, candidates without one last; equal ones keep the order of the search.
-void order(const std::string& by, std::vector<Line>& lines) {
-  const auto value = [&](const Line& line) {
-    if (by == "accuracy") { return line.accuracy ? line.accuracy->value : -1.0; }
-    if (by == "speed") { return line.speed ? line.speed->value : -1.0; }
+void order(const std::string& by, std::vector<study::BoardLine>& lines) {
+  const auto value = [&](const study::BoardLine& line) {
+    if (by == "accuracy") { return line.accuracy.value_or(-1); }
+    if (by == "speed") { return line.speed.value_or(-1); }
     return line.seconds;
   };
   if (by == "id") { return; }
-  std::stable_sort(lines.begin(), lines.end(), [&](const Line& a, const Line& b) { return value(a) > value(b); });
+  std::stable_sort(lines.begin(), lines.end(),
+                   [&](const study::BoardLine& a, const study::BoardLine& b) { return value(a) > value(b); });
 }
 
-nlohmann::json to_json(const Line& line) {
-  return {{"candidate", line.id},
-          {"origin", line.origin},
-          {"verdict", line.verdict},
-          {"stage", line.stage},
-          {"on_front", line.on_front},
-          {"accuracy", line.accuracy ? interval_json(*line.accuracy) : nlohmann::json()},
-          {"speed_over_dense", line.speed ? interval_json(*line.speed) : nlohmann::json()},
+nlohmann::json to_json(const study::BoardLine& line, const study::Board& board) {
+  const study::Point* point = board.point(line.candidate);
+  return {{"candidate", line.candidate},
+          {"origin", origin_of(line)},
+          {"verdict", verdict_of(line)},
+          {"stage", stage_of(line)},
+          {"on_front", board.on_front(line.candidate)},
+          {"accuracy", point != nullptr ? interval_json(point->accuracy) : nlohmann::json()},
+          {"speed_over_dense", point != nullptr ? interval_json(point->speed.ratio) : nlohmann::json()},
           {"seconds", line.seconds},
-          {"what", line.what}};
+          {"what", what_of(line)}};
+}
+
+void print_lines(const std::vector<study::BoardLine>& lines, const study::Board& board) {
+  Table table({"id", "origin", "verdict", "at", "front", "accuracy", "speed", "time", "what"});
+  table.may_drop({"time", "origin", "at", "what", "front", "verdict"});
+  table.tint("verdict");
+  for (const study::BoardLine& line : lines) {
+    const study::Point* point = board.point(line.candidate);
+    table.add({std::to_string(line.candidate), origin_of(line), verdict_of(line), stage_of(line),
+               board.on_front(line.candidate) ? "*" : "", point != nullptr ? interval_text(point->accuracy, 2) : "",
+               point != nullptr ? interval_text(point->speed.ratio, 2) : "", duration_text(line.seconds),
+               what_of(line)});
+  }
+  print_table(table);
 }
 
 Result<int> list(const Context& context, const ListArguments& arguments) {
-  VORTEX_ASSIGN(const study::LoadedRun run, chosen_run(context, arguments.run));
-  std::vector<Line> lines = lines_of(run);
-  const size_t all = lines.size();
-  keep(arguments, lines);
+  VORTEX_ASSIGN(const study::Digest digest, chosen_digest(context, arguments.run));
+  const study::Board& board = digest.board;
+  std::vector<study::BoardLine> lines = kept_lines(arguments, board);
   order(arguments.sort, lines);
   const size_t found = lines.size();
   if (arguments.limit > 0 && lines.size() > static_cast<size_t>(arguments.limit)) {
@@ -108,7 +92,7 @@ Result<int> list(const Context& context, const ListArguments& arguments) {
   }
   if (context.format() != Format::kText) {
     std::vector<nlohmann::json> items;
-    for (const Line& line : lines) { items.push_back(to_json(line)); }
+    for (const study::BoardLine& line : lines) { items.push_back(to_json(line, board)); }
     if (context.format() == Format::kCsv) {
       print_csv(
           {"candidate", "origin", "verdict", "stage", "on_front", "accuracy", "speed_over_dense", "seconds", "what"},
@@ -118,18 +102,12 @@ Result<int> list(const Context& context, const ListArguments& arguments) {
     }
     return 0;
   }
-  Table table({"id", "origin", "verdict", "at", "front", "accuracy", "speed", "time", "what"});
-  table.may_drop({"time", "origin", "at", "what", "front", "verdict"});
-  for (const Line& line : lines) {
-    table.add({std::to_string(line.id), line.origin, line.verdict, line.stage, line.on_front ? "*" : "",
-               line.accuracy ? interval_text(*line.accuracy, 2) : "", line.speed ? interval_text(*line.speed, 2) : "",
-               duration_text(line.seconds), line.what});
-  }
-  std::cout << table.text(stdout_columns());
+  print_lines(lines, board);
+  const size_t all = board.lines().size();
   std::string counted = std::to_string(lines.size());
   if (lines.size() < found) { counted += " of " + std::to_string(found); }
   log_line(counted + (found < all ? " that match, of " + std::to_string(all) : std::string()) +
-           " candidates of search " + run.history.run.name);
+           " candidates of search " + digest.run.name);
   return 0;
 }
 

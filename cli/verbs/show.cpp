@@ -74,13 +74,15 @@ void print_text(const study::History& history, const study::CandidateHistory& ca
   Table table({"try", "stage", "verdict", "planned", "seconds", "metrics"});
   table.may_drop({"planned", "try", "seconds"});
   table.wrap("metrics");
+  table.tint("verdict");
   for (const db::StageRow& stage : candidate.stages) {
     const std::string reason = first_line(stage.message);
     table.add({std::to_string(stage.attempt), db::stage_round_name(stage.stage), std::string(name_of(stage.verdict)),
                planned_text(parsed(stage.evidence)), fixed(stage.seconds, 2),
                reason.empty() ? metrics_text(stage.metrics) : std::string(name_of(stage.blame)) + ": " + reason});
   }
-  std::cout << table.text(stdout_columns()) << "\n";
+  print_table(table);
+  std::cout << "\n";
   if (!candidate.stages.empty()) {
     std::cout << "evidence: " << terminal_text(parsed(candidate.stages.back().evidence).dump(2)) << "\n";
   }

@@ -138,7 +138,8 @@ std::string status_text(const std::vector<nlohmann::json>& items, const std::vec
                verdicts_text(item["verdicts"]), item.value("device", ""), std::to_string(item.value("front", 0)),
                item.value("best_speed", 1.0) > 1 ? fixed(item.value("best_speed", 1.0), 2) + "x" : "nothing yet"});
   }
-  std::string text = table.text(stdout_columns());
+  table.tint("state");
+  std::string text = table.text(stdout_columns(), use_color(STDOUT_FILENO));
   for (const Gpu& gpu : gpus) {
     text += "GPU " + std::to_string(gpu.index) + ": " + describe(gpu) + "\n";
     for (const std::string& doubt : doubts(gpu, ::getpid())) { text += "  " + doubt + "\n"; }

@@ -53,7 +53,7 @@ Result<int> tokenize(const Context& context, const TokenizeArguments& arguments)
     table.add({std::to_string(id), piece});
   }
   if (context.format() == Format::kText) {
-    std::cout << table.text(stdout_columns());
+    print_table(table);
   } else {
     print_records(context.format(), "token", tokens);
   }

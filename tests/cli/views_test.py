@@ -4,15 +4,19 @@
 usage: views_test.py VORTEX SOURCE_DIR
 """
 import csv
+import fcntl
 import io
 import json
 import os
+import pty
 import re
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 
 VORTEX, SOURCE = sys.argv[1:3]
 MODEL = SOURCE + "/models/chain-4m"
@@ -45,6 +49,28 @@ class Folder:
         if text is not None:
             check(text in self.out + self.err, "%s does not say %r:\n%s%s" % (called, text, self.out[:2000], self.err[:2000]))
         return self.out
+
+    def on_terminal(self, *words, **variables):
+        """What the verb writes to a terminal of 80 columns and 24 lines."""
+        environment = {"PATH": os.environ["PATH"], "HOME": self.path, "LANG": "C.UTF-8", "TERM": "xterm",
+                       "VORTEX_WORKSPACE": self.workspace, **variables}
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        process = subprocess.Popen([VORTEX, *words], cwd=self.path, env=environment, stdin=theirs, stdout=theirs,
+                                   stderr=subprocess.DEVNULL)
+        os.close(theirs)
+        out = b""
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # Linux says so when the last writer has gone
+                break
+            if not piece:
+                break
+            out += piece
+        os.close(ours)
+        check(process.wait(60) == 0, "vortex " + " ".join(words) + " on a terminal")
+        return out.decode().replace("\r\n", "\n")
 
     def records(self, *words, **more):
         out = self.run(*words, "--format", "json", **more)
@@ -200,6 +226,28 @@ def whose_fault(folder):
     folder.run(code=1, text="usage: vortex VERB")
 
 
+def colors(folder):
+    """Verdicts have colours on a terminal that may have them, and the words stay what they are in a pipe."""
+    pass_, head = "\033[32mpass\033[0m", "\033[1mverdict\033[0m"
+    shown = folder.on_terminal("list")
+    check(pass_ in shown and head in shown and "\033[2mpruned\033[0m" in shown, "colours of a list:\n%r" % shown[:800])
+    plain = re.sub("\033\\[[0-9]*m", "", shown)
+    check(plain == folder.run("list", columns=80), "the same words in the same places:\n" + plain)
+    for words in (["front"], ["show", "7"], ["status"], ["doctor"], ["report"]):
+        check("\033[1m" in folder.on_terminal(*words), "colours of " + words[0])
+    for variables in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        check("\033" not in folder.on_terminal("list", **variables), "no colours with %r" % variables)
+    check("\033[32m" in folder.on_terminal("list", NO_COLOR=""), "an empty NO_COLOR is none")
+    check("\033" not in folder.run("list"), "no colours in a pipe")
+
+
+def first_screen(folder):
+    """Who opens the report in the morning reads on the first screen what came out and how sure that is."""
+    screen = "\n".join(folder.on_terminal("report", NO_COLOR="1").split("\n")[:24])
+    for what in ("Search brisk-mole", "so nothing is claimed", "19 candidates evaluated", "The front", "1.18 [0.69, 2.03]"):
+        check(what in screen, "the report's first screen says %r:\n%s" % (what, screen))
+
+
 def times(folder):
     item = folder.records("status")["items"][0]
     base = sqlite3.connect(folder.workspace + "/vortex.db")
@@ -216,7 +264,8 @@ def times(folder):
 
 with tempfile.TemporaryDirectory() as path:
     here = Folder(path)
-    for part in (lists, newest, options_come_first, files, report, widths, helps, whose_fault, times):
+    for part in (lists, newest, options_come_first, files, report, widths, helps, whose_fault, times, colors,
+                 first_screen):
         part(here)
 if FAILURES:
     sys.exit("%d checks failed" % len(FAILURES))

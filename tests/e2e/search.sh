@@ -114,6 +114,30 @@ grep -q "s left: another candidate should take" resumed.log || { cat resumed.log
 [ "$(count)" -eq "$before" ] || fail "--max-evals does not bind on resume"
 "${search[@]}" --workspace clean --dry-run > estimate.json || fail "--dry-run"
 grep -q "of search $clean" estimate.json && grep -q '"race": [0-9]' estimate.json || fail "what a night costs, from what was"
+cat > paid.json <<'JSON'
+{"models": [{"name": "paid", "url": "http://127.0.0.1:9/v1", "api": "chat", "model": "m", "max_output_tokens": 2000,
+             "input_price": 3, "output_price": 10}]}
+JSON
+"${search[@]}" --workspace clean --dry-run --proposer llm --models paid.json > estimate.json || fail "--dry-run with paid replies"
+python3 -c 'import json
+estimate = json.load(open("estimate.json"))
+batch = 4
+assert abs(estimate["candidate_dollars"] - 2000 * 10e-6 / batch) < 1e-12, estimate  # all the tokens a reply may have
+assert abs(estimate["dollars"] - estimate["candidate_dollars"] * estimate["candidates"]) < 1e-12 and estimate["candidates"] == 4, estimate
+assert estimate["dollars_source"].startswith("at most for replies"), estimate' || fail "dollars that a night may cost"
+cp -r clean priced
+python3 -c 'import sqlite3
+base = sqlite3.connect("priced/vortex.db")
+for slot, (state, dollars) in enumerate([("answered", 0.5), ("failed", 0.1), ("answered", 0.3)]):
+    base.execute("""INSERT INTO llm_call (run, batch, slot, draw, attempt, purpose, model, prompt_object, reply_object, state,
+                    finish, message, input_tokens, output_tokens, dollars, seconds, created)
+                    VALUES (1, 0, ?, 0, 1, "propose", "paid", "", "", ?, "stop", "", 1, 1, ?, 1, 0)""", [slot, state, dollars])
+base.commit()' || fail "earlier replies"
+"${search[@]}" --workspace priced --dry-run --proposer llm --models paid.json > estimate.json || fail "--dry-run after paid replies"
+python3 -c 'import json
+estimate = json.load(open("estimate.json"))
+assert abs(estimate["candidate_dollars"] - 0.9 / 2 / 4) < 1e-12 and estimate["dollars_source"] == "by 2 replies of these models before", estimate
+' || fail "dollars by what replies did cost"
 
 echo "one policy beside dense attention, kept as a search's candidates are"
 small=(--model "$source_dir/models/chain-4m" --definitions 96 --chain 10 --problems 4 --stages compile,race --workspace clean)
