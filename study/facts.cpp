@@ -176,6 +176,11 @@ void doubt_theme(const RunView& view, std::vector<std::string>& themes) {
                    std::to_string(view.options.job.task.problems) + ") would.");
 }
 
+std::string no_arms_text(const SearchOptions& options) {
+  return options.control_share > 0 ? "Nothing of the control arm was evaluated, so this search cannot say."
+                                   : "This search had no control arm (--control-share), so it cannot say.";
+}
+
 }  // namespace
 
 std::vector<std::string> counted_stages() {
@@ -201,6 +206,7 @@ Result<Facts> facts_of(const RunView& view, Undecided undecided) {
   count_candidates(view.board, facts);
   count_failures(view.board, facts);
   facts.arms = arms_of(view.board);
+  if (!facts.arms) { facts.no_arms = no_arms_text(view.options); }
   VORTEX_TRY(read_stages(view, facts));
   VORTEX_TRY(read_spend(view, facts));
   VORTEX_TRY(read_events(view, facts));

@@ -50,7 +50,8 @@ struct Facts {
   std::string no_claim;               // why there is no best, and what it would take; empty where there is one
   std::string baseline_warning;       // for every page; empty where the baseline tells something
   evals::Interval hypervolume;        // of the front
-  std::optional<ArmComparison> arms;  // where there is a control arm
+  std::optional<ArmComparison> arms;  // where something of the control arm was evaluated
+  std::string no_arms;                // else why there is no comparison
   std::map<std::string, std::map<std::string, int>> funnel;  // stage -> verdict -> candidates
   std::map<std::pair<std::string, std::string>, Failure>
       failures;  // (stage and verdict, cause), a cause being a message without its numbers

@@ -122,7 +122,7 @@ void add_notebook(const study::Facts& facts, Document& document) {
 
 void add_arms(const study::Facts& facts, Document& document) {
   document.heading("Does the search earn its cost?");
-  if (!facts.arms) { return document.text("This search had no control arm (`--control-share`), so it cannot say."); }
+  if (!facts.arms) { return document.text(facts.no_arms); }
   const study::ArmComparison& arms = *facts.arms;
   document.text(study::arms_text(arms) + " Chance alone drives two arms as far apart in " + fixed(100 * arms.p, 1) +
                 " % of lots. Whether searching pays in general takes several searches. Hypervolume gained an "
@@ -251,7 +251,7 @@ Document brief(const Context& context, const study::Digest& digest, const study:
 
 nlohmann::json best_json(const study::Facts& facts) {
   if (!facts.best) { return nullptr; }
-  nlohmann::json json = to_json(facts.best->row);
+  nlohmann::json json = front_record(facts.best->row);
   json["accuracy_difference"] = interval_json(facts.best->claim.difference);
   json["claimed_speed"] = interval_json(facts.best->claim.speed->ratio);
   return json;
@@ -276,7 +276,7 @@ nlohmann::json report_json(const Context& context, const study::Digest& digest, 
   nlohmann::json front = nlohmann::json::array();
   nlohmann::json lineage = nlohmann::json::array();
   for (const study::FrontRow& row : facts.front) {
-    front.push_back(to_json(row));
+    front.push_back(front_record(row));
     for (const study::Ancestor& line : study::ancestry(facts.few, row.id)) {
       if (line.depth == 0) { continue; }
       lineage.push_back({{"child", line.child}, {"parent", line.candidate}, {"operation", line.operation}});

@@ -48,8 +48,10 @@ Result<json> brief_json(const std::filesystem::path& workspace, const LiveRun& r
   std::string machine = study::machine_text(facts);
   const std::string card = study::card_text(facts.card);
   if (!card.empty()) { machine += (machine.empty() ? "" : " ") + card; }
-  return json{{"themes", facts.themes},       {"arms", arms_json(facts)}, {"machine", machine},
-              {"stages", stages_json(facts)}, {"lineage", lineage},       {"commands", std::move(commands)}};
+  return json{{"themes", facts.themes},         {"arms", arms_json(facts)},
+              {"no_arms", facts.no_arms},       {"machine", machine},
+              {"stages", stages_json(facts)},   {"lineage", lineage},
+              {"commands", std::move(commands)}};
 }
 
 }  // namespace vortex::web

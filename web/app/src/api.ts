@@ -377,6 +377,7 @@ export class ApiError extends Error {
 export interface Brief {
   themes: string[]; // what to try next, and why
   arms: { verdict: string; matched: number; search: number; control: number; difference: number; p: number } | null;
+  no_arms: string;
   machine: string; // faults, throttling; empty where there was nothing
   stages: { stage: string; seconds: number }[];
   lineage: string; // what led to the front

@@ -46,9 +46,7 @@ export function BriefView({ run, version }: { run: string; version: string }) {
             />
           </>
         ) : (
-          <p class="quiet">
-            This search had no control arm (<code>--control-share</code>), so it cannot say.
-          </p>
+          <p class="quiet">{data.no_arms}</p>
         )}
       </section>
       {data.lineage && (
