@@ -45,10 +45,40 @@ function(vortex_exhaustive_switches target)
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wswitch-enum>)
 endfunction()
 
-# vortex_library(NAME [NO_PCH] DIRS dir... [LIBS lib...]): a static library of all .cpp files directly in the given folders.
-# NO_PCH: for options of its own, or those of LibTorch, with which the precompiled headers do not fit.
+# vortex_unite(TARGET DIRS dir... [APART path...]): with VORTEX_UNITY the sources of a folder are compiled some at a time,
+# so that what they share is read, instantiated and optimised once. Names that only one file sees must then differ within
+# a folder. APART: files and folders that keep to themselves, since they are alike on purpose.
+option(VORTEX_UNITY "compile sources together: quick from scratch, slow after a change" OFF)
+function(vortex_unite target)
+  cmake_parse_arguments(ARG "" "" "DIRS;APART" ${ARGN})
+  if(NOT VORTEX_UNITY)
+    return()
+  endif()
+  set(most 8)  # files compiled together: with more, one would be waited for at the end
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  # A type whose members only one file can name is right in that file, and looks like a header's where files are joined.
+  target_compile_options(${target} PRIVATE "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-subobject-linkage>")
+  foreach(dir ${ARG_DIRS})
+    file(GLOB sources RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/*.cpp)
+    list(REMOVE_ITEM sources "" ${ARG_APART})
+    if(dir IN_LIST ARG_APART)
+      continue()
+    endif()
+    string(MAKE_C_IDENTIFIER "${dir}" group)
+    set(count 0)
+    foreach(source ${sources})
+      math(EXPR part "${count} / ${most}")
+      set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${group}_${part})
+      math(EXPR count "${count} + 1")
+    endforeach()
+  endforeach()
+endfunction()
+
+# vortex_library(NAME [NO_PCH] [NO_UNITY] DIRS dir... [LIBS lib...] [APART path...]): a static library of all .cpp files
+# directly in the given folders. NO_PCH: for options of its own, or those of LibTorch, with which the precompiled headers
+# do not fit. NO_UNITY: for files that have options of their own, or alike names. APART: as above.
 function(vortex_library name)
-  cmake_parse_arguments(ARG "NO_PCH" "" "DIRS;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "NO_PCH;NO_UNITY" "" "DIRS;LIBS;APART" ${ARGN})
   set(sources "")
   foreach(dir ${ARG_DIRS})
     file(GLOB found CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/*.cpp)
@@ -59,6 +89,9 @@ function(vortex_library name)
     target_link_libraries(${name} PUBLIC vortex_options ${ARG_LIBS})
     if(NOT ARG_NO_PCH)
       vortex_precompile(${name})
+    endif()
+    if(NOT ARG_NO_UNITY)
+      vortex_unite(${name} DIRS ${ARG_DIRS} APART ${ARG_APART})
     endif()
   else()
     add_library(${name} INTERFACE)  # headers only

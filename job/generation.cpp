@@ -1,13 +1,11 @@
 #include "job/generation.h"
 
-#include "base/json_reader.h"
+#include "job/limits.h"
 
 namespace vortex::job {
 namespace {
 
-constexpr int kMaxTokens = 1 << 20;
 constexpr int kMaxBatch = 100'000;
-constexpr int kMaxThreads = 4096;
 
 std::string_view end_name(TokenEnd end) {
   if (end == TokenEnd::kGoesOn) { return ""; }
@@ -28,11 +26,6 @@ void read_prompts(JsonReader& reader, std::vector<std::vector<int32_t>>& prompts
       prompt.push_back(id.get<int32_t>());
     }
   }
-}
-
-template <typename T>
-void check_range(JsonReader& reader, const char* key, T value, T lo, T hi) {
-  if (value < lo || value > hi) { reader.refuse(key, "is out of range"); }
 }
 
 }  // namespace

@@ -2,14 +2,11 @@
 
 #include <algorithm>
 
-#include "base/json_reader.h"
+#include "job/limits.h"
 
 namespace vortex::job {
 namespace {
 
-constexpr int kMaxProblems = 100'000;
-constexpr int kMaxTokens = 1 << 20;
-constexpr int kMaxThreads = 4096;
 constexpr int kMaxDescriptor = 1024;
 
 void read_stages(JsonReader& reader, std::vector<Stage>& stages) {
@@ -54,10 +51,6 @@ void read_tasks(JsonReader& reader, Job& job) {
   for (size_t i = 0; i < gate->size(); ++i) {
     read_task(reader, (*gate)[i], reader.path() + ".gate[" + std::to_string(i) + "]", job.gate.emplace_back());
   }
-}
-
-void check_range(JsonReader& reader, const char* key, double value, double lo, double hi) {
-  if (value < lo || value > hi) { reader.refuse(key, "is out of range"); }
 }
 
 void check_job_ranges(JsonReader& reader, const Job& job) {

@@ -8,17 +8,12 @@
 #include "base/json_reader.h"
 #include "base/sha256.h"
 #include "base/text.h"
+#include "job/limits.h"
 
 namespace vortex::job {
 namespace {
 
-constexpr int kMaxProblems = 100'000;
-constexpr int kMaxTokens = 1 << 20;
 constexpr int kMaxParts = 1000;  // needles, hops, words asked for
-
-void check_range(JsonReader& reader, const char* key, double value, double lo, double hi) {
-  if (value < lo || value > hi) { reader.refuse(key, "is out of range"); }
-}
 
 void check_one_of(JsonReader& reader, const char* key, const std::string& value,
                   const std::vector<std::string>& known) {

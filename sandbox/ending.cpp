@@ -10,7 +10,7 @@ namespace {
 
 using job::Verdict;
 
-constexpr double kMemoryShare = 0.8;  // of the limit: resident size never quite reaches the limit of address space
+constexpr double kNearlyAll = 0.8;  // of the limit: resident size never quite reaches the limit of address space
 
 struct Judgement {
   Verdict verdict;
@@ -26,7 +26,7 @@ std::string signal_name(int number) {
 bool at_memory_limit(const Exit& exit, const Allowance& allowance) {
   return allowance.memory_bytes > 0 &&
          (exit.memory_kills > 0 ||
-          static_cast<double>(exit.peak_bytes) >= kMemoryShare * static_cast<double>(allowance.memory_bytes));
+          static_cast<double>(exit.peak_bytes) >= kNearlyAll * static_cast<double>(allowance.memory_bytes));
 }
 
 Judgement judge_kill(const Exit& exit, const Allowance& allowance) {

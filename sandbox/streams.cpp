@@ -10,7 +10,7 @@
 namespace vortex::sandbox {
 namespace {
 
-constexpr int kPollMs = 100;
+constexpr int kReadPollMs = 100;
 
 // Sends as much of `text` as fits; drops what is sent. False when the other end is gone: nobody need read what he is
 // told.
@@ -34,7 +34,7 @@ bool Streams::exchange() {
   std::array<pollfd, 4> watched = {pollfd{output_open_ ? tree_.output() : -1, POLLIN, 0},
                                    pollfd{log_open_ ? tree_.error() : -1, POLLIN, 0}, pollfd{tree_.exited(), POLLIN, 0},
                                    pollfd{unsent_.empty() ? -1 : tree_.input(), POLLOUT, 0}};
-  ::poll(watched.data(), watched.size(), kPollMs);
+  ::poll(watched.data(), watched.size(), kReadPollMs);
   if (watched[1].revents != 0) { log_open_ = drain(tree_.error(), take_log_) != 0; }
   if (watched[0].revents != 0) { output_open_ = drain(tree_.output(), take_output_) != 0; }
   if (watched[3].revents != 0 && !send_some(tree_.input(), unsent_)) { unsent_ = {}; }

@@ -35,14 +35,8 @@ std::optional<size_t> rung_of(db::StageRound stage) {
 
 std::string made_by(const CandidateHistory& candidate) {
   constexpr size_t kShown = 120;
-  std::string text = first_line(candidate.row.rationale);
-  if (!candidate.parents.empty()) { text = candidate.parents.front().operation; }
-  if (text.size() <= kShown) { return text; }
-  size_t end = kShown;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) {
-    --end;  // not within a character
-  }
-  return text.substr(0, end) + "...";
+  if (!candidate.parents.empty()) { return clipped(candidate.parents.front().operation, kShown); }
+  return clipped(first_line(candidate.row.rationale), kShown);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace vortex::study {
 namespace {
 
 // The first part of what its parents or its rationale say.
-std::string made_by(const CandidateHistory& candidate) {
+std::string origin_words(const CandidateHistory& candidate) {
   constexpr size_t kShown = 44;
   std::string text = candidate.row.rationale;
   if (!candidate.parents.empty()) {
@@ -20,7 +20,7 @@ std::string made_by(const CandidateHistory& candidate) {
   } else {
     text = text.substr(0, text.find(':'));
   }
-  return text.size() <= kShown ? text : text.substr(0, kShown - 3) + "...";
+  return clipped(text, kShown);
 }
 
 std::string interval_words(const evals::Interval& interval) {
@@ -106,7 +106,7 @@ FrontRow row_of(const Point& point, const CandidateHistory& candidate, const Poi
   row.id = point.candidate;
   row.origin = candidate.row.origin;
   row.rationale = candidate.row.rationale;
-  row.made_by = made_by(candidate);
+  row.made_by = origin_words(candidate);
   row.accuracy = point.accuracy;
   row.dense_accuracy = point.accuracy;
   if (dense != nullptr && !point.reference) {

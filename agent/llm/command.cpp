@@ -13,7 +13,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int kAttempts = 2;
-constexpr size_t kMaxReply = size_t{4} << 20;
+constexpr size_t kMaxOutput = size_t{4} << 20;
 constexpr size_t kLogTail = 600;  // bytes of what the program said on its standard error
 
 std::string input_of(const Ask& ask) {
@@ -74,7 +74,7 @@ class CommandChannel final : public Channel {
   Result<sandbox::Outcome> run_once(const std::string& input) {
     sandbox::RunOptions options;
     options.deadline_seconds = seconds_;
-    options.output_bytes = kMaxReply;
+    options.output_bytes = kMaxOutput;
     options.log_bytes = kLogTail;
     return sandbox::run_program(sandbox::shell_launch(command_), input, options, should_stop_);
   }

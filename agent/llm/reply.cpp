@@ -14,11 +14,11 @@ using nlohmann::json;
 constexpr size_t kMaxVariants = 16;
 constexpr size_t kMaxSource = size_t{64} << 10;
 constexpr size_t kMaxText = 2000;  // bytes of a sentence that is kept
-constexpr int kMaxDepth = 64;      // of JSON
+constexpr int kMaxNesting = 64;    // of JSON
 
 // Parses with a bounded depth: replies are foreign bytes.
 json parse_bounded(std::string_view text) {
-  const auto shallow = [](int depth, json::parse_event_t, json&) { return depth <= kMaxDepth; };
+  const auto shallow = [](int depth, json::parse_event_t, json&) { return depth <= kMaxNesting; };
   json value = json::parse(text.begin(), text.end(), shallow, false);
   return value;
 }

@@ -5,19 +5,19 @@
 namespace vortex::agent {
 namespace {
 
-constexpr double kFirstPause = 1;  // seconds
-constexpr double kLongestPause = 30;
-constexpr double kPatience = 30 * 60;
+constexpr double kFirstWait = 1;  // seconds
+constexpr double kLongestWait = 30;
+constexpr double kLongestFault = 30 * 60;
 
 }  // namespace
 
 template <typename Call>
 auto PatientStore::patiently(const Call& call) -> decltype(call()) {
   double waited = 0;  // pauses are counted, not the clock, which may jump
-  for (double pause = kFirstPause;; pause = std::min(kLongestPause, 2 * pause)) {
+  for (double pause = kFirstWait;; pause = std::min(kLongestWait, 2 * pause)) {
     auto result = call();
     const bool broken = !result.ok() && result.error().blame == Blame::kEnvironment && !db::is_lasting(result.error());
-    if (!broken || waited >= kPatience || hooks_.must_stop()) {
+    if (!broken || waited >= kLongestFault || hooks_.must_stop()) {
       if (result.ok() && waited > 0 && hooks_.on_recovered) { hooks_.on_recovered(waited); }
       return result;
     }

@@ -22,6 +22,7 @@ Table front_table(const std::vector<study::FrontRow>& rows) {
   Table table({"id", "origin", "accuracy", "dense there", "ceiling", "speed over dense", "tok/s", "P(on front)",
                "held-out", "what"});
   table.may_drop({"dense there", "tok/s", "ceiling", "origin", "P(on front)", "what", "held-out"});
+  table.tint("held-out");
   for (const study::FrontRow& row : rows) {
     table.add({std::to_string(row.id), std::string(name_of(row.origin)) + (row.undecided ? " (undecided)" : ""),
                interval_text(row.accuracy, 3), fixed(row.dense_accuracy.value, 3),
@@ -48,7 +49,7 @@ nlohmann::json claim_json(const std::optional<study::Claim>& claim) {
 
 }  // namespace
 
-nlohmann::json to_json(const study::FrontRow& row) {
+nlohmann::json front_record(const study::FrontRow& row) {
   return {{"candidate", row.id},
           {"origin", row.origin},
           {"rationale", row.rationale},

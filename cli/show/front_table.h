@@ -11,7 +11,7 @@ namespace vortex::cli {
 // What held-out problems say of a member, for a table.
 std::string claim_cell(const study::FrontRow& row);
 Table front_table(const std::vector<study::FrontRow>& rows);
-nlohmann::json to_json(const study::FrontRow& row);
+nlohmann::json front_record(const study::FrontRow& row);
 // The members of that which are numbers or words, in the order in which a table of values has them.
 std::vector<std::string> front_members();
 

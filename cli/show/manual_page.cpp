@@ -32,7 +32,7 @@ std::string value_of(const OptionRow& option) {
   return slanted("VALUE");
 }
 
-std::string option_entry(const OptionRow& option) {
+std::string manual_entry(const OptionRow& option) {
   std::string name;
   for (const std::string& one : option.names) { name += (name.empty() ? "" : ", ") + bold(one); }
   if (option.names.empty()) {
@@ -47,10 +47,10 @@ std::string option_entry(const OptionRow& option) {
 std::string verb_entry(const VerbRow& verb) {
   std::string out = ".SS " + roff(verb.name) + "\n" + roff(verb.help) + "\n";
   for (const OptionRow& option : verb.options) {
-    if (option.names.empty()) { out += option_entry(option); }
+    if (option.names.empty()) { out += manual_entry(option); }
   }
   for (const OptionRow& option : verb.options) {
-    if (!option.names.empty()) { out += option_entry(option); }
+    if (!option.names.empty()) { out += manual_entry(option); }
   }
   return out;
 }

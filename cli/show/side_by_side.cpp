@@ -16,10 +16,10 @@ struct Cell {
   std::string text;
   bool marked = false;
 };
-using Line = std::vector<Cell>;
+using CellLine = std::vector<Cell>;
 
-std::vector<Line> lines_of(const Column& column, bool color) {
-  std::vector<Line> lines(1);
+std::vector<CellLine> lines_of(const Column& column, bool color) {
+  std::vector<CellLine> lines(1);
   const auto [begin, end] = column.mark;
   for (size_t at = 0; at < column.text.size();) {
     size_t next = at + 1;
@@ -40,9 +40,9 @@ std::vector<Line> lines_of(const Column& column, bool color) {
 }
 
 // Breaks lines that are longer than `width`, behind their last space if they have one.
-std::vector<Line> wrapped(const std::vector<Line>& lines, size_t width) {
-  std::vector<Line> out;
-  for (const Line& line : lines) {
+std::vector<CellLine> wrapped(const std::vector<CellLine>& lines, size_t width) {
+  std::vector<CellLine> out;
+  for (const CellLine& line : lines) {
     size_t at = 0;
     while (line.size() - at > width) {
       size_t next = at + width;
@@ -60,7 +60,7 @@ std::vector<Line> wrapped(const std::vector<Line>& lines, size_t width) {
   return out;
 }
 
-std::string render(const Line& line, bool color) {
+std::string render(const CellLine& line, bool color) {
   std::string out;
   bool open = false;
   for (const Cell& cell : line) {
@@ -71,9 +71,9 @@ std::string render(const Line& line, bool color) {
   return color && open ? out + "\033[0m" : out;
 }
 
-std::vector<Line> cells_of(const Column& column, size_t width, bool color) {
-  std::vector<Line> lines = wrapped(lines_of({"", column.title, {}}, color), width);
-  const std::vector<Line> text = wrapped(lines_of(column, color), width);
+std::vector<CellLine> cells_of(const Column& column, size_t width, bool color) {
+  std::vector<CellLine> lines = wrapped(lines_of({"", column.title, {}}, color), width);
+  const std::vector<CellLine> text = wrapped(lines_of(column, color), width);
   lines.emplace_back(width, Cell{"-"});
   lines.insert(lines.end(), text.begin(), text.end());
   return lines;
@@ -83,11 +83,11 @@ std::vector<Line> cells_of(const Column& column, size_t width, bool color) {
 
 std::string side_by_side(const Column& left, const Column& right, size_t width, bool color) {
   const size_t half = std::max(kNarrowest, (width - std::min(width, kGap.size())) / 2);
-  const std::vector<Line> one = cells_of(left, half, color);
-  const std::vector<Line> other = cells_of(right, half, color);
+  const std::vector<CellLine> one = cells_of(left, half, color);
+  const std::vector<CellLine> other = cells_of(right, half, color);
   std::string out;
   for (size_t i = 0; i < std::max(one.size(), other.size()); ++i) {
-    const Line& a = i < one.size() ? one[i] : Line{};
+    const CellLine& a = i < one.size() ? one[i] : CellLine{};
     std::string line = render(a, color) + std::string(half - std::min(half, a.size()), ' ') + std::string(kGap);
     if (i < other.size()) { line += render(other[i], color); }
     line.erase(line.find_last_not_of(' ') + 1);

@@ -9,14 +9,14 @@
 namespace vortex::cli {
 namespace {
 
-struct Side {
+struct Searched {
   db::Run run;
   study::Facts facts;
   nlohmann::json options;  // a flat object
 };
 
-Result<Side> load_side(const Context& context, const std::string& name) {
-  Side side;
+Result<Searched> load_side(const Context& context, const std::string& name) {
+  Searched side;
   VORTEX_ASSIGN(const study::Digest digest, study::read_digest(context.workspace, name));
   VORTEX_ASSIGN(side.facts, study::facts_of(digest.view(), study::Undecided::kLeftOut));
   side.run = digest.run;
@@ -30,7 +30,7 @@ std::string option_name(std::string pointer) {
   return pointer;
 }
 
-nlohmann::json result_of(const Side& side) {
+nlohmann::json result_of(const Searched& side) {
   const study::Facts& facts = side.facts;
   const auto members =
       std::count_if(facts.front.begin(), facts.front.end(), [](const study::FrontRow& row) { return !row.undecided; });
@@ -60,9 +60,9 @@ std::string cell(const std::string& name, const nlohmann::json& value) {
 }
 
 // Options that differ; what is the same says nothing.
-std::vector<std::string> differing(const Side& a, const Side& b) {
+std::vector<std::string> differing(const Searched& a, const Searched& b) {
   std::vector<std::string> names;
-  const auto look = [&](const Side& one, const Side& other) {
+  const auto look = [&](const Searched& one, const Searched& other) {
     for (const auto& [name, value] : one.options.items()) {
       const auto found = other.options.find(name);
       if (found == other.options.end() || *found != value) { names.push_back(name); }
@@ -81,8 +81,8 @@ struct CompareArguments {
 };
 
 Result<int> compare(const Context& context, const CompareArguments& arguments) {
-  VORTEX_ASSIGN(const Side a, load_side(context, arguments.a));
-  VORTEX_ASSIGN(const Side b, load_side(context, arguments.b));
+  VORTEX_ASSIGN(const Searched a, load_side(context, arguments.a));
+  VORTEX_ASSIGN(const Searched b, load_side(context, arguments.b));
   const nlohmann::json of_a = result_of(a);
   const nlohmann::json of_b = result_of(b);
   nlohmann::json options = nlohmann::json::array();
@@ -113,7 +113,7 @@ Result<int> compare(const Context& context, const CompareArguments& arguments) {
     std::replace(shown.begin(), shown.end(), '_', ' ');
     table.add({shown, cell(name, of_a[name]), cell(name, of_b[name])});
   }
-  std::cout << table.text(stdout_columns());
+  print_table(table);
   if (!same_question) { log_line("they searched on another model or task: their numbers answer different questions"); }
   return 0;
 }

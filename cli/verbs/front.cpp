@@ -39,7 +39,7 @@ Result<int> front(const Context& context, const FrontArguments& arguments) {
   VORTEX_ASSIGN(const study::Shown shown, study::read_shown(digest.view(), study::Undecided::kShown));
   const std::vector<study::FrontRow>& rows = shown.rows;
   if (context.format() == Format::kText) {
-    std::cout << front_table(rows).text(stdout_columns());
+    print_table(front_table(rows));
     if (arguments.plot.value_or(::isatty(STDOUT_FILENO) == 1)) { std::cout << "\n" << plot_of(digest, rows); }
     const std::string warning = study::baseline_warning(shown.few, digest.options);
     if (!warning.empty()) { log_line(warning); }
@@ -47,7 +47,7 @@ Result<int> front(const Context& context, const FrontArguments& arguments) {
     return 0;
   }
   std::vector<nlohmann::json> items;
-  for (const study::FrontRow& row : rows) { items.push_back(to_json(row)); }
+  for (const study::FrontRow& row : rows) { items.push_back(front_record(row)); }
   if (context.format() == Format::kCsv) {
     print_csv(front_members(), items);
     return 0;

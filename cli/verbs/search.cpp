@@ -128,14 +128,15 @@ void print_end(const Context& context, const std::vector<study::FrontRow>& rows,
                const study::SearchOptions& options, const agent::Progress& progress, agent::SearchEnd end) {
   if (context.format() != Format::kText) {
     std::vector<nlohmann::json> items;
-    for (const study::FrontRow& row : rows) { items.push_back(to_json(row)); }
+    for (const study::FrontRow& row : rows) { items.push_back(front_record(row)); }
     print_records(context.format(), "front", items);
     return;
   }
   std::cout << "\nThe front of search " << run.name << " after " << duration_text(progress.seconds_used) << ": "
             << progress.evaluated << " candidates evaluated" << verdicts_text(progress) << ", " << progress.refused
-            << " refused before a worker\n\n"
-            << front_table(rows).text(stdout_columns()) << "\n";
+            << " refused before a worker\n\n";
+  print_table(front_table(rows));
+  std::cout << "\n";
   int64_t best = 1;  // the fastest that is claimed, else of the front
   bool claimed = false;
   for (const study::FrontRow& row : rows) {

@@ -8,9 +8,9 @@
 namespace vortex::engine {
 namespace {
 
-constexpr int64_t kAlignment = 4096;
+constexpr int64_t kPageBytes = 4096;
 
-int64_t padded(size_t bytes) { return (static_cast<int64_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment; }
+int64_t padded(size_t bytes) { return (static_cast<int64_t>(bytes) + kPageBytes - 1) / kPageBytes * kPageBytes; }
 
 }  // namespace
 

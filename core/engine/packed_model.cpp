@@ -20,8 +20,8 @@
 namespace vortex::engine {
 namespace {
 
-constexpr size_t kAlignment = 64;  // a cache line, as wide as the widest vector registers
-constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kCacheLine = 64;  // a cache line, as wide as the widest vector registers
+constexpr size_t kHugePageBytes = size_t{2} << 20;
 
 size_t times(int rows, int size) { return static_cast<size_t>(rows) * static_cast<size_t>(size); }
 
@@ -77,7 +77,7 @@ class Packer {
   template <typename T>
   T* take(size_t count) {
     T* at = base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + used_);
-    used_ += (count * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+    used_ += (count * sizeof(T) + kCacheLine - 1) / kCacheLine * kCacheLine;
     return at;
   }
 
@@ -152,8 +152,8 @@ size_t embedding_bytes(const model::ModelConfig& config, vflow::Dtype dtype) {
 // Zeroed memory of a process's own, in huge pages where the system grants them: weights that are read panel by panel
 // side by side cross a small page so often that finding the next one is what takes the time.
 std::shared_ptr<char> own_memory(size_t bytes) {
-  const size_t size = (bytes + kHugePage - 1) / kHugePage * kHugePage;
-  std::shared_ptr<char> memory(static_cast<char*>(std::aligned_alloc(kHugePage, size)),
+  const size_t size = (bytes + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
+  std::shared_ptr<char> memory(static_cast<char*>(std::aligned_alloc(kHugePageBytes, size)),
                                [](char* at) { std::free(at); });
   if (memory == nullptr) { throw std::bad_alloc(); }
   ::madvise(memory.get(), size, MADV_HUGEPAGE);

@@ -12,7 +12,7 @@
 namespace vortex::evals {
 namespace {
 
-constexpr int kFormat = 1;
+constexpr int kCeilingFormat = 1;
 constexpr size_t kMostProblems = 16;  // that the oracle answers where it must
 
 nlohmann::json budget_json(const vflow::EngineConfig& budget) {
@@ -21,8 +21,9 @@ nlohmann::json budget_json(const vflow::EngineConfig& budget) {
 }
 
 std::filesystem::path ceiling_path(const Session& session, const vflow::EngineConfig& budget) {
-  const nlohmann::json identity = {kFormat, session.engine->model().computed_by(), job::task_hash(session.job.task),
-                                   session.job.recall_answer_tokens, budget_json(budget)};
+  const nlohmann::json identity = {kCeilingFormat, session.engine->model().computed_by(),
+                                   job::task_hash(session.job.task), session.job.recall_answer_tokens,
+                                   budget_json(budget)};
   const std::string name = "oracle-" + sha256_hex(identity.dump()).substr(0, 32) + ".json";
   return std::filesystem::path(session.job.prefix_folder) / name;
 }

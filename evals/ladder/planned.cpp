@@ -13,7 +13,7 @@ constexpr int kPromptTokens = 256;  // a prompt of so many at most is timed, and
 using Known = std::map<std::pair<std::string, int>, int>;
 
 // Tokens of dense attention's answers.
-Known known_answers(const Session& session) {
+Known incumbent_answers(const Session& session) {
   Known known;
   for (const job::Outcome& outcome : session.job.incumbent) {
     known[{outcome.problem, outcome.trial}] = outcome.tokens;
@@ -94,7 +94,7 @@ Result<double> planned_seconds(Session& session, job::Stage stage) {
   if (stage == job::Stage::kGate) { problems = &session.gate; }
   if (stage == job::Stage::kConfirm) { problems = &session.held_out; }
   if (problems == nullptr || problems->empty()) { return 0.0; }
-  const Known known = known_answers(session);
+  const Known known = incumbent_answers(session);
   VORTEX_ASSIGN(const double seconds, answering(session, *problems, known));
   return stage != job::Stage::kRace && dense_answers_as_well(session, *problems, known) ? 2 * seconds : seconds;
 }

@@ -15,7 +15,7 @@ namespace {
 constexpr int kMinPairs = 6;  // with fewer the range of all of them is no 95 % interval of the median
 constexpr int kWarmUpTokens = 8;
 constexpr double kMemoryTestSeconds = 0.1;
-constexpr double kGiga = 1e9;
+constexpr double kGigabyte = 1e9;
 
 // The fixed work: the first problems of the task, as many as decode together, each for exactly `tokens` tokens.
 Result<std::vector<engine::Request>> fixed_work(Session& session, int tokens) {
@@ -56,7 +56,7 @@ double tokens_per_second(const engine::RunStats& stats) {
 }
 
 double gigabytes_per_second(const engine::RunStats& stats) {
-  return static_cast<double>(stats.kv_bytes_read + stats.weight_bytes_read) / seconds_of_steps(stats) / kGiga;
+  return static_cast<double>(stats.kv_bytes_read + stats.weight_bytes_read) / seconds_of_steps(stats) / kGigabyte;
 }
 
 struct Samples {
@@ -85,7 +85,7 @@ Status measure_pair(Session& session, const std::vector<engine::Request>& work, 
   return ok_status();
 }
 
-job::Metric metric(const char* name, const std::vector<double>& samples, const char* unit, double scale = 1) {
+job::Metric median_metric(const char* name, const std::vector<double>& samples, const char* unit, double scale = 1) {
   const Interval interval = median_interval(samples);
   return {name, interval.value * scale, interval.lo * scale, interval.hi * scale, unit};
 }
@@ -107,7 +107,7 @@ Result<job::StageResult> run_speed_of_fixed_work(Session& session) {
   VORTEX_TRY(measure_pair(session, warm_up, warm));
   // Of the machine's memory; a device's own is compared in vortex bench.
   const bool on_cpu = session.driver == 0;
-  const double memory = on_cpu ? memory_read_bandwidth(session.job.threads, kMemoryTestSeconds) / kGiga : 0;
+  const double memory = on_cpu ? memory_read_bandwidth(session.job.threads, kMemoryTestSeconds) / kGigabyte : 0;
   Samples samples;
   // Dense attention beside itself has no ratio to be sure of: its tokens per second want the time.
   for (double last = 0;
@@ -133,12 +133,14 @@ Result<job::StageResult> run_speed_of_fixed_work(Session& session) {
   const auto tokens = static_cast<double>(samples.policy_stats.decode_tokens);
   const engine::RunStats& own = samples.policy_stats;
   const double bytes = static_cast<double>(own.kv_bytes_read + own.weight_bytes_read) / tokens;
-  result.metrics = {metric("tokens_per_s", samples.policy, "tok/s"),
-                    metric("speedup_vs_dense", samples.speedup, ""),
-                    metric("dense_tokens_per_s", samples.dense, "tok/s"),
+  result.metrics = {median_metric("tokens_per_s", samples.policy, "tok/s"),
+                    median_metric("speedup_vs_dense", samples.speedup, ""),
+                    median_metric("dense_tokens_per_s", samples.dense, "tok/s"),
                     {"bytes_per_token", bytes, bytes, bytes, "B"},
-                    metric("gigabytes_per_s", samples.bandwidth, "GB/s")};
-  if (on_cpu) { result.metrics.push_back(metric("percent_of_memory_read", samples.bandwidth, "%", 100 / memory)); }
+                    median_metric("gigabytes_per_s", samples.bandwidth, "GB/s")};
+  if (on_cpu) {
+    result.metrics.push_back(median_metric("percent_of_memory_read", samples.bandwidth, "%", 100 / memory));
+  }
   return result;
 }
 

@@ -14,7 +14,7 @@ constexpr double kGiga = 1e9;
 constexpr int kCpuWindows = 1;
 constexpr int kCpuFewestTurns = 5;
 
-job::Metric metric(const char* name, const std::vector<double>& samples, const char* unit, double scale = 1) {
+job::Metric mean_metric(const char* name, const std::vector<double>& samples, const char* unit, double scale = 1) {
   const engine::Estimate estimate = engine::mean_estimate(samples);
   return {name, estimate.value * scale, estimate.lo * scale, estimate.hi * scale, unit};
 }
@@ -30,18 +30,18 @@ std::vector<double> bytes_per_second(const engine::Side& side) {
 std::vector<job::Metric> metrics_of(const engine::Comparison& found) {
   const engine::Side& own = found.policy;
   const std::vector<double> rates = bytes_per_second(own);
-  return {metric("tokens_per_s", own.tokens_per_second(), "tok/s"),
-          metric("speedup_vs_dense", found.ratio, ""),
-          metric("dense_tokens_per_s", found.dense.tokens_per_second(), "tok/s"),
-          metric("end_to_end_tokens_per_s", own.end_to_end(found.prompt_seconds), "tok/s"),
-          metric("dense_end_to_end_tokens_per_s", found.dense.end_to_end(found.prompt_seconds), "tok/s"),
-          metric("token_ms_p50", own.token_seconds, "ms", 1e3),
-          metric("token_ms_p95", own.slow_token_seconds, "ms", 1e3),
+  return {mean_metric("tokens_per_s", own.tokens_per_second(), "tok/s"),
+          mean_metric("speedup_vs_dense", found.ratio, ""),
+          mean_metric("dense_tokens_per_s", found.dense.tokens_per_second(), "tok/s"),
+          mean_metric("end_to_end_tokens_per_s", own.end_to_end(found.prompt_seconds), "tok/s"),
+          mean_metric("dense_end_to_end_tokens_per_s", found.dense.end_to_end(found.prompt_seconds), "tok/s"),
+          mean_metric("token_ms_p50", own.token_seconds, "ms", 1e3),
+          mean_metric("token_ms_p95", own.slow_token_seconds, "ms", 1e3),
           exact("mean_batch", own.plan.mean_batch, ""),
           exact("dense_mean_batch", found.dense.plan.mean_batch, ""),
           exact("bytes_per_token", own.bytes / static_cast<double>(own.plan.decode_tokens()), "B"),
-          metric("gigabytes_per_s", rates, "GB/s", 1 / kGiga),
-          metric("percent_of_limit", rates, "%", 100 / found.copy_bytes_per_second)};
+          mean_metric("gigabytes_per_s", rates, "GB/s", 1 / kGiga),
+          mean_metric("percent_of_limit", rates, "%", 100 / found.copy_bytes_per_second)};
 }
 
 nlohmann::json plan_json(const engine::Side& side) {

@@ -11,7 +11,7 @@
 namespace vortex::evals {
 namespace {
 
-constexpr int kFormat = 2;
+constexpr int kTraceFormat = 2;
 constexpr int kTopTokens = 32;
 
 int trace_length(const Session& session, const PreparedProblem& prepared) {
@@ -21,7 +21,7 @@ int trace_length(const Session& session, const PreparedProblem& prepared) {
 // Named by everything that a trace depends on.
 std::filesystem::path trace_path(const Session& session, const TraceWanted& wanted) {
   const PreparedProblem& prepared = session.problems[wanted.problem];
-  nlohmann::json identity = {kFormat, session.engine->model().computed_by(), trace_length(session, prepared),
+  nlohmann::json identity = {kTraceFormat, session.engine->model().computed_by(), trace_length(session, prepared),
                              prepared.prompt};
   if (!wanted.tokens.empty()) { identity[2] = wanted.tokens; }
   const std::string name = "trace-" + sha256_hex(identity.dump()).substr(0, 32) + ".json";

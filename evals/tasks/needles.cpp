@@ -68,7 +68,7 @@ Hidden draw_needles(const job::NeedleSpec& spec, std::set<std::string>& known, R
   return hidden;
 }
 
-Problem make_sized(const job::TaskSpec& spec, int number, int units, const std::string& filler) {
+Problem needles_of_size(const job::TaskSpec& spec, int number, int units, const std::string& filler) {
   const job::NeedleSpec& needles = spec.needles;
   Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0x4ee));
   std::set<std::string> known;
@@ -95,7 +95,8 @@ Problem make_sized(const job::TaskSpec& spec, int number, int units, const std::
 
 Result<Problem> make_needles(const job::TaskSpec& spec, int number, const CountTokens& count) {
   return fit_to_length(
-      spec, 1, [&](int units, const std::string& filler) { return make_sized(spec, number, units, filler); }, count);
+      spec, 1, [&](int units, const std::string& filler) { return needles_of_size(spec, number, units, filler); },
+      count);
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ Problem make_one(const job::TaskSpec& spec, int units, const std::string& filler
   return problem;
 }
 
-Problem make_sized(const job::TaskSpec& spec, int number, int units, const std::string& filler) {
+Problem tracking_of_size(const job::TaskSpec& spec, int number, int units, const std::string& filler) {
   std::string examples;
   for (int i = 0; i < spec.tracking.examples; ++i) {
     Rng rng(stream_key(spec.seed, static_cast<uint64_t>(number), 0x4c4, static_cast<uint64_t>(i) + 1));
@@ -88,7 +88,8 @@ Problem make_sized(const job::TaskSpec& spec, int number, int units, const std::
 
 Result<Problem> make_tracking(const job::TaskSpec& spec, int number, const CountTokens& count) {
   return fit_to_length(
-      spec, 1, [&](int units, const std::string& filler) { return make_sized(spec, number, units, filler); }, count);
+      spec, 1, [&](int units, const std::string& filler) { return tracking_of_size(spec, number, units, filler); },
+      count);
 }
 
 }  // namespace

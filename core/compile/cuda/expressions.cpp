@@ -17,11 +17,11 @@ using vflow::OpKind;
 using vflow::Shape;
 using vflow::Side;
 
+std::string number(int64_t x) { return std::to_string(x); }
+
 namespace {
 
 constexpr int kLanes = 16;
-
-std::string number(int64_t x) { return std::to_string(x); }
 
 // The element (r, c) of an array of this shape, as an expression.
 std::string index_of(Shape shape, const std::string& r, const std::string& c) {

@@ -10,6 +10,9 @@
 
 namespace vortex::compile {
 
+// As source has it.
+std::string number(int64_t x);
+
 // Writes one graph's values as device functions, each behind those that it calls, when they are first asked for:
 //   float valueN(const Page& p, int r, int c)   element (r, c) of node N inside its stage
 //   float keptN(...)                            the same after its stage, rounded

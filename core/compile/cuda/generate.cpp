@@ -21,8 +21,6 @@ using vflow::Side;
 
 namespace {
 
-std::string number(int64_t x) { return std::to_string(x); }
-
 std::string node_comment(const Graph& graph, int index) {
   const Node& n = graph.nodes[static_cast<size_t>(index)];
   std::vector<std::string> inputs;

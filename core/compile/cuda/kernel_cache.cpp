@@ -11,7 +11,7 @@ namespace {
 // the cubin.
 constexpr std::string_view kMagic = "vortex-cubin 2 ";
 constexpr size_t kDigest = 64;
-constexpr size_t kHead = kMagic.size() + kDigest + 1;
+constexpr size_t kHeadBytes = kMagic.size() + kDigest + 1;
 
 std::optional<CompiledSource> parse(std::string_view body) {
   const size_t end = body.starts_with('\n') ? 0 : body.find("\n\n");
@@ -27,10 +27,10 @@ std::optional<CompiledSource> parse(std::string_view body) {
 std::optional<CompiledSource> KernelCache::find(const std::string& hash) const {
   if (folder_.empty()) { return std::nullopt; }
   const Result<std::string> entry = read_file(folder_ / (hash + ".cubin"));
-  if (!entry.ok() || entry->size() <= kHead || !entry->starts_with(kMagic) || (*entry)[kHead - 1] != '\n') {
+  if (!entry.ok() || entry->size() <= kHeadBytes || !entry->starts_with(kMagic) || (*entry)[kHeadBytes - 1] != '\n') {
     return std::nullopt;
   }
-  const std::string_view body = std::string_view(*entry).substr(kHead);
+  const std::string_view body = std::string_view(*entry).substr(kHeadBytes);
   return sha256_hex(body) == entry->substr(kMagic.size(), kDigest) ? parse(body) : std::nullopt;
 }
 

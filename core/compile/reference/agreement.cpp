@@ -17,7 +17,7 @@ namespace {
 constexpr size_t kMostFailures = 8;
 constexpr InputKind kKinds[] = {InputKind::kNormal, InputKind::kAllEqual, InputKind::kHuge, InputKind::kTiny,
                                 InputKind::kNegative};
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 
 template <typename T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
@@ -34,7 +34,7 @@ struct Interval {
 Interval interval(const OracleValue& scores, size_t page) {
   const double error = scores.error[page];
   const double value = scores.value[page];
-  return std::isfinite(error) ? Interval{value - error, value + error} : Interval{-kInfinity, kInfinity};
+  return std::isfinite(error) ? Interval{value - error, value + error} : Interval{-kUnbounded, kUnbounded};
 }
 
 // Does page a surely, or possibly, come before page b?

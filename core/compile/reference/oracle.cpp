@@ -33,7 +33,7 @@ OracleValue to_plain(const Uncertain& x) {
 }
 
 // One row (or one kv head's pages on the cache side) and the graph that runs on it.
-struct Row {
+struct PlanRow {
   const vflow::Policy* policy = nullptr;
   const Graph* graph = nullptr;
   const StagePlan* plan = nullptr;
@@ -57,7 +57,7 @@ Uncertain rounded(const Uncertain& x, vflow::Dtype dtype) {
   return {tensor::round_to(x.value, dtype), rounded_error(x.value, x.error, dtype)};
 }
 
-Uncertain leaf(const Row& row, const Node& node) {
+Uncertain leaf(const PlanRow& row, const Node& node) {
   if (node.op == Op::kQuery) { return exact(row.q); }
   if (node.op == Op::kParameter) {
     const auto& constant = row.policy->program.constants[static_cast<size_t>(node.attrs.constant)];
@@ -67,12 +67,12 @@ Uncertain leaf(const Row& row, const Node& node) {
   return exact(tensor::gather(field, row.kv_head, row.pages, row.type).data);
 }
 
-Uncertain input_of(const Row& row, const Values& values, int node, int input) {
+Uncertain input_of(const PlanRow& row, const Values& values, int node, int input) {
   return reads_kept(*row.graph, *row.plan, node, input) ? values.kept[static_cast<size_t>(input)]
                                                         : values.inside[static_cast<size_t>(input)];
 }
 
-Uncertain compute(const Row& row, const Values& values, int index) {
+Uncertain compute(const PlanRow& row, const Values& values, int index) {
   const Node& node = row.graph->nodes[static_cast<size_t>(index)];
   if (is_leaf(node.op) || node.op == Op::kLoad) { return leaf(row, node); }
   std::vector<Tensor> in;
@@ -89,7 +89,7 @@ Uncertain compute(const Row& row, const Values& values, int index) {
   return {value, error_bound(node, in, errors, value, row.context)};
 }
 
-Values evaluate(const Row& row) {
+Values evaluate(const PlanRow& row) {
   Values values;
   values.inside.resize(row.graph->nodes.size());
   values.kept.resize(row.graph->nodes.size());
@@ -102,7 +102,7 @@ Values evaluate(const Row& row) {
   return values;
 }
 
-std::vector<OracleWrite> collect_writes(const Row& row, const Values& values) {
+std::vector<OracleWrite> collect_writes(const PlanRow& row, const Values& values) {
   std::vector<OracleWrite> result;
   for (size_t i = 0; i < row.graph->nodes.size(); ++i) {
     const Node& node = row.graph->nodes[i];
@@ -157,7 +157,7 @@ void add_range(std::vector<int32_t>& pages, int first, int last) {
   for (int i = first; i < last; ++i) { pages.push_back(i); }
 }
 
-void choose(const Row& row, const Values& values, const RowBudget& budget, OracleRow& result) {
+void choose(const PlanRow& row, const Values& values, const RowBudget& budget, OracleRow& result) {
   const vflow::EngineConfig& config = row.policy->config;
   for (size_t i = 0; i < row.graph->nodes.size(); ++i) {
     const Node& node = row.graph->nodes[i];
@@ -179,7 +179,7 @@ void choose(const Row& row, const Values& values, const RowBudget& budget, Oracl
   result.chosen.erase(std::unique(result.chosen.begin(), result.chosen.end()), result.chosen.end());
 }
 
-OracleRow select_row(Row row, const IndexerBatch& batch, int request) {
+OracleRow select_row(PlanRow row, const IndexerBatch& batch, int request) {
   const vflow::Program& program = row.policy->program;
   const vflow::EngineConfig& config = row.policy->config;
   OracleRow result;
@@ -206,7 +206,7 @@ Result<std::vector<OracleWrite>> update(const vflow::Policy& policy, const Layer
   const StagePlan plan = plan_stages(policy.program.cache);
   std::vector<OracleWrite> result;
   for (int head = 0; head < cache.k.kv_heads && !pages.empty(); ++head) {
-    Row row;
+    PlanRow row;
     row.policy = &policy;
     row.graph = &policy.program.cache;
     row.plan = &plan;
@@ -226,7 +226,7 @@ Result<std::vector<OracleRow>> select(const vflow::Policy& policy, const LayerCa
   const vflow::Geometry& geometry = policy.program.geometry;
   std::vector<OracleRow> result;
   for (int index = 0; index < batch.requests * cache.k.kv_heads; ++index) {
-    Row row;
+    PlanRow row;
     row.policy = &policy;
     row.graph = &policy.program.indexer;
     row.plan = &plan;

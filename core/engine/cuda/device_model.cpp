@@ -12,7 +12,7 @@
 namespace vortex::engine {
 namespace {
 
-constexpr size_t kAlignment = 256;  // what cuBLASLt's fastest algorithms want
+constexpr size_t kWeightAlignment = 256;  // what cuBLASLt's fastest algorithms want
 
 // Walks the tensors of a model in their one order: without memory to learn their size, with it to point at them, and to
 // fill them where that is asked for.
@@ -72,7 +72,7 @@ class Loader {
 
   char* take(size_t bytes) {
     char* at = base_ == nullptr ? nullptr : base_ + used_;
-    used_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    used_ += (bytes + kWeightAlignment - 1) / kWeightAlignment * kWeightAlignment;
     return at;
   }
 

@@ -7,10 +7,10 @@
 namespace vortex::engine {
 namespace {
 
-constexpr size_t kAlignment = 256;
+constexpr size_t kScratchAlignment = 256;
 constexpr int kLogitAlignment = 8;  // elements, of the sampler
 
-size_t round_up(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+size_t round_up(size_t bytes) { return (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment; }
 
 // Points the arrays into `base`; gives the bytes used.
 size_t lay_out(Activations& a, char* base, const DeviceModel& model, size_t rows, size_t head_rows) {

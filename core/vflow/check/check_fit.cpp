@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "core/vflow/check/check.h"
+#include "core/vflow/quote.h"
 
 namespace vortex::vflow {
 namespace {
@@ -9,8 +10,6 @@ namespace {
 constexpr int kMaxExactPages = 4096;  // of flashinfer's radix select
 constexpr int kMaxPages = 32767;      // vortex_torch counts a row's pages in int16
 constexpr int kApproxLimit = 256;     // pages that its approximate selection takes
-
-std::string quote(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 std::string megabytes(int64_t bytes) {
   char text[32];

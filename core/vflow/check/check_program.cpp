@@ -1,11 +1,10 @@
 #include <algorithm>
 
 #include "core/vflow/check/check.h"
+#include "core/vflow/quote.h"
 
 namespace vortex::vflow {
 namespace {
-
-std::string quote(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 void check_terminal(const CheckInput& input) {
   const std::vector<Node>& nodes = input.trace.program.indexer.nodes;

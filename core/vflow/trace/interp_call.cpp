@@ -2,14 +2,13 @@
 
 #include "base/escape.h"
 #include "base/text.h"
+#include "core/vflow/quote.h"
 #include "core/vflow/trace/interp.h"
 
 namespace vortex::vflow {
 namespace {
 
 constexpr size_t kMaxRegistered = 64;
-
-std::string quote(std::string_view name) { return "\"" + std::string(name) + "\""; }
 
 }  // namespace
 

@@ -2,12 +2,11 @@
 #include <cstdio>
 
 #include "base/text.h"
+#include "core/vflow/quote.h"
 #include "core/vflow/trace/interp.h"
 
 namespace vortex::vflow {
 namespace {
-
-std::string quote(std::string_view name) { return "\"" + std::string(name) + "\""; }
 
 constexpr int kMostSuggestions = 40;  // behind so many mistakes nobody reads on, and looking for one takes long
 

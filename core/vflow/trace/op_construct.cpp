@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "base/text.h"
+#include "core/vflow/quote.h"
 #include "core/vflow/trace/interp.h"
 
 namespace vortex::vflow {
@@ -28,8 +29,6 @@ std::string signature(const OpInfo& info) {
 }
 
 bool is_required(const ArgInfo& info) { return !info.default_value && info.arg != Arg::kKronAxes; }
-
-std::string quote(std::string_view name) { return "\"" + std::string(name) + "\""; }
 
 }  // namespace
 

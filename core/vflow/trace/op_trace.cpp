@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "core/vflow/quote.h"
 #include "core/vflow/trace/interp.h"
 
 namespace vortex::vflow {
@@ -34,8 +35,6 @@ std::string call_form(const OpInfo& info, Side side) {
   }
   return form + "ctx=ctx)";
 }
-
-std::string quote(std::string_view name) { return "\"" + std::string(name) + "\""; }
 
 std::string_view method_of(Side side) { return side == Side::kCache ? "forward_cache" : "forward_indexer"; }
 

@@ -16,7 +16,7 @@ constexpr int64_t kMaxFieldSize = int64_t{1} << 20;
 constexpr size_t kMaxFields = 128;
 constexpr std::array<std::string_view, 5> kReserved = {"k", "v", "latent", "kv_c", "k_pe"};
 
-std::string quote(std::string_view name) { return "\"" + std::string(name.substr(0, 80)) + "\""; }
+std::string quote_start(std::string_view name) { return "\"" + std::string(name.substr(0, 80)) + "\""; }
 
 class Tracer {
  public:
@@ -69,7 +69,7 @@ class Tracer {
       reporter_.error(
           classes[0].type->span,
           {"module-name",
-           "the configuration's vortex_module_name is " + quote(name) + ", which the module does not register",
+           "the configuration's vortex_module_name is " + quote_start(name) + ", which the module does not register",
            join(names, ", "), "set vortex_module_name to \"" + nearest.value_or(names[0]) + "\""});
     }
     return nullptr;
@@ -185,13 +185,14 @@ class Tracer {
     }
     const Span span = key_span(**name, place);
     if (!is_plain_name(**name)) {
-      reporter_.error(span, {"name", "the field's name is " + quote(clipped(**name, 80)) + ", which is not plain",
+      reporter_.error(span, {"name", "the field's name is " + quote_start(clipped(**name, 80)) + ", which is not plain",
                              std::string(kPlainNames), "return {\"centroid\": (rows, cols)}"});
       return false;
     }
     if (std::find(kReserved.begin(), kReserved.end(), **name) != kReserved.end()) {
-      reporter_.error(span, {"reserved-field", "the name " + quote(**name) + " is reserved: the engine provides it", "",
-                             "choose another name"});
+      reporter_.error(span,
+                      {"reserved-field", "the name " + quote_start(**name) + " is reserved: the engine provides it", "",
+                       "choose another name"});
       return false;
     }
     if (is_poison(shape)) { return false; }
@@ -200,9 +201,9 @@ class Tracer {
     const ListObject* sizes = tuple != nullptr ? tuple->object : list != nullptr ? list->object : nullptr;
     if (sizes == nullptr || sizes->items.size() != 2) {
       reporter_.error(
-          span,
-          {"create-cache", "field " + quote(**name) + " needs two sizes a page, got " + value_text(shape).substr(0, 60),
-           "(rows, cols)"});
+          span, {"create-cache",
+                 "field " + quote_start(**name) + " needs two sizes a page, got " + value_text(shape).substr(0, 60),
+                 "(rows, cols)"});
       return false;
     }
     int dims[2] = {1, 1};
@@ -210,17 +211,17 @@ class Tracer {
       if (is_poison(sizes->items[i])) { return false; }
       const auto* size = std::get_if<int64_t>(&sizes->items[i]);
       if (size == nullptr) {
-        reporter_.error(
-            span, {"create-cache",
-                   "field " + quote(**name) + ": sizes must be whole numbers, got " + value_text(shape).substr(0, 60),
-                   "(rows, cols)", "use // for whole-number division"});
+        reporter_.error(span, {"create-cache",
+                               "field " + quote_start(**name) + ": sizes must be whole numbers, got " +
+                                   value_text(shape).substr(0, 60),
+                               "(rows, cols)", "use // for whole-number division"});
         return false;
       }
       if (*size < 1 || *size > INT_MAX) {
         reporter_.error(
             span,
             {"field-size",
-             "field " + quote(**name) + " is " + value_text(shape).substr(0, 60) + " at block size " +
+             "field " + quote_start(**name) + " is " + value_text(shape).substr(0, 60) + " at block size " +
                  std::to_string(block_size_) + ": sizes must be at least 1",
              "",
              *size == 0 ? "a quotient like block_size // 16 is 0 for smaller blocks: derive the divisor from block_size"
@@ -230,7 +231,7 @@ class Tracer {
       dims[i] = static_cast<int>(*size);
     }
     if (int64_t{dims[0]} * dims[1] > kMaxFieldSize) {
-      reporter_.error(span, {"field-size", "field " + quote(**name) + " has more than " +
+      reporter_.error(span, {"field-size", "field " + quote_start(**name) + " has more than " +
                                                std::to_string(kMaxFieldSize) + " elements a page"});
       return false;
     }
