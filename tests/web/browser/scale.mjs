@@ -52,9 +52,12 @@ const move = await view.evaluate(async () => {
     await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
     times.push(performance.now() - begin);
   }
-  return times.sort((a, b) => a - b);
+  return times;
 });
-console.log(`pointing at the plot, until two frames are drawn: median ${move[30].toFixed(0)} ms, worst ${move[59].toFixed(0)} ms`);
+const [first, ...others] = move;
+others.sort((a, b) => a - b);
+console.log(`pointing at the plot as soon as its front is there, until two frames are drawn: ${first.toFixed(0)} ms`);
+console.log(`then: median ${others[29].toFixed(0)} ms, worst ${others[58].toFixed(0)} ms`);
 // From the key or the click until the rows that it asks for are drawn.
 const acted = async (what, act, holds) => {
   const times = [];
