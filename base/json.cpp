@@ -1,6 +1,8 @@
 #include "base/json.h"
 
 #include <algorithm>
+#include <iterator>
+#include <string>
 
 namespace vortex {
 
@@ -24,9 +26,46 @@ int json_depth(std::string_view text) {
   return most;
 }
 
+namespace {
+
+struct Word {
+  std::string_view python;
+  std::string_view json;
+};
+constexpr Word kWords[] = {{"NaN", "null"}, {"-Infinity", "\"-Infinity\""}, {"Infinity", "\"Infinity\""}};
+
+// The text with Python's words outside strings as JSON has them; empty where there are none.
+std::string without_pythons_words(std::string_view text) {
+  std::string out;
+  size_t copied = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (in_string && text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      in_string = !in_string;
+    } else if (!in_string) {
+      const auto* word = std::find_if(std::begin(kWords), std::end(kWords),
+                                      [&](const Word& each) { return text.substr(i).starts_with(each.python); });
+      if (word == std::end(kWords)) { continue; }
+      out += text.substr(copied, i - copied);
+      out += word->json;
+      i += word->python.size() - 1;
+      copied = i + 1;
+    }
+  }
+  if (copied > 0) { out += text.substr(copied); }
+  return out;
+}
+
+}  // namespace
+
 nlohmann::json parse_json(std::string_view text) {
   if (json_depth(text) > kMaxJsonDepth) { return nlohmann::json(nlohmann::json::value_t::discarded); }
-  return nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
+  nlohmann::json value = nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
+  if (!value.is_discarded()) { return value; }
+  const std::string mended = without_pythons_words(text);
+  return mended.empty() ? value : nlohmann::json::parse(mended, nullptr, false);
 }
 
 }  // namespace vortex

@@ -11,7 +11,9 @@ inline constexpr int kMaxJsonDepth = 100;  // no file that we read is nested hal
 int json_depth(std::string_view text);
 
 // Parses JSON that came from outside. What is no JSON, or nested deeper than kMaxJsonDepth, becomes a discarded value,
-// which is of no type: copying, comparing and writing a value take stack for each level of it.
+// which is of no type: copying, comparing and writing a value take stack for each level of it. A byte order mark at the
+// beginning is skipped. What Python writes for numbers that JSON does not have is read: NaN, which pandas puts where
+// something is missing, as null, Infinity and -Infinity as these words.
 nlohmann::json parse_json(std::string_view text);
 
 }  // namespace vortex

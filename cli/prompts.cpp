@@ -11,6 +11,8 @@
 namespace vortex::cli {
 namespace {
 
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // Windows puts it before a text; it is no part of it
+
 std::string all_of_stdin() { return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()}; }
 
 void drop_line_break(std::string& text) {
@@ -32,6 +34,7 @@ Result<std::string> prompt_of(const nlohmann::json& object, const std::string& p
 }  // namespace
 
 Result<std::vector<std::string>> parse_prompts(std::string_view text, const std::string& name) {
+  if (text.starts_with(kByteOrderMark)) { text.remove_prefix(kByteOrderMark.size()); }
   std::vector<std::string> prompts;
   bool is_json = false;
   int number = 0;
@@ -62,6 +65,7 @@ Result<std::vector<std::string>> read_prompts(const std::string& argument, const
   std::string prompt = argument;
   if (argument == "-") {
     prompt = all_of_stdin();
+    if (prompt.starts_with(kByteOrderMark)) { prompt.erase(0, kByteOrderMark.size()); }
     drop_line_break(prompt);
   }
   return std::vector<std::string>{std::move(prompt)};

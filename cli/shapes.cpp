@@ -60,6 +60,7 @@ std::optional<Shape> published_shape(const std::string& name) {
   for (const Published& model : kPublished) {
     if (model.name != plain) { continue; }
     Shape shape;
+    shape.geometry.max_context = 0;
     shape.geometry.layers = model.layers;
     shape.geometry.num_q_heads = model.q_heads;
     shape.geometry.num_kv_heads = model.kv_heads;
@@ -86,6 +87,7 @@ Result<Shape> read_shape(const fs::path& file) {
   if (config.contains("text_config") && config["text_config"].is_object()) { config = json(config["text_config"]); }
   Shape shape;
   vflow::ModelGeometry& geometry = shape.geometry;
+  geometry.max_context = size_of(config, "max_position_embeddings");
   geometry.layers = size_of(config, "num_hidden_layers");
   geometry.num_q_heads = size_of(config, "num_attention_heads");
   if (geometry.layers == 0 || geometry.num_q_heads == 0) {
@@ -109,11 +111,12 @@ std::string named_model(const vflow::PolicySource& source) {
   return config.is_object() && named != config.end() && named->is_string() ? named->get<std::string>() : std::string();
 }
 
-int context_of(const vflow::PolicySource& source) {
+// What vortex_torch sizes a row for: vortex_max_seq_lens, of which -1 means the model's context (0 where nobody knows).
+int context_of(const vflow::PolicySource& source, int models_own) {
   std::vector<vflow::Diagnostic> ignored;
   const vflow::EngineConfig config = vflow::parse_config(source.config_text, source.config_file, ignored);
-  const bool said = source.config_text.find("max_seq_lens") != std::string::npos && config.max_seq_lens > 0;
-  return said ? config.max_seq_lens : kDefaultContext;
+  if (config.max_seq_lens > 0) { return config.max_seq_lens; }
+  return models_own > 0 ? models_own : kDefaultContext;
 }
 
 }  // namespace
@@ -151,7 +154,7 @@ Result<Shape> shape_of(const vflow::PolicySource& source, const std::string& sha
                            "name its shape with --shape: a config.json, or one of: " + join(shape_names(), ", "));
   }
   VORTEX_ASSIGN(Shape found, find_shape(name));
-  found.geometry.max_context = max_context > 0 ? max_context : context_of(source);
+  found.geometry.max_context = max_context > 0 ? max_context : context_of(source, found.geometry.max_context);
   return found;
 }
 

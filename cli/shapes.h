@@ -11,7 +11,7 @@ namespace vortex::cli {
 
 // The shape of a model, which is all that checking a policy needs: no folder and no weights.
 struct Shape {
-  vflow::ModelGeometry geometry;  // its context is the caller's
+  vflow::ModelGeometry geometry;  // of find_shape: max_context is the model's own, 0 where nobody knows it
   std::string warning;            // why the engine cannot run such a model; empty: it can, or nobody knows
 };
 
@@ -25,7 +25,8 @@ std::vector<std::string> shape_names();
 void add_shape_option(CLI::App* verb, std::string& shape);
 
 // The shape that a policy is checked against: of `shape` if given, else of `model`, else what its configuration names
-// as model_path. `max_context` 0: the configuration's vortex_max_seq_lens, or kDefaultContext where it says none.
+// as model_path. `max_context` 0: the configuration's vortex_max_seq_lens (its default: 20480), or the model's own
+// context where that is -1.
 Result<Shape> shape_of(const vflow::PolicySource& source, const std::string& shape, const std::string& model,
                        int max_context);
 

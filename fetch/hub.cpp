@@ -95,6 +95,23 @@ std::string api_url(const Hub& hub, RepoKind kind, const std::string& repo) {
 
 }  // namespace
 
+NamedRepo named_repo(const std::string& endpoint, std::string_view text) {
+  constexpr std::string_view kData = "datasets/";
+  constexpr std::string_view kTree = "/tree/";
+  NamedRepo named;
+  if (text.starts_with(endpoint + "/")) {
+    text.remove_prefix(endpoint.size() + 1);
+    text = text.substr(0, text.find_first_of("?#"));
+  }
+  named.data = text.starts_with(kData);
+  if (named.data) { text.remove_prefix(kData.size()); }
+  while (text.ends_with('/')) { text.remove_suffix(1); }
+  const size_t tree = text.find(kTree);
+  if (tree != std::string_view::npos) { named.revision = text.substr(tree + kTree.size()); }
+  named.repo = text.substr(0, tree);
+  return named;
+}
+
 bool is_safe_path(const std::string& path) {
   if (path.empty() || path.front() == '/' || path.find('\\') != std::string::npos) { return false; }
   size_t begin = 0;

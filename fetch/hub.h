@@ -40,6 +40,15 @@ Result<Listing> list_files(const Hub& hub, RepoKind kind, const std::string& rep
 net::HttpRequest file_request(const Hub& hub, RepoKind kind, const std::string& repo, const std::string& commit,
                               const std::string& path);
 
+// A repository as people name it: OWNER/NAME, or the address of its page,
+// ENDPOINT/[datasets/]OWNER/NAME[/tree/REVISION].
+struct NamedRepo {
+  std::string repo;      // OWNER/NAME; not checked (is_safe_path)
+  std::string revision;  // empty: none is named
+  bool data = false;     // it says that it is a data set
+};
+NamedRepo named_repo(const std::string& endpoint, std::string_view text);
+
 // Is a path of a listing safe to create below a folder? Relative, no "..", no control characters.
 bool is_safe_path(const std::string& path);
 

@@ -33,12 +33,6 @@ struct Exchange {
 
 bool is_success(int status) { return status >= 200 && status < 300; }
 
-std::string_view trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos) { return {}; }
-  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
-}
-
 // Called a line; a status line begins the headers of the next answer of a redirect chain.
 size_t take_header(char* data, size_t, size_t size, void* user) {
   auto& exchange = *static_cast<Exchange*>(user);
@@ -121,6 +115,11 @@ void set_options(Handle& handle, Exchange& exchange) {
   curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
   allow_protocols(curl, request.url.starts_with("https:"));
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+  // Without this the end of a request waits for the thread that looks its host's name up, which a name server that does
+  // not answer holds for many seconds.
+  curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
+#endif
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, static_cast<char*>(handle.error));
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "vortex");
   curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, request.max_redirects > 0 ? 1L : 0L);
@@ -184,6 +183,12 @@ bool initialise_curl() {
 }
 
 }  // namespace
+
+std::string_view trimmed(std::string_view text) {
+  const size_t begin = text.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos) { return {}; }
+  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
+}
 
 std::string_view HttpReply::header(std::string_view name) const {
   const auto found =

@@ -57,6 +57,9 @@ struct HttpHooks {
 // never along a redirect to another, and https never falls back to http.
 HttpReply http_send(const HttpRequest& request, const HttpHooks& hooks = {});
 
+// Without white space around it: keys and tokens that were read from a file end as the file does.
+std::string_view trimmed(std::string_view text);
+
 // May the same request succeed later? Temporary failures and the statuses 408, 425, 429 and 5xx (but 501 and 505).
 bool worth_retrying(const HttpReply& reply);
 

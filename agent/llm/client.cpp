@@ -42,7 +42,13 @@ class Key {
           "the environment variable " + model.key_env + ", the key of " + model.name + ", is not set",
           "export it before the search; keys are never stored");
     }
-    key.text_ = value;
+    key.text_ = net::trimmed(value);
+    const auto unsendable = [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; };
+    if (key.text_.empty() || std::any_of(key.text_.begin(), key.text_.end(), unsendable)) {
+      return candidate_error(
+          "the environment variable " + model.key_env + " is no key: it is empty or has white space in it",
+          "set it to the key of " + model.name + " alone");
+    }
     return key;
   }
   const std::string& text() const { return text_; }
@@ -91,6 +97,7 @@ void judge_failure(const ModelSpec& model, const net::HttpReply& reply, Attempt&
   } else {
     attempt.blame = Blame::kCandidate;
     attempt.hint = "look at url, api, model and output of " + model.name + " in the models file";
+    if (reply.status == 404) { attempt.hint += "; it was asked at " + reply.url; }
   }
 }
 

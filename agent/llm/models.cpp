@@ -11,6 +11,17 @@ namespace {
 
 using nlohmann::json;
 
+// Endpoints are named by what paths are put behind, or, as their own examples do, with the path itself.
+std::string base_url(std::string url, std::string_view path) {
+  const auto trim = [&] {
+    while (url.ends_with('/')) { url.pop_back(); }
+  };
+  trim();
+  if (url.ends_with(path)) { url.resize(url.size() - path.size()); }
+  trim();
+  return url;
+}
+
 Result<ModelSpec> model_from_json(const json& value, const std::string& path) {
   ModelSpec spec;
   JsonReader reader(value, path);
@@ -46,7 +57,8 @@ Result<ModelSpec> model_from_json(const json& value, const std::string& path) {
     return ok_status();
   }());
   VORTEX_TRY(reader.finish());
-  while (!spec.url.empty() && spec.url.back() == '/') { spec.url.pop_back(); }
+  VORTEX_ASSIGN(const WireFormat* wire, find_wire(spec.api));
+  spec.url = base_url(spec.url, wire->path);
   return spec;
 }
 

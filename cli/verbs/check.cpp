@@ -19,11 +19,22 @@ struct CheckArguments {
   int max_context = 0;
 };
 
+// Nobody said what is to run it, and no GPU is here: what the CPU does not cover is told, but refuses nothing.
+void warn_of_cpu(const vflow::PolicySource& source, vflow::ModelGeometry geometry, vflow::CheckReport& report) {
+  geometry.backend = limits_of_device("cpu");
+  for (vflow::Diagnostic& finding : vflow::check_policy(source, geometry).diagnostics) {
+    if (!finding.code.starts_with("backend-")) { continue; }
+    finding.severity = vflow::Severity::kWarning;
+    report.diagnostics.push_back(std::move(finding));
+  }
+}
+
 Result<int> check(const Context& context, const CheckArguments& arguments) {
   VORTEX_ASSIGN(const vflow::PolicySource source, read_policy(arguments.module, arguments.config));
   VORTEX_ASSIGN(Shape shape, shape_of(source, arguments.shape, arguments.model, arguments.max_context));
   shape.geometry.backend = limits_of_device(arguments.device);
-  const vflow::CheckReport report = vflow::check_policy(source, shape.geometry);
+  vflow::CheckReport report = vflow::check_policy(source, shape.geometry);
+  if (shape.geometry.backend.name.empty()) { warn_of_cpu(source, shape.geometry, report); }
   if (!shape.warning.empty()) { log_line("warning: " + shape.warning); }
   const int code = report.policy ? 0 : exit_code(Blame::kCandidate);
   if (context.format() == Format::kText) {

@@ -122,16 +122,22 @@ Result<int> interrupted() {
   return kInterrupted;
 }
 
-Result<int> fetch_files(const Context& context, const FetchArguments& arguments) {
+Result<int> fetch_files(const Context& context, FetchArguments arguments) {
   fetch::Hub hub;
-  hub.token = environment("HF_TOKEN");
+  hub.token = net::trimmed(environment("HF_TOKEN"));
   const std::string endpoint = arguments.endpoint.empty() ? environment("HF_ENDPOINT") : arguments.endpoint;
   if (!endpoint.empty()) { hub.endpoint = endpoint; }
   while (hub.endpoint.ends_with('/')) { hub.endpoint.pop_back(); }
   if (!is_hub(hub.endpoint)) {
     return candidate_error("not a hub: " + hub.endpoint, "--endpoint (or $HF_ENDPOINT) is like https://huggingface.co");
   }
-  if (!fetch::is_safe_path(arguments.repo)) { return candidate_error("not a repository: " + arguments.repo); }
+  const fetch::NamedRepo named = fetch::named_repo(hub.endpoint, arguments.repo);
+  arguments.repo = named.repo;
+  arguments.data = arguments.data || named.data;
+  if (!named.revision.empty()) { arguments.revision = named.revision; }
+  if (!fetch::is_safe_path(arguments.repo)) {
+    return candidate_error("not a repository: " + arguments.repo, "name it as OWNER/NAME, or by its page's address");
+  }
   const auto kind = arguments.data ? fetch::RepoKind::kData : fetch::RepoKind::kModel;
   fs::path folder = arguments.to;
   if (arguments.to.empty()) {

@@ -16,13 +16,14 @@ constexpr const char* kTokenNames[] = {"bos_token", "eos_token", "unk_token", "s
                                        "pad_token", "cls_token", "mask_token"};
 constexpr std::string_view kWhiteSpace = " \t\n\r\v\f";
 
-// A file of a model's folder as JSON; null where there is none or it is no object.
+// A file of a model's folder as JSON; null where there is none.
 Result<json> read_object(const std::filesystem::path& path) {
   std::error_code ec;
   if (!std::filesystem::exists(path, ec)) { return json(); }
   VORTEX_ASSIGN(const std::string text, read_file(path));
   json object = parse_json(text);
-  return object.is_object() ? std::move(object) : json();
+  if (!object.is_object()) { return candidate_error(path.string() + " is not a JSON object"); }
+  return object;
 }
 
 json member(const json& object, const char* key) { return object.is_object() ? object.value(key, json()) : json(); }

@@ -39,8 +39,9 @@ Result<fs::path> find_data(const std::string& name, const fs::path& task_file) {
                              ": lines of JSON; `vortex fetch --data OWNER/NAME` brings one from a hub");
 }
 
-// A text, or a number as it is written.
+// A text, a number as it is written, or a list of one of them.
 std::string text_of(const nlohmann::json& value) {
+  if (value.is_array() && value.size() == 1 && !value[0].is_array()) { return text_of(value[0]); }
   if (value.is_string()) { return value.get<std::string>(); }
   return value.is_number() ? value.dump() : "";
 }

@@ -24,5 +24,24 @@ TEST(JsonTest, WhatIsNestedTooDeeplyIsDiscarded) {
   EXPECT_EQ(parse_json("{\"a\": \"[[[\"}")["a"], "[[[");
 }
 
+TEST(JsonTest, ReadsWhatPythonWritesForNumbersThatJsonLacks) {
+  const nlohmann::json read =
+      parse_json(R"({"a": [0.0, Infinity, -Infinity], "b": NaN, "c": "NaN, \"Infinity", "d": 1})");
+  ASSERT_TRUE(read.is_object());
+  EXPECT_EQ(read["a"], nlohmann::json::array({0.0, "Infinity", "-Infinity"}));
+  EXPECT_TRUE(read["b"].is_null());
+  EXPECT_EQ(read["c"], "NaN, \"Infinity");
+  EXPECT_EQ(read["d"], 1);
+  for (const char* text :
+       {"{\"a\": NaNs}", "{\"a\": --Infinity}", "{\"a\": 1NaN}", "{NaN: 1}", "[Infinity Infinity]", "{\"a\": \"NaN"}) {
+    EXPECT_TRUE(parse_json(text).is_discarded()) << text;
+  }
+}
+
+TEST(JsonTest, AByteOrderMarkIsSkipped) {
+  EXPECT_EQ(parse_json("\xef\xbb\xbf{\"a\": 1}\r\n")["a"], 1);
+  EXPECT_EQ(parse_json("\xef\xbb\xbf{\"a\": NaN}")["a"], nullptr);
+}
+
 }  // namespace
 }  // namespace vortex

@@ -226,6 +226,43 @@ def whose_fault(folder):
     folder.run(code=1, text="usage: vortex VERB")
 
 
+# Policies and their configurations as they are, checked against a model's shape alone.
+def shapes(folder):
+    for name, more in (("plain", {}), ("bos", {"vortex_block_reserved_bos": 0}), ("fp8", {"kv_cache_dtype": "fp8_e4m3"}),
+                       ("long", {"vortex_max_seq_lens": 131072, "vortex_topk_val": 500}),
+                       ("model", {"vortex_max_seq_lens": -1, "vortex_topk_val": 500}),
+                       ("engine", {"sampling_backend": "pytorch", "vortex_topk_ratio": None})):
+        shutil.copy(SOURCE + "/examples/policies/quest.py", "%s/%s.py" % (folder.path, name))
+        with open(SOURCE + "/examples/policies/quest.json") as file:
+            config = {**json.load(file), "vortex_block_size": 16, **more}
+        with open("%s/%s.json" % (folder.path, name), "w") as file:
+            json.dump(config, file)
+
+    def findings(name, *words, code=0):
+        return [one["code"] for one in folder.records("check", name + ".py", *words, code=code)["diagnostics"]]
+
+    for shape in ("qwen3-1.7b", "Qwen/Qwen3-4B", "llama-3.2-1b", MODEL):
+        check(findings("plain", "--shape", shape) == [], "nothing about a policy that fits")
+    check(findings("engine", "--shape", "qwen3-1.7b") == ["engine-key"], "a key of the engine goes through")
+    check(findings("bos", "--shape", "qwen3-1.7b") == ["no-reserved-bos"], "no page at the beginning is kept")
+    check(findings("long", "--shape", "qwen3-1.7b") == ["exact-topk-pages"], "8,192 pages")
+    check("never-sparse" in findings("model", "--shape", MODEL), "a context of 4,608 tokens is one of 288 pages")
+    check(findings("fp8", "--shape", "qwen3-1.7b", "--device", "cpu", code=1) == ["backend-kv-dtype"], "fp8 on the CPU")
+    if not os.path.exists("/dev/nvidia0"):
+        check(findings("fp8", "--shape", "qwen3-1.7b") == ["backend-kv-dtype"], "fp8 where there is no GPU is told")
+    latent = SOURCE + "/tests/cases/check/modules/latent_blend.py"
+    folder.run("check", latent, "--shape", "glm-4.7-flash", text="ok: latent_blend_25")
+    folder.run("check", latent, "--shape", "qwen3-1.7b", code=1, text="needs a model with latent attention")
+    folder.run("vflow", "explain", latent, "--shape", "glm-4.7-flash", text="Layer 0 of 47 is dense.")
+    folder.run("vflow", "explain", "plain.py", "--shape", "qwen3-1.7b", text="Layer 0 of 28 is dense.")
+    with open(folder.path + "/config.json", "w") as file:
+        json.dump({"model_type": "whole", "text_config": {"num_hidden_layers": 32, "num_attention_heads": 16,
+                                                          "num_key_value_heads": 4, "head_dim": 256}}, file)
+    folder.run("vflow", "explain", "plain.py", "--shape", "config.json", text="of 32")
+    folder.run("check", "plain.py", "--shape", "config.json", text="this runtime does not run that model")
+    folder.run("check", "plain.py", "--shape", "qwen9", code=1, text="glm-4.7-flash")
+
+
 def colors(folder):
     """Verdicts have colours on a terminal that may have them, and the words stay what they are in a pipe."""
     pass_, head = "\033[32mpass\033[0m", "\033[1mverdict\033[0m"
@@ -264,7 +301,7 @@ def times(folder):
 
 with tempfile.TemporaryDirectory() as path:
     here = Folder(path)
-    for part in (lists, newest, options_come_first, files, report, widths, helps, whose_fault, times, colors,
+    for part in (lists, newest, options_come_first, files, report, widths, helps, whose_fault, shapes, times, colors,
                  first_screen):
         part(here)
 if FAILURES:

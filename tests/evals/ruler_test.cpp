@@ -289,6 +289,29 @@ TEST_F(QuestionsTest, ReadsAnyJsonl) {
   EXPECT_FALSE(job::task_summary(*task).contains("questions"));
 }
 
+// As Windows, pandas and published data sets write lines of JSON.
+TEST_F(QuestionsTest, ReadsLinesAsOthersWriteThem) {
+  const auto task = read(R"({"kind": "questions", "data": "mine.jsonl", "prompt": "{problem}"})",
+                         "\xef\xbb\xbf{\"problem\": \"a\", \"answer\": [\"\\\\frac12\"], \"id\": 1, \"url\": NaN}\r\n"
+                         "\r\n  \r\n"
+                         "{\"problem\": \"b\u2028c\", \"answer\": 27.0, \"id\": 2, \"score\": -Infinity}");
+  ASSERT_TRUE(task.ok()) << task.error().message;
+  const auto problems = make_problems(*task);
+  ASSERT_TRUE(problems.ok()) << problems.error().message;
+  ASSERT_EQ(problems->size(), 2U);
+  EXPECT_EQ((*problems)[0].answers, std::vector<std::string>{"\\frac12"});
+  EXPECT_EQ((*problems)[1].prompt, "b\u2028c");
+  EXPECT_EQ((*problems)[1].answers, std::vector<std::string>{"27.0"});
+  const std::string kTask = R"({"kind": "questions", "data": "mine.jsonl", "prompt": "{problem}"})";
+  for (const char* answer : {"NaN", "null", "[]", "[\"1\", \"2\"]", "{}", "true", "\"\""}) {
+    const auto refused = read(kTask, std::string("{\"problem\": \"a\", \"answer\": ") + answer + "}\n");
+    ASSERT_FALSE(refused.ok()) << answer;
+    EXPECT_NE(refused.error().message.find(":1 lacks \"answer\""), std::string::npos) << refused.error().message;
+  }
+  const auto joined = read(kTask, "{\"problem\": \"a\", \"answer\": 1}{\"problem\": \"b\", \"answer\": 2}\n");
+  EXPECT_NE(joined.error().message.find("mine.jsonl:1: not an object"), std::string::npos);
+}
+
 TEST_F(QuestionsTest, RefusesByFileAndLine) {
   const std::string task = R"({"kind": "questions", "data": "mine.jsonl", "prompt": "{problem}"})";
   const std::string good = "{\"problem\": \"1\", \"answer\": \"1\", \"id\": 1}\n";

@@ -191,5 +191,28 @@ TEST(Checksum, KnownValues) {
   EXPECT_FALSE(file_sha256(folder.path() / "b").has_value());
 }
 
+TEST(NamedRepo, IsANameOrThePagesAddress) {
+  struct Case {
+    const char* text;
+    const char* repo;
+    const char* revision;
+    bool data;
+  };
+  for (const Case& each : {Case{"lab/tiny", "lab/tiny", "", false}, Case{"tiny", "tiny", "", false},
+                           Case{"https://hub.example/lab/tiny", "lab/tiny", "", false},
+                           Case{"https://hub.example/lab/tiny/", "lab/tiny", "", false},
+                           Case{"https://hub.example/lab/tiny/tree/dev", "lab/tiny", "dev", false},
+                           Case{"https://hub.example/lab/tiny?library=x#files", "lab/tiny", "", false},
+                           Case{"https://hub.example/datasets/lab/sums/tree/refs/pr/3", "lab/sums", "refs/pr/3", true},
+                           Case{"datasets/lab/sums", "lab/sums", "", true},
+                           Case{"https://other.example/lab/tiny", "https://other.example/lab/tiny", "", false}}) {
+    const NamedRepo named = named_repo("https://hub.example", each.text);
+    EXPECT_EQ(named.repo, each.repo) << each.text;
+    EXPECT_EQ(named.revision, each.revision) << each.text;
+    EXPECT_EQ(named.data, each.data) << each.text;
+  }
+  EXPECT_FALSE(is_safe_path(named_repo("https://hub.example", "https://other.example/lab/tiny").repo));
+}
+
 }  // namespace
 }  // namespace vortex::fetch

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "tests/net/bad_server.h"
+#include "tests/net/stuck_names.h"
 
 namespace vortex::net {
 namespace {
@@ -149,6 +150,20 @@ TEST_F(HttpTest, StopsWhenTold) {
   EXPECT_FALSE(worth_retrying(http_send(get("/echo"), clock)));
   EXPECT_FALSE(pause_for(1000, clock.should_stop));
   EXPECT_TRUE(pause_for(0, {}));
+}
+
+// The name is looked up in a thread of libcurl's, which the end of the request must not wait for.
+TEST(HttpNames, ARequestEndsWhileItsNameIsLookedUp) {
+  const vortex::testing::StuckNames names;
+  HttpRequest request;
+  request.url = std::string("http://") + vortex::testing::StuckNames::kStuckName + "/";
+  const auto start = std::chrono::steady_clock::now();
+  HttpHooks clock;
+  clock.should_stop = [&] { return seconds_since(start) > 0.1; };
+  EXPECT_EQ(http_send(request, clock).failure, HttpFailure::kAborted);
+  request.total_seconds = 0.2;
+  EXPECT_EQ(http_send(request).failure, HttpFailure::kTemporary);
+  EXPECT_LT(seconds_since(start), 100.0) << "the name is stuck for five minutes";
 }
 
 TEST_F(HttpTest, Retries) {

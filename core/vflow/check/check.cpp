@@ -53,6 +53,7 @@ CheckReport check_policy(const PolicySource& source, const ModelGeometry& model)
     const CheckInput input{trace, config, model, module, config_file};
     check_program(input);
     if (config_good) { check_fit(input); }
+    check_upstream(input);
   }
   sort_findings(report.diagnostics, source.module_file);
   if (!has_errors(report.diagnostics)) {

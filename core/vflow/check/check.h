@@ -36,6 +36,16 @@ std::vector<FieldUse> field_uses(const Program& program);
 // memory (check_fit.cpp).
 void check_fit(const CheckInput& input);
 
+// What vortex_torch would compute differently without saying so, as warnings by name: a field that is stored and read
+// in one pass, a saved field read behind an operation over pages, more pages than its exact selection takes; what NaN
+// means there is said with the scores (check_upstream.cpp).
+void check_upstream(const CheckInput& input);
+
+// The place of a key in the configuration's text, or its start.
+Span key_span(const Reporter& reporter, std::string_view key);
+// The JSON text of a key that this runtime only hands on; empty where the configuration does not have it.
+std::string_view passthrough(const EngineConfig& config, std::string_view key);
+
 // The two text searches of vortex_torch's own check, which ignore Python's syntax.
 void check_text_contract(std::string_view name, const EngineConfig& config, Reporter& module);
 

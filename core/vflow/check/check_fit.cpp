@@ -7,28 +7,13 @@
 namespace vortex::vflow {
 namespace {
 
-constexpr int kMaxExactPages = 4096;  // of flashinfer's radix select
-constexpr int kMaxPages = 32767;      // vortex_torch counts a row's pages in int16
-constexpr int kApproxLimit = 256;     // pages that its approximate selection takes
+constexpr int kMaxPages = 32767;   // vortex_torch counts a row's pages in int16
+constexpr int kApproxLimit = 256;  // pages that its approximate selection takes
 
 std::string megabytes(int64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof(text), "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
   return text;
-}
-
-// The value of a key in the configuration's text, or its start.
-Span key_span(const Reporter& reporter, std::string_view key) {
-  const size_t at = reporter.source().text().find(quote(key));
-  if (at == std::string_view::npos) { return {0, 1}; }
-  return {static_cast<uint32_t>(at), static_cast<uint32_t>(at + key.size() + 2)};
-}
-
-std::string_view passthrough(const EngineConfig& config, std::string_view key) {
-  for (const auto& [known, value] : config.passthrough) {
-    if (known == key) { return value; }
-  }
-  return {};
 }
 
 // Calls `visit` for every node of an operation with its place.
@@ -248,6 +233,19 @@ void check_memory(const CheckInput& input, int pages) {
 
 }  // namespace
 
+Span key_span(const Reporter& reporter, std::string_view key) {
+  const size_t at = reporter.source().text().find(quote(key));
+  if (at == std::string_view::npos) { return {0, 1}; }
+  return {static_cast<uint32_t>(at), static_cast<uint32_t>(at + key.size() + 2)};
+}
+
+std::string_view passthrough(const EngineConfig& config, std::string_view key) {
+  for (const auto& [known, value] : config.passthrough) {
+    if (known == key) { return value; }
+  }
+  return {};
+}
+
 void check_text_contract(std::string_view name, const EngineConfig& config, Reporter& module) {
   const std::string_view text = module.source().text();
   const std::string shown(name);
@@ -285,15 +283,6 @@ void check_fit(const CheckInput& input) {
              " pages of " + std::to_string(block) + " tokens; a row can have " + std::to_string(kMaxPages),
          "", "use a larger vortex_block_size"});
     return;
-  }
-  if (pages > kMaxExactPages) {
-    input.config_file.warn(
-        key_span(input.config_file, "vortex_block_size"),
-        {"exact-topk-pages",
-         "a context of " + std::to_string(input.model.max_context) + " tokens has " + std::to_string(pages) +
-             " pages of " + std::to_string(block) + " tokens; flashinfer's exact topK takes " +
-             std::to_string(kMaxExactPages) + " in vortex_torch",
-         "", "there, use a larger vortex_block_size, approxTopK or a smaller vortex_max_seq_lens"});
   }
   check_budget(input, pages);
   check_memory(input, pages);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/text.h"
 #include "core/vflow/check/check.h"
 #include "core/vflow/quote.h"
 
@@ -74,13 +75,19 @@ void check_fields(const CheckInput& input) {
   }
 }
 
-// With vortex_torch's default beta = 0 some operations do not look at their exponent.
+// With vortex_torch's default beta = 0 some operations do not look at their exponent, and its sign is not the usual
+// one.
 void check_degenerate(const Graph& graph, const std::vector<Span>& spans, Reporter& module) {
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const OpInfo& info = op_info(graph.nodes[i].op);
-    if (info.degenerate.what.empty() || graph.nodes[i].attrs.beta != 0) { continue; }
-    module.warn(spans[i], {"degenerate", std::string(info.name) + " with beta = 0 " + std::string(info.degenerate.what),
-                           "", std::string(info.degenerate.hint)});
+    const double beta = graph.nodes[i].attrs.beta;
+    if (info.degenerate.what.empty() || beta < 0) { continue; }
+    const std::string name(info.name);
+    const Finding finding =
+        beta == 0 ? Finding{"degenerate", name + " with beta = 0 " + std::string(info.degenerate.what)}
+                  : Finding{"falls", name + " with beta = " + format_number(beta) +
+                                         " falls towards 0 where its operand is large: its exponent is beta*x + alpha"};
+    module.warn(spans[i], {finding.code, finding.message, "", std::string(info.degenerate.hint)});
   }
 }
 

@@ -18,10 +18,11 @@ constexpr int kSaveRounds = 3;  // of following what Save carries over steps, be
 struct Known {
   Bounds range;
   bool nan = false;            // it is NaN, whatever the inputs are
+  bool can_be_nan = false;     // it is for some inputs: there is a Log in it that gets numbers below 0
   bool query = false;          // it can vary with the query
   bool page = false;           // it can vary with the page
   bool query_by_page = false;  // the query can change how pages differ from each other
-  bool constant() const { return !nan && range.low == range.high; }
+  bool constant() const { return !can_be_nan && range.low == range.high; }
 };
 
 Bounds limited(Bounds range) {
@@ -76,12 +77,16 @@ class Ranges {
       if (node.op != Op::kSave) { continue; }
       const Known& saved = operand(indexer_, node, 0);
       Known& state = field(node);
-      Known next = {joined(state.range, saved.range), state.nan, state.query || saved.query, state.page || saved.page,
-                    state.query_by_page || saved.query_by_page};
+      Known next = {.range = joined(state.range, saved.range),
+                    .nan = state.nan,
+                    .can_be_nan = state.can_be_nan || saved.can_be_nan,
+                    .query = state.query || saved.query,
+                    .page = state.page || saved.page,
+                    .query_by_page = state.query_by_page || saved.query_by_page};
       const bool wider = next.range.low < state.range.low || next.range.high > state.range.high;
       if (wider && to_anything) { next.range = {-kLargest, kLargest}; }
-      changed = changed || wider || next.query != state.query || next.page != state.page ||
-                next.query_by_page != state.query_by_page;
+      changed = changed || wider || next.can_be_nan != state.can_be_nan || next.query != state.query ||
+                next.page != state.page || next.query_by_page != state.query_by_page;
       state = next;
     }
     return changed;
@@ -100,6 +105,7 @@ class Ranges {
       const bool builtin = leaf && program_.fields[static_cast<size_t>(node.attrs.field)].builtin;
       if (builtin || node.op == Op::kQuery) { rough = {-kLargestInput, kLargestInput}; }
       value.nan = leaf ? !builtin && field(node).nan : is_nan(node, values);
+      value.can_be_nan = value.nan || (leaf ? !builtin && field(node).can_be_nan : can_be_nan(node, values));
       // What stands in a field while the cache program runs is its last owner's.
       const bool foreign = leaf && !builtin && side == Side::kCache;
       const bool known = !std::isnan(rough.low) && !std::isnan(rough.high) && !foreign;
@@ -110,10 +116,21 @@ class Ranges {
     }
   }
 
+  // These look at their operands' order, or not at all.
+  static bool gives_numbers(const Node& node) {
+    return node.op == Op::kMaskSlice || op_info(node.op).kind == OpKind::kWhere || node.inputs.empty();
+  }
+
+  static bool can_be_nan(const Node& node, const std::vector<Known>& values) {
+    if (gives_numbers(node) || node.op == Op::kRelu) { return false; }
+    const Bounds x = operand(values, node, 0).range;
+    if (node.op == Op::kLog && affine(x, node.attrs.beta, node.attrs.alpha).low < 0) { return true; }
+    return std::any_of(node.inputs.begin(), node.inputs.end(),
+                       [&](int input) { return values[static_cast<size_t>(input)].can_be_nan; });
+  }
+
   static bool is_nan(const Node& node, const std::vector<Known>& values) {
-    const OpKind kind = op_info(node.op).kind;
-    // These look at their operands' order, or not at all.
-    if (node.op == Op::kMaskSlice || kind == OpKind::kWhere || node.inputs.empty()) { return false; }
+    if (gives_numbers(node)) { return false; }
     if (node.op == Op::kMaximum || node.op == Op::kMinimum || node.op == Op::kRelu) { return false; }
     const Bounds x = operand(values, node, 0).range;
     if (node.op == Op::kLog && affine(x, node.attrs.beta, node.attrs.alpha).high < 0) { return true; }
@@ -261,6 +278,9 @@ void check_score(const CheckInput& input, const Known& score, Span span) {
   if (score.nan) {
     module.warn(span, {"score-nan", "this score is NaN for every page, so the selection is arbitrary", "",
                        "the warning at Log says where it comes from"});
+  } else if (score.can_be_nan) {
+    module.warn(span, {"nan-order", "this score can be NaN: vortex_torch selects such pages first, this runtime last",
+                       "", "the warning at Log says where it comes from"});
   } else if (!score.page) {
     const std::string value = score.constant() ? ": it is always " + format_number(score.range.low) : "";
     module.warn(span, {"score-same-for-all-pages",

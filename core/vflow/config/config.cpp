@@ -168,8 +168,8 @@ class Reader {
       case Key::kTopkRatio:
         if (value.is_null()) { return; }
         return read_number(value, 0, 1, config_.topk_ratio);
-      case Key::kReservedBos:  // vortex_torch's planner allows 0, its configuration checker asks for 1
-        return read_int(value, 1, 1 << 20, config_.reserved_bos);
+      case Key::kReservedBos:
+        return read_reserved_bos(value);
       case Key::kReservedEos:
         return read_int(value, 1, 1 << 20, config_.reserved_eos);
       case Key::kLayersSkip:
@@ -362,6 +362,14 @@ class Reader {
     std::sort(layers.begin(), layers.end());
     layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
     config_.layers_skip = std::move(layers);
+  }
+
+  void read_reserved_bos(const ordered_json& value) {
+    read_int(value, 0, 1 << 20, config_.reserved_bos);
+    if (config_.reserved_bos > 0) { return; }
+    reporter_.warn(span_, {"no-reserved-bos",
+                           "vortex_torch plans with vortex_block_reserved_bos 0, but check_engine_config refuses it",
+                           "", "1 keeps the first page, which attention sinks into"});
   }
 
   void read_max_seq_lens(const ordered_json& value) {

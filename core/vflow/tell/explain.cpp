@@ -1,5 +1,6 @@
 #include "core/vflow/tell/explain.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -37,11 +38,46 @@ std::string layer_text(const EngineConfig& config, const ModelGeometry& model) {
          (dense.size() == 1 ? " is dense." : " are dense.");
 }
 
+// What the formulas leave open: which value a read sees where a field has more than one, and which pages an operation
+// over pages looks at.
+std::vector<std::string> reading_notes(const Program& program) {
+  std::vector<std::string> notes;
+  const auto add = [&](const std::string& note) {
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) { notes.push_back(note); }
+  };
+  const auto name = [&](const Node& node) { return program.fields[static_cast<size_t>(node.attrs.field)].name; };
+  const std::vector<Node>& cache = program.cache.nodes;
+  for (const Node& store : cache) {
+    if (store.op != Op::kStore) { continue; }
+    for (const Node& node : cache) {
+      const bool reads = node.op != Op::kStore &&
+                         std::find(node.inputs.begin(), node.inputs.end(), store.inputs[0]) != node.inputs.end();
+      if (reads) { add("What reads " + name(store) + " while a page is summarised sees the value made there."); }
+    }
+  }
+  const std::vector<Node>& indexer = program.indexer.nodes;
+  for (const Node& save : indexer) {
+    if (save.op == Op::kSave) {
+      add("What reads " + name(save) +
+          " while pages are scored sees the value from before this step; its end saves the "
+          "new one.");
+    }
+  }
+  for (const Node& node : indexer) {
+    if (node.op != Op::kConv1d) { continue; }
+    const auto taps = program.constants[static_cast<size_t>(node.attrs.constant)].dims[0];
+    add("conv1d is causal: a page's value is made of its own and of the " + std::to_string(taps - 1) +
+        " before it, among the middle pages.");
+  }
+  return notes;
+}
+
 std::string selection_text(const Policy& policy) {
   const EngineConfig& config = policy.config;
-  std::string text = "Attends, per kv head: the first " + std::to_string(config.reserved_bos) + " and the last " +
-                     std::to_string(config.reserved_eos) + " pages of " + std::to_string(config.block_size) +
-                     " tokens, and between them ";
+  std::string text = "Attends, per kv head: ";
+  if (config.reserved_bos > 0) { text += "the first " + std::to_string(config.reserved_bos) + " and "; }
+  text += "the last " + std::to_string(config.reserved_eos) + " pages of " + std::to_string(config.block_size) +
+          " tokens, and between them ";
   std::vector<std::string> tables;
   for (const Node& node : pruned(policy.program).indexer.nodes) {
     if (node.op == Op::kTopKTable) { tables.push_back("the best " + std::to_string(node.attrs.k)); }
@@ -149,6 +185,7 @@ std::string explain(const Policy& policy, const ModelGeometry& model, int contex
   const int context = context_tokens > 0 ? context_tokens : model.max_context;
   std::string text = "Policy " + policy.program.name + "\n\n";
   for (const std::string& formula : formula_lines(policy.program)) { text += "  " + formula + "\n"; }
+  for (const std::string& note : reading_notes(pruned(policy.program))) { text += "\n" + note; }
   text += "\n" + selection_text(policy);
   text += layer_text(policy.config, model) + "\n\n";
   return text + cost_text(decode_cost(policy, model, context));

@@ -79,6 +79,19 @@ bool Interp::grow(size_t items, Span span) {
   return stop(span, "the module builds lists of more than " + std::to_string(kMaxItems) + " items");
 }
 
+// All numbers of a range at once, so that the message can say how many they are.
+bool Interp::grow(const Range& range, Span span) {
+  const auto start = static_cast<uint64_t>(range.start);
+  const auto end = static_cast<uint64_t>(range.stop);
+  const auto step = static_cast<uint64_t>(range.step);
+  uint64_t count = 0;
+  if (range.step > 0 && range.start < range.stop) { count = (end - start - 1) / step + 1; }
+  if (range.step < 0 && range.start > range.stop) { count = (start - end - 1) / (0 - step) + 1; }
+  if (count <= static_cast<uint64_t>(kMaxItems)) { return grow(static_cast<size_t>(count), span); }
+  return stop(span, "a range of " + std::to_string(count) + " numbers: a module can go through " +
+                        std::to_string(kMaxItems) + " items in all");
+}
+
 Value Interp::make_list(std::vector<Value> items, Span span) {
   if (!grow(items.size(), span)) { return Poison{}; }
   ListObject& list = lists_.emplace_back();

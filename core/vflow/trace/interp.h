@@ -178,6 +178,7 @@ class Interp {
   bool equal(const Value& a, const Value& b);
   bool stop(Span span, std::string message);
   bool grow(size_t items, Span span);
+  bool grow(const Range& range, Span span);
   Value make_list(std::vector<Value> items, Span span);
   Value make_tuple(std::vector<Value> items, Span span);
   Scope& make_scope(Scope* parent);

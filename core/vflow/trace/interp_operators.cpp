@@ -322,9 +322,9 @@ std::optional<std::vector<Value>> Interp::elements(const Value& value, Span span
   if (const auto* tuple = std::get_if<Tuple>(&value)) { return tuple->object->items; }
   std::vector<Value> items;
   if (const auto* range = std::get_if<Range>(&value)) {
+    if (!grow(*range, span)) { return std::nullopt; }
     // The last item is before `stop`, so the counter cannot overflow before the bound ends the loop.
     for (int64_t i = range->start; range->step > 0 ? i < range->stop : i > range->stop;) {
-      if (!grow(1, span)) { return std::nullopt; }
       items.emplace_back(i);
       if (__builtin_add_overflow(i, range->step, &i)) { break; }
     }

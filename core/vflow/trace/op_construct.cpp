@@ -62,8 +62,9 @@ Value Interp::construct_op(const OpClass& op_class, Arguments& arguments, Span s
     }
     if (index == info.args.size()) {
       const auto nearest = nearest_word(named.name, known);
+      const std::string meant = nearest ? *nearest : known.size() == 1 ? known[0] : "";
       error(named.span, {"arguments", std::string(info.name) + " has no argument " + quote(named.name), allowed,
-                         nearest ? "did you mean " + quote(*nearest) + "?" : ""});
+                         meant.empty() ? "" : "did you mean " + quote(meant) + "?"});
       good = false;
       continue;
     }

@@ -18,6 +18,20 @@ constexpr std::array<std::string_view, 5> kReserved = {"k", "v", "latent", "kv_c
 
 std::string quote_start(std::string_view name) { return "\"" + std::string(name.substr(0, 80)) + "\""; }
 
+// What to write instead of a field's shape that is not two sizes.
+std::string shape_hint(const Value& shape) {
+  const auto* tuple = std::get_if<Tuple>(&shape);
+  const auto* list = std::get_if<List>(&shape);
+  const ListObject* items = tuple != nullptr ? tuple->object : list != nullptr ? list->object : nullptr;
+  const std::vector<Value> sizes = items != nullptr ? items->items : std::vector<Value>{shape};
+  const auto is_size = [](const Value& value) { return std::holds_alternative<int64_t>(value); };
+  if (!std::all_of(sizes.begin(), sizes.end(), is_size)) {
+    return "name the two sizes alone: what fields are kept as is the configuration's vortex_dtype";
+  }
+  if (sizes.size() == 1) { return "write (1, " + value_text(sizes[0]) + ")"; }
+  return sizes.size() == 3 ? "leave the number of pages out: the engine has one such field a page" : "";
+}
+
 class Tracer {
  public:
   Tracer(Reporter& reporter, Interp& interp, const ModelGeometry& model, int block_size, Trace& trace)
@@ -203,7 +217,7 @@ class Tracer {
       reporter_.error(
           span, {"create-cache",
                  "field " + quote_start(**name) + " needs two sizes a page, got " + value_text(shape).substr(0, 60),
-                 "(rows, cols)"});
+                 "(rows, cols)", shape_hint(shape)});
       return false;
     }
     int dims[2] = {1, 1};
@@ -211,10 +225,12 @@ class Tracer {
       if (is_poison(sizes->items[i])) { return false; }
       const auto* size = std::get_if<int64_t>(&sizes->items[i]);
       if (size == nullptr) {
-        reporter_.error(span, {"create-cache",
-                               "field " + quote_start(**name) + ": sizes must be whole numbers, got " +
-                                   value_text(shape).substr(0, 60),
-                               "(rows, cols)", "use // for whole-number division"});
+        reporter_.error(
+            span,
+            {"create-cache",
+             "field " + quote_start(**name) + ": sizes must be whole numbers, got " + value_text(shape).substr(0, 60),
+             "(rows, cols)",
+             std::holds_alternative<double>(sizes->items[i]) ? "use // for whole-number division" : shape_hint(shape)});
         return false;
       }
       if (*size < 1 || *size > INT_MAX) {

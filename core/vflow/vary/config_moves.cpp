@@ -79,7 +79,7 @@ std::string change_reserved(Policy& policy, Rng& rng, const ModelGeometry&) {
   const bool first = rng.below(2) == 0;
   int& reserved = first ? policy.config.reserved_bos : policy.config.reserved_eos;
   const int before = reserved;
-  reserved = before == 1 || rng.below(2) == 0 ? before + 1 : before - 1;
+  reserved = before <= 1 || rng.below(2) == 0 ? before + 1 : before - 1;
   return changed(first ? "block_reserved_bos" : "block_reserved_eos", before, reserved);
 }
 

@@ -234,6 +234,21 @@ TEST_P(ClientTest, TheKeyIsSentAndNeverKept) {
   EXPECT_EQ(without.error().blame, Blame::kCandidate);
 }
 
+TEST_P(ClientTest, AKeyMayEndAsItsFileDoes) {
+  server_.behave({});
+  ::setenv("VORTEX_TEST_KEY", " sesame-open-7731\r\n", 1);
+  ASSERT_TRUE(ask().ok());
+  const std::string headers = server_.log()[0]["headers"].dump();
+  EXPECT_NE(headers.find("sesame-open-7731\""), std::string::npos) << headers;
+  for (const char* value : {"", "\n", "sesame\r\nX-Other: 1", "two words"}) {
+    ::setenv("VORTEX_TEST_KEY", value, 1);
+    const auto refused = ask();
+    ASSERT_FALSE(refused.ok()) << value;
+    EXPECT_EQ(refused.error().blame, Blame::kCandidate);
+    EXPECT_EQ(refused.error().message.find("sesame"), std::string::npos) << refused.error().message;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Formats, ClientTest,
                          ::testing::Combine(::testing::Values("chat", "responses", "messages"), ::testing::Bool()),
                          [](const auto& made) {

@@ -8,8 +8,9 @@ script is used up, and what is said; "usage": false leaves token counts out. GET
   ok               a whole reply
   status:N[:AFTER] an error with that status (and Retry-After); its message quotes the key that was sent
   cut              the body ends in the middle, the connection with it
-  hang             a status line, then nothing for five seconds
-  trickle          a byte every 50 ms, without end
+  hang[:SECONDS]   a status line, then nothing for so long (5)
+  trickle          a byte of a comment every 50 ms, without end
+  drip             a letter of a reply every 50 ms, without end
   garbage          200, and bytes that are no JSON
   html             200, and a login page
   giant            a reply without end
@@ -108,8 +109,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(b'{"choices": [{"message"')
         if kind == "html":
             return self.answer(b"<html>log in</html>", headers={"Content-Type": "text/html"})
-        if kind in ("hang", "trickle", "giant"):
-            return self.endless(kind, stream)
+        if kind in ("hang", "trickle", "drip", "giant"):
+            return self.endless(kind, stream, float(argument or 5))
         make = FORMATS.get(self.path)
         if make is None:
             return self.answer(b'{"error": {"message": "no such path"}}', 404)
@@ -128,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
             text += (f"event: {name}\n" if name else "") + "data: " + (data if isinstance(data, str) else json.dumps(data)) + "\n\n"
         return text.encode()
 
-    def endless(self, kind, stream):
+    def endless(self, kind, stream, seconds):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream" if stream else "application/json")
         self.send_header("Content-Length", str(1 << 40))
@@ -137,9 +138,10 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if kind == "hang":
                 self.wfile.flush()
-                time.sleep(5)
-            for _ in range(400 if kind == "trickle" else 0):
-                self.wfile.write(b":")
+                time.sleep(seconds)
+            letter = b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n' if kind == "drip" else b":"
+            for _ in range(400 if kind in ("trickle", "drip") else 0):
+                self.wfile.write(letter)
                 self.wfile.flush()
                 time.sleep(0.05)
             piece = b'data: {"choices": [{"delta": {"content": "' + b"x" * 65536 + b'"}}]}\n\n'

@@ -36,6 +36,24 @@ TEST(RosterTest, ReadsTheModelsFileStrictly) {
   EXPECT_FALSE(roster_from_json(text, false).ok()) << "whatever its depth";
 }
 
+TEST(RosterTest, UrlsMayEndAsExamplesShowThem) {
+  for (const auto& [api, path] : {std::pair<std::string, std::string>("chat", "/chat/completions"),
+                                  {"responses", "/responses"},
+                                  {"messages", "/messages"}}) {
+    for (const std::string& end : {std::string(), std::string("/"), std::string("//"), path, path + "/", "/" + path}) {
+      const auto roster = roster_from_json(
+          R"({"models": [{"name": "a", "model": "m", "api": ")" + api + R"(", "url": "http://h:1/v1)" + end + "\"}]}",
+          false);
+      ASSERT_TRUE(roster.ok()) << roster.error().message;
+      EXPECT_EQ(roster->models[0].url, "http://h:1/v1") << end;
+    }
+  }
+  const auto other = roster_from_json(
+      R"({"models": [{"name": "a", "model": "m", "api": "messages", "url": "http://h/chat/completions"}]})", false);
+  EXPECT_EQ(other->models[0].url, "http://h/chat/completions") << "the path of another format is not known to be one";
+  EXPECT_TRUE(roster_from_json(std::string("\xef\xbb\xbf") + kTwo, false).ok()) << "as Windows writes it";
+}
+
 TEST(RosterTest, WeightsAreChancesAndSleepersAreLeftOut) {
   const Roster roster = roster_from_json(kTwo, false).value();
   const std::vector<ModelArm> arms(2);

@@ -12,6 +12,7 @@
 #include "core/model/model.h"
 #include "evals/tasks/task.h"
 #include "tests/agent/llm/llm_server.h"
+#include "tests/net/stuck_names.h"
 
 namespace vortex::agent {
 namespace {
@@ -43,35 +44,76 @@ struct Outage {
   const char* message;
 };
 
+// A search that asks one endpoint, with dense attention's results from a recording.
+class OutageSearch {
+ public:
+  OutageSearch(const std::string& url, double seconds) {
+    std::string pattern = (fs::temp_directory_path() / "vortex-outage-XXXXXX").string();
+    EXPECT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    fs::create_directories(folder_ / "seeds");
+    for (const char* file : {"quest.py", "quest.json"}) {
+      fs::copy(kExample / "seeds" / file, folder_ / "seeds" / file);
+    }
+    json config = json::parse(read_file(kExample / "search.json").value());
+    config["proposer"] = "llm";
+    config["seeds_folder"] = (folder_ / "seeds").string();
+    config["seconds"] = seconds;
+    config["writer"]["models"] =
+        json({{"models", {{{"name", "local"}, {"url", url}, {"api", "chat"}, {"model", "m"}}}}, {"first_pause", 0.01}})
+            .dump();
+    const auto options = study::options_from_json(config);
+    EXPECT_TRUE(options.ok()) << options.error().message;
+    options_ = *options;
+    store_ = db::Store::open(folder_ / "work").value();
+    run_.name = "outage";
+    run_.config = to_json(options_).dump();
+    run_.state = db::RunState::kRunning;
+    run_.id = store_->add_run(run_).value();
+  }
+  ~OutageSearch() {
+    store_.reset();
+    fs::remove_all(folder_);
+  }
+  OutageSearch(const OutageSearch&) = delete;
+  OutageSearch& operator=(const OutageSearch&) = delete;
+
+  Result<SearchEnd> run(const SearchHooks& hooks) {
+    const auto architecture = model::read_model_config(fs::path(VORTEX_SOURCE_DIR) / "models/chain-4m");
+    const auto geometry = model::geometry_of(*architecture, evals::context_bound(options_.job.task), 0);
+    return run_search(*store_, run_, options_, geometry, hooks);
+  }
+
+  std::vector<db::LlmCall> calls() const { return store_->llm_calls(run_.id).value(); }
+
+  // What the search says that it waited for at its end.
+  std::string waited_for() const {
+    std::string message;
+    for (const auto events = store_->events(run_.id).value(); const db::Event& event : events) {
+      const json detail = json::parse(event.detail);
+      if (event.kind == "stall" && detail.value("ended", false)) { message = detail["message"]; }
+    }
+    return message;
+  }
+
+ private:
+  fs::path folder_;
+  study::SearchOptions options_;
+  std::unique_ptr<db::Store> store_;
+  db::Run run_;
+};
+
+std::string url_of(const Outage& outage, const vortex::testing::LlmServer& server) {
+  return outage.script.empty() ? "http://127.0.0.1:1/v1" : server.base();
+}
+
 class OutageSearchTest : public ::testing::TestWithParam<Outage> {};
 
 TEST_P(OutageSearchTest, EndsWithItsBudget) {
   const Outage& outage = GetParam();
   vortex::testing::LlmServer server;
   server.behave(outage.script);
-  std::string pattern = (fs::temp_directory_path() / "vortex-outage-XXXXXX").string();
-  ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-  const fs::path folder = pattern;
-  fs::create_directories(folder / "seeds");
-  for (const char* file : {"quest.py", "quest.json"}) { fs::copy(kExample / "seeds" / file, folder / "seeds" / file); }
-  json config = json::parse(read_file(kExample / "search.json").value());
-  const std::string url = outage.script.empty() ? "http://127.0.0.1:1/v1" : server.base();
-  config["proposer"] = "llm";
-  config["seeds_folder"] = (folder / "seeds").string();
-  config["seconds"] = 1e6;
-  config["writer"]["models"] =
-      json({{"models", {{{"name", "local"}, {"url", url}, {"api", "chat"}, {"model", "m"}}}}, {"first_pause", 0.01}})
-          .dump();
-  const auto options = study::options_from_json(config);
-  ASSERT_TRUE(options.ok()) << options.error().message;
-  const auto architecture = model::read_model_config(fs::path(VORTEX_SOURCE_DIR) / "models/chain-4m");
-  const vflow::ModelGeometry geometry = model::geometry_of(*architecture, evals::context_bound(options->job.task), 0);
-  auto store = db::Store::open(folder / "work").value();
-  db::Run run;
-  run.name = "outage";
-  run.config = to_json(*options).dump();
-  run.state = db::RunState::kRunning;
-  run.id = store->add_run(run).value();
+  OutageSearch search(url_of(outage, server), 1e6);
 
   // Time passes with every look at whether to stop, from the end of the dense climb on.
   std::atomic<bool> climbed = false;
@@ -92,23 +134,60 @@ TEST_P(OutageSearchTest, EndsWithItsBudget) {
   };
   hooks.clock = [&] { return outage.told ? 0.0 : 4e4 * looks; };
   hooks.sleep = [](double) {};
-  const auto end = run_search(*store, run, *options, geometry, hooks);
+  const auto end = search.run(hooks);
   ASSERT_TRUE(end.ok()) << end.error().message;
   EXPECT_EQ(*end, outage.told ? SearchEnd::kInterrupted : SearchEnd::kBudget);
 
-  for (const auto calls = store->llm_calls(run.id).value(); const db::LlmCall& call : calls) {
+  for (const db::LlmCall& call : search.calls()) {
     EXPECT_TRUE(call.state == db::CallState::kFailed) << "nothing is left in flight";
   }
-  std::string waited_for;
-  for (const auto events = store->events(run.id).value(); const db::Event& event : events) {
-    const json detail = json::parse(event.detail);
-    if (event.kind == "stall" && detail.value("ended", false)) { waited_for = detail["message"]; }
-  }
-  EXPECT_NE(waited_for.find(outage.message), std::string::npos) << waited_for;
-  EXPECT_FALSE(store->llm_calls(run.id).value().empty());
-  store.reset();
-  fs::remove_all(folder);
+  EXPECT_NE(search.waited_for().find(outage.message), std::string::npos) << search.waited_for();
+  EXPECT_FALSE(search.calls().empty());
 }
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// On the clock that users have, with a limit that ends while the endpoint is still what it is: tests/faults/outages.py
+// holds the program to three seconds; here a limit that does not bind would take minutes.
+void expect_end_in_time(const std::string& url, const std::string& message) {
+  OutageSearch search(url, 0.3);
+  SearchHooks hooks;
+  hooks.run_job = [](const job::Job& job, const auto& on_result, const auto&) { return kept_results(job, on_result); };
+  hooks.modelled_speed = [](const vflow::Policy&) { return 2.0; };
+  hooks.stop = [] { return StopLevel::kNone; };
+  const Clock::time_point start = Clock::now();
+  hooks.clock = [start] { return seconds_since(start); };
+  hooks.sleep = [](double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); };
+  const auto end = search.run(hooks);
+  ASSERT_TRUE(end.ok()) << end.error().message;
+  EXPECT_EQ(*end, SearchEnd::kBudget);
+  EXPECT_LT(seconds_since(start), 60.0);
+  EXPECT_NE(search.waited_for().find(message), std::string::npos) << search.waited_for();
+}
+
+class OutageClockTest : public ::testing::TestWithParam<Outage> {};
+
+TEST_P(OutageClockTest, EndsWithItsLimit) {
+  vortex::testing::LlmServer server;
+  server.behave(GetParam().script);
+  expect_end_in_time(url_of(GetParam(), server), GetParam().message);
+}
+
+TEST(OutageSearch, EndsWithItsLimitWhileANameIsLookedUp) {
+  const vortex::testing::StuckNames names;
+  expect_end_in_time(std::string("http://") + vortex::testing::StuckNames::kStuckName + "/v1", "local");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Faults, OutageClockTest,
+    ::testing::Values(Outage{"Refusing", {}, false, "local"},
+                      Outage{"Failing", std::vector<std::string>(500, "status:500"), false, "500"},
+                      Outage{"Comments", std::vector<std::string>(50, "trickle"), false, "no whole reply of it yet"},
+                      Outage{"Slow", std::vector<std::string>(50, "drip"), false, "no whole reply of it yet"},
+                      Outage{"Silent", std::vector<std::string>(50, "hang:300"), false, "local"}),
+    [](const auto& made) { return std::string(made.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(Faults, OutageSearchTest,
                          ::testing::Values(Outage{"Down", {}, false, "local: "},

@@ -116,6 +116,24 @@ TEST_F(Bpe, FallsBackToBytes) {
   EXPECT_EQ(std::vector<int32_t>(ids.end() - 2, ids.end()), (std::vector<int32_t>{902, 903}));
 }
 
+// What counts as a letter beside a token of one word: \w of Unicode, with Alphabetic and Join_Control.
+TEST_F(Bpe, AWordStandsAloneOrNot) {
+  const auto tokenizer = load_tokenizer(kFolder).value();
+  const int32_t word = 562;
+  const auto has_word = [&](const std::string& text) {
+    const std::vector<int32_t> ids = ids_of(*tokenizer, text);
+    return std::find(ids.begin(), ids.end(), word) != ids.end();
+  };
+  for (const char* letter : {"a", "7", "_", "\u2167", "\u24d0", "\u200d", "\u200c", "\u0301", "\u65e5", "\u203f"}) {
+    EXPECT_FALSE(has_word(std::string("maelstrom") + letter)) << letter;
+    EXPECT_FALSE(has_word(letter + std::string("maelstrom"))) << letter;
+  }
+  for (const char* other : {"", " ", ".", "-", "\u00bd", "\u00b2", "\u2028", "\U0001f600", "\u20ac"}) {
+    EXPECT_TRUE(has_word(std::string("maelstrom") + other)) << other;
+    EXPECT_TRUE(has_word(other + std::string("maelstrom"))) << other;
+  }
+}
+
 TEST_F(Bpe, GivesUpOnAPatternThatBacktracksWithoutEnd) {
   json object = tiny_json();
   object["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {{"Regex", "(a|aa)+$"}};

@@ -116,6 +116,19 @@ TEST(Chat, FindsTheTemplate) {
   EXPECT_NE(rendered(folder.path()).find("line 2: the tag extends is not supported"), std::string::npos);
 }
 
+// A file that cannot be read is no file that is not there.
+TEST(Chat, NamesAFileThatCannotBeRead) {
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "chat_template.json"}) {
+    TempFolder folder;
+    write_text(folder.path() / name, "{\"chat_template\": \"t\",}");
+    EXPECT_NE(rendered(folder.path()).find(std::string(name) + " is not a JSON object"), std::string::npos) << name;
+  }
+  TempFolder folder;
+  write_text(folder.path() / "tokenizer_config.json",
+             "\xef\xbb\xbf{\"model_max_length\": Infinity, \"chat_template\": \"t\"}\r\n");
+  EXPECT_EQ(rendered(folder.path()), "t") << "as Python and Windows write it";
+}
+
 TEST(Chat, FindsTheSpecialTokens) {
   TempFolder folder;
   write_text(folder.path() / "chat_template.jinja", "{{ bos_token }}{{ eos_token }}{{ pad_token }}");

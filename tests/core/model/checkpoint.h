@@ -162,8 +162,9 @@ inline uint16_t exact_half(float value) {
 }
 
 // `dtype` is "BF16", "F16" or "F32".
-inline std::string safetensors_bytes(const TensorMap& tensors, const std::string& dtype = "BF16") {
-  nlohmann::json header = {{"__metadata__", {{"format", "pt"}}}};
+inline std::string safetensors_bytes(const TensorMap& tensors, const std::string& dtype = "BF16",
+                                     const nlohmann::json& metadata = {{"format", "pt"}}) {
+  nlohmann::json header = {{"__metadata__", metadata}};
   std::string data;
   for (const auto& [name, tensor] : tensors) {
     const size_t begin = data.size();

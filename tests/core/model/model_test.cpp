@@ -236,6 +236,47 @@ TEST(Model, LoadsShards) {
   EXPECT_FALSE(load_model(folder.path()).ok()) << "a shard outside the folder";
 }
 
+// Files of weights as converters leave them.
+TEST(Model, LoadsFoldersAsConvertersLeaveThem) {
+  const TensorMap tensors = testing::tensors_of({});
+  for (const nlohmann::json& metadata :
+       {nlohmann::json::object(), nlohmann::json(nullptr), nlohmann::json({{"step", 7}, {"format", nullptr}})}) {
+    TempFolder folder;
+    testing::write_text(folder.path() / "config.json", testing::config_of({}).dump());
+    testing::write_text(folder.path() / "model.safetensors", testing::safetensors_bytes(tensors, "BF16", metadata));
+    expect_loads(folder.path(), tensors);
+  }
+  // An index that is older than the one file of all weights.
+  TempFolder folder;
+  auto config = testing::config_of({});
+  config["time_step_limit"] = {0.0, "Infinity"};
+  std::string text = config.dump();
+  text.replace(text.find("\"Infinity\""), 10, "Infinity");
+  testing::write_text(folder.path() / "config.json", "\xef\xbb\xbf" + text + "\r\n");
+  testing::write_text(folder.path() / "model.safetensors.index.json",
+                      R"({"metadata": {"total_size": 1}, "weight_map": {"a": "model-00001-of-00030.safetensors"}})");
+  const auto alone = load_model(folder.path());
+  ASSERT_FALSE(alone.ok());
+  EXPECT_NE(alone.error().message.find("model-00001-of-00030.safetensors"), std::string::npos) << "the missing shard";
+  testing::write_text(folder.path() / "model.safetensors", testing::safetensors_bytes(tensors));
+  expect_loads(folder.path(), tensors);
+}
+
+// Its index names a tensor that the shard does not have.
+TEST(Model, NamesATensorThatItsShardLacks) {
+  TempFolder folder;
+  TensorMap tensors = testing::tensors_of({});
+  nlohmann::json index;
+  for (const auto& [name, tensor] : tensors) { index["weight_map"][name] = "part.safetensors"; }
+  tensors.erase("model.norm.weight");
+  testing::write_text(folder.path() / "config.json", testing::config_of({}).dump());
+  testing::write_text(folder.path() / "model.safetensors.index.json", index.dump());
+  testing::write_text(folder.path() / "part.safetensors", testing::safetensors_bytes(tensors));
+  const auto model = load_model(folder.path());
+  ASSERT_FALSE(model.ok());
+  EXPECT_NE(model.error().message.find("lacks the tensor model.norm.weight"), std::string::npos);
+}
+
 TEST(Model, HashChangesWithWeightsAndConfig) {
   TempFolder folder;
   testing::write_checkpoint(folder.path(), {});

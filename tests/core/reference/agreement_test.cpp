@@ -64,6 +64,19 @@ TEST(Agreement, EveryFamilyOfScoresOverManyShapes) {
   }
 }
 
+// vortex_torch's planner takes 0, too.
+TEST(Agreement, NoPageIsReservedAtTheStart) {
+  Rng rng(5);
+  for (const vflow::Family& family : vflow::score_families()) {
+    const auto program = vflow::family_program(family, vflow::Dialect::kGqa, {2, 24, 16, 0}, rng);
+    if (!program.ok()) { continue; }
+    SCOPED_TRACE(family.name);
+    vflow::Policy policy = small_policy(*program);
+    policy.config.reserved_bos = 0;
+    expect_agreement(policy, rng.next());
+  }
+}
+
 int random_policies() { return std::getenv("VORTEX_LONG") != nullptr ? 10000 : 500; }
 
 TEST(Agreement, RandomPoliciesChooseTheOraclesPages) {

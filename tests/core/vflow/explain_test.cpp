@@ -124,6 +124,45 @@ TEST(Explain, SaysWhatAndHowMuch) {
   }
 }
 
+// An example policy with some of its text replaced.
+std::string explained(const std::string& example, const std::string& before = "", const std::string& after = "") {
+  const std::string path = std::string(VORTEX_SOURCE_DIR) + "/examples/policies/" + example;
+  PolicySource source;
+  source.module_text = read_file(path + ".py").value();
+  source.config_text = read_file(path + ".json").value();
+  if (!before.empty()) { source.module_text.replace(source.module_text.find(before), before.size(), after); }
+  const CheckReport report = check_policy(source, small_model());
+  EXPECT_TRUE(report.policy.has_value()) << render(report.diagnostics);
+  return report.policy ? explain(*report.policy, small_model()) : "";
+}
+
+TEST(Explain, SaysWhichValueAReadSees) {
+  EXPECT_NE(explained("running_average")
+                .find("What reads average while pages are scored sees the value from before this step; its end saves "
+                      "the new one."),
+            std::string::npos);
+  const std::string read_again = explained("value_energy_gate", "cache[\"v\"], None", "cache[\"centroid\"], None");
+  EXPECT_NE(read_again.find("What reads centroid while a page is summarised sees the value made there."),
+            std::string::npos)
+      << read_again;
+  EXPECT_EQ(explained("block_topk").find("What reads"), std::string::npos);
+}
+
+TEST(Explain, SaysThatConv1dIsCausal) {
+  const std::string text = explained("conv1d_smoothing");
+  EXPECT_NE(text.find("conv1d is causal: a page's value is made of its own and of the 2 before it, among the middle "
+                      "pages."),
+            std::string::npos)
+      << text;
+}
+
+TEST(Explain, NoPageAtTheBeginningIsKept) {
+  Policy policy = policy_for("centroid", qwen3());
+  policy.config.reserved_bos = 0;
+  const std::string text = explain(policy, qwen3());
+  EXPECT_NE(text.find("Attends, per kv head: the last 2 pages of 16 tokens"), std::string::npos) << text;
+}
+
 TEST(Graph, TextHasALineANode) {
   const Program program = sample("Quest");
   const std::string text = graph_text(program);

@@ -82,7 +82,11 @@ TEST(Printer, AValueThatIsStoredAndReadAgain) {
   const int both = sketch.indexer(Op::kAdd, {a, b});
   select_top(sketch, sketch.indexer(Op::kMultiply, {both, sketch.indexer_field(norm)}));
   ASSERT_FALSE(sketch.failed());
-  expect_round_trip(named(sketch.program()), small_model());
+  const Policy policy = named(sketch.program());
+  expect_round_trip(policy, small_model());
+  // As two operations, because vortex_torch would not store one whose result is read in the same pass.
+  const CheckReport report = check_policy(print_policy(policy), small_model());
+  EXPECT_EQ(render(report.diagnostics).find("stored-and-read"), std::string::npos) << render(report.diagnostics);
 }
 
 TEST(Printer, ConstantsComeBackExactly) {
