@@ -230,7 +230,8 @@ def whose_fault(folder):
 def shapes(folder):
     for name, more in (("plain", {}), ("bos", {"vortex_block_reserved_bos": 0}), ("fp8", {"kv_cache_dtype": "fp8_e4m3"}),
                        ("long", {"vortex_max_seq_lens": 131072, "vortex_topk_val": 500}),
-                       ("model", {"vortex_max_seq_lens": -1, "vortex_topk_val": 500}),
+                       ("model", {"vortex_max_seq_lens": -1, "vortex_topk_val": 600}),
+                       ("dense", {"vortex_layers_skip": [0]}),
                        ("engine", {"sampling_backend": "pytorch", "vortex_topk_ratio": None})):
         shutil.copy(SOURCE + "/examples/policies/quest.py", "%s/%s.py" % (folder.path, name))
         with open(SOURCE + "/examples/policies/quest.json") as file:
@@ -246,7 +247,7 @@ def shapes(folder):
     check(findings("engine", "--shape", "qwen3-1.7b") == ["engine-key"], "a key of the engine goes through")
     check(findings("bos", "--shape", "qwen3-1.7b") == ["no-reserved-bos"], "no page at the beginning is kept")
     check(findings("long", "--shape", "qwen3-1.7b") == ["exact-topk-pages"], "8,192 pages")
-    check("never-sparse" in findings("model", "--shape", MODEL), "a context of 4,608 tokens is one of 288 pages")
+    check("never-sparse" in findings("model", "--shape", MODEL), "the model's context of 8,192 tokens is one of 512 pages")
     check(findings("fp8", "--shape", "qwen3-1.7b", "--device", "cpu", code=1) == ["backend-kv-dtype"], "fp8 on the CPU")
     if not os.path.exists("/dev/nvidia0"):
         check(findings("fp8", "--shape", "qwen3-1.7b") == ["backend-kv-dtype"], "fp8 where there is no GPU is told")
@@ -254,7 +255,7 @@ def shapes(folder):
     folder.run("check", latent, "--shape", "glm-4.7-flash", text="ok: latent_blend_25")
     folder.run("check", latent, "--shape", "qwen3-1.7b", code=1, text="needs a model with latent attention")
     folder.run("vflow", "explain", latent, "--shape", "glm-4.7-flash", text="Layer 0 of 47 is dense.")
-    folder.run("vflow", "explain", "plain.py", "--shape", "qwen3-1.7b", text="Layer 0 of 28 is dense.")
+    folder.run("vflow", "explain", "dense.py", "--shape", "qwen3-1.7b", text="Layer 0 of 28 is dense.")
     with open(folder.path + "/config.json", "w") as file:
         json.dump({"model_type": "whole", "text_config": {"num_hidden_layers": 32, "num_attention_heads": 16,
                                                           "num_key_value_heads": 4, "head_dim": 256}}, file)
