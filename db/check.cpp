@@ -192,6 +192,22 @@ Result<VacuumReport> vacuum(const fs::path& workspace) {
   return report;
 }
 
+Result<MigrationReport> migrate_workspace(const fs::path& workspace) {
+  const fs::path file = workspace / "vortex.db";
+  VORTEX_ASSIGN(Connection connection, Connection::open(file, Connection::Mode::kReadWrite));
+  VORTEX_ASSIGN(const int64_t version, read_version(connection));
+  MigrationReport report{version, version, {}};
+  if (version == schema_version()) { return report; }
+  VORTEX_TRY(check_whole(connection, file));
+  report.kept = file.string() + ".schema-" + std::to_string(version);
+  std::error_code ec;
+  fs::remove(report.kept, ec);  // of an attempt that was cut off
+  VORTEX_TRY(connection.copy_to(report.kept));
+  VORTEX_TRY(migrate(connection));
+  report.to = schema_version();
+  return report;
+}
+
 Status remove_run(const fs::path& workspace, int64_t run) {
   VORTEX_ASSIGN(Connection connection, Connection::open(workspace / "vortex.db", Connection::Mode::kReadWrite));
   VORTEX_TRY(check_schema(connection));

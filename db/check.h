@@ -49,6 +49,15 @@ struct VacuumReport {
 };
 Result<VacuumReport> vacuum(const std::filesystem::path& workspace);
 
+// Brings a database that an older program wrote up to this one's schema, and keeps what it was beside it. For the
+// holder of the workspace's lock.
+struct MigrationReport {
+  int64_t from = 0;
+  int64_t to = 0;              // `from` where there was nothing to do
+  std::filesystem::path kept;  // the database as it was; empty where there was nothing to do
+};
+Result<MigrationReport> migrate_workspace(const std::filesystem::path& workspace);
+
 // Removes a search with everything that its rows say, in one transaction; its objects go with the next vacuum. For the
 // holder of the workspace's lock.
 Status remove_run(const std::filesystem::path& workspace, int64_t run);

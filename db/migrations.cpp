@@ -176,7 +176,10 @@ CREATE INDEX request_run ON request (run);
 )sql",
 };
 
-// Refuses files that are not ours or come from a newer program; gives the schema version of the file (0: empty).
+}  // namespace
+
+int64_t schema_version() { return static_cast<int64_t>(kMigrations.size()); }
+
 Result<int64_t> read_version(Connection& connection) {
   VORTEX_ASSIGN(const int64_t version, connection.integer("PRAGMA user_version"));
   VORTEX_ASSIGN(const int64_t application, connection.integer("PRAGMA application_id"));
@@ -192,10 +195,6 @@ Result<int64_t> read_version(Connection& connection) {
   }
   return version;
 }
-
-}  // namespace
-
-int64_t schema_version() { return static_cast<int64_t>(kMigrations.size()); }
 
 Status migrate(Connection& connection) {
   VORTEX_ASSIGN(const int64_t before, read_version(connection));
@@ -216,7 +215,7 @@ Status check_schema(Connection& connection) {
   if (version < schema_version()) {
     return environment_error("the database has schema " + std::to_string(version) + ", older than this program's " +
                                  std::to_string(schema_version()),
-                             "any writing verb migrates it, e.g. `vortex search`");
+                             "`vortex db migrate` brings it up to date and keeps a copy");
   }
   return ok_status();
 }

@@ -63,9 +63,25 @@ Result<int> vacuum(const Context& context) {
   return 0;
 }
 
+Result<int> migrate(const Context& context) {
+  VORTEX_ASSIGN(const db::WorkspaceLock lock, db::WorkspaceLock::acquire(context.workspace));
+  VORTEX_ASSIGN(const db::MigrationReport report, db::migrate_workspace(context.workspace));
+  if (context.format() != Format::kText) {
+    print_record(context.format(), "migration",
+                 {{"from", report.from}, {"to", report.to}, {"kept", report.kept.string()}});
+  } else if (report.from == report.to) {
+    std::cout << "nothing to do: the database has schema " << report.to << "\n";
+  } else {
+    std::cout << "schema " << report.from << " became " << report.to << "; the database as it was is kept in "
+              << report.kept.string() << "\n";
+  }
+  return 0;
+}
+
 Result<int> database(const Context& context, const DatabaseArguments& arguments) {
   if (arguments.what == "check") { return check(context); }
   if (arguments.what == "backup") { return back_up(context, arguments.to); }
+  if (arguments.what == "migrate") { return migrate(context); }
   return vacuum(context);
 }
 
@@ -73,11 +89,13 @@ Result<int> database(const Context& context, const DatabaseArguments& arguments)
 
 void add_database(CLI::App& app, Context& context) {
   const auto arguments = std::make_shared<DatabaseArguments>();
-  CLI::App* verb = add_verb(app, context, "db", "checks, backs up or tidies what a workspace keeps",
+  CLI::App* verb = add_verb(app, context, "db", "checks, backs up, tidies or migrates what a workspace keeps",
                             [&context, arguments] { return database(context, *arguments); });
-  verb->add_option("what", arguments->what, "check (is it whole?), backup (also while a search runs) or vacuum")
+  verb->add_option(
+          "what", arguments->what,
+          "check (is it whole?), backup (also while a search runs), vacuum, or migrate (what an older vortex wrote)")
       ->required()
-      ->check(CLI::IsMember({"check", "backup", "vacuum"}));
+      ->check(CLI::IsMember({"check", "backup", "vacuum", "migrate"}));
   verb->add_option("to", arguments->to, "backup: the new folder");
   add_workspace_option(verb, context);
   add_format_option(verb, context);

@@ -14,6 +14,7 @@
 
 #include "base/files.h"
 #include "db/lock.h"
+#include "db/migrations.h"
 #include "db/store.h"
 
 namespace vortex::db {
@@ -163,6 +164,31 @@ TEST_F(CheckTest, VacuumGivesBackRoomAndRemovesWhatNobodyNames) {
   EXPECT_LE(report->bytes_after, report->bytes_before);
   EXPECT_FALSE(fs::exists(object(unused)));
   EXPECT_EQ(open()->get_object(module_).value(), "a module");
+}
+
+// A database of the first release is brought up to date, and what it was stays beside it.
+TEST_F(CheckTest, MigrationKeepsTheOldDatabase) {
+  EXPECT_EQ(migrate_workspace(workspace_)->from, migrate_workspace(workspace_)->to);
+  {
+    auto connection = Connection::open(workspace_ / "vortex.db", Connection::Mode::kReadWrite);
+    ASSERT_TRUE(connection.ok());
+    ASSERT_TRUE(connection
+                    ->execute("DROP TABLE request; DROP TABLE mark; DROP TABLE verdict; DROP TABLE note;"
+                              "DROP TABLE llm_call; DROP TABLE spend; ALTER TABLE run DROP COLUMN gpu_seconds_used;"
+                              "ALTER TABLE candidate DROP COLUMN arm; PRAGMA user_version = 1")
+                    .ok());
+  }
+  const auto refused = Store::open_read_only(workspace_);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().hint.find("vortex db migrate"), std::string::npos);
+  const auto report = migrate_workspace(workspace_);
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  EXPECT_EQ(report->from, 1);
+  EXPECT_EQ(report->to, schema_version());
+  EXPECT_TRUE(Store::open_read_only(workspace_).ok());
+  auto kept = Connection::open(report->kept, Connection::Mode::kReadOnly);
+  ASSERT_TRUE(kept.ok());
+  EXPECT_EQ(kept->integer("PRAGMA user_version").value(), 1);
 }
 
 // In a process that may not write the workspace: with an empty log, and with one that holds commits.
