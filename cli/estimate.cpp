@@ -7,13 +7,12 @@
 #include "agent/llm/models.h"
 #include "agent/propose/seeds.h"
 #include "base/text.h"
+#include "core/model/model.h"
 #include "study/facts.h"
 #include "study/retest.h"
 
 namespace vortex::cli {
 namespace {
-
-constexpr const char* kMeasuredSeed = "block_topk";
 
 // Do two searches ask the same of a candidate?
 bool is_alike(const study::SearchOptions& a, const study::SearchOptions& b) {
@@ -45,16 +44,14 @@ bool read_earlier(const study::History& history, Estimate& estimate) {
 
 // One seed, beside nothing: no row is kept.
 Status measure_seed(const Context& context, const study::SearchOptions& options, Estimate& estimate) {
-  const std::vector<agent::Seed>& seeds = agent::builtin_seeds();
-  const auto seed =
-      std::find_if(seeds.begin(), seeds.end(), [](const agent::Seed& one) { return one.name == kMeasuredSeed; });
-  if (seed == seeds.end()) { return internal_error(std::string("no built-in policy is called ") + kMeasuredSeed); }
+  VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(options.job.model_path));
+  VORTEX_ASSIGN(const agent::Seed seed, agent::plain_seed(config.latent.has_value()));
   log_line("nothing like this ran in " + context.workspace +
            " before: one policy climbs the ladder, to see what it takes");
   job::Job job = options.job;
   job.id = "estimate";
-  job.module_text = seed->source.module_text;
-  job.config_text = seed->source.config_text;
+  job.module_text = seed.source.module_text;
+  job.config_text = seed.source.config_text;
   VORTEX_ASSIGN(const sandbox::ExecutorOptions executor,
                 executor_options(context, options.stage_seconds, options.memory_bytes));
   VORTEX_ASSIGN(const std::vector<job::StageResult> results,
@@ -67,8 +64,8 @@ Status measure_seed(const Context& context, const study::SearchOptions& options,
     return environment_error(results.back().message, "`vortex doctor` looks for the cause");
   }
   estimate.measured = 1;
-  estimate.source = std::string("the seed ") + kMeasuredSeed +
-                    ", measured now; retests, held-out problems and dense attention come on top";
+  estimate.source =
+      "the seed " + seed.name + ", measured now; retests, held-out problems and dense attention come on top";
   return ok_status();
 }
 

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// From the models' own config.json.
+// From the models' own config.json; of latent attention what is cached.
 struct Published {
   const char* name;
   int layers;
@@ -40,10 +40,12 @@ constexpr std::array kPublished = {
     Published{"llama-3.2-3b", 28, 24, 8, 128, 0, 0},
     Published{"llama-3.1-8b", 32, 32, 8, 128, 0, 0},
     Published{"smollm2-135m", 30, 9, 3, 64, 0, 0},
-    Published{"glm-4.7-flash", 47, 20, 20, 64, 512, 64},
-    Published{"deepseek-v2-lite", 27, 16, 16, 128, 512, 64},
+    Published{"glm-4.7-flash", 47, 20, 1, 576, 512, 64},
+    Published{"deepseek-v2-lite", 27, 16, 1, 576, 512, 64},
+    Published{"moonlight-16b-a3b", 27, 16, 1, 576, 512, 64},
+    Published{"deepseek-v3", 61, 128, 1, 576, 512, 64},
 };
-constexpr const char* kNotRun = "this runtime does not run models with latent attention yet";
+constexpr const char* kCpuOnly = "models with latent attention run on the CPU only, so far: --device cpu";
 
 // "Qwen/Qwen3-1.7B-Instruct" as the table has it.
 std::string plain_name(const std::string& name) {
@@ -67,7 +69,7 @@ std::optional<Shape> published_shape(const std::string& name) {
     shape.geometry.head_dim = model.head_dim;
     shape.geometry.kv_lora_rank = model.kv_lora_rank;
     shape.geometry.rope_dim = model.rope_dim;
-    if (model.kv_lora_rank > 0) { shape.warning = kNotRun; }
+    if (model.kv_lora_rank > 0) { shape.warning = kCpuOnly; }
     return shape;
   }
   return std::nullopt;
@@ -99,6 +101,11 @@ Result<Shape> read_shape(const fs::path& file) {
   geometry.rope_dim = geometry.kv_lora_rank > 0 ? size_of(config, "qk_rope_head_dim") : 0;
   geometry.head_dim = size_of(config, "head_dim");
   if (geometry.head_dim == 0) { geometry.head_dim = size_of(config, "hidden_size") / geometry.num_q_heads; }
+  if (geometry.kv_lora_rank > 0) {  // one head, of the latent and its rotated part
+    geometry.num_kv_heads = 1;
+    geometry.head_dim = geometry.kv_lora_rank + geometry.rope_dim;
+    shape.warning = kCpuOnly;
+  }
   const auto engine = model::read_model_config(file.parent_path());
   if (!engine.ok()) { shape.warning = "this runtime does not run that model: " + engine.error().message; }
   return shape;

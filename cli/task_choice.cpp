@@ -21,8 +21,8 @@ constexpr int kProblems = 8;
 constexpr int kNewTokens = 32;
 constexpr double kDenseMustReach = 0.7;
 constexpr double kScantMustLose = 0.25;
-constexpr const char* kScantPolicy = "block_topk";  // the simplest one, with
-constexpr int kScantPages = 4;                      // pages in every layer, and the three that are always kept
+constexpr int kScantPages =
+    4;  // that the plainest policy chooses in every layer, beside the three that are always kept
 
 // Does a word of the chain task make one token?
 Result<bool> has_chain_words(const std::string& model) {
@@ -39,18 +39,14 @@ Result<bool> has_chain_words(const std::string& model) {
 }
 
 Result<job::Job> scant_job(job::Job job) {
-  const std::vector<agent::Seed>& seeds = agent::builtin_seeds();
-  const auto seed = std::find_if(seeds.begin(), seeds.end(),
-                                 [](const agent::Seed& candidate) { return candidate.name == kScantPolicy; });
-  if (seed == seeds.end()) { return internal_error(std::string("no built-in policy is called ") + kScantPolicy); }
-  nlohmann::json config = nlohmann::json::parse(seed->source.config_text, nullptr, false);
-  if (!config.is_object()) {
-    return internal_error(std::string("the configuration of ") + kScantPolicy + " is no object");
-  }
+  VORTEX_ASSIGN(const model::ModelConfig model, model::read_model_config(job.model_path));
+  VORTEX_ASSIGN(const agent::Seed seed, agent::plain_seed(model.latent.has_value()));
+  nlohmann::json config = nlohmann::json::parse(seed.source.config_text, nullptr, false);
+  if (!config.is_object()) { return internal_error("the configuration of " + seed.name + " is no object"); }
   config["vortex_topk_val"] = kScantPages;
   config["vortex_layers_skip"] = nlohmann::json::array();
   job.dense = false;
-  job.module_text = seed->source.module_text;
+  job.module_text = seed.source.module_text;
   job.config_text = config.dump();
   return job;
 }

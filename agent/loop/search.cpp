@@ -372,15 +372,15 @@ PatientStore::Hooks patience_of(db::Store& store, const db::Run& run, const stud
   return patience;
 }
 
-Result<std::vector<Seed>> seeds_of(const study::SearchOptions& options) {
-  return options.seeds_folder.empty() ? builtin_seeds() : load_seeds(options.seeds_folder);
+Result<std::vector<Seed>> seeds_of(const study::SearchOptions& options, bool latent) {
+  return options.seeds_folder.empty() ? builtin_seeds(latent) : load_seeds(options.seeds_folder);
 }
 
 }  // namespace
 
 Status check_search(db::Store& store, const study::SearchOptions& options) {
   VORTEX_TRY(make_proposer(options.proposer, {&store, 0, &options, {}, {}, {}}));
-  VORTEX_TRY(seeds_of(options));
+  VORTEX_TRY(seeds_of(options, false));
   return ok_status();
 }
 
@@ -392,7 +392,7 @@ Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::
   std::function<bool()> has_ended;
   setup.should_stop = [&] { return hooks.stop() != StopLevel::kNone || (has_ended && has_ended()); };
   VORTEX_ASSIGN(const std::unique_ptr<Proposer> proposer, make_proposer(options.proposer, setup));
-  VORTEX_ASSIGN(const std::vector<Seed> seeds, seeds_of(options));
+  VORTEX_ASSIGN(const std::vector<Seed> seeds, seeds_of(options, model.kv_lora_rank > 0));
   VORTEX_ASSIGN(const std::vector<db::Candidate> before, store.candidates(run.id));
   VORTEX_TRY(store.set_run_state(run.id, db::RunState::kRunning));
   VORTEX_TRY(store.add_event(run.id, before.empty() ? "started" : "resumed", "{}"));

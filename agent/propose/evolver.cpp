@@ -20,7 +20,9 @@ Rng rng_of(const ProposalContext& context) {
 
 Proposal random_proposal(const ProposalContext& context, Rng& rng) {
   Proposal proposal;
-  proposal.source = vflow::print_policy(vflow::random_policy(rng, context.model));
+  vflow::GenerateOptions options;
+  options.mla = context.model.kv_lora_rank > 0;
+  proposal.source = vflow::print_policy(vflow::random_policy(rng, context.model, options));
   proposal.operation = "random program";
   proposal.rationale = "independent of everything tried so far";
   proposal.origin = db::Origin::kRandom;

@@ -7,6 +7,14 @@
 
 namespace vortex::agent {
 
+Result<Seed> plain_seed(bool latent) {
+  const std::string name = latent ? "rope_aware" : "block_topk";
+  const std::vector<Seed>& seeds = builtin_seeds(latent);
+  const auto found = std::find_if(seeds.begin(), seeds.end(), [&](const Seed& seed) { return seed.name == name; });
+  if (found == seeds.end()) { return internal_error("no built-in policy is called " + name); }
+  return *found;
+}
+
 Result<std::vector<Seed>> load_seeds(const std::filesystem::path& folder) {
   std::error_code ec;
   std::vector<std::filesystem::path> modules;

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/attention.h"
+#include "core/engine/attention_kind.h"
+#include "core/engine/mlp.h"
 
 namespace vortex::engine {
 
@@ -43,13 +44,12 @@ void Decoder::plan(std::span<Sequence* const> batch) {
 
 void Decoder::append(int layer, const LayerScratch& scratch) {
   const int block = pool_.block_size();
-  const auto kv_size = static_cast<size_t>(model_.kv_size());
+  const int64_t cached = model_.source.config.cached_values();
   for (int i = 0; i < requests_; ++i) {
     const int position = positions_[static_cast<size_t>(i)];
     const int32_t page =
         block_table_[static_cast<size_t>(i) * static_cast<size_t>(max_blocks_) + static_cast<size_t>(position / block)];
-    const float* k = &scratch.kv[static_cast<size_t>(i) * 2 * kv_size];
-    pool_.append(layer, page, position % block, k, k + kv_size);
+    pool_.append(layer, page, position % block, scratch.kv.data() + i * cached);
   }
 }
 
@@ -72,8 +72,6 @@ void Decoder::attend(int layer, const AttentionObserver* observer, RunStats& sta
   cpu::AttentionArgs args;
   args.q = q_.data();
   args.out = attended_.data();
-  args.k = static_cast<const cpu::Bf16*>(cache.k.data);
-  args.v = static_cast<const cpu::Bf16*>(cache.v.data);
   args.block_table = block_table_.data();
   args.max_blocks = max_blocks_;
   args.seq_lens = seq_lens_.data();
@@ -83,16 +81,13 @@ void Decoder::attend(int layer, const AttentionObserver* observer, RunStats& sta
     args.selected_counts = selection_.counts.data();
   }
   args.requests = requests_;
-  args.kv_heads = c.num_kv_heads;
-  args.group = c.num_q_heads / c.num_kv_heads;
-  args.head_dim = c.head_dim;
   args.block_size = pool_.block_size();
   args.scale = attention_scale(c);
-  cpu::paged_attention(args, threads_);
+  model_.attention->attend(model_, cache, args, threads_);
   count(layer, stats);
   if (observer != nullptr && *observer) {
     (*observer)({layer, requests_, q_.data(), &cache, block_table_.data(), max_blocks_, seq_lens_.data(),
-                 sparse ? &selection_ : nullptr, args.group});
+                 sparse ? &selection_ : nullptr, c.num_q_heads / c.num_kv_heads});
   }
 }
 
@@ -100,7 +95,7 @@ void Decoder::count(int layer, RunStats& stats) const {
   const bool sparse = policy_.sparse(layer);
   const int heads = model_.source.config.num_kv_heads;
   const int block = pool_.block_size();
-  const int64_t token_bytes = 2LL * model_.source.config.head_dim * static_cast<int64_t>(sizeof(cpu::Bf16));
+  const int64_t token_bytes = model_.source.config.cached_values() / heads * static_cast<int64_t>(sizeof(cpu::Bf16));
   const int always_kept = policy_.policy.config.reserved_eos;  // blocks at the end that are never scored
   (sparse ? stats.sparse_layer_calls : stats.dense_layer_calls) += requests_;
   for (int i = 0; i < requests_; ++i) {
@@ -131,16 +126,17 @@ const float* Decoder::step(std::span<Sequence* const> batch, const AttentionObse
   LayerScratch scratch(model_, requests_);
   const Rows active{x_.data(), positions_.data(), requests_};
   for (int layer = 0; layer < c.num_layers; ++layer) {
-    attention_inputs(model_, layer, active, scratch, q_.data(), threads_);
+    model_.attention->inputs(model_, layer, active, scratch, q_.data(), threads_);
     append(layer, scratch);
     attend(layer, observer, stats);
-    attention_outputs(model_, layer, active, attended_.data(), scratch, threads_);
+    model_.attention->outputs(model_, layer, active, attended_.data(), scratch, threads_);
+    add_mlp(model_, layer, active, scratch, threads_);
   }
   head_logits(model_, x_.data(), requests_, scratch, logits_.data(), threads_);
   for (Sequence* sequence : batch) { ++sequence->length; }
   stats.decode_steps += 1;
   stats.decode_tokens += requests_;
-  stats.weight_bytes_read += model_.weight_bytes;
+  stats.weight_bytes_read += model_.weight_bytes + scratch.expert_bytes;
   return logits_.data();
 }
 

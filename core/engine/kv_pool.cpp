@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/engine/attention_kind.h"
+
 namespace vortex::engine {
 namespace {
 
@@ -22,6 +24,12 @@ std::byte* allocate(int64_t bytes) {
   return static_cast<std::byte*>(memory);
 }
 
+// Where a page's rows of one kv head begin.
+cpu::Bf16* block(const compile::PagedTensor& tensor, int32_t page, int kv_head) {
+  const int64_t index = static_cast<int64_t>(page) * tensor.kv_heads + kv_head;
+  return static_cast<cpu::Bf16*>(tensor.data) + index * tensor.rows * tensor.cols;
+}
+
 // Bytes of one tensor's share of a page.
 int64_t share_bytes(const compile::PagedTensor& tensor) {
   return static_cast<int64_t>(tensor.kv_heads) * tensor.rows * tensor.cols * vflow::dtype_bytes(tensor.dtype);
@@ -29,10 +37,8 @@ int64_t share_bytes(const compile::PagedTensor& tensor) {
 
 // The tensors of one layer, without memory.
 compile::LayerCache layout(const model::ModelConfig& model, int block_size, const vflow::Policy* policy) {
-  const int heads = model.num_kv_heads;
-  compile::LayerCache cache;
-  cache.k = {nullptr, vflow::Dtype::kBf16, heads, block_size, model.head_dim};
-  cache.v = cache.k;
+  compile::LayerCache cache = attention_kind(model).layout(model, block_size);
+  const int heads = cache.k.kv_heads;
   if (policy == nullptr) { return cache; }
   for (const vflow::Field& field : policy->program.fields) {
     if (field.builtin) { continue; }
@@ -72,8 +78,6 @@ Status KvPool::configure(const model::ModelConfig& model, int block_size, const 
     return environment_error("no memory for a KV pool of " + std::to_string(bytes >> 20) + " MiB");
   }
   block_size_ = block_size;
-  head_dim_ = model.head_dim;
-  kv_heads_ = model.num_kv_heads;
   pages_ = pages;
   std::byte* next = memory_.get();
   layers_.assign(static_cast<size_t>(model.num_layers), cache);
@@ -107,39 +111,36 @@ int32_t KvPool::take() {
 
 void KvPool::give_back(std::span<const int32_t> pages) { free_.insert(free_.end(), pages.rbegin(), pages.rend()); }
 
-cpu::Bf16* KvPool::block(const compile::PagedTensor& tensor, int32_t page, int kv_head) const {
-  const int64_t index = static_cast<int64_t>(page) * kv_heads_ + kv_head;
-  return static_cast<cpu::Bf16*>(tensor.data) + index * block_size_ * head_dim_;
-}
-
-void KvPool::append(int layer, int32_t page, int slot, const float* k, const float* v) {
+void KvPool::append(int layer, int32_t page, int slot, const float* values) {
   const compile::LayerCache& cache = layers_[static_cast<size_t>(layer)];
-  for (int head = 0; head < kv_heads_; ++head) {
-    cpu::Bf16* k_out = block(cache.k, page, head) + slot * head_dim_;
-    cpu::Bf16* v_out = block(cache.v, page, head) + slot * head_dim_;
-    for (int d = 0; d < head_dim_; ++d) { k_out[d] = cpu::float_to_bf16(k[head * head_dim_ + d]); }
-    for (int d = 0; d < head_dim_; ++d) { v_out[d] = cpu::float_to_bf16(v[head * head_dim_ + d]); }
+  for (const compile::PagedTensor* tensor : {&cache.k, &cache.v}) {
+    for (int head = 0; tensor->cols > 0 && head < tensor->kv_heads; ++head) {
+      cpu::Bf16* out = block(*tensor, page, head) + static_cast<int64_t>(slot) * tensor->cols;
+      for (int d = 0; d < tensor->cols; ++d) { out[d] = cpu::float_to_bf16(*values++); }
+    }
   }
 }
 
 void KvPool::fill(const Prefix& prefix, std::span<const int32_t> pages, cpu::ThreadPool* threads) {
   const auto layers = static_cast<int64_t>(layers_.size());
-  cpu::parallel_for(threads, layers * kv_heads_, [&](int64_t begin, int64_t end, int) {
+  cpu::parallel_for(threads, layers * prefix.heads, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
-      fill_head(prefix, pages, static_cast<int>(i / kv_heads_), static_cast<int>(i % kv_heads_));
+      fill_head(prefix, pages, static_cast<int>(i / prefix.heads), static_cast<int>(i % prefix.heads));
     }
   });
 }
 
 void KvPool::fill_head(const Prefix& prefix, std::span<const int32_t> pages, int layer, int head) {
   const compile::LayerCache& cache = layers_[static_cast<size_t>(layer)];
+  const bool key = head < cache.k.kv_heads;
+  const compile::PagedTensor& tensor = key ? cache.k : cache.v;
+  const int head_of_tensor = key ? head : head - cache.k.kv_heads;
   for (int first = 0; first < prefix.tokens; first += block_size_) {
     const int32_t page = pages[static_cast<size_t>(first / block_size_)];
-    const int64_t offset = static_cast<int64_t>(first) * head_dim_;
-    const auto bytes = static_cast<size_t>(std::min(block_size_, prefix.tokens - first)) *
-                       static_cast<size_t>(head_dim_) * sizeof(cpu::Bf16);
-    std::memcpy(block(cache.k, page, head), prefix.keys(layer, head) + offset, bytes);
-    std::memcpy(block(cache.v, page, head), prefix.values(layer, head) + offset, bytes);
+    const int64_t values = static_cast<int64_t>(std::min(block_size_, prefix.tokens - first)) * tensor.cols;
+    std::memcpy(block(tensor, page, head_of_tensor),
+                prefix.keys(layer, head) + static_cast<int64_t>(first) * tensor.cols,
+                static_cast<size_t>(values) * sizeof(cpu::Bf16));
   }
 }
 

@@ -43,18 +43,15 @@ class KvPool {
   int32_t take();
   void give_back(std::span<const int32_t> pages);
 
-  // Writes K and V of one token, float32 [kv head][head_dim] each, rounded to bf16.
-  void append(int layer, int32_t page, int slot, const float* k, const float* v);
+  // Writes what one layer caches of one token (ModelConfig::cached_values), K's heads, then V's, rounded to bf16.
+  void append(int layer, int32_t page, int slot, const float* values);
   // Copies the K and V of a whole prompt into `pages`.
   void fill(const Prefix& prefix, std::span<const int32_t> pages, cpu::ThreadPool* threads);
 
  private:
   void fill_head(const Prefix& prefix, std::span<const int32_t> pages, int layer, int head);
-  cpu::Bf16* block(const compile::PagedTensor& tensor, int32_t page, int kv_head) const;
 
   int block_size_ = 1;
-  int head_dim_ = 1;
-  int kv_heads_ = 1;
   int pages_ = 0;
   std::unique_ptr<std::byte, FreeMemory> memory_;
   int64_t capacity_ = 0;

@@ -1,5 +1,7 @@
 #include "core/engine/limit.h"
 
+#include <cmath>
+
 #include "core/engine/requests.h"
 
 namespace vortex::engine {
@@ -7,12 +9,33 @@ namespace {
 
 constexpr int64_t kWeightBytes = 2;
 
-int64_t weight_bytes(const model::ModelConfig& c) {
+// Weights of one layer's attention.
+int64_t attention_weights(const model::ModelConfig& c) {
   const int64_t hidden = c.hidden_size;
-  const int64_t q = int64_t{c.num_q_heads} * c.head_dim;
-  const int64_t kv = int64_t{c.num_kv_heads} * c.head_dim;
-  const int64_t layer = hidden * (2 * q + 2 * kv) + 3 * hidden * c.intermediate_size;
-  return kWeightBytes * (layer * c.num_layers + hidden * c.vocab_size);
+  const int64_t heads = c.num_q_heads;
+  if (!c.latent) { return 2 * hidden * c.head_dim * (heads + c.num_kv_heads); }
+  const model::LatentAttention& l = *c.latent;
+  const int64_t queries = heads * (l.nope_dim + l.rope_dim);
+  const int64_t q = l.q_rank > 0 ? l.q_rank * (hidden + queries) : hidden * queries;
+  return q + hidden * (l.kv_rank + l.rope_dim) + heads * l.kv_rank * (l.nope_dim + l.value_dim) +
+         hidden * heads * l.value_dim;
+}
+
+// Weights of one layer's MLP that a step of so many requests reads. Experts count as often as one of them is touched
+// where every choice is as likely as any other.
+double mlp_weights(const model::ModelConfig& c, int layer, size_t requests) {
+  const double hidden = c.hidden_size;
+  if (!c.has_experts(layer)) { return 3 * hidden * c.intermediate_size; }
+  const model::Experts& e = *c.experts;
+  const double missed = std::pow(1.0 - static_cast<double>(e.per_token) / e.count, static_cast<double>(requests));
+  return 3 * hidden * (e.count * (1.0 - missed) * e.inner + e.shared_inner) + hidden * e.count;
+}
+
+int64_t weight_bytes(const model::ModelConfig& c, size_t requests) {
+  double mlps = 0;
+  for (int layer = 0; layer < c.num_layers; ++layer) { mlps += mlp_weights(c, layer, requests); }
+  const int64_t others = attention_weights(c) * c.num_layers + int64_t{c.hidden_size} * c.vocab_size;
+  return kWeightBytes * (others + std::llround(mlps));
 }
 
 }  // namespace
@@ -20,7 +43,7 @@ int64_t weight_bytes(const model::ModelConfig& c) {
 StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* policy, vflow::Dtype kv_dtype,
                      std::span<const int> lengths) {
   const vflow::Dtype stored = policy != nullptr ? policy->config.kv_dtype : kv_dtype;
-  const int64_t token = 2LL * model.num_kv_heads * model.head_dim * vflow::dtype_bytes(stored);  // of one layer
+  const int64_t token = model.cached_values() * vflow::dtype_bytes(stored);  // of one layer
   int dense_layers = model.num_layers;
   if (policy != nullptr) {
     dense_layers = 0;
@@ -31,7 +54,7 @@ StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* polic
   const int64_t sparse_layers = model.num_layers - dense_layers;
   const int64_t scored_block = sparse_layers > 0 ? scored_bytes(*policy) : 0;
   StepBytes bytes;
-  bytes.weights = weight_bytes(model);
+  bytes.weights = weight_bytes(model, lengths.size());
   for (const int length : lengths) {
     bytes.kv += dense_layers * length * token;
     if (sparse_layers == 0) { continue; }

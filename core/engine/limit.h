@@ -11,8 +11,8 @@
 namespace vortex::engine {
 
 struct StepBytes {
-  int64_t weights = 0;    // all matrices once, bf16
-  int64_t kv = 0;         // K and V of the attended tokens
+  int64_t weights = 0;    // all matrices once, bf16; of experts as many as are likely touched
+  int64_t kv = 0;         // K and V of the attended tokens, or their latents
   int64_t summaries = 0;  // fields read to score blocks
   int64_t total() const { return weights + kv + summaries; }
 };

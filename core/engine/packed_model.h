@@ -15,44 +15,65 @@
 
 namespace vortex::engine {
 
+struct AttentionKind;
+
 // One or more weight matrices over the same input, stacked by output and repacked in bf16.
 struct PackedWeights {
   int n = 0;
   int k = 0;
   const cpu::Bf16* panels = nullptr;
   cpu::PackedMatrix view() const { return {panels, n, k}; }
+  int64_t bytes() const { return cpu::packed_size(n, k) * static_cast<int64_t>(sizeof(cpu::Bf16)); }
 };
 
+struct PackedMlp {
+  PackedWeights gate_up;  // gate, then up
+  PackedWeights down;
+  int64_t bytes() const { return gate_up.bytes() + down.bytes(); }
+};
+
+// What a layer has not is empty.
 struct PackedLayer {
   std::span<const float> attention_norm;
   PackedWeights q;
-  PackedWeights kv;               // k, then v
-  std::span<const float> q_bias;  // [q size]; empty when the architecture has none
+  PackedWeights kv;               // k, then v; of latent attention the latent, then its rotated part
+  std::span<const float> q_bias;  // [q size]
   std::span<const float> kv_bias;
-  std::span<const float> q_norm;  // [head_dim]; empty when the architecture has none
+  std::span<const float> q_norm;  // [head_dim]; of latent attention of the queries' latent and of the cached one
   std::span<const float> k_norm;
   PackedWeights o;
+
+  // Latent attention: what the queries' latent is made with, and of each head [kv_rank][nope] (the keys' matrix turned
+  // round, for queries), [nope][kv_rank] and [value_dim][kv_rank].
+  PackedWeights q_latent;
+  std::vector<PackedWeights> key_queries;
+  std::vector<PackedWeights> keys;
+  std::vector<PackedWeights> values;
+
   std::span<const float> mlp_norm;
-  PackedWeights gate_up;  // gate, then up
-  PackedWeights down;
+  PackedMlp mlp;                  // of a layer with experts: the one that every token goes through
+  std::span<const float> router;  // [experts][hidden], not rounded
+  std::span<const float> router_bias;
+  std::vector<PackedMlp> experts;
 };
 
 // A model as the CPU kernels want it. Weights are bf16 (wider checkpoints are rounded), everything else float32. All
 // units read the same arrays.
 struct PackedModel {
   model::Model source;
+  const AttentionKind* attention = nullptr;
   cpu::Unit unit = cpu::Unit::kFloat32;  // of products and of prompts' attention
   std::shared_ptr<const char> memory;  // what the arrays below lie in, the embedding too where `source` has no weights
   model::Tensor embedding;             // [vocab, hidden], as the checkpoint has it
   std::vector<PackedLayer> layers;
   std::span<const float> final_norm;
   PackedWeights head;
-  std::span<const float> cosines;  // [position][head_dim / 2]
+  std::span<const float> cosines;  // [position][rotary_dim / 2]
   std::span<const float> sines;
-  int64_t weight_bytes = 0;  // read by one decode step, whatever the batch
+  int64_t weight_bytes = 0;  // read by one decode step, whatever the batch; experts come on top as they are touched
 
+  // Elements of a token's queries as policies see them and as the cache is attended with them.
   int q_size() const { return source.config.num_q_heads * source.config.head_dim; }
-  int kv_size() const { return source.config.num_kv_heads * source.config.head_dim; }
 };
 
 // Repacks `model` for positions [0, max_context). Models whose shape the kernels do not cover are the candidate's
@@ -68,13 +89,23 @@ Result<HostImage> pack_image(const model::Model& model);
 struct LayerScratch {
   LayerScratch(const PackedModel& model, int rows);
   std::vector<float> normed;       // [rows][hidden]
-  std::vector<float> kv;           // [rows][2 * kv size]
-  std::vector<float> gate_up;      // [rows][2 * intermediate]
-  std::vector<float> inner;        // [rows][intermediate]
+  std::vector<float> kv;           // [rows][cached_values]
+  std::vector<float> gate_up;      // [rows][2 * mlp_width]
+  std::vector<float> inner;        // [rows][mlp_width]
   std::vector<cpu::Bf16> rounded;  // of a bfloat16 unit's products; empty for float32
+
+  // Latent attention.
+  std::vector<float> q_latent;  // [rows][q_rank]
+  std::vector<float> queries;   // [rows][heads][nope + rope]
+  std::vector<float> attended;  // [rows][heads][value_dim]
+
+  // Experts.
+  std::vector<float> gathered;  // [rows * experts a token][hidden]: the rows of each expert side by side
+  std::vector<float> answered;  // what they make of them, and behind it [rows][hidden] of the shared expert
+  int64_t expert_bytes = 0;     // of weights of experts that were touched, since this was made
 };
 
-// 1 / sqrt(head_dim).
+// What q.k is multiplied by before the softmax (core/model/model.h, softmax_scale).
 float attention_scale(const model::ModelConfig& config);
 
 // Rows of activations: x is [rows][hidden] and positions [rows]. Each row's result depends on that row alone.
@@ -86,17 +117,38 @@ struct Rows {
 
 void embed(const PackedModel& model, const int32_t* tokens, int count, float* x);
 
-// Norm, projections, biases, QK-norm and rotary embedding: fills q [rows][q size] and scratch.kv (k, then v, of each
-// row).
-void attention_inputs(const PackedModel& model, int layer, const Rows& rows, LayerScratch& scratch, float* q,
-                      cpu::ThreadPool* pool);
-
-// Output projection of `attended` [rows][q size], residual, norm, MLP, residual: x is updated in place.
-void attention_outputs(const PackedModel& model, int layer, const Rows& rows, const float* attended,
-                       LayerScratch& scratch, cpu::ThreadPool* pool);
-
 // Final norm and head: logits [rows][vocab].
 void head_logits(const PackedModel& model, const float* x, int rows, LayerScratch& scratch, float* logits,
                  cpu::ThreadPool* pool);
+
+// What layers are made of.
+
+// out[row] = norm of x[row], [rows][hidden].
+void norm_rows(const PackedModel& model, const float* x, int rows, std::span<const float> weight, float* out);
+
+// A matrix of activations, `stride` elements between rows.
+template <typename T>
+struct Strided {
+  T* data = nullptr;
+  int64_t stride = 0;
+};
+
+// out[row] = W input[row] on the model's unit, for `rows` rows.
+void multiply(const PackedModel& model, const PackedWeights& w, Strided<const float> input, int rows,
+              Strided<float> out, LayerScratch& scratch, cpu::ThreadPool* pool);
+
+// Products that do not depend on each other, made together.
+struct Multiplication {
+  const PackedWeights* w = nullptr;
+  Strided<const float> input;
+  int rows = 0;
+  Strided<float> out;
+};
+void multiply_all(const PackedModel& model, std::span<const Multiplication> products, LayerScratch& scratch,
+                  cpu::ThreadPool* pool);
+
+// x[row] += W input[row], with input [rows][k]. Overwrites scratch.normed.
+void add_product(const PackedModel& model, const PackedWeights& w, const float* input, const Rows& rows,
+                 LayerScratch& scratch, cpu::ThreadPool* pool);
 
 }  // namespace vortex::engine

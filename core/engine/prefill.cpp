@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/cpu/prefill_attention.h"
+#include "core/engine/attention_kind.h"
+#include "core/engine/mlp.h"
 
 namespace vortex::engine {
 namespace {
@@ -12,12 +13,14 @@ namespace {
 struct PromptState {
   std::vector<int32_t> positions;
   std::vector<float> x;         // [token][hidden]
-  std::vector<float> q;         // [token][q size]
-  std::vector<float> attended;  // [token][q size]
-  std::vector<float> panels;    // scratch of the attention kernel
+  std::vector<float> q;         // [token][prompt_width]
+  std::vector<float> attended;  // [token][prompt_width]
+  std::vector<float> panels;    // scratch of attention
+  std::vector<float> keys;
+  std::vector<float> values;
 };
 
-constexpr int kChunk = 64;  // tokens that one worker takes through the dense layers at a time
+constexpr int kChunk = kPromptChunk;
 
 // Calls body(first token, count, scratch of the worker) for chunks of the tokens [begin, end).
 template <typename Body>
@@ -31,11 +34,11 @@ void for_chunks(int begin, int end, std::vector<LayerScratch>& scratch, cpu::Thr
   });
 }
 
-// Stores K and V of `count` tokens from scratch.kv, rounded to bf16, at token `first` of one layer's [k, v][kv head]
-// [token][head_dim].
+// Stores what `count` tokens leave in the cache from scratch.kv, rounded to bf16, at token `first` of one layer's
+// [head] [token][head_dim].
 void store_kv(const PackedModel& model, const LayerScratch& scratch, int first, int count, int tokens, cpu::Bf16* out) {
   const int dim = model.source.config.head_dim;
-  const int heads = 2 * model.source.config.num_kv_heads;
+  const auto heads = static_cast<int>(model.source.config.cached_values() / dim);
   for (int head = 0; head < heads; ++head) {
     for (int i = 0; i < count; ++i) {
       const float* from = &scratch.kv[static_cast<size_t>((i * heads + head) * dim)];
@@ -53,32 +56,29 @@ void prefill_layer(const PackedModel& model, int layer, PromptState& state, cpu:
     return Rows{&state.x[static_cast<size_t>(first) * static_cast<size_t>(c.hidden_size)],
                 &state.positions[static_cast<size_t>(first)], count};
   };
-  const auto q_row = [&](int first) { return static_cast<size_t>(first) * static_cast<size_t>(model.q_size()); };
+  const auto width = static_cast<size_t>(model.attention->prompt_width(c));
+  const auto q_row = [&](int first) { return static_cast<size_t>(first) * width; };
   for_chunks(0, tokens, scratch, pool, [&](int first, int count, LayerScratch& local) {
-    attention_inputs(model, layer, rows(first, count), local, &state.q[q_row(first)], nullptr);
+    model.attention->prompt_inputs(model, layer, rows(first, count), local, &state.q[q_row(first)], nullptr);
     store_kv(model, local, first, count, tokens, kv);
   });
   // Past the last layer only the last token is wanted.
   const int first_query = layer + 1 == c.num_layers ? tokens - 1 : 0;
-  cpu::PrefillAttentionArgs args;
-  args.q = state.q.data();
-  args.out = state.attended.data();
-  args.k = kv;
-  args.v = kv + static_cast<int64_t>(c.num_kv_heads) * tokens * c.head_dim;
-  args.scratch = state.panels.data();
-  args.tokens = tokens;
-  args.first_query = first_query;
-  args.kv_heads = c.num_kv_heads;
-  args.group = c.num_q_heads / c.num_kv_heads;
-  args.head_dim = c.head_dim;
-  args.scale = attention_scale(c);
-  if (model.unit == cpu::Unit::kFloat32) {
-    cpu::prefill_attention(args, pool);
-  } else {
-    cpu::prefill_attention_bf16(model.unit, args, pool);
-  }
+  PromptAttention attention;
+  attention.q = state.q.data();
+  attention.attended = state.attended.data();
+  attention.cached = kv;
+  attention.tokens = tokens;
+  attention.first_query = first_query;
+  attention.panels = &state.panels;
+  attention.keys = &state.keys;
+  attention.values = &state.values;
+  attention.scratch = &scratch;
+  model.attention->prompt_attend(model, layer, attention, pool);
   for_chunks(first_query, tokens, scratch, pool, [&](int first, int count, LayerScratch& local) {
-    attention_outputs(model, layer, rows(first, count), &state.attended[q_row(first)], local, nullptr);
+    const Rows chunk = rows(first, count);
+    model.attention->prompt_outputs(model, layer, chunk, &state.attended[q_row(first)], local, nullptr);
+    add_mlp(model, layer, chunk, local, nullptr);
   });
 }
 
@@ -90,9 +90,8 @@ Prefix prefill(const PackedModel& model, std::span<const int32_t> prompt, cpu::T
   PromptState state;
   for (int i = 0; i < prefix.tokens; ++i) { state.positions.push_back(i); }
   state.x.resize(prompt.size() * static_cast<size_t>(c.hidden_size));
-  state.q.resize(prompt.size() * static_cast<size_t>(model.q_size()));
+  state.q.resize(prompt.size() * static_cast<size_t>(model.attention->prompt_width(c)));
   state.attended.resize(state.q.size());
-  state.panels.resize(static_cast<size_t>(cpu::prefill_scratch_size(prefix.tokens, c.num_kv_heads, c.head_dim)));
   embed(model, prompt.data(), prefix.tokens, state.x.data());
   std::vector<LayerScratch> scratch(static_cast<size_t>(pool == nullptr ? 1 : pool->threads()),
                                     LayerScratch(model, kChunk));

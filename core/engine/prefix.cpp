@@ -45,11 +45,10 @@ PrefixHeader header_of(const model::Model& model, std::span<const int32_t> promp
 
 size_t logits_bytes(int vocab) { return static_cast<size_t>(vocab) * sizeof(float); }
 
-size_t image_bytes(const PrefixHeader& header) {
-  const auto [layers, heads, dim, tokens, vocab, header_bytes] = header.shape;
-  return static_cast<size_t>(header_bytes) + logits_bytes(vocab) +
-         2 * sizeof(cpu::Bf16) * static_cast<size_t>(layers) * static_cast<size_t>(heads) * static_cast<size_t>(dim) *
-             static_cast<size_t>(tokens);
+size_t image_bytes(const model::ModelConfig& model, size_t tokens) {
+  return sizeof(PrefixHeader) + logits_bytes(model.vocab_size) +
+         sizeof(cpu::Bf16) * static_cast<size_t>(model.num_layers) * static_cast<size_t>(model.cached_values()) *
+             tokens;
 }
 
 Prefix shape_prefix(const model::Model& model, std::span<const int32_t> prompt) {
@@ -57,7 +56,7 @@ Prefix shape_prefix(const model::Model& model, std::span<const int32_t> prompt) 
   Prefix prefix;
   prefix.tokens = static_cast<int>(prompt.size());
   prefix.vocab = c.vocab_size;
-  prefix.kv_heads = c.num_kv_heads;
+  prefix.heads = static_cast<int>(c.cached_values() / c.head_dim);
   prefix.head_dim = c.head_dim;
   return prefix;
 }
@@ -73,23 +72,21 @@ const char* Prefix::image() const {
 
 const float* Prefix::logits() const { return reinterpret_cast<const float*>(image() + sizeof(PrefixHeader)); }
 
-const cpu::Bf16* Prefix::keys(int layer, int kv_head) const {
+const cpu::Bf16* Prefix::keys(int layer, int head) const {
   const auto* kv = reinterpret_cast<const cpu::Bf16*>(image() + sizeof(PrefixHeader) + logits_bytes(vocab));
-  return kv + (static_cast<int64_t>(layer) * 2 * kv_heads + kv_head) * tokens * head_dim;
+  return kv + (static_cast<int64_t>(layer) * heads + head) * tokens * head_dim;
 }
-
-const cpu::Bf16* Prefix::values(int layer, int kv_head) const { return keys(layer, kv_head + kv_heads); }
 
 Prefix make_prefix(const model::Model& model, std::span<const int32_t> prompt) {
   const PrefixHeader header = header_of(model, prompt);
   Prefix prefix = shape_prefix(model, prompt);
-  prefix.memory.resize(image_bytes(header));
+  prefix.memory.resize(image_bytes(model.config, prompt.size()));
   std::memcpy(prefix.memory.data(), &header, sizeof(header));
   return prefix;
 }
 
 size_t prefix_bytes(const model::Model& model, std::span<const int32_t> prompt) {
-  return image_bytes(header_of(model, prompt));
+  return image_bytes(model.config, prompt.size());
 }
 
 Prefix kept_prefix(std::shared_ptr<const char> image, bool on_device, const model::Model& model,
@@ -128,7 +125,7 @@ Status save_prefix(const Prefix& prefix, const std::filesystem::path& path) {
 std::optional<Prefix> load_prefix(const std::filesystem::path& path, const model::Model& model,
                                   std::span<const int32_t> prompt) {
   auto file = MappedFile::open(path);
-  if (!file.ok() || file->bytes().size() != image_bytes(header_of(model, prompt))) { return std::nullopt; }
+  if (!file.ok() || file->bytes().size() != image_bytes(model.config, prompt.size())) { return std::nullopt; }
   const std::string_view image = file->bytes();
   if (image.substr(offsetof(PrefixHeader, payload_hash), 64) != hash_payload(image)) { return std::nullopt; }
   Prefix prefix = shape_prefix(model, prompt);

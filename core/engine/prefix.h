@@ -17,8 +17,9 @@
 
 namespace vortex::engine {
 
-// The image of a snapshot file: a PrefixHeader, the logits after the last token (float32 [vocab]), then K and V as
-// [layer][k, v][kv head][token][head_dim] bf16, in memory or mapped.
+// The image of a snapshot file: a PrefixHeader, the logits after the last token (float32 [vocab]), then what layers
+// cache, K and V as [layer][k, v][kv head][token][head_dim] bf16, latents as [layer][token][head_dim]; in memory or
+// mapped.
 struct Prefix {
   std::vector<char> memory;  // used when the others are empty
   std::optional<MappedFile> file;
@@ -26,7 +27,7 @@ struct Prefix {
   std::shared_ptr<const char> on_device;  // in device memory that a keeper shares; `memory` then is the header alone
   int tokens = 0;
   int vocab = 0;
-  int kv_heads = 0;
+  int heads = 0;  // of K and V together; a latent is one
   int head_dim = 0;
 
   const char* image() const;
@@ -34,9 +35,8 @@ struct Prefix {
   std::string_view bytes() const { return file ? file->bytes() : std::string_view(memory.data(), memory.size()); }
   // These lie on the device where the image does.
   const float* logits() const;
-  // K of one layer's kv head, [token][head_dim]; V lies kv_heads * tokens * head_dim elements behind it.
-  const cpu::Bf16* keys(int layer, int kv_head) const;
-  const cpu::Bf16* values(int layer, int kv_head) const;
+  // [token][head_dim] of one of a layer's heads: those of K, behind them those of V.
+  const cpu::Bf16* keys(int layer, int head) const;
 };
 
 // An image with its header, whose logits, K and V are still to be written.

@@ -41,8 +41,10 @@ Status check_request(const model::Model& model, const EngineOptions& options, co
 
 Status check_traced_for(const vflow::Policy& policy, const model::ModelConfig& model) {
   const vflow::Geometry& geometry = policy.program.geometry;
-  if (policy.program.dialect != vflow::Dialect::kGqa) {
-    return candidate_error("the policy is written for MLA attention, but " + model.architecture + " uses GQA");
+  if ((policy.program.dialect == vflow::Dialect::kMla) != model.latent.has_value()) {
+    return candidate_error(model.latent
+                               ? "the policy is written for GQA, but " + model.architecture + " uses MLA"
+                               : "the policy is written for MLA attention, but " + model.architecture + " uses GQA");
   }
   if (geometry.head_dim != model.head_dim || geometry.group != model.num_q_heads / model.num_kv_heads ||
       geometry.block_size != policy.config.block_size) {

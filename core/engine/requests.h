@@ -19,7 +19,7 @@ Status check_tokens(const model::Model& model, std::span<const int32_t> tokens);
 Status check_request(const model::Model& model, const EngineOptions& options, const Request& request,
                      int64_t new_tokens);
 
-// Is the policy for GQA, and was it traced for this model and its own block size?
+// Is the policy written for the model's kind of attention, and was it traced for this model and its own block size?
 Status check_traced_for(const vflow::Policy& policy, const model::ModelConfig& model);
 
 RunStats fresh_stats(int layers);

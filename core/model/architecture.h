@@ -29,6 +29,9 @@ std::vector<std::string> architecture_names();
 Result<Tensor> find_tensor(const std::map<std::string, Tensor>& tensors, const std::string& name,
                            const std::vector<int64_t>& shape);
 
+// The embedding, the final norm and the head, under the names that Llama introduced.
+Result<Weights> collect_around_layers(const ModelConfig& config, const std::map<std::string, Tensor>& tensors);
+
 // The weights under the names that Llama introduced and its descendants keep ("model.layers.0.self_attn.q_proj.weight"
 // and so on): with q_norm and k_norm when config.qk_norm, with biases of q, k and v when config.qkv_bias.
 Result<Weights> collect_llama_names(const ModelConfig& config, const std::map<std::string, Tensor>& tensors);
@@ -36,6 +39,9 @@ Result<Weights> collect_llama_names(const ModelConfig& config, const std::map<st
 // Refuses a config.json that sets `key` to anything but false, null or 0, naming the key.
 Status refuse_option(const nlohmann::json& json, const char* key);
 
+extern const Architecture kDeepseekV2;
+extern const Architecture kDeepseekV3;
+extern const Architecture kGlm4MoeLite;
 extern const Architecture kLlama;
 extern const Architecture kQwen2;
 extern const Architecture kQwen3;

@@ -8,6 +8,13 @@ namespace vortex::model {
 Status check_covered(const ModelConfig& config, const vflow::BackendLimits& backend) {
   const std::string taken = "the " + backend.name + " backend takes ";
   const std::vector<int>& dims = backend.head_dims;
+  // A backend with a list of head sizes has kernels for these, and none for anything but them.
+  if (!dims.empty() && (config.latent || config.experts)) {
+    const std::string what = config.latent ? "latent attention (MLA)" : "experts (MoE)";
+    return candidate_error(
+        "the " + backend.name + " backend does not run " + what + " yet, which " + config.architecture + " has",
+        backend.remedy);
+  }
   if (!dims.empty() && std::find(dims.begin(), dims.end(), config.head_dim) == dims.end()) {
     std::string known;
     for (const int dim : dims) { known += (known.empty() ? "" : " or ") + std::to_string(dim); }

@@ -31,21 +31,26 @@ Result<LayerWeights> collect_layer(const ModelConfig& c, const std::map<std::str
   }
   VORTEX_ASSIGN(weights.o, find("self_attn.o_proj", {hidden, q_size}));
   VORTEX_ASSIGN(weights.mlp_norm, find("post_attention_layernorm", {hidden}));
-  VORTEX_ASSIGN(weights.gate, find("mlp.gate_proj", {inner, hidden}));
-  VORTEX_ASSIGN(weights.up, find("mlp.up_proj", {inner, hidden}));
-  VORTEX_ASSIGN(weights.down, find("mlp.down_proj", {hidden, inner}));
+  VORTEX_ASSIGN(weights.mlp.gate, find("mlp.gate_proj", {inner, hidden}));
+  VORTEX_ASSIGN(weights.mlp.up, find("mlp.up_proj", {inner, hidden}));
+  VORTEX_ASSIGN(weights.mlp.down, find("mlp.down_proj", {hidden, inner}));
   return weights;
 }
 
 }  // namespace
 
-Result<Weights> collect_llama_names(const ModelConfig& config, const std::map<std::string, Tensor>& tensors) {
+Result<Weights> collect_around_layers(const ModelConfig& config, const std::map<std::string, Tensor>& tensors) {
   const std::vector<int64_t> table = {config.vocab_size, config.hidden_size};
   Weights weights;
   VORTEX_ASSIGN(weights.embedding, find_tensor(tensors, "model.embed_tokens.weight", table));
   VORTEX_ASSIGN(weights.final_norm, find_tensor(tensors, "model.norm.weight", {config.hidden_size}));
   weights.head = weights.embedding;
   if (!config.tie_word_embeddings) { VORTEX_ASSIGN(weights.head, find_tensor(tensors, "lm_head.weight", table)); }
+  return weights;
+}
+
+Result<Weights> collect_llama_names(const ModelConfig& config, const std::map<std::string, Tensor>& tensors) {
+  VORTEX_ASSIGN(Weights weights, collect_around_layers(config, tensors));
   for (int layer = 0; layer < config.num_layers; ++layer) {
     VORTEX_ASSIGN(LayerWeights layer_weights, collect_layer(config, tensors, layer));
     weights.layers.push_back(std::move(layer_weights));

@@ -21,16 +21,31 @@ int64_t cols_of(const Tensor& tensor);
 // Widens one row of `tensor` to float32: `out` holds cols_of(tensor) values.
 void read_row(const Tensor& tensor, int64_t row, float* out);
 
-// One decoder layer; matrices are [outputs, inputs] as Hugging Face stores them.
+// Matrices are [outputs, inputs] as Hugging Face stores them; what a layer has not is absent (null data).
+struct MlpWeights {
+  Tensor gate, up;  // [inner, hidden]
+  Tensor down;      // [hidden, inner]
+};
+
+// One decoder layer.
 struct LayerWeights {
   Tensor attention_norm;          // [hidden]
-  Tensor q, k, v;                 // [heads * head_dim, hidden]
-  Tensor q_bias, k_bias, v_bias;  // [heads * head_dim]; absent (null data) when the architecture has no biases
-  Tensor q_norm, k_norm;          // [head_dim]; absent (null data) when the architecture has no QK-norm
+  Tensor q, k, v;                 // [heads * head_dim, hidden]; of latent attention see below
+  Tensor q_bias, k_bias, v_bias;  // [heads * head_dim], when the architecture has biases
+  Tensor q_norm, k_norm;          // [head_dim], when the architecture has QK-norm
   Tensor o;                       // [hidden, q heads * head_dim]
   Tensor mlp_norm;                // [hidden]
-  Tensor gate, up;                // [intermediate, hidden]
-  Tensor down;                    // [hidden, intermediate]
+  MlpWeights mlp;                 // of a layer with experts: the one that every token goes through
+
+  // Latent attention: q is [heads * (nope + rope), q_rank] behind q_latent and q_norm [q_rank], or [.., hidden] without
+  // them; k_norm is [kv_rank], o [hidden, heads * value_dim].
+  Tensor q_latent;   // [q_rank, hidden]
+  Tensor kv_latent;  // [kv_rank + rope, hidden]
+  Tensor kv;         // [heads * (nope + value_dim), kv_rank]: of each head keys, then values
+
+  Tensor router;                    // [experts, hidden]
+  Tensor router_bias;               // [experts], when choosing is corrected
+  std::vector<MlpWeights> experts;  // empty in a layer without
 };
 
 struct Weights {

@@ -160,7 +160,7 @@ DeviceOptions engine_options(const Session& session, const model::ModelConfig& c
   const int64_t answers = static_cast<int64_t>(session.problems.size()) * job.task.trials;
   const int64_t together = all_the_pool_holds ? kMostTogether : std::min<int64_t>(kMostTogether, answers);
   options.cuda.max_batch = std::max(job.batch, static_cast<int>(together));
-  const int64_t token = 4LL * config.num_layers * config.num_kv_heads * config.head_dim;  // K and V, bf16
+  const int64_t token = 2 * config.num_layers * config.cached_values();  // bf16
   options.cuda.spare_bytes = kSpareBytes + kSparePrompts * longest * token;
   if (job.turn_descriptor >= 0) { options.cuda.spare_bytes += (job.device_sharers - 1) * kStartBytes; }
   if (served <= longest) { return options; }

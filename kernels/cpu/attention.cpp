@@ -30,11 +30,13 @@ AttentionRow common_row(const AttentionArgs& args) {
   return row;
 }
 
-void bind_row(const AttentionArgs& args, std::int64_t index, AttentionRow& row) {
+// Binds the query heads [first, last) of the group of row `index`.
+void bind_row(const AttentionArgs& args, std::int64_t index, std::int64_t first, std::int64_t last, AttentionRow& row) {
   const std::int64_t request = index / args.kv_heads;
   const std::int64_t head = index % args.kv_heads;
-  row.q = args.q + index * args.group * row.head_dim;
-  row.out = args.out + index * args.group * row.value_dim;
+  row.group = static_cast<int>(last - first);
+  row.q = args.q + (index * args.group + first) * row.head_dim;
+  row.out = args.out + (index * args.group + first) * row.value_dim;
   row.k = args.k + head * args.block_size * row.head_dim;
   row.v = args.v + head * args.block_size * row.value_stride;
   row.pages = args.block_table + request * args.max_blocks;
@@ -44,18 +46,31 @@ void bind_row(const AttentionArgs& args, std::int64_t index, AttentionRow& row) 
       args.selected == nullptr ? (row.seq_len + args.block_size - 1) / args.block_size : args.selected_counts[index];
 }
 
+// Into how many parts the heads of a row are cut, so that every thread has work: latent attention has one row a
+// request. A head's result depends on no other head.
+int parts_of_a_row(const AttentionArgs& args, const ThreadPool* pool) {
+  constexpr int kFewestHeads = 8;  // that share a load of K and V; fewer would read the cache too often
+  const std::int64_t rows = static_cast<std::int64_t>(args.requests) * args.kv_heads;
+  const int threads = pool == nullptr ? 1 : pool->threads();
+  if (rows == 0 || rows >= threads) { return 1; }
+  const auto wanted = static_cast<int>((threads + rows - 1) / rows);
+  return std::max(1, std::min(wanted, args.group / kFewestHeads));
+}
+
 }  // namespace
 
 void paged_attention(const AttentionArgs& args, ThreadPool* pool, Isa isa) {
   const RowKernel kernel = row_kernel(isa);
-  parallel_for(pool, static_cast<std::int64_t>(args.requests) * args.kv_heads,
+  const std::int64_t parts = parts_of_a_row(args, pool);
+  parallel_for(pool, static_cast<std::int64_t>(args.requests) * args.kv_heads * parts,
                [&](std::int64_t begin, std::int64_t end, int) {
                  AttentionRow row = common_row(args);
                  const auto size = attention_scratch_size(row.group, row.head_dim, row.value_dim);
                  const auto scratch = std::make_unique<float[]>(static_cast<std::size_t>(size));
                  row.scratch = scratch.get();
                  for (std::int64_t i = begin; i < end; ++i) {
-                   bind_row(args, i, row);
+                   const std::int64_t part = i % parts;
+                   bind_row(args, i / parts, args.group * part / parts, args.group * (part + 1) / parts, row);
                    if (row.count > 0 && row.seq_len > 0) {
                      kernel(row);
                    } else {

@@ -1,5 +1,7 @@
 #include "kernels/cpu/gemm.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/bf16_kernels.h"
 #include "kernels/cpu/wide.h"
 
@@ -15,6 +17,23 @@ void gemm(const float* x, std::int64_t ldx, int rows, const PackedMatrix& w, flo
   const WideKernels& kernels = wide_kernels(isa);
   parallel_for(pool, (w.n + 15) / 16,
                [&](std::int64_t begin, std::int64_t end, int) { kernels.gemm(x, ldx, rows, w, y, ldy, begin, end); });
+}
+
+void gemm_all(const Product* products, int count, ThreadPool* pool, Isa isa) {
+  const WideKernels& kernels = wide_kernels(isa);
+  const auto panels = [](const Product& product) { return std::int64_t{(product.w.n + 15) / 16}; };
+  std::int64_t total = 0;
+  for (int i = 0; i < count; ++i) { total += panels(products[i]); }
+  parallel_for(pool, total, [&](std::int64_t begin, std::int64_t end, int) {
+    std::int64_t first = 0;  // panel of all, that the product begins with
+    for (int i = 0; i < count && first < end; ++i) {
+      const Product& p = products[i];
+      const std::int64_t from = std::max<std::int64_t>(0, begin - first);
+      const std::int64_t to = std::min(panels(p), end - first);
+      if (from < to) { kernels.gemm(p.x, p.ldx, p.rows, p.w, p.y, p.ldy, from, to); }
+      first += panels(p);
+    }
+  });
 }
 
 void gemm_bf16(Unit unit, const float* x, std::int64_t ldx, int rows, const PackedMatrix& w, float* y, std::int64_t ldy,

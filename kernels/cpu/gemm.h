@@ -36,6 +36,20 @@ void pack_row(const float* row, int n, int k, Bf16* panels);
 void gemm(const float* x, std::int64_t ldx, int rows, const PackedMatrix& w, float* y, std::int64_t ldy,
           ThreadPool* pool = nullptr, Isa isa = best_isa());
 
+// One product of several that are made together.
+struct Product {
+  const float* x = nullptr;
+  std::int64_t ldx = 0;
+  int rows = 0;
+  PackedMatrix w;
+  float* y = nullptr;
+  std::int64_t ldy = 0;
+};
+
+// gemm() of every product, none of which may read what another writes: the panels of all are shared out over the
+// threads at once, so that many small matrices cost no more than one large one.
+void gemm_all(const Product* products, int count, ThreadPool* pool = nullptr, Isa isa = best_isa());
+
 // Elements of what gemm_bf16() needs beside its operands.
 constexpr std::int64_t bf16_scratch_size(int rows, int k) { return (rows + 15) / 16 * panel_size(k); }
 

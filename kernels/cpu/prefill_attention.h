@@ -15,6 +15,9 @@ struct PrefillAttentionArgs {
   float* out = nullptr;      // like q
   const Bf16* k = nullptr;   // [kv head][token][head_dim]
   const Bf16* v = nullptr;
+  // In the place of k and v, where they are not what is cached; not for prefill_attention_bf16().
+  const float* wide_k = nullptr;
+  const float* wide_v = nullptr;
   float* scratch = nullptr;  // prefill_scratch_size(...) floats
   int tokens = 0;
   int first_query = 0;  // outputs of earlier tokens are not computed

@@ -16,17 +16,30 @@ struct QueryTile {
   TileSums sums;
 };
 
+inline float widened(Bf16 value) { return bf16_to_float(value); }
+inline float widened(float value) { return value; }
+
+// One panel of `count` keys.
+template <typename T>
+inline void pack_panel(const T* keys, int count, int head_dim, float* packed) {
+  for (int d = 0; d < head_dim; ++d) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      packed[d * kLanes + lane] = lane < count ? widened(keys[lane * head_dim + d]) : 0.0F;
+    }
+  }
+}
+
 void pack_keys(const PrefillAttentionArgs& args, std::int64_t begin, std::int64_t end) {
   const std::int64_t panels = (args.tokens + kLanes - 1) / kLanes;
   for (std::int64_t item = begin; item < end; ++item) {
     const std::int64_t first = item % panels * kLanes;
-    const Bf16* keys = args.k + (item / panels * args.tokens + first) * args.head_dim;
+    const std::int64_t from = (item / panels * args.tokens + first) * args.head_dim;
     float* packed = args.scratch + item * kLanes * args.head_dim;
     const int count = args.tokens - first < kLanes ? static_cast<int>(args.tokens - first) : kLanes;
-    for (int d = 0; d < args.head_dim; ++d) {
-      for (int lane = 0; lane < kLanes; ++lane) {
-        packed[d * kLanes + lane] = lane < count ? bf16_to_float(keys[lane * args.head_dim + d]) : 0.0F;
-      }
+    if (args.wide_k != nullptr) {
+      pack_panel(args.wide_k + from, count, args.head_dim, packed);
+    } else {
+      pack_panel(args.k + from, count, args.head_dim, packed);
     }
   }
 }
@@ -65,8 +78,10 @@ inline void attend_keys(const QueryRows& rows, QueryTile& tile, int kv_head, int
     update_row(tile, row, keys, dim);
   }
   const int stored = args.tokens - first < keys ? args.tokens - first : keys;
-  const Bf16* values = args.v + (static_cast<std::int64_t>(kv_head) * args.tokens + first) * dim;
-  for (int i = 0; i < stored * dim; i += kLanes) { store(tile.values + i, load_bf16(values + i)); }
+  const std::int64_t from = (static_cast<std::int64_t>(kv_head) * args.tokens + first) * dim;
+  for (int i = 0; i < stored * dim; i += kLanes) {
+    store(tile.values + i, args.wide_v != nullptr ? load(args.wide_v + from + i) : load_bf16(args.v + from + i));
+  }
   for (int d = 0; d < dim; d += kLanes) {
     tile_column(rows.count, tile.scores, kKeyTile, tile.values + d, dim, stored, tile.sums.out + d, dim, true);
   }

@@ -22,4 +22,13 @@ void rope_rotate(float* head, int head_dim, const float* cosines, const float* s
   }
 }
 
+void rope_rotate_pairs(float* head, int head_dim, const float* cosines, const float* sines) {
+  for (int i = 0; i < head_dim / 2; ++i, head += 2) {
+    const float a = head[0];
+    const float b = head[1];
+    head[0] = a * cosines[i] - b * sines[i];
+    head[1] = b * cosines[i] + a * sines[i];
+  }
+}
+
 }  // namespace vortex::cpu

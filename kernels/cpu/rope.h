@@ -11,4 +11,7 @@ void rope_angles(std::int64_t position, const double* frequencies, int count, fl
 // Rotates one head in place, pairing element i with element i + head_dim / 2 ("rotate half").
 void rope_rotate(float* head, int head_dim, const float* cosines, const float* sines);
 
+// Rotates one head in place, pairing elements 2i and 2i + 1 ("interleaved"), which stay where they are.
+void rope_rotate_pairs(float* head, int head_dim, const float* cosines, const float* sines);
+
 }  // namespace vortex::cpu

@@ -59,8 +59,8 @@ class Loader {
       }
       VORTEX_TRY(matrix(to.o, {&from.o}, c.hidden_size, q));
       VORTEX_TRY(vector(to.mlp_norm, from.mlp_norm, c.hidden_size));
-      VORTEX_TRY(matrix(to.gate_up, {&from.gate, &from.up}, 2 * c.intermediate_size, c.hidden_size));
-      VORTEX_TRY(matrix(to.down, {&from.down}, c.hidden_size, c.intermediate_size));
+      VORTEX_TRY(matrix(to.gate_up, {&from.mlp.gate, &from.mlp.up}, 2 * c.intermediate_size, c.hidden_size));
+      VORTEX_TRY(matrix(to.down, {&from.mlp.down}, c.hidden_size, c.intermediate_size));
     }
     VORTEX_TRY(vector(model_.final_norm, w != nullptr ? w->final_norm : none.mlp_norm, c.hidden_size));
     model_.head = model_.embedding;
@@ -145,10 +145,11 @@ class Loader {
     const std::vector<double> frequencies = model::rotary_frequencies(c);
     std::vector<float> cosines(half);
     std::vector<float> sines(half);
+    const auto magnitude = static_cast<float>(model::rotary_magnitude(c));
     for (int position = 0; position < positions_; ++position) {
       cpu::rope_angles(position, frequencies.data(), c.head_dim / 2, cosines.data(), sines.data());
       for (size_t i = 0; i < half; ++i) {
-        table[static_cast<size_t>(position) * half + i] = make_float2(cosines[i], sines[i]);
+        table[static_cast<size_t>(position) * half + i] = make_float2(cosines[i] * magnitude, sines[i] * magnitude);
       }
     }
     VORTEX_TRY(copy(to, table.data(), bytes));

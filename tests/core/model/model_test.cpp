@@ -35,7 +35,7 @@ void expect_loads(const std::filesystem::path& folder, const TensorMap& tensors)
   const bool tied = tensors.count("lm_head.weight") == 0;
   EXPECT_EQ(values_of(weights.head), tensors.at(tied ? "model.embed_tokens.weight" : "lm_head.weight").values);
   ASSERT_EQ(weights.layers.size(), 2U);
-  EXPECT_EQ(values_of(weights.layers[1].down), tensors.at("model.layers.1.mlp.down_proj.weight").values);
+  EXPECT_EQ(values_of(weights.layers[1].mlp.down), tensors.at("model.layers.1.mlp.down_proj.weight").values);
   EXPECT_EQ(values_of(weights.layers[0].k_norm), tensors.at("model.layers.0.self_attn.k_norm.weight").values);
 }
 

@@ -79,11 +79,47 @@ TEST(Agreement, NoPageIsReservedAtTheStart) {
 
 int random_policies() { return std::getenv("VORTEX_LONG") != nullptr ? 10000 : 500; }
 
-TEST(Agreement, RandomPoliciesChooseTheOraclesPages) {
+AgreementOptions random_options() {
   AgreementOptions options;
   options.requests = 3;
   options.cases = 2;
   options.most_blocks = 600;
+  return options;
+}
+
+// Latents as narrow as a test's and nearly as wide as a model's, 1 to 20 heads.
+TEST(Agreement, RandomPoliciesOnALatentChooseTheOraclesPages) {
+  const int programs = random_policies() / 2;
+  AgreementReport total;
+  for (int i = 0; i < programs; ++i) {
+    Rng rng(stream_key(22, static_cast<uint64_t>(i)));
+    vflow::GenerateOptions generate;
+    generate.mla = true;
+    vflow::ModelGeometry model;
+    model.layers = 2;
+    model.num_q_heads = std::array{1, 4, 5, 20}[rng.below(4)];
+    model.kv_lora_rank = std::array{16, 24, 64, 128}[rng.below(4)];
+    model.rope_dim = 4 << rng.below(4);
+    vflow::Policy policy = vflow::random_policy(rng, model, generate);
+    policy.config.topk_val = std::min(policy.config.topk_val, 12);
+    const auto executable = compile_cpu(policy);
+    if (!executable.ok()) {
+      EXPECT_EQ(executable.error().blame, Blame::kCandidate);
+      continue;
+    }
+    const auto report = compare_with_oracle(policy, **executable, rng.next(), random_options());
+    ASSERT_TRUE(report.ok()) << i << ": " << report.error().message;
+    EXPECT_TRUE(report->agrees()) << i << ": " << describe(*report) << "\n" << (*executable)->describe();
+    total.rows_scored += report->rows_scored;
+    total.same_choice += report->same_choice;
+  }
+  std::printf("%s\n", describe(total).c_str());
+  EXPECT_GT(total.rows_scored, programs / 2);
+  EXPECT_GT(total.same_choice * 100, total.rows_scored * 90);
+}
+
+TEST(Agreement, RandomPoliciesChooseTheOraclesPages) {
+  const AgreementOptions options = random_options();
   AgreementReport total;
   std::set<Op> seen;
   for (int i = 0; i < random_policies(); ++i) {

@@ -153,7 +153,7 @@ std::vector<CheckCase> load_check_cases() {
 
 std::vector<PolicySource> load_modules() {
   std::vector<PolicySource> modules;
-  for (const char* folder : {"examples/policies", "tests/cases/check/modules"}) {
+  for (const char* folder : {"examples/policies", "examples/policies/mla", "tests/cases/check/modules"}) {
     for (const auto& entry : fs::directory_iterator(kSource / folder)) {
       if (entry.path().extension() != ".py") { continue; }
       PolicySource source;
@@ -203,7 +203,7 @@ TEST(Check, Cases) {
 
 TEST(Check, ExamplesAndModulesCheckWithoutFindings) {
   const std::vector<PolicySource> modules = load_modules();
-  EXPECT_GE(modules.size(), 12U);
+  EXPECT_GE(modules.size(), 17U);
   for (const PolicySource& source : modules) {
     SCOPED_TRACE(source.module_file);
     const bool mla = source.module_text.find("(vFlowMLA)") != std::string::npos;

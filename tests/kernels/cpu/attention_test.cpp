@@ -235,6 +235,19 @@ TEST(Attention, ARowDoesNotDependOnItsBatch) {
   EXPECT_TRUE(same_bits(out, std::vector<float>(together.begin(), together.begin() + std::ssize(out))));
 }
 
+// Where there are more threads than rows, the heads of a row are shared out.
+TEST(Attention, HeadsThatAreSharedOutGiveTheSameBits) {
+  for (const Shape& shape : {Shape{1, 20, 72, 64, 16}, Shape{1, 33, 48, 32, 16}, Shape{1, 7, 64, 64, 16}}) {
+    World world(shape, {333}, 6);
+    world.choose(0.4, 5);
+    const std::vector<float> alone = world.run();
+    for (const int threads : {2, 3, 8}) {
+      ThreadPool pool(threads);
+      EXPECT_TRUE(same_bits(world.run(&pool), alone)) << shape.group << " heads, " << threads << " threads";
+    }
+  }
+}
+
 TEST(Attention, LatentKeysServeAsValues) {
   const Shape shape{1, 4, 48, 32, 16};
   World world(shape, {70}, 9);

@@ -46,6 +46,30 @@ struct Size {
 const Size kSizes[] = {{1, 1, 1},   {1, 16, 8},   {2, 15, 300},  {5, 33, 257},  {6, 48, 256},
                        {7, 64, 64}, {13, 17, 31}, {16, 40, 640}, {25, 100, 513}};
 
+TEST(Gemm, ProductsMadeTogetherHaveTheBitsOfEachAlone) {
+  std::vector<Weights> weights;
+  std::vector<std::vector<float>> inputs;
+  std::vector<std::vector<float>> alone;
+  for (const Size& size : kSizes) {
+    const Weights& w = weights.emplace_back(size.n, size.k);
+    inputs.push_back(random_values(static_cast<size_t>(size.rows * size.k), 2));
+    alone.emplace_back(static_cast<size_t>(size.rows * size.n), NAN);
+    gemm(inputs.back().data(), size.k, size.rows, w.view(), alone.back().data(), size.n);
+  }
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    std::vector<std::vector<float>> together;
+    std::vector<Product> products;
+    for (size_t i = 0; i < std::size(kSizes); ++i) { together.emplace_back(alone[i].size(), NAN); }
+    for (size_t i = 0; i < std::size(kSizes); ++i) {
+      products.push_back(
+          {inputs[i].data(), kSizes[i].k, kSizes[i].rows, weights[i].view(), together[i].data(), kSizes[i].n});
+    }
+    gemm_all(products.data(), static_cast<int>(products.size()), &pool);
+    EXPECT_EQ(together, alone) << threads;
+  }
+}
+
 TEST(Gemm, IsTheDocumentedChainOfFmasOnEveryInstructionSet) {
   for (const Size& size : kSizes) {
     const Weights w(size.n, size.k);

@@ -67,6 +67,29 @@ TEST(PrefillAttention, GivesTheSameBitsEverywhere) {
   }
 }
 
+TEST(PrefillAttention, WideKeysAndValuesGiveTheBitsOfTheirRoundedOnes) {
+  const Prompt prompt(150, 2, 2, 32);
+  const auto widened = [](const std::vector<Bf16>& values) {
+    std::vector<float> wide;
+    for (const Bf16 value : values) { wide.push_back(bf16_to_float(value)); }
+    return wide;
+  };
+  const std::vector<float> k = widened(prompt.k);
+  const std::vector<float> v = widened(prompt.v);
+  const std::vector<float> expected = prompt.run_float32();
+  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
+    if (!isa_supported(isa)) { continue; }
+    std::vector<float> out;
+    std::vector<float> scratch;
+    PrefillAttentionArgs args = prompt.args(out, scratch);
+    args.k = args.v = nullptr;
+    args.wide_k = k.data();
+    args.wide_v = v.data();
+    prefill_attention(args, nullptr, isa);
+    EXPECT_EQ(out, expected) << isa_name(isa);
+  }
+}
+
 TEST(PrefillAttention, FirstQuerySkipsTheOthers) {
   const Prompt prompt(150, 2, 2, 32);
   const std::vector<float> all = prompt.run_float32();

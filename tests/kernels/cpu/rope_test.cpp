@@ -11,13 +11,13 @@ namespace {
 constexpr int kDim = 32;
 constexpr double kTheta = 1e6;
 
-std::vector<float> rotated(std::vector<float> head, int64_t position) {
+std::vector<float> rotated(std::vector<float> head, int64_t position, decltype(rope_rotate)* rotate = rope_rotate) {
   std::vector<float> cosines(kDim / 2);
   std::vector<float> sines(kDim / 2);
   std::vector<double> frequencies;
   for (int i = 0; i < kDim / 2; ++i) { frequencies.push_back(std::pow(kTheta, -2.0 * i / kDim)); }
   rope_angles(position, frequencies.data(), kDim / 2, cosines.data(), sines.data());
-  rope_rotate(head.data(), kDim, cosines.data(), sines.data());
+  rotate(head.data(), kDim, cosines.data(), sines.data());
   return head;
 }
 
@@ -44,6 +44,22 @@ TEST(Rope, MatchesTheDefinition) {
       EXPECT_NEAR(out[i], a * std::cos(angle) - b * std::sin(angle), 1e-6);
       EXPECT_NEAR(out[i + kDim / 2], b * std::cos(angle) + a * std::sin(angle), 1e-6);
     }
+  }
+}
+
+// Pairs side by side turn as the same pairs do half a head apart.
+TEST(Rope, PairsStayWhereTheyAre) {
+  const std::vector<float> head = wave(0.7F);
+  std::vector<float> apart(kDim);
+  for (size_t i = 0; i < kDim / 2; ++i) {
+    apart[i] = head[2 * i];
+    apart[i + kDim / 2] = head[2 * i + 1];
+  }
+  const std::vector<float> expected = rotated(apart, 19, rope_rotate);
+  const std::vector<float> out = rotated(head, 19, rope_rotate_pairs);
+  for (size_t i = 0; i < kDim / 2; ++i) {
+    EXPECT_EQ(out[2 * i], expected[i]);
+    EXPECT_EQ(out[2 * i + 1], expected[i + kDim / 2]);
   }
 }
 

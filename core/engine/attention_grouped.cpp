@@ -1,0 +1,128 @@
+// Grouped-query attention (arXiv:2305.13245): each kv head is shared by a group of query heads.
+#include <string>
+
+#include "core/engine/attention_kind.h"
+#include "kernels/cpu/norm.h"
+#include "kernels/cpu/prefill_attention.h"
+#include "kernels/cpu/rope.h"
+
+namespace vortex::engine {
+namespace {
+
+int kv_size(const model::ModelConfig& config) { return config.num_kv_heads * config.head_dim; }
+
+Status check(const model::ModelConfig& config) {
+  if (config.head_dim % 16 == 0 && config.head_dim <= cpu::kMaxPrefillHeadDim &&
+      config.num_q_heads / config.num_kv_heads <= cpu::kMaxPrefillGroup) {
+    return ok_status();
+  }
+  return candidate_error(
+      "the CPU engine needs a head_dim that is a multiple of 16 up to " + std::to_string(cpu::kMaxPrefillHeadDim) +
+      " and at most " + std::to_string(cpu::kMaxPrefillGroup) + " query heads a kv head, not " +
+      std::to_string(config.head_dim) + " and " + std::to_string(config.num_q_heads / config.num_kv_heads));
+}
+
+void pack(Packer& packer, const model::LayerWeights& from, PackedLayer& to) {
+  const model::ModelConfig& c = packer.config();
+  const int q_size = c.num_q_heads * c.head_dim;
+  packer.matrix(to.q, {&from.q}, q_size, c.hidden_size);
+  packer.matrix(to.kv, {&from.k, &from.v}, 2 * kv_size(c), c.hidden_size);
+  if (c.qkv_bias) {
+    packer.floats(to.q_bias, {&from.q_bias}, q_size);
+    packer.floats(to.kv_bias, {&from.k_bias, &from.v_bias}, 2 * kv_size(c));
+  }
+  if (c.qk_norm) {
+    packer.floats(to.q_norm, {&from.q_norm}, c.head_dim);
+    packer.floats(to.k_norm, {&from.k_norm}, c.head_dim);
+  }
+  packer.matrix(to.o, {&from.o}, c.hidden_size, q_size);
+}
+
+compile::LayerCache layout(const model::ModelConfig& config, int block_size) {
+  compile::LayerCache cache;
+  cache.k = {nullptr, vflow::Dtype::kBf16, config.num_kv_heads, block_size, config.head_dim};
+  cache.v = cache.k;
+  return cache;
+}
+
+void add_bias(float* row, std::span<const float> bias) {
+  for (size_t i = 0; i < bias.size(); ++i) { row[i] += bias[i]; }
+}
+
+// Norms and rotates `heads` consecutive heads of one token.
+void finish_heads(const PackedModel& model, float* heads, int count, std::span<const float> norm, int position) {
+  const int dim = model.source.config.head_dim;
+  const auto angles = static_cast<size_t>(position) * static_cast<size_t>(dim / 2);
+  for (int head = 0; head < count; ++head) {
+    float* values = heads + static_cast<int64_t>(head) * dim;
+    if (!norm.empty()) {
+      cpu::rms_norm(values, norm.data(), dim, static_cast<float>(model.source.config.rms_norm_eps), values);
+    }
+    cpu::rope_rotate(values, dim, &model.cosines[angles], &model.sines[angles]);
+  }
+}
+
+void inputs(const PackedModel& model, int layer, const Rows& rows, LayerScratch& scratch, float* q,
+            cpu::ThreadPool* pool) {
+  const model::ModelConfig& config = model.source.config;
+  const PackedLayer& weights = model.layers[static_cast<size_t>(layer)];
+  norm_rows(model, rows.x, rows.count, weights.attention_norm, scratch.normed.data());
+  const Strided<const float> normed{scratch.normed.data(), config.hidden_size};
+  multiply(model, weights.q, normed, rows.count, {q, weights.q.n}, scratch, pool);
+  multiply(model, weights.kv, normed, rows.count, {scratch.kv.data(), weights.kv.n}, scratch, pool);
+  for (int row = 0; row < rows.count; ++row) {
+    float* q_row = q + int64_t{row} * weights.q.n;
+    float* kv_row = scratch.kv.data() + int64_t{row} * weights.kv.n;
+    add_bias(q_row, weights.q_bias);
+    add_bias(kv_row, weights.kv_bias);
+    finish_heads(model, q_row, config.num_q_heads, weights.q_norm, rows.positions[row]);
+    finish_heads(model, kv_row, config.num_kv_heads, weights.k_norm, rows.positions[row]);
+  }
+}
+
+void attend(const PackedModel& model, const compile::LayerCache& cache, cpu::AttentionArgs args,
+            cpu::ThreadPool* pool) {
+  const model::ModelConfig& c = model.source.config;
+  args.k = static_cast<const cpu::Bf16*>(cache.k.data);
+  args.v = static_cast<const cpu::Bf16*>(cache.v.data);
+  args.kv_heads = c.num_kv_heads;
+  args.group = c.num_q_heads / c.num_kv_heads;
+  args.head_dim = c.head_dim;
+  cpu::paged_attention(args, pool);
+}
+
+void outputs(const PackedModel& model, int layer, const Rows& rows, const float* attended, LayerScratch& scratch,
+             cpu::ThreadPool* pool) {
+  add_product(model, model.layers[static_cast<size_t>(layer)].o, attended, rows, scratch, pool);
+}
+
+int prompt_width(const model::ModelConfig& config) { return config.num_q_heads * config.head_dim; }
+
+void prompt_attend(const PackedModel& model, int, const PromptAttention& prompt, cpu::ThreadPool* pool) {
+  const model::ModelConfig& c = model.source.config;
+  prompt.panels->resize(static_cast<size_t>(cpu::prefill_scratch_size(prompt.tokens, c.num_kv_heads, c.head_dim)));
+  cpu::PrefillAttentionArgs args;
+  args.q = prompt.q;
+  args.out = prompt.attended;
+  args.k = prompt.cached;
+  args.v = prompt.cached + static_cast<int64_t>(c.num_kv_heads) * prompt.tokens * c.head_dim;
+  args.scratch = prompt.panels->data();
+  args.tokens = prompt.tokens;
+  args.first_query = prompt.first_query;
+  args.kv_heads = c.num_kv_heads;
+  args.group = c.num_q_heads / c.num_kv_heads;
+  args.head_dim = c.head_dim;
+  args.scale = attention_scale(c);
+  if (model.unit == cpu::Unit::kFloat32) {
+    cpu::prefill_attention(args, pool);
+  } else {
+    cpu::prefill_attention_bf16(model.unit, args, pool);
+  }
+}
+
+}  // namespace
+
+const AttentionKind kGroupedQuery = {"grouped-query", check,        pack,   layout,        inputs, attend,
+                                     outputs,         prompt_width, inputs, prompt_attend, outputs};
+
+}  // namespace vortex::engine
