@@ -106,6 +106,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_search(app, context);
   add_status(app, context);
   add_stop(app, context);
+  add_worker(app, context);
   add_remove(app, context);
   add_report(app, context);
   add_dashboard(app, context);

@@ -28,8 +28,11 @@ namespace fs = std::filesystem;
 
 // What a search that goes on may be told anew; all else is what it was started with.
 constexpr std::array kChangeable = {
-    "for",     "gpu-time",  "max-evals", "max-tokens", "max-dollars", "resume",  "config",          "notify",
-    "webhook", "workspace", "worker",    "format",     "no-keeper",   "dry-run", "require-sandbox", "sandbox-without"};
+    "for",           "gpu-time",         "max-evals",       "max-tokens",      "max-dollars", "resume",
+    "config",        "notify",           "webhook",         "workspace",       "worker",      "format",
+    "no-keeper",     "dry-run",          "require-sandbox", "sandbox-without", "launcher",    "nodes",
+    "gpus-per-node", "workers-per-node", "cpus-per-worker", "memory-per-node", "partition",   "time-limit",
+    "sbatch",        "launch",           "listen",          "worker-folder",   "silence",     "one-card"};
 
 // A data set has no other seed: held-out problems are those that the search does not use.
 Status keep_some_back(const study::SearchOptions& options) {
@@ -71,6 +74,8 @@ Result<study::SearchOptions> search_options(db::Store& store, const SearchArgume
   options.job.prefix_folder = fs::absolute(fs::path(context.workspace) / "prefixes", ec).string();
   options.job.stages = job::default_climb();
   if (options.job.device == "cuda" && !arguments.has("workers")) { options.workers = kWorkersOfGpu; }
+  fit_to_fleet(
+      arguments.fleet, [&](const char* name) { return arguments.has(name); }, options);
   if (!arguments.models_file.empty()) { VORTEX_ASSIGN(options.writer.models, read_file(arguments.models_file)); }
   if (options.writer.mode == "innovate") { options.job.stages = {job::Stage::kCompile, job::Stage::kValidate}; }
   for (std::string* folder :
@@ -207,7 +212,7 @@ void add_machine_options(CLI::App* verb, SearchArguments& arguments) {
           "--workers", options.workers,
           "candidates evaluated at once (with --device cuda 3: they take turns at being timed); on a CPU more than "
           "one disturb speed measurements")
-      ->check(CLI::Range(1, 256));
+      ->check(CLI::Range(1, 4096));
   verb->add_option("--stage-deadline", options.stage_seconds,
                    "seconds that one stage may take; 0: a minute and ten times what it should cost");
   verb->add_option("--memory-limit", options.memory_bytes, "address space of a worker in bytes; 0: no limit");
@@ -237,6 +242,7 @@ void add_search_options(CLI::App* verb, SearchArguments& arguments, Context& con
   add_writer_options(verb, arguments);
   add_judging_options(verb, arguments);
   add_machine_options(verb, arguments);
+  add_fleet_options(verb, arguments.fleet);
   add_workspace_option(verb, context);
   add_worker_option(verb, context);
   add_format_option(verb, context);

@@ -6,6 +6,7 @@
 
 #include "agent/session/notify.h"
 #include "cli/context.h"
+#include "cli/fleet_arguments.h"
 #include "cli/task_files.h"
 #include "study/options.h"
 
@@ -26,6 +27,7 @@ struct SearchArguments {
   std::string models_file;
   std::string gpu_time;  // as a duration
   agent::NotifyOptions notify;
+  FleetArguments fleet;
   TaskArguments tasks;
   study::SearchOptions options;
 

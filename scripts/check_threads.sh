@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v clang++ >/dev/null || { echo "error: clang++ is missing: scripts/setup.sh installs it" >&2; exit 1; }
-rooms=(agent base cli core db evals fetch job net sandbox study web)
+rooms=(agent base cli core db evals fetch fleet job net sandbox study web)
 annotated=$(git grep --untracked -l '#include "base/thread_annotations.h"' -- "${rooms[@]}")
 includes=$(grep '\.h$' <<<"$annotated" | sed 's/.*/#include "&"/')
 sources=$({ grep '\.cpp$' <<<"$annotated"; git grep --untracked -lF "$includes" -- "${rooms[@]}" | grep '\.cpp$'; } | sort -u)

@@ -11,6 +11,7 @@ packages=(
   libsqlite3-dev sqlite3 procps libcurl4-openssl-dev libssl-dev libpcre2-dev libutf8proc-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   chromium fonts-dejavu-core
+  slurmctld slurmd slurm-client munge  # for tests/e2e/slurm.sh, which starts its own; no service is set up
 )
 # The dashboard's page is kept built; Node is for its tests and for building it anew. One that is there already is used.
 command -v node >/dev/null || packages+=(nodejs)

@@ -11,6 +11,7 @@
 #include "cli/runs.h"
 #include "cli/show/document.h"
 #include "cli/show/front_table.h"
+#include "cli/show/worker_table.h"
 #include "cli/verbs/verbs.h"
 #include "study/digest.h"
 #include "study/facts.h"
@@ -202,6 +203,17 @@ void add_spend(const study::Facts& facts, Document& document) {
   if (!machine.empty()) { document.text(machine); }
 }
 
+// Of a search with workers on other machines.
+void add_nodes(const Context& context, const db::Run& run, Document& document) {
+  const auto roster = roster_of(context.workspace, run.name);
+  if (!roster) { return; }
+  document.heading("Where it ran");
+  document.table(kNodeHeadings, node_rows(*roster), {"last fault", "worker time", "workers"});
+  document.text(
+      "Each result names its node and card in its evidence. A speed is a ratio to dense attention on the same card, "
+      "measured in turns by the same process; faults of nodes were tried elsewhere and scored no candidate.");
+}
+
 std::vector<std::string> next_commands(const Context& context, const db::Run& run, const study::Facts& facts) {
   std::vector<std::string> commands;
   for (const study::NextStep& step : study::next_steps(run, facts)) {
@@ -240,6 +252,7 @@ Document brief(const Context& context, const study::Digest& digest, const study:
   add_funnel(facts, document);
   add_failures(facts, document);
   add_spend(facts, document);
+  add_nodes(context, run, document);
   document.heading("Replay, confirm, export");
   std::string commands;
   for (const std::string& command : next_commands(context, run, facts)) { commands += command + "\n"; }
@@ -341,7 +354,10 @@ Result<int> report(const Context& context, const ReportArguments& arguments) {
   } else if (context.format() == Format::kText) {
     std::cout << to_markdown(brief(context, digest, facts));
   } else {
-    print_record(context.format(), "report", report_json(context, digest, facts));
+    nlohmann::json record = report_json(context, digest, facts);
+    const auto roster = roster_of(context.workspace, digest.run.name);
+    if (roster) { record["nodes"] = to_json(*roster)["nodes"]; }
+    print_record(context.format(), "report", record);
   }
   return 0;
 }

@@ -193,14 +193,17 @@ Result<int> dry_run(const SearchArguments& arguments, const Context& context) {
   if (!opened.ok()) { return opened.error(); }
   VORTEX_ASSIGN(const Estimate cost, estimate(context, *store, opened->options));
   print_estimate(context, opened->options, cost);
+  if (context.format() == Format::kText) { std::cout << shown_script(arguments.fleet, context); }
   return 0;
 }
 
 // What the loop asks of this program, and tells it.
-agent::SearchHooks hooks_of(const sandbox::ExecutorOptions& executor, const vflow::ModelGeometry& model,
-                            Display& display, agent::Notifier& notifier, SearchStream* stream) {
+agent::SearchHooks hooks_of(const sandbox::ExecutorOptions& executor, const std::unique_ptr<RemoteWorkers>& remote,
+                            const vflow::ModelGeometry& model, Display& display, agent::Notifier& notifier,
+                            SearchStream* stream) {
   agent::SearchHooks hooks;
   hooks.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
+    if (remote != nullptr) { return remote->fleet().run_job(job, on_result, should_stop); }
     return sandbox::run_job(job, executor, on_result, should_stop);
   };
   hooks.modelled_speed = [&](const vflow::Policy& policy) {
@@ -225,6 +228,31 @@ agent::SearchHooks hooks_of(const sandbox::ExecutorOptions& executor, const vflo
   };
   hooks.on_message = [&](const std::string& message) { display.message(message); };
   return hooks;
+}
+
+FleetArguments fleet_of(const SearchArguments& arguments) {
+  FleetArguments fleet = arguments.fleet;
+  fleet.own_threads = !arguments.has("threads");
+  fleet.keep = !arguments.no_keeper;
+  return fleet;
+}
+
+// Workers on other machines, once the first is there. What becomes of them is an event, as the search's own fate is.
+Result<std::unique_ptr<RemoteWorkers>> remote_workers(const FleetArguments& arguments, const Context& context,
+                                                      db::Store& store, const Sitting& session,
+                                                      const agent::SearchHooks& hooks) {
+  RemoteWorkers::Hooks told;
+  told.on_message = hooks.on_message;
+  told.on_event = [&store, &hooks, run = session.run.id](const std::string& kind, const nlohmann::json& detail) {
+    hooks.on_message(detail.value("message", kind));
+    const Status stored = store.add_event(run, kind, detail.dump());
+    if (!stored.ok()) { hooks.on_message(stored.error().message); }
+    hooks.on_event(kind, detail);
+  };
+  VORTEX_ASSIGN(auto remote, RemoteWorkers::start(arguments, context, session.options, session.run.name,
+                                                  tasks_ahead(session.options), std::move(told)));
+  VORTEX_TRY(remote->wait_for_first([] { return interrupts() > 0; }));
+  return remote;
 }
 
 Result<int> search(const SearchArguments& arguments, const Context& context) {
@@ -253,19 +281,25 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   notify.run = session.run.name;
   // Declared before what it listens to: what waits is told when the search has ended.
   agent::Notifier notifier(notify, monotonic_seconds, [&](const std::string& message) { display.message(message); });
-  const std::unique_ptr<sandbox::WorkerSlots> slots =
-      worker_slots(options, executor, !arguments.no_keeper, [&](const std::string& text) { display.message(text); });
-  executor.slots = slots.get();
   SearchStream stream(session.run.name);
+  std::unique_ptr<sandbox::WorkerSlots> slots;
+  std::unique_ptr<RemoteWorkers> remote;
+  const FleetArguments fleet = fleet_of(arguments);
+  if (!fleet.elsewhere()) {
+    slots = worker_slots(options, executor, fleet.keep, [&](const std::string& text) { display.message(text); });
+  }
+  executor.slots = slots.get();
   const agent::SearchHooks hooks =
-      hooks_of(executor, model, display, notifier, context.format() == Format::kJsonl ? &stream : nullptr);
+      hooks_of(executor, remote, model, display, notifier, context.format() == Format::kJsonl ? &stream : nullptr);
 
   display.message("search " + session.run.name + " in " + context.workspace + ": " +
                   (options.seconds > 0 ? duration_text(options.seconds) : "no time limit") + ", seed " +
                   std::to_string(options.seed) + "; Ctrl-C once finishes what runs, twice stops now");
   // Somebody who would not be told is known now, and not in the morning.
   hooks.on_event(arguments.resume.empty() ? "started" : "resumed", {{"seconds", options.seconds}});
+  if (fleet.elsewhere()) { VORTEX_ASSIGN(remote, remote_workers(fleet, context, *store, session, hooks)); }
   const Result<agent::SearchEnd> end = agent::run_search(*store, session.run, options, model, hooks);
+  remote.reset();
   display.close();
   if (!end.ok()) {
     Error error = end.error();

@@ -12,6 +12,7 @@
 #include "base/gpu.h"
 #include "cli/interrupt.h"
 #include "cli/show/front_table.h"
+#include "cli/show/worker_table.h"
 #include "cli/verbs/verbs.h"
 #include "db/lock.h"
 #include "study/baseline.h"
@@ -95,6 +96,14 @@ nlohmann::json status_of(const std::string& workspace, const db::Run& run, bool 
   return record;
 }
 
+// Of searches with workers on other machines: who is there while they run, and what their nodes did.
+void add_workers(const std::string& workspace, nlohmann::json& record) {
+  auto roster = roster_of(workspace, record["name"]);
+  if (!roster) { return; }
+  if (record["state"] != "running") { roster->workers.clear(); }
+  record["workers"] = to_json(*roster);
+}
+
 std::string verdicts_text(const nlohmann::json& verdicts) {
   std::string text;
   for (const auto& [verdict, count] : verdicts.items()) {
@@ -129,6 +138,18 @@ std::string age_cell(const nlohmann::json& item) {
   return duration_text(wall_seconds() - item["ended"].get<double>()) + " ago";
 }
 
+// Of a search that runs now.
+std::string workers_text(const nlohmann::json& item) {
+  constexpr size_t kShown = 40;
+  if (!item.contains("workers") || item["state"] != "running") { return ""; }
+  const auto roster = fleet::roster_from_json(item["workers"]);
+  if (!roster.ok()) { return ""; }
+  Table nodes(kNodeHeadings);
+  nodes.may_drop({"last fault", "worker time", "workers"});
+  for (const std::vector<std::string>& row : node_rows(*roster)) { nodes.add(row); }
+  return "\n" + worker_table(*roster, kShown, stdout_columns()) + "\n" + nodes.text(stdout_columns());
+}
+
 std::string status_text(const std::vector<nlohmann::json>& items, const std::vector<Gpu>& gpus) {
   Table table({"search", "state", "began", "time", "ended", "tried", "pace", "verdicts", "device", "front", "claimed"});
   table.may_drop({"verdicts", "device", "pace", "ended", "began", "front", "tried"});
@@ -140,6 +161,7 @@ std::string status_text(const std::vector<nlohmann::json>& items, const std::vec
   }
   table.tint("state");
   std::string text = table.text(stdout_columns(), use_color(STDOUT_FILENO));
+  for (const nlohmann::json& item : items) { text += workers_text(item); }
   for (const Gpu& gpu : gpus) {
     text += "GPU " + std::to_string(gpu.index) + ": " + describe(gpu) + "\n";
     for (const std::string& doubt : doubts(gpu, ::getpid())) { text += "  " + doubt + "\n"; }
@@ -156,7 +178,10 @@ Result<std::vector<nlohmann::json>> look(const Context& context, const std::stri
   }
   const bool lock_held = db::lock_holder(context.workspace).has_value();
   std::vector<nlohmann::json> items;
-  for (const db::Run& run : runs) { items.push_back(status_of(context.workspace, run, lock_held)); }
+  for (const db::Run& run : runs) {
+    items.push_back(status_of(context.workspace, run, lock_held));
+    add_workers(context.workspace, items.back());
+  }
   return items;
 }
 

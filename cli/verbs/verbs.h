@@ -36,5 +36,6 @@ void add_remove(CLI::App& app, Context& context);
 void add_config(CLI::App& app, Context& context);
 void add_help(CLI::App& app, Context& context);
 void add_man(CLI::App& app, Context& context);
+void add_worker(CLI::App& app, Context& context);
 
 }  // namespace vortex::cli

@@ -36,7 +36,7 @@ grep -q "does not run latent attention (MLA) yet" err.txt || fail "the reason"
 grep -q -- "--device cpu" err.txt || fail "the remedy"
 
 echo "a policy and dense attention write"
-"$vortex" generate "v1 d2 d3 ;" --model model --device cpu --policy seeds/rope_aware.py --compare --max-tokens 8 \
+"$vortex" generate "v1 v2 v3 ;" --model model --device cpu --policy seeds/rope_aware.py --compare --max-tokens 8 \
   --format json > out.txt 2> err.txt || fail "generate"
 
 echo "a search goes through every stage"
