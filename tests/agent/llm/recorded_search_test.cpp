@@ -66,7 +66,9 @@ class KeptResults {
   Result<std::vector<job::StageResult>> run(const job::Job& job,
                                             const std::function<void(const job::StageResult&)>& on_result) const {
     const std::string key = job.dense ? "dense" : sha256_hex(job.module_text + std::string(1, '\0') + job.config_text);
-    if (!results_.contains(key)) { return internal_error("a policy that the recorded search did not evaluate: " + key); }
+    if (!results_.contains(key)) {
+      return internal_error("a policy that the recorded search did not evaluate: " + key);
+    }
     std::vector<job::StageResult> done;
     for (job::Stage stage : job.stages) {
       for (const json& kept : results_[key]) {
