@@ -118,6 +118,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_lineage(app, context);
   add_check(app, context);
   add_generate(app, context);
+  add_serve(app, context);
   add_eval(app, context);
   add_replay(app, context);
   add_layers(app, context);

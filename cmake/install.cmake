@@ -1,7 +1,7 @@
 # What `cmake --install` puts where, and the packages that `cpack` makes of it. Programs find each other beside
 # themselves, and what ships with them in ../share/vortex.
 
-install(TARGETS vortex vortex-worker vortex-keeper vortex-bench RUNTIME DESTINATION bin)
+install(TARGETS vortex vortex-worker vortex-keeper vortex-bench vortex-serve vortex-bench-load RUNTIME DESTINATION bin)
 if(VORTEX_ORACLE)
   install(TARGETS vortex_oracle_module LIBRARY DESTINATION bin)
 endif()

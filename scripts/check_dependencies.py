@@ -24,12 +24,14 @@ ALLOWED = {
     "sandbox/worker": "base core job evals sandbox",
     "fleet": "base job sandbox fleet",
     "db": "base job db",
+    "httpd": "base httpd",
+    "serve": "base core kernels job httpd serve",
     "net": "base net",
     "fetch": "base net fetch",
     "study": "base core/vflow job evals db study",
     "agent": "base core/vflow core/model job evals sandbox db net study agent",
-    "web": "base core/vflow core/model job evals db study web",
-    "cli": "base core/vflow core/compile core/model job evals sandbox fleet db net fetch study agent web cli",
+    "web": "base core/vflow core/model job evals db httpd study web",
+    "cli": "base core/vflow core/compile core/model job evals sandbox fleet db net httpd fetch study agent web cli",
 }
 # The rooms of a folder, lowest first: a file may include what lies in its own room or in one before it. "." is the
 # folder itself; a face may include every room.

@@ -8,7 +8,7 @@ packages=(
   cmake ninja-build g++ ccache mold clang clang-format-16 clang-tidy git python3 python3-numpy
   libtorch-dev libopenblas0-pthread
   nlohmann-json3-dev libcli11-dev libboost-dev libboost-filesystem-dev libseccomp-dev bubblewrap
-  libsqlite3-dev sqlite3 procps libcurl4-openssl-dev libssl-dev libpcre2-dev libutf8proc-dev
+  libsqlite3-dev sqlite3 procps curl libcurl4-openssl-dev libssl-dev libpcre2-dev libutf8proc-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   chromium fonts-dejavu-core
   slurmctld slurmd slurm-client munge  # for tests/e2e/slurm.sh, which starts its own; no service is set up

@@ -48,7 +48,7 @@ use() {  # FOLDER: a search of one candidate, with the programs that PATH has
 }
 echo "== a search of one candidate"
 use /root/deb
-inside sh -ec 'for program in vortex vortex-worker vortex-keeper vortex-bench vortex-oracle.so; do
+inside sh -ec 'for program in vortex vortex-worker vortex-keeper vortex-bench vortex-serve vortex-oracle.so; do
   ! ldd /usr/bin/$program | grep "not found" || exit 1; done'
 
 if [ -n "$tarball" ]; then

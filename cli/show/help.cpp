@@ -43,6 +43,7 @@ constexpr std::array kGuide = {
     VerbGuide{"check", kTrying, "vortex check my.py my.json"},
     VerbGuide{"eval", kTrying, "vortex eval my.py --model smollm2 --problems 32"},
     VerbGuide{"generate", kTrying, "vortex generate \"Once upon\" --policy my.py --compare"},
+    VerbGuide{"serve", kTrying, "vortex serve smollm2 --policy my.py --port 8000"},
     VerbGuide{"layers", kTrying, "vortex layers my.py --model smollm2"},
     VerbGuide{"vflow", kTrying, "vortex vflow ops"},
     VerbGuide{"diversity", kTrying, "vortex diversity examples/policies"},

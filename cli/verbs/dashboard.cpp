@@ -5,7 +5,7 @@
 
 #include "cli/interrupt.h"
 #include "cli/verbs/verbs.h"
-#include "web/server/guard.h"
+#include "httpd/guard.h"
 #include "web/server/server.h"
 
 namespace vortex::cli {
@@ -23,7 +23,7 @@ Result<int> dashboard(const Context& context, const DashboardArguments& argument
   options.workspace = context.workspace;
   options.address = arguments.address;
   options.port = static_cast<uint16_t>(arguments.port);
-  options.actions = arguments.actions || web::is_loopback(arguments.address);
+  options.actions = arguments.actions || httpd::is_loopback(arguments.address);
   options.vortex = command_line(context, "{}");
   VORTEX_ASSIGN(const std::unique_ptr<web::Server> server, web::Server::start(std::move(options)));
   catch_interrupts();

@@ -17,6 +17,7 @@ void add_diff(CLI::App& app, Context& context);
 void add_lineage(CLI::App& app, Context& context);
 void add_check(CLI::App& app, Context& context);
 void add_generate(CLI::App& app, Context& context);
+void add_serve(CLI::App& app, Context& context);
 void add_eval(CLI::App& app, Context& context);
 void add_replay(CLI::App& app, Context& context);
 void add_layers(CLI::App& app, Context& context);

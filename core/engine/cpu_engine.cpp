@@ -2,14 +2,12 @@
 
 #include <algorithm>
 
-#include "base/rng.h"
+#include "core/engine/cpu_session.h"
 #include "core/engine/kept_model.h"
 #include "core/engine/page_shares.h"
 #include "core/engine/prefill.h"
 #include "core/engine/prefix.h"
 #include "core/engine/requests.h"
-#include "core/engine/schedule.h"
-#include "kernels/cpu/sampler.h"
 
 namespace vortex::engine {
 namespace {
@@ -114,146 +112,36 @@ Sequence CpuEngine::start(const Prefix& prefix, Decoder& decoder) {
   return sequence;
 }
 
-// A request that holds pages.
-struct CpuEngine::Active {
-  size_t index = 0;  // into the requests
-  int longest = 0;   // pages at its greatest length
-  Sequence sequence;
-};
-
-// One call of generate(): requests are admitted in order, decoded together, and retired as they end.
-class CpuEngine::Run {
- public:
-  Run(CpuEngine& engine, const std::vector<Request>& requests, RunStats& stats)
-      : engine_(engine),
-        requests_(requests),
-        stats_(stats),
-        decoder_(engine.model_, engine.pool_, engine.policy_, &engine.threads_),
-        outputs_(requests.size()),
-        order_(static_cast<size_t>(engine.model_.source.config.vocab_size)),
-        weights_(order_.size()) {}
-
-  std::vector<Output> finish() {
-    while (next_ < requests_.size() || !active_.empty()) {
-      admit();
-      if (!active_.empty()) { timed_step(); }
-    }
-    return std::move(outputs_);
-  }
-
- private:
-  // Would every active request still be able to end, if `extra` (of which `taken` pages come from the free ones) were
-  // one of them?
-  bool safe_with(const Active* growing, int taken, const PageNeed* extra) const {
-    std::vector<PageNeed> needs;
-    for (const Active& active : active_) {
-      needs.push_back(
-          {static_cast<int>(active.sequence.pages.size()) + (&active == growing ? taken : 0), active.longest});
-    }
-    if (extra != nullptr) { needs.push_back(*extra); }
-    return taken <= engine_.pool_.free_pages() && is_safe(std::move(needs), engine_.pool_.free_pages() - taken);
-  }
-
-  void admit() {
-    const Stopwatch watch(stats_.prefill_seconds);
-    while (next_ < requests_.size() && static_cast<int>(active_.size()) < engine_.options_.max_batch) {
-      const Request& request = requests_[next_];
-      const auto prompt = static_cast<int64_t>(request.prompt.size());
-      const int held = engine_.pool_.blocks_for(prompt);
-      // The last token that is sampled is never fed.
-      const PageNeed need{held, engine_.pool_.blocks_for(prompt + request.max_new_tokens - 1)};
-      if (!safe_with(nullptr, held, &need)) { return; }
-      const PrefixPtr prefix = engine_.prompt_kv(request, stats_);
-      Active active{next_++, need.longest, engine_.start(*prefix, decoder_)};
-      accept(active, prefix->logits());
-      if (ended(active)) {
-        engine_.pool_.give_back(active.sequence.pages);
-      } else {
-        active_.push_back(std::move(active));
-      }
-    }
-  }
-
-  // Gives every active request whose pages are full another one, if that is safe; the others wait, pages kept.
-  std::vector<Sequence*> runnable(std::vector<size_t>& who) {
-    std::vector<Sequence*> batch;
-    for (size_t i = 0; i < active_.size(); ++i) {
-      Active& active = active_[i];
-      Sequence& sequence = active.sequence;
-      const int needed = engine_.pool_.blocks_for(sequence.length + 1) - static_cast<int>(sequence.pages.size());
-      if (needed > 0 && !safe_with(&active, needed, nullptr)) { continue; }
-      if (needed > 0) { sequence.pages.push_back(engine_.pool_.take()); }
-      batch.push_back(&sequence);
-      who.push_back(i);
-    }
-    return batch;
-  }
-
-  void timed_step() {
-    const double before = stats_.decode_seconds;
-    step();
-    stats_.step_seconds.push_back(stats_.decode_seconds - before);
-  }
-
-  void step() {
-    const Stopwatch watch(stats_.decode_seconds);
-    std::vector<size_t> who;
-    const std::vector<Sequence*> batch = runnable(who);
-    const float* logits = decoder_.step(batch, nullptr, stats_);
-    for (size_t i = 0; i < batch.size(); ++i) { accept(active_[who[i]], logits + i * order_.size()); }
-    for (const Active& active : active_) {
-      if (ended(active)) { engine_.pool_.give_back(active.sequence.pages); }
-    }
-    std::erase_if(active_, [this](const Active& active) { return ended(active); });
-  }
-
-  // Samples the token that follows the sequence's last one.
-  void accept(Active& active, const float* logits) {
-    const Request& request = requests_[active.index];
-    const auto vocab = static_cast<int>(order_.size());
-    int32_t token = 0;
-    if (request.sampling.temperature == 0) {
-      token = cpu::argmax(logits, vocab);
-    } else {
-      const auto position = static_cast<uint64_t>(active.sequence.length);
-      token = cpu::sample(logits, vocab, request.sampling.temperature, request.sampling.top_k, request.sampling.top_p,
-                          Rng(stream_key(request.seed, position)).uniform(), order_.data(), weights_.data());
-    }
-    active.sequence.next_token = token;
-    Output& output = outputs_[active.index];
-    output.tokens.push_back(token);
-    const std::vector<int>& eos = engine_.model_.source.config.eos_token_ids;
-    output.stopped = !request.ignore_eos && std::find(eos.begin(), eos.end(), token) != eos.end();
-    if (request.on_token) { request.on_token(token, ended(active)); }
-  }
-
-  bool ended(const Active& active) const {
-    const Output& output = outputs_[active.index];
-    return output.stopped || static_cast<int>(output.tokens.size()) >= requests_[active.index].max_new_tokens;
-  }
-
-  CpuEngine& engine_;
-  const std::vector<Request>& requests_;
-  RunStats& stats_;
-  Decoder decoder_;
-  std::vector<Output> outputs_;
-  std::vector<Active> active_;
-  size_t next_ = 0;
-  std::vector<int32_t> order_;  // scratch of the sampler, [vocab]
-  std::vector<float> weights_;
-};
-
 Result<std::vector<Output>> CpuEngine::generate(const std::vector<Request>& requests, RunStats* stats) {
   return guarded([&]() -> Result<std::vector<Output>> {
-    for (const Request& request : requests) {
-      VORTEX_TRY(check_request(model_.source, options_, request, request.max_new_tokens));
-    }
-    pool_.free_all();
     RunStats counted = fresh_stats(model_.source.config.num_layers);
-    std::vector<Output> outputs = Run(*this, requests, counted).finish();
+    std::vector<Output> outputs(requests.size());
+    CpuSession session(parts(), counted);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      LiveRequest live;
+      live.id = static_cast<int64_t>(i);
+      live.request = requests[i];
+      live.on_token = [&requests, &output = outputs[i], i](const LiveToken& told) {
+        output.tokens.push_back(told.token);
+        output.stopped = told.stopped;
+        if (requests[i].on_token) { requests[i].on_token(told.token, told.last); }
+      };
+      VORTEX_TRY(session.submit(std::move(live)));
+    }
+    for (bool more = true; more;) {
+      const double before = counted.decode_seconds;
+      const int64_t steps = counted.decode_steps;
+      VORTEX_ASSIGN(more, session.round());
+      if (counted.decode_steps > steps) { counted.step_seconds.push_back(counted.decode_seconds - before); }
+    }
     if (stats != nullptr) { *stats = std::move(counted); }
     return outputs;
   });
+}
+
+std::unique_ptr<Session> CpuEngine::session() {
+  served_ = fresh_stats(model_.source.config.num_layers);
+  return std::make_unique<CpuSession>(parts(), served_);
 }
 
 Result<std::vector<float>> CpuEngine::teacher_force(const Request& request, std::span<const int32_t> continuation,

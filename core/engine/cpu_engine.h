@@ -24,7 +24,7 @@ auto guarded(const Body& body) -> decltype(body()) {
   }
 }
 
-// What a CPU engine consists of, for its stepper.
+// What a CPU engine consists of, for its stepper and its sessions.
 struct CpuParts {
   const PackedModel& model;
   const EngineOptions& options;
@@ -32,6 +32,7 @@ struct CpuParts {
   KvPool& pool;
   const ActivePolicy& policy;
 };
+class Session;
 std::unique_ptr<Stepper> make_cpu_stepper(const CpuParts& parts);
 
 class CpuEngine : public Engine {
@@ -49,16 +50,18 @@ class CpuEngine : public Engine {
   Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override;
   const model::Model& model() const override { return model_.source; }
   std::shared_ptr<const compile::Executable> executable() const override { return policy_.executable; }
-  std::unique_ptr<Stepper> stepper() override { return make_cpu_stepper({model_, options_, threads_, pool_, policy_}); }
+  std::unique_ptr<Stepper> stepper() override { return make_cpu_stepper(parts()); }
+
+  // Requests that come and go (session.h), under the current policy.
+  std::unique_ptr<Session> session();
 
   KvPool& pool() { return pool_; }
 
  private:
-  struct Active;
-  class Run;
   class ForcedRun;
 
   CpuEngine(PackedModel model, const EngineOptions& options);
+  CpuParts parts() { return {model_, options_, threads_, pool_, policy_}; }
   // The prompt's K and V: the request's own prefix, or a fresh prefill.
   PrefixPtr prompt_kv(const Request& request, RunStats& stats);
   // Lays the pool out for `block_size`, and for the fields of `policy` if there is one.
@@ -71,6 +74,7 @@ class CpuEngine : public Engine {
   cpu::ThreadPool threads_;
   KvPool pool_;
   ActivePolicy policy_;
+  RunStats served_;  // by the newest session
 };
 
 }  // namespace vortex::engine

@@ -48,7 +48,8 @@ void store_kv(const PackedModel& model, const LayerScratch& scratch, int first, 
   }
 }
 
-void prefill_layer(const PackedModel& model, int layer, PromptState& state, cpu::Bf16* kv,
+// Computes outputs of the tokens from `first_query` on.
+void prefill_layer(const PackedModel& model, int layer, int first_query, PromptState& state, cpu::Bf16* kv,
                    std::vector<LayerScratch>& scratch, cpu::ThreadPool* pool) {
   const model::ModelConfig& c = model.source.config;
   const auto tokens = static_cast<int>(state.positions.size());
@@ -62,8 +63,6 @@ void prefill_layer(const PackedModel& model, int layer, PromptState& state, cpu:
     model.attention->prompt_inputs(model, layer, rows(first, count), local, &state.q[q_row(first)], nullptr);
     store_kv(model, local, first, count, tokens, kv);
   });
-  // Past the last layer only the last token is wanted.
-  const int first_query = layer + 1 == c.num_layers ? tokens - 1 : 0;
   PromptAttention attention;
   attention.q = state.q.data();
   attention.attended = state.attended.data();
@@ -82,9 +81,24 @@ void prefill_layer(const PackedModel& model, int layer, PromptState& state, cpu:
   });
 }
 
+// Reads the logits behind all tokens.
+void read_all(const PackedModel& model, const PromptState& state, LayerScratch& scratch, cpu::ThreadPool* pool,
+              const PromptReader& read) {
+  const auto tokens = static_cast<int>(state.positions.size());
+  const auto vocab = static_cast<size_t>(model.source.config.vocab_size);
+  const auto hidden = static_cast<size_t>(model.source.config.hidden_size);
+  std::vector<float> logits(static_cast<size_t>(std::min(kChunk, tokens)) * vocab);
+  for (int first = 0; first < tokens; first += kChunk) {
+    const int count = std::min(kChunk, tokens - first);
+    head_logits(model, &state.x[static_cast<size_t>(first) * hidden], count, scratch, logits.data(), pool);
+    for (int i = 0; i < count; ++i) { read(first + i, {&logits[static_cast<size_t>(i) * vocab], vocab}); }
+  }
+}
+
 }  // namespace
 
-Prefix prefill(const PackedModel& model, std::span<const int32_t> prompt, cpu::ThreadPool* pool) {
+Prefix prefill(const PackedModel& model, std::span<const int32_t> prompt, cpu::ThreadPool* pool,
+               const PromptReader& read) {
   const model::ModelConfig& c = model.source.config;
   Prefix prefix = make_prefix(model.source, prompt);
   PromptState state;
@@ -96,8 +110,11 @@ Prefix prefill(const PackedModel& model, std::span<const int32_t> prompt, cpu::T
   std::vector<LayerScratch> scratch(static_cast<size_t>(pool == nullptr ? 1 : pool->threads()),
                                     LayerScratch(model, kChunk));
   for (int layer = 0; layer < c.num_layers; ++layer) {
-    prefill_layer(model, layer, state, const_cast<cpu::Bf16*>(prefix.keys(layer, 0)), scratch, pool);
+    // Past the last layer only the last token is wanted, unless somebody reads them all.
+    const int first_query = layer + 1 == c.num_layers && !read ? prefix.tokens - 1 : 0;
+    prefill_layer(model, layer, first_query, state, const_cast<cpu::Bf16*>(prefix.keys(layer, 0)), scratch, pool);
   }
+  if (read) { read_all(model, state, scratch[0], pool, read); }
   const float* last = &state.x[state.x.size() - static_cast<size_t>(c.hidden_size)];
   head_logits(model, last, 1, scratch[0], const_cast<float*>(prefix.logits()), pool);
   return prefix;

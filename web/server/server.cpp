@@ -22,9 +22,10 @@
 
 #include "db/lock.h"
 #include "db/store.h"
+#include "httpd/guard.h"
+#include "httpd/listener.h"
 #include "web/server/api.h"
 #include "web/server/assets.h"
-#include "web/server/guard.h"
 
 namespace vortex::web {
 namespace {
@@ -90,10 +91,9 @@ struct Server::State {
   ServerOptions options;
   Api api;
   bool local = true;
-  uint16_t port = 0;
   asio::io_context io{1};
   asio::thread_pool pool{2};
-  tcp::acceptor acceptor{io};
+  httpd::Listener listener{io};
   std::list<asio::steady_timer*> waiting;  // streams that wait for news; touched by the io thread alone
   size_t streams = 0;
   std::atomic<bool> stopping = false;
@@ -103,17 +103,18 @@ struct Server::State {
   // --- rights
 
   bool has_token(const Question& question) const {
-    return same_token(token_of(field(question, http::field::authorization), field(question, http::field::cookie)),
-                      options.token);
+    return httpd::same_token(
+        httpd::token_of(field(question, http::field::authorization), field(question, http::field::cookie)),
+        options.token);
   }
 
   // Nothing where the question may be answered.
   std::optional<Answer> refuse(const Question& question) const {
-    if (!is_our_host(field(question, http::field::host), options.address, port)) {
+    if (!httpd::is_our_host(field(question, http::field::host), options.address, listener.port())) {
       return refusal(question, 421, "this is not the host that you asked for");
     }
     const std::string_view origin = field(question, http::field::origin);
-    if (!origin.empty() && !is_our_origin(origin, options.address, port)) {
+    if (!origin.empty() && !httpd::is_our_origin(origin, options.address, listener.port())) {
       return refusal(question, 403, "requests of other pages are not answered");
     }
     const bool writes = question.method() == http::verb::post;
@@ -130,11 +131,15 @@ struct Server::State {
   }
 
   // A visit with the token in the address: it becomes a cookie, and leaves the address.
-  std::optional<Answer> welcome(const Question& question, const Target& target) const {
+  std::optional<Answer> welcome(const Question& question, const httpd::Target& target) const {
     const auto token = target.query.find("token");
     if (token == target.query.end() || target.path != "/") { return std::nullopt; }
-    if (!is_our_host(field(question, http::field::host), options.address, port)) { return std::nullopt; }
-    if (!same_token(token->second, options.token)) { return refusal(question, 401, "this token is not the right one"); }
+    if (!httpd::is_our_host(field(question, http::field::host), options.address, listener.port())) {
+      return std::nullopt;
+    }
+    if (!httpd::same_token(token->second, options.token)) {
+      return refusal(question, 401, "this token is not the right one");
+    }
     Answer answer = answer_with(question, 303, "text/plain", "");
     answer.set(http::field::location, "/");
     answer.set(http::field::set_cookie,
@@ -144,7 +149,7 @@ struct Server::State {
 
   // --- answers
 
-  static Answer page(const Question& question, const Target& target) {
+  static Answer page(const Question& question, const httpd::Target& target) {
     const Asset& asset = asset_at(target.path);
     Answer answer = answer_with(question, 200, asset.type, std::string(asset.bytes));
     answer.set(http::field::cache_control, "no-cache");
@@ -160,7 +165,7 @@ struct Server::State {
     co_return std::move(*given);
   }
 
-  asio::awaitable<Answer> ask_api(const Question& question, Target& target) {
+  asio::awaitable<Answer> ask_api(const Question& question, httpd::Target& target) {
     Request request{std::string(question.method_string()), std::move(target.segments), std::move(target.query),
                     question.body()};
     request.path.erase(request.path.begin());  // "api"
@@ -217,7 +222,7 @@ struct Server::State {
     }
   }
 
-  asio::awaitable<void> open_stream(beast::tcp_stream& stream, const Question& question, const Target& target) {
+  asio::awaitable<void> open_stream(beast::tcp_stream& stream, const Question& question, const httpd::Target& target) {
     error_code ignored;
     if (streams >= kMostStreams) {
       Answer full = refusal(question, 503, "too many open streams");
@@ -251,9 +256,9 @@ struct Server::State {
       co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, failed));
       if (failed) { break; }
       const Question question = parser.release();
-      Target target;
+      httpd::Target target;
       const auto text = question.target();
-      const bool valid = parse_target({text.data(), text.size()}, target);
+      const bool valid = httpd::parse_target({text.data(), text.size()}, target);
       std::optional<Answer> answer;
       if (!valid) { answer = refusal(question, 400, "this address cannot be read"); }
       if (!answer) { answer = welcome(question, target); }
@@ -271,20 +276,6 @@ struct Server::State {
       if (failed) { break; }
     }
     stream.socket().shutdown(tcp::socket::shutdown_send, failed);
-  }
-
-  asio::awaitable<void> accept() {
-    while (!stopping) {
-      error_code failed;
-      tcp::socket socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, failed));
-      if (stopping) { co_return; }
-      if (failed) {  // too many open files, say: give them time to close
-        asio::steady_timer timer(io, std::chrono::milliseconds(100));
-        co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, failed));
-        continue;
-      }
-      asio::co_spawn(io, serve(std::move(socket)), asio::detached);
-    }
   }
 
   void read_rows() {
@@ -309,26 +300,12 @@ struct Server::State {
   }
 
   Status listen() {
-    error_code failed;
-    const auto address = asio::ip::make_address(options.address == "localhost" ? "127.0.0.1" : options.address, failed);
-    if (failed) { return candidate_error("not an address: " + options.address, "give an IP address, e.g. 127.0.0.1"); }
-    const tcp::endpoint endpoint(address, options.port);
-    acceptor.open(endpoint.protocol(), failed);
-    if (!failed) { acceptor.set_option(asio::socket_base::reuse_address(true), failed); }
-    if (!failed) { acceptor.bind(endpoint, failed); }
-    if (!failed) { acceptor.listen(asio::socket_base::max_listen_connections, failed); }
-    if (failed) {
-      return environment_error(
-          "cannot listen on " + options.address + ":" + std::to_string(options.port) + ": " + failed.message(),
-          "choose another --port, or 0 for any that is free");
-    }
-    port = acceptor.local_endpoint().port();
-    local = is_loopback(options.address);
-    return ok_status();
+    local = httpd::is_loopback(options.address);
+    return listener.open(options.address, options.port);
   }
 
   void run() {
-    asio::co_spawn(io, accept(), asio::detached);
+    listener.run([this](tcp::socket socket) { return serve(std::move(socket)); });
     io_thread = std::thread([this] { io.run(); });
     reader = std::thread([this] { read_rows(); });
   }
@@ -361,7 +338,7 @@ Status bring_up_to_date(const ServerOptions& options) {
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   VORTEX_TRY(bring_up_to_date(options));
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(options.workspace));
-  if (options.token.empty()) { options.token = random_token(); }
+  if (options.token.empty()) { options.token = httpd::random_token(); }
   if (options.token.empty()) { return environment_error("cannot make a token: /dev/urandom cannot be read"); }
   auto state = std::make_unique<State>(std::move(options));
   VORTEX_TRY(state->listen());
@@ -369,13 +346,13 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   return std::unique_ptr<Server>(new Server(std::move(state)));
 }
 
-uint16_t Server::port() const { return state_->port; }
+uint16_t Server::port() const { return state_->listener.port(); }
 
 std::string Server::url() const {
   const std::string& address = state_->options.address;
   const bool any = address == "0.0.0.0" || address == "::";
   const std::string host = any ? "127.0.0.1" : address.find(':') == std::string::npos ? address : "[" + address + "]";
-  return "http://" + host + ":" + std::to_string(state_->port) + "/?token=" + state_->options.token;
+  return "http://" + host + ":" + std::to_string(port()) + "/?token=" + state_->options.token;
 }
 
 }  // namespace vortex::web

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace vortex::web {
+namespace vortex::httpd {
 
 // Who may ask what. Plain functions of texts, so that each rule can be tested without a network.
 
@@ -33,4 +33,4 @@ struct Target {
 };
 bool parse_target(std::string_view text, Target& target);
 
-}  // namespace vortex::web
+}  // namespace vortex::httpd

@@ -1,8 +1,8 @@
-#include "web/server/guard.h"
+#include "httpd/guard.h"
 
 #include <gtest/gtest.h>
 
-namespace vortex::web {
+namespace vortex::httpd {
 namespace {
 
 TEST(Guard, OnlyOurOwnHostIsAnswered) {
@@ -48,4 +48,4 @@ TEST(Guard, TargetsAreReadOrRefused) {
 }
 
 }  // namespace
-}  // namespace vortex::web
+}  // namespace vortex::httpd

@@ -1,11 +1,11 @@
-#include "web/server/guard.h"
+#include "httpd/guard.h"
 
 #include <algorithm>
 #include <array>
 #include <fstream>
 #include <optional>
 
-namespace vortex::web {
+namespace vortex::httpd {
 namespace {
 
 int hex_digit(char c) {
@@ -123,4 +123,4 @@ bool parse_target(std::string_view text, Target& target) {
   return true;
 }
 
-}  // namespace vortex::web
+}  // namespace vortex::httpd
