@@ -57,7 +57,7 @@ struct Load {
   const RunOptions& options;
   asio::io_context io{1};
   double start = monotonic_seconds();
-  tcp::resolver::results_type addresses;
+  tcp::resolver::results_type addresses{};
 
   double now() const { return monotonic_seconds() - start; }
 
@@ -71,7 +71,7 @@ struct Load {
     if (failed) { co_return failed.message(); }
     StreamReader reader;
     std::string error_body;
-    const int status = parser.get().result_int();
+    const int status = static_cast<int>(parser.get().result_int());
     char piece[8192];
     while (!parser.is_done()) {
       parser.get().body().data = piece;
