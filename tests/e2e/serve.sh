@@ -48,14 +48,14 @@ echo "dense attention and two policies are served side by side, and say what gen
 serve "$model" --policy covering.py --policy starving.py --batch 4
 curl -s "$url/models" | pick '["data"]' | grep -o "chain-4m[a-z:]*" | sort -u > names.txt
 [ "$(tr '\n' ' ' < names.txt)" = "chain-4m chain-4m:covering chain-4m:dense chain-4m:starving " ] || fail "the models: $(cat names.txt)"
-for name in covering dense starving; do ask completions "$(body chain-4m:$name '{}')" > $name.json & done
+for name in covering dense starving; do ask completions "$(body chain-4m:$name '{}')" > answer.$name.json & done
 wait $(jobs -p | grep -v "^$server$")
 for name in covering dense; do
-  [ "$(pick '["choices"][0]["text"].strip()' < $name.json)" = "$(cat "$cases/chain_solution.txt")" ] || fail "$name: $(cat $name.json)"
-  [ "$(pick '["choices"][0]["finish_reason"]' < $name.json)" = stop ] || fail "the reason of $name"
+  [ "$(pick '["choices"][0]["text"].strip()' < answer.$name.json)" = "$(cat "$cases/chain_solution.txt")" ] || fail "$name: $(cat answer.$name.json)"
+  [ "$(pick '["choices"][0]["finish_reason"]' < answer.$name.json)" = stop ] || fail "the reason of $name"
 done
 "$vortex" generate "$(cat "$cases/chain_prompt.txt")" --model "$model" --max-tokens 120 --policy starving.py 2> err.txt > starving.txt
-[ "$(pick '["choices"][0]["text"].strip()' < starving.json)" = "$(cat starving.txt)" ] || fail "the starving policy"
+[ "$(pick '["choices"][0]["text"].strip()' < answer.starving.json)" = "$(cat starving.txt)" ] || fail "the starving policy"
 
 echo "a stream has the same text; a seed gives the same tokens again"
 ask completions "$(body chain-4m '{"stream": true, "stream_options": {"include_usage": true}}')" > stream.txt
