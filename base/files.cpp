@@ -1,10 +1,12 @@
 #include "base/files.h"
 
 #include <fcntl.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <system_error>
 
@@ -14,6 +16,14 @@ namespace vortex {
 namespace {
 
 std::string os_reason() { return std::strerror(errno); }
+
+// Beside `path`, and nobody else's: writers in jails, or on other machines, may have the same process id. The id comes
+// first, for db::sweep_unfinished.
+std::string temporary_beside(const std::string& path) {
+  uint64_t drawn = 0;
+  (void)!::getrandom(&drawn, sizeof drawn, 0);
+  return path + ".tmp." + std::to_string(::getpid()) + "." + std::to_string(drawn);
+}
 
 // Writes all of `bytes` to `fd` and syncs it; false leaves the reason in errno.
 bool write_and_sync(int fd, std::string_view bytes) {
@@ -48,8 +58,8 @@ Result<std::string> read_file(const std::filesystem::path& path) {
 Status write_file_atomic(const std::filesystem::path& path, std::string_view bytes) {
   std::error_code ec;
   if (path.has_parent_path()) { std::filesystem::create_directories(path.parent_path(), ec); }
-  const std::string temporary = path.string() + ".tmp." + std::to_string(::getpid());
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const std::string temporary = temporary_beside(path.string());
+  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd < 0) { return environment_error("cannot write " + temporary + ": " + os_reason()); }
   const bool written = write_and_sync(fd, bytes);
   const std::string reason = written ? "" : os_reason();

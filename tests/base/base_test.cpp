@@ -3,9 +3,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <set>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "base/date.h"
 #include "base/files.h"
@@ -123,6 +127,25 @@ TEST_F(TempFolder, AtomicWriteReplacesAndLeavesNoTemporaries) {
   ASSERT_TRUE(write_file_atomic(path, "two").ok());
   EXPECT_EQ(*read_file(path), "two");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(path.parent_path()), {}), 1);
+}
+
+// Processes in jails, or on other machines, may have one process id, as threads have.
+TEST_F(TempFolder, WritersOfOneFileDoNotDisturbEachOther) {
+  const auto path = folder_ / "file";
+  std::atomic<int> failed = 0;
+  std::vector<std::thread> writers;
+  for (int i = 0; i < 4; ++i) {
+    writers.emplace_back([&, i] {
+      for (int n = 0; n < 25; ++n) {
+        failed += write_file_atomic(path, std::string(5000, static_cast<char>('a' + i))).ok() ? 0 : 1;
+      }
+    });
+  }
+  for (std::thread& writer : writers) { writer.join(); }
+  EXPECT_EQ(failed, 0);
+  const std::string left = *read_file(path);
+  EXPECT_EQ(left, std::string(5000, left.front()));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
 }
 
 TEST_F(TempFolder, ReadErrorsNameTheFile) {

@@ -62,8 +62,8 @@ echo "$(wc -l < local.rows) rows are the same"
 
 "$vortex" report --workspace remote > report.md || fail "report"
 grep -q "Where it ran" report.md || fail "the brief does not show nodes"
-sqlite3 remote/vortex.db "SELECT evidence FROM stage WHERE verdict = 'pass' AND stage = 'race'" | grep -q '"worker":"two"' ||
-  fail "the evidence does not name the worker"
+named=$(sqlite3 remote/vortex.db "SELECT count(*) FROM stage WHERE json_extract(evidence, '$.node.worker') = 'two'")
+[ "$named" -gt 0 ] || fail "the evidence does not name the worker"
 
 echo "a worker that is not wanted hears why"
 "$vortex" worker --connect 127.0.0.1:9 --token-file remote/workers/token --patience 1s > none.log 2>&1 && fail "no search"
