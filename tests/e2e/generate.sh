@@ -27,8 +27,12 @@ echo "a chain problem is solved, from an argument, standard input and a file"
 generate "$(cat "$cases/chain_prompt.txt")" --model "$model" --max-tokens 120 > text.txt || fail "an argument"
 diff text.txt "$cases/chain_solution.txt" || fail "the solution"
 grep -q "dense: 484 tokens read in .* 105 written" err.txt || fail "the summary"
-generate - --model "$model" --max-tokens 120 < "$cases/chain_prompt.txt" > text.txt || fail "standard input"
+mark=$'\xef\xbb\xbf'  # as Windows puts it before a text
+{ printf %s "$mark"; cat "$cases/chain_prompt.txt"; } > marked.txt
+generate - --model "$model" --max-tokens 120 < marked.txt > text.txt || fail "standard input"
 diff text.txt "$cases/chain_solution.txt" || fail "the solution of standard input"
+generate --prompts marked.txt --model "$model" --max-tokens 120 > text.txt || fail "a text behind a byte order mark"
+grep -qxFf "$cases/chain_solution.txt" text.txt || fail "the solution of a text behind a byte order mark"
 python3 -c 'import json, sys; p = open(sys.argv[1]).read().strip()
 print(json.dumps({"id": 1, "problem": p})); print(); print(json.dumps({"prompt": "? v5 ?"}))' "$cases/chain_prompt.txt" > prompts.jsonl
 generate --prompts prompts.jsonl --model "$model" --max-tokens 120 > text.txt || fail "a file"
