@@ -71,7 +71,7 @@ struct Load {
     if (failed) { co_return failed.message(); }
     StreamReader reader;
     std::string error_body;
-    const int status = static_cast<int>(parser.get().result_int());
+    const unsigned status = parser.get().result_int();
     char piece[8192];
     while (!parser.is_done()) {
       parser.get().body().data = piece;
