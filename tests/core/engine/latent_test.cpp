@@ -64,7 +64,7 @@ TEST(Latent, ModelsAgreeWithTheirDefinitionsAndNotWithCommonMistakes) {
     const Referenced reference(name);
     auto model = model::load_model(reference.folder.path());
     ASSERT_TRUE(model.ok()) << model.error().message;
-    auto engine = CpuEngine::make(std::move(*model), options_of(2));
+    auto engine = CpuEngine::make(std::move(*model), options_of(1));
     ASSERT_TRUE(engine.ok()) << engine.error().message;
     testing::poison((*engine)->pool(), (*engine)->model().config);
     Request request;
@@ -228,7 +228,7 @@ vflow::Policy policy_of(const std::string& name, const model::ModelConfig& confi
 
 TEST(Latent, PoliciesChooseAndABudgetForAllPagesIsDenseToTheBit) {
   const model::ModelConfig config = config_of({4, 32, 8, 16, 16}, 3, true);
-  auto engine = engine_of(config, 2);
+  auto engine = engine_of(config);
   std::vector<Request> requests;
   for (const int length : {300, 17, 256}) {
     Request request;

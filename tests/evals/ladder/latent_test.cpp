@@ -32,7 +32,7 @@ class LatentLadderTest : public ::testing::Test {
     job.id = policy;
     job.model_path = folder_.path();
     job.device = "cpu";
-    job.threads = 2;
+    job.threads = 1;
     job.task.definitions = 60;  // 304 tokens, 19 pages
     job.task.chain = 4;
     job.task.problems = 8;
