@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdlib>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "base/files.h"
@@ -32,6 +33,7 @@ bool has_option(const CLI::App& verb, const std::string& name) {
 
 std::string suggestion(const std::string& name, const CLI::App& verb) {
   const auto nearest = nearest_word(name, option_names(verb));
+  if (verb.get_parent() == nullptr) { return "options stand behind the verb: vortex VERB --" + name; }
   return nearest ? "did you mean --" + *nearest + "?" : "`vortex " + verb.get_name() + " --help` lists the options";
 }
 
@@ -103,7 +105,15 @@ Error describe_parse_error(const CLI::App& verb, const CLI::ParseError& error) {
         left.substr(left.find_first_not_of('-') == std::string::npos ? left.size() : left.find_first_not_of('-'));
     return candidate_error("unknown option: " + left, suggestion(name.substr(0, name.find('=')), verb));
   }
-  return candidate_error(error.what(), "see `vortex " + verb.get_name() + " --help`");
+  const std::string what = error.what();
+  // CLI11's "Could not convert: NAME = VALUE"; all that is converted are numbers.
+  constexpr std::string_view kNoNumber = "Could not convert: ";
+  if (const size_t equals = what.find(" = "); what.starts_with(kNoNumber) && equals != std::string::npos) {
+    return candidate_error(
+        what.substr(kNoNumber.size(), equals - kNoNumber.size()) + ": not a number: " + what.substr(equals + 3),
+        "see `vortex " + verb.get_name() + " --help`");
+  }
+  return candidate_error(what, "see `vortex " + verb.get_name() + " --help`");
 }
 
 }  // namespace vortex::cli

@@ -11,6 +11,7 @@
 #include "agent/loop/search.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "cli/not_negative.h"
 #include "cli/policy_files.h"
 #include "cli/task_choice.h"
 #include "core/model/model.h"
@@ -140,13 +141,13 @@ void add_budget_options(CLI::App* verb, SearchArguments& arguments) {
   study::SearchOptions& options = arguments.options;
   begin_group(verb, "How long, and how much");
   verb->add_option("--for", arguments.duration, "time to spend over all sessions: 90s, 5m, 8h");
-  verb->add_option("--max-evals", options.max_evals, "candidates to evaluate; 0: no limit");
+  verb->add_option("--max-evals", options.max_evals, "candidates to evaluate; 0: no limit")->check(kNotNegative);
   verb->add_option("--gpu-time", arguments.gpu_time, "time of GPUs held by workers, over all sessions: 6h");
   verb->add_option("--gpus", options.gpus, "GPUs that one worker holds, for --gpu-time")->check(CLI::Range(0, 64));
   verb->add_option("--max-tokens", options.max_tokens, "of language models, prompts and replies; 0: no limit")
-      ->check(CLI::NonNegativeNumber);
+      ->check(kNotNegative);
   verb->add_option("--max-dollars", options.max_dollars, "to pay for language models; 0: no limit")
-      ->check(CLI::NonNegativeNumber);
+      ->check(kNotNegative);
   verb->add_flag("--dry-run", arguments.dry_run, "say what the search would cost, and start none");
 }
 
@@ -167,13 +168,14 @@ void add_writer_options(CLI::App* verb, SearchArguments& arguments) {
   verb->add_option("--models", arguments.models_file,
                    "proposer llm: file of language models (JSON; docs/proposers.md)");
   verb->add_option("--command", writer.command, "proposer command: the program that writes policies");
-  verb->add_option("--command-deadline", writer.command_seconds, "seconds until its reply must be there");
+  verb->add_option("--command-deadline", writer.command_seconds, "seconds until its reply must be there")
+      ->check(kNotNegative);
   verb->add_option("--replies", writer.replies_folder, "proposer recorded: folder of kept replies");
   verb->add_option("--record", writer.record_folder, "folder to keep every prompt and reply in, for a replay");
   verb->add_option("--prompts", writer.prompts_folder, "folder of prompt templates that replace the built-in ones");
   verb->add_option("--repairs", writer.repairs, "how often a refused policy goes back with its diagnostics")
       ->check(CLI::Range(0, 7));
-  verb->add_option("--notebook-tokens", writer.notebook_tokens, "of a prompt for the notebook");
+  verb->add_option("--notebook-tokens", writer.notebook_tokens, "of a prompt for the notebook")->check(kNotNegative);
   verb->add_option("--fallback", writer.fallback, "who fills in while nobody answers: none or evolve")
       ->check(CLI::IsMember({"none", "evolve"}));
 }
@@ -199,7 +201,7 @@ void add_judging_options(CLI::App* verb, SearchArguments& arguments) {
   add_speed_options(verb, options.job);
   verb->add_flag("--accept-baseline", options.accept_baseline,
                  "search even where dense attention cannot tell good policies from bad ones");
-  verb->add_option("--seed", options.seed, "of every decision and draw");
+  verb->add_option("--seed", options.seed, "of every decision and draw")->check(kNotNegative);
 }
 
 void add_machine_options(CLI::App* verb, SearchArguments& arguments) {
@@ -214,11 +216,13 @@ void add_machine_options(CLI::App* verb, SearchArguments& arguments) {
           "one disturb speed measurements")
       ->check(CLI::Range(1, 4096));
   verb->add_option("--stage-deadline", options.stage_seconds,
-                   "seconds that one stage may take; 0: a minute and ten times what it should cost");
-  verb->add_option("--memory-limit", options.memory_bytes, "address space of a worker in bytes; 0: no limit");
+                   "seconds that one stage may take; 0: a minute and ten times what it should cost")
+      ->check(kNotNegative);
+  verb->add_option("--memory-limit", options.memory_bytes, "address space of a worker in bytes; 0: no limit")
+      ->check(kNotNegative);
   verb->add_option("--prefix-bytes", options.job.prefix_bytes,
                    "of prompts kept read in the workspace; those used longest ago go first")
-      ->check(CLI::NonNegativeNumber);
+      ->check(kNotNegative);
   verb->add_flag("--no-keeper", arguments.no_keeper, "every worker loads the model and computes prompts itself");
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "cli/context.h"
+#include "cli/not_negative.h"
 #include "evals/tasks/task_file.h"
 
 namespace vortex::cli {
@@ -73,7 +74,7 @@ void add_task_options(CLI::App* verb, TaskArguments& arguments) {
   verb->add_option("--max-new-tokens", arguments.max_new_tokens, "tokens of an answer at most");
   verb->add_option("--definitions", arguments.definitions, "task chain: definitions in a prompt (5 tokens each)");
   verb->add_option("--chain", arguments.chain, "task chain: steps of a solution (10 tokens each)");
-  verb->add_option("--task-seed", arguments.seed, "seed of the problems");
+  verb->add_option("--task-seed", arguments.seed, "seed of the problems")->check(kNotNegative);
   verb->add_option("--workload", arguments.workload,
                    "load that speed is measured on: dense (answers as long as dense attention's), "
                    "lognormal:MEAN[,SIGMA[,LONGEST]], or fixed (a few tokens behind the prompts)");

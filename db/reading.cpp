@@ -36,12 +36,16 @@ TemporaryCopy::~TemporaryCopy() {
   fs::remove_all(folder_, ec);
 }
 
-Result<Reading> open_for_reading(const fs::path& workspace) {
+Status check_workspace_there(const fs::path& workspace) {
   std::error_code ec;
-  if (!fs::exists(workspace / kName, ec)) {
-    return candidate_error("no workspace at " + workspace.string() + ": there is no vortex.db in it",
-                           "name one with --workspace, or start a search: vortex search --model DIR");
-  }
+  if (fs::exists(workspace / kName, ec)) { return ok_status(); }
+  return candidate_error("no workspace at " + workspace.string() + ": there is no vortex.db in it",
+                         "name one with --workspace, or start a search: vortex search");
+}
+
+Result<Reading> open_for_reading(const fs::path& workspace) {
+  VORTEX_TRY(check_workspace_there(workspace));
+  std::error_code ec;
   // SQLite puts two files beside a database even to read it.
   if (::access(workspace.c_str(), W_OK) == 0 || fs::exists(workspace / "vortex.db-shm", ec)) {
     auto connection = Connection::open(workspace / kName, Connection::Mode::kReadOnly);

@@ -30,6 +30,9 @@ struct Reading {
   std::unique_ptr<TemporaryCopy> copy;
   Connection connection;
 };
+// Of a verb that makes no workspace: an error where there is none.
+Status check_workspace_there(const std::filesystem::path& workspace);
+
 Result<Reading> open_for_reading(const std::filesystem::path& workspace);
 
 }  // namespace vortex::db

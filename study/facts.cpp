@@ -258,13 +258,12 @@ std::string machine_text(const Facts& facts) {
 
 std::vector<NextStep> next_steps(const db::Run& run, const Facts& facts) {
   std::vector<NextStep> steps;
-  if (facts.best) {
+  if (facts.best) {  // confirmed, or it would not be claimed
     const std::string id = std::to_string(facts.best->row.id);
-    const std::string unconfirmed = facts.best->row.confirmed ? "" : " --unconfirmed";
     steps.push_back({"show", "show " + id, "source, stages, evidence"});
     steps.push_back({"replay", "replay " + id, "must give the very same tokens"});
-    steps.push_back({"bundle", "export " + id + " --to bundle --out bundle-" + id + unconfirmed, ""});
-    steps.push_back({"export", "export " + id + " --to vortex-torch --out policy-" + id + unconfirmed, ""});
+    steps.push_back({"bundle", "export " + id + " --to bundle --out bundle-" + id, ""});
+    steps.push_back({"export", "export " + id + " --to vortex-torch --out policy-" + id, ""});
   }
   // The limit is over all sessions.
   const Spent& time = facts.spent.front();

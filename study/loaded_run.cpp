@@ -19,9 +19,7 @@ Result<LoadedRun> load(std::unique_ptr<db::Store> store, const db::Run& run) {
 
 Result<std::vector<db::Run>> searches_first(db::Store& store) {
   VORTEX_ASSIGN(std::vector<db::Run> runs, store.runs());
-  if (runs.empty()) {
-    return candidate_error("this workspace has no searches yet", "start one: vortex search --model DIR");
-  }
+  if (runs.empty()) { return candidate_error("this workspace has no searches yet", "start one: vortex search"); }
   std::stable_partition(runs.begin(), runs.end(), [](const db::Run& run) { return !is_evaluation(run); });
   return runs;
 }

@@ -30,10 +30,12 @@ void add_help(CLI::App& app, Context& context) {
 
 void add_config(CLI::App& app, Context& context) {
   const auto words = std::make_shared<std::vector<std::string>>();
-  CLI::App* verb = add_verb(
-      app, context, "config", "the options of a verb as they count, and where each comes from", []() -> Result<int> {
-        return candidate_error("what about the configuration?", "vortex config show VERB [its options]");
-      });
+  CLI::App* verb = add_verb(app, context, "config", "the options of a verb as they count, and where each comes from",
+                            [words]() -> Result<int> {
+                              return candidate_error(words->empty() ? "what about the configuration?"
+                                                                    : "config does not know " + words->front(),
+                                                     "vortex config show VERB [its options]");
+                            });
   verb->add_option("what", *words, "show, the verb (search), and its options");
 }
 

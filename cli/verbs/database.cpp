@@ -4,6 +4,7 @@
 #include "cli/verbs/verbs.h"
 #include "db/check.h"
 #include "db/lock.h"
+#include "db/reading.h"
 
 namespace vortex::cli {
 namespace {
@@ -79,6 +80,7 @@ Result<int> migrate(const Context& context) {
 }
 
 Result<int> database(const Context& context, const DatabaseArguments& arguments) {
+  VORTEX_TRY(db::check_workspace_there(context.workspace));
   if (arguments.what == "check") { return check(context); }
   if (arguments.what == "backup") { return back_up(context, arguments.to); }
   if (arguments.what == "migrate") { return migrate(context); }

@@ -140,7 +140,11 @@ Result<int> diff(const Context& context, const DiffArguments& arguments) {
   }
   Table table({"field", std::to_string(a.id), std::to_string(b.id)});
   for (const Field& field : fields) { table.add({field.name, json_cell(field.a), json_cell(field.b)}); }
-  print_table(table);
+  if (fields.empty()) {
+    std::cout << (a.id == b.id ? "that is one candidate" : "no field differs") << "\n";
+  } else {
+    print_table(table);
+  }
   std::cout << "\nstructural distance: "
             << (apart ? fixed(*apart, 3) : "none, since one of them has no program that checks against its model")
             << "\n";

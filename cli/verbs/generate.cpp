@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "cli/continuation.h"
 #include "cli/interrupt.h"
+#include "cli/not_negative.h"
 #include "cli/policy_files.h"
 #include "cli/prompts.h"
 #include "cli/show/generation_output.h"
@@ -189,7 +190,7 @@ void add_generate(CLI::App& app, Context& context) {
   verb->add_option("--top-k", job.top_k, "tokens to sample from; 0: all")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 24));
-  verb->add_option("--seed", job.seed, "of sampling")->capture_default_str();
+  verb->add_option("--seed", job.seed, "of sampling")->capture_default_str()->check(kNotNegative);
   verb->add_option("--batch", job.batch, "prompts continued together")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));

@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <iostream>
 #include <memory>
+#include <set>
 
+#include "base/text.h"
+#include "cli/not_negative.h"
 #include "cli/runs.h"
 #include "cli/verbs/verbs.h"
 #include "study/digest.h"
@@ -25,6 +28,12 @@ std::string verdict_of(const study::BoardLine& line) {
 }
 std::string stage_of(const study::BoardLine& line) { return line.stage ? db::stage_round_name(*line.stage) : ""; }
 
+// Without the number of a round.
+std::string first_stage_of(const study::BoardLine& line) {
+  const std::string stage = stage_of(line);
+  return stage.substr(0, stage.find('-'));
+}
+
 // Why it ended where it did, else what was done to make it.
 const std::string& what_of(const study::BoardLine& line) {
   return line.has_passed() || line.why.empty() ? line.made_by : line.why;
@@ -35,7 +44,7 @@ std::vector<study::BoardLine> kept_lines(const ListArguments& arguments, const s
   for (const study::BoardLine& line : board.lines()) {
     if (!arguments.verdict.empty() && verdict_of(line) != arguments.verdict) { continue; }
     if (!arguments.origin.empty() && origin_of(line) != arguments.origin) { continue; }
-    if (!arguments.stage.empty() && stage_of(line).substr(0, stage_of(line).find('-')) != arguments.stage) { continue; }
+    if (!arguments.stage.empty() && first_stage_of(line) != arguments.stage) { continue; }
     if (arguments.front && !board.on_front(line.candidate)) { continue; }
     kept.push_back(line);
   }
@@ -81,6 +90,21 @@ void print_lines(const std::vector<study::BoardLine>& lines, const study::Board&
   print_table(table);
 }
 
+// A word of a filter that no candidate has may be another word for one that some have.
+void tell_nothing(const ListArguments& arguments, const study::Board& board) {
+  const auto tell = [&](const char* option, const std::string& asked, const auto& word_of) {
+    std::set<std::string> words;
+    for (const study::BoardLine& line : board.lines()) { words.insert(word_of(line)); }
+    words.erase("");
+    if (asked.empty() || words.contains(asked)) { return; }
+    log_line(std::string("--") + option + ": none has " + asked + "; there are " +
+             join(std::vector<std::string>(words.begin(), words.end()), ", "));
+  };
+  tell("verdict", arguments.verdict, verdict_of);
+  tell("origin", arguments.origin, origin_of);
+  tell("stage", arguments.stage, first_stage_of);
+}
+
 Result<int> list(const Context& context, const ListArguments& arguments) {
   VORTEX_ASSIGN(const study::Digest digest, chosen_digest(context, arguments.run));
   const study::Board& board = digest.board;
@@ -102,7 +126,8 @@ Result<int> list(const Context& context, const ListArguments& arguments) {
     }
     return 0;
   }
-  print_lines(lines, board);
+  if (lines.empty()) { tell_nothing(arguments, board); }
+  if (!lines.empty()) { print_lines(lines, board); }
   const size_t all = board.lines().size();
   std::string counted = std::to_string(lines.size());
   if (lines.size() < found) { counted += " of " + std::to_string(found); }
@@ -125,7 +150,7 @@ void add_list(CLI::App& app, Context& context) {
   verb->add_option("--origin", arguments->origin, "only those made so: seed, mutate, crossover, llm, ...");
   verb->add_option("--stage", arguments->stage, "only those whose last stage this is");
   verb->add_flag("--front", arguments->front, "only members of the front");
-  verb->add_option("--limit", arguments->limit, "so many at most; 0: all")->check(CLI::NonNegativeNumber);
+  verb->add_option("--limit", arguments->limit, "so many at most; 0: all")->check(kNotNegative);
   add_workspace_option(verb, context);
   add_format_option(verb, context, true);
 }

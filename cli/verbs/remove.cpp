@@ -4,6 +4,7 @@
 #include "cli/verbs/verbs.h"
 #include "db/check.h"
 #include "db/lock.h"
+#include "db/reading.h"
 #include "study/loaded_run.h"
 
 namespace vortex::cli {
@@ -15,6 +16,7 @@ struct RemoveArguments {
 };
 
 Result<int> remove(const Context& context, const RemoveArguments& arguments) {
+  VORTEX_TRY(db::check_workspace_there(context.workspace));
   VORTEX_ASSIGN(const db::WorkspaceLock lock, db::WorkspaceLock::acquire(context.workspace));
   db::Run run;
   size_t candidates = 0;

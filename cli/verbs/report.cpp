@@ -138,7 +138,8 @@ void add_funnel(const study::Facts& facts, Document& document) {
   document.heading("What was tried");
   document.text(std::to_string(facts.candidates) + " policies besides dense attention; " +
                 std::to_string(facts.evaluated) + " reached a worker; " + std::to_string(facts.retests) +
-                " rounds of retests went to points that could change the front.");
+                (facts.retests == 1 ? " round" : " rounds") +
+                " of retests went to points that could change the front.");
   std::vector<std::vector<std::string>> rows;
   for (const std::string& stage : study::counted_stages()) {
     const auto found = facts.funnel.find(stage);

@@ -29,6 +29,7 @@
 #include "core/vflow/tell/cost.h"
 #include "db/check.h"
 #include "db/lock.h"
+#include "db/reading.h"
 #include "sandbox/worker_slots.h"
 #include "study/held_out.h"
 #include "study/history.h"
@@ -124,8 +125,20 @@ std::string verdicts_text(const agent::Progress& progress) {
   return text;
 }
 
+// What to look at first: the fastest that is claimed, else the fastest there is.
+int64_t worth_showing(const std::vector<study::FrontRow>& rows) {
+  const study::FrontRow* best = &rows.front();
+  const auto claims = [](const study::FrontRow& row) { return row.claim && row.claim->kept && row.claim->faster; };
+  for (const study::FrontRow& row : rows) {
+    const bool better = claims(row) != claims(*best) ? claims(row) : row.speed.value > best->speed.value;
+    if (!row.is_dense() && (best->is_dense() || better)) { best = &row; }
+  }
+  return best->id;
+}
+
 void print_end(const Context& context, const std::vector<study::FrontRow>& rows, const db::Run& run,
-               const study::SearchOptions& options, const agent::Progress& progress, agent::SearchEnd end) {
+               const study::SearchOptions& options, const agent::Progress& progress, agent::SearchEnd end,
+               bool resumed) {
   if (context.format() != Format::kText) {
     std::vector<nlohmann::json> items;
     for (const study::FrontRow& row : rows) { items.push_back(front_record(row)); }
@@ -133,24 +146,23 @@ void print_end(const Context& context, const std::vector<study::FrontRow>& rows,
     return;
   }
   std::cout << "\nThe front of search " << run.name << " after " << duration_text(progress.seconds_used) << ": "
-            << progress.evaluated << " candidates evaluated" << verdicts_text(progress) << ", " << progress.refused
+            << progress.evaluated << (progress.evaluated == 1 ? " candidate" : " candidates") << " evaluated"
+            << (resumed ? " in this sitting" : "") << verdicts_text(progress) << ", " << progress.refused
             << " refused before a worker\n\n";
-  print_table(front_table(rows));
-  std::cout << "\n";
-  int64_t best = 1;  // the fastest that is claimed, else of the front
-  bool claimed = false;
-  for (const study::FrontRow& row : rows) {
-    const bool claims = row.claim && row.claim->kept && row.claim->faster;
-    if (claims || (!claimed && !row.undecided)) { best = row.id; }
-    claimed = claimed || claims;
+  if (rows.empty()) {
+    std::cout << "There is none yet: dense attention, which all is held against, was not measured in that time.\n\n";
+  } else {
+    print_table(front_table(rows));
+    std::cout << "\nLook further:\n";
   }
-  std::cout << "Look further:\n";
   const auto hint = [&](const std::string& arguments, const char* meaning) {
     std::cout << "  " << command_line(context, arguments) << "\n      " << meaning << "\n";
   };
-  hint("show " + std::to_string(best), "source, stages and evidence of a candidate");
-  hint("replay front", "decodes again: must reproduce every token");
-  hint("report", "the morning brief");
+  if (!rows.empty()) {
+    hint("show " + std::to_string(worth_showing(rows)), "source, stages and evidence of a candidate");
+    hint("replay front", "decodes again: must reproduce every token");
+    hint("report", "the morning brief");
+  }
   const bool interrupted = end == agent::SearchEnd::kInterrupted;
   const double hours = std::ceil(std::max(options.seconds, progress.seconds_used) / 3600) + 1;
   hint("search --resume " + run.name + (interrupted ? "" : " --for " + format_number(hours) + "h"),
@@ -258,6 +270,7 @@ Result<std::unique_ptr<RemoteWorkers>> remote_workers(const FleetArguments& argu
 Result<int> search(const SearchArguments& arguments, const Context& context) {
   VORTEX_ASSIGN(const std::string worker, find_worker(context));
   if (arguments.dry_run) { return dry_run(arguments, context); }
+  if (!arguments.resume.empty()) { VORTEX_TRY(db::check_workspace_there(context.workspace)); }
   VORTEX_ASSIGN(const db::WorkspaceLock lock, db::WorkspaceLock::acquire(context.workspace));
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(context.workspace));
   db::sweep_unfinished(context.workspace);
@@ -295,6 +308,10 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   display.message("search " + session.run.name + " in " + context.workspace + ": " +
                   (options.seconds > 0 ? duration_text(options.seconds) : "no time limit") + ", seed " +
                   std::to_string(options.seed) + "; Ctrl-C once finishes what runs, twice stops now");
+  if (options.seconds > 0 && session.run.seconds_used >= options.seconds) {
+    display.message("its time is used up: " + duration_text(session.run.seconds_used) + " of " +
+                    duration_text(options.seconds) + "; --for counts all sittings");
+  }
   // Somebody who would not be told is known now, and not in the morning.
   hooks.on_event(arguments.resume.empty() ? "started" : "resumed", {{"seconds", options.seconds}});
   if (fleet.elsewhere()) { VORTEX_ASSIGN(remote, remote_workers(fleet, context, *store, session, hooks)); }
@@ -309,7 +326,8 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
     return error;
   }
   VORTEX_ASSIGN(const study::History history, study::read_history(*store, session.run));
-  print_end(context, study::front_rows(history, options), session.run, options, display.progress(), *end);
+  print_end(context, study::front_rows(history, options), session.run, options, display.progress(), *end,
+            !arguments.resume.empty());
   return *end == agent::SearchEnd::kInterrupted ? kInterrupted : 0;
 }
 

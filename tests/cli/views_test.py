@@ -286,6 +286,39 @@ def first_screen(folder):
         check(what in screen, "the report's first screen says %r:\n%s" % (what, screen))
 
 
+def tired(folder):
+    """What a tired person types is answered in words, and leaves nothing behind."""
+    folder.run("config", "foo", code=1, text="config does not know foo")
+    folder.run("--workspace", "w", code=1, text="vortex VERB --workspace")
+    folder.run("show", "x", code=1, text="candidate: not a number: x")
+    folder.run("bench", "step", code=1, text="vortex bench step --help")
+    folder.run("bench", "foo", code=1, text="vortex bench --help")
+    for words in (["search", "--seed", "-1"], ["search", "--max-evals", "-1"], ["list", "--limit", "-1"]):
+        folder.run(*words, code=1, text="-1 is less than 0")
+    for words in (["rm", "brisk-mole"], ["db", "vacuum"], ["search", "--resume", "brisk-mole"]):
+        folder.run(*words, "--workspace", "gone", code=1, text="no workspace at gone")
+        check(not os.path.exists(folder.path + "/gone"), " ".join(words) + " makes no workspace")
+    folder.run("list", "--verdict", "passed", text="--verdict: none has passed; there are pass, proposed, pruned")
+    check("accuracy" not in folder.out, "no head of a table without rows: " + folder.out)
+    folder.run("list", "--verdict", "pass", "--front")
+    check("none has" not in folder.err, "a word that some have is none to explain")
+    folder.run("diff", "7", "7", text="that is one candidate")
+
+
+def cut_short(folder):
+    """Searches that have no time say so, and name no candidate that is not there."""
+    used = folder.path + "/used"
+    shutil.copytree(folder.workspace, used)
+    folder.run("search", "--resume", "brisk-mole", "--for", "5m", "--workspace", used,
+               text="its time is used up: 18m01s of 5m00s; --for counts all sittings")
+    check("0 candidates evaluated in this sitting" in folder.out, "what this sitting did: " + folder.out)
+    shown = re.search(r"vortex show (\d+)", folder.out)
+    check(shown is not None and shown.group(1) == "5", "the fastest is worth a look where nothing is claimed: " + folder.out)
+    folder.run("search", "--model", MODEL, "--for", "0.01s", "--workspace", folder.path + "/short",
+               text="There is none yet: dense attention")
+    check("vortex show" not in folder.out and "search --resume" in folder.out, "only what works is offered: " + folder.out)
+
+
 def times(folder):
     item = folder.records("status")["items"][0]
     base = sqlite3.connect(folder.workspace + "/vortex.db")
@@ -303,7 +336,7 @@ def times(folder):
 with tempfile.TemporaryDirectory() as path:
     here = Folder(path)
     for part in (lists, newest, options_come_first, files, report, widths, helps, whose_fault, shapes, times, colors,
-                 first_screen):
+                 first_screen, tired, cut_short):
         part(here)
 if FAILURES:
     sys.exit("%d checks failed" % len(FAILURES))

@@ -50,7 +50,7 @@ expect 1 "broken.toml" "$vortex" search --model "$model" --config broken.toml --
 printf 'problemz = 3\n' > misspelled.toml
 expect 1 "problemz" "$vortex" search --model "$model" --config misspelled.toml --workspace w3
 expect 1 "no workspace" "$vortex" front --workspace nothing-here
-expect 1 "no searches" "$vortex" search --resume no-such-run --workspace w4
+expect 1 "no workspace" "$vortex" search --resume no-such-run --workspace w4
 
 # A disk that is full: the search says so, keeps what it has, and goes on when there is room again.
 short=(--definitions 24 --chain 4 --problems 2 --speed-seconds 0 --confirm-problems 1 --max-evals 1 --for 10m --seed 2)

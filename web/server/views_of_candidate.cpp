@@ -281,7 +281,10 @@ Result<json> candidate_json(db::Store& store, const LiveRun& run, int64_t candid
     if (request.candidate == candidate) { record["requests"].push_back(request_json(request)); }
   }
   const json& front = record["front"];
-  record["commands"] = commands_json(vortex, row, front.is_object() && front["keeps"] == "kept");
+  const json& best = run.section("best");  // which a member that only seems as accurate may have driven from the front
+  const bool kept = (front.is_object() && front["keeps"] == "kept") ||
+                    (best.is_object() && best.value("candidate", int64_t{0}) == candidate);
+  record["commands"] = commands_json(vortex, row, kept);
   return record;
 }
 

@@ -81,7 +81,15 @@ int run(int argc, char** argv) {
   add_common(math, o);
   math->add_option("shapes", o.shapes, "REQUESTSxTOKENS: a prompt of so many tokens, steps of so many requests")
       ->required();
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) { return app.exit(error); }
+    const std::vector<CLI::App*> named = app.get_subcommands();
+    std::fprintf(stderr, "error: %s\nhint: see `vortex bench%s --help`\n", error.what(),
+                 named.empty() ? "" : (" " + named.front()->get_name()).c_str());
+    return vortex::exit_code(vortex::Blame::kCandidate);
+  }
   vortex::Status status = vortex::ok_status();
   if (step->parsed()) { status = vortex::bench::bench_step(o); }
   if (trace->parsed()) { status = vortex::bench::bench_trace(o); }

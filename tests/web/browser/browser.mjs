@@ -104,7 +104,12 @@ async function testWalk(browser, server, run) {
   const why = await page.locator(".why").innerText();
   check(/Why it is faster\. At [\d,]+ tokens a step attends [\d,]+ of [\d,]+ pages.*: [\d.]+ times less/s.test(why), `why it is faster: ${why}`);
   const commands = await page.locator(".command code").allTextContents();
-  check(commands.some((text) => text.includes(`export ${best} --to vortex-torch`)), "the export command stands on the candidate's page");
+  const exports = commands.find((text) => text.includes(`export ${best} --to vortex-torch`));
+  check(exports !== undefined && !exports.includes("--unconfirmed"), `the export command of what is claimed, on the candidate's page: ${exports}`);
+  for (const command of await page.locator(".command").all()) {
+    const [code, button] = [await command.locator("code").boundingBox(), await command.getByRole("button").boundingBox()];
+    check(button.y < code.y + code.height, "a command's button stands beside it");
+  }
   const shown = commands.find((text) => / show /.test(text)).replace(/^\S+/, vortex);
   check(spawnSync("bash", ["-c", shown], { cwd: sourceDir }).status === 0, `a command that is copied does what it says: ${shown}`);
   const parents = (await answer(server, `/api/candidates/${best}`)).parents;
@@ -137,6 +142,26 @@ async function testExport(browser, server, run) {
   const taken = join(folder(), "winner");
   const done = spawnSync("bash", ["-c", copied.replace(/^\S+/, vortex).replace("winner/", taken)], { cwd: sourceDir, encoding: "utf8" });
   check(done.status === 0 && readdirSync(taken).some((name) => name.endsWith(".py")), `the export command exports: ${copied}: ${done.stderr}`);
+  await page.context().close();
+}
+
+// Addresses that somebody typed, and the choice of a search on pages that belong to none.
+async function testAddresses(browser, server, run) {
+  const page = await open(browser, server);
+  for (const path of ["/c/abc", "/c/", "/c/2x", "/zzz"]) {
+    await page.goto(server.base + path);
+    await page.getByText("There is no page of this name.").waitFor();
+  }
+  const other = (await answer(server, "/api/about")).runs.find((name) => name !== run);
+  await page.goto(server.base + (await viewsOf(server, other)).views.compare[0]);
+  await until("what is compared names its search", async () => (await page.locator(".run-choice select").inputValue()) === other);
+  for (const path of ["/compare", "/runs"]) {
+    await page.goto(server.base + path);
+    const choice = page.locator(".run-choice select");
+    await choice.selectOption((await choice.inputValue()) === run ? other : run);
+    await page.waitForURL("**/r/*");
+    await page.getByText("The front", { exact: true }).first().waitFor();
+  }
   await page.context().close();
 }
 
@@ -347,6 +372,12 @@ async function testReport(browser, server, workspace, run) {
     }
   }
   const page = await open(browser, { base, url: base }, { signedIn: false });
+  await page.goto(`${base}#/r/%E0%A4%A`);
+  await page.reload();
+  await page.locator("main").waitFor();
+  check(page.problems.length === 0, `an address that is no encoding of anything: ${page.problems.join(" | ")}`);
+  await page.goto(base);
+  await page.reload();
   await page.locator(".headline .lead a").click();
   await page.getByRole("heading", { name: `Candidate ${best}` }).waitFor();
   check(new URL(page.url()).hash === `#/c/${best}`, "the address behind the # is the state");
@@ -417,10 +448,12 @@ async function main() {
   const browser = await browse();
   const workspace = folder();
   makeRun(workspace, "160", sourceDir, "made-up");
+  makeRun(workspace, "6", sourceDir, "beside");
   const server = await serve(workspace);
   await testApi(server, "made-up");
   await testSafety(server, "made-up");
   await testWalk(browser, server, "made-up");
+  await testAddresses(browser, server, "made-up");
   await testFilters(browser, server, "made-up");
   await testKeys(browser, server, "made-up");
   await testPlotsHaveTables(browser, server, "made-up");

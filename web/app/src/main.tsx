@@ -88,7 +88,7 @@ function Header({ run, view, live, runs }: { run: string; view: string | null; l
         {run && (
           <label class="run-choice">
             <span class="sr">Search</span>
-            <select value={run} onChange={(event) => go(runPath(event.currentTarget.value, view ?? ""))}>
+            <select value={run} onChange={(event) => go(runPath(event.currentTarget.value, kViews.some(([path]) => path === view) ? view! : ""))}>
               {(runs.includes(run) ? runs : [run, ...runs]).map((name) => (
                 <option key={name} value={name}>
                   {name}
@@ -178,10 +178,12 @@ function InRun({ run, view, about, runs, candidate }: { run: string; view: strin
 }
 
 function App() {
-  const { path } = usePlace();
+  const { path, query } = usePlace();
   const about = useGet<About>("about");
   const id = path[0] === "c" ? Number(path[1]) : NaN;
   const owner = useGet<{ run: string }>(Number.isInteger(id) ? `candidates/${id}/run` : null);
+  const compared = path[0] === "compare" ? Number.parseInt(query.get("c") ?? "", 10) : NaN;
+  const ownerOfCompared = useGet<{ run: string }>(Number.isInteger(compared) ? `candidates/${compared}/run` : null);
   useEffect(() => {
     const titles: Record<string, string> = { c: `candidate ${path[1]}`, r: `${path[1]}${path[2] ? ` ${path[2]}` : ""}` };
     document.title = `${titles[path[0] ?? ""] ?? path[0] ?? "overview"} · vortex`;
@@ -211,7 +213,7 @@ function App() {
         <main id="main" tabIndex={-1}>
           <h1>No search yet</h1>
           <p>
-            Start one, and it appears here: <code>vortex search --model DIR</code>
+            Start one, and it appears here: <code>vortex search</code>
           </p>
         </main>
       </>
@@ -219,8 +221,9 @@ function App() {
   }
   const common = { about: about.data, runs: list };
   if (path[0] === "r" && path[1]) return <InRun run={path[1]} view={path[2] ?? ""} {...common} />;
-  if (path[0] === "c") return owner.data ? <InRun run={owner.data.run} view={null} candidate={id} {...common} /> : <p class="quiet pad">Opening …</p>;
-  if (path[0] === "compare" || path[0] === "runs") return <InRun run={newest} view={path[0]} {...common} />;
+  if (Number.isInteger(id)) return owner.data ? <InRun run={owner.data.run} view={null} candidate={id} {...common} /> : <p class="quiet pad">Opening …</p>;
+  if (path[0] === "compare") return <InRun run={ownerOfCompared.data?.run ?? newest} view="compare" {...common} />;
+  if (path[0] === "runs") return <InRun run={newest} view="runs" {...common} />;
   if (path.length === 0) return <InRun run={newest} view="" {...common} />;
   return (
     <>

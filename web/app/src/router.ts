@@ -24,10 +24,19 @@ function current(): { path: string; query: string } {
 
 const listeners = new Set<() => void>();
 
+// What somebody typed may be no encoding of anything.
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 export function place(): Place {
   const { path, query } = current();
   const parts = path.split("/").filter((part) => part !== "");
-  return { path: parts.map(decodeURIComponent), query: new URLSearchParams(query) };
+  return { path: parts.map(decoded), query: new URLSearchParams(query) };
 }
 
 function tell(): void {
