@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # A search over Slurm, with a controller and four nodes of one core on this machine: has the rows of a local search,
 # though a worker is cancelled, one is requeued, a slurmd is killed, and so is the search itself.
-# usage: slurm.sh VORTEX SOURCE_DIR [EVALUATIONS (6)]. Needs root and Debian's Slurm (scripts/setup.sh); else exit 77.
+# usage: slurm.sh VORTEX SOURCE_DIR [EVALUATIONS (8)]. Needs root and Debian's Slurm (scripts/setup.sh); else exit 77.
 set -euo pipefail
 vortex=$1
 source_dir=$2
-evaluations=${3:-6}
+evaluations=${3:-8}
 skip() { echo "SKIPPED: $1"; exit 77; }
 [ "$(id -u)" -eq 0 ] || skip "no Slurm: starting one needs root"
 for program in slurmctld slurmd sbatch munged; do
@@ -35,14 +35,18 @@ finish() {
   rm -rf "$folder"
 }
 trap finish EXIT
-wait_until() {  # WHAT COMMAND...: for at most two minutes
-  local what=$1 i
-  shift
+waited() {  # COMMAND...: for at most two minutes
+  local i
   for i in $(seq 1200); do
     if "$@" > /dev/null 2>&1; then return 0; fi
     sleep 0.1
   done
-  fail "$what"
+  return 1
+}
+wait_until() {  # WHAT COMMAND...
+  local what=$1
+  shift
+  waited "$@" || fail "$what"
 }
 
 # --- a Slurm of our own: nothing in /etc, no port of another
@@ -89,7 +93,7 @@ $(for i in 1 2 3 4; do
 PartitionName=test Nodes=n[1-4] Default=YES MaxTime=00:30:00 State=UP
 CONF
   export SLURM_CONF=$folder/slurm/slurm.conf
-  wait_until "munge" [ -S slurm/munge.socket ]
+  waited [ -S slurm/munge.socket ] || skip "no Slurm: munged does not start here"
   slurmctld -D > slurm/slurmctld.out 2>&1 &
   daemons+=($!)
   for i in 1 2 3 4; do
@@ -98,7 +102,7 @@ CONF
     daemons+=($!)
     eval "slurmd_$i=$!"
   done
-  wait_until "the nodes" sh -c '[ "$(sinfo --noheader --format="%D %t" | grep -c "^4 idle")" = 1 ]'
+  waited sh -c '[ "$(sinfo --noheader --format="%D %t" | grep -c "^4 idle")" = 1 ]' || skip "no Slurm: its nodes do not come up here"
 }
 
 search=("$vortex" search --model "$source_dir/models/chain-4m" --definitions 24 --chain 4 --problems 6 --confirm-problems 3
@@ -132,10 +136,10 @@ scancel "${first}_$(element_of n1)" || fail "scancel"
 scontrol requeue "${first}_$(element_of n2)" || fail "requeue"
 kill -9 "$slurmd_3"
 wait_until "the loss of the cancelled worker" grep -q "on n1: \(it left\|the other end\|its machine\)" remote.log
-wait_until "a worker on a node that was left alone" joined 4
+wait_until "a worker on the node that was left alone" grep -q "worker n4-[0-9]* on n4: with" remote.log
 
 echo "the search is killed and resumed: the job of before still brings workers"
-kill -9 "$search_pid"
+kill -9 "$search_pid" || fail "the search ended before it could be killed"
 wait "$search_pid" 2>/dev/null || true
 run=$("$vortex" status --workspace remote --format json | sed -n 's/.*"name": *"\([^"]*\)".*/\1/p' | head -n 1)
 "$vortex" search --resume "$run" "${slurm[@]}" --no-keeper --workspace remote --format json > remote.json 2>> remote.log &
