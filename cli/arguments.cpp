@@ -26,6 +26,16 @@ std::vector<std::string> option_names(const CLI::App& verb) {
   return names;
 }
 
+// Of a verb that has verbs of its own.
+std::vector<std::string> names_of_parts(const CLI::App& verb) {
+  std::vector<std::string> names;
+  if (verb.get_parent() == nullptr) { return names; }
+  for (const CLI::App* part : verb.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(part->get_name());
+  }
+  return names;
+}
+
 bool has_option(const CLI::App& verb, const std::string& name) {
   const std::vector<std::string> names = option_names(verb);
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -104,6 +114,13 @@ Error describe_parse_error(const CLI::App& verb, const CLI::ParseError& error) {
     const std::string name =
         left.substr(left.find_first_not_of('-') == std::string::npos ? left.size() : left.find_first_not_of('-'));
     return candidate_error("unknown option: " + left, suggestion(name.substr(0, name.find('=')), verb));
+  }
+  const std::vector<std::string> parts = names_of_parts(verb);
+  if (!parts.empty() && verb.get_subcommands().empty()) {
+    const std::vector<std::string> left = verb.remaining();
+    return candidate_error(
+        left.empty() ? "which part of " + verb.get_name() + "?" : verb.get_name() + " does not know " + left.front(),
+        "vortex " + verb.get_name() + " " + join(parts, ", "));
   }
   const std::string what = error.what();
   // CLI11's "Could not convert: NAME = VALUE"; all that is converted are numbers.

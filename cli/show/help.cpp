@@ -31,6 +31,7 @@ constexpr std::array kGuide = {
     VerbGuide{"stop", kSearching, "vortex stop brisk-otter --now"},
     VerbGuide{"rm", kSearching, "vortex rm brisk-otter --yes"},
     VerbGuide{"dashboard", kSearching, "vortex dashboard --port 8080"},
+    VerbGuide{"worker", kSearching, "vortex worker --connect login1:7000 --token-file token"},
     VerbGuide{"report", kLooking, "vortex report --html brief.html"},
     VerbGuide{"front", kLooking, "vortex front --format csv > front.csv"},
     VerbGuide{"list", kLooking, "vortex list --verdict pass --sort speed --limit 10"},

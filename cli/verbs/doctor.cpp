@@ -143,6 +143,7 @@ Result<int> doctor(const Context& context) {
   bool failed = false;
   Table table({"", "what", "found", "remedy"});
   table.tint("");
+  table.wrap("found");
   std::vector<nlohmann::json> items;
   for (const Finding& finding : findings) {
     failed = failed || finding.verdict == "FAIL";

@@ -291,6 +291,8 @@ def tired(folder):
     folder.run("config", "foo", code=1, text="config does not know foo")
     folder.run("--workspace", "w", code=1, text="vortex VERB --workspace")
     folder.run("show", "x", code=1, text="candidate: not a number: x")
+    folder.run("vflow", "foo", code=1, text="vflow does not know foo")
+    folder.run("vflow", code=1, text="vortex vflow ref, ops, fmt, explain, graph")
     folder.run("bench", "step", code=1, text="vortex bench step --help")
     folder.run("bench", "foo", code=1, text="vortex bench --help")
     for words in (["search", "--seed", "-1"], ["search", "--max-evals", "-1"], ["list", "--limit", "-1"]):

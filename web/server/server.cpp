@@ -138,7 +138,8 @@ struct Server::State {
       return std::nullopt;
     }
     if (!httpd::same_token(token->second, options.token)) {
-      return refusal(question, 401, "this token is not the right one");
+      return refusal(question, 401,
+                     "this token is not the right one: open the address that vortex dashboard printed last");
     }
     Answer answer = answer_with(question, 303, "text/plain", "");
     answer.set(http::field::location, "/");

@@ -363,6 +363,7 @@ async function testReport(browser, server, workspace, run) {
         if (width !== 1280 || dark) continue;
         await live.goto(server.base + (path || `/r/${run}`));
         await live.getByText(text, { exact: false }).first().waitFor();
+        await live.locator("main .quiet[role=status]", { hasText: "…" }).waitFor({ state: "detached" });  // "Measuring distances …"
         const [here, there] = [await marksOf(page), await marksOf(live)];
         check(here.length === there.length && here.every((mark, i) => mark === there[i]), `${what}: not the pictures of the dashboard`);
       }
