@@ -126,8 +126,12 @@ std::string plan_text(const SearchOptions& options, double accuracy, double seco
   if (evals::chance_of_keeping(have, options.margin, apart.independent) >= 0.9) { return text; }
   const auto alike = evals::supported_margin(have, {apart.alike, 0.9});
   const auto independent = evals::supported_margin(have, {apart.independent, 0.9});
-  text += "\n" + std::to_string(have) + " problems support a margin of " + (alike ? points(*alike) : "nothing") +
-          " to " + (independent ? points(*independent) : "nothing") + ": expect \"cannot say\" below that";
+  const auto shown = [&](const std::optional<double>& margin) {
+    return margin ? points(*margin) : std::string("nothing");
+  };
+  text += "\n" + std::to_string(have) + " problems support a margin of " + shown(alike);
+  if (shown(independent) != shown(alike)) { text += " to " + shown(independent); }
+  text += ": expect \"cannot say\" below that";
   return text;
 }
 
