@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
+#include "base/secret.h"
 #include "fleet/line.h"
 #include "fleet/token.h"
 
@@ -43,7 +44,7 @@ Fleet::Fleet(FleetOptions options)
       waker_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   // No lease of an earlier sitting has such a number.
   const MutexLock lock(mutex_);
-  next_lease_ = std::stoull(fresh_secret().substr(0, 8), nullptr, 16) << 24U;
+  next_lease_ = std::stoull(random_hex(4), nullptr, 16) << 24U;
   last_look_ = monotonic_seconds();
 }
 
@@ -369,7 +370,7 @@ std::optional<Error> Fleet::objection(const Line& line, const Hello& hello) cons
                              "vortex must be of the same build everywhere");
   }
   const std::string proof = proof_of(options_.token, {"worker", line.nonce, hello.nonce, hello.identity, hello.build});
-  if (!same_proof(proof, hello.proof)) {
+  if (!same_secret(proof, hello.proof)) {
     return environment_error("it does not hold the token of this search",
                              "give it the token file that the search names");
   }

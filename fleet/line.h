@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "fleet/fleet.h"
 #include "fleet/token.h"
 
@@ -31,7 +32,7 @@ struct Fleet::Line {
   Line(Descriptor socket, double now) : channel(std::move(socket)), opened(now), heard(now), told(now), counted(now) {}
 
   void greet() {
-    nonce = fresh_secret();
+    nonce = random_hex(kSecretBytes);
     channel.send(Greeting{kProtocolVersion, nonce});
   }
   void say_goodbye(const std::string& reason) {

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/json_reader.h"
 #include "job/frame.h"
+#include "job/limits.h"
 
 namespace vortex::fleet {
 namespace {
@@ -183,7 +184,7 @@ Result<Machine> machine_from_json(const json& object) {
   reader.required("units", machine.units);
   reader.required("threads", machine.threads);
   reader.required("memory_bytes", machine.memory_bytes);
-  if (machine.threads < 1 || machine.threads > 4096) { reader.refuse("threads", "is out of range"); }
+  job::check_range(reader, "threads", machine.threads, 1, job::kMaxThreads);
   VORTEX_TRY(reader.finish());
   for (std::string* text : {&machine.node, &machine.device, &machine.uuid, &machine.driver, &machine.units}) {
     *text = terminal_line(*text);

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "fleet/shift.h"
 #include "fleet/token.h"
 
@@ -30,7 +31,7 @@ void tell(const PilotOptions& options, const std::string& message) {
 }  // namespace
 
 Result<PilotEnd> run_pilot(const PilotOptions& options, Workshop& workshop) {
-  const std::string identity = fresh_secret();
+  const std::string identity = random_hex(kSecretBytes);
   const std::string search = to_text(options.search);
   double alone_since = monotonic_seconds();
   double rest = options.first_pause_seconds;

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/secret.h"
 #include "fleet/token.h"
 #include "job/protocol.h"
 
@@ -86,7 +87,7 @@ Result<std::optional<Shift::End>> Shift::shake_hands() {
   if (options_.wish && options_.wish() == Wish::kEnd) { return std::optional(End::kWished); }
   if (greeting == nullptr) { return lost(loss_.empty() ? "no search answers there" : loss_); }
   Hello hello;
-  hello.nonce = fresh_secret();
+  hello.nonce = random_hex(kSecretBytes);
   hello.build = options_.build;
   hello.identity = identity_;
   hello.name = options_.name;
@@ -101,7 +102,7 @@ Result<std::optional<Shift::End>> Shift::shake_hands() {
   }
   const auto* welcome = std::get_if<Welcome>(&*answer);
   if (welcome == nullptr) { return lost("it does not answer as a search does"); }
-  if (!same_proof(welcome->proof, proof_of(options_.token, {"search", hello.nonce, greeting->nonce}))) {
+  if (!same_secret(welcome->proof, proof_of(options_.token, {"search", hello.nonce, greeting->nonce}))) {
     return environment_error("what answers at " + to_text(options_.search) + " does not hold the token",
                              "it is not the search that this worker was started for");
   }

@@ -1,8 +1,6 @@
 #include "httpd/guard.h"
 
 #include <algorithm>
-#include <array>
-#include <fstream>
 #include <optional>
 
 namespace vortex::httpd {
@@ -61,25 +59,6 @@ bool is_our_origin(std::string_view origin, std::string_view address, uint16_t p
   constexpr std::string_view kScheme = "http://";
   if (origin.substr(0, kScheme.size()) != kScheme) { return false; }
   return is_our_host(origin.substr(kScheme.size()), address, port);
-}
-
-bool same_token(std::string_view a, std::string_view b) {
-  unsigned char different = a.size() == b.size() ? 0 : 1;
-  for (size_t i = 0; i < a.size() && i < b.size(); ++i) { different |= static_cast<unsigned char>(a[i] ^ b[i]); }
-  return different == 0 && !a.empty();
-}
-
-std::string random_token() {
-  std::array<unsigned char, 16> bytes{};
-  std::ifstream source("/dev/urandom", std::ios::binary);
-  if (!source.read(reinterpret_cast<char*>(bytes.data()), bytes.size())) { return {}; }
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string token;
-  for (unsigned char byte : bytes) {
-    token += kDigits[byte >> 4];
-    token += kDigits[byte & 15];
-  }
-  return token;
 }
 
 std::string token_of(std::string_view authorization, std::string_view cookie) {

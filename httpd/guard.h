@@ -18,10 +18,6 @@ bool is_our_host(std::string_view host, std::string_view address, uint16_t port)
 // An Origin header of our own page.
 bool is_our_origin(std::string_view origin, std::string_view address, uint16_t port);
 
-// Compares in a time that does not depend on where they differ.
-bool same_token(std::string_view a, std::string_view b);
-// 32 hexadecimal digits from the system's random source.
-std::string random_token();
 // The token that a request brings: "Bearer ..." or the cookie vortex_token; empty where it brings none.
 std::string token_of(std::string_view authorization, std::string_view cookie);
 

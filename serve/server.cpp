@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "httpd/guard.h"
 #include "httpd/listener.h"
 #include "serve/exchange.h"
@@ -49,7 +50,7 @@ Refusal refusal(int status, std::string message, std::string type, std::string c
 
 // "chatcmpl-" and 24 digits.
 std::string fresh_id(Endpoint endpoint) {
-  return (endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-") + httpd::random_token().substr(0, 24);
+  return (endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-") + random_hex(12);
 }
 
 std::string http_chunk(const std::string& bytes) {
@@ -166,7 +167,7 @@ struct Server::State {
     }
     const bool needs_key = !options.api_key.empty() && path != "/health";
     const std::string given = httpd::token_of(header_of(question, http::field::authorization), "");
-    if (needs_key && !httpd::same_token(given, options.api_key)) {
+    if (needs_key && !same_secret(given, options.api_key)) {
       return refusal(401, "the API key is missing or wrong: send the header \"Authorization: Bearer KEY\"",
                      "authentication_error", "invalid_api_key");
     }
@@ -243,7 +244,7 @@ struct Server::State {
       std::variant<Ask, Refusal> asked = parse_ask(endpoint, body);
       if (auto* refused = std::get_if<Refusal>(&asked)) { return std::move(*refused); }
       auto& ask = std::get<Ask>(asked);
-      const uint64_t seed = std::hash<std::string>()(httpd::random_token());
+      const uint64_t seed = std::hash<std::string>()(random_hex(16));
       std::variant<Prepared, Refusal> prepared = prepare(ask, served, seed);
       if (auto* refused = std::get_if<Refusal>(&prepared)) { return std::move(*refused); }
       return Read{std::move(ask), std::move(std::get<Prepared>(prepared))};

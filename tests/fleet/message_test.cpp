@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
+#include "base/secret.h"
 #include "fleet/token.h"
 #include "job/frame.h"
 
@@ -98,10 +99,10 @@ TEST(Token, AProofIsAnHmacOfItsWords) {
       << "a key longer than a block is hashed first";
   EXPECT_NE(proof_of("Jefe", {"a", "b"}), proof_of("Jefe", {"ab"})) << "words do not run together";
   EXPECT_NE(proof_of("Jefe", {"a"}), proof_of("jefe", {"a"}));
-  EXPECT_TRUE(same_proof("abc", "abc"));
-  EXPECT_FALSE(same_proof("abc", "abd"));
-  EXPECT_FALSE(same_proof("abc", "abcd"));
-  EXPECT_NE(fresh_secret(), fresh_secret());
+  EXPECT_TRUE(same_secret("abc", "abc"));
+  EXPECT_FALSE(same_secret("abc", "abd"));
+  EXPECT_FALSE(same_secret("abc", "abcd"));
+  EXPECT_NE(random_hex(kSecretBytes), random_hex(kSecretBytes));
 }
 
 }  // namespace

@@ -22,13 +22,7 @@ TEST(Guard, OnlyOurOwnPageMayWrite) {
   EXPECT_FALSE(is_our_origin("null", "127.0.0.1", 7077));
 }
 
-TEST(Guard, TokensAreFoundAndCompared) {
-  const std::string token = random_token();
-  EXPECT_EQ(token.size(), 32u);
-  EXPECT_NE(token, random_token());
-  EXPECT_TRUE(same_token(token, token));
-  EXPECT_FALSE(same_token(token, token + "0"));
-  EXPECT_FALSE(same_token("", ""));
+TEST(Guard, TokensAreFound) {
   EXPECT_EQ(token_of("Bearer abc", ""), "abc");
   EXPECT_EQ(token_of("", "a=b; vortex_token=abc; c=d"), "abc");
   EXPECT_EQ(token_of("", "not_vortex_token=abc"), "");

@@ -20,6 +20,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/secret.h"
 #include "db/lock.h"
 #include "db/store.h"
 #include "httpd/guard.h"
@@ -103,7 +104,7 @@ struct Server::State {
   // --- rights
 
   bool has_token(const Question& question) const {
-    return httpd::same_token(
+    return same_secret(
         httpd::token_of(field(question, http::field::authorization), field(question, http::field::cookie)),
         options.token);
   }
@@ -137,7 +138,7 @@ struct Server::State {
     if (!httpd::is_our_host(field(question, http::field::host), options.address, listener.port())) {
       return std::nullopt;
     }
-    if (!httpd::same_token(token->second, options.token)) {
+    if (!same_secret(token->second, options.token)) {
       return refusal(question, 401,
                      "this token is not the right one: open the address that vortex dashboard printed last");
     }
@@ -339,8 +340,7 @@ Status bring_up_to_date(const ServerOptions& options) {
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   VORTEX_TRY(bring_up_to_date(options));
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open_read_only(options.workspace));
-  if (options.token.empty()) { options.token = httpd::random_token(); }
-  if (options.token.empty()) { return environment_error("cannot make a token: /dev/urandom cannot be read"); }
+  if (options.token.empty()) { options.token = random_hex(16); }
   auto state = std::make_unique<State>(std::move(options));
   VORTEX_TRY(state->listen());
   state->run();
