@@ -116,10 +116,10 @@ class FleetTest : public testing::Test {
   const std::string good_ = "a good policy";
   const std::vector<Stage> all_ = agent::test_options().job.stages;
   FleetOptions options_ = made_up_fleet(agent::test_options().job);
-  std::unique_ptr<Fleet> fleet_;
   std::vector<Stage> reported_;
   Mutex mutex_;
   std::vector<std::string> events_ VORTEX_GUARDED_BY(mutex_);
+  std::unique_ptr<Fleet> fleet_;  // the last, so the first to go: its thread tells events to the end
 };
 
 TEST_F(FleetTest, ATaskIsDoneElsewhereAsItWouldBeHere) {
