@@ -215,7 +215,10 @@ class Keeper {
         if (c >= '0' && c <= '9') {
           pid = pid * 10 + (c - '0');
         } else {
-          if (pid > 0) { ::kill(pid, SIGKILL); }
+          if (pid > 0) {
+            ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), 0);  // dying takes a core, too; may be refused
+            ::kill(pid, SIGKILL);
+          }
           pid = 0;
         }
       }

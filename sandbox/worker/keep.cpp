@@ -2,8 +2,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <exception>
@@ -17,6 +17,8 @@
 namespace vortex::sandbox {
 namespace {
 
+constexpr int kLowestPriority = 19;
+
 Result<evals::KeptParts> make(const job::Job& job) {
   try {
     return evals::keep(job);
@@ -25,11 +27,10 @@ Result<evals::KeptParts> make(const job::Job& job) {
   } catch (const std::exception& exception) { return internal_error(std::string("exception: ") + exception.what()); }
 }
 
-// Only while nobody else wants the core: a worker's own threads always come first. What goes wrong costs nothing but
-// the time that it would have saved.
+// What is left of a core: a worker's own threads come first. Not SCHED_IDLE: on a busy machine such a process takes ten
+// seconds to die when it is killed. What goes wrong costs nothing but the time that it would have saved.
 void read_while_idle(const evals::AheadReader& reader, const std::vector<job::TaskSpec>& ahead) {
-  const sched_param none{};
-  if (::sched_setscheduler(0, SCHED_IDLE, &none) != 0) { return; }
+  if (::setpriority(PRIO_PROCESS, 0, kLowestPriority) != 0) { return; }
   const auto nobody_left = [] {
     pollfd socket{kFirstInherited, POLLIN, 0};  // the other end says nothing more until it closes
     return ::poll(&socket, 1, 0) != 0;
