@@ -31,9 +31,10 @@ void pack(Packer& packer, const model::LayerWeights& from, PackedLayer& to) {
     packer.floats(to.q_bias, {&from.q_bias}, q_size);
     packer.floats(to.kv_bias, {&from.k_bias, &from.v_bias}, 2 * kv_size(c));
   }
-  if (c.qk_norm) {
-    packer.floats(to.q_norm, {&from.q_norm}, c.head_dim);
-    packer.floats(to.k_norm, {&from.k_norm}, c.head_dim);
+  if (c.qk_norm != model::QkNorm::kNone) {
+    const bool each = c.qk_norm == model::QkNorm::kEachHead;
+    packer.floats(to.q_norm, {&from.q_norm}, each ? c.head_dim : q_size);
+    packer.floats(to.k_norm, {&from.k_norm}, each ? c.head_dim : kv_size(c));
   }
   packer.matrix(to.o, {&from.o}, c.hidden_size, q_size);
 }
@@ -49,16 +50,17 @@ void add_bias(float* row, std::span<const float> bias) {
   for (size_t i = 0; i < bias.size(); ++i) { row[i] += bias[i]; }
 }
 
-// Norms and rotates `heads` consecutive heads of one token.
+// Norms and rotates `count` consecutive heads of one token.
 void finish_heads(const PackedModel& model, float* heads, int count, std::span<const float> norm, int position) {
-  const int dim = model.source.config.head_dim;
-  const auto angles = static_cast<size_t>(position) * static_cast<size_t>(dim / 2);
+  const model::ModelConfig& c = model.source.config;
+  const auto eps = static_cast<float>(c.rms_norm_eps);
+  const int rotated = c.rotary_dim();
+  const auto angles = static_cast<size_t>(position) * static_cast<size_t>(rotated / 2);
+  if (c.qk_norm == model::QkNorm::kAllHeads) { cpu::rms_norm(heads, norm.data(), count * c.head_dim, eps, heads); }
   for (int head = 0; head < count; ++head) {
-    float* values = heads + static_cast<int64_t>(head) * dim;
-    if (!norm.empty()) {
-      cpu::rms_norm(values, norm.data(), dim, static_cast<float>(model.source.config.rms_norm_eps), values);
-    }
-    cpu::rope_rotate(values, dim, &model.cosines[angles], &model.sines[angles]);
+    float* values = heads + static_cast<int64_t>(head) * c.head_dim;
+    if (c.qk_norm == model::QkNorm::kEachHead) { cpu::rms_norm(values, norm.data(), c.head_dim, eps, values); }
+    cpu::rope_rotate(values, rotated, &model.cosines[angles], &model.sines[angles]);
   }
 }
 

@@ -74,9 +74,10 @@ class Maker {
       w.k_bias = bias(kv);
       w.v_bias = bias(kv);
     }
-    if (c_.qk_norm) {
-      w.q_norm = norm(c_.head_dim);
-      w.k_norm = norm(c_.head_dim);
+    if (c_.qk_norm != model::QkNorm::kNone) {
+      const bool each = c_.qk_norm == model::QkNorm::kEachHead;
+      w.q_norm = norm(each ? c_.head_dim : q);
+      w.k_norm = norm(each ? c_.head_dim : kv);
     }
     w.o = matrix(hidden(), q);
   }

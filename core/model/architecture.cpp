@@ -8,7 +8,7 @@ namespace vortex::model {
 namespace {
 
 const Architecture* const kArchitectures[] = {
-    &kDeepseekV2, &kDeepseekV3, &kGlm4MoeLite, &kLlama, &kQwen2, &kQwen3,
+    &kDeepseekV2, &kDeepseekV3, &kGlm4MoeLite, &kLlama, &kMinimaxM2, &kQwen2, &kQwen3, &kQwen3Moe,
 };
 
 std::string print_shape(const std::vector<int64_t>& shape) {

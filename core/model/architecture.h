@@ -19,6 +19,9 @@ struct Architecture {
 
   // Finds every tensor that `config` asks for and checks its shape.
   Result<Weights> (*collect)(const ModelConfig& config, const std::map<std::string, Tensor>& tensors);
+
+  // May a part of each head be without a position (partial_rotary_factor)?
+  bool partial_rotary = false;
 };
 
 // The architecture of that name, or null.
@@ -32,8 +35,32 @@ Result<Tensor> find_tensor(const std::map<std::string, Tensor>& tensors, const s
 // The embedding, the final norm and the head, under the names that Llama introduced.
 Result<Weights> collect_around_layers(const ModelConfig& config, const std::map<std::string, Tensor>& tensors);
 
+// What a family calls the parts of a layer with experts, behind "model.layers.0.".
+struct ExpertNames {
+  const char* layer;  // what all names begin with; then "gate.weight", "experts.0." and so on
+  const char* bias;   // the correction
+  const char* gate;
+  const char* up;
+  const char* down;
+};
+inline constexpr ExpertNames kQwenExperts = {"mlp.", "gate.e_score_correction_bias", "gate_proj", "up_proj",
+                                             "down_proj"};
+inline constexpr ExpertNames kMixtralExperts = {"block_sparse_moe.", "e_score_correction_bias", "w1", "w3", "w2"};
+
+// The router and the experts of a layer whose names begin with `prefix`, without one that every token goes through.
+Status collect_experts(const ModelConfig& config, const std::map<std::string, Tensor>& tensors,
+                       const std::string& prefix, const ExpertNames& names, LayerWeights& weights);
+// One MLP; `prefix` ends where its three names begin.
+Result<MlpWeights> collect_mlp(const ModelConfig& config, const std::map<std::string, Tensor>& tensors,
+                               const std::string& prefix, const ExpertNames& names, int64_t inner);
+// Refuses more experts a token than there are.
+Status check_expert_choice(const Experts& experts);
+
 // The weights under the names that Llama introduced and its descendants keep ("model.layers.0.self_attn.q_proj.weight"
-// and so on): with q_norm and k_norm when config.qk_norm, with biases of q, k and v when config.qkv_bias.
+// and so on): with q_norm and k_norm when config.qk_norm says so, with biases of q, k and v when config.qkv_bias, with
+// experts in the layers that have them.
+Result<Weights> collect_llama_names(const ModelConfig& config, const std::map<std::string, Tensor>& tensors,
+                                    const ExpertNames& names);
 Result<Weights> collect_llama_names(const ModelConfig& config, const std::map<std::string, Tensor>& tensors);
 
 // Refuses a config.json that sets `key` to anything but false, null or 0, naming the key.
@@ -43,7 +70,9 @@ extern const Architecture kDeepseekV2;
 extern const Architecture kDeepseekV3;
 extern const Architecture kGlm4MoeLite;
 extern const Architecture kLlama;
+extern const Architecture kMinimaxM2;
 extern const Architecture kQwen2;
 extern const Architecture kQwen3;
+extern const Architecture kQwen3Moe;
 
 }  // namespace vortex::model

@@ -7,6 +7,7 @@
 #include "core/model/architecture.h"
 #include "core/model/chat.h"
 #include "core/model/config_json.h"
+#include "core/model/fp8_scales.h"
 #include "core/model/model.h"
 #include "core/model/rope_config.h"
 
@@ -63,7 +64,7 @@ Status read_flags(const json& object, ModelConfig& config) {
     return candidate_error("config.json: hidden_act " + activation.dump() + " is not supported");
   }
   if (has(object, "quantization_config")) {
-    return candidate_error("config.json: quantised checkpoints are not supported");
+    VORTEX_ASSIGN(config.scale_block, read_scale_block(object["quantization_config"]));
   }
   return check_layer_types(object);
 }
@@ -135,7 +136,7 @@ Result<ModelConfig> read_model_config(const std::filesystem::path& folder) {
   const Architecture* architecture = find_architecture(config.architecture);
   if (architecture == nullptr) { return unknown_architecture(object, config.architecture); }
   VORTEX_TRY(read_sizes(object, config));
-  VORTEX_TRY(read_rope(object, config));
+  VORTEX_TRY(read_rope(object, architecture->partial_rotary, config));
   VORTEX_ASSIGN(config.rms_norm_eps, read_positive(object, "rms_norm_eps", config.rms_norm_eps));
   VORTEX_TRY(read_flags(object, config));
   VORTEX_TRY(read_all_stop_tokens(object, folder, config));

@@ -4,13 +4,25 @@
 #include "core/model/model.h"
 
 namespace vortex::model {
+namespace {
+
+// What a model has that only the CPU's kernels know; empty: nothing.
+std::string beyond_kernels(const ModelConfig& config) {
+  if (config.latent) { return "latent attention (MLA)"; }
+  if (config.experts) { return "experts (MoE)"; }
+  if (config.rotary_dim() != config.head_dim) { return "heads of which a part is rotated"; }
+  if (config.qk_norm == QkNorm::kAllHeads) { return "a norm over all heads together"; }
+  return "";
+}
+
+}  // namespace
 
 Status check_covered(const ModelConfig& config, const vflow::BackendLimits& backend) {
   const std::string taken = "the " + backend.name + " backend takes ";
   const std::vector<int>& dims = backend.head_dims;
   // A backend with a list of head sizes has kernels for these, and none for anything but them.
-  if (!dims.empty() && (config.latent || config.experts)) {
-    const std::string what = config.latent ? "latent attention (MLA)" : "experts (MoE)";
+  const std::string what = beyond_kernels(config);
+  if (!dims.empty() && !what.empty()) {
     return candidate_error(
         "the " + backend.name + " backend does not run " + what + " yet, which " + config.architecture + " has",
         backend.remedy);

@@ -152,7 +152,7 @@ class LayerNames {
     if (c_.has_experts(layer_)) {
       VORTEX_TRY(experts(weights));
     } else {
-      VORTEX_ASSIGN(weights.mlp, mlp("mlp.", c_.intermediate_size));
+      VORTEX_ASSIGN(weights.mlp, collect_mlp(c_, tensors_, prefix_ + "mlp.", kQwenExperts, c_.intermediate_size));
     }
     return weights;
   }
@@ -181,26 +181,11 @@ class LayerNames {
     return ok_status();
   }
 
-  Result<MlpWeights> mlp(const std::string& name, int64_t inner) const {
-    MlpWeights weights;
-    VORTEX_ASSIGN(weights.gate, find(name + "gate_proj", {inner, c_.hidden_size}));
-    VORTEX_ASSIGN(weights.up, find(name + "up_proj", {inner, c_.hidden_size}));
-    VORTEX_ASSIGN(weights.down, find(name + "down_proj", {c_.hidden_size, inner}));
-    return weights;
-  }
-
   Status experts(LayerWeights& weights) const {
-    const Experts& e = *c_.experts;
-    VORTEX_ASSIGN(weights.router, find("mlp.gate", {e.count, c_.hidden_size}));
-    if (e.bias) {
-      VORTEX_ASSIGN(weights.router_bias,
-                    find_tensor(tensors_, prefix_ + "mlp.gate.e_score_correction_bias", {e.count}));
-    }
-    for (int expert = 0; expert < e.count; ++expert) {
-      VORTEX_ASSIGN(MlpWeights one, mlp("mlp.experts." + std::to_string(expert) + ".", e.inner));
-      weights.experts.push_back(std::move(one));
-    }
-    if (e.shared_inner > 0) { VORTEX_ASSIGN(weights.mlp, mlp("mlp.shared_experts.", e.shared_inner)); }
+    VORTEX_TRY(collect_experts(c_, tensors_, prefix_, kQwenExperts, weights));
+    const int shared = c_.experts->shared_inner;
+    if (shared == 0) { return ok_status(); }
+    VORTEX_ASSIGN(weights.mlp, collect_mlp(c_, tensors_, prefix_ + "mlp.shared_experts.", kQwenExperts, shared));
     return ok_status();
   }
 

@@ -3,12 +3,12 @@
 namespace vortex::model {
 namespace {
 
-Result<LayerWeights> collect_layer(const ModelConfig& c, const std::map<std::string, Tensor>& tensors, int layer) {
+Result<LayerWeights> collect_layer(const ModelConfig& c, const std::map<std::string, Tensor>& tensors,
+                                   const ExpertNames& names, int layer) {
   const std::string prefix = "model.layers." + std::to_string(layer) + ".";
   const int64_t hidden = c.hidden_size;
   const int64_t q_size = static_cast<int64_t>(c.num_q_heads) * c.head_dim;
   const int64_t kv_size = static_cast<int64_t>(c.num_kv_heads) * c.head_dim;
-  const int64_t inner = c.intermediate_size;
   const auto find = [&](const std::string& name, const std::vector<int64_t>& shape) {
     return find_tensor(tensors, prefix + name + ".weight", shape);
   };
@@ -25,15 +25,18 @@ Result<LayerWeights> collect_layer(const ModelConfig& c, const std::map<std::str
     VORTEX_ASSIGN(weights.k_bias, find_bias("self_attn.k_proj", kv_size));
     VORTEX_ASSIGN(weights.v_bias, find_bias("self_attn.v_proj", kv_size));
   }
-  if (c.qk_norm) {
-    VORTEX_ASSIGN(weights.q_norm, find("self_attn.q_norm", {c.head_dim}));
-    VORTEX_ASSIGN(weights.k_norm, find("self_attn.k_norm", {c.head_dim}));
+  if (c.qk_norm != QkNorm::kNone) {
+    const bool each = c.qk_norm == QkNorm::kEachHead;
+    VORTEX_ASSIGN(weights.q_norm, find("self_attn.q_norm", {each ? c.head_dim : q_size}));
+    VORTEX_ASSIGN(weights.k_norm, find("self_attn.k_norm", {each ? c.head_dim : kv_size}));
   }
   VORTEX_ASSIGN(weights.o, find("self_attn.o_proj", {hidden, q_size}));
   VORTEX_ASSIGN(weights.mlp_norm, find("post_attention_layernorm", {hidden}));
-  VORTEX_ASSIGN(weights.mlp.gate, find("mlp.gate_proj", {inner, hidden}));
-  VORTEX_ASSIGN(weights.mlp.up, find("mlp.up_proj", {inner, hidden}));
-  VORTEX_ASSIGN(weights.mlp.down, find("mlp.down_proj", {hidden, inner}));
+  if (c.has_experts(layer)) {
+    VORTEX_TRY(collect_experts(c, tensors, prefix, names, weights));
+  } else {
+    VORTEX_ASSIGN(weights.mlp, collect_mlp(c, tensors, prefix + names.layer, names, c.intermediate_size));
+  }
   return weights;
 }
 
@@ -44,15 +47,23 @@ Result<Weights> collect_around_layers(const ModelConfig& config, const std::map<
   Weights weights;
   VORTEX_ASSIGN(weights.embedding, find_tensor(tensors, "model.embed_tokens.weight", table));
   VORTEX_ASSIGN(weights.final_norm, find_tensor(tensors, "model.norm.weight", {config.hidden_size}));
+  if (weights.embedding.scales != nullptr) {
+    return candidate_error("the checkpoint's embedding is in fp8, which is not supported");
+  }
   weights.head = weights.embedding;
   if (!config.tie_word_embeddings) { VORTEX_ASSIGN(weights.head, find_tensor(tensors, "lm_head.weight", table)); }
   return weights;
 }
 
 Result<Weights> collect_llama_names(const ModelConfig& config, const std::map<std::string, Tensor>& tensors) {
+  return collect_llama_names(config, tensors, kQwenExperts);
+}
+
+Result<Weights> collect_llama_names(const ModelConfig& config, const std::map<std::string, Tensor>& tensors,
+                                    const ExpertNames& names) {
   VORTEX_ASSIGN(Weights weights, collect_around_layers(config, tensors));
   for (int layer = 0; layer < config.num_layers; ++layer) {
-    VORTEX_ASSIGN(LayerWeights layer_weights, collect_layer(config, tensors, layer));
+    VORTEX_ASSIGN(LayerWeights layer_weights, collect_layer(config, tensors, names, layer));
     weights.layers.push_back(std::move(layer_weights));
   }
   return weights;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "core/model/weights.h"
 #include "core/vflow/policy.h"
 
 namespace vortex::model {
@@ -51,6 +52,9 @@ struct LatentAttention {
 enum class ExpertScore { kSoftmax, kSigmoid };
 enum class GroupScore { kNone, kBest, kBestTwo };
 
+// RMSNorm of queries and keys before they are rotated: of each head by itself, or of all heads of a token together.
+enum class QkNorm { kNone, kEachHead, kAllHeads };
+
 // Layers whose MLP is a choice of experts (DeepSeekMoE, arXiv:2401.06066).
 struct Experts {
   std::vector<bool> layers;  // [layer]: has experts
@@ -80,20 +84,22 @@ struct ModelConfig {
   int vocab_size = 0;
   int max_position_embeddings = 0;
   double rope_theta = 10000.0;
+  int rotated = 0;  // elements at the front of a head that have a position; 0: all of them
   std::optional<RopeScaling> rope_scaling;
   std::optional<YarnScaling> yarn;
   double rms_norm_eps = 1e-6;
   bool tie_word_embeddings = false;
-  bool qk_norm = false;                   // RMSNorm of each query and key head before rotary embedding
+  QkNorm qk_norm = QkNorm::kNone;
   bool qkv_bias = false;                  // biases of the query, key and value projections
   std::optional<LatentAttention> latent;  // else attention is grouped-query
   std::optional<Experts> experts;
   std::vector<int> eos_token_ids;
+  ScaleBlock scale_block;  // of a checkpoint in fp8; no rows: it is not
 
   // Has the MLP of this layer experts?
   bool has_experts(int layer) const { return experts && experts->layers[static_cast<size_t>(layer)]; }
   // Elements of a head that are rotated.
-  int rotary_dim() const { return latent ? latent->rope_dim : head_dim; }
+  int rotary_dim() const { return latent ? latent->rope_dim : rotated > 0 ? rotated : head_dim; }
   // Numbers that one layer caches of a token: K and V, or the latent, which is both.
   int64_t cached_values() const { return (latent ? 1 : 2) * int64_t{num_kv_heads} * head_dim; }
 };
@@ -118,8 +124,7 @@ vflow::ModelGeometry geometry_of(const ModelConfig& config, int max_context, int
 // Does the backend cover the model? If not, the error, which is the candidate's, says what it lacks.
 Status check_covered(const ModelConfig& config, const vflow::BackendLimits& backend);
 
-// Weights of a decoder, immutable and shared by everything that runs it.
-struct Weights;
+// Weights of a decoder, immutable and shared by everything that runs it (core/model/weights.h).
 struct Model {
   ModelConfig config;
   std::shared_ptr<const Weights> weights;

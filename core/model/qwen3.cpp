@@ -8,7 +8,7 @@ namespace vortex::model {
 namespace {
 
 Status read_config(const nlohmann::json& json, ModelConfig& config) {
-  config.qk_norm = true;
+  config.qk_norm = QkNorm::kEachHead;
   VORTEX_TRY(refuse_option(json, "attention_bias"));
   return refuse_option(json, "use_sliding_window");
 }

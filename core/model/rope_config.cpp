@@ -1,6 +1,7 @@
 #include "core/model/rope_config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -13,10 +14,16 @@ namespace {
 
 using nlohmann::json;
 
-Status refuse_partial_rotary(const json& object) {
+// How much of a head is rotated, from its front.
+Status read_share(const json& object, bool partial, ModelConfig& config) {
   const json share = value_or(object, "partial_rotary_factor", 1.0);
   if (share == 1.0) { return ok_status(); }
-  return candidate_error("config.json: partial_rotary_factor " + share.dump() + " is not supported");
+  const double rotated = share.is_number() ? share.get<double>() * config.head_dim : 0.0;
+  if (!partial || !(rotated >= 2 && rotated <= config.head_dim) || std::fmod(rotated, 2) != 0) {
+    return candidate_error("config.json: partial_rotary_factor " + share.dump() + " is not supported");
+  }
+  config.rotated = static_cast<int>(rotated);
+  return ok_status();
 }
 
 Error lacks(const char* key) { return candidate_error(std::string("config.json: rope scaling lacks ") + key); }
@@ -84,7 +91,7 @@ Status read_scaling(const json& rope, ModelConfig& config) {
 
 }  // namespace
 
-Status read_rope(const json& object, ModelConfig& config) {
+Status read_rope(const json& object, bool partial, ModelConfig& config) {
   VORTEX_ASSIGN(config.rope_theta, read_positive(object, "rope_theta", config.rope_theta));
   bool theta_known = has(object, "rope_theta");
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
@@ -94,9 +101,9 @@ Status read_rope(const json& object, ModelConfig& config) {
     if (!theta_known) { return candidate_error(std::string("config.json: ") + key + " lacks rope_theta"); }
     VORTEX_TRY(read_scaling(rope, config));
     VORTEX_ASSIGN(config.rope_theta, read_positive(rope, "rope_theta", config.rope_theta));
-    VORTEX_TRY(refuse_partial_rotary(rope));
+    VORTEX_TRY(read_share(rope, partial, config));
   }
-  return refuse_partial_rotary(object);
+  return read_share(object, partial, config);
 }
 
 }  // namespace vortex::model

@@ -22,6 +22,7 @@ std::optional<vflow::Dtype> dtype_from_name(const std::string& name) {
   if (name == "BF16") { return vflow::Dtype::kBf16; }
   if (name == "F16") { return vflow::Dtype::kFp16; }
   if (name == "F32") { return vflow::Dtype::kFp32; }
+  if (name == "F8_E4M3") { return vflow::Dtype::kFp8E4m3; }
   return std::nullopt;
 }
 
@@ -54,7 +55,7 @@ Result<Entry> parse_entry(const json& value, std::string_view data, const std::s
   const auto dtype = dtype_from_name(value["dtype"].get<std::string>());
   if (!dtype) {
     return candidate_error(where + ": element type " + value["dtype"].get<std::string>() + " is not supported",
-                           "BF16, F16 and F32 checkpoints can be read");
+                           "BF16, F16, F32 and F8_E4M3 can be read");
   }
   entry.tensor.dtype = *dtype;
   for (const json& extent : value["shape"]) {

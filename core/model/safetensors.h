@@ -21,7 +21,7 @@ struct Checkpoint {
 
 // Parses one safetensors file (github.com/huggingface/safetensors): 8 bytes of header length, a JSON header, data that
 // the tensors cover without gaps. Truncated, padded or inconsistent files are refused; `name` is used in messages.
-// Tensors whose element type is none of BF16, F16 and F32 are refused.
+// Tensors whose element type is none of BF16, F16, F32 and F8_E4M3 are refused.
 Result<std::map<std::string, Tensor>> parse_safetensors(std::string_view bytes, const std::string& name);
 
 // Are the files there that running a model takes: config.json, tokenizer.json, weights? Opens none but an index of

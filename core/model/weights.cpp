@@ -3,6 +3,8 @@
 #include <bit>
 #include <cstring>
 
+#include "base/fp8.h"
+
 namespace vortex::model {
 namespace {
 
@@ -26,6 +28,17 @@ T load(const char* data, int64_t index) {
   return value;
 }
 
+void widen_fp8(const char* data, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; ++i) { out[i] = fp8_value(static_cast<uint8_t>(data[i]), Fp8Format::kE4m3); }
+}
+
+void scale_row(const Tensor& tensor, int64_t row, float* out) {
+  const Tensor& scales = *tensor.scales;
+  std::vector<float> of_row(static_cast<size_t>(cols_of(scales)));
+  read_row(scales, row / tensor.scale_block.rows, of_row.data());
+  for (int64_t i = 0; i < cols_of(tensor); ++i) { out[i] *= of_row[static_cast<size_t>(i / tensor.scale_block.cols)]; }
+}
+
 }  // namespace
 
 int64_t rows_of(const Tensor& tensor) { return tensor.shape.size() < 2 ? 1 : tensor.shape[0]; }
@@ -40,6 +53,10 @@ void read_row(const Tensor& tensor, int64_t row, float* out) {
       return;
     case vflow::Dtype::kFp16:
       for (int64_t i = 0; i < cols; ++i) { out[i] = widen_fp16(load<uint16_t>(data, i)); }
+      return;
+    case vflow::Dtype::kFp8E4m3:
+      widen_fp8(data, cols, out);
+      if (tensor.scales != nullptr) { scale_row(tensor, row, out); }
       return;
     default:
       for (int64_t i = 0; i < cols; ++i) { out[i] = widen_bf16(load<uint16_t>(data, i)); }

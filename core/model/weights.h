@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/mapped_file.h"
@@ -8,17 +9,25 @@
 
 namespace vortex::model {
 
+// Rows and columns of a matrix that share a scale.
+struct ScaleBlock {
+  int rows = 0;
+  int cols = 0;
+};
+
 // A tensor of a checkpoint: a view into a mapped file, row-major, possibly not aligned to its element size.
 struct Tensor {
   const char* data = nullptr;
-  vflow::Dtype dtype = vflow::Dtype::kBf16;  // kBf16, kFp16 or kFp32
-  std::vector<int64_t> shape;                // [size] or [rows, cols]
+  vflow::Dtype dtype = vflow::Dtype::kBf16;   // kBf16, kFp16, kFp32, or kFp8E4m3 with scales
+  std::vector<int64_t> shape;                 // [size] or [rows, cols]
+  std::shared_ptr<const Tensor> scales = {};  // [blocks of rows, blocks of columns]; null: every scale is 1
+  ScaleBlock scale_block = {};
 };
 
 int64_t rows_of(const Tensor& tensor);  // 1 for a vector
 int64_t cols_of(const Tensor& tensor);
 
-// Widens one row of `tensor` to float32: `out` holds cols_of(tensor) values.
+// Widens one row of `tensor` to float32, scaled: `out` holds cols_of(tensor) values.
 void read_row(const Tensor& tensor, int64_t row, float* out);
 
 // Matrices are [outputs, inputs] as Hugging Face stores them; what a layer has not is absent (null data).

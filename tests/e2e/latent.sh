@@ -13,7 +13,7 @@ fail() {
   tail -n 20 err.txt >&2 || true
   exit 1
 }
-python3 "$source_dir/tests/core/engine/latent_reference.py" "$source_dir/tests/cases/model/latent_models.json" \
+python3 "$source_dir/tests/core/engine/decoder_reference.py" "$source_dir/tests/cases/model/decoder_models.json" \
   chain_words model
 cp "$source_dir/models/chain-4m/tokenizer.json" model
 mkdir seeds

@@ -57,7 +57,7 @@ Result<model::ModelConfig> find_geometry(const Options& options) {
     config.tie_word_embeddings = named.tied;
     config.max_position_embeddings = kMaxPositions;
     config.rope_theta = 1e6;
-    config.qk_norm = true;
+    config.qk_norm = model::QkNorm::kEachHead;
     return config;
   }
   if (std::filesystem::is_directory(options.geometry)) { return model::read_model_config(options.geometry); }

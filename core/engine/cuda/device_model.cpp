@@ -53,7 +53,7 @@ class Loader {
       if (c.qkv_bias) {
         VORTEX_TRY(vectors(to.qkv_bias, {&from.q_bias, &from.k_bias, &from.v_bias}, model_.qkv_size(), 0.0F));
       }
-      if (c.qk_norm) {
+      if (c.qk_norm != model::QkNorm::kNone) {
         VORTEX_TRY(vector(to.q_norm, from.q_norm, c.head_dim));
         VORTEX_TRY(vector(to.k_norm, from.k_norm, c.head_dim));
       }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/files.h"
+#include "core/model/fp8_scales.h"
 #include "core/model/model.h"
 #include "core/model/weights.h"
 #include "tests/core/model/checkpoint.h"
@@ -173,6 +174,87 @@ TEST(LatentConfig, ABackendWithAListOfHeadSizesRefusesByName) {
   ASSERT_FALSE(refused.ok());
   EXPECT_NE(refused.error().message.find("does not run latent attention (MLA) yet"), std::string::npos);
   EXPECT_EQ(refused.error().hint, "use the CPU");
+}
+
+// MiniMax-M2's config.json, made small: what is particular comes after what all grouped-query models have.
+json minimax_config() {
+  json config = testing::config_of({});
+  config.merge_patch(json::parse(R"({
+    "architectures": ["MiniMaxM2ForCausalLM"], "rotary_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2,
+    "use_qk_norm": true, "qk_norm_type": "per_layer", "use_routing_bias": true, "scoring_func": "sigmoid",
+    "attn_type_list": [1, 1], "shared_intermediate_size": 0, "num_mtp_modules": 3, "tie_word_embeddings": false,
+    "quantization_config": {"quant_method": "fp8", "fmt": "float8_e4m3fn", "activation_scheme": "dynamic",
+                            "weight_block_size": [32, 16], "modules_to_not_convert": ["gate"]}})"));
+  return config;
+}
+
+TEST(GroupedExperts, ReadsWhatMinimaxSays) {
+  json said = minimax_config();
+  const ModelConfig config = read(said).value();
+  EXPECT_EQ(config.rotary_dim(), 8);
+  EXPECT_EQ(rotary_frequencies(config).size(), 4U);
+  EXPECT_EQ(config.qk_norm, QkNorm::kAllHeads);
+  ASSERT_TRUE(config.experts);
+  EXPECT_EQ(config.experts->inner, config.intermediate_size);
+  EXPECT_TRUE(config.experts->bias && config.experts->normalised);
+  EXPECT_EQ(config.experts->layers, (std::vector<bool>{true, true}));
+  EXPECT_EQ(config.scale_block.rows, 32);
+  EXPECT_EQ(config.scale_block.cols, 16);
+  said.erase("rotary_dim");
+  EXPECT_EQ(read(said)->rotary_dim(), 16) << "all of a head, where nothing is said";
+  said["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 5e6}, {"partial_rotary_factor", 0.25}};
+  EXPECT_EQ(read(said)->rotary_dim(), 4) << "as transformers 5 has it";
+}
+
+TEST(GroupedExperts, ABackendWithoutKernelsForItRefusesEachByName) {
+  vflow::BackendLimits backend;
+  backend.name = "CUDA";
+  backend.head_dims = {16};
+  ModelConfig config = read(minimax_config()).value();
+  const auto refusal = [&] { return check_covered(config, backend).error().message; };
+  EXPECT_NE(refusal().find("experts (MoE)"), std::string::npos);
+  config.experts.reset();
+  EXPECT_NE(refusal().find("heads of which a part is rotated"), std::string::npos);
+  config.rotated = 0;
+  EXPECT_NE(refusal().find("a norm over all heads together"), std::string::npos);
+  config.qk_norm = QkNorm::kEachHead;
+  backend.hidden_multiple = 1;
+  EXPECT_TRUE(check_covered(config, backend).ok());
+}
+
+// A matrix of 3x4 in blocks of 2x3: four scales.
+TEST(Fp8Scales, EachBlockHasItsOwn) {
+  const uint8_t bits[] = {0x38, 0x40, 0xb8, 0x30, 0x38, 0x38, 0x38, 0x38, 0x38, 0x38, 0x38, 0x7e};
+  const float of_blocks[] = {2.0F, 10.0F, 0.5F, 0.25F};
+  const Tensor scales{reinterpret_cast<const char*>(of_blocks), vflow::Dtype::kFp32, {2, 2}};
+  std::map<std::string, Tensor> tensors;
+  tensors["w.weight"] = {reinterpret_cast<const char*>(bits), vflow::Dtype::kFp8E4m3, {3, 4}};
+  tensors["w.weight_scale_inv"] = scales;
+  ASSERT_TRUE(attach_scales({2, 3}, tensors).ok());
+  const auto row = [&](int64_t i) {
+    std::vector<float> values(4);
+    read_row(tensors["w.weight"], i, values.data());
+    return values;
+  };
+  EXPECT_EQ(row(0), (std::vector<float>{2, 4, -2, 5}));
+  EXPECT_EQ(row(1), (std::vector<float>{2, 2, 2, 10}));
+  EXPECT_EQ(row(2), (std::vector<float>{0.5, 0.5, 0.5, 112})) << "448, the largest number, by a quarter";
+}
+
+TEST(Fp8Scales, WhatIsMissingOrMisshapenIsNamed) {
+  const auto error_of = [](const ScaleBlock& block, std::vector<int64_t> shape, std::vector<int64_t> scales) {
+    std::map<std::string, Tensor> tensors;
+    tensors["w.weight"] = {nullptr, vflow::Dtype::kFp8E4m3, std::move(shape)};
+    if (!scales.empty()) { tensors["w.weight_scale_inv"] = {nullptr, vflow::Dtype::kFp32, std::move(scales)}; }
+    const Status refused = attach_scales(block, tensors);
+    EXPECT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().blame, Blame::kCandidate);
+    return refused.error().message;
+  };
+  EXPECT_NE(error_of({}, {4, 4}, {1, 1}).find("has no quantization_config"), std::string::npos);
+  EXPECT_NE(error_of({2, 2}, {4, 4}, {}).find("lacks its scales, w.weight_scale_inv"), std::string::npos);
+  EXPECT_NE(error_of({2, 2}, {4}, {2}).find("lacks its scales"), std::string::npos) << "a vector";
+  EXPECT_NE(error_of({2, 2}, {5, 4}, {2, 2}).find("not one number for each block of 2x2"), std::string::npos);
 }
 
 // Every tensor is asked for by name and shape; a further layer and its odd tensors are left alone.

@@ -50,7 +50,7 @@ TEST(Model, ReadsConfig) {
   EXPECT_EQ(read->head_dim, 16);
   EXPECT_EQ(read->num_kv_heads, 2);
   EXPECT_EQ(read->rope_theta, 5e5);
-  EXPECT_TRUE(read->qk_norm);
+  EXPECT_EQ(read->qk_norm, QkNorm::kEachHead);
   EXPECT_EQ(read->eos_token_ids, (std::vector<int>{3, 4}));
   const vflow::ModelGeometry geometry = geometry_of(*read, 640, 1000);
   EXPECT_EQ(geometry.layers, 2);
@@ -71,7 +71,7 @@ TEST(Model, ReadsConfigsOfEveryArchitecture) {
     const auto read = read_model_config(folder.path());
     ASSERT_TRUE(read.ok()) << read.error().message;
     EXPECT_EQ(read->head_dim, 12) << "hidden_size / num_attention_heads";
-    EXPECT_EQ(read->qk_norm, read->architecture == "Qwen3ForCausalLM");
+    EXPECT_EQ(read->qk_norm == QkNorm::kEachHead, read->architecture == "Qwen3ForCausalLM");
     EXPECT_EQ(read->qkv_bias, read->architecture == "Qwen2ForCausalLM");
     EXPECT_FALSE(read->rope_scaling);
   }

@@ -21,8 +21,8 @@ const std::string kSource = VORTEX_SOURCE_DIR;
 class LatentLadderTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    const std::string command = "python3 '" + kSource + "/tests/core/engine/latent_reference.py' '" + kSource +
-                                "/tests/cases/model/latent_models.json' chain_words '" + folder_.path().string() + "'";
+    const std::string command = "python3 '" + kSource + "/tests/core/engine/decoder_reference.py' '" + kSource +
+                                "/tests/cases/model/decoder_models.json' chain_words '" + folder_.path().string() + "'";
     ASSERT_EQ(std::system(command.c_str()), 0);
     fs::copy(kSource + "/models/chain-4m/tokenizer.json", folder_.path() / "tokenizer.json");
   }
