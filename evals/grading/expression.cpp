@@ -330,7 +330,7 @@ class Evaluator {
     return plain(number(*n));
   }
 
-  // $5: the unit before its number.
+  // $5: the unit before its number. Nothing: it is not money, and nothing was taken.
   std::optional<Term> currency() {
     const std::string& word = tokens_[at_].text;
     const bool money = word == "dollar" || word == "euro" || word == "sterling" || word == "yen";
@@ -338,7 +338,7 @@ class Evaluator {
     const auto unit = unit_of(word, true);
     ++at_;
     const Term amount = mixed_number();
-    return unit && !failed_ ? std::optional(with_unit(amount, *unit, 1)) : std::nullopt;
+    return unit && !failed_ ? with_unit(amount, *unit, 1) : fail();
   }
 
   Term bracketed() {
