@@ -56,10 +56,14 @@ Result<std::string> read_file(const std::filesystem::path& path) {
 }
 
 Status write_file_atomic(const std::filesystem::path& path, std::string_view bytes) {
-  std::error_code ec;
-  if (path.has_parent_path()) { std::filesystem::create_directories(path.parent_path(), ec); }
   const std::string temporary = temporary_beside(path.string());
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  const auto create = [&] { return ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644); };
+  int fd = create();
+  if (fd < 0 && errno == ENOENT && path.has_parent_path()) {
+    std::error_code ec;
+    std::filesystem::create_directories(path.parent_path(), ec);
+    fd = create();
+  }
   if (fd < 0) { return environment_error("cannot write " + temporary + ": " + os_reason()); }
   const bool written = write_and_sync(fd, bytes);
   const std::string reason = written ? "" : os_reason();

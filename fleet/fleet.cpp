@@ -103,6 +103,17 @@ Roster Fleet::roster() const {
   return look(monotonic_seconds());
 }
 
+double Fleet::lent_seconds() const {
+  const MutexLock lock(mutex_);
+  return lent_seconds_ + lent_ * (monotonic_seconds() - lent_counted_);
+}
+
+void Fleet::count_lent(double now, int change) {
+  lent_seconds_ += lent_ * (now - lent_counted_);
+  lent_counted_ = now;
+  lent_ += change;
+}
+
 // --- for a task
 
 std::shared_ptr<Lease> Fleet::lend(const Machine* like, double seconds, const std::function<bool()>& should_stop) {
@@ -119,6 +130,7 @@ std::shared_ptr<Lease> Fleet::lend(const Machine* like, double seconds, const st
     if (found != lines_.end()) {
       found->state = Line::State::kRunning;
       found->since = now;
+      count_lent(now, 1);
       found->lease =
           std::make_shared<Lease>(next_lease_++, found->hello.name, found->hello.build, found->hello.machine);
       return found->lease;
@@ -187,6 +199,7 @@ void Fleet::end_task(Line& line, const std::string& fault) {
   NodeView& node = nodes_[line.hello.machine.node];
   const double now = monotonic_seconds();
   node.busy_seconds += now - line.since;
+  count_lent(now, -1);
   line.lease = nullptr;
   line.job.clear();
   line.stage.clear();

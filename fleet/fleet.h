@@ -63,6 +63,9 @@ class Fleet {
   // Waits until at least one is; false: `should_stop` said so first.
   bool wait_for_first(const std::function<bool()>& should_stop) const;
   Roster roster() const;
+  // Seconds that workers have been lent for since this was opened, of all taken together: a task that waits for one
+  // takes none.
+  double lent_seconds() const;
 
   // No more work: the workers say goodbye, or are left alone after some seconds. Nothing may be running.
   void close();
@@ -100,6 +103,7 @@ class Fleet {
   void end_task(Line& line, const std::string& fault) VORTEX_REQUIRES(mutex_);
   void note(const std::string& kind, const Line& line, const std::string& message) VORTEX_REQUIRES(mutex_);
   Line* line_of(const Lease& lease) VORTEX_REQUIRES(mutex_);
+  void count_lent(double now, int change) VORTEX_REQUIRES(mutex_);
   Roster look(double now) const VORTEX_REQUIRES(mutex_);
   void wake() const;
 
@@ -117,6 +121,9 @@ class Fleet {
   std::string first_units_ VORTEX_GUARDED_BY(mutex_);
   uint64_t next_lease_ VORTEX_GUARDED_BY(mutex_) = 1;
   double last_look_ VORTEX_GUARDED_BY(mutex_) = 0;
+  int lent_ VORTEX_GUARDED_BY(mutex_) = 0;             // workers
+  double lent_seconds_ VORTEX_GUARDED_BY(mutex_) = 0;  // until lent_counted_
+  double lent_counted_ VORTEX_GUARDED_BY(mutex_) = 0;
   std::set<std::string> refusals_ VORTEX_GUARDED_BY(mutex_);  // told of once
   bool closing_ VORTEX_GUARDED_BY(mutex_) = false;
   bool closed_ VORTEX_GUARDED_BY(mutex_) = false;

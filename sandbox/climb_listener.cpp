@@ -60,11 +60,14 @@ void ClimbListener::start_stage(const job::StageStart& start, double now) {
 void ClimbListener::finish_stage(job::StageResult result, double now) {
   const std::string name(job::stage_name(result.stage));
   if (!running_ || result.stage != stages_[results_.size()]) { return fault("it reported " + name + " out of turn"); }
-  const double seconds = now - since_;
-  if (model_has_changed(result.stage, seconds)) { return; }
-  if (const std::string doubt = check_.fault(result, build(), seconds); !doubt.empty()) {
+  if (model_has_changed(result.stage, now - since_)) { return; }
+  // When we were stopped for a while its stage may have started before we read so; not before it was through with the
+  // earlier ones.
+  const double most = now - started_ - claimed_;
+  if (const std::string doubt = check_.fault(result, build(), most); !doubt.empty()) {
     return fault("its result of " + name + " " + doubt);
   }
+  claimed_ += std::max(0.0, result.seconds);
   if (!sandbox_.is_null()) { result.evidence["sandbox"] = sandbox_; }
   result.message = terminal_text(clipped_middle(result.message, kMaxMessage));
   result.log_tail = log_tail();

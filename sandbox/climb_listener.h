@@ -47,6 +47,7 @@ class ClimbListener : public Listener {
   FolderState model_files_;
   std::vector<job::Stage> stages_;  // the worker's
   std::vector<job::StageResult> results_;
+  double claimed_ = 0;    // seconds of the stages that ended, as the worker says
   double planned_ = 0;    // seconds of the stage that runs, as the worker says; 0: not planned
   bool running_ = false;  // stages_[results_.size()] has started, at since_
   bool finished_ = false;

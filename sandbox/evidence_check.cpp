@@ -68,10 +68,10 @@ std::string EvidenceCheck::outcomes_fault(const job::StageResult& result) const 
   return "claims an accuracy of " + format_number(claimed->value) + ", but its answers make " + format_number(accuracy);
 }
 
-std::string EvidenceCheck::fault(const job::StageResult& result, const std::string& build, double seconds) {
+std::string EvidenceCheck::fault(const job::StageResult& result, const std::string& build, double most) {
   if (result.evidence.empty()) { return "has no evidence"; }
-  if (result.seconds > seconds + kClockSlack) {
-    return "claims " + format_number(result.seconds) + " s, but it took " + format_number(seconds) + " s";
+  if (result.seconds > most + kClockSlack) {
+    return "claims " + format_number(result.seconds) + " s, but it took " + format_number(most) + " s at most";
   }
   const bool passed = result.verdict == job::Verdict::kPass || result.verdict == job::Verdict::kPruned;
   if (!says(result.evidence, "measured", false)) {

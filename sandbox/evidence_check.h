@@ -15,8 +15,8 @@ class EvidenceCheck {
   explicit EvidenceCheck(const job::Job& job) : job_(job) {}
 
   // Why a result is not to be believed, as the end of a sentence about it; empty: nothing speaks against it. `build` is
-  // what the worker called its program, `seconds` what the stage took by our own clock.
-  std::string fault(const job::StageResult& result, const std::string& build, double seconds);
+  // what the worker called its program, `most` the seconds that the stage can have taken by our own clock.
+  std::string fault(const job::StageResult& result, const std::string& build, double most);
 
  private:
   std::string identity_fault(const nlohmann::json& evidence, const std::string& build);

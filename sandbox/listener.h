@@ -21,7 +21,7 @@ class Listener {
   virtual ~Listener() = default;
 
   // The worker starts now.
-  void start(double now) { since_ = now; }
+  void start(double now) { started_ = since_ = now; }
   void take_output(std::string_view bytes, double now);
   void take_log(std::string_view bytes);
   // What holds the worker: goes into the evidence of its results.
@@ -51,6 +51,7 @@ class Listener {
   void fault(const std::string& what) { protocol_fault_ = what; }
 
   const ExecutorOptions& options_;
+  double started_ = 0;
   double since_ = 0;
   nlohmann::json sandbox_;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace vortex::agent {
 namespace {
@@ -44,7 +45,12 @@ void Budget::advance() const {
   const double passed = std::max(0.0, now - last_);
   last_ = now;
   used_[study::Resource::kSeconds] += passed;
-  used_[study::Resource::kGpuSeconds] += passed * gpus_ * static_cast<double>(work_.size());
+  double held = passed * static_cast<double>(work_.size());
+  if (lent_seconds) {
+    const double lent = lent_seconds();
+    held = std::max(0.0, lent - std::exchange(last_lent_, lent));
+  }
+  used_[study::Resource::kGpuSeconds] += held * gpus_;
 }
 
 double Budget::in_flight_gpu_seconds() const {

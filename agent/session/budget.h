@@ -53,6 +53,10 @@ class Budget {
   Status heartbeat(double interval);
   Status status() const;
 
+  // Seconds that workers were lent for so far in this session, of all taken together; empty: each of them for as long
+  // as its work runs. GPU seconds are counted by it: work that waits for a worker holds no GPU.
+  std::function<double()> lent_seconds;
+
   // Called once a run for 50, 80 and 100 % of every limit, from whichever thread spends.
   std::function<void(study::Resource, int percent)> on_notice;
 
@@ -77,7 +81,8 @@ class Budget {
   std::function<double()> clock_;
 
   mutable Mutex mutex_;
-  mutable double last_ VORTEX_GUARDED_BY(mutex_);  // clock at the last advance
+  mutable double last_ VORTEX_GUARDED_BY(mutex_);           // clock at the last advance
+  mutable double last_lent_ VORTEX_GUARDED_BY(mutex_) = 0;  // likewise
   mutable std::map<study::Resource, double> used_ VORTEX_GUARDED_BY(mutex_);
   std::map<int64_t, Work> work_ VORTEX_GUARDED_BY(mutex_);
   // Tokens and dollars of calls in flight, in used_ already.

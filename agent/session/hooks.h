@@ -48,6 +48,7 @@ struct CandidateSummary {
 struct SearchHooks {
   RunJob run_job;
   std::function<double(const vflow::Policy&)> modelled_speed;  // over dense attention
+  std::function<double()> lent_seconds;                        // Budget::lent_seconds; empty where workers are here
   std::function<StopLevel()> stop;                             // asked often, from any thread
   std::function<double()> clock;                               // seconds, monotonic; from any thread
   std::function<void(double seconds)> sleep;                   // for back-off; from any thread

@@ -18,6 +18,7 @@ Session::Session(db::Store& store, const db::Run& run, const study::SearchOption
       budget_(store, run, study::limits_of(options), options.gpus, hooks.clock),
       stall_seconds_(std::max(kLeastStall, 2 * options.stage_seconds)),
       last_news_(hooks.clock()) {
+  budget_.lent_seconds = hooks_.lent_seconds;
   budget_.on_notice = [this](study::Resource resource, int percent) {
     const nlohmann::json detail = {{"resource", study::resource_name(resource)},
                                    {"percent", percent},

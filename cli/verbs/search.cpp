@@ -302,7 +302,7 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
     slots = worker_slots(options, executor, fleet.keep, [&](const std::string& text) { display.message(text); });
   }
   executor.slots = slots.get();
-  const agent::SearchHooks hooks =
+  agent::SearchHooks hooks =
       hooks_of(executor, remote, model, display, notifier, context.format() == Format::kJsonl ? &stream : nullptr);
 
   display.message("search " + session.run.name + " in " + context.workspace + ": " +
@@ -314,7 +314,10 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   }
   // Somebody who would not be told is known now, and not in the morning.
   hooks.on_event(arguments.resume.empty() ? "started" : "resumed", {{"seconds", options.seconds}});
-  if (fleet.elsewhere()) { VORTEX_ASSIGN(remote, remote_workers(fleet, context, *store, session, hooks)); }
+  if (fleet.elsewhere()) {
+    VORTEX_ASSIGN(remote, remote_workers(fleet, context, *store, session, hooks));
+    hooks.lent_seconds = [&remote] { return remote->fleet().lent_seconds(); };
+  }
   const Result<agent::SearchEnd> end = agent::run_search(*store, session.run, options, model, hooks);
   remote.reset();
   display.close();

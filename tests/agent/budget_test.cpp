@@ -117,6 +117,30 @@ TEST_F(BudgetTest, WorkInFlightIsCountedBeforeMoreIsStarted) {
   EXPECT_FALSE(budget->start_work(4, 600));                          // the wall clock would end first
 }
 
+TEST_F(BudgetTest, WorkThatWaitsForAWorkerHoldsNoGpu) {
+  double lent = 0;
+  {
+    auto budget = sit({{study::Resource::kGpuSeconds, 100}}, 2);
+    budget->lent_seconds = [&] { return lent; };
+    ASSERT_TRUE(budget->start_work(1, 20));
+    ASSERT_TRUE(budget->start_work(2, 20));
+    now_ += 300;  // neither has a worker
+    EXPECT_DOUBLE_EQ(budget->used(study::Resource::kGpuSeconds), 0);
+    EXPECT_FALSE(budget->expired());
+    now_ += 10;
+    lent = 15;  // both have, one since half of that time
+    EXPECT_DOUBLE_EQ(budget->used(study::Resource::kGpuSeconds), 30);
+    budget->end_work(1);
+    budget->end_work(2);
+    now_ += 5;
+    ASSERT_TRUE(budget->heartbeat(0).ok());
+  }
+  EXPECT_DOUBLE_EQ(sit({}, 2)->used(study::Resource::kGpuSeconds), 30);
+  auto budget = sit({{study::Resource::kGpuSeconds, 100}}, 2);
+  budget->lent_seconds = [] { return 35.0; };  // of a new session
+  EXPECT_TRUE(budget->expired());
+}
+
 TEST_F(BudgetTest, NoticesAreGivenOnceARunAndAnewForARaisedLimit) {
   std::vector<int> told;
   {

@@ -1,6 +1,9 @@
 // What the orchestrator costs where its workers are elsewhere: a search over so many workers that dial in from another
-// process and make their results up. Prints a line of JSON.
-// usage: scale_bench WORKERS [CANDIDATES (1000)] [SECONDS of a task (1)] [BATCH (WORKERS)]
+// process and make their results up. Prints a line of JSON: CPU time of the orchestrator's process, its memory, and its
+// efficiency: seconds in which workers did tasks, over workers times wall clock. Retests and held-out problems, of
+// which a few are asked while the other workers have nothing to do, are in that; `climbs` is the same of the time in
+// which candidates climbed. usage: scale_bench WORKERS [CANDIDATES (1000)] [SECONDS of a climb (1)] [BATCH (WORKERS)]
+// [SPREAD (0.5)]
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -25,21 +28,53 @@ struct Counts {
   std::atomic<int64_t> tasks = 0;
 };
 
-// A task takes between half and one and a half times `seconds`, fixed for its policy.
-double seconds_of(const job::Job& job, double seconds) {
+struct Settings {
+  int workers = 0;
+  int candidates = 1000;
+  double seconds = 1;
+  int batch = 0;
+  double spread = 0.5;
+};
+
+// A climb takes `seconds` and up to `spread` of them more or less, fixed for its policy; one stage alone takes half.
+double seconds_of(const job::Job& job, const Settings& settings) {
   const std::string hash = sha256_hex(job.module_text + job.config_text + std::to_string(job.task.seed));
-  return seconds * (0.5 + Rng(std::stoull(hash.substr(0, 15), nullptr, 16)).uniform());
+  const double off = settings.spread * (2 * Rng(std::stoull(hash.substr(0, 15), nullptr, 16)).uniform() - 1);
+  return settings.seconds * (1 + off) * (job.stages.size() == 1 ? 0.5 : 1);
 }
 
-int work(int port_pipe, int workers, double seconds, Counts& counts) {
+// How busy workers are while candidates climb, by looks at the search's progress.
+class Climbs {
+ public:
+  void look(const agent::Progress& progress) {
+    const double now = monotonic_seconds();
+    const auto climbing = std::count_if(progress.running.begin(), progress.running.end(), [](const auto& one) {
+      return one.second.find('-') == std::string::npos && !one.second.starts_with("confirm");
+    });
+    if (climbing > 0) {
+      wall_ += now - last_;
+      busy_ += (now - last_) * static_cast<double>(climbing);
+    }
+    last_ = now;
+  }
+  double wall() const { return wall_; }
+  double efficiency(int workers) const { return wall_ > 0 ? busy_ / (workers * wall_) : 0; }
+
+ private:
+  double last_ = monotonic_seconds();
+  double wall_ = 0;
+  double busy_ = 0;
+};
+
+int work(int port_pipe, const Settings& settings, Counts& counts) {
   int port = 0;
   if (::read(port_pipe, &port, sizeof port) != static_cast<ssize_t>(sizeof port)) { return 3; }
   std::list<fleet::MadeUpWorkshop> shops;
   std::list<fleet::Hand> hands;
-  for (int i = 0; i < workers; ++i) {
+  for (int i = 0; i < settings.workers; ++i) {
     fleet::MadeUpWorkshop& shop = shops.emplace_back();
-    shop.before = [&counts, seconds](const job::Job& job, const auto&) {
-      const double length = seconds_of(job, seconds);
+    shop.before = [&counts, &settings](const job::Job& job, const auto&) {
+      const double length = seconds_of(job, settings);
       std::this_thread::sleep_for(std::chrono::duration<double>(length));
       counts.busy_us += static_cast<int64_t>(1e6 * length);
       ++counts.tasks;
@@ -69,16 +104,16 @@ double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-int search(int port_pipe, int workers, int candidates, double seconds, int batch, const Counts& counts) {
+int search(int port_pipe, const Settings& settings, const Counts& counts) {
   study::SearchOptions options = agent::test_options();
-  options.workers = workers;
-  options.batch = batch;
-  options.max_evals = candidates;
+  options.workers = settings.workers;
+  options.batch = settings.batch;
+  options.max_evals = settings.candidates;
   auto fleet = fleet::Fleet::open(fleet::made_up_fleet(options.job));
   if (!fleet.ok()) { return 3; }
   const int port = (*fleet)->address().port;
   if (::write(port_pipe, &port, sizeof port) != static_cast<ssize_t>(sizeof port)) { return 3; }
-  while ((*fleet)->ready() < workers) { std::this_thread::sleep_for(std::chrono::milliseconds(20)); }
+  while ((*fleet)->ready() < settings.workers) { std::this_thread::sleep_for(std::chrono::milliseconds(20)); }
   std::string folder = (std::filesystem::temp_directory_path() / "vortex-scale-XXXXXX").string();
   if (::mkdtemp(folder.data()) == nullptr) { return 3; }
   auto store = db::Store::open(folder);
@@ -97,6 +132,8 @@ int search(int port_pipe, int workers, int candidates, double seconds, int batch
   };
   hooks.clock = monotonic_seconds;
   hooks.sleep = [](double pause) { std::this_thread::sleep_for(std::chrono::duration<double>(pause)); };
+  Climbs climbs;
+  hooks.on_tick = [&](const agent::Progress& progress) { climbs.look(progress); };
   const double begin = monotonic_seconds();
   const double cpu = cpu_seconds();
   const auto end = agent::run_search(**store, run, options, agent::test_model(), hooks);
@@ -109,11 +146,21 @@ int search(int port_pipe, int workers, int candidates, double seconds, int batch
     return 2;
   }
   const double tasks = static_cast<double>(counts.tasks);
-  std::printf(
-      "{\"workers\": %d, \"candidates\": %d, \"batch\": %d, \"task_seconds\": %g, \"tasks\": %.0f, \"wall_seconds\": "
-      "%.2f, \"cpu_ms_a_candidate\": %.3f, \"cpu_ms_a_task\": %.3f, \"efficiency\": %.3f, \"peak_mb\": %.1f}\n",
-      workers, candidates, batch, seconds, tasks, wall, 1000 * used / candidates, 1000 * used / tasks,
-      1e-6 * static_cast<double>(counts.busy_us) / (workers * wall), static_cast<double>(peak_kilobytes()) / 1024);
+  const double busy = 1e-6 * static_cast<double>(counts.busy_us);
+  const nlohmann::json result = {
+      {"workers", settings.workers},
+      {"candidates", settings.candidates},
+      {"batch", settings.batch},
+      {"climb_seconds", settings.seconds},
+      {"spread", settings.spread},
+      {"tasks", tasks},
+      {"wall_seconds", wall},
+      {"cpu_ms_a_candidate", 1000 * used / settings.candidates},
+      {"cpu_ms_a_task", 1000 * used / tasks},
+      {"efficiency", busy / (settings.workers * wall)},
+      {"climbs", {{"wall_seconds", climbs.wall()}, {"efficiency", climbs.efficiency(settings.workers)}}},
+      {"peak_mb", static_cast<double>(peak_kilobytes()) / 1024}};
+  std::printf("%s\n", result.dump().c_str());
   return 0;
 }
 
@@ -121,21 +168,23 @@ int search(int port_pipe, int workers, int candidates, double seconds, int batch
 }  // namespace vortex
 
 int main(int argc, char** argv) {
-  const int workers = argc > 1 ? std::atoi(argv[1]) : 0;
-  if (workers < 1) {
-    std::fprintf(stderr, "usage: scale_bench WORKERS [CANDIDATES (1000)] [SECONDS of a task (1)] [BATCH (WORKERS)]\n");
+  vortex::Settings settings;
+  settings.workers = argc > 1 ? std::atoi(argv[1]) : 0;
+  if (settings.workers < 1) {
+    std::fprintf(stderr, "usage: scale_bench WORKERS [CANDIDATES] [SECONDS of a climb] [BATCH] [SPREAD]\n");
     return 1;
   }
-  const int candidates = argc > 2 ? std::atoi(argv[2]) : 1000;
-  const double seconds = argc > 3 ? std::atof(argv[3]) : 1;
-  const int batch = argc > 4 ? std::atoi(argv[4]) : workers;
+  if (argc > 2) { settings.candidates = std::atoi(argv[2]); }
+  if (argc > 3) { settings.seconds = std::atof(argv[3]); }
+  settings.batch = argc > 4 ? std::atoi(argv[4]) : settings.workers;
+  if (argc > 5) { settings.spread = std::atof(argv[5]); }
   void* memory = ::mmap(nullptr, sizeof(vortex::Counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   int ends[2];
   if (memory == MAP_FAILED || ::pipe(ends) != 0) { return 3; }
   auto* counts = new (memory) vortex::Counts;
   const pid_t child = ::fork();
-  if (child == 0) { return vortex::work(ends[0], workers, seconds, *counts); }
-  const int code = vortex::search(ends[1], workers, candidates, seconds, batch, *counts);
+  if (child == 0) { return vortex::work(ends[0], settings, *counts); }
+  const int code = vortex::search(ends[1], settings, *counts);
   ::close(ends[1]);
   int status = 0;
   ::waitpid(child, &status, 0);

@@ -391,6 +391,27 @@ TEST_F(FleetTest, AWorkerThatDialsAgainReplacesItsOldConnection) {
   EXPECT_TRUE(was_told("it dialled again"));
 }
 
+TEST_F(FleetTest, ATaskThatWaitsForAWorkerHoldsNone) {
+  open();
+  std::thread task([&] { (void)run(job_of("policy")); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(fleet_->lent_seconds(), 0);
+  MadeUpWorkshop shop;
+  std::atomic<double> lent_within = 0;
+  shop.before = [&](const auto&, const auto&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    lent_within = fleet_->lent_seconds();
+  };
+  const double came = monotonic_seconds();
+  const Hand hand(made_up_pilot(fleet_->address(), "one"), shop);
+  task.join();
+  const double lent = fleet_->lent_seconds();
+  EXPECT_GE(lent_within, 0.02);
+  EXPECT_GE(lent, lent_within);
+  EXPECT_LE(lent, monotonic_seconds() - came);
+  EXPECT_EQ(fleet_->lent_seconds(), lent) << "nothing is lent";
+}
+
 TEST_F(FleetTest, WithoutAnyWorkerATaskDoesNotWaitForever) {
   options_.patience_seconds = 0.2;
   open();

@@ -38,5 +38,32 @@ TEST(Deadline, LetsWorkersThatShareAGpuWaitForEachOther) {
   EXPECT_TRUE(overdue_after(3 * options.idle_seconds + 1));
 }
 
+// What a worker that starts at 0, and whose first stage is read of at 6 only, says of it at 9.
+bool believes(double seconds) {
+  const ExecutorOptions options;
+  job::Job job;
+  job.model_path = "/nowhere";
+  job.stages = {job::Stage::kCompile, job::Stage::kRace};
+  const std::function<void(const job::StageResult&)> nobody;
+  ClimbListener listener(job, options, nobody);
+  listener.start(0);
+  listener.take_output(job::event_frame(job::Hello{job::kProtocolVersion, "build"}), 1);
+  listener.take_output(job::event_frame(job::StageStart{job::Stage::kCompile, 0}), 6);
+  job::StageResult result;
+  result.stage = job::Stage::kCompile;
+  result.verdict = job::Verdict::kFail;
+  result.blame = Blame::kCandidate;
+  result.seconds = seconds;
+  result.evidence = {{"measured", false}};
+  listener.take_output(job::event_frame(result), 9);
+  return listener.finished() && !listener.misbehaved();
+}
+
+TEST(Deadline, AStageMayHaveStartedBeforeItWasReadThatItDid) {
+  EXPECT_TRUE(believes(3));
+  EXPECT_TRUE(believes(8)) << "the reader was stopped from 1 to 6";
+  EXPECT_FALSE(believes(10));
+}
+
 }  // namespace
 }  // namespace vortex::sandbox
