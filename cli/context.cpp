@@ -56,6 +56,7 @@ void add_cpu_math_option(CLI::App* verb, std::string& math) {
 }
 
 Result<double> parse_duration(const std::string& text) {
+  constexpr double kLongest = 3650.0 * 86400;
   const Error error = candidate_error("not a duration: " + text, "write 90s, 5m, 8h or 1h30m");
   double total = 0;
   size_t at = 0;
@@ -74,6 +75,7 @@ Result<double> parse_duration(const std::string& text) {
     total += number * unit;
   }
   if (text.empty() || total <= 0) { return error; }
+  if (total > kLongest) { return candidate_error("longer than ten years: " + text, error.hint); }
   return total;
 }
 

@@ -135,7 +135,8 @@ Result<int> fetch_files(const Context& context, FetchArguments arguments) {
   arguments.repo = named.repo;
   arguments.data = arguments.data || named.data;
   if (!named.revision.empty()) { arguments.revision = named.revision; }
-  if (!fetch::is_safe_path(arguments.repo)) {
+  const auto slashes = std::count(arguments.repo.begin(), arguments.repo.end(), '/');
+  if (!fetch::is_safe_path(arguments.repo) || slashes > 1) {
     return candidate_error("not a repository: " + arguments.repo, "name it as OWNER/NAME, or by its page's address");
   }
   const auto kind = arguments.data ? fetch::RepoKind::kData : fetch::RepoKind::kModel;

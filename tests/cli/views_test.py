@@ -127,6 +127,8 @@ def options_come_first(folder):
     folder.run("search", "--model", MODEL, "--seeds", "nowhere", code=1, text="nowhere")
     folder.run("search", "--model", "nowhere", code=1, text="nowhere")
     folder.run("search", "--model", MODEL, "--for", "soon", code=1, text="not a duration")
+    folder.run("search", "--model", MODEL, "--for", "99999999999h", code=1, text="longer than ten years")
+    folder.run("fetch", "owner/name/file", code=1, text="not a repository: owner/name/file")
     folder.run("search", "--model", MODEL, "--proposer", "recorded", "--replies", "nowhere", code=1)
     check(len(folder.records("status")["items"]) == len(before), "no search was begun")
     folder.run("search", "--resume", "brisk-mole", "--model", MODEL, "--seed", "4", code=1,
