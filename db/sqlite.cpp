@@ -107,9 +107,21 @@ Error Connection::error(const std::string& doing) const {
 }
 
 Statement::Statement(Connection& connection, const std::string& sql) : connection_(connection), sql_(sql) {
+  if (auto idle = connection.idle_.extract(sql); !idle.empty()) {
+    statement_ = std::move(idle.mapped());
+    return;
+  }
   sqlite3_stmt* statement = nullptr;
-  code_ = sqlite3_prepare_v2(connection.handle(), sql.c_str(), -1, &statement, nullptr);
+  code_ = sqlite3_prepare_v3(connection.handle(), sql.c_str(), -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   statement_.reset(statement);
+}
+
+// One that failed is not kept. Nor is a PRAGMA, some of which do their work while they are prepared.
+Statement::~Statement() {
+  if (statement_ == nullptr || !status().ok() || sql_.starts_with("PRAGMA")) { return; }
+  if (sqlite3_reset(statement_.get()) != SQLITE_OK) { return; }
+  sqlite3_clear_bindings(statement_.get());
+  connection_.idle_.emplace(std::move(sql_), std::move(statement_));
 }
 
 Statement& Statement::bind(int64_t value) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/names.h"
@@ -54,18 +55,30 @@ class Connection {
   Error error(const std::string& doing) const;
 
  private:
+  friend class Statement;
   struct Close {
     void operator()(sqlite3* handle) const { sqlite3_close_v2(handle); }
   };
+  struct Finalize {
+    void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+  };
+  using Prepared = std::unique_ptr<sqlite3_stmt, Finalize>;
+
   std::unique_ptr<sqlite3, Close> handle_;
   std::string file_;
+  // By their text. A search asks the same few dozen things over and over, and reading the text costs more than most
+  // answers. None of these is under way.
+  std::unordered_map<std::string, Prepared> idle_;
 };
 
-// One prepared statement. Usage: bind every `?` in order, then `while (next)` over the rows. A failed bind or step is
-// remembered: `status()` says so after the last row.
+// One prepared statement, which its connection keeps for the next one of the same text. Usage: bind every `?` in order,
+// then `while (next)` over the rows. A failed bind or step is remembered: `status()` says so after the last row.
 class Statement {
  public:
   Statement(Connection& connection, const std::string& sql);
+  ~Statement();
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
 
   Statement& bind(int64_t value);
   Statement& bind(double value);
@@ -107,12 +120,9 @@ class Statement {
   // Keeps the first unknown word.
   void refuse_word(int column);
 
-  struct Finalize {
-    void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
-  };
   Connection& connection_;
   std::string sql_;
-  std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+  Connection::Prepared statement_;
   int bound_ = 0;
   int code_ = SQLITE_OK;
   std::optional<Error> unknown_word_;

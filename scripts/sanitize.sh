@@ -8,8 +8,10 @@ cd "$(dirname "$0")/.."
 preset=${1:-tsan}
 shift || true
 tests=("$@")
-[ ${#tests[@]} -gt 0 ] || tests=('^(base|job|db|net|fetch|sandbox|study|agent|agent/llm|web)$')
-cmake --preset "$preset" > /dev/null
+[ ${#tests[@]} -gt 0 ] || tests=('^(base|job|db|net|fetch|sandbox|study|agent|agent/llm|web|fleet|serve)$')
+new=()
+[ -f "build/$preset/CMakeCache.txt" ] || new=(-DVORTEX_UNITY=ON)
+cmake --preset "$preset" "${new[@]}" > /dev/null
 names=()
 while read -r name; do
   target=${name//\//_}_tests

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "evals/statistics.h"
@@ -47,6 +50,9 @@ class Archive {
 
   // True if the point entered the front. A key that is known already changes nothing.
   bool add(Point point);
+  // Puts what is known of points today in place of what was known, by candidate: the front is the one that adding all
+  // in the same order would have given. Those whose candidate is no point, or has another key, change nothing.
+  void replace(std::vector<Point> points);
 
   const std::vector<Point>& points() const { return points_; }
   const std::vector<size_t>& front() const { return front_; }  // indices into points(), in order of entry
@@ -62,9 +68,40 @@ class Archive {
   bool on_front(int64_t candidate) const;
   const Point* find(int64_t candidate) const;  // null where it is no point
   const Point* reference() const;              // null before it was added
+  bool is_member(size_t point) const { return states_[point].member; }
+  // Of what is known of a point: no other archive's, no other point's, and another one once that has changed.
+  uint64_t stamp(size_t point) const { return states_[point].stamp; }
+
+  // Points that differ from the reference by the same interval, by number. Hundreds of thousands of points are of a few
+  // hundred groups, because the same problems can be won and lost in so many ways only.
+  struct Groups {
+    std::vector<evals::Interval> differences;  // to the reference's accuracy, paired; by group
+    std::vector<int> of_point;                 // by point; -1: the reference itself
+  };
+  // Kept from call to call. Without a reference there are none. Not thread-safe.
+  const Groups& groups() const;
 
  private:
+  // A member that a point met when it asked to enter, and what came of it.
+  struct Met {
+    uint64_t stamp = 0;
+    bool beaten = false;  // in one objective
+    bool leaves = false;
+  };
+  struct State {
+    uint64_t stamp = 0;
+    bool member = false;
+    // A member that kept it out, and what was known of both then; 0: none did.
+    size_t blocker = 0;
+    uint64_t blocked = 0;
+    uint64_t blocking = 0;
+  };
+
+  bool enter(size_t point);
+  bool is_kept_out(size_t point);
+  Met meet(const Point& challenger, size_t member) const;
   bool is_excluded(size_t point) const;
+  int group_of(const evals::Interval& difference) const;
 
   uint64_t seed_;
   double margin_;
@@ -72,6 +109,15 @@ class Archive {
   std::vector<size_t> front_;
   std::unordered_set<std::string> keys_;
   std::unordered_map<int64_t, size_t> places_;  // of candidates in points_
+  std::vector<State> states_;                   // by point
+  // Whom those that entered met then, behind their own stamp.
+  std::unordered_map<size_t, std::pair<uint64_t, std::vector<Met>>> met_;
+
+  // Derived when it is asked for.
+  mutable Groups groups_;
+  mutable std::map<std::array<double, 3>, int> group_numbers_;
+  mutable std::vector<uint64_t> grouped_;  // stamps of the points as they were
+  mutable uint64_t grouped_by_ = 0;        // the reference's
 };
 
 // For each point the share of resampled worlds (replicates.h) in which no other of the points dominates it.

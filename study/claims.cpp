@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "evals/distributions.h"
 
@@ -59,6 +60,73 @@ void extend(const std::vector<Prospect>& prospects, size_t most, size_t from, st
   }
 }
 
+// What is expected of the points of each group.
+std::vector<Expected> expected_of_groups(const Archive::Groups& groups) {
+  std::vector<Expected> all;
+  std::vector<double> weight;
+  for (const evals::Interval& difference : groups.differences) {
+    all.push_back({0, difference, (difference.hi - difference.lo) / (2 * kSigmas)});
+    weight.push_back(1 / (all.back().error * all.back().error));
+  }
+  // The mean and the true spread of all candidates, each weighted by what is known of it (DerSimonian and Laird 1986).
+  double weights = 0;
+  double squares = 0;
+  double mean = 0;
+  double points = 0;
+  for (const int group : groups.of_point) {
+    if (group < 0) { continue; }
+    const auto g = static_cast<size_t>(group);
+    points += 1;
+    weights += weight[g];
+    squares += weight[g] * weight[g];
+    mean += weight[g] * all[g].difference.value;
+  }
+  mean /= weights;
+  std::vector<double> part;
+  for (const Expected& one : all) { part.push_back(std::pow((one.difference.value - mean) / one.error, 2)); }
+  double heterogeneity = 0;
+  for (const int group : groups.of_point) { heterogeneity += group < 0 ? 0 : part[static_cast<size_t>(group)]; }
+  const double spare = heterogeneity - (points - 1);
+  const double spread = points < 2 ? HUGE_VAL : std::max(0.0, spare / (weights - squares / weights));
+  if (!std::isfinite(spread)) { return all; }
+  for (size_t g = 0; g < all.size(); ++g) { weight[g] = 1 / (all[g].error * all[g].error + spread); }
+  for (size_t g = 0; g < all.size(); ++g) {
+    part[g] = all[g].difference.value / (all[g].error * all[g].error + spread);
+  }
+  double total = 0;
+  double centre = 0;
+  for (const int group : groups.of_point) {
+    if (group < 0) { continue; }
+    total += weight[static_cast<size_t>(group)];
+    centre += part[static_cast<size_t>(group)];
+  }
+  centre /= total;
+  for (Expected& one : all) {
+    const double own = one.error * one.error;
+    const double share = spread / (spread + own);
+    const double value = centre + share * (one.difference.value - centre);
+    one.error = std::sqrt(share * own + (1 - share) * (1 - share) / total);
+    one.difference = {value, std::max(-1.0, value - kSigmas * one.error), std::min(1.0, value + kSigmas * one.error)};
+  }
+  return all;
+}
+
+// The fastest point of every group, the first of several, in order of points; -1 where it has none that may be asked.
+std::vector<int> fastest_of_groups(const Archive& archive, const std::set<int64_t>* asked) {
+  const Archive::Groups& groups = archive.groups();
+  std::vector<int> fastest(groups.differences.size(), -1);
+  for (size_t i = 0; i < groups.of_point.size(); ++i) {
+    const Point& point = archive.points()[i];
+    if (groups.of_point[i] < 0 || (asked != nullptr && !asked->contains(point.candidate))) { continue; }
+    int& best = fastest[static_cast<size_t>(groups.of_point[i])];
+    const double speed = point.speed.ratio.value;
+    const double than = best < 0 ? 0 : archive.points()[static_cast<size_t>(best)].speed.ratio.value;
+    // By the logarithm, which is what is compared: it can be the same of two speeds.
+    if (best < 0 || (speed > than && std::log(speed) > std::log(than))) { best = static_cast<int>(i); }
+  }
+  return fastest;
+}
+
 }  // namespace
 
 evals::AnswerSheet shared_with(const evals::AnswerSheet& answers, const evals::AnswerSheet& other) {
@@ -108,58 +176,38 @@ const Claim* headline_of(const std::vector<Claim>& claims) {
 }
 
 std::vector<Expected> expected_differences(const Archive& archive) {
-  const Point* dense = archive.reference();
-  if (dense == nullptr) { return {}; }
+  if (archive.reference() == nullptr) { return {}; }
+  const Archive::Groups& groups = archive.groups();
+  const std::vector<Expected> of_groups = expected_of_groups(groups);
   std::vector<Expected> all;
-  for (const Point& point : archive.points()) {
-    if (point.reference) { continue; }
-    Expected expected{point.candidate, evals::paired_difference(point.outcomes, dense->outcomes, archive.seed()), 0};
-    expected.error = (expected.difference.hi - expected.difference.lo) / (2 * kSigmas);
-    all.push_back(expected);
-  }
-  // The mean and the true spread of all candidates, each weighted by what is known of it (DerSimonian and Laird 1986).
-  double weights = 0;
-  double squares = 0;
-  double mean = 0;
-  for (const Expected& one : all) {
-    const double weight = 1 / (one.error * one.error);
-    weights += weight;
-    squares += weight * weight;
-    mean += weight * one.difference.value;
-  }
-  mean /= weights;
-  double heterogeneity = 0;
-  for (const Expected& one : all) { heterogeneity += std::pow((one.difference.value - mean) / one.error, 2); }
-  const double spare = heterogeneity - (static_cast<double>(all.size()) - 1);
-  const double spread = all.size() < 2 ? HUGE_VAL : std::max(0.0, spare / (weights - squares / weights));
-  if (!std::isfinite(spread)) { return all; }
-  double total = 0;
-  double centre = 0;
-  for (const Expected& one : all) {
-    total += 1 / (one.error * one.error + spread);
-    centre += one.difference.value / (one.error * one.error + spread);
-  }
-  centre /= total;
-  for (Expected& one : all) {
-    const double own = one.error * one.error;
-    const double share = spread / (spread + own);
-    const double value = centre + share * (one.difference.value - centre);
-    one.error = std::sqrt(share * own + (1 - share) * (1 - share) / total);
-    one.difference = {value, std::max(-1.0, value - kSigmas * one.error), std::min(1.0, value + kSigmas * one.error)};
+  for (size_t i = 0; i < groups.of_point.size(); ++i) {
+    if (groups.of_point[i] < 0) { continue; }
+    all.push_back(of_groups[static_cast<size_t>(groups.of_point[i])]);
+    all.back().candidate = archive.points()[i].candidate;
   }
   return all;
 }
 
+// Of points that differ from dense attention by the same interval only the fastest can be in a sequence: the others
+// promise less, however they are ordered.
 std::vector<int64_t> best_sequence(const Archive& archive, const SequenceRules& rules, const std::set<int64_t>* asked) {
-  const std::vector<Expected> expected = expected_differences(archive);
   const Point* dense = archive.reference();
   if (dense == nullptr) { return {}; }
+  const std::vector<Expected> expected = expected_of_groups(archive.groups());
+  std::vector<std::pair<int, size_t>> order;  // point, group
+  const std::vector<int> fastest = fastest_of_groups(archive, asked);
+  for (size_t group = 0; group < fastest.size(); ++group) {
+    if (fastest[group] >= 0) { order.emplace_back(fastest[group], group); }
+  }
+  std::sort(order.begin(), order.end());
   const double accuracy = dense->accuracy.value;
   std::vector<Prospect> prospects;
-  for (const Expected& one : expected) {
-    Prospect prospect{one.candidate, one.difference.value + rules.hope * one.error,
-                      std::log(archive.find(one.candidate)->speed.ratio.value), 0};
-    if (prospect.log_speed <= 0 || (asked != nullptr && !asked->contains(one.candidate))) { continue; }
+  for (const auto& [place, group] : order) {
+    const Point& point = archive.points()[static_cast<size_t>(place)];
+    const Expected& one = expected[group];
+    Prospect prospect{point.candidate, one.difference.value + rules.hope * one.error, std::log(point.speed.ratio.value),
+                      0};
+    if (prospect.log_speed <= 0) { continue; }
     // What held-out problems will leave open of a difference, and how far its value may then lie from the truth.
     const double apart = std::max(0.02, std::abs(prospect.difference)) + evals::expected_discordance(accuracy).alike;
     const double later = std::sqrt(apart / rules.problems);

@@ -8,14 +8,17 @@ namespace {
 
 constexpr double kHope = 1;  // standard errors that a prospect may turn out better
 
-class Race {
+// One look at an archive.
+class Look {
  public:
-  Race(const Archive& archive, const RaceRules& rules) : archive_(archive), rules_(rules) {}
+  Look(const Archive& archive, const RaceRules& rules, std::vector<Racing::Closed>& closed)
+      : archive_(archive), rules_(rules), closed_(closed) {
+    closed_.resize(archive.points().size());
+  }
 
   std::vector<Retest> wanted() {
     for (size_t i = 0; i < archive_.points().size(); ++i) {
-      const bool member = std::count(archive_.front().begin(), archive_.front().end(), i) > 0;
-      member ? doubt_member(archive_.points()[i]) : give_chance(archive_.points()[i]);
+      archive_.is_member(i) ? doubt_member(archive_.points()[i]) : give_chance(i);
     }
     std::vector<Retest> result;
     for (const auto& [candidate, round] : rounds_) { result.push_back({candidate, round}); }
@@ -31,14 +34,25 @@ class Race {
     return hopeful > rules_.indifference && compare_accuracy(a, b, archive_.seed()) == Advantage::kInconclusive;
   }
 
+  bool is_closed(size_t point) const {
+    const Racing::Closed& closed = closed_[point];
+    return closed.point == archive_.stamp(point) && closed.by < archive_.points().size() &&
+           archive_.is_member(closed.by) && closed.stamp == archive_.stamp(closed.by);
+  }
+
   // A point outside: could it beat every member that keeps it out?
-  void give_chance(const Point& challenger) {
+  void give_chance(size_t point) {
+    if (is_closed(point)) { return; }
+    const Point& challenger = archive_.points()[point];
     std::vector<const Point*> blockers;
-    for (size_t i : archive_.front()) {
+    for (const size_t i : archive_.front()) {
       const Point& member = archive_.points()[i];
       if (compare_speed(challenger, member) == Advantage::kBetter) { continue; }
       if (compare_accuracy(challenger, member, archive_.seed()) == Advantage::kBetter) { continue; }
-      if (!is_open(challenger, member)) { return; }
+      if (!is_open(challenger, member)) {
+        closed_[point] = {archive_.stamp(point), i, archive_.stamp(i)};
+        return;
+      }
       blockers.push_back(&member);
     }
     for (const Point* blocker : blockers) { meet(challenger, *blocker); }
@@ -47,7 +61,7 @@ class Race {
   // A member that is slower than another: is it really more accurate? The reference stays whatever the answer.
   void doubt_member(const Point& member) {
     if (member.reference) { return; }
-    for (size_t i : archive_.front()) {
+    for (const size_t i : archive_.front()) {
       const Point& faster = archive_.points()[i];
       if (compare_speed(faster, member) == Advantage::kBetter && is_open(member, faster)) { meet(member, faster); }
     }
@@ -62,6 +76,7 @@ class Race {
 
   const Archive& archive_;
   RaceRules rules_;
+  std::vector<Racing::Closed>& closed_;
   std::map<int64_t, int> rounds_;
 };
 
@@ -71,14 +86,17 @@ std::vector<Retest> retests_of_prospects(const Archive& archive, const SequenceR
   std::vector<Retest> wanted;
   SequenceRules hopeful = rules;
   hopeful.hope = kHope;
-  const std::vector<int64_t> sequence = best_sequence(archive, hopeful);
-  for (const Point& point : archive.points()) {
-    const bool prospect = std::count(sequence.begin(), sequence.end(), point.candidate) > 0;
-    if (prospect && point.rounds < rounds) { wanted.push_back({point.candidate, point.rounds + 1}); }
+  std::vector<const Point*> points;
+  for (const int64_t candidate : best_sequence(archive, hopeful)) { points.push_back(archive.find(candidate)); }
+  std::sort(points.begin(), points.end());  // in the archive's order
+  for (const Point* point : points) {
+    if (point->rounds < rounds) { wanted.push_back({point->candidate, point->rounds + 1}); }
   }
   return wanted;
 }
 
-std::vector<Retest> retests(const Archive& archive, const RaceRules& rules) { return Race(archive, rules).wanted(); }
+std::vector<Retest> Racing::wanted(const Archive& archive) { return Look(archive, rules_, closed_).wanted(); }
+
+std::vector<Retest> retests(const Archive& archive, const RaceRules& rules) { return Racing(rules).wanted(archive); }
 
 }  // namespace vortex::study

@@ -12,6 +12,7 @@ namespace vortex::study {
 struct Retest {
   int64_t candidate = 0;
   int round = 0;  // from 1; a candidate answers its rounds in order
+  bool operator==(const Retest&) const = default;
 };
 
 struct RaceRules {
@@ -29,6 +30,25 @@ struct RaceRules {
 // answer the same rounds, so that it stays paired. Nothing when everything is clear, or the rounds are used up. In
 // order of candidates, deterministic.
 std::vector<Retest> retests(const Archive& archive, const RaceRules& rules);
+
+// The same for an archive that grows: most points outside are kept out for good by one member, and are looked at again
+// only once that has left, or more is known of either. Not thread-safe.
+class Racing {
+ public:
+  explicit Racing(const RaceRules& rules) : rules_(rules) {}
+  std::vector<Retest> wanted(const Archive& archive);
+
+  // The member that leaves a point no chance, and the stamps of both then.
+  struct Closed {
+    uint64_t point = 0;
+    size_t by = 0;
+    uint64_t stamp = 0;
+  };
+
+ private:
+  RaceRules rules_;
+  std::vector<Closed> closed_;  // by point
+};
 
 // Points that would be asked on held-out problems today, and that have answered fewer than `rounds` rounds: what
 // promises most after one race is mostly luck, and further problems cost less than a finalist that fails.

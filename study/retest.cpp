@@ -24,4 +24,8 @@ job::TaskSpec retest_task(job::TaskSpec task, int round) {
   return task;
 }
 
+int64_t retest_problems(const job::TaskSpec& task, int round) {
+  return int64_t{task.problems << (round - 1)} * task.trials;
+}
+
 }  // namespace vortex::study

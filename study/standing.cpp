@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -56,11 +57,6 @@ bool same_runs(const std::vector<SpeedRun>& a, const std::vector<SpeedRun>& b) {
     return x.ratio.value == y.ratio.value && x.ratio.lo == y.ratio.lo && x.ratio.hi == y.ratio.hi &&
            x.dense_tokens_per_s == y.dense_tokens_per_s;
   });
-}
-
-bool same_point(const Point& a, const Point& b) {
-  return a.key == b.key && a.outcomes == b.outcomes && a.rounds == b.rounds && a.promise == b.promise &&
-         a.speed.ratio.value == b.speed.ratio.value;
 }
 
 // By the processes that measured its speed, which take longest to read.
@@ -118,7 +114,7 @@ void Standing::update(const CandidateHistory& candidate) {
   if (!entry.point && known == places_.end()) { return; }
   changed_.push_back(id);
   if (!entry.point) {
-    is_wrong_ = is_wrong_ || known->second < known_;
+    is_gone_ = is_gone_ || known->second < known_;
     entries_[known->second].point.reset();
     places_.erase(known);
     return;
@@ -131,8 +127,11 @@ void Standing::update(const CandidateHistory& candidate) {
     return;
   }
   Entry& old = entries_[known->second];
-  const bool same = same_point(*old.point, *entry.point) && same_runs(old.runs, entry.runs);
-  is_wrong_ = is_wrong_ || (known->second < known_ && !same);
+  if (known->second < known_) {
+    is_gone_ = is_gone_ || old.point->key != entry.point->key;
+    is_measured_anew_ = is_measured_anew_ || !same_runs(old.runs, entry.runs);
+    moved_.push_back(known->second);
+  }
   old = std::move(entry);
 }
 
@@ -144,17 +143,17 @@ std::vector<SpeedRun> Standing::clear_runs(const Entry& entry) const {
   return clear.empty() ? entry.runs : clear;
 }
 
-void Standing::add(const Entry& entry) const {
-  if (!entry.point) { return; }
+Point Standing::point_with_speed(const Entry& entry) const {
   Point point = *entry.point;
   if (rank_ == RankSpeed::kMeasured && !point.reference && !entry.runs.empty()) {
     point.speed = speed_of_runs(clear_runs(entry), spread_);
   }
-  archive_.add(std::move(point));
+  return point;
 }
 
-bool Standing::may_go_on() const {
-  if (is_wrong_) { return false; }
+// May what all speeds are held against stay as it is, with the new entries?
+bool Standing::speeds_hold() const {
+  if (is_gone_ || is_measured_anew_) { return false; }
   const double bar = usual_.bar();
   bool alone = true;  // processes of one policy tell how far those of others lie apart
   for (size_t i = known_; i < entries_.size(); ++i) {
@@ -165,13 +164,7 @@ bool Standing::may_go_on() const {
   return rank_ == RankSpeed::kModelled ? alone : alone && usual_.agrees_with(bar);
 }
 
-void Standing::catch_up() const {
-  if (known_ == entries_.size() && !is_wrong_) { return; }
-  if (!may_go_on()) { return rebuild(); }
-  for (; known_ < entries_.size(); ++known_) { add(entries_[known_]); }
-}
-
-void Standing::rebuild() const {
+void Standing::work_out_speeds() const {
   usual_ = UsualRate();
   for (const Entry& entry : entries_) {
     if (!entry.point) { continue; }
@@ -182,11 +175,29 @@ void Standing::rebuild() const {
     if (entry.point && entry.runs.size() > 1) { measured.push_back(clear_runs(entry)); }
   }
   spread_ = speed_spread(measured);
-  archive_ = Archive(seed_, margin_);
-  for (const Entry& entry : entries_) { add(entry); }
-  known_ = entries_.size();
-  is_wrong_ = false;
+  moved_.resize(known_);
+  std::iota(moved_.begin(), moved_.end(), size_t{0});
   all_changed_ = true;
+}
+
+void Standing::catch_up() const {
+  if (known_ == entries_.size() && moved_.empty() && !is_gone_) { return; }
+  if (!speeds_hold()) { work_out_speeds(); }
+  if (is_gone_) {
+    archive_ = Archive(seed_, margin_);
+    known_ = 0;
+    moved_.clear();
+  }
+  std::vector<Point> moved;
+  for (const size_t place : moved_) {
+    if (entries_[place].point) { moved.push_back(point_with_speed(entries_[place])); }
+  }
+  archive_.replace(std::move(moved));
+  for (; known_ < entries_.size(); ++known_) {
+    if (entries_[known_].point) { archive_.add(point_with_speed(entries_[known_])); }
+  }
+  moved_.clear();
+  is_gone_ = is_measured_anew_ = false;
 }
 
 std::vector<int64_t> Standing::take_changed() {

@@ -25,8 +25,9 @@ std::optional<Point> point_of(const CandidateHistory& candidate, RankSpeed rank,
                               const SpeedSpread& spread = {});
 
 // The archive of a search. The processes that measured any member tell how much one process can be trusted, so every
-// point's speed depends on all of them. A point that is new and tells nothing about the others is added to what is
-// known; all is worked out anew only where an earlier point changed, or what all speeds are held against.
+// point's speed depends on all of them. A point that tells nothing about the others is added to what is known, or put
+// in its place; all is worked out anew only where what all speeds are held against has changed, or a point is none any
+// more.
 class Standing {
  public:
   explicit Standing(const SearchOptions& options)
@@ -52,10 +53,10 @@ class Standing {
     std::vector<SpeedRun> runs;
   };
   void catch_up() const;
-  void rebuild() const;
-  void add(const Entry& entry) const;
+  void work_out_speeds() const;
+  Point point_with_speed(const Entry& entry) const;
   std::vector<SpeedRun> clear_runs(const Entry& entry) const;  // the contended ones left out
-  bool may_go_on() const;                                      // do the new entries leave the others as they are?
+  bool speeds_hold() const;
 
   RankSpeed rank_;
   uint64_t seed_;
@@ -68,8 +69,10 @@ class Standing {
   mutable Archive archive_;
   mutable SpeedSpread spread_;
   mutable UsualRate usual_;
-  mutable size_t known_ = 0;       // entries that went into them
-  mutable bool is_wrong_ = false;  // one of those changed
+  mutable size_t known_ = 0;           // entries that went into them
+  mutable std::vector<size_t> moved_;  // of those: what is known of them may have changed
+  mutable bool is_gone_ = false;       // one of those is none any more
+  mutable bool is_measured_anew_ = false;
   mutable bool all_changed_ = false;
 };
 

@@ -67,7 +67,10 @@ Status Evaluator::run(const std::vector<Assignment>& all) {
 
 void Evaluator::learn(const study::CandidateHistory& candidate) {
   for (const db::StageRow& row : candidate.stages) {
-    if (row.verdict != job::Verdict::kPass || !learned_.insert(row.id).second) { continue; }
+    const auto number = static_cast<size_t>(row.id);
+    if (learned_.size() <= number) { learned_.resize(number + 1); }
+    if (row.verdict != job::Verdict::kPass || learned_[number]) { continue; }
+    learned_[number] = true;
     Times& times = times_[row.stage];
     times.seconds += row.seconds;
     times.count += 1;

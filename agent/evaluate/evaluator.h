@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -58,7 +57,7 @@ class Evaluator {
     int count = 0;
   };
   std::map<db::StageRound, Times> times_;  // written between runs only
-  std::set<int64_t> learned_;              // stage rows
+  std::vector<bool> learned_;              // by stage row's number
   std::atomic<int> internal_faults_ = 0;   // in a row
   Mutex spoiled_mutex_;
   std::vector<int64_t> spoiled_ VORTEX_GUARDED_BY(spoiled_mutex_);  // by the machine, in a row

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "agent/loop/shelf.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "core/vflow/diagnostics.h"
@@ -60,7 +61,7 @@ Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const 
     const auto known = rows_.find({batch, slot, draw});
     std::optional<Planned> planned;
     if (known != rows_.end()) {
-      VORTEX_ASSIGN(vflow::PolicySource source, stored_source(known->second));
+      VORTEX_ASSIGN(vflow::PolicySource source, stored_source(store_, known->second));
       VORTEX_ASSIGN(planned, admit(known->second, std::move(source), {}, {}));
     } else {
       if (!may_propose()) { return std::optional<Planned>{}; }
@@ -78,6 +79,7 @@ Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const 
       context.passed = control ? &kNone : &passed;
       context.control = control;
       context.budget = budget;
+      context.read_policy = read_policy;
       VORTEX_ASSIGN(std::optional<Proposal> made, proposer_.propose(context));
       if (!made) { return std::optional<Planned>{}; }
       Proposal proposal = std::move(*made);
@@ -96,13 +98,6 @@ Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const 
     if (planned) { return planned; }
   }
   return std::optional<Planned>{};
-}
-
-Result<vflow::PolicySource> Planner::stored_source(const db::Candidate& row) {
-  vflow::PolicySource source;
-  VORTEX_ASSIGN(source.module_text, store_.get_object(row.module_object));
-  VORTEX_ASSIGN(source.config_text, store_.get_object(row.config_object));
-  return source;
 }
 
 // Stores the candidate (a row without an id) with its check and novelty results. Rows from an earlier session are

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <tuple>
 #include <vector>
@@ -51,11 +52,12 @@ class Planner {
   Budget* budget = nullptr;
   // Speed over dense attention by the cost model, kept as a metric of the check stage.
   std::function<double(const vflow::Policy&)> modelled_speed;
+  // What proposers read parents by.
+  std::function<Result<std::shared_ptr<const vflow::Policy>>(int64_t candidate)> read_policy;
   // Called with every proposal that was refused before it reached a worker.
   std::function<void(int64_t candidate, db::Origin origin, const job::StageResult&)> on_refused;
 
  private:
-  Result<vflow::PolicySource> stored_source(const db::Candidate& row);
   Result<std::optional<Planned>> admit(db::Candidate row, vflow::PolicySource source,
                                        const std::vector<int64_t>& parents, const std::string& operation);
   Status refuse(const db::Candidate& row, const job::StageResult& result);

@@ -14,14 +14,26 @@ constexpr double kFinalsShare = 0.4;  // of the time, for finalists
 
 }  // namespace
 
+Rounds::Rounds(Session& session, const study::SearchOptions& options, Evaluator& evaluator, const Shelf& shelf)
+    : session_(session),
+      options_(options),
+      evaluator_(evaluator),
+      shelf_(shelf),
+      standing_(options),
+      sequence_rules_(study::sequence_rules(options)),
+      racing_({std::min(options.retests, study::kMaxRetests)}) {}
+
 void Rounds::take_dense(const study::CandidateHistory& dense) {
   incumbent_ = study::incumbent_of(dense);
   count_race(dense);
 }
 
-job::Job Rounds::begin(int64_t candidate, const vflow::PolicySource& source) {
-  sources_.emplace(candidate, source);
-  return job_of(source);
+job::Job Rounds::begin(const vflow::PolicySource& source) const {
+  job::Job job = options_.job;
+  job.module_text = source.module_text;
+  job.config_text = source.config_text;
+  job.incumbent = incumbent_;
+  return job;
 }
 
 void Rounds::count_race(const study::CandidateHistory& candidate) {
@@ -36,21 +48,20 @@ bool Rounds::was_confirmed(int64_t candidate) const {
   return known != known_.end() && known->second.confirmed;
 }
 
-job::Job Rounds::job_of(const vflow::PolicySource& source) const {
-  job::Job job = options_.job;
-  job.module_text = source.module_text;
-  job.config_text = source.config_text;
-  job.incumbent = incumbent_;
+Result<job::Job> Rounds::speed_job(int64_t candidate) const {
+  VORTEX_ASSIGN(const vflow::PolicySource source, shelf_.source(candidate));
+  job::Job job = begin(source);
+  job.stages = {job::Stage::kSpeed};
   return job;
 }
 
-job::Job Rounds::retest_job(const study::Retest& retest) const {
+Result<job::Job> Rounds::retest_job(const study::Retest& retest) const {
   job::Job job = options_.job;
   job.dense = retest.candidate == dense_;
-  const auto source = sources_.find(retest.candidate);
-  if (source != sources_.end()) {
-    job.module_text = source->second.module_text;
-    job.config_text = source->second.config_text;
+  if (shelf_.contains(retest.candidate)) {
+    VORTEX_ASSIGN(const vflow::PolicySource source, shelf_.source(retest.candidate));
+    job.module_text = source.module_text;
+    job.config_text = source.config_text;
   }
   job.stages = {job::Stage::kRace};
   job.task = study::retest_task(options_.job.task, retest.round);
@@ -58,23 +69,22 @@ job::Job Rounds::retest_job(const study::Retest& retest) const {
 }
 
 Status Rounds::race_front() {
-  const study::RaceRules rules{std::min(options_.retests, study::kMaxRetests)};
-  const int rounds = std::min(rules.max_rounds, kProspectRounds);
+  const int rounds = std::min({options_.retests, study::kMaxRetests, kProspectRounds});
   while (!session_.ended()) {
     const study::Archive& archive = standing_.archive();
-    std::vector<study::Retest> wanted = study::retests_of_prospects(archive, study::sequence_rules(options_), rounds);
-    if (wanted.empty()) { wanted = study::retests(archive, rules); }
+    std::vector<study::Retest> wanted = study::retests_of_prospects(archive, sequence_rules_, rounds);
+    if (wanted.empty()) { wanted = racing_.wanted(archive); }
     std::vector<Assignment> tasks;
     for (const study::Retest& retest : wanted) {
-      job::Job job = retest_job(retest);
-      const int64_t problems = int64_t{job.task.problems} * job.task.trials;
+      const int64_t problems = study::retest_problems(options_.job.task, retest.round);
       const auto share = static_cast<double>(retest_problems_ + problems) / static_cast<double>(race_problems_);
       if (share > options_.retest_share) { continue; }
       if (retest.candidate != dense_) { retest_problems_ += problems; }
+      VORTEX_ASSIGN(job::Job job, retest_job(retest));
       tasks.push_back({Assignment::Kind::kRetest, retest.candidate, std::move(job), retest.round});
     }
     if (tasks.empty()) { return ok_status(); }
-    add_dense_retests(tasks);
+    VORTEX_TRY(add_dense_retests(tasks));
     VORTEX_TRY(evaluator_.run(tasks));
     if (session_.ended()) {
       return ok_status();  // a part of a round must decide nothing
@@ -87,16 +97,18 @@ Status Rounds::race_front() {
 }
 
 // Puts the rounds that dense attention lacks before those of others.
-void Rounds::add_dense_retests(std::vector<Assignment>& tasks) {
+Status Rounds::add_dense_retests(std::vector<Assignment>& tasks) {
   int last = 0;
   for (const Assignment& task : tasks) { last = std::max(last, task.round); }
   std::vector<Assignment> all;
   for (int round = known_[dense_].retests + 1; round <= last; ++round) {
-    all.push_back({Assignment::Kind::kRetest, dense_, retest_job({dense_, round}), round});
+    VORTEX_ASSIGN(job::Job job, retest_job({dense_, round}));
+    all.push_back({Assignment::Kind::kRetest, dense_, std::move(job), round});
   }
   std::erase_if(tasks, [this](const Assignment& task) { return task.candidate == dense_; });
   all.insert(all.end(), tasks.begin(), tasks.end());
   tasks = std::move(all);
+  return ok_status();
 }
 
 // What all samples of one process share is seen only by further processes. Candidates take turns, so that what
@@ -106,10 +118,8 @@ Status Rounds::measure(const std::vector<int64_t>& candidates) {
   for (int run = 2; run <= std::min(options_.speed_runs, study::kMaxSpeedRuns) && !session_.ended(); ++run) {
     std::vector<Assignment> tasks;
     for (const int64_t candidate : candidates) {
-      const auto source = sources_.find(candidate);
-      if (source == sources_.end() || known_[candidate].speed_runs >= run) { continue; }
-      job::Job job = job_of(source->second);
-      job.stages = {job::Stage::kSpeed};
+      if (!shelf_.contains(candidate) || known_[candidate].speed_runs >= run) { continue; }
+      VORTEX_ASSIGN(job::Job job, speed_job(candidate));
       tasks.push_back({Assignment::Kind::kSpeed, candidate, std::move(job), run});
     }
     VORTEX_TRY(evaluator_.run(tasks));
@@ -122,7 +132,7 @@ Status Rounds::measure(const std::vector<int64_t>& candidates) {
 
 Status Rounds::measure_front() {
   const auto is_measured = [this](int64_t candidate) {
-    return !sources_.contains(candidate) || known_[candidate].speed_runs >= options_.speed_runs;
+    return !shelf_.contains(candidate) || known_[candidate].speed_runs >= options_.speed_runs;
   };
   while (!session_.ended() && options_.rank_speed == study::RankSpeed::kMeasured) {
     std::vector<int64_t> members;
@@ -136,14 +146,13 @@ Status Rounds::measure_front() {
 }
 
 Result<std::string> Rounds::answer(const db::Request& request) {
-  const auto source = sources_.find(request.candidate);
-  if (source == sources_.end()) { return std::string("refused: it is no candidate that can be run"); }
+  if (!shelf_.contains(request.candidate)) { return std::string("refused: it is no candidate that can be run"); }
   return request.kind == db::RequestKind::kConfirm ? answer_confirm(request.candidate)
                                                    : answer_retest(request.candidate);
 }
 
 Result<std::string> Rounds::answer_confirm(int64_t candidate) {
-  const study::SequenceRules rules = study::sequence_rules(options_);
+  const study::SequenceRules& rules = sequence_rules_;
   if (!options_.confirm) { return std::string("refused: this search has no held-out problems"); }
   if (known_[candidate].confirmed) { return std::string("it was asked on held-out problems before"); }
   study::Finalist finalist{candidate, {}, std::nullopt};
@@ -160,8 +169,9 @@ Result<std::string> Rounds::answer_retest(int64_t candidate) {
   const int round = known_[candidate].retests + 1;
   if (round > study::kMaxRetests) { return std::string("refused: it has answered every round"); }
   // Dense attention answers the same problems, so that the two stay paired.
-  std::vector<Assignment> tasks = {{Assignment::Kind::kRetest, candidate, retest_job({candidate, round}), round, true}};
-  add_dense_retests(tasks);
+  VORTEX_ASSIGN(job::Job job, retest_job({candidate, round}));
+  std::vector<Assignment> tasks = {{Assignment::Kind::kRetest, candidate, std::move(job), round, true}};
+  VORTEX_TRY(add_dense_retests(tasks));
   for (const Assignment& task : tasks) {
     VORTEX_TRY(evaluator_.run({task}));
     if (session_.ended()) { return std::string(); }
@@ -182,7 +192,7 @@ bool Rounds::finals_are_due() const {
   const double batch = evaluator_.expected_seconds(options_.job.stages) * options_.batch;
   const double most = kFinalsShare * options_.seconds;
   if (left >= most + batch) { return false; }  // who will be asked is looked up towards the end alone
-  const study::SequenceRules rules = study::sequence_rules(options_);
+  const study::SequenceRules& rules = sequence_rules_;
   const double finalists = static_cast<double>(study::best_sequence(standing_.archive(), rules).size());
   const double policy = policy_race_seconds_ / std::max(1, options_.job.task.problems) + dense_problem_seconds_ / 2;
   const double problems = rules.problems / 2.0;  // that a claim takes: most are decided before the last
@@ -191,7 +201,7 @@ bool Rounds::finals_are_due() const {
 }
 
 Status Rounds::finals() {
-  const study::SequenceRules rules = study::sequence_rules(options_);
+  const study::SequenceRules& rules = sequence_rules_;
   bool again = options_.confirm;
   while (again && !session_.ended()) {
     again = false;
@@ -240,10 +250,10 @@ Status Rounds::answer_held_out(int64_t candidate, int round) {
   std::optional<job::Job> job = study::held_out_job(options_, round);
   if (!job || session_.ended()) { return ok_status(); }
   job->dense = candidate == dense_;
-  const auto source = sources_.find(candidate);
-  if (source != sources_.end()) {
-    job->module_text = source->second.module_text;
-    job->config_text = source->second.config_text;
+  if (shelf_.contains(candidate)) {
+    VORTEX_ASSIGN(const vflow::PolicySource source, shelf_.source(candidate));
+    job->module_text = source.module_text;
+    job->config_text = source.config_text;
     VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(session_.store(), dense_));
     job->incumbent = study::held_out_outcomes(dense);
   }
@@ -261,7 +271,8 @@ Status Rounds::absorb_all(const std::vector<Assignment>& tasks) {
 void Rounds::absorb(const study::CandidateHistory& today) {
   if (!study::is_done(today.row)) { return; }
   if (today.row.id == dense_) { dense_problem_seconds_ = study::fresh_problem_seconds(today); }
-  const study::CandidateHistory candidate = study::as_of(today, known_[today.row.id]);
+  const auto known = known_.find(today.row.id);
+  const study::CandidateHistory candidate = study::as_of(today, known == known_.end() ? study::Known() : known->second);
   standing_.update(candidate);
   evaluator_.learn(candidate);
   const std::vector<study::Point> front = standing_.front();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/evaluate/evaluator.h"
+#include "agent/loop/shelf.h"
 #include "agent/session/session.h"
 #include "core/vflow/policy.h"
 #include "study/claims.h"
@@ -22,14 +23,13 @@ namespace vortex::agent {
 // Called from the loop's thread alone.
 class Rounds {
  public:
-  Rounds(Session& session, const study::SearchOptions& options, Evaluator& evaluator)
-      : session_(session), options_(options), evaluator_(evaluator), standing_(options) {}
+  Rounds(Session& session, const study::SearchOptions& options, Evaluator& evaluator, const Shelf& shelf);
 
   // Dense attention, with which everything is paired, by its number; then once its climb is over.
   void set_dense(int64_t candidate) { dense_ = candidate; }
   void take_dense(const study::CandidateHistory& dense);
-  // A candidate that is about to climb; gives the job of its climb.
-  job::Job begin(int64_t candidate, const vflow::PolicySource& source);
+  // The job of a climb.
+  job::Job begin(const vflow::PolicySource& source) const;
   // Takes a candidate's rows into the standing, as it was when what the search knows of it was known. Candidates come
   // in slot order, whatever order they ended in.
   void absorb(const study::CandidateHistory& today);
@@ -55,9 +55,9 @@ class Rounds {
   bool was_confirmed(int64_t candidate) const;
 
  private:
-  job::Job job_of(const vflow::PolicySource& source) const;
-  job::Job retest_job(const study::Retest& retest) const;
-  void add_dense_retests(std::vector<Assignment>& tasks);
+  Result<job::Job> speed_job(int64_t candidate) const;
+  Result<job::Job> retest_job(const study::Retest& retest) const;
+  Status add_dense_retests(std::vector<Assignment>& tasks);
   Status measure(const std::vector<int64_t>& candidates);
   Result<std::string> answer_confirm(int64_t candidate);
   Result<std::string> answer_retest(int64_t candidate);
@@ -68,12 +68,14 @@ class Rounds {
   Session& session_;
   const study::SearchOptions& options_;
   Evaluator& evaluator_;
+  const Shelf& shelf_;
   study::Standing standing_;
+  study::SequenceRules sequence_rules_;
+  study::Racing racing_;
 
   int64_t dense_ = 0;
   std::vector<job::Outcome> incumbent_;
-  std::map<int64_t, vflow::PolicySource> sources_;
-  std::map<int64_t, study::Known> known_;     // beside each candidate's climb
+  std::map<int64_t, study::Known> known_;     // beside the climbs of those that did more
   std::vector<job::Outcome> held_out_dense_;  // what dense attention answered of the rounds so far
   int64_t race_problems_ = 0;                 // answered by races and by retests, trials counted
   int64_t retest_problems_ = 0;

@@ -6,11 +6,13 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "agent/evaluate/evaluator.h"
 #include "agent/loop/planner.h"
 #include "agent/loop/proposers.h"
 #include "agent/loop/rounds.h"
+#include "agent/loop/shelf.h"
 #include "agent/session/breaker.h"
 #include "agent/session/patient_store.h"
 #include "agent/session/session.h"
@@ -51,9 +53,11 @@ class Search {
         proposer_(proposer),
         proposer_breaker_(session, "proposer", [&session] { return session.tick_ended(); }),
         planner_(session.store(), session.run().id, options, model, proposer, seeds),
-        rounds_(session, options, evaluator_) {
+        shelf_(session.store(), model),
+        rounds_(session, options, evaluator_, shelf_) {
     planner_.budget = &session.budget();
     planner_.modelled_speed = session.hooks().modelled_speed;
+    planner_.read_policy = [this](int64_t candidate) { return shelf_.policy(candidate); };
     planner_.on_refused = [this](int64_t candidate, db::Origin origin, const job::StageResult& result) {
       const std::string where = std::string(job::stage_name(result.stage)) + ": ";
       session_.change_progress([](Progress& progress) { ++progress.refused; });
@@ -116,14 +120,14 @@ class Search {
   Result<std::vector<Planned>> plan_batch(int64_t batch) {
     session_.change_progress([&](Progress& progress) { progress.batch = batch; });
     std::vector<Planned> planned;
-    const std::vector<Parent> passed = parents(false);
-    const std::vector<Parent> front = parents(true);
+    look_up_passed();
+    const std::vector<Parent> front = front_parents();
     for (int64_t slot = 0; slot < options_.batch; ++slot) {
       session_.tick();
-      VORTEX_ASSIGN(std::optional<Planned> one, plan_slot(batch, slot, front, passed));
+      VORTEX_ASSIGN(std::optional<Planned> one, plan_slot(batch, slot, front));
       if (!one) { continue; }
       session_.budget().book(study::Resource::kEvaluations, 1);
-      policies_.emplace(one->candidate, std::make_shared<const vflow::Policy>(one->policy));
+      shelf_.add(one->candidate, one->policy);
       if (one->control) { control_.insert(one->candidate); }
       planned.push_back(std::move(*one));
     }
@@ -131,11 +135,10 @@ class Search {
   }
 
   // A proposer that is down is waited for; what it proposed before is in the rows.
-  Result<std::optional<Planned>> plan_slot(int64_t batch, int64_t slot, const std::vector<Parent>& front,
-                                           const std::vector<Parent>& passed) {
+  Result<std::optional<Planned>> plan_slot(int64_t batch, int64_t slot, const std::vector<Parent>& front) {
     std::string waited_for;
     for (;;) {
-      Result<std::optional<Planned>> one = planner_.plan(batch, slot, front, passed, [this] { return may_propose(); });
+      Result<std::optional<Planned>> one = planner_.plan(batch, slot, front, passed_, [this] { return may_propose(); });
       if (one.ok()) {
         proposer_breaker_.worked();
         return one;
@@ -151,21 +154,39 @@ class Search {
     }
   }
 
-  // Without those of the control arm: the search must not profit from it, or the two could not be compared.
-  std::vector<Parent> parents(bool front_only) const {
+  // Without those of the control arm: the search must not profit from it, or the two could not be compared. Nor is
+  // dense attention a parent, which has no policy.
+  bool may_be_parent(int64_t candidate) const { return shelf_.contains(candidate) && !control_.contains(candidate); }
+
+  std::vector<Parent> front_parents() const {
     std::vector<Parent> result;
-    const std::vector<study::Point> front = front_only ? rounds_.standing().front() : std::vector<study::Point>();
-    const std::vector<study::Point>& points = front_only ? front : rounds_.standing().archive().points();
-    const std::vector<double> weights = front_only ? rounds_.standing().front_probability() : std::vector<double>();
-    for (size_t i = 0; i < points.size(); ++i) {
-      const auto policy = policies_.find(points[i].candidate);
-      if (policy == policies_.end() || control_.contains(points[i].candidate)) {
-        continue;  // or dense attention
-      }
-      const double promise = points[i].promise;
-      result.push_back({points[i].candidate, policy->second, front_only ? weights[i] : promise, promise});
+    const std::vector<study::Point> front = rounds_.standing().front();
+    const std::vector<double> weights = rounds_.standing().front_probability();
+    for (size_t i = 0; i < front.size(); ++i) {
+      if (!may_be_parent(front[i].candidate)) { continue; }
+      result.push_back({front[i].candidate, nullptr, weights[i], front[i].promise});
     }
     return result;
+  }
+
+  // Most batches only add points behind those that were there.
+  void look_up_passed() {
+    const std::vector<study::Point>& points = rounds_.standing().archive().points();
+    const auto agrees = [](const std::pair<int64_t, double>& known, const study::Point& point) {
+      return known.first == point.candidate && known.second == point.promise;
+    };
+    const bool grown = passed_points_.size() <= points.size() &&
+                       std::equal(passed_points_.begin(), passed_points_.end(), points.begin(), agrees);
+    if (!grown) {
+      passed_points_.clear();
+      passed_.clear();
+    }
+    for (size_t i = passed_points_.size(); i < points.size(); ++i) {
+      const int64_t candidate = points[i].candidate;
+      const double promise = points[i].promise;
+      passed_points_.emplace_back(candidate, promise);
+      if (may_be_parent(candidate)) { passed_.push_back({candidate, nullptr, promise, promise}); }
+    }
   }
 
   // --- evaluating
@@ -224,7 +245,7 @@ class Search {
   Status evaluate_batch(const std::vector<Planned>& planned) {
     std::vector<Assignment> tasks;
     for (const Planned& one : planned) {
-      tasks.push_back({Assignment::Kind::kClimb, one.candidate, rounds_.begin(one.candidate, one.source)});
+      tasks.push_back({Assignment::Kind::kClimb, one.candidate, rounds_.begin(one.source)});
     }
     VORTEX_TRY(evaluator_.run(tasks));
     for (const Planned& one : planned) {
@@ -297,10 +318,12 @@ class Search {
   Proposer& proposer_;
   Breaker proposer_breaker_;
   Planner planner_;
+  Shelf shelf_;
   Rounds rounds_;
 
   int64_t dense_ = 0;
-  std::map<int64_t, std::shared_ptr<const vflow::Policy>> policies_;
+  std::vector<Parent> passed_;
+  std::vector<std::pair<int64_t, double>> passed_points_;  // candidate and promise of those that passed_ was made of
   std::set<int64_t> control_;
   std::set<int64_t> announced_;
   int64_t known_batches_ = 0;

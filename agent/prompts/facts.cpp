@@ -107,7 +107,8 @@ Result<json> front_facts(db::Store& store, const study::History& history, const 
     if (candidate == nullptr || front.size() == kMaxFront) { continue; }
     json entry = measured(*candidate, options);
     entry["probability"] = parent->weight;
-    entry["cost"] = cost_facts(*parent->policy, context.model);
+    VORTEX_ASSIGN(const std::shared_ptr<const vflow::Policy> read, policy_of(context, *parent));
+    entry["cost"] = cost_facts(*read, context.model);
     VORTEX_TRY(add_sources(store, candidate->row, entry));
     front.push_back(std::move(entry));
   }
@@ -128,7 +129,10 @@ Result<json> other_facts(db::Store& store, const study::History& history, const 
     if (on_front.contains(row.id) || study::last_stage(*entry, job::Stage::kRace) == nullptr) { continue; }
     json other = measured(*entry, options);
     const auto policy = passed.find(row.id);
-    if (policy != passed.end()) { other["cost"] = cost_facts(*policy->second->policy, context.model); }
+    if (policy != passed.end()) {
+      VORTEX_ASSIGN(const std::shared_ptr<const vflow::Policy> read, policy_of(context, *policy->second));
+      other["cost"] = cost_facts(*read, context.model);
+    }
     VORTEX_TRY(add_sources(store, row, other));
     others.push_back(std::move(other));
   }

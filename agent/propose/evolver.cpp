@@ -57,11 +57,12 @@ std::vector<Parent> seed_parents(const ProposalContext& context) {
 class Evolver final : public Proposer {
  public:
   Result<std::optional<Proposal>> propose(const ProposalContext& context) override {
-    return std::optional(next(context));
+    VORTEX_ASSIGN(Proposal proposal, next(context));
+    return std::optional(std::move(proposal));
   }
 
  private:
-  static Proposal next(const ProposalContext& context) {
+  static Result<Proposal> next(const ProposalContext& context) {
     const auto index = static_cast<size_t>(context.index);
     if (index < context.seeds->size() && context.draw == 0 && !context.control) {
       return seed_proposal((*context.seeds)[index]);
@@ -94,8 +95,11 @@ class Evolver final : public Proposer {
     return {seed.source, {}, "seed " + seed.name, "a known policy to start from", db::Origin::kSeed};
   }
 
-  static Proposal crossover_proposal(const ProposalContext& context, const Parent& a, const Parent& b, Rng& rng) {
-    vflow::Variation variation = vflow::crossover(*a.policy, *b.policy, rng, context.model);
+  static Result<Proposal> crossover_proposal(const ProposalContext& context, const Parent& a, const Parent& b,
+                                             Rng& rng) {
+    VORTEX_ASSIGN(const std::shared_ptr<const vflow::Policy> one, policy_of(context, a));
+    VORTEX_ASSIGN(const std::shared_ptr<const vflow::Policy> other, policy_of(context, b));
+    vflow::Variation variation = vflow::crossover(*one, *other, rng, context.model);
     Proposal proposal;
     proposal.source = vflow::print_policy(variation.policy);
     if (a.candidate != 0) { proposal.parents = {a.candidate, b.candidate}; }
@@ -106,9 +110,10 @@ class Evolver final : public Proposer {
   }
 
   // Refused draws try larger steps.
-  static Proposal mutate_proposal(const ProposalContext& context, const Parent& parent, Rng& rng) {
+  static Result<Proposal> mutate_proposal(const ProposalContext& context, const Parent& parent, Rng& rng) {
     const int steps = 1 + static_cast<int>(rng.below(2)) + static_cast<int>(context.draw / 2);
-    vflow::Variation variation{*parent.policy, {}};
+    VORTEX_ASSIGN(const std::shared_ptr<const vflow::Policy> policy, policy_of(context, parent));
+    vflow::Variation variation{*policy, {}};
     std::string operation;
     for (int step = 0; step < steps; ++step) {
       variation = vflow::mutate(variation.policy, rng, context.model);
@@ -118,9 +123,10 @@ class Evolver final : public Proposer {
   }
 
   // Towards as many pages as the parent's right answers need: they tell where that is sooner than its accuracy does.
-  static Proposal resize_proposal(const ProposalContext& context, const Parent& parent, Rng& rng) {
+  static Result<Proposal> resize_proposal(const ProposalContext& context, const Parent& parent, Rng& rng) {
     const bool more = parent.promise < kKeepsAnswers;
-    vflow::Variation variation = vflow::resize(*parent.policy, more, rng, context.model);
+    VORTEX_ASSIGN(const std::shared_ptr<const vflow::Policy> policy, policy_of(context, parent));
+    vflow::Variation variation = vflow::resize(*policy, more, rng, context.model);
     std::string operation = variation.description;
     if (context.draw > 1) {
       variation = vflow::mutate(variation.policy, rng, context.model);

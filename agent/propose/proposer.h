@@ -30,7 +30,7 @@ struct Proposal {
 // A candidate that climbed the whole ladder and may have offspring.
 struct Parent {
   int64_t candidate = 0;
-  std::shared_ptr<const vflow::Policy> policy;  // never null; lists of parents are made anew for every batch
+  std::shared_ptr<const vflow::Policy> policy = nullptr;  // null: `policy_of` reads it
   double weight = 0;   // of the front: probability of being non-dominated; of what passed: study::Point::promise
   double promise = 0;  // study::Point::promise; 0: its right answers were not forced
 };
@@ -50,7 +50,14 @@ struct ProposalContext {
   // The control arm asks for an independent proposal: front and passed are empty, and no result may be looked at.
   bool control = false;
   Budget* budget = nullptr;  // what paid calls are asked of, and booked in
+  std::function<Result<std::shared_ptr<const vflow::Policy>>(int64_t candidate)> read_policy;
 };
+
+// A parent's policy, never null.
+inline Result<std::shared_ptr<const vflow::Policy>> policy_of(const ProposalContext& context, const Parent& parent) {
+  if (parent.policy != nullptr) { return parent.policy; }
+  return context.read_policy(parent.candidate);
+}
 
 // What a proposer that asks somebody outside works with, beyond the context of a single proposal.
 struct ProposerSetup {

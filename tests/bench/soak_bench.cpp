@@ -1,7 +1,8 @@
 // A long search with an evaluator that takes no time: what the orchestrator itself holds and costs, a row a thousand
 // candidates. Writes a Markdown table; asserts nothing. The last rows beside the first ones say whether a night of it
 // is like its first minute.
-// usage: soak_bench [candidates (10000)] [rows a table (10)]
+// usage: soak_bench [candidates (10000)] [rows a table (10)] [modelled|measured (modelled)] [folder]
+// A folder that is named keeps the workspace: tests/bench/same_decisions.py compares two of them.
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -22,6 +23,7 @@ namespace fs = std::filesystem;
 
 struct Sample {
   int64_t evaluated = 0;
+  int64_t proposed = 0;
   double wall = 0;
   double cpu = 0;
   double database = 0;  // bytes, of the log beside it, too
@@ -57,9 +59,9 @@ double descriptors() {
   return count - 1;  // the listing's own
 }
 
-Sample sample(const fs::path& folder, int64_t evaluated) {
+Sample sample(const fs::path& folder, int64_t evaluated, int64_t proposed) {
   std::error_code ec;
-  Sample now{evaluated, monotonic_seconds(), cpu_seconds(), 0, files_below(folder / "objects")};
+  Sample now{evaluated, proposed, monotonic_seconds(), cpu_seconds(), 0, files_below(folder / "objects")};
   for (const char* name : {"vortex.db", "vortex.db-wal"}) {
     const auto size = fs::file_size(folder / name, ec);
     if (!ec) { now.database += static_cast<double>(size); }
@@ -67,39 +69,44 @@ Sample sample(const fs::path& folder, int64_t evaluated) {
   return now;
 }
 
-void print_row(const fs::path& folder, Sample& last, int64_t evaluated) {
-  const Sample now = sample(folder, evaluated);
+void print_row(const fs::path& folder, Sample& last, int64_t evaluated, int64_t refused) {
+  const Sample now = sample(folder, evaluated, evaluated + refused);
   const auto each = static_cast<double>(now.evaluated - last.evaluated);
-  std::printf("| %lld | %.2f | %.2f | %.1f | %.0f | %.1f | %.2f |\n", static_cast<long long>(evaluated),
+  std::printf("| %lld | %.2f | %.2f | %.1f | %.0f | %.1f | %.2f | %.2f |\n", static_cast<long long>(evaluated),
               1e3 * (now.wall - last.wall) / each, 1e3 * (now.cpu - last.cpu) / each, resident_bytes() / (1 << 20),
-              descriptors(), (now.database - last.database) / each / 1024, (now.objects - last.objects) / each);
+              descriptors(), (now.database - last.database) / each / 1024, (now.objects - last.objects) / each,
+              static_cast<double>(now.proposed - last.proposed) / each);
   std::fflush(stdout);
   last = now;
 }
 
-Status soak(const fs::path& folder, int64_t candidates, int64_t rows) {
+Status soak(const fs::path& folder, int64_t candidates, int64_t rows, study::RankSpeed rank) {
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(folder));
   SyntheticWorkers workers;
   workers.problems = 24;
   double clock = 0;
   SearchHooks hooks = test_hooks(workers, &clock);
   const int64_t step = std::max<int64_t>(1, candidates / rows);
-  Sample last = sample(folder, 0);
+  int64_t refused = 0;
+  Sample last = sample(folder, 0, 0);
   hooks.on_tick = [&](const Progress& progress) {
-    if (progress.evaluated >= last.evaluated + step) { print_row(folder, last, progress.evaluated); }
+    refused = progress.refused;
+    if (progress.evaluated >= last.evaluated + step) { print_row(folder, last, progress.evaluated, refused); }
   };
   study::SearchOptions options = test_options();
   options.max_evals = static_cast<int>(candidates);
+  options.rank_speed = rank;
   db::Run run;
   run.name = "soak";
   run.config = study::to_json(options).dump();
   run.state = db::RunState::kRunning;
   VORTEX_ASSIGN(run.id, store->add_run(run));
   std::printf(
-      "| candidates | wall ms each | CPU ms each | resident MiB | descriptors | database KiB each | objects each |\n"
-      "|---|---|---|---|---|---|---|\n");
+      "| candidates | wall ms each | CPU ms each | resident MiB | descriptors | database KiB each | objects each | "
+      "proposals each |\n"
+      "|---|---|---|---|---|---|---|---|\n");
   VORTEX_TRY(run_search(*store, run, options, test_model(), hooks));
-  print_row(folder, last, candidates + 1);
+  print_row(folder, last, candidates + 1, refused);
   return ok_status();
 }
 
@@ -107,11 +114,15 @@ Status soak(const fs::path& folder, int64_t candidates, int64_t rows) {
 }  // namespace vortex::agent
 
 int main(int argc, char** argv) {
+  using vortex::study::RankSpeed;
+  const int64_t candidates = argc > 1 ? std::atoll(argv[1]) : 10000;
+  const int64_t rows = argc > 2 ? std::atoll(argv[2]) : 10;
+  const bool measured = argc > 3 && std::string_view(argv[3]) == "measured";
   std::string folder = (std::filesystem::temp_directory_path() / "vortex-soak-XXXXXX").string();
-  if (::mkdtemp(folder.data()) == nullptr) { return 3; }
-  const vortex::Status status =
-      vortex::agent::soak(folder, argc > 1 ? std::atoll(argv[1]) : 10000, argc > 2 ? std::atoll(argv[2]) : 10);
-  std::filesystem::remove_all(folder);
+  if (argc <= 4 && ::mkdtemp(folder.data()) == nullptr) { return 3; }
+  const vortex::Status status = vortex::agent::soak(argc > 4 ? argv[4] : folder, candidates, rows,
+                                                    measured ? RankSpeed::kMeasured : RankSpeed::kModelled);
+  if (argc <= 4) { std::filesystem::remove_all(folder); }
   if (status.ok()) { return 0; }
   std::fprintf(stderr, "error: %s\n", status.error().message.c_str());
   return vortex::exit_code(status.error().blame);

@@ -111,5 +111,46 @@ TEST(Racing, StopsWhenTheOutcomeIsClearOrTheRoundsAreUsedUp) {
   EXPECT_TRUE(retests(archive, RaceRules{0, 0.0, 1.0}).empty());
 }
 
+// What an archive and a race remember spares looking again, and changes nothing: arms come one by one, and what is
+// known of arms that came before grows meanwhile, as in a search.
+TEST(Racing, WhatIsRememberedChangesNothing) {
+  size_t wanted = 0;
+  size_t members = 0;
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    const PlantedTruth truth(staircase(60, seed), seed);
+    const RaceRules rules{3, 0.02, 0.5};
+    Archive grown(seed);
+    Racing racing(rules);
+    std::vector<Point> points;
+    Rng rng(stream_key(seed, 5));
+    for (size_t arm = 0; arm < truth.size(); ++arm) {
+      points.push_back(truth.measure(arm, PlantedTruth::kProblems));
+      points.back().reference = arm == 0;
+      grown.add(points.back());
+      std::vector<Point> known_better;
+      for (uint64_t i = rng.below(3); i > 0; --i) {
+        Point& point = points[rng.below(points.size())];
+        const int rounds = std::min(3, point.rounds + 1);
+        const bool reference = point.reference;
+        point = truth.measure(static_cast<size_t>(point.candidate - 1), PlantedTruth::kProblems << rounds);
+        point.rounds = rounds;
+        point.reference = reference;
+        known_better.push_back(point);
+      }
+      grown.replace(known_better);
+      Archive anew(seed);
+      for (const Point& point : points) { anew.add(point); }
+      ASSERT_EQ(grown.front(), anew.front());
+      members += anew.front().size();
+      const std::vector<Retest> expected = retests(anew, rules);
+      ASSERT_EQ(racing.wanted(grown), expected);
+      wanted += expected.size();
+      ASSERT_EQ(best_sequence(grown, {}), best_sequence(anew, {}));
+    }
+  }
+  EXPECT_GT(wanted, 50u);
+  EXPECT_GT(members, 500u);
+}
+
 }  // namespace
 }  // namespace vortex::study

@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <functional>
 #include <map>
+#include <queue>
 #include <thread>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
+
+#include "base/rng.h"
 
 namespace vortex::vflow {
 namespace {
@@ -41,16 +46,11 @@ struct Directions {
   int size() const { return forward.size(); }
 };
 
-int flatten_from(const CanonicalTree& tree, int index, bool mirror, Interner& names, FlatTree& flat) {
+int flatten_from(const CanonicalTree& tree, int index, Interner& names, FlatTree& flat) {
   const CanonicalTree::TreeNode& node = tree.nodes[static_cast<size_t>(index)];
-  std::vector<int> children;
-  for (int child = node.first_child; child >= 0; child = tree.nodes[static_cast<size_t>(child)].next_sibling) {
-    children.push_back(child);
-  }
-  if (mirror) { std::reverse(children.begin(), children.end()); }
   int leftmost = -1;
-  for (int child : children) {
-    const int below = flatten_from(tree, child, mirror, names, flat);
+  for (int child = node.first_child; child >= 0; child = tree.nodes[static_cast<size_t>(child)].next_sibling) {
+    const int below = flatten_from(tree, child, names, flat);
     if (leftmost < 0) { leftmost = below; }
   }
   if (leftmost < 0) { leftmost = flat.size(); }
@@ -60,10 +60,8 @@ int flatten_from(const CanonicalTree& tree, int index, bool mirror, Interner& na
   return leftmost;
 }
 
-FlatTree flatten(const CanonicalTree& tree, bool mirror, Interner& names) {
-  FlatTree flat;
-  if (!tree.nodes.empty()) { flatten_from(tree, 0, mirror, names, flat); }
-  // A keyroot is the highest node with its leftmost leaf.
+// A keyroot is the highest node with its leftmost leaf.
+void find_keyroots(FlatTree& flat) {
   std::vector<bool> taken(flat.label.size());
   for (int i = flat.size() - 1; i >= 0; --i) {
     const int leaf = flat.leftmost[static_cast<size_t>(i)];
@@ -73,12 +71,38 @@ FlatTree flatten(const CanonicalTree& tree, bool mirror, Interner& names) {
     flat.keyroot_nodes += i - leaf + 1;
   }
   std::reverse(flat.keyroots.begin(), flat.keyroots.end());
+}
+
+FlatTree flatten(const CanonicalTree& tree, Interner& names) {
+  FlatTree flat;
+  if (!tree.nodes.empty()) { flatten_from(tree, 0, names, flat); }
+  find_keyroots(flat);
   return flat;
 }
 
-Directions flatten(const CanonicalTree& tree, Interner& names) {
-  return {flatten(tree, false, names), flatten(tree, true, names)};
+// Of children the last stands right before its parent, and each other one right before the next one's leftmost leaf.
+int mirror_from(const FlatTree& tree, int index, FlatTree& mirrored) {
+  const auto at = static_cast<size_t>(index);
+  int leftmost = -1;
+  for (int child = index - 1; child >= tree.leftmost[at]; child = tree.leftmost[static_cast<size_t>(child)] - 1) {
+    const int below = mirror_from(tree, child, mirrored);
+    if (leftmost < 0) { leftmost = below; }
+  }
+  if (leftmost < 0) { leftmost = mirrored.size(); }
+  mirrored.label.push_back(tree.label[at]);
+  mirrored.kind.push_back(tree.kind[at]);
+  mirrored.leftmost.push_back(leftmost);
+  return leftmost;
 }
+
+Directions directions_of(FlatTree forward) {
+  FlatTree mirrored;
+  if (forward.size() > 0) { mirror_from(forward, forward.size() - 1, mirrored); }
+  find_keyroots(mirrored);
+  return {std::move(forward), std::move(mirrored)};
+}
+
+Directions flatten_both(const CanonicalTree& tree, Interner& names) { return directions_of(flatten(tree, names)); }
 
 bool same_tree(const FlatTree& a, const FlatTree& b) {
   return std::tie(a.label, a.kind, a.leftmost) == std::tie(b.label, b.kind, b.leftmost);
@@ -122,6 +146,48 @@ int bag_distance(const Bag& a, const Bag& b) {
     rest_b += only_b - pairs;
   }
   return kRenameAttributes * relabelled + kRenameKind * std::max(rest_a, rest_b);
+}
+
+// How many of each kind of operation a tree has, by kind.
+using Kinds = std::vector<std::pair<int, int>>;
+
+Kinds kinds_of(const Bag& bag) {
+  Kinds kinds;
+  for (const auto& [kind, label] : bag) {
+    if (kinds.empty() || kinds.back().first != kind) { kinds.emplace_back(kind, 0); }
+    ++kinds.back().second;
+  }
+  return kinds;
+}
+
+int size_of(const Kinds& kinds) {
+  int size = 0;
+  for (const auto& [kind, count] : kinds) { size += count; }
+  return size;
+}
+
+// What bags of these kinds cost at least, in half units.
+int kinds_distance(const Kinds& a, const Kinds& b) {
+  int only_a = 0;
+  int only_b = 0;
+  for (size_t i = 0, j = 0; i < a.size() || j < b.size();) {
+    const bool from_a = i < a.size() && (j == b.size() || a[i].first <= b[j].first);
+    const bool from_b = j < b.size() && (i == a.size() || b[j].first <= a[i].first);
+    const int more = (from_a ? a[i].second : 0) - (from_b ? b[j].second : 0);
+    only_a += std::max(more, 0);
+    only_b += std::max(-more, 0);
+    i += from_a ? 1U : 0U;
+    j += from_b ? 1U : 0U;
+  }
+  return kRenameKind * std::max(only_a, only_b);
+}
+
+size_t hash_of(const FlatTree& tree) {
+  uint64_t hash = 0;
+  for (size_t i = 0; i < tree.label.size(); ++i) {
+    hash = mix64(hash ^ (static_cast<uint64_t>(tree.label[i]) << 32 | static_cast<uint32_t>(tree.leftmost[i])));
+  }
+  return hash;
 }
 
 // The same for trees: an edit script between different ones costs at least a half unit.
@@ -227,26 +293,81 @@ std::vector<double> distinct_matrix(const std::vector<Directions>& trees) {
 }  // namespace
 
 struct KnownTrees::Impl {
+  // Most are only ever compared by their bags: how they are laid out for more is worked out when it is needed.
   struct Tree {
-    Directions flat;
+    std::vector<int> label;
+    std::vector<int> leftmost;
     Bag bag;
+    size_t first = 0;  // the first number that it has
+    int size() const { return static_cast<int>(label.size()); }
   };
 
-  Tree prepare(const CanonicalTree& tree) {
-    Tree prepared{flatten(tree, names), {}};
-    prepared.bag = bag_of(prepared.flat.forward);
-    return prepared;
+  struct Asked {
+    Directions flat;
+    Bag bag;
+    Kinds kinds;
+    int size() const { return flat.size(); }
+  };
+
+  // Trees of the same operations, whatever their attributes and their order.
+  struct Group {
+    Kinds kinds;
+    std::vector<size_t> trees;
+  };
+
+  Asked prepare(const CanonicalTree& tree) {
+    Asked asked{flatten_both(tree, names), {}, {}};
+    asked.bag = bag_of(asked.flat.forward);
+    asked.kinds = kinds_of(asked.bag);
+    return asked;
   }
-  static double at_least(const Tree& a, const Tree& b) {
-    return normalised(bag_distance(a.bag, b.bag), a.flat.size(), b.flat.size());
+
+  double distance(const Asked& a, const Tree& b) {
+    FlatTree forward;
+    forward.label = b.label;
+    forward.leftmost = b.leftmost;
+    for (const int label : b.label) { forward.kind.push_back(kind_of.at(label)); }
+    find_keyroots(forward);
+    return normalised(edit(a.flat, directions_of(std::move(forward))), a.size(), b.size());
   }
-  double distance(const Tree& a, const Tree& b) {
-    return normalised(edit(a.flat, b.flat), a.flat.size(), b.flat.size());
+  static double at_least(const Asked& a, const Tree& b) {
+    return normalised(bag_distance(a.bag, b.bag), a.size(), b.size());
+  }
+  static double at_least(const Asked& a, const Group& group) {
+    return normalised(kinds_distance(a.kinds, group.kinds), a.size(), size_of(group.kinds));
+  }
+
+  void add(const CanonicalTree& tree) {
+    FlatTree flat = flatten(tree, names);
+    const size_t number = distinct_of.size();
+    std::vector<size_t>& alike = by_hash[hash_of(flat)];
+    const auto equal = std::find_if(alike.begin(), alike.end(), [&](size_t index) {
+      return std::tie(distinct[index].label, distinct[index].leftmost) == std::tie(flat.label, flat.leftmost);
+    });
+    distinct_of.push_back(equal == alike.end() ? distinct.size() : *equal);
+    if (equal != alike.end()) { return; }
+    alike.push_back(distinct.size());
+    Bag bag = bag_of(flat);
+    const Kinds kinds = kinds_of(bag);
+    const auto [place, is_new] = group_of.try_emplace(kinds, groups.size());
+    if (is_new) {
+      by_size[flat.size()].push_back(groups.size());
+      groups.push_back({kinds, {}});
+    }
+    groups[place->second].trees.push_back(distinct.size());
+    for (size_t i = 0; i < flat.label.size(); ++i) { kind_of[flat.label[i]] = flat.kind[i]; }
+    distinct.push_back({std::move(flat.label), std::move(flat.leftmost), std::move(bag), number});
   }
 
   Interner names;
   EditDistance edit;
-  std::vector<Tree> trees;
+  std::unordered_map<int, int> kind_of;  // a label's
+  std::vector<size_t> distinct_of;       // by number, into `distinct`
+  std::vector<Tree> distinct;
+  std::unordered_map<size_t, std::vector<size_t>> by_hash;  // of the distinct ones
+  std::vector<Group> groups;
+  std::map<Kinds, size_t> group_of;
+  std::map<int, std::vector<size_t>> by_size;  // groups by how many operations their trees have
 };
 
 KnownTrees::KnownTrees() : impl_(std::make_unique<Impl>()) {}
@@ -254,32 +375,50 @@ KnownTrees::~KnownTrees() = default;
 KnownTrees::KnownTrees(KnownTrees&&) noexcept = default;
 KnownTrees& KnownTrees::operator=(KnownTrees&&) noexcept = default;
 
-void KnownTrees::add(const CanonicalTree& tree) { impl_->trees.push_back(impl_->prepare(tree)); }
+void KnownTrees::add(const CanonicalTree& tree) { impl_->add(tree); }
 
-size_t KnownTrees::size() const { return impl_->trees.size(); }
+size_t KnownTrees::size() const { return impl_->distinct_of.size(); }
 
+// What may be nearest is opened first: sizes, then the groups of a size, then the trees of a group, each by the least
+// distance that anything in it can have.
 std::optional<KnownTrees::Found> KnownTrees::nearest(const CanonicalTree& tree) const {
-  const Impl::Tree asked = impl_->prepare(tree);
-  std::vector<std::pair<double, size_t>> bounds;
-  for (size_t i = 0; i < size(); ++i) { bounds.emplace_back(Impl::at_least(asked, impl_->trees[i]), i); }
-  std::make_heap(bounds.begin(), bounds.end(), std::greater<>());
+  enum class Level { kSize, kGroup, kTree };
+  using Entry = std::tuple<double, Level, size_t>;
+  const Impl::Asked asked = impl_->prepare(tree);
+  std::priority_queue<Entry, std::vector<Entry>, std::greater<>> open;
+  for (const auto& [size, groups] : impl_->by_size) {
+    const int apart = std::abs(size - asked.size());
+    open.emplace(normalised(kInsertOrDelete * apart, size, asked.size()), Level::kSize, size);
+  }
   std::optional<Found> best;
-  while (!bounds.empty()) {
-    std::pop_heap(bounds.begin(), bounds.end(), std::greater<>());
-    const auto [bound, number] = bounds.back();
-    bounds.pop_back();
+  for (; !open.empty();) {
+    const auto [bound, level, index] = open.top();
+    open.pop();
     if (best && bound > best->distance) { break; }
-    const double distance = impl_->distance(asked, impl_->trees[number]);
-    if (!best || std::pair(distance, number) < std::pair(best->distance, best->tree)) { best = {number, distance}; }
+    if (level == Level::kSize) {
+      for (const size_t group : impl_->by_size.at(static_cast<int>(index))) {
+        open.emplace(Impl::at_least(asked, impl_->groups[group]), Level::kGroup, group);
+      }
+    } else if (level == Level::kGroup) {
+      for (const size_t number : impl_->groups[index].trees) {
+        open.emplace(Impl::at_least(asked, impl_->distinct[number]), Level::kTree, number);
+      }
+    } else {
+      const Impl::Tree& known = impl_->distinct[index];
+      const double distance = impl_->distance(asked, known);
+      if (!best || std::pair(distance, known.first) < std::pair(best->distance, best->tree)) {
+        best = {known.first, distance};
+      }
+    }
   }
   return best;
 }
 
 std::optional<KnownTrees::Found> KnownTrees::first_within(const CanonicalTree& tree, const std::vector<size_t>& among,
                                                           double threshold) const {
-  const Impl::Tree asked = impl_->prepare(tree);
+  const Impl::Asked asked = impl_->prepare(tree);
   for (const size_t number : among) {
-    const Impl::Tree& known = impl_->trees[number];
+    const Impl::Tree& known = impl_->distinct[impl_->distinct_of[number]];
     if (Impl::at_least(asked, known) >= threshold) { continue; }
     const double distance = impl_->distance(asked, known);
     if (distance < threshold) { return Found{number, distance}; }
@@ -289,8 +428,8 @@ std::optional<KnownTrees::Found> KnownTrees::first_within(const CanonicalTree& t
 
 double structural_distance(const CanonicalTree& a, const CanonicalTree& b) {
   Interner names;
-  const Directions flat_a = flatten(a, names);
-  const Directions flat_b = flatten(b, names);
+  const Directions flat_a = flatten_both(a, names);
+  const Directions flat_b = flatten_both(b, names);
   return normalised(EditDistance{}(flat_a, flat_b), flat_a.size(), flat_b.size());
 }
 
@@ -300,7 +439,7 @@ std::vector<double> distance_matrix(const std::vector<CanonicalTree>& trees) {
   std::vector<size_t> class_of;
   std::map<std::vector<int>, std::vector<size_t>> by_labels;
   for (const CanonicalTree& tree : trees) {
-    Directions flat = flatten(tree, names);
+    Directions flat = flatten_both(tree, names);
     std::vector<size_t>& candidates = by_labels[flat.forward.label];
     const auto equal = std::find_if(candidates.begin(), candidates.end(),
                                     [&](size_t index) { return same_tree(distinct[index].forward, flat.forward); });

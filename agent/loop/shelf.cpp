@@ -1,0 +1,47 @@
+#include "agent/loop/shelf.h"
+
+#include <utility>
+
+namespace vortex::agent {
+namespace {
+
+constexpr size_t kAtHand = 512;  // policies, of some kilobytes each
+
+}  // namespace
+
+Result<vflow::PolicySource> stored_source(db::Store& store, const db::Candidate& row) {
+  vflow::PolicySource source;
+  VORTEX_ASSIGN(source.module_text, store.get_object(row.module_object));
+  VORTEX_ASSIGN(source.config_text, store.get_object(row.config_object));
+  return source;
+}
+
+void Shelf::add(int64_t candidate, const vflow::Policy& policy) {
+  known_.insert(candidate);
+  keep(candidate, policy);
+}
+
+std::shared_ptr<const vflow::Policy> Shelf::keep(int64_t candidate, vflow::Policy policy) {
+  // All at once: what is asked for often is soon back.
+  if (at_hand_.size() >= kAtHand) { at_hand_.clear(); }
+  return at_hand_[candidate] = std::make_shared<const vflow::Policy>(std::move(policy));
+}
+
+Result<vflow::PolicySource> Shelf::source(int64_t candidate) const {
+  VORTEX_ASSIGN(const std::optional<db::Candidate> row, store_.find_candidate(candidate));
+  if (!row) { return internal_error("candidate " + std::to_string(candidate) + " has lost its row"); }
+  return stored_source(store_, *row);
+}
+
+Result<std::shared_ptr<const vflow::Policy>> Shelf::policy(int64_t candidate) {
+  const auto found = at_hand_.find(candidate);
+  if (found != at_hand_.end()) { return found->second; }
+  VORTEX_ASSIGN(const vflow::PolicySource text, source(candidate));
+  vflow::CheckReport report = vflow::check_policy(text, model_);
+  if (!report.policy) {
+    return internal_error("candidate " + std::to_string(candidate) + " was checked once and is refused now");
+  }
+  return keep(candidate, std::move(*report.policy));
+}
+
+}  // namespace vortex::agent
