@@ -57,6 +57,9 @@ nlohmann::json to_json(const ServingJob& job) {
           {"queue", job.queue},
           {"max_context", job.max_context},
           {"kv_memory_bytes", job.kv_memory_bytes},
+          {"chunk_tokens", job.chunk_tokens},
+          {"chunk_ms", job.chunk_ms},
+          {"prefix_cache", job.prefix_cache},
           {"request_seconds", job.request_seconds},
           {"drain_seconds", job.drain_seconds}};
 }
@@ -76,6 +79,9 @@ Result<ServingJob> serving_job_from_json(const nlohmann::json& json) {
   reader.optional("queue", job.queue);
   reader.optional("max_context", job.max_context);
   reader.optional("kv_memory_bytes", job.kv_memory_bytes);
+  reader.optional("chunk_tokens", job.chunk_tokens);
+  reader.optional("chunk_ms", job.chunk_ms);
+  reader.optional("prefix_cache", job.prefix_cache);
   reader.optional("request_seconds", job.request_seconds);
   reader.optional("drain_seconds", job.drain_seconds);
   check_range(reader, "port", job.port, 0, kMaxPort);
@@ -83,6 +89,8 @@ Result<ServingJob> serving_job_from_json(const nlohmann::json& json) {
   check_range(reader, "batch", job.batch, 1, kMaxCount);
   check_range(reader, "queue", job.queue, 0, kMaxCount);
   check_range(reader, "max_context", job.max_context, 0, kMaxCount);
+  check_range(reader, "chunk_tokens", job.chunk_tokens, 0, kMaxCount);
+  check_range(reader, "chunk_ms", job.chunk_ms, 0, 1e9);
   check_range(reader, "kv_memory_bytes", static_cast<double>(job.kv_memory_bytes), 0, 1e15);
   VORTEX_TRY(reader.finish());
   return job;

@@ -10,7 +10,10 @@ vortex=$(realpath "${3:-build/cuda/bin/vortex}")
 folder=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null || true; rm -rf "$folder"' EXIT
-"$vortex" serve models/chain-4m --policy examples/policies/block_topk.py --port 0 --batch 8 --queue 64 \
+# Little KV, so that requests wait for pages and kept prompts make room. One thread: what others do with the machine
+# then slows it down less than in proportion to the times that two threads would wait for each other.
+"$vortex" serve models/chain-4m --policy examples/policies/block_topk.py --port 0 --batch 8 --queue 64 --context 3000 \
+  --kv-gb 0.03 --threads 1 \
   > "$folder/url.txt" 2> "$folder/err.txt" &
 server=$!
 for _ in $(seq 600); do [ -s "$folder/url.txt" ] && break; kill -0 $server 2>/dev/null || break; sleep 0.1; done

@@ -39,6 +39,11 @@ Answer::Answer(const Ask& ask, std::vector<TokenPrompt> prompts, const model::To
   }
 }
 
+// The choices of a prompt share it: what the first of them found is what its reading cost less.
+void Answer::take_start(size_t choice, const engine::LiveStart& start) {
+  if (choice % static_cast<size_t>(ask_.choices) == 0) { cached_tokens_ += start.cached_tokens; }
+}
+
 void Answer::take_prompt(size_t choice, std::vector<engine::PromptProb> probs) {
   choices_[choice].prompt = std::move(probs);
 }

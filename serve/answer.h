@@ -38,7 +38,7 @@ class Answer {
   void take_prompt(size_t choice, std::vector<engine::PromptProb> probs);
   // A new token. Gives the chunks that a stream sends now.
   std::vector<std::string> take(size_t choice, engine::LiveToken token);
-  void take_start(const engine::LiveStart& start) { cached_tokens_ += start.cached_tokens; }
+  void take_start(size_t choice, const engine::LiveStart& start);
 
   bool is_done(size_t choice) const { return !choices_[choice].finish.empty(); }
   bool is_done() const;
@@ -77,7 +77,7 @@ class Answer {
   std::string id_;
   int64_t created_;
   std::string model_;
-  int64_t cached_tokens_ = 0;
+  int64_t cached_tokens_ = 0;  // of all prompts
   std::vector<Choice> choices_;
 };
 

@@ -86,13 +86,17 @@ Result<Opened> open_engines(const job::ServingJob& job) {
   policies.emplace_back();
   VORTEX_ASSIGN(const model::Model loaded, model::load_model(job.model_path));
   VORTEX_ASSIGN(options.kept, share_weights(loaded));
+  engine::SessionOptions session;
+  session.chunk_tokens = job.chunk_tokens;
+  session.chunk_seconds = job.chunk_ms / 1000;
+  session.keep_prefixes = job.prefix_cache;
   for (size_t lane = 0; lane < policies.size(); ++lane) {
     model::Model shape;
     shape.config = config;
     shape.hash = loaded.hash;
     VORTEX_ASSIGN(std::shared_ptr<engine::CpuEngine> engine, engine::CpuEngine::make(std::move(shape), options));
     VORTEX_TRY(engine->set_policy(policies[lane]));
-    opened.lanes.push_back({opened.served.lanes[lane], [engine] { return engine->session(); }});
+    opened.lanes.push_back({opened.served.lanes[lane], [engine, session] { return engine->session(session); }});
     opened.engines.push_back(std::move(engine));
   }
   return opened;

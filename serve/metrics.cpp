@@ -136,7 +136,10 @@ std::string Metrics::text(const std::vector<engine::SessionUse>& use) const {
     return use[i].pages == 0 ? 0.0 : static_cast<double>(use[i].pages - use[i].free_pages) / use[i].pages;
   });
   each("vortex:kv_pages", "pages of the KV pool", "gauge", [&](size_t i) { return use[i].pages; });
-  each("vortex:kv_pages_free", "free pages of the KV pool", "gauge", [&](size_t i) { return use[i].free_pages; });
+  each("vortex:kv_pages_free", "pages of the KV pool that a request can have", "gauge",
+       [&](size_t i) { return use[i].free_pages; });
+  each("vortex:kv_pages_kept", "those among them that hold beginnings of earlier prompts", "gauge",
+       [&](size_t i) { return use[i].kept_pages; });
   each("vllm:prompt_tokens_total", "tokens of prompts", "counter", [&](size_t i) { return lanes[i].prompt_tokens; });
   each("vllm:generation_tokens_total", "tokens of answers", "counter",
        [&](size_t i) { return lanes[i].generated_tokens; });

@@ -278,7 +278,7 @@ struct Server::State {
     Times& times = exchange.times[event.choice];
     if (const auto* start = std::get_if<engine::LiveStart>(&event.what)) {
       times.started = event.time;
-      answer.take_start(*start);
+      answer.take_start(event.choice, *start);
       metrics.count_prompt(exchange.lane, start->prompt_tokens, start->cached_tokens);
       return {};
     }

@@ -148,6 +148,14 @@ void add_serve(CLI::App& app, Context& context) {
   verb->add_option("--kv-gb", arguments->kv_gigabytes, "memory for KV, of all policies; 0: up to half of the machine's")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1e6));
+  verb->add_option("--chunk-tokens", job.chunk_tokens,
+                   "of prompts, read between two decode rounds of a policy; 0: no limit")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 20));
+  verb->add_option("--chunk-ms", job.chunk_ms, "milliseconds that reading them may take, about; 0: no limit")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1e9));
+  verb->add_flag("!--no-prefix-cache", job.prefix_cache, "keep no pages of prompts for those that begin alike");
   verb->add_option("--threads", job.threads, "threads of the engine")->check(CLI::Range(1, 1024));
   add_cpu_math_option(verb, job.cpu_math);
   add_workspace_option(verb, context);

@@ -110,6 +110,7 @@ void prompt_attend(const PackedModel& model, int, const PromptAttention& prompt,
   args.v = prompt.cached + static_cast<int64_t>(c.num_kv_heads) * prompt.tokens * c.head_dim;
   args.scratch = prompt.panels->data();
   args.tokens = prompt.tokens;
+  args.first_row = prompt.first_row;
   args.first_query = prompt.first_query;
   args.kv_heads = c.num_kv_heads;
   args.group = c.num_q_heads / c.num_kv_heads;

@@ -15,13 +15,14 @@
 
 namespace vortex::engine {
 
-// Attention of a prompt over itself, in one layer.
+// Attention of a prompt's tokens from `first_row` on over themselves and all before them, in one layer.
 struct PromptAttention {
-  const float* q = nullptr;           // [token][prompt_width]
-  float* attended = nullptr;          // [token][prompt_width]
+  const float* q = nullptr;           // [token from first_row on][prompt_width]
+  float* attended = nullptr;          // like q
   const cpu::Bf16* cached = nullptr;  // what the layer caches: [head of k, then of v][token][head_dim]
-  int tokens = 0;
-  int first_query = 0;  // nothing is wanted of earlier tokens
+  int tokens = 0;                     // of the prompt so far
+  int first_row = 0;
+  int first_query = 0;  // nothing is wanted of tokens from first_row on before this one
   // Kept from layer to layer: the kernel's memory, K and V where they are not what is cached, and one scratch of
   // kPromptChunk rows a worker.
   std::vector<float>* panels = nullptr;

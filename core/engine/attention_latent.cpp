@@ -234,6 +234,7 @@ void prompt_attend(const PackedModel& model, int layer, const PromptAttention& p
   args.q = prompt.q;
   args.out = prompt.attended;
   args.tokens = prompt.tokens;
+  args.first_row = prompt.first_row;
   args.first_query = prompt.first_query;
   args.kv_heads = c.num_q_heads;
   args.head_dim = prompt_dim(*c.latent);

@@ -116,7 +116,7 @@ Result<std::vector<Output>> CpuEngine::generate(const std::vector<Request>& requ
   return guarded([&]() -> Result<std::vector<Output>> {
     RunStats counted = fresh_stats(model_.source.config.num_layers);
     std::vector<Output> outputs(requests.size());
-    CpuSession session(parts(), counted);
+    CpuSession session(parts(), {}, counted);
     for (size_t i = 0; i < requests.size(); ++i) {
       LiveRequest live;
       live.id = static_cast<int64_t>(i);
@@ -139,9 +139,9 @@ Result<std::vector<Output>> CpuEngine::generate(const std::vector<Request>& requ
   });
 }
 
-std::unique_ptr<Session> CpuEngine::session() {
+std::unique_ptr<Session> CpuEngine::session(const SessionOptions& options) {
   served_ = fresh_stats(model_.source.config.num_layers);
-  return std::make_unique<CpuSession>(parts(), served_);
+  return std::make_unique<CpuSession>(parts(), options, served_);
 }
 
 Result<std::vector<float>> CpuEngine::teacher_force(const Request& request, std::span<const int32_t> continuation,

@@ -9,6 +9,7 @@
 #include "core/engine/engine.h"
 #include "core/engine/kv_pool.h"
 #include "core/engine/packed_model.h"
+#include "core/engine/session.h"
 #include "core/engine/stepper.h"
 #include "kernels/cpu/parallel.h"
 
@@ -32,7 +33,6 @@ struct CpuParts {
   KvPool& pool;
   const ActivePolicy& policy;
 };
-class Session;
 std::unique_ptr<Stepper> make_cpu_stepper(const CpuParts& parts);
 
 class CpuEngine : public Engine {
@@ -53,7 +53,7 @@ class CpuEngine : public Engine {
   std::unique_ptr<Stepper> stepper() override { return make_cpu_stepper(parts()); }
 
   // Requests that come and go (session.h), under the current policy.
-  std::unique_ptr<Session> session();
+  std::unique_ptr<Session> session(const SessionOptions& options = {});
 
   KvPool& pool() { return pool_; }
 

@@ -10,13 +10,15 @@ namespace vortex::engine {
 Decoder::Decoder(const PackedModel& model, KvPool& pool, const ActivePolicy& policy, cpu::ThreadPool* threads)
     : model_(model), pool_(pool), policy_(policy), threads_(threads) {}
 
-void Decoder::update_completed(const Sequence& sequence) {
+void Decoder::update_completed(const Sequence& sequence, int first) {
   const int completed = sequence.length / pool_.block_size();
-  if (completed == 0) { return; }
+  if (completed <= first) { return; }
+  const auto pages =
+      std::span(sequence.pages).subspan(static_cast<size_t>(first), static_cast<size_t>(completed - first));
   cpu::parallel_for(threads_, model_.source.config.num_layers, [&](int64_t begin, int64_t end, int) {
     for (auto layer = static_cast<int>(begin); layer < end; ++layer) {
       if (!policy_.sparse(layer)) { continue; }
-      policy_.executable->update(pool_.layer(layer), {sequence.pages.data(), static_cast<size_t>(completed)});
+      policy_.executable->update(pool_.layer(layer), pages);
     }
   });
 }

@@ -33,8 +33,9 @@ class Decoder {
  public:
   Decoder(const PackedModel& model, KvPool& pool, const ActivePolicy& policy, cpu::ThreadPool* threads);
 
-  // Fills the policy's fields of every completed page of a sequence whose K and V were just copied in.
-  void update_completed(const Sequence& sequence);
+  // Fills the policy's fields of every completed page of a sequence, from its page `first` on, whose K and V were just
+  // written.
+  void update_completed(const Sequence& sequence, int first = 0);
 
   // Feeds next_token of each sequence, whose pages have room for it: appends K and V, attends, and returns logits
   // [sequence][vocab], valid until the next call. Each sequence's logits depend on that sequence alone.

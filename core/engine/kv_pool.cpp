@@ -55,6 +55,33 @@ void for_tensors(Cache& cache, const Body& body) {
   for (auto& field : cache.fields) { body(field); }
 }
 
+// Of what a layer caches: those of K, then those of V; a latent is one.
+int heads_of(const compile::LayerCache& cache) { return cache.k.kv_heads + (cache.v.cols > 0 ? cache.v.kv_heads : 0); }
+
+// Calls body(where they lie in their page, first token, values) for the tokens of `range` of one head, page by page.
+template <typename Body>
+void for_stretches(const compile::LayerCache& cache, int head, std::span<const int32_t> pages, TokenRange range,
+                   const Body& body) {
+  const bool key = head < cache.k.kv_heads;
+  const compile::PagedTensor& tensor = key ? cache.k : cache.v;
+  const int end = range.first + range.count;
+  for (int token = range.first; token < end;) {
+    const int slot = token % tensor.rows;
+    const int count = std::min(tensor.rows - slot, end - token);
+    const int32_t page = pages[static_cast<size_t>(token / tensor.rows)];
+    body(block(tensor, page, key ? head : head - cache.k.kv_heads) + int64_t{slot} * tensor.cols, token,
+         count * tensor.cols);
+    token += count;
+  }
+}
+
+void store_head(const compile::LayerCache& cache, int head, std::span<const int32_t> pages, TokenRange range,
+                int tokens, const cpu::Bf16* cached) {
+  for_stretches(cache, head, pages, range, [&](cpu::Bf16* in_page, int token, int values) {
+    std::copy_n(cached + (int64_t{head} * tokens + token) * cache.k.cols, values, in_page);
+  });
+}
+
 }  // namespace
 
 int64_t page_bytes(const model::ModelConfig& model, int block_size, const vflow::Policy* policy) {
@@ -121,27 +148,37 @@ void KvPool::append(int layer, int32_t page, int slot, const float* values) {
   }
 }
 
-void KvPool::fill(const Prefix& prefix, std::span<const int32_t> pages, cpu::ThreadPool* threads) {
-  const auto layers = static_cast<int64_t>(layers_.size());
-  cpu::parallel_for(threads, layers * prefix.heads, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) {
-      fill_head(prefix, pages, static_cast<int>(i / prefix.heads), static_cast<int>(i % prefix.heads));
+void KvPool::store(int layer, std::span<const int32_t> pages, TokenRange range, int tokens, const cpu::Bf16* cached,
+                   cpu::ThreadPool* threads) {
+  const compile::LayerCache& cache = layers_[static_cast<size_t>(layer)];
+  cpu::parallel_for(threads, heads_of(cache), [&](int64_t begin, int64_t end, int) {
+    for (auto head = static_cast<int>(begin); head < end; ++head) {
+      store_head(cache, head, pages, range, tokens, cached);
     }
   });
 }
 
-void KvPool::fill_head(const Prefix& prefix, std::span<const int32_t> pages, int layer, int head) {
+void KvPool::load(int layer, std::span<const int32_t> pages, TokenRange range, int tokens, cpu::Bf16* cached,
+                  cpu::ThreadPool* threads) const {
   const compile::LayerCache& cache = layers_[static_cast<size_t>(layer)];
-  const bool key = head < cache.k.kv_heads;
-  const compile::PagedTensor& tensor = key ? cache.k : cache.v;
-  const int head_of_tensor = key ? head : head - cache.k.kv_heads;
-  for (int first = 0; first < prefix.tokens; first += block_size_) {
-    const int32_t page = pages[static_cast<size_t>(first / block_size_)];
-    const int64_t values = static_cast<int64_t>(std::min(block_size_, prefix.tokens - first)) * tensor.cols;
-    std::memcpy(block(tensor, page, head_of_tensor),
-                prefix.keys(layer, head) + static_cast<int64_t>(first) * tensor.cols,
-                static_cast<size_t>(values) * sizeof(cpu::Bf16));
-  }
+  cpu::parallel_for(threads, heads_of(cache), [&](int64_t begin, int64_t end, int) {
+    for (auto head = static_cast<int>(begin); head < end; ++head) {
+      for_stretches(cache, head, pages, range, [&](const cpu::Bf16* in_page, int token, int values) {
+        std::copy_n(in_page, values, cached + (int64_t{head} * tokens + token) * cache.k.cols);
+      });
+    }
+  });
+}
+
+void KvPool::fill(const Prefix& prefix, std::span<const int32_t> pages, cpu::ThreadPool* threads) {
+  const int heads = prefix.heads;
+  cpu::parallel_for(threads, static_cast<int64_t>(layers_.size()) * heads, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      const auto layer = static_cast<int>(i / heads);
+      store_head(layers_[static_cast<size_t>(layer)], static_cast<int>(i % heads), pages, {0, prefix.tokens},
+                 prefix.tokens, prefix.keys(layer, 0));
+    }
+  });
 }
 
 }  // namespace vortex::engine

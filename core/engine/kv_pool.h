@@ -24,6 +24,12 @@ struct FreeMemory {
   void operator()(std::byte* memory) const { std::free(memory); }
 };
 
+// Consecutive tokens of a prompt.
+struct TokenRange {
+  int first = 0;
+  int count = 0;
+};
+
 // Pages of K, V and policy fields of every layer, and which of them are free. Memory is kept when the layout changes.
 class KvPool {
  public:
@@ -45,12 +51,16 @@ class KvPool {
 
   // Writes what one layer caches of one token (ModelConfig::cached_values), K's heads, then V's, rounded to bf16.
   void append(int layer, int32_t page, int slot, const float* values);
+  // Copies what the tokens [first, first + count) of a prompt leave in one layer from `cached`, [head of k, then of v]
+  // [tokens][head_dim], into `pages`, those of the whole prompt; or from there to it.
+  void store(int layer, std::span<const int32_t> pages, TokenRange range, int tokens, const cpu::Bf16* cached,
+             cpu::ThreadPool* threads);
+  void load(int layer, std::span<const int32_t> pages, TokenRange range, int tokens, cpu::Bf16* cached,
+            cpu::ThreadPool* threads) const;
   // Copies the K and V of a whole prompt into `pages`.
   void fill(const Prefix& prefix, std::span<const int32_t> pages, cpu::ThreadPool* threads);
 
  private:
-  void fill_head(const Prefix& prefix, std::span<const int32_t> pages, int layer, int head);
-
   int block_size_ = 1;
   int pages_ = 0;
   std::unique_ptr<std::byte, FreeMemory> memory_;

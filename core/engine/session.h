@@ -53,8 +53,16 @@ struct LiveRequest {
 struct SessionUse {
   int waiting = 0;  // requests that hold nothing yet
   int running = 0;
-  int pages = 0;  // of the pool
-  int free_pages = 0;
+  int pages = 0;       // of the pool
+  int free_pages = 0;  // those among them, too, that only hold the beginnings of earlier prompts
+  int kept_pages = 0;  // how many these are
+};
+
+// How a session reads prompts. Tokens and log-probabilities depend on none of it.
+struct SessionOptions {
+  int chunk_tokens = 0;        // of prompts, read between two decode steps; 0: no limit
+  double chunk_seconds = 0;    // that reading them may take, about; 0: no limit
+  bool keep_prefixes = false;  // prompts that begin alike share pages, but for policies that keep state in them
 };
 
 // A batch that never ends: requests are submitted, decode together, and leave. A request's tokens depend on nothing but
@@ -70,8 +78,9 @@ class Session {
   // Ends a request without another word to it; what it held is free on return. An unknown id is one that has ended.
   virtual void cancel(int64_t id) = 0;
 
-  // One round: who waits is admitted in order as far as the pool is sure to suffice, and reads its prompt; then all
-  // that run decode one token. False where there was nothing to do. After an Error the session is of no use any more.
+  // One round: who waits is admitted in order as far as the pool is sure to suffice, and its prompt is read, one prompt
+  // after the other and as much of them as the options allow; then all whose prompt was read decode one token. False
+  // where there was nothing to do. After an Error the session is of no use any more.
   virtual Result<bool> round() = 0;
 
   virtual SessionUse use() const = 0;

@@ -9,9 +9,9 @@
 
 namespace vortex::cpu {
 
-// Grouped-query causal attention of a whole prompt over itself.
+// Grouped-query causal attention of a prompt, or of its last tokens, over all of it.
 struct PrefillAttentionArgs {
-  const float* q = nullptr;  // [token][kv head][group][head_dim], after RoPE
+  const float* q = nullptr;  // [token from first_row on][kv head][group][head_dim], after RoPE
   float* out = nullptr;      // like q
   const Bf16* k = nullptr;   // [kv head][token][head_dim]
   const Bf16* v = nullptr;
@@ -20,7 +20,8 @@ struct PrefillAttentionArgs {
   const float* wide_v = nullptr;
   float* scratch = nullptr;  // prefill_scratch_size(...) floats
   int tokens = 0;
-  int first_query = 0;  // outputs of earlier tokens are not computed
+  int first_row = 0;    // the token that q and out begin with
+  int first_query = 0;  // at least that; outputs of earlier tokens are not computed
   int kv_heads = 0;
   int group = 1;     // <= kMaxPrefillGroup
   int head_dim = 0;  // a multiple of 16, <= kMaxPrefillHeadDim
@@ -35,11 +36,12 @@ constexpr std::int64_t prefill_scratch_size(int tokens, int kv_heads, int head_d
 }
 
 // out = softmax(scale q K^T + causal mask) V, tiled with an online softmax (Milakov, Gimelshein, arXiv:1805.02867; Dao
-// et al., arXiv:2205.14135), in float32. Neither threads nor instruction set change a bit.
+// et al., arXiv:2205.14135), in float32. Neither threads nor instruction set change a bit, nor do the tokens that are
+// computed together.
 void prefill_attention(const PrefillAttentionArgs& args, ThreadPool* pool = nullptr, Isa isa = best_isa());
 
 // The same on a bfloat16 unit that this machine has: scaled queries and softmax weights are rounded to bfloat16, both
-// products are summed as gemm_bf16() does. Threads change no bit.
+// products are summed as gemm_bf16() does. Neither threads nor the tokens computed together change a bit.
 void prefill_attention_bf16(Unit unit, const PrefillAttentionArgs& args, ThreadPool* pool = nullptr);
 
 }  // namespace vortex::cpu

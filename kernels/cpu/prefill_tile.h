@@ -25,7 +25,8 @@ struct QueryRows {
         token_begin(first_token),
         count((token_end - first_token) * call.group),
         token_stride(static_cast<std::int64_t>(call.kv_heads) * call.group * call.head_dim),
-        start(first_token * token_stride + static_cast<std::int64_t>(kv_head) * call.group * call.head_dim) {}
+        start((first_token - call.first_row) * token_stride +
+              static_cast<std::int64_t>(kv_head) * call.group * call.head_dim) {}
 
   // Where a row begins in `q` and `out`.
   std::int64_t at(int row) const {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/files.h"
 #include "tests/serve/support.h"
 
 namespace vortex::serve {
@@ -24,8 +25,8 @@ class AnswerTest : public ::testing::Test {
     return std::get<Ask>(parse_ask(endpoint, body.dump()));
   }
 
-  Answer answer_to(const Ask& ask) const {
-    return {ask, {{byte_tokens(*tokenizer_, "xy"), "xy"}}, *tokenizer_, "id-1", 17, "m"};
+  Answer answer_to(const Ask& ask, const std::string& prompt = "xy") const {
+    return {ask, {{byte_tokens(*tokenizer_, prompt), prompt}}, *tokenizer_, "id-1", 17, "m"};
   }
 
   // Feeds the tokens of `text` to a choice, a stop token behind them if `stops`.
@@ -43,6 +44,49 @@ class AnswerTest : public ::testing::Test {
 
   std::shared_ptr<const model::Tokenizer> tokenizer_;
 };
+
+// A text, or its bytes.
+std::string bytes_of(const json& text) {
+  if (text.is_string()) { return text; }
+  std::string bytes;
+  for (const int byte : text) { bytes += static_cast<char>(byte); }
+  return bytes;
+}
+
+// What a chunk says that clients look at, as the cases have it.
+json told(const json& chunk) {
+  const json& choice = chunk.at("choices").at(0);
+  const bool chat = choice.contains("delta");
+  json result = {{"text", chat ? choice["delta"].value("content", "") : choice.at("text").get<std::string>()}};
+  if (!choice.at("finish_reason").is_null()) { result["finish"] = choice["finish_reason"]; }
+  const json& scored = choice.at("logprobs");
+  if (scored.is_null()) { return result; }
+  result["scored"] = json::array();
+  for (const json& token : scored.at(chat ? "content" : "tokens")) {
+    result["scored"].push_back(chat ? token.at("bytes") : token);
+  }
+  return result;
+}
+
+// Where the streams of other servers broke their clients.
+TEST_F(AnswerTest, StreamsAreFreeOfWhatBitOthers) {
+  const json cases = json::parse(read_file(VORTEX_SOURCE_DIR "/tests/cases/serve/streams.json").value());
+  EXPECT_GE(cases.size(), 13U);
+  for (const json& item : cases) {
+    SCOPED_TRACE(item["name"].get<std::string>() + " (" + item["bug"].get<std::string>() + ")");
+    const Ask ask = asked(item["endpoint"] == "chat" ? Endpoint::kChat : Endpoint::kCompletions, item["body"]);
+    Answer answer = answer_to(ask, bytes_of(item.value("prompt", json("xy"))));
+    json all = json::array();
+    for (const json& chunk : feed(answer, 0, bytes_of(item["tokens"]), item.value("stop_token", false))) {
+      EXPECT_EQ(chunk.contains("usage"), ask.include_usage);
+      all.push_back(told(chunk));
+    }
+    EXPECT_EQ(all, item["chunks"]);
+    const std::string usage = answer.usage_chunk();
+    ASSERT_EQ(!usage.empty(), item.value("usage", false));
+    if (!usage.empty()) { EXPECT_EQ(json::parse(usage)["choices"], json::array()); }
+  }
+}
 
 TEST_F(AnswerTest, AChatStreamHasItsRoleInTheFirstContentAndAReasonInEveryChoice) {
   const Ask ask = asked(Endpoint::kChat, {{"stream", true}});
@@ -72,7 +116,8 @@ TEST_F(AnswerTest, AChatStreamHasItsRoleInTheFirstContentAndAReasonInEveryChoice
 TEST_F(AnswerTest, UsageComesOnceInAChunkWithAnEmptyListOfChoices) {
   Ask ask = asked(Endpoint::kChat, {{"stream", true}, {"n", 2}, {"stream_options", {{"include_usage", true}}}});
   Answer answer = answer_to(ask);
-  answer.take_start({2, 1});
+  answer.take_start(1, {2, 2});
+  answer.take_start(0, {2, 1});  // what is found of a prompt is told once
   for (size_t choice : {1U, 0U}) {
     for (const json& chunk : feed(answer, choice, "ab", false)) {
       EXPECT_TRUE(chunk["usage"].is_null());

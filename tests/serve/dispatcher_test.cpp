@@ -136,29 +136,12 @@ TEST(Dispatcher, ARequestThatCannotRunHearsWhy) {
   EXPECT_EQ(dispatcher.outstanding(), 0);
 }
 
-// Its third round fails.
-class FailingSession final : public engine::Session {
- public:
-  explicit FailingSession(std::unique_ptr<engine::Session> real) : real_(std::move(real)) {}
-  Status submit(engine::LiveRequest request) override { return real_->submit(std::move(request)); }
-  void cancel(int64_t id) override { real_->cancel(id); }
-  Result<bool> round() override {
-    if (real_->use().running > 0 && ++rounds_ == 3) { return environment_error("out of memory"); }
-    return real_->round();
-  }
-  engine::SessionUse use() const override { return real_->use(); }
-
- private:
-  std::unique_ptr<engine::Session> real_;
-  int rounds_ = 0;
-};
-
 TEST(Dispatcher, ASessionThatFailsIsReplacedAndItsRequestsHearOfIt) {
   const auto engine = testing::byte_engine(2);
   int opened = 0;
   std::vector<Lane> lanes;
   lanes.push_back({"one", [&]() -> std::unique_ptr<engine::Session> {
-                     if (++opened == 1) { return std::make_unique<FailingSession>(engine->session()); }
+                     if (++opened == 1) { return std::make_unique<testing::FailingSession>(engine->session(), 3); }
                      return engine->session();
                    }});
   Dispatcher dispatcher(std::move(lanes), 4);

@@ -83,6 +83,11 @@ class ServerTest : public ::testing::Test {
   void start(ServerOptions options, int most = 8) {
     server_.reset();
     engines_ = {testing::byte_engine(4), testing::byte_engine(4)};
+    start_lanes(std::move(options), most, testing::lanes_of(engines_));
+  }
+
+  void start_lanes(ServerOptions options, int most, std::vector<Lane> lanes) {
+    server_.reset();
     Served served;
     served.name = "tiny";
     served.lanes = {"sparse", "dense"};
@@ -91,7 +96,7 @@ class ServerTest : public ::testing::Test {
     served.vocab_size = 565;
     served.max_context = 256;
     options.port = 0;
-    auto server = Server::start(std::move(options), std::move(served), testing::lanes_of(engines_), most);
+    auto server = Server::start(std::move(options), std::move(served), std::move(lanes), most);
     ASSERT_TRUE(server.ok()) << server.error().message;
     server_ = std::move(*server);
   }
@@ -278,6 +283,22 @@ TEST_F(ServerTest, ARequestThatTakesTooLongIsGivenUp) {
   wait_until_idle();
 }
 
+// A client that sees [DONE] would take what it got for a whole answer (tugot17/tokenomics#16).
+TEST_F(ServerTest, AStreamThatFailsSaysSoAndHasNoEnd) {
+  std::vector<Lane> lanes = testing::lanes_of(engines_);
+  lanes[0].open = [open = lanes[0].open] { return std::make_unique<testing::FailingSession>(open(), 60); };
+  start_lanes({}, 8, std::move(lanes));
+  Client client(server_->port());
+  client.send(post("/v1/completions", request(200, true)));
+  const std::string all = client.read_until("[DONE]");  // which never comes: the server closes
+  EXPECT_EQ(status_of(all), 200);
+  EXPECT_NE(all.find("\"text\":"), std::string::npos) << "it had begun";
+  EXPECT_NE(all.find("data: {\"error\":{"), std::string::npos);
+  EXPECT_NE(all.find("out of memory"), std::string::npos);
+  EXPECT_EQ(all.find("[DONE]"), std::string::npos);
+  EXPECT_EQ(all.find("0\r\n\r\n"), std::string::npos) << "nor is the body complete";
+}
+
 TEST_F(ServerTest, AKeyWhereItIsAskedFor) {
   ServerOptions options;
   options.address = "0.0.0.0";
@@ -338,6 +359,28 @@ TEST_F(ServerTest, MetricsUnderTheNamesOfDashboards) {
   EXPECT_EQ(metric("vllm:inter_token_latency_seconds_count{model_name=\"tiny:sparse\"}"), "10");
   EXPECT_EQ(metric("vllm:request_success_total{model_name=\"tiny:sparse\",finished_reason=\"length\"}"), "2");
   EXPECT_EQ(metric("vllm:num_requests_running{model_name=\"tiny:dense\"}"), "0");
+}
+
+TEST_F(ServerTest, APromptThatWasReadBeforeIsToldInTheUsageAndTheMetrics) {
+  json body = request(3, false);
+  body["prompt"] = testing::random_tokens(100, 500, 1);
+  const auto ask = [&](int choices) {
+    body["n"] = choices;
+    Client client(server_->port());
+    client.send(post("/v1/completions", body));
+    return json::parse(client.reply().second);
+  };
+  const json first = ask(1);
+  EXPECT_EQ(first["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
+  const json second = ask(1);
+  EXPECT_EQ(second["usage"]["prompt_tokens_details"]["cached_tokens"], 96) << "whole pages";
+  EXPECT_EQ(second["choices"], first["choices"]);
+  EXPECT_EQ(metric("vllm:prefix_cache_queries_total{model_name=\"tiny:sparse\"}"), "200");
+  EXPECT_EQ(metric("vllm:prefix_cache_hits_total{model_name=\"tiny:sparse\"}"), "96");
+  EXPECT_EQ(ask(3)["usage"]["prompt_tokens_details"]["cached_tokens"], 96) << "of the prompt, not of its choices";
+  wait_until_idle();
+  EXPECT_EQ(metric("vortex:kv_pages_kept{model_name=\"tiny:sparse\"}"), "6");
+  EXPECT_EQ(metric("vllm:kv_cache_usage_perc{model_name=\"tiny:sparse\"}"), "0");
 }
 
 }  // namespace

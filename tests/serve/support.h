@@ -54,9 +54,27 @@ inline std::shared_ptr<engine::CpuEngine> byte_engine(int max_batch, int64_t kv_
 inline std::vector<serve::Lane> lanes_of(const std::vector<std::shared_ptr<engine::CpuEngine>>& engines) {
   std::vector<serve::Lane> lanes;
   for (const auto& one : engines) {
-    lanes.push_back({"lane-" + std::to_string(lanes.size()), [one] { return one->session(); }});
+    lanes.push_back({"lane-" + std::to_string(lanes.size()), [one] { return one->session({16, 0, true}); }});
   }
   return lanes;
 }
+
+// One of whose rounds with a request fails: the `fatal`-th.
+class FailingSession final : public engine::Session {
+ public:
+  FailingSession(std::unique_ptr<engine::Session> real, int fatal) : real_(std::move(real)), fatal_(fatal) {}
+  Status submit(engine::LiveRequest request) override { return real_->submit(std::move(request)); }
+  void cancel(int64_t id) override { real_->cancel(id); }
+  Result<bool> round() override {
+    if (real_->use().running > 0 && ++rounds_ == fatal_) { return environment_error("out of memory"); }
+    return real_->round();
+  }
+  engine::SessionUse use() const override { return real_->use(); }
+
+ private:
+  std::unique_ptr<engine::Session> real_;
+  int fatal_;
+  int rounds_ = 0;
+};
 
 }  // namespace vortex::testing

@@ -100,5 +100,22 @@ TEST(PrefillAttention, FirstQuerySkipsTheOthers) {
   }
 }
 
+// The last tokens of a prompt by themselves, whose queries and outputs begin with them.
+TEST(PrefillAttention, WhatIsComputedTogetherDoesNotChangeABit) {
+  const Prompt prompt(150, 2, 3, 32);
+  const std::vector<float> all = prompt.run_float32();
+  for (int first : {1, 15, 37, 128, 149}) {
+    std::vector<float> out;
+    std::vector<float> scratch;
+    PrefillAttentionArgs args = prompt.args(out, scratch, first);
+    const auto skipped = static_cast<size_t>(first * 2 * 3 * 32);
+    args.first_row = first;
+    args.q += skipped;
+    prefill_attention(args);
+    out.resize(all.size() - skipped);
+    EXPECT_EQ(out, std::vector<float>(all.begin() + static_cast<std::ptrdiff_t>(skipped), all.end())) << first;
+  }
+}
+
 }  // namespace
 }  // namespace vortex::cpu
