@@ -11,21 +11,21 @@ constexpr double kHope = 1;  // standard errors that a prospect may turn out bet
 // One look at an archive.
 class Look {
  public:
-  Look(const Archive& archive, const RaceRules& rules, std::vector<Racing::Closed>& closed)
-      : archive_(archive), rules_(rules), closed_(closed) {
-    closed_.resize(archive.points().size());
+  Look(const Archive& archive, const RaceRules& rules, Racing::Memory& memory)
+      : archive_(archive), rules_(rules), memory_(memory) {
+    memory_.closed.resize(archive.points().size());
   }
 
   std::vector<Retest> wanted() {
-    for (size_t i = 0; i < archive_.points().size(); ++i) {
-      archive_.is_member(i) ? doubt_member(archive_.points()[i]) : give_chance(i);
-    }
+    for (size_t i = 0; i < archive_.points().size(); ++i) { look_at(i); }
     std::vector<Retest> result;
     for (const auto& [candidate, round] : rounds_) { result.push_back({candidate, round}); }
     return result;
   }
 
  private:
+  using Outlook = Racing::Outlook;
+
   // Is it open whether `a` is more accurate than `b`, by enough to matter?
   bool is_open(const Point& a, const Point& b) const {
     if (std::min(a.rounds, b.rounds) >= rules_.max_rounds) { return false; }
@@ -34,37 +34,55 @@ class Look {
     return hopeful > rules_.indifference && compare_accuracy(a, b, archive_.seed()) == Advantage::kInconclusive;
   }
 
-  bool is_closed(size_t point) const {
-    const Racing::Closed& closed = closed_[point];
-    return closed.point == archive_.stamp(point) && closed.by < archive_.points().size() &&
-           archive_.is_member(closed.by) && closed.stamp == archive_.stamp(closed.by);
-  }
-
-  // A point outside: could it beat every member that keeps it out?
-  void give_chance(size_t point) {
-    if (is_closed(point)) { return; }
-    const Point& challenger = archive_.points()[point];
-    std::vector<const Point*> blockers;
-    for (const size_t i : archive_.front()) {
-      const Point& member = archive_.points()[i];
-      if (compare_speed(challenger, member) == Advantage::kBetter) { continue; }
-      if (compare_accuracy(challenger, member, archive_.seed()) == Advantage::kBetter) { continue; }
-      if (!is_open(challenger, member)) {
-        closed_[point] = {archive_.stamp(point), i, archive_.stamp(i)};
-        return;
-      }
-      blockers.push_back(&member);
-    }
-    for (const Point* blocker : blockers) { meet(challenger, *blocker); }
+  // A point outside: could it beat this member, if the member keeps it out?
+  Outlook outlook_outside(const Point& challenger, const Point& member) const {
+    if (compare_speed(challenger, member) == Advantage::kBetter) { return Outlook::kIndifferent; }
+    if (compare_accuracy(challenger, member, archive_.seed()) == Advantage::kBetter) { return Outlook::kIndifferent; }
+    return is_open(challenger, member) ? Outlook::kOpen : Outlook::kClosed;
   }
 
   // A member that is slower than another: is it really more accurate? The reference stays whatever the answer.
-  void doubt_member(const Point& member) {
-    if (member.reference) { return; }
+  Outlook outlook_inside(const Point& member, const Point& faster) const {
+    const bool doubtful = !member.reference && compare_speed(faster, member) == Advantage::kBetter;
+    return doubtful && is_open(member, faster) ? Outlook::kOpen : Outlook::kIndifferent;
+  }
+
+  // Does one member leave it no chance, as it did before?
+  bool is_closed(size_t point) {
+    Racing::Closed& closed = memory_.closed[point];
+    const bool by_member = closed.point != 0 && closed.by < archive_.points().size() && archive_.is_member(closed.by);
+    if (!by_member) { return false; }
+    const Racing::Closed now{archive_.stamp(point), closed.by, archive_.stamp(closed.by)};
+    if (closed.point == now.point && closed.stamp == now.stamp) { return true; }
+    if (outlook_outside(archive_.points()[point], archive_.points()[closed.by]) != Outlook::kClosed) { return false; }
+    closed = now;
+    return true;
+  }
+
+  void look_at(size_t point) {
+    const bool inside = archive_.is_member(point);
+    if (!inside && is_closed(point)) { return; }
+    const Point& own = archive_.points()[point];
+    Racing::Met& met = memory_.met[point];
+    if (met.point != archive_.stamp(point) || met.inside != inside) { met = {archive_.stamp(point), inside, {}}; }
+    std::vector<std::pair<uint64_t, Outlook>> outlooks;
     for (const size_t i : archive_.front()) {
-      const Point& faster = archive_.points()[i];
-      if (compare_speed(faster, member) == Advantage::kBetter && is_open(member, faster)) { meet(member, faster); }
+      const uint64_t stamp = archive_.stamp(i);
+      const auto known = std::find_if(met.outlooks.begin(), met.outlooks.end(),
+                                      [&](const auto& outlook) { return outlook.first == stamp; });
+      const Point& member = archive_.points()[i];
+      outlooks.emplace_back(stamp, known != met.outlooks.end() ? known->second
+                                   : inside                    ? outlook_inside(own, member)
+                                                               : outlook_outside(own, member));
+      if (outlooks.back().second != Outlook::kClosed) { continue; }
+      memory_.closed[point] = {archive_.stamp(point), i, stamp};
+      memory_.met.erase(point);
+      return;
     }
+    for (size_t i = 0; i < outlooks.size(); ++i) {
+      if (outlooks[i].second == Outlook::kOpen) { meet(own, archive_.points()[archive_.front()[i]]); }
+    }
+    met.outlooks = std::move(outlooks);
   }
 
   // Both answer the first round that one of them lacks.
@@ -76,7 +94,7 @@ class Look {
 
   const Archive& archive_;
   RaceRules rules_;
-  std::vector<Racing::Closed>& closed_;
+  Racing::Memory& memory_;
   std::map<int64_t, int> rounds_;
 };
 
@@ -95,7 +113,7 @@ std::vector<Retest> retests_of_prospects(const Archive& archive, const SequenceR
   return wanted;
 }
 
-std::vector<Retest> Racing::wanted(const Archive& archive) { return Look(archive, rules_, closed_).wanted(); }
+std::vector<Retest> Racing::wanted(const Archive& archive) { return Look(archive, rules_, memory_).wanted(); }
 
 std::vector<Retest> retests(const Archive& archive, const RaceRules& rules) { return Racing(rules).wanted(archive); }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "study/archive.h"
@@ -44,10 +46,22 @@ class Racing {
     size_t by = 0;
     uint64_t stamp = 0;
   };
+  // What a member means for a point: nothing, a meeting of the two, or that there is no chance.
+  enum class Outlook : uint8_t { kIndifferent, kOpen, kClosed };
+  // A member, or a point that no member leaves without a chance, and all members by their stamps.
+  struct Met {
+    uint64_t point = 0;
+    bool inside = false;
+    std::vector<std::pair<uint64_t, Outlook>> outlooks;
+  };
+  struct Memory {
+    std::vector<Closed> closed;  // by point
+    std::unordered_map<size_t, Met> met;
+  };
 
  private:
   RaceRules rules_;
-  std::vector<Closed> closed_;  // by point
+  Memory memory_;
 };
 
 // Points that would be asked on held-out problems today, and that have answered fewer than `rounds` rounds: what
