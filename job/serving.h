@@ -31,7 +31,7 @@ struct ServingJob {
   int max_context = 0;          // tokens of a request and its answer; 0: as many as the model has positions
   int64_t kv_memory_bytes = 0;  // for all policies together; 0: enough for full batches
   int chunk_tokens = 2048;      // of prompts, read between two decode rounds of a policy; 0: no limit
-  double chunk_ms = 100;        // that reading them may take, about; 0: no limit
+  double chunk_ms = 100;        // of processor time that reading them may take, about; 0: no limit
   bool prefix_cache = true;     // prompts that begin alike are read once
   double request_seconds = 0;   // after which a request is given up; 0: never
   double drain_seconds = 30;    // that running requests have to end when the server is told to

@@ -152,7 +152,8 @@ void add_serve(CLI::App& app, Context& context) {
                    "of prompts, read between two decode rounds of a policy; 0: no limit")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
-  verb->add_option("--chunk-ms", job.chunk_ms, "milliseconds that reading them may take, about; 0: no limit")
+  verb->add_option("--chunk-ms", job.chunk_ms,
+                   "milliseconds of processor time that reading them may take, about; 0: no limit")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1e9));
   verb->add_flag("!--no-prefix-cache", job.prefix_cache, "keep no pages of prompts for those that begin alike");

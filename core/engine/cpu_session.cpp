@@ -1,10 +1,11 @@
 #include "core/engine/cpu_session.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <limits>
 #include <tuple>
 
-#include "base/clock.h"
 #include "base/rng.h"
 #include "core/engine/prefix.h"
 #include "core/engine/requests.h"
@@ -16,6 +17,14 @@ namespace {
 // Tokens: of the first chunk, when nobody knows yet what a token takes, and of the smallest one that time cuts off.
 constexpr int kFirstChunk = 64;
 constexpr int kLeastChunk = 16;
+
+// Processor time of this thread. Chunks are not cut by the clock on the wall: while others use the machine it goes on,
+// and chunks that shrink for it only cost more of the time that is left.
+double thread_seconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
 
 // Does the indexer keep something in a request's pages that others must not see?
 bool keeps_state(const ActivePolicy& policy) {
@@ -118,13 +127,13 @@ bool CpuSession::safe_with(const Active* growing, int taken) const {
 // Prompts are read in their order, one after the other: who comes later may find the pages of who came before.
 void CpuSession::read_prompts() {
   const Stopwatch watch(stats_.prefill_seconds);
-  const double end = monotonic_seconds() + options_.chunk_seconds;
+  const double end = thread_seconds() + options_.chunk_seconds;
   int left = options_.chunk_tokens > 0 ? options_.chunk_tokens : std::numeric_limits<int>::max();
   do {
     if (!reading_ && !begin_next()) { return; }
-    left -= read_chunk(chunk_size(left, end - monotonic_seconds()));
+    left -= read_chunk(chunk_size(left, end - thread_seconds()));
     if (reading_->sequence.length == static_cast<int>(reading_->live.request.prompt.size())) { end_prompt(); }
-  } while (left > 0 && (options_.chunk_seconds == 0 || monotonic_seconds() < end));
+  } while (left > 0 && (options_.chunk_seconds == 0 || thread_seconds() < end));
 }
 
 // Gives the next request that waits the pages of its prompt, if it is sure to come to its end.
@@ -194,10 +203,10 @@ int CpuSession::read_chunk(int most) {
       auto [log_prob, top] = token_probs(logits, request.prompt[next], active.live.top_log_probs);
       active.prompt_probs.push_back({log_prob, std::move(top)});
     };
-    const double begin = monotonic_seconds();
+    const double begin = thread_seconds();
     prefill_chunk(parts_.model, {request.prompt, sequence.pages, {first, count}}, parts_.pool, &parts_.threads, logits_,
                   tells ? reader : PromptReader());
-    token_seconds_ = (monotonic_seconds() - begin) / count;
+    token_seconds_ = (thread_seconds() - begin) / count;
     sequence.length += count;
     stats_.prefill_tokens += count;
   }
