@@ -152,7 +152,6 @@ Status RemoteWorkers::listen(const study::SearchOptions& options, std::vector<jo
   wanted.own_threads = arguments_.own_threads;
   wanted.one_card = arguments_.one_card;
   wanted.silence_seconds = arguments_.silence_seconds;
-  wanted.beat_seconds = std::min(5.0, arguments_.silence_seconds / 4);
   wanted.on_event = hooks_.on_event;
   fleet::Setup& setup = wanted.setup;
   VORTEX_ASSIGN(setup.model, fleet::manifest_of(options.job.model_path, folder_ + "/model.json"));

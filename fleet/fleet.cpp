@@ -22,6 +22,7 @@ using nlohmann::json;
 
 constexpr int kPollMs = 500;
 constexpr auto kWait = std::chrono::milliseconds(500);
+constexpr double kLookSeconds = 0.1;   // between two looks at all lines, which may be hundreds
 constexpr double kOwnPause = 5;        // seconds between two looks at the clock: it was we who stood still
 constexpr double kGoodbyeSeconds = 5;  // that workers get for theirs
 constexpr double kRosterSeconds = 2;
@@ -49,6 +50,8 @@ Fleet::Fleet(FleetOptions options)
 }
 
 Result<std::unique_ptr<Fleet>> Fleet::open(FleetOptions options) {
+  options.setup.silence_seconds = options.silence_seconds;
+  options.beat_seconds = std::min(options.beat_seconds, kBeatShare * options.silence_seconds);
   std::unique_ptr<Fleet> fleet(new Fleet(std::move(options)));
   VORTEX_ASSIGN(fleet->listener_, listen_at(fleet->options_.listen));
   if (fleet->waker_.get() < 0) { return environment_error("cannot wait for workers: no descriptor is left"); }
@@ -258,7 +261,7 @@ void Fleet::serve() {
       const MutexLock lock(mutex_);
       for (Line* line : heard) { hear(*line, now); }
       if (dialled) { answer_dial(now); }
-      look_at_clocks(now);
+      if (now - last_look_ >= kLookSeconds) { look_at_clocks(now); }
       for (Line& line : lines_) {
         if (line.state == Line::State::kGone || !line.channel.has_unsent()) { continue; }
         if (const Status sent = line.channel.flush(); !sent.ok()) { lose(line, sent.error().message); }

@@ -18,7 +18,7 @@ namespace vortex::fleet {
 // the worker asks for the bytes of the model that it lacks, says that it is ready, and gets one task at a time: its
 // lease is a number that no other task ever has, and what is said of another lease than the present one does not count.
 // Both sides beat while they have nothing else to say. No time of any clock is in a message.
-inline constexpr int kProtocolVersion = 1;
+inline constexpr int kProtocolVersion = 2;
 inline constexpr size_t kPieceBytes = size_t{4} << 20;         // of a file, in one message
 inline constexpr size_t kHeadBytes = size_t{1} << 14;          // that a message may take beside its body
 inline constexpr size_t kMostStrangerBytes = size_t{1} << 16;  // that is read of somebody without a proof

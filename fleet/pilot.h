@@ -24,7 +24,6 @@ struct PilotOptions {
   std::string name;   // for people
   Machine machine;
   double beat_seconds = 5;         // between two signs of life
-  double silence_seconds = 75;     // of the search, after which its task is given up
   double patience_seconds = 900;   // without a search before this ends
   double first_pause_seconds = 1;  // before dialling again; doubled each time, up to 30
   std::function<Wish()> wish;      // polled ten times a second

@@ -13,6 +13,7 @@ nlohmann::json to_json(const Setup& setup) {
           {"keep", setup.keep},
           {"stage_seconds", setup.stage_seconds},
           {"memory_bytes", setup.memory_bytes},
+          {"silence_seconds", setup.silence_seconds},
           {"require_sandbox", setup.require_sandbox},
           {"sandbox_without", setup.sandbox_without}};
 }
@@ -26,6 +27,7 @@ Result<Setup> setup_from_json(const nlohmann::json& json) {
   reader.required("keep", setup.keep);
   reader.required("stage_seconds", setup.stage_seconds);
   reader.required("memory_bytes", setup.memory_bytes);
+  reader.required("silence_seconds", setup.silence_seconds);
   reader.required("require_sandbox", setup.require_sandbox);
   reader.required("sandbox_without", setup.sandbox_without);
   if (ahead != nullptr && !ahead->is_array()) { reader.refuse("ahead", "must be an array of tasks"); }

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -29,6 +30,7 @@ Shift::Shift(const PilotOptions& options, Workshop& workshop, const std::string&
       identity_(identity),
       channel_(std::move(socket)),
       waker_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      beat_seconds_(options.beat_seconds),
       heard_(monotonic_seconds()),
       told_(heard_),
       looked_(heard_) {}
@@ -107,6 +109,7 @@ Result<std::optional<Shift::End>> Shift::shake_hands() {
                              "it is not the search that this worker was started for");
   }
   VORTEX_ASSIGN(setup_, setup_from_json(parse_json(welcome->setup)));
+  beat_seconds_ = std::min(beat_seconds_, setup_.silence_seconds * kBeatShare);
   return std::optional<End>();
 }
 
@@ -161,8 +164,8 @@ std::optional<Shift::End> Shift::listen_once() {
     }
     if (!received.ok()) { return lost(received.error().message); }
   }
-  if (now - heard_ > options_.silence_seconds) { return lost("the search has not been heard of for too long"); }
-  if (now - told_ > options_.beat_seconds) {
+  if (now - heard_ > setup_.silence_seconds) { return lost("the search has not been heard of for too long"); }
+  if (now - told_ > beat_seconds_) {
     told_ = now;
     channel_.send(Beat{});
   }

@@ -56,6 +56,7 @@ class Shift {
   Setup setup_;
   bool welcome_ = false;
   bool told_to_drain_ = false;
+  double beat_seconds_;
   double heard_;
   double told_;
   double looked_;

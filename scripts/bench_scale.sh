@@ -1,22 +1,30 @@
 #!/usr/bin/env bash
-# What the orchestrator costs with 1 to 512 workers elsewhere, by simulation: workers dial in from another process and
-# make their results up. A line of JSON each: CPU a candidate, memory, and how busy the workers were.
-# usage: scripts/bench_scale.sh [CANDIDATES (100000)] [TASK_SECONDS of the second part (2)]
+# What a search costs that runs on 1 to 512 workers elsewhere: they dial in from another process and make their results
+# up. A line of JSON each: CPU time a candidate of the orchestrator's process, its memory, how busy the workers were.
+# usage: scripts/bench_scale.sh cost [CANDIDATES (100000)]       tasks that take no time
+#        scripts/bench_scale.sh efficiency [SECONDS (60)]        256 workers, climbs of so many seconds: takes minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
-candidates=${1:-100000}
-seconds=${2:-2}
+part=${1:-cost}
 ulimit -n 4096
 cmake --build build/cuda --target scale_bench > /dev/null
-echo "# tasks that take no time: what the orchestrator itself costs"
-for workers in 1 8 64 256 512; do
-  build/cuda/bin/scale_bench "$workers" $((candidates / (workers < 64 ? 50 : 10))) 0 "$workers"
-done
-echo "# all candidates at once, 64 workers"
-build/cuda/bin/scale_bench 64 "$candidates" 0 64
-echo "# tasks of $seconds s on average, between half of that and one and a half times: how busy the workers are"
-for workers in 8 64 256; do
-  for batches in 1 4; do
-    build/cuda/bin/scale_bench "$workers" $((workers * 16)) "$seconds" $((workers * batches))
-  done
-done
+bench=build/cuda/bin/scale_bench
+case $part in
+  cost)
+    candidates=${2:-100000}
+    echo "# by the number of workers, whose batches are as large"
+    for workers in 1 8 64 256 512; do
+      "$bench" "$workers" $((workers < 64 ? 500 : 2048)) 0 "$workers"
+    done
+    echo "# all candidates, 512 workers"
+    "$bench" 512 "$candidates" 0 512
+    ;;
+  efficiency)
+    seconds=${2:-60}
+    echo "# batches of as many as there are workers, and of eight times as many; climbs that all take as long, or up to half more or less"
+    "$bench" 256 1024 "$seconds" 256 0
+    "$bench" 256 1024 "$seconds" 256 0.5
+    "$bench" 256 2048 "$seconds" 2048 0.5
+    ;;
+  *) echo "usage: scripts/bench_scale.sh cost|efficiency [...]" >&2; exit 1 ;;
+esac

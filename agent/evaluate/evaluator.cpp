@@ -97,7 +97,12 @@ std::string Evaluator::longest_stages(std::vector<job::Stage> stages) const {
 }
 
 Result<bool> Evaluator::is_pending(const Assignment& task) {
-  VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), task.candidate));
+  // Without outcomes, which tell nothing of this.
+  study::CandidateHistory candidate;
+  VORTEX_ASSIGN(const std::optional<db::Candidate> found, session_.store().find_candidate(task.candidate));
+  if (!found) { return internal_error("there is no candidate " + std::to_string(task.candidate)); }
+  candidate.row = *found;
+  VORTEX_ASSIGN(candidate.stages, session_.store().stages(task.candidate));
   if (const auto stage = row_stage(task)) {
     const std::vector<db::StageRow>& rows = candidate.stages;
     // What the machine spoiled is asked again.

@@ -127,13 +127,13 @@ Result<std::optional<Planned>> Planner::admit(db::Candidate row, vflow::PolicySo
     VORTEX_TRY(refuse(row, check));
     return std::optional<Planned>{};
   }
-  VORTEX_TRY(record(row.id, check));
+  VORTEX_TRY(record(row, check));
   const job::StageResult novelty = novelty_result(novelty_.judge(fresh));
   if (novelty.verdict != job::Verdict::kPass) {
     VORTEX_TRY(refuse(row, novelty));
     return std::optional<Planned>{};
   }
-  VORTEX_TRY(record(row.id, novelty));
+  VORTEX_TRY(record(row, novelty));
   novelty_.remember(fresh);
   return std::optional(
       Planned{row.id, row.state, std::move(*report.policy), std::move(source), row.arm == db::Arm::kControl});
@@ -141,18 +141,22 @@ Result<std::optional<Planned>> Planner::admit(db::Candidate row, vflow::PolicySo
 
 Status Planner::refuse(const db::Candidate& row, const job::StageResult& result) {
   if (study::is_done(row)) { return ok_status(); }
-  VORTEX_TRY(record(row.id, result));
+  VORTEX_TRY(record(row, result));
   VORTEX_TRY(store_.set_candidate_state(row.id, db::CandidateState::kDone, result.verdict));
   if (on_refused) { on_refused(row.id, row.origin, result); }
   return ok_status();
 }
 
-Status Planner::record(int64_t candidate, const job::StageResult& result) {
-  VORTEX_ASSIGN(const std::vector<db::StageRow> rows, store_.stages(candidate));
-  if (std::any_of(rows.begin(), rows.end(), [&](const db::StageRow& row) { return row.stage == result.stage; })) {
-    return ok_status();
+Status Planner::record(const db::Candidate& row, const job::StageResult& result) {
+  // An earlier session may have done it; what this one has just made has none.
+  const bool is_new = !rows_.contains({row.batch, row.slot, row.draw});
+  if (!is_new) {
+    VORTEX_ASSIGN(const std::vector<db::StageRow> stages, store_.stages(row.id));
+    if (std::any_of(stages.begin(), stages.end(), [&](const db::StageRow& one) { return one.stage == result.stage; })) {
+      return ok_status();
+    }
   }
-  return store_.add_stage(study::to_row(result, candidate, 1), {});
+  return store_.add_stage(study::to_row(result, row.id, 1), {});
 }
 
 }  // namespace vortex::agent

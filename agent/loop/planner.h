@@ -61,7 +61,7 @@ class Planner {
   Result<std::optional<Planned>> admit(db::Candidate row, vflow::PolicySource source,
                                        const std::vector<int64_t>& parents, const std::string& operation);
   Status refuse(const db::Candidate& row, const job::StageResult& result);
-  Status record(int64_t candidate, const job::StageResult& result);
+  Status record(const db::Candidate& row, const job::StageResult& result);
 
   db::Store& store_;
   int64_t run_;

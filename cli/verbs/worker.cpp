@@ -23,7 +23,6 @@ struct WorkerArguments {
   std::string name;
   std::string patience = "15m";
   int threads = 0;
-  double silence_seconds = 75;
 };
 
 std::atomic<bool> g_drain = false;
@@ -52,8 +51,6 @@ Result<fleet::PilotOptions> pilot_options(const WorkerArguments& arguments, cons
   VORTEX_ASSIGN(options.patience_seconds, parse_duration(arguments.patience));
   options.machine = fleet::look_at_machine(arguments.threads);
   options.name = arguments.name.empty() ? options.machine.node + "-" + std::to_string(::getpid()) : arguments.name;
-  options.silence_seconds = arguments.silence_seconds;
-  options.beat_seconds = std::min(5.0, arguments.silence_seconds / 4);
   options.wish = wish;
   options.on_message = log_line;
   return options;
@@ -94,8 +91,6 @@ void add_worker(CLI::App& app, Context& context) {
   verb->add_option("--threads", arguments->threads, "that a task may use; 0: as many as this process has cores")
       ->check(CLI::Range(0, 1024));
   verb->add_option("--patience", arguments->patience, "how long to look for the search before giving up");
-  verb->add_option("--silence", arguments->silence_seconds, "seconds until a search that says nothing is given up")
-      ->check(CLI::Range(2.0, 3600.0));
   add_worker_option(verb, context);
 }
 

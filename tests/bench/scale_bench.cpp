@@ -136,6 +136,11 @@ int search(int port_pipe, const Settings& settings, const Counts& counts) {
   hooks.on_tick = [&](const agent::Progress& progress) { climbs.look(progress); };
   const double begin = monotonic_seconds();
   const double cpu = cpu_seconds();
+  int ended = 0;
+  double cpu_halfway = cpu;
+  hooks.on_candidate = [&](const agent::CandidateSummary&) {
+    if (++ended == settings.candidates / 2) { cpu_halfway = cpu_seconds(); }
+  };
   const auto end = agent::run_search(**store, run, options, agent::test_model(), hooks);
   const double wall = monotonic_seconds() - begin;
   const double used = cpu_seconds() - cpu;
@@ -156,6 +161,8 @@ int search(int port_pipe, const Settings& settings, const Counts& counts) {
       {"tasks", tasks},
       {"wall_seconds", wall},
       {"cpu_ms_a_candidate", 1000 * used / settings.candidates},
+      {"cpu_ms_a_candidate_of_second_half",
+       1000 * (cpu + used - cpu_halfway) / (settings.candidates - settings.candidates / 2)},
       {"cpu_ms_a_task", 1000 * used / tasks},
       {"efficiency", busy / (settings.workers * wall)},
       {"climbs", {{"wall_seconds", climbs.wall()}, {"efficiency", climbs.efficiency(settings.workers)}}},

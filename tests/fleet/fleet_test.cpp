@@ -197,7 +197,6 @@ TEST_F(FleetTest, StrangersWhoTalkNonsenseAreHungUpOnAndNobodyElseNotices) {
 
 TEST_F(FleetTest, ASilentWorkerCostsTheStageThatRanAndAnotherGoesOn) {
   options_.silence_seconds = 2;
-  options_.beat_seconds = 0.2;
   open();
   RawWorker raw(fleet_->address());
   ASSERT_TRUE(raw.join("raw"));
@@ -210,9 +209,7 @@ TEST_F(FleetTest, ASilentWorkerCostsTheStageThatRanAndAnotherGoesOn) {
     const job::Job asked = std::get<job::Job>(*job::parse_request(task->request));
     const job::StageResult first = with_evidence(asked, agent::SyntheticWorkers().stage_result(asked, Stage::kCompile));
     raw.say(Event{task->lease, payload_of(first)});
-    PilotOptions options = made_up_pilot(fleet_->address(), "two");
-    options.beat_seconds = 0.2;
-    second.emplace(options, workshop);
+    second.emplace(made_up_pilot(fleet_->address(), "two"), workshop);
   });
   const auto results = run(job_of(good_));
   silent.join();
@@ -223,6 +220,18 @@ TEST_F(FleetTest, ASilentWorkerCostsTheStageThatRanAndAnotherGoesOn) {
   EXPECT_EQ(workshop.first_stages, std::vector<Stage>{Stage::kValidate});
   EXPECT_TRUE(was_told("worker-lost: worker raw on node-raw: nothing was heard of it"));
   EXPECT_EQ(fleet_->roster().nodes.at("node-raw").faults, 1);
+}
+
+TEST_F(FleetTest, AWorkerSpeaksAsOftenAsItsSearchWantsToHearOfIt) {
+  options_.silence_seconds = 3;
+  open();
+  MadeUpWorkshop workshop;
+  workshop.before = [](const auto&, const auto&) { std::this_thread::sleep_for(std::chrono::seconds(4)); };
+  const Hand hand(made_up_pilot(fleet_->address(), "one"), workshop);  // which would do so every five seconds
+  ASSERT_TRUE(run(job_of(good_)).ok());
+  EXPECT_EQ(reported_, all_);
+  EXPECT_EQ(fleet_->roster().nodes.at("node-one").faults, 0);
+  EXPECT_EQ(workshop.tasks, 1);
 }
 
 // What a worker says twice, out of turn, of an older lease, or what is no result.
