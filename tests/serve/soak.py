@@ -179,8 +179,9 @@ async def main():
             for words in (20, 40, 80):
                 expected[policy, tokens, words] = await answer(policy, tokens, False, words)
     before = descriptors()
-    warm = await soak(min(60, minutes * 60 / 4), expected)
-    after = await soak(minutes * 60 * 3 / 4, expected)
+    first = min(60, minutes * 60 / 4)
+    warm = await soak(first, expected)
+    after = await soak(minutes * 60 - first, expected)
     for name, count in sorted(counts.items()):
         print(f'{name}: {count}')
     print(f'memory: {warm[0] >> 20} MiB after the first part, {after[0] >> 20} MiB at the end')
