@@ -204,7 +204,10 @@ Status RemoteWorkers::bring_workers() {
 Status RemoteWorkers::wait_for_first(const std::function<bool()>& should_stop) {
   const auto all_ended = [&] { return started_.count() > 0 && started_.ended() == started_.count(); };
   if (fleet_->wait_for_first([&] { return should_stop() || all_ended(); })) { return ok_status(); }
-  if (!all_ended()) { return environment_error("no worker has come yet"); }
+  if (!all_ended()) {
+    return environment_error("stopped before a worker came",
+                             "vortex search --resume " + run_ + " with the same --launcher waits on");
+  }
   return environment_error("every worker that was started has ended", "what they said is in " + folder_);
 }
 

@@ -100,7 +100,7 @@ Result<Shape> read_shape(const fs::path& file) {
   geometry.layers = size_of(config, "num_hidden_layers");
   geometry.num_q_heads = size_of(config, "num_attention_heads");
   if (geometry.layers == 0 || geometry.num_q_heads == 0) {
-    return candidate_error(file.string() + " lacks num_hidden_layers or num_attention_heads");
+    return candidate_error(file.string() + " lacks num_hidden_layers or num_attention_heads, or has them beyond 2^24");
   }
   geometry.num_kv_heads = size_of(config, "num_key_value_heads");
   if (geometry.num_kv_heads == 0) { geometry.num_kv_heads = geometry.num_q_heads; }

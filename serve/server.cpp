@@ -163,7 +163,11 @@ struct Server::State {
   std::optional<Refusal> refuse(const Question& question, std::string_view path) const {
     const std::string_view host = header_of(question, http::field::host);
     if (options.api_key.empty() && !httpd::is_our_host(host, options.address, listener.port())) {
-      return refusal(421, "this is not the host that you asked for", "invalid_request_error");
+      return refusal(
+          421,
+          "this server answers to localhost:" + std::to_string(listener.port()) +
+              " and its own address; through a tunnel or a proxy it takes any name once VORTEX_API_KEY is set",
+          "invalid_request_error");
     }
     const bool needs_key = !options.api_key.empty() && path != "/health";
     const std::string given = httpd::token_of(header_of(question, http::field::authorization), "");

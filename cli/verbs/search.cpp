@@ -261,9 +261,17 @@ Result<std::unique_ptr<RemoteWorkers>> remote_workers(const FleetArguments& argu
     if (!stored.ok()) { hooks.on_message(stored.error().message); }
     hooks.on_event(kind, detail);
   };
+  // The loop, which reads what others ask of it, has not begun.
+  const auto stops = [&store, run = session.run.id] {
+    const auto events = store.events(run);
+    return !events.ok() ? 0 : std::count_if(events->begin(), events->end(), [](const db::Event& event) {
+      return event.kind == "stop-requested" || event.kind == "stop-now-requested";
+    });
+  };
+  const auto before = stops();
   VORTEX_ASSIGN(auto remote, RemoteWorkers::start(arguments, context, session.options, session.run.name,
                                                   tasks_ahead(session.options), std::move(told)));
-  VORTEX_TRY(remote->wait_for_first([] { return interrupts() > 0; }));
+  VORTEX_TRY(remote->wait_for_first([&] { return interrupts() > 0 || stops() > before; }));
   return remote;
 }
 

@@ -35,8 +35,12 @@ Status read_rotated(const json& object, ModelConfig& config) {
 }
 
 // Layers of linear attention were MiniMax-M1's; the list has a 1 for each layer of softmax attention.
-Status check_layer_kinds(const json& object) {
+Status check_layer_kinds(const json& object, int layers) {
   const json kinds = value_or(object, "attn_type_list", json::array());
+  if (kinds.is_array() && !kinds.empty() && kinds.size() != static_cast<size_t>(layers)) {
+    return candidate_error("config.json: attn_type_list must name every one of the " + std::to_string(layers) +
+                           " layers");
+  }
   if (kinds.is_array() && std::all_of(kinds.begin(), kinds.end(), [](const json& kind) { return kind == 1; })) {
     return ok_status();
   }
@@ -46,7 +50,7 @@ Status check_layer_kinds(const json& object) {
 Status read_config(const json& object, ModelConfig& config) {
   VORTEX_TRY(read_norm(object, config));
   VORTEX_TRY(read_rotated(object, config));
-  VORTEX_TRY(check_layer_kinds(object));
+  VORTEX_TRY(check_layer_kinds(object, config.num_layers));
   VORTEX_TRY(refuse_option(object, "shared_intermediate_size"));
   VORTEX_TRY(refuse_option(object, "sliding_window"));
   const json score = value_or(object, "scoring_func", "sigmoid");

@@ -15,8 +15,8 @@ using nlohmann::json;
 Status read_sparse_layers(const json& object, ModelConfig& config) {
   VORTEX_ASSIGN(const int every, read_size_or(object, "decoder_sparse_step", 1));
   const json dense = value_or(object, "mlp_only_layers", json::array());
-  if (!dense.is_array() ||
-      !std::all_of(dense.begin(), dense.end(), [](const json& i) { return i.is_number_integer(); })) {
+  const auto is_layer = [&](const json& i) { return i.is_number_integer() && i >= 0 && i < config.num_layers; };
+  if (!dense.is_array() || !std::all_of(dense.begin(), dense.end(), is_layer)) {
     return candidate_error("config.json: mlp_only_layers must be a list of layers, not " + dense.dump());
   }
   for (int layer = 0; layer < config.num_layers; ++layer) {

@@ -71,3 +71,13 @@ grep -q "no search at 127.0.0.1:9" none.log || { cat none.log >&2; fail "what a 
 chmod 644 remote/workers/token
 "$vortex" worker --connect 127.0.0.1:9 --token-file remote/workers/token > open.log 2>&1 && fail "a token for all"
 grep -q "others may read the token" open.log || { cat open.log >&2; fail "a token that others may read"; }
+
+echo "a search that waits for its first worker can be stopped"
+"${search[@]}" --workspace waits --launcher hand --workers 1 > waits.json 2> waits.log &
+waits=$!
+started+=("$waits")
+wait_until "the address of the one that waits" grep -q "on their machines: " waits.log
+"$vortex" stop --workspace waits > stop.txt || fail "stop"
+wait "$waits" && fail "a search without a worker came to an end"
+grep -q "stopped before a worker came" waits.log || { cat waits.log >&2; fail "why it ended"; }
+grep -q "search --resume .* waits on" waits.log || { cat waits.log >&2; fail "how it goes on"; }

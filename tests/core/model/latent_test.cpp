@@ -241,6 +241,19 @@ TEST(Fp8Scales, EachBlockHasItsOwn) {
   EXPECT_EQ(row(2), (std::vector<float>{0.5, 0.5, 0.5, 112})) << "448, the largest number, by a quarter";
 }
 
+TEST(Fp8Scales, AScaleThatIsNoNumberIsRefused) {
+  const uint8_t bits[] = {0x38, 0x40};
+  for (const float bad : {std::nanf(""), HUGE_VALF}) {
+    std::map<std::string, Tensor> tensors;
+    tensors["w.weight"] = {reinterpret_cast<const char*>(bits), vflow::Dtype::kFp8E4m3, {1, 2}};
+    tensors["w.weight_scale_inv"] = {reinterpret_cast<const char*>(&bad), vflow::Dtype::kFp32, {1, 1}};
+    const Status refused = attach_scales({2, 2}, tensors);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(refused.error().message.find("w.weight_scale_inv has a scale that is no finite number"),
+              std::string::npos);
+  }
+}
+
 TEST(Fp8Scales, WhatIsMissingOrMisshapenIsNamed) {
   const auto error_of = [](const ScaleBlock& block, std::vector<int64_t> shape, std::vector<int64_t> scales) {
     std::map<std::string, Tensor> tensors;
@@ -254,7 +267,7 @@ TEST(Fp8Scales, WhatIsMissingOrMisshapenIsNamed) {
   EXPECT_NE(error_of({}, {4, 4}, {1, 1}).find("has no quantization_config"), std::string::npos);
   EXPECT_NE(error_of({2, 2}, {4, 4}, {}).find("lacks its scales, w.weight_scale_inv"), std::string::npos);
   EXPECT_NE(error_of({2, 2}, {4}, {2}).find("lacks its scales"), std::string::npos) << "a vector";
-  EXPECT_NE(error_of({2, 2}, {5, 4}, {2, 2}).find("not one number for each block of 2x2"), std::string::npos);
+  EXPECT_NE(error_of({2, 2}, {5, 4}, {2, 2}).find("block of 2x2 of w.weight, which are 3x2"), std::string::npos);
 }
 
 // Every tensor is asked for by name and shape; a further layer and its odd tensors are left alone.
