@@ -41,7 +41,7 @@ enum class RequestKind { kRetest, kConfirm };
 
 // Which round of which stage a row tells of. Round 1 is the climb's, or for kConfirm the first of held-out problems.
 // Further ones come beside the climb and change no verdict of it:
-//   race: further problems of the search, called "retest-1", "retest-2", ...; twice as many each round;
+//   race: further problems of the search, called "retest-1", "retest-2", ...;
 //   confirm: further held-out problems, "confirm-2", "confirm-3", ...;
 //   speed: speed once more, in a process of its own, "speed-2", "speed-3", ...
 struct StageRound {

@@ -6,8 +6,25 @@
 namespace vortex::evals {
 namespace {
 
-// The regularised incomplete beta function I_x(a, b) by its continued fraction (Lentz's method), which converges fast
-// where x < (a + 1) / (a + b + 2); the mirror image serves elsewhere.
+double student_cdf(double t, double dof) {
+  const double tail = incomplete_beta(dof / (dof + t * t), dof / 2, 0.5) / 2;
+  return t > 0 ? 1 - tail : tail;
+}
+
+// The root of an increasing function by bisection, to the last bits of a double.
+template <typename Function>
+double root(const Function& function, double lo, double hi) {
+  for (int step = 0; step < 200 && hi - lo > 1e-13 * (1 + std::abs(lo)); ++step) {
+    const double middle = (lo + hi) / 2;
+    (function(middle) < 0 ? lo : hi) = middle;
+  }
+  return (lo + hi) / 2;
+}
+
+}  // namespace
+
+// By its continued fraction (Lentz's method), which converges fast where x < (a + 1) / (a + b + 2); the mirror image
+// serves elsewhere.
 double incomplete_beta(double x, double a, double b) {
   if (x <= 0) { return 0; }
   if (x >= 1) { return 1; }
@@ -35,23 +52,6 @@ double incomplete_beta(double x, double a, double b) {
   }
   return front * fraction;
 }
-
-double student_cdf(double t, double dof) {
-  const double tail = incomplete_beta(dof / (dof + t * t), dof / 2, 0.5) / 2;
-  return t > 0 ? 1 - tail : tail;
-}
-
-// The root of an increasing function by bisection, to the last bits of a double.
-template <typename Function>
-double root(const Function& function, double lo, double hi) {
-  for (int step = 0; step < 200 && hi - lo > 1e-13 * (1 + std::abs(lo)); ++step) {
-    const double middle = (lo + hi) / 2;
-    (function(middle) < 0 ? lo : hi) = middle;
-  }
-  return (lo + hi) / 2;
-}
-
-}  // namespace
 
 double normal_cdf(double z) { return std::erfc(-z / std::numbers::sqrt2) / 2; }
 

@@ -2,14 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "evals/distributions.h"
 
 namespace vortex::evals {
 namespace {
 
-// At most 0.025 of equal policies cross -margin at any of the looks 1/16, 1/8, 1/4, 1/2 and 1 (tests/study).
-constexpr double kLastLook = 2.0;
+// With these at most 0.025 of policies that lose the margin are kept at any look (tests/study/claims_test.cpp).
+constexpr int kLooks = 8;
+constexpr double kOneLook = 2.0;
+constexpr double kADoubling = 1.0 / 15;  // of the number of looks adds
+
+// Of equal size.
+int number_of_looks(int in_all) { return std::clamp(in_all / kFewestAtALook, 1, kLooks); }
 
 // P(Binomial(n, p) = k).
 double binomial(double k, double n, double p) {
@@ -38,13 +44,27 @@ Keeping judge_keeping(const Interval& difference, double margin) {
   return difference.hi < -margin ? Keeping::kLost : Keeping::kCannotSay;
 }
 
-double look_sigmas(double share) { return kLastLook / std::sqrt(std::min(1.0, share)); }
+std::vector<int> looks_at(int in_all) {
+  std::vector<int> looks;
+  const int number = number_of_looks(in_all);
+  for (int early = kFewestAtALook; 2 * early * number <= in_all; early *= 2) { looks.push_back(early); }
+  for (int look = 1; look <= number; ++look) { looks.push_back(static_cast<int>(int64_t{in_all} * look / number)); }
+  return looks;
+}
+
+double last_look_sigmas(int in_all) { return kOneLook + kADoubling * std::log2(number_of_looks(in_all)); }
+
+double look_sigmas(int answered, int in_all) {
+  const double share = std::min(1.0, static_cast<double>(answered) / in_all);
+  return last_look_sigmas(in_all) / std::sqrt(std::sqrt(share));
+}
 
 double chance_of_keeping(int problems, double margin, double discordance) {
   const double n = problems;
   const double spread = 5 * std::sqrt(n * discordance * (1 - discordance)) + 2;
   const int least = std::max(0, static_cast<int>(n * discordance - spread));
   const int most = std::min(problems, static_cast<int>(std::ceil(n * discordance + spread)));
+  const double sigmas = last_look_sigmas(problems);
   double chance = 0;
   for (int apart = least; apart <= most; ++apart) {
     // The fewer are won the lower the interval lies: the smallest number that is enough decides.
@@ -52,7 +72,7 @@ double chance_of_keeping(int problems, double margin, double discordance) {
     int hi = apart + 1;
     while (lo < hi) {
       const int won = (lo + hi) / 2;
-      const bool kept = difference_interval(won / n, (apart - won) / n, n, kLastLook).lo > -margin;
+      const bool kept = difference_interval(won / n, (apart - won) / n, n, sigmas).lo > -margin;
       (kept ? hi : lo) = kept ? won : won + 1;
     }
     double enough = 0;
@@ -92,7 +112,7 @@ double chance_left(const Interval& difference, int answered, int in_all, double 
   if (in_all <= answered) { return difference.lo > -margin ? 1 : 0; }
   const double share = static_cast<double>(answered) / in_all;
   // At the end the value will lie around today's with the error of what is still to come, seen from today.
-  const double wanted = -margin + kLastLook * error * std::sqrt(share);
+  const double wanted = -margin + last_look_sigmas(in_all) * error * std::sqrt(share);
   const double still = error * std::sqrt(1 - share);
   return 1 - normal_cdf((wanted - difference.value) / std::max(still, 1e-12));
 }

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "evals/statistics.h"
 
@@ -17,11 +18,17 @@ enum class Keeping {
 std::string_view keeping_name(Keeping keeping);  // kept, lost, cannot say
 Keeping judge_keeping(const Interval& difference, double margin);
 
-// Held-out problems are asked in rounds that double what is answered, and each round is a look at the claim. An
-// interval this many standard errors to each side holds at all looks together at 95 %: wide at early looks, at the last
-// one hardly wider than one that is looked at once (O'Brien and Fleming 1979). `share`: answered of what is answered at
-// most.
-double look_sigmas(double share);
+// Held-out problems are asked in rounds, and each round is a look at the claim: how many are answered by the end of
+// each, up to `in_all` > 0. Eight of equal size, fewer where that were below 48 problems; before them some that double
+// from 48.
+inline constexpr int kFewestAtALook = 48;
+std::vector<int> looks_at(int in_all);
+// An interval this many standard errors to each side holds at all looks together at 95 %: wide at early looks, at the
+// last one hardly wider than one that is looked at once (Wang and Tsiatis 1987, with a power of a quarter: between
+// O'Brien and Fleming's, which hardly ever decide early, and Pocock's, which pay for it at the last).
+double look_sigmas(int answered, int in_all);
+// Those of an interval that was looked at before it was decided to end there: what is printed beside a claim.
+double last_look_sigmas(int in_all);
 
 // Both sides of a plan: on which share of problems a policy that is truly as accurate as dense attention answers
 // otherwise (half of these either way), and with what chance `judge_keeping` must then say kept.

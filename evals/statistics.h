@@ -20,19 +20,19 @@ inline constexpr double kSigmas = 1.959963984540054;
 // Bootstraps are percentile bootstraps of 2000 resamples, deterministic in `seed` and the order of first appearance of
 // the problems; the one of an accuracy with one trial a problem is binomial, and needs no drawing.
 
-// Mean accuracy. The interval is a cluster bootstrap (problems are resampled, all trials of a problem together;
-// Cameron, Gelbach, Miller 2008) joined with the Wilson interval at the effective sample size, since the bootstrap is
-// too narrow for few problems and empty when all outcomes are alike. The effective size is p(1-p) over the
-// cluster-robust variance of the mean, kept between the numbers of problems and of outcomes. Where problems are
-// answered several times the two are joined with a beta-binomial interval (beta_binomial.h): the few problems that were
-// answered wrong say too little of how much problems differ. No outcomes: 0 in [0, 1].
+// Mean accuracy. Where each problem is answered once the interval is the mid-P one; else that, at the effective sample
+// size, joined with a cluster bootstrap (problems are resampled, all trials of a problem together; Cameron, Gelbach,
+// Miller 2008) and a beta-binomial interval (beta_binomial.h): the bootstrap is too narrow for few problems, and the
+// few that were answered wrong say too little of how much problems differ. The effective size is p(1-p) over the
+// cluster-robust variance of the mean, kept between the numbers of problems and of outcomes. No outcomes: 0 in [0, 1].
+// Coverage: docs/benchmarks/selection.md.
 Interval accuracy_interval(const AnswerSheet& answers, uint64_t seed);
 
-// Mean paired difference (a - b) over the (problem, trial) pairs that both have. The interval comes from the Wilson
-// intervals of the shares won and lost (combined after Zou and Donner 2008) at the effective number of pairs, so ties
-// alone never give an empty one; where a problem has several pairs it is joined with a cluster bootstrap. The effective
-// number is the variance of one pair over the cluster-robust variance of the mean, kept between the numbers of problems
-// and of pairs. No common pairs: 0 in [-1, 1].
+// Mean paired difference (a - b) over the (problem, trial) pairs that both have. The interval holds all differences
+// that Tango's score test (1998) of paired shares does not refuse at the effective number of pairs, so ties alone never
+// give an empty one; where a problem has several pairs it is joined with a cluster bootstrap. The effective number is
+// the variance of one pair over the cluster-robust variance of the mean, kept between the numbers of problems and of
+// pairs. No common pairs: 0 in [-1, 1].
 Interval paired_difference(const AnswerSheet& a, const AnswerSheet& b, uint64_t seed, double sigmas = kSigmas);
 // Its value alone, without the bootstrap. No common pairs: 0.
 double paired_mean(const AnswerSheet& a, const AnswerSheet& b);
@@ -54,7 +54,8 @@ Interval mean_interval(const std::vector<double>& samples, uint64_t seed);
 // whose coverage is 1 - 2^(1-n), e.g. 75 % for three. No samples: all zero.
 Interval median_interval(std::vector<double> samples);
 
-// Wilson's score interval of a share `p` observed in `n` > 0 independent trials; n need not be whole.
-Interval wilson_interval(double p, double n, double sigmas = kSigmas);
+// The interval of a share `p` seen in `n` > 0 independent trials (not always whole) that holds 95 % at mid-P
+// (Lancaster).
+Interval mid_p_interval(double p, double n);
 
 }  // namespace vortex::evals

@@ -154,9 +154,12 @@ std::vector<Claim> judge_claims(const std::vector<Finalist>& sequence, const std
     claim.problems = static_cast<int>(own.problems());
     claim.accuracy = evals::accuracy_interval(own, seed);
     claim.dense_accuracy = evals::accuracy_interval(of_dense, seed);
-    const double sigmas = evals::look_sigmas(static_cast<double>(claim.problems) / rules.problems);
-    claim.difference = evals::paired_difference(own, of_dense, seed, sigmas);
-    claim.keeping = evals::judge_keeping(claim.difference, rules.margin);
+    const double sigmas = evals::look_sigmas(claim.problems, rules.problems);
+    const evals::Interval decides = evals::paired_difference(own, of_dense, seed, sigmas);
+    claim.keeping = evals::judge_keeping(decides, rules.margin);
+    // That interval pays for looks that were not taken. Where it decided nothing the narrow one must not seem to.
+    claim.difference = evals::paired_difference(own, of_dense, seed, evals::last_look_sigmas(rules.problems));
+    if (evals::judge_keeping(claim.difference, rules.margin) != claim.keeping) { claim.difference = decides; }
     open = open && claim.keeping == evals::Keeping::kKept;
     claim.kept = open;
     claim.speed = finalist.speed;

@@ -40,7 +40,7 @@ struct Claim {
   int problems = 0;                                     // held out, that it and dense attention both answered
   evals::Interval accuracy;                             // on these
   evals::Interval dense_accuracy;                       // on these
-  evals::Interval difference;                           // paired; holds however often it was looked at
+  evals::Interval difference;                           // paired, where asking ended
   evals::Keeping keeping = evals::Keeping::kCannotSay;  // by its own interval
   bool kept = false;    // ... and nobody before it in the sequence failed: it is confirmed
   bool faster = false;  // ... in the sequence of speeds

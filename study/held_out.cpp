@@ -42,13 +42,12 @@ double fresh_problem_seconds(const CandidateHistory& dense) {
 std::vector<int> held_out_rounds(const SearchOptions& options) {
   std::vector<int> rounds;
   if (!options.confirm) { return rounds; }
-  int left = options.job.confirm_problems > 0 ? options.job.confirm_problems : default_held_out(options.margin);
-  if (const auto limit = held_out_limit(options.job)) { left = std::min(left, *limit); }
-  for (int in_all = 0; left > 0;) {
-    const int round = std::min(left, std::max(kFirstHeldOut, in_all));
-    rounds.push_back(round);
-    in_all += round;
-    left -= round;
+  int in_all = options.job.confirm_problems > 0 ? options.job.confirm_problems : default_held_out(options.margin);
+  if (const auto limit = held_out_limit(options.job)) { in_all = std::min(in_all, *limit); }
+  int before = 0;
+  for (const int look : in_all > 0 ? evals::looks_at(in_all) : std::vector<int>{}) {
+    rounds.push_back(look - before);
+    before = look;
   }
   return rounds;
 }
@@ -85,7 +84,7 @@ int default_held_out(double margin) {
   constexpr double kRoom = 0.75;
   constexpr int kMost = 6144;
   const int needed = evals::problems_needed(kRoom * margin, {}, kMost).value_or(kMost);
-  int problems = kFirstHeldOut;
+  int problems = evals::kFewestAtALook;
   while (problems < needed) { problems *= 2; }
   return problems;
 }

@@ -11,9 +11,8 @@
 
 namespace vortex::study {
 
-// Held-out problems are answered in rounds: 48, as many again, 96, 192 and so on, up to confirm_problems of the options
-// in all. Dense attention answers a round when the first finalist needs it.
-inline constexpr int kFirstHeldOut = 48;
+// Held-out problems are answered in rounds (evals::looks_at), up to confirm_problems of the options in all. Dense
+// attention answers a round when the first finalist needs it.
 
 // Problems of each round; empty where nothing is confirmed.
 std::vector<int> held_out_rounds(const SearchOptions& options);

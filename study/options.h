@@ -41,8 +41,8 @@ struct SearchOptions {
   int speed_runs = 3;            // processes that measure the speed of members of the front and of finalists
   bool accept_baseline = false;  // go on where dense attention cannot tell good policies from bad ones
   WriterOptions writer;          // of the proposers llm, command and recorded
-  int retests = 3;               // rounds of further problems for points that could change the front; 0: none
-  double retest_share = 1;       // problems that retests may answer, over those that races answered
+  int retests = 14;              // rounds of further problems for points that could change the front; 0: none
+  double retest_share = 2;       // problems that retests may answer, over those that races answered
   double control_share = 0;      // of the proposals that are made without a look at results: the control arm
 };
 

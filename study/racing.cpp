@@ -6,7 +6,8 @@
 namespace vortex::study {
 namespace {
 
-constexpr double kHope = 1;  // standard errors that a prospect may turn out better
+constexpr double kHope = 1;        // standard errors that a prospect may turn out better
+constexpr double kPatience = 1.5;  // times the problems that are left, in which a comparison should be decided
 
 // One look at an archive.
 class Look {
@@ -19,19 +20,47 @@ class Look {
   std::vector<Retest> wanted() {
     for (size_t i = 0; i < archive_.points().size(); ++i) { look_at(i); }
     std::vector<Retest> result;
-    for (const auto& [candidate, round] : rounds_) { result.push_back({candidate, round}); }
+    for (const auto& [candidate, wish] : wishes_) { result.push_back(wish.retest); }
+    std::stable_sort(result.begin(), result.end(), [this](const Retest& a, const Retest& b) {
+      return wishes_.at(a.candidate).problems < wishes_.at(b.candidate).problems;
+    });
     return result;
   }
 
  private:
   using Outlook = Racing::Outlook;
 
+  struct Wish {
+    Retest retest;
+    double problems = 0;  // that decide the soonest of its comparisons
+  };
+
+  // How far `a` may be above `b`.
+  double hope(const evals::Interval& difference) const {
+    return difference.value + rules_.optimism * (difference.hi - difference.value);
+  }
+
   // Is it open whether `a` is more accurate than `b`, by enough to matter?
   bool is_open(const Point& a, const Point& b) const {
     if (std::min(a.rounds, b.rounds) >= rules_.max_rounds) { return false; }
     const evals::Interval difference = evals::paired_difference(a.outcomes, b.outcomes, archive_.seed());
-    const double hopeful = difference.value + rules_.optimism * (difference.hi - difference.value);
-    return hopeful > rules_.indifference && compare_accuracy(a, b, archive_.seed()) == Advantage::kInconclusive;
+    if (hope(difference) <= rules_.indifference) { return false; }
+    if (compare_accuracy(a, b, archive_.seed()) != Advantage::kInconclusive) { return false; }
+    return problems_to_tell(a, b) <= kPatience * problems_left(a.rounds < b.rounds ? a : b);
+  }
+
+  // That a point may still answer: a race has as many as two rounds.
+  double problems_left(const Point& point) const {
+    const double round = static_cast<double>(point.outcomes.problems()) / (2 + point.rounds);
+    return round * (rules_.max_rounds - point.rounds);
+  }
+
+  // Of an open pair: how many further problems should tell, if their difference is what it seems. Intervals shrink with
+  // the root of the problems, and have to by the caution of compare_accuracy.
+  double problems_to_tell(const Point& a, const Point& b) const {
+    const evals::Interval difference = evals::paired_difference(a.outcomes, b.outcomes, archive_.seed());
+    const double error = (difference.value - difference.lo) / hope(difference);
+    return static_cast<double>(std::min(a.outcomes.problems(), b.outcomes.problems())) * (2 * error * error - 1);
   }
 
   // A point outside: could it beat this member, if the member keeps it out?
@@ -79,23 +108,33 @@ class Look {
       memory_.met.erase(point);
       return;
     }
+    std::vector<std::pair<const Point*, double>> open;
+    double last = 0;
     for (size_t i = 0; i < outlooks.size(); ++i) {
-      if (outlooks[i].second == Outlook::kOpen) { meet(own, archive_.points()[archive_.front()[i]]); }
+      if (outlooks[i].second != Outlook::kOpen) { continue; }
+      const Point& member = archive_.points()[archive_.front()[i]];
+      open.emplace_back(&member, problems_to_tell(own, member));
+      last = std::max(last, open.back().second);
     }
+    // Who is outside enters only when all that keep it out are decided.
+    for (const auto& [member, problems] : open) { meet(own, *member, inside ? problems : last); }
     met.outlooks = std::move(outlooks);
   }
 
   // Both answer the first round that one of them lacks.
-  void meet(const Point& a, const Point& b) {
+  void meet(const Point& a, const Point& b, double problems) {
     const int round = std::min(a.rounds, b.rounds) + 1;
-    if (a.rounds < round) { rounds_[a.candidate] = round; }
-    if (b.rounds < round) { rounds_[b.candidate] = round; }
+    for (const Point* point : {&a, &b}) {
+      if (point->rounds >= round) { continue; }
+      Wish& wish = wishes_.try_emplace(point->candidate, Wish{{point->candidate, round}, problems}).first->second;
+      wish.problems = std::min(wish.problems, problems);
+    }
   }
 
   const Archive& archive_;
   RaceRules rules_;
   Racing::Memory& memory_;
-  std::map<int64_t, int> rounds_;
+  std::map<int64_t, Wish> wishes_;
 };
 
 }  // namespace

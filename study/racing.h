@@ -18,7 +18,7 @@ struct Retest {
 };
 
 struct RaceRules {
-  int max_rounds = 3;  // rounds of retests a point; 0: none
+  int max_rounds = 14;  // rounds of retests a point; 0: none
   // Differences in accuracy below this are not worth a further evaluation.
   double indifference = 0.02;
   // A point is believed to be as good as its value plus this share of the way to the upper end of its interval: 1 tests
@@ -29,8 +29,9 @@ struct RaceRules {
 // Racing: which points should answer more problems, because the front would change if the data were clearer. That is a
 // point outside whose accuracy may be above that of every member that keeps it out, together with those members; and
 // two members of which the slower, unless it is the reference, may owe its place to luck. Both sides of a comparison
-// answer the same rounds, so that it stays paired. Nothing when everything is clear, or the rounds are used up. In
-// order of candidates, deterministic.
+// answer the same rounds, so that it stays paired. Nothing when everything is clear, the rounds are used up, or those
+// that are left will hardly decide it. First those of whom the fewest further problems should tell: who cannot ask all
+// asks these, and then anew. Deterministic.
 std::vector<Retest> retests(const Archive& archive, const RaceRules& rules);
 
 // The same for an archive that grows: most points outside are kept out for good by one member, and are looked at again
@@ -66,6 +67,7 @@ class Racing {
 
 // Points that would be asked on held-out problems today, and that have answered fewer than `rounds` rounds: what
 // promises most after one race is mostly luck, and further problems cost less than a finalist that fails.
+// In order of candidates.
 std::vector<Retest> retests_of_prospects(const Archive& archive, const SequenceRules& rules, int rounds);
 
 }  // namespace vortex::study

@@ -20,7 +20,7 @@ uint64_t retest_seed(uint64_t task_seed, int round) { return task_seed + 7919 * 
 
 job::TaskSpec retest_task(job::TaskSpec task, int round) {
   task.seed = retest_seed(task.seed, round);
-  task.problems <<= round - 1;
+  task.problems = (task.problems + 1) / 2;
   return task;
 }
 

@@ -19,13 +19,14 @@ bool is_confirm(db::StageRound stage);
 // climb of dense attention.
 bool is_aside(db::StageRound stage);
 int retest_round(db::StageRound stage);  // of such a row
-// The problems of a round of retests: others than the task's, twice as many a round.
+// The problems of a round of retests: others than the task's, and half as many. After small rounds what is known by
+// then says who goes on.
 job::TaskSpec retest_task(job::TaskSpec task, int round);
 // How many problems it has, each trial counted.
 int64_t retest_problems(const job::TaskSpec& task, int round);
 // The seed of a round's problems.
 uint64_t retest_seed(uint64_t task_seed, int round);
-inline constexpr int kMaxRetests = 6;
+inline constexpr int kMaxRetests = 14;
 inline constexpr int kMaxSpeedRuns = 20;
 
 }  // namespace vortex::study

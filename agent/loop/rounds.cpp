@@ -9,7 +9,7 @@
 namespace vortex::agent {
 namespace {
 
-constexpr int kProspectRounds = 2;    // of retests before a point may become a finalist
+constexpr int kProspectRounds = 8;    // of retests before a point may become a finalist
 constexpr double kFinalsShare = 0.4;  // of the time, for finalists
 
 }  // namespace
@@ -82,6 +82,7 @@ Status Rounds::race_front() {
       if (retest.candidate != dense_) { retest_problems_ += problems; }
       VORTEX_ASSIGN(job::Job job, retest_job(retest));
       tasks.push_back({Assignment::Kind::kRetest, retest.candidate, std::move(job), retest.round});
+      if (static_cast<int>(tasks.size()) == options_.batch) { break; }  // what they answer says who goes on
     }
     if (tasks.empty()) { return ok_status(); }
     VORTEX_TRY(add_dense_retests(tasks));

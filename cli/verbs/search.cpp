@@ -169,15 +169,16 @@ void print_end(const Context& context, const std::vector<study::FrontRow>& rows,
        interrupted ? "interrupted: this goes on" : "go on with this search");
 }
 
-// Problems that a search of its length is likely to ask after those of its climbs: two rounds of retests, then the
+// Problems that a search of its length is likely to ask after those of its climbs: six rounds of retests, then the
 // first held-out ones.
 std::vector<job::TaskSpec> tasks_ahead(const study::SearchOptions& options) {
-  constexpr int kRounds = 2;
+  constexpr int kRetests = 6;
+  constexpr int kHeldOut = 2;
   std::vector<job::TaskSpec> tasks;
-  for (int round = 1; round <= std::min(kRounds, options.retests); ++round) {
+  for (int round = 1; round <= std::min(kRetests, options.retests); ++round) {
     tasks.push_back(study::retest_task(options.job.task, round));
   }
-  for (int round = 1; round <= kRounds && options.confirm; ++round) {
+  for (int round = 1; round <= kHeldOut && options.confirm; ++round) {
     const std::optional<job::Job> held_out = study::held_out_job(options, round);
     if (held_out) { tasks.push_back(*held_out->confirm_task); }
   }

@@ -67,32 +67,6 @@ nlohmann::json claims(int worlds, uint64_t seed) {
   return rows;
 }
 
-// A front of six, dense attention its most accurate member, and 18 arms below it (tests/study/planted.h).
-World stairs(uint64_t seed, std::set<size_t>& truth) {
-  constexpr size_t kDominated = 18;
-  const auto accuracy = [](double skill) {
-    double sum = 0;
-    double weight = 0;
-    for (int i = -100; i <= 100; ++i) {
-      const double z = 0.06 * i;
-      sum += std::exp(-z * z / 2) / (1 + std::exp(-skill - std::hypot(1.0, 0.3) * z));
-      weight += std::exp(-z * z / 2);
-    }
-    return sum / weight;
-  };
-  std::vector<KnownArm> arms = {{accuracy(3.0), 1.0}};
-  truth = {0};
-  for (const auto& arm : staircase(kDominated, seed)) {
-    if (arm.speed == 1.0) {
-      continue;  // dense attention itself
-    }
-    const std::set<double> steps = {1.4, 1.9, 2.5, 3.2, 4.0};
-    if (steps.contains(arm.speed)) { truth.insert(arms.size()); }
-    arms.push_back({accuracy(arm.skill), arm.speed});
-  }
-  return {std::move(arms), {}, seed};
-}
-
 nlohmann::json racing(int worlds, uint64_t seed, int problems, double share) {
   LoopRules rules;
   rules.finals = false;

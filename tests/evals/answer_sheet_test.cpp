@@ -91,13 +91,12 @@ TEST(AnswerSheet, FurtherAnswersOfOneSideChangeNoInterval) {
   }
 }
 
-// One trial a problem: the bootstrap's limit is binomial. Of 16 answers with 12 right, between 8 and 15 are right in
-// the middle 95 % of resamples; Wilson's interval is 0.505 to 0.898.
+// Of 16 answers with 12 right the shares that mid-P does not refuse.
 TEST(AnswerSheet, OneTrialAProblemNeedsNoDrawing) {
   const Interval interval = accuracy_interval(outcomes("1111111111110000"), 1);
   EXPECT_EQ(interval.value, 0.75);
-  EXPECT_NEAR(interval.lo, 0.5, 1e-12);
-  EXPECT_NEAR(interval.hi, 15.0 / 16, 1e-12);
+  EXPECT_NEAR(interval.lo, 0.498817, 1e-6);
+  EXPECT_NEAR(interval.hi, 0.916113, 1e-6);
   EXPECT_EQ(accuracy_interval(outcomes("1111111111110000"), 2).lo, interval.lo) << "no seed is asked";
 }
 

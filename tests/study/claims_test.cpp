@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <map>
+
 #include "evals/distributions.h"
 
 namespace vortex::study {
@@ -50,13 +54,75 @@ TEST(Keeping, PlansHaveThePowerThatTheyPromise) {
   EXPECT_GT(evals::supported_margin(30, {0.16, 0.9}).value_or(1), 0.2);
 }
 
-// The looks of O'Brien and Fleming's kind: together they are crossed by at most one in forty.
-TEST(Keeping, LooksArePaidFor) {
-  double bound = 0;
-  for (const double share : {0.0625, 0.125, 0.25, 0.5, 1.0}) {
-    bound += 1 - evals::normal_cdf(evals::look_sigmas(share));
+// P(won = w, lost = l) of n pairs, for all w + l up to `most`.
+std::vector<std::vector<double>> won_and_lost(int n, double win, double loss, int most) {
+  std::vector<std::vector<double>> chance;
+  for (int won = 0; won <= std::min(n, most); ++won) {
+    chance.emplace_back();
+    for (int lost = 0; won + lost <= std::min(n, most); ++lost) {
+      const double ways =
+          std::lgamma(n + 1) - std::lgamma(won + 1) - std::lgamma(lost + 1) - std::lgamma(n - won - lost + 1);
+      const double ties = (n - won - lost) * std::log1p(-win - loss);
+      chance.back().push_back(std::exp(ways + won * std::log(win) + lost * std::log(loss) + ties));
+    }
   }
-  EXPECT_LT(bound, 0.026);
+  return chance;
+}
+
+// The chance that a policy that loses exactly the margin is kept at any look, counted over all that may be won and
+// lost.
+double chance_of_false_kept(int in_all, double margin, double discordance) {
+  constexpr double kNever = 1e-9;
+  const double win = (discordance - margin) / 2;
+  std::map<std::pair<int, int>, double> open = {{{0, 0}, 1.0}};  // won and lost so far
+  double kept = 0;
+  int before = 0;
+  for (const int look : evals::looks_at(in_all)) {
+    const int apart =
+        static_cast<int>((look - before) * discordance + 7 * std::sqrt((look - before) * discordance)) + 2;
+    const auto more = won_and_lost(look - before, win, discordance - win, apart);
+    std::map<std::pair<int, int>, double> next;
+    for (const auto& [state, chance] : open) {
+      for (size_t won = 0; won < more.size(); ++won) {
+        for (size_t lost = 0; lost < more[won].size(); ++lost) {
+          const double both = chance * more[won][lost];
+          if (both < kNever) { continue; }
+          next[{state.first + static_cast<int>(won), state.second + static_cast<int>(lost)}] += both;
+        }
+      }
+    }
+    open.clear();
+    for (const auto& [state, chance] : next) {
+      const double n = look;
+      const evals::Interval interval =
+          evals::difference_interval(state.first / n, state.second / n, n, evals::look_sigmas(look, in_all));
+      const evals::Keeping keeping = evals::judge_keeping(interval, margin);
+      kept += keeping == evals::Keeping::kKept ? chance : 0;
+      if (keeping == evals::Keeping::kCannotSay) { open[state] = chance; }
+    }
+    before = look;
+  }
+  return kept;
+}
+
+TEST(Keeping, LooksArePaidFor) {
+  for (const int in_all : {96, 192, 384}) {
+    for (const double discordance : {0.12, 0.24}) {
+      EXPECT_LE(chance_of_false_kept(in_all, 0.1, discordance), 0.025) << in_all << " problems, " << discordance;
+    }
+  }
+}
+
+TEST(Keeping, LooksGrowToAllProblems) {
+  EXPECT_EQ(evals::looks_at(30), std::vector<int>{30});
+  EXPECT_EQ(evals::looks_at(100), (std::vector<int>{50, 100}));
+  EXPECT_EQ(evals::looks_at(384), (std::vector<int>{48, 96, 144, 192, 240, 288, 336, 384}));
+  EXPECT_EQ(evals::looks_at(1536).front(), 48);
+  EXPECT_EQ(evals::looks_at(1536).size(), 10u);
+  EXPECT_EQ(evals::looks_at(1536).back(), 1536);
+  EXPECT_GT(evals::look_sigmas(48, 384), evals::look_sigmas(192, 384));
+  EXPECT_EQ(evals::look_sigmas(384, 384), evals::last_look_sigmas(384));
+  EXPECT_GT(evals::last_look_sigmas(384), evals::last_look_sigmas(30)) << "one look needs no payment";
 }
 
 TEST(Distributions, QuantilesOfTables) {
@@ -79,6 +145,18 @@ TEST(Claims, TheFirstThatIsNotKeptEndsTheSequence) {
   EXPECT_FALSE(claims[2].kept) << "one before it was not kept";
   ASSERT_NE(headline_of(claims), nullptr);
   EXPECT_EQ(headline_of(claims)->candidate, 1);
+}
+
+// What is printed must not say more than what was decided, nor be as wide as if every look had been taken.
+TEST(Claims, TheIntervalBesideAClaimAgreesWithIt) {
+  constexpr SequenceRules kMany{.margin = 0.1, .problems = 384};
+  const Claim kept = judge_claims({{1, answers(96, 96), about(1.1)}}, answers(96, 96), kMany, 1).front();
+  EXPECT_EQ(kept.keeping, evals::Keeping::kKept);
+  EXPECT_LT(kept.difference.hi, evals::look_sigmas(96, 384) * evals::look_sigmas(96, 384) / 96 / 1.1);
+  for (int right = 60; right <= 96; ++right) {
+    const Claim claim = judge_claims({{1, answers(right, 96), about(1.1)}}, answers(92, 96), kMany, 1).front();
+    EXPECT_EQ(evals::judge_keeping(claim.difference, 0.1), claim.keeping) << right;
+  }
 }
 
 TEST(Claims, AHeadlineIsFasterInProcessesOfItsOwn) {

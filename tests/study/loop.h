@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
@@ -18,20 +19,18 @@ struct LoopRules {
   double race_margin = 0.25;
   bool prune = true;
   RaceRules race;
-  double retest_share = 1;
-  int prospect_rounds = 2;
+  double retest_share = 2;
+  int prospect_rounds = 8;
   SequenceRules sequence;
-  int first_held_out = 48;  // then as many again, and so on
   int speed_runs = 3;
   bool finals = true;
 };
 
 struct LoopEnd {
   std::vector<Point> points;
-  std::vector<size_t> front;      // arms
-  std::vector<size_t> undecided;  // arms
-  std::vector<Claim> claims;      // candidate = arm
-  int64_t races = 0;              // answers, trials counted
+  std::vector<size_t> front;  // arms
+  std::vector<Claim> claims;  // candidate = arm
+  int64_t races = 0;          // answers, trials counted
   int64_t retests = 0;
   int64_t dense_retests = 0;
   int64_t held_out = 0;  // dense attention's too
@@ -44,7 +43,7 @@ class Loop {
   Loop(const World& world, const LoopRules& rules) : world_(world), rules_(rules), archive_(world.seed()) {}
 
   LoopEnd run() {
-    join(0);
+    join(0, world_.answers(0, "race", 0, rules_.problems));
     end_.races += rules_.problems;
     for (size_t first = 1; first < world_.size(); first += rules_.batch) {
       for (size_t arm = first; arm < std::min(world_.size(), first + rules_.batch); ++arm) { race(arm); }
@@ -55,18 +54,28 @@ class Loop {
     if (rules_.finals) { finals(); }
     end_.points = archive_.points();
     for (const size_t i : archive_.front()) { end_.front.push_back(arm_of(archive_.points()[i])); }
-    for (const auto& open : archive_.undecided()) { end_.undecided.push_back(arm_of(archive_.points()[open.point])); }
     return end_;
   }
 
  private:
   static size_t arm_of(const Point& point) { return static_cast<size_t>(point.candidate); }
 
-  void join(size_t arm) {
-    outcomes_[arm] = world_.answers(arm, "race", 0, rules_.problems);
-    order_.push_back(arm);
+  // The arm that answered so becomes a point.
+  void join(size_t arm, std::vector<job::Outcome> outcomes) {
+    outcomes_[arm] = std::move(outcomes);
+    Point point;
+    point.candidate = static_cast<int64_t>(arm);
+    point.key = std::to_string(arm);
+    point.reference = arm == 0;
+    points_.push_back(std::move(point));
+    take_answers(points_.back());
     if (arm > 0) { measure(arm); }
-    rebuild();
+  }
+
+  void take_answers(Point& point) {
+    point.outcomes = outcomes_[arm_of(point)];
+    point.outcomes.share(asked_.try_emplace(point.outcomes.size(), point.outcomes).first->second);
+    point.accuracy = evals::accuracy_interval(point.outcomes, world_.seed());
   }
 
   void measure(size_t arm) {
@@ -77,16 +86,17 @@ class Loop {
 
   // Rounds of 8, 16, 24, ended early where the loss is beyond doubt.
   void race(size_t arm) {
-    const std::vector<job::Outcome>& dense = outcomes_[0];
+    const evals::AnswerSheet dense = outcomes_[0];
+    std::vector<job::Outcome> all = world_.answers(arm, "race", 0, rules_.problems);
     for (int answered = 0; answered < rules_.problems;) {
       const int goal = std::min(rules_.problems, std::max(8, 2 * answered));
       end_.races += goal - answered;
       answered = goal;
-      const evals::Interval difference =
-          evals::paired_difference(world_.answers(arm, "race", 0, answered), dense, world_.seed());
+      const evals::AnswerSheet own = std::vector(all.begin(), all.begin() + answered);
+      const evals::Interval difference = evals::paired_difference(own, dense, world_.seed());
       if (rules_.prune && difference.hi < -rules_.race_margin) { return; }
     }
-    join(arm);
+    join(arm, std::move(all));
   }
 
   void rebuild() {
@@ -94,16 +104,9 @@ class Loop {
     for (const auto& [arm, runs] : runs_) { all.push_back(runs); }
     const SpeedSpread spread = speed_spread(all);
     archive_ = Archive(world_.seed(), rules_.sequence.margin);
-    for (const size_t arm : order_) {
-      Point point;
-      point.candidate = static_cast<int64_t>(arm);
-      point.key = std::to_string(arm);
-      point.reference = arm == 0;
-      point.outcomes = outcomes_[arm];
-      point.accuracy = evals::accuracy_interval(point.outcomes, world_.seed());
-      point.speed = arm == 0 ? exact_speed(1) : speed_of_runs(runs_[arm], spread);
-      point.rounds = rounds_[arm];
-      archive_.add(std::move(point));
+    for (Point& point : points_) {
+      point.speed = point.reference ? exact_speed(1) : speed_of_runs(runs_[arm_of(point)], spread);
+      archive_.add(point);
     }
   }
 
@@ -125,57 +128,52 @@ class Loop {
     for (;;) {
       std::vector<Retest> wanted = retests_of_prospects(archive_, rules_.sequence, rules_.prospect_rounds);
       if (wanted.empty()) { wanted = retests(archive_, rules_.race); }
-      bool any = false;
+      size_t asked = 0;
       for (const Retest& one : wanted) {
-        const int count = rules_.problems << (one.round - 1);
+        const int count = (rules_.problems + 1) / 2;
         if (static_cast<double>(end_.retests + count) > rules_.retest_share * static_cast<double>(end_.races)) {
           continue;
         }
         answer(static_cast<size_t>(one.candidate), one.round);
-        any = true;
+        if (++asked == rules_.batch) { break; }
       }
-      if (!any) { return; }
+      if (asked == 0) { return; }
       rebuild();
       measure_members();
     }
   }
 
   void answer(size_t arm, int round) {
-    const int count = rules_.problems << (round - 1);
-    if (arm != 0 && rounds_[0] < round) { answer(0, round); }
-    if (rounds_[arm] >= round) { return; }
+    const int count = (rules_.problems + 1) / 2;
+    if (arm != 0 && points_.front().rounds < round) { answer(0, round); }
+    Point& point = *std::find_if(points_.begin(), points_.end(), [&](const Point& one) { return arm_of(one) == arm; });
+    if (point.rounds >= round) { return; }
     const std::vector<job::Outcome> more = world_.answers(arm, "retest" + std::to_string(round) + "-", 0, count);
     outcomes_[arm].insert(outcomes_[arm].end(), more.begin(), more.end());
-    rounds_[arm] = round;
+    point.rounds = round;
+    take_answers(point);
     (arm == 0 ? end_.dense_retests : end_.retests) += count;
   }
 
   void finals() {
     const std::vector<int64_t> sequence = best_sequence(archive_, rules_.sequence);
     std::vector<Finalist> finalists;
-    int of_dense = 0;
+    std::vector<job::Outcome> dense;
     bool alive = true;
     for (const int64_t candidate : sequence) {
       const auto arm = static_cast<size_t>(candidate);
-      Finalist finalist{candidate, {}, std::nullopt};
-      finalists.push_back(finalist);
-      for (int answered = 0; alive && answered < rules_.sequence.problems;) {
-        const int goal = std::min(rules_.sequence.problems, std::max(rules_.first_held_out, 2 * answered));
-        end_.held_out += goal - answered + std::max(0, goal - of_dense);
-        of_dense = std::max(of_dense, goal);
-        finalists.back().outcomes = world_.answers(arm, "held", 0, goal);
-        answered = goal;
-        const std::vector<job::Outcome> dense = world_.answers(0, "held", 0, of_dense);
+      finalists.push_back({candidate, {}, std::nullopt});
+      for (const int look : alive ? evals::looks_at(rules_.sequence.problems) : std::vector<int>{}) {
+        held_out(0, look, dense);
+        held_out(arm, look, finalists.back().outcomes);
         const Claim claim = judge_claims({finalists.back()}, dense, rules_.sequence, world_.seed()).front();
         if (claim.keeping != evals::Keeping::kCannotSay) { break; }
         const evals::Interval difference = evals::paired_difference(finalists.back().outcomes, dense, world_.seed());
-        if (evals::chance_left(difference, answered, rules_.sequence.problems, rules_.sequence.margin) <
-            kHopelessChance) {
+        if (evals::chance_left(difference, look, rules_.sequence.problems, rules_.sequence.margin) < kHopelessChance) {
           break;
         }
       }
-      alive =
-          judge_claims(finalists, world_.answers(0, "held", 0, of_dense), rules_.sequence, world_.seed()).back().kept;
+      alive = judge_claims(finalists, dense, rules_.sequence, world_.seed()).back().kept;
     }
     std::vector<std::vector<SpeedRun>> all;
     for (Finalist& finalist : finalists) {
@@ -188,17 +186,26 @@ class Loop {
       const std::vector<SpeedRun>& runs = runs_[static_cast<size_t>(finalist.candidate)];
       finalist.speed = speed_of_runs({runs.begin() + 1, runs.end()}, spread);
     }
-    end_.claims = judge_claims(finalists, world_.answers(0, "held", 0, of_dense), rules_.sequence, world_.seed());
+    end_.claims = judge_claims(finalists, dense, rules_.sequence, world_.seed());
+  }
+
+  // An arm answers held-out problems up to a number.
+  void held_out(size_t arm, int goal, std::vector<job::Outcome>& answers) {
+    const auto answered = static_cast<int>(answers.size());
+    if (answered >= goal) { return; }
+    end_.held_out += goal - answered;
+    const std::vector<job::Outcome> more = world_.answers(arm, "held", answered, goal);
+    answers.insert(answers.end(), more.begin(), more.end());
   }
 
   const World& world_;
   LoopRules rules_;
   Archive archive_;
   LoopEnd end_;
-  std::vector<size_t> order_;
+  std::vector<Point> points_;  // in order of the search; the first is dense attention
   std::map<size_t, std::vector<job::Outcome>> outcomes_;
+  std::map<size_t, evals::AnswerSheet> asked_;  // the first answers of each length: others share their questions
   std::map<size_t, std::vector<SpeedRun>> runs_;
-  std::map<size_t, int> rounds_;
 };
 
 }  // namespace vortex::study

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/study/planted.h"
+#include "tests/study/calibration.h"
 
 namespace vortex::study {
 namespace {
@@ -32,31 +32,66 @@ TEST(PlantedTruth, RacingEqualPoliciesGivesAFrontOfOneToo) {
   EXPECT_GE(fronts_of_one, 38);
 }
 
-// The large version, with all numbers, is scripts/bench_selection.sh.
-TEST(Racing, FindsTheFrontBetterThanTwiceTheEvaluationsSpentEvenly) {
-  constexpr int kWorlds = 12;
-  Quality raced;
-  Quality even;
-  int64_t race_evaluations = 0;
-  int64_t even_evaluations = 0;
+// How well the front of many searches was found, and for how many answers.
+struct Race {
+  double f1 = 0;
+  double answers = 0;
+};
+
+Race searched(const LoopRules& rules) {
+  constexpr int kWorlds = 60;
+  Race race;
   for (uint64_t seed = 1; seed <= kWorlds; ++seed) {
-    const PlantedTruth truth(staircase(18, seed), seed);
-    const Found race_found = race(truth, {4}, seed);
-    const int pairs = static_cast<int>(2 * race_found.evaluations / static_cast<int64_t>(truth.size()));
-    const Found even_found = spend_evenly(truth, std::min(pairs, kAllPairs), seed);
-    const Quality of_race = quality(race_found.front, truth.true_front());
-    const Quality of_even = quality(even_found.front, truth.true_front());
-    raced.precision += of_race.precision / kWorlds;
-    raced.recall += of_race.recall / kWorlds;
-    even.precision += of_even.precision / kWorlds;
-    even.recall += of_even.recall / kWorlds;
-    race_evaluations += race_found.evaluations;
-    even_evaluations += even_found.evaluations;
+    std::set<size_t> truth;
+    const World world = stairs(seed, truth);
+    const LoopEnd end = Loop(world, rules).run();
+    const Quality found = quality({end.front.begin(), end.front.end()}, truth);
+    race.f1 += 2 * found.precision * found.recall / std::max(1e-9, found.precision + found.recall) / kWorlds;
+    race.answers += static_cast<double>(end.answers()) / kWorlds;
   }
-  EXPECT_GT(static_cast<double>(even_evaluations), 1.9 * static_cast<double>(race_evaluations));
-  EXPECT_GE(raced.precision, even.precision);
-  EXPECT_GE(raced.recall, even.recall - 1e-9);
-  EXPECT_GT(raced.precision, 0.95);
+  return race;
+}
+
+// At the product's defaults. The large version, with all numbers, is scripts/bench_selection.sh.
+TEST(Racing, FindsTheFrontAsWellAsNearlyTwiceTheAnswersSpentEvenly) {
+  LoopRules rules;
+  rules.finals = false;
+  rules.prune = false;
+  const Race raced = searched(rules);
+  rules.retest_share = 0;
+  rules.problems = 92;
+  const Race even = searched(rules);
+  EXPECT_GT(even.answers, 1.75 * raced.answers);
+  EXPECT_GE(raced.f1, even.f1);
+}
+
+// Who should be told apart the soonest is asked first.
+TEST(Racing, AsksFirstWhereTheFewestProblemsShouldTell) {
+  const auto point = [](int64_t candidate, int right, double speed) {
+    Point made;
+    made.candidate = candidate;
+    made.key = std::to_string(candidate);
+    std::vector<job::Outcome> outcomes;
+    for (int i = 0; i < 48; ++i) {
+      job::Outcome outcome;
+      outcome.problem = std::to_string(i);
+      outcome.correct = i < right;
+      outcomes.push_back(outcome);
+    }
+    made.outcomes = outcomes;
+    made.accuracy = evals::accuracy_interval(made.outcomes, 1);
+    made.speed = {{speed, 0.99 * speed, 1.01 * speed}, 0.005, 100};
+    return made;
+  };
+  Archive archive(1);
+  archive.add(point(1, 30, 2));
+  archive.add(point(2, 32, 1.5));
+  archive.add(point(3, 34, 1.2));
+  const std::vector<Retest> wanted = retests(archive, RaceRules{});
+  ASSERT_EQ(wanted.size(), 3u);
+  EXPECT_EQ(wanted[0].candidate, 1) << "four apart, as is 3";
+  EXPECT_EQ(wanted[1].candidate, 3);
+  EXPECT_EQ(wanted[2].candidate, 2);
 }
 
 TEST(Racing, AsksBothSidesOfAComparisonForTheSameRounds) {
