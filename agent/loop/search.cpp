@@ -86,7 +86,11 @@ class Search {
       VORTEX_ASSIGN(const std::vector<Planned> planned, plan_batch(batch));
       if (planned.empty() && !may_propose()) { break; }
       empty_batches = planned.empty() ? empty_batches + 1 : 0;
-      if (empty_batches == kEmptyBatches) { return SearchEnd::kExhausted; }
+      if (empty_batches == kEmptyBatches) {
+        session_.message("ended before its time: " + std::to_string(kEmptyBatches) +
+                         " batches in a row brought no policy that is new and can be read");
+        return SearchEnd::kExhausted;
+      }
       VORTEX_TRY(evaluate_batch(planned));
       VORTEX_TRY(proposer_.learn(batch));
       if (session_.ended()) { break; }

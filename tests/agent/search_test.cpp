@@ -94,6 +94,26 @@ class SearchTest : public testing::Test {
   SearchHooks hooks_;
 };
 
+// As a model whose replies hold no policy.
+class DryProposer final : public Proposer {
+ public:
+  Result<std::optional<Proposal>> propose(const ProposalContext&) override { return std::optional<Proposal>{}; }
+};
+
+TEST_F(SearchTest, AProposerThatRunsDryEndsItInWords) {
+  auto store = open(folder_);
+  std::vector<std::string> said;
+  hooks_.on_message = [&](const std::string& text) { said.push_back(text); };
+  DryProposer dry;
+  hooks_.proposer = &dry;
+  const auto end = sit(*store);
+  ASSERT_TRUE(end.ok()) << end.error().message;
+  EXPECT_EQ(*end, SearchEnd::kExhausted);
+  EXPECT_TRUE(std::any_of(said.begin(), said.end(), [](const std::string& text) {
+    return text.find("3 batches in a row brought no policy that is new and can be read") != std::string::npos;
+  }));
+}
+
 TEST_F(SearchTest, SpendsItsEvaluationsAndKeepsEveryAttempt) {
   auto store = open(folder_);
   const auto end = sit(*store);

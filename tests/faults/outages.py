@@ -37,9 +37,10 @@ def search(folder, url):
     took = time.monotonic() - start
     brief = subprocess.run([VORTEX, "report", "--workspace", folder + "/w"], capture_output=True, text=True).stdout
     lines = (brief + done.stderr).splitlines()
-    # What it waited for; or, where the model failed at once and seeds were tried meanwhile, what would not fit any more.
+    # What it waited for; or, where the model failed at once and seeds were tried meanwhile, what would not fit any more; or
+    # that replies held nothing to try.
     said = next((line for line in lines if "local" in line and "wait" in line), "")
-    said = said or next((line for line in lines if "does not fit" in line), "")
+    said = said or next((line for line in lines if "does not fit" in line or "ended before its time" in line), "")
     return took, done.returncode, said
 
 
