@@ -35,7 +35,10 @@ uint64_t next_stamp() {
 }  // namespace
 
 Advantage compare_accuracy(const Point& a, const Point& b, uint64_t seed) {
-  const evals::Interval difference = evals::paired_difference(a.outcomes, b.outcomes, seed);
+  return compare_accuracy(evals::paired_difference(a.outcomes, b.outcomes, seed));
+}
+
+Advantage compare_accuracy(const evals::Interval& difference) {
   if (difference.value - kCaution * (difference.value - difference.lo) > 0) { return Advantage::kBetter; }
   if (difference.value + kCaution * (difference.hi - difference.value) < 0) { return Advantage::kWorse; }
   return Advantage::kInconclusive;

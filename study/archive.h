@@ -32,6 +32,7 @@ enum class Advantage { kBetter, kWorse, kInconclusive };
 // Both at a level of about 99.5 %, since a search makes many comparisons. Accuracy is paired by (problem, trial), with
 // the interval of the difference widened by sqrt(2).
 Advantage compare_accuracy(const Point& a, const Point& b, uint64_t seed);
+Advantage compare_accuracy(const evals::Interval& difference);  // the same of their paired difference
 Advantage compare_speed(const Point& a, const Point& b);
 
 // The points and their interval-aware front, built by adding points in the order of the search.

@@ -29,6 +29,7 @@ class Look {
 
  private:
   using Outlook = Racing::Outlook;
+  using Seen = Racing::Seen;
 
   struct Wish {
     Retest retest;
@@ -40,13 +41,19 @@ class Look {
     return difference.value + rules_.optimism * (difference.hi - difference.value);
   }
 
-  // Is it open whether `a` is more accurate than `b`, by enough to matter?
-  bool is_open(const Point& a, const Point& b) const {
-    if (std::min(a.rounds, b.rounds) >= rules_.max_rounds) { return false; }
-    const evals::Interval difference = evals::paired_difference(a.outcomes, b.outcomes, archive_.seed());
-    if (hope(difference) <= rules_.indifference) { return false; }
-    if (compare_accuracy(a, b, archive_.seed()) != Advantage::kInconclusive) { return false; }
-    return problems_to_tell(a, b) <= kPatience * problems_left(a.rounds < b.rounds ? a : b);
+  // Is it open whether `a` is more accurate than `b`, by enough to matter? If so, with how many problems should tell;
+  // else as `otherwise` has it.
+  Seen seen(const Point& a, const Point& b, const evals::Interval& difference, Outlook otherwise) const {
+    if (std::min(a.rounds, b.rounds) >= rules_.max_rounds) { return {0, otherwise}; }
+    if (hope(difference) <= rules_.indifference) { return {0, otherwise}; }
+    if (compare_accuracy(difference) != Advantage::kInconclusive) { return {0, otherwise}; }
+    const double problems = problems_to_tell(a, b, difference);
+    if (problems > kPatience * problems_left(a.rounds < b.rounds ? a : b)) { return {0, otherwise}; }
+    return {0, Outlook::kOpen, problems};
+  }
+
+  evals::Interval difference(const Point& a, const Point& b) const {
+    return evals::paired_difference(a.outcomes, b.outcomes, archive_.seed());
   }
 
   // That a point may still answer: a race has as many as two rounds.
@@ -57,23 +64,23 @@ class Look {
 
   // Of an open pair: how many further problems should tell, if their difference is what it seems. Intervals shrink with
   // the root of the problems, and have to by the caution of compare_accuracy.
-  double problems_to_tell(const Point& a, const Point& b) const {
-    const evals::Interval difference = evals::paired_difference(a.outcomes, b.outcomes, archive_.seed());
+  double problems_to_tell(const Point& a, const Point& b, const evals::Interval& difference) const {
     const double error = (difference.value - difference.lo) / hope(difference);
     return static_cast<double>(std::min(a.outcomes.problems(), b.outcomes.problems())) * (2 * error * error - 1);
   }
 
   // A point outside: could it beat this member, if the member keeps it out?
-  Outlook outlook_outside(const Point& challenger, const Point& member) const {
-    if (compare_speed(challenger, member) == Advantage::kBetter) { return Outlook::kIndifferent; }
-    if (compare_accuracy(challenger, member, archive_.seed()) == Advantage::kBetter) { return Outlook::kIndifferent; }
-    return is_open(challenger, member) ? Outlook::kOpen : Outlook::kClosed;
+  Seen look_outside(const Point& challenger, const Point& member) const {
+    if (compare_speed(challenger, member) == Advantage::kBetter) { return {}; }
+    const evals::Interval apart = difference(challenger, member);
+    if (compare_accuracy(apart) == Advantage::kBetter) { return {}; }
+    return seen(challenger, member, apart, Outlook::kClosed);
   }
 
   // A member that is slower than another: is it really more accurate? The reference stays whatever the answer.
-  Outlook outlook_inside(const Point& member, const Point& faster) const {
-    const bool doubtful = !member.reference && compare_speed(faster, member) == Advantage::kBetter;
-    return doubtful && is_open(member, faster) ? Outlook::kOpen : Outlook::kIndifferent;
+  Seen look_inside(const Point& member, const Point& faster) const {
+    if (member.reference || compare_speed(faster, member) != Advantage::kBetter) { return {}; }
+    return seen(member, faster, difference(member, faster), Outlook::kIndifferent);
   }
 
   // Does one member leave it no chance, as it did before?
@@ -83,7 +90,8 @@ class Look {
     if (!by_member) { return false; }
     const Racing::Closed now{archive_.stamp(point), closed.by, archive_.stamp(closed.by)};
     if (closed.point == now.point && closed.stamp == now.stamp) { return true; }
-    if (outlook_outside(archive_.points()[point], archive_.points()[closed.by]) != Outlook::kClosed) { return false; }
+    const Seen today = look_outside(archive_.points()[point], archive_.points()[closed.by]);
+    if (today.outlook != Outlook::kClosed) { return false; }
     closed = now;
     return true;
   }
@@ -94,31 +102,29 @@ class Look {
     const Point& own = archive_.points()[point];
     Racing::Met& met = memory_.met[point];
     if (met.point != archive_.stamp(point) || met.inside != inside) { met = {archive_.stamp(point), inside, {}}; }
-    std::vector<std::pair<uint64_t, Outlook>> outlooks;
+    std::vector<Seen> members;
+    double last = 0;
     for (const size_t i : archive_.front()) {
       const uint64_t stamp = archive_.stamp(i);
-      const auto known = std::find_if(met.outlooks.begin(), met.outlooks.end(),
-                                      [&](const auto& outlook) { return outlook.first == stamp; });
+      const auto known = std::find_if(met.members.begin(), met.members.end(),
+                                      [&](const Seen& member) { return member.stamp == stamp; });
       const Point& member = archive_.points()[i];
-      outlooks.emplace_back(stamp, known != met.outlooks.end() ? known->second
-                                   : inside                    ? outlook_inside(own, member)
-                                                               : outlook_outside(own, member));
-      if (outlooks.back().second != Outlook::kClosed) { continue; }
+      members.push_back(known != met.members.end() ? *known
+                        : inside                   ? look_inside(own, member)
+                                                   : look_outside(own, member));
+      members.back().stamp = stamp;
+      last = std::max(last, members.back().problems);
+      if (members.back().outlook != Outlook::kClosed) { continue; }
       memory_.closed[point] = {archive_.stamp(point), i, stamp};
       memory_.met.erase(point);
       return;
     }
-    std::vector<std::pair<const Point*, double>> open;
-    double last = 0;
-    for (size_t i = 0; i < outlooks.size(); ++i) {
-      if (outlooks[i].second != Outlook::kOpen) { continue; }
-      const Point& member = archive_.points()[archive_.front()[i]];
-      open.emplace_back(&member, problems_to_tell(own, member));
-      last = std::max(last, open.back().second);
-    }
     // Who is outside enters only when all that keep it out are decided.
-    for (const auto& [member, problems] : open) { meet(own, *member, inside ? problems : last); }
-    met.outlooks = std::move(outlooks);
+    for (size_t i = 0; i < members.size(); ++i) {
+      if (members[i].outlook != Outlook::kOpen) { continue; }
+      meet(own, archive_.points()[archive_.front()[i]], inside ? members[i].problems : last);
+    }
+    met.members = std::move(members);
   }
 
   // Both answer the first round that one of them lacks.

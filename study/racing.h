@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "study/archive.h"
@@ -49,11 +48,16 @@ class Racing {
   };
   // What a member means for a point: nothing, a meeting of the two, or that there is no chance.
   enum class Outlook : uint8_t { kIndifferent, kOpen, kClosed };
-  // A member, or a point that no member leaves without a chance, and all members by their stamps.
+  struct Seen {
+    uint64_t stamp = 0;  // the member's
+    Outlook outlook = Outlook::kIndifferent;
+    double problems = 0;  // of an open one: that should tell
+  };
+  // A member, or a point that no member leaves without a chance, and all members.
   struct Met {
     uint64_t point = 0;
     bool inside = false;
-    std::vector<std::pair<uint64_t, Outlook>> outlooks;
+    std::vector<Seen> members;
   };
   struct Memory {
     std::vector<Closed> closed;  // by point
