@@ -108,18 +108,6 @@ model::ModelConfig minimax_config() {
   return config;
 }
 
-// examples/policies/quest with so many pages of 16 tokens beside the reserved ones.
-vflow::Policy quest_of(const model::ModelConfig& config, int pages) {
-  const std::string base = kSource + "/examples/policies/quest";
-  json settings = json::parse(read_file(base + ".json").value());
-  settings["vortex_block_size"] = 16;
-  settings["vortex_topk_val"] = pages;
-  const vflow::PolicySource source{read_file(base + ".py").value(), settings.dump()};
-  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(config, 512, 0));
-  EXPECT_TRUE(report.policy.has_value()) << vflow::render(report.diagnostics);
-  return std::move(*report.policy);
-}
-
 TEST(Decoders, ExpertsBehindGroupedAttentionRunPoliciesAndNeitherThreadsNorCompanyChangeABit) {
   const model::ModelConfig config = minimax_config();
   auto one = CpuEngine::make(random_model(config, 3), decoder_options(1)).value();
@@ -143,9 +131,12 @@ TEST(Decoders, ExpertsBehindGroupedAttentionRunPoliciesAndNeitherThreadsNorCompa
   for (size_t i = 0; i < requests.size(); ++i) {
     EXPECT_EQ(one->generate({requests[i]}, nullptr).value()[0].tokens, dense[i]) << i;
   }
-  ASSERT_TRUE(one->set_policy(quest_of(config, 30)).ok());
+  const auto quest_of = [&](int pages) {
+    return testing::example_policy("quest", config, {{"vortex_block_size", 16}, {"vortex_topk_val", pages}});
+  };
+  ASSERT_TRUE(one->set_policy(quest_of(30)).ok());
   EXPECT_EQ(tokens_of(*one), dense) << "a budget for all pages";
-  ASSERT_TRUE(one->set_policy(quest_of(config, 2)).ok());
+  ASSERT_TRUE(one->set_policy(quest_of(2)).ok());
   EXPECT_NE(tokens_of(*one), dense) << "the budget changed nothing";
 }
 

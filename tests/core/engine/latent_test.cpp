@@ -152,16 +152,9 @@ TEST(Latent, CountsLatentsAndTouchedExperts) {
 
 const char* const kPolicies[] = {"rope_aware", "rope_unaware", "rope_weighted", "lserve_centroid", "quest_mla"};
 
-// A policy of examples/policies/mla that chooses so many pages of 16 tokens beside the three that are always kept.
+// One of examples/policies/mla that chooses so many pages of 16 tokens beside the three that are always kept.
 vflow::Policy policy_of(const std::string& name, const model::ModelConfig& config, int pages) {
-  const std::string base = kSource + "/examples/policies/mla/" + name;
-  json settings = json::parse(read_file(base + ".json").value());
-  settings["vortex_block_size"] = 16;
-  settings["vortex_topk_val"] = pages;
-  const vflow::PolicySource source{read_file(base + ".py").value(), settings.dump()};
-  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(config, 512, 0));
-  EXPECT_TRUE(report.policy.has_value()) << name << "\n" << vflow::render(report.diagnostics);
-  return std::move(*report.policy);
+  return testing::example_policy("mla/" + name, config, {{"vortex_block_size", 16}, {"vortex_topk_val", pages}});
 }
 
 TEST(Latent, PoliciesChooseAndABudgetForAllPagesIsDenseToTheBit) {

@@ -53,17 +53,13 @@ std::unique_ptr<CpuEngine> latent_engine(int max_batch, int64_t kv_memory_bytes 
 
 // An example policy that attends few pages, in every layer.
 vflow::Policy few_pages(const CpuEngine& engine, const std::string& name) {
-  const std::string base = std::string(VORTEX_SOURCE_DIR) + "/examples/policies/" + name;
-  nlohmann::json config = nlohmann::json::parse(read_file(base + ".json").value());
-  config.merge_patch({{"vortex_topk_val", 3},
-                      {"vortex_topk_ratio", 0.0},
-                      {"vortex_schedule_policy", nullptr},
-                      {"vortex_block_size", kBlock},
-                      {"vortex_layers_skip", nlohmann::json::array()}});
-  const vflow::PolicySource source{read_file(base + ".py").value(), config.dump()};
-  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(engine.model().config, kContext, 0));
-  EXPECT_TRUE(report.policy) << name << "\n" << vflow::render(report.diagnostics);
-  return std::move(*report.policy);
+  return testing::example_policy(name, engine.model().config,
+                                 {{"vortex_topk_val", 3},
+                                  {"vortex_topk_ratio", 0.0},
+                                  {"vortex_schedule_policy", nullptr},
+                                  {"vortex_block_size", kBlock},
+                                  {"vortex_layers_skip", nlohmann::json::array()}},
+                                 kContext);
 }
 
 std::vector<std::string> policies_in(const std::string& folder) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/files.h"
 #include "core/engine/cpu_engine.h"
 #include "core/model/model.h"
 #include "tests/core/model/checkpoint.h"
@@ -185,6 +186,18 @@ inline void poison(engine::KvPool& pool, const model::ModelConfig& config) {
       std::memset(tensor.data, 0xff, size * static_cast<size_t>(vflow::dtype_bytes(tensor.dtype)));
     }
   }
+}
+
+// The policy examples/policies/NAME with these members of its configuration, checked for the model.
+inline vflow::Policy example_policy(const std::string& name, const model::ModelConfig& model,
+                                    const nlohmann::json& changes, int max_context = 512) {
+  const std::string base = std::string(VORTEX_SOURCE_DIR) + "/examples/policies/" + name;
+  nlohmann::json config = nlohmann::json::parse(read_file(base + ".json").value());
+  config.merge_patch(changes);
+  const vflow::PolicySource source{read_file(base + ".py").value(), config.dump()};
+  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(model, max_context, 0));
+  EXPECT_TRUE(report.policy.has_value()) << name << "\n" << vflow::render(report.diagnostics);
+  return std::move(*report.policy);
 }
 
 }  // namespace vortex::testing
