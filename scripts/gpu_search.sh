@@ -9,7 +9,8 @@
 #   aime SECONDS MODEL [OPTIONS]   the same on AIME24, 16 problems x 2 trials x 2,048 tokens, with a model at Qwen3-1.7B's
 #                             geometry (scripts/random_checkpoint.py)
 #   side CANDIDATES           so many candidates on chain-16k on the first of two visible GPUs, then on both, with
-#                             $WORKERS_A_GPU workers (3) on each: seconds, and whether the decisions are the same
+#                             $WORKERS_A_GPU workers (3) on each: seconds, and whether the decisions are the same. $SIDES
+#                             ("one two") may name one of the two, where the other is run at another time
 # $SEARCH_OPTIONS are further options of every search, $SANDBOX_OPTIONS those that a resumed one takes again,
 # $DEFINITIONS the length of chain (3250). OUT gets a workspace and a log a part; `scripts/search_rate.py` tells what they
 # cost.
@@ -61,10 +62,12 @@ case "$part" in
     shift
     one=${CUDA_VISIBLE_DEVICES%%,*}
     each=${WORKERS_A_GPU:-3}
-    CUDA_VISIBLE_DEVICES=$one search side_one "${chain[@]}" --max-evals "$count" --for 1h --seed 9 --no-confirm \
-      --rank-speed modelled --batch 16 --workers "$each" "$@"
-    search side_two "${chain[@]}" --max-evals "$count" --for 1h --seed 9 --no-confirm \
-      --rank-speed modelled --batch 16 --workers "$((2 * each))" "$@"
+    sides=${SIDES:-one two}
+    counted=("${chain[@]}" --max-evals "$count" --for 1h --seed 9 --no-confirm --rank-speed modelled --batch 16)
+    [[ $sides != *one* ]] ||
+      CUDA_VISIBLE_DEVICES=$one search side_one "${counted[@]}" --workers "$each" "$@"
+    [[ $sides != *two* ]] || search side_two "${counted[@]}" --workers "$((2 * each))" "$@"
+    [[ -f $out/side_one/vortex.db && -f $out/side_two/vortex.db ]] || exit 0
     python3 - "$out" <<'PYTHON'
 import sqlite3
 import sys

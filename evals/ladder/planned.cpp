@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 
 #include "core/engine/workload/timing.h"
 
@@ -21,7 +22,7 @@ Known incumbent_answers(const Session& session) {
   return known;
 }
 
-std::vector<engine::RequestLength> requests_of(const std::vector<PreparedProblem>& problems, const Known& known) {
+std::vector<engine::RequestLength> requests_of(std::span<const PreparedProblem> problems, const Known& known) {
   std::vector<engine::RequestLength> requests;
   for (const PreparedProblem& prepared : problems) {
     for (int trial = 0; trial < prepared.spec->trials; ++trial) {
@@ -54,19 +55,35 @@ Result<double> time_prompt_token(engine::Stepper& stepper, const std::vector<Pre
   return seconds / tokens;
 }
 
+// The decode steps of answering `problems` once.
+struct Decoding {
+  engine::Plan plan;
+  std::vector<double> round_bytes;  // of a step of each of the plan's rounds
+  double bytes = 0;                 // of all steps
+};
+
+Decoding decoding_of(Session& session, const engine::Stepper& stepper, std::span<const PreparedProblem> problems,
+                     const Known& known) {
+  Decoding decoding;
+  decoding.plan = engine::plan_requests(requests_of(problems, known), engine::limits_of(stepper));
+  decoding.round_bytes =
+      engine::bytes_of_rounds(decoding.plan, session.engine->model().config, policy_of(session), stepper.kv_dtype());
+  for (size_t i = 0; i < decoding.round_bytes.size(); ++i) {
+    decoding.bytes += decoding.round_bytes[i] * decoding.plan.rounds[i].steps;
+  }
+  return decoding;
+}
+
 // Seconds of answering `problems` once.
 Result<double> answering(Session& session, const std::vector<PreparedProblem>& problems, const Known& known) {
-  const std::vector<engine::RequestLength> requests = requests_of(problems, known);
   const auto stepper = session.engine->stepper();
-  const engine::Plan plan = engine::plan_requests(requests, engine::limits_of(*stepper));
-  if (plan.steps == 0) { return 0.0; }
-  const std::vector<double> round_bytes =
-      engine::bytes_of_rounds(plan, session.engine->model().config, policy_of(session), stepper->kv_dtype());
+  const Decoding decoding = decoding_of(session, *stepper, problems, known);
+  if (decoding.plan.steps == 0) { return 0.0; }
   Pace& pace = session.pace;
-  if (pace.seconds_per_byte == 0) { VORTEX_ASSIGN(pace.seconds_per_byte, time_byte(*stepper, plan, round_bytes)); }
-  double bytes = 0;
-  for (size_t i = 0; i < round_bytes.size(); ++i) { bytes += round_bytes[i] * plan.rounds[i].steps; }
-  double seconds = bytes * pace.seconds_per_byte;
+  if (pace.seconds_per_byte == 0) {
+    VORTEX_ASSIGN(pace.seconds_per_byte, time_byte(*stepper, decoding.plan, decoding.round_bytes));
+  }
+  double seconds = decoding.bytes * pace.seconds_per_byte;
   // Dense attention climbs first and leaves its prompts behind.
   if (!session.job.dense && !session.job.prefix_folder.empty()) { return seconds; }
   if (pace.seconds_per_prompt_token == 0) {
@@ -86,6 +103,10 @@ bool dense_answers_as_well(const Session& session, const std::vector<PreparedPro
 }
 
 }  // namespace
+
+double bytes_of_answering(Session& session, std::span<const PreparedProblem> problems) {
+  return decoding_of(session, *session.engine->stepper(), problems, incumbent_answers(session)).bytes;
+}
 
 Result<double> planned_seconds(Session& session, job::Stage stage) {
   if (stage == job::Stage::kSpeed) { return session.job.speed_seconds; }

@@ -5,13 +5,12 @@
 #include "base/percent.h"
 #include "evals/ladder/evidence.h"
 #include "evals/ladder/expected_race.h"
+#include "evals/ladder/race_rounds.h"
 #include "evals/ladder/stages.h"
 #include "evals/statistics.h"
 
 namespace vortex::evals {
 namespace {
-
-constexpr size_t kFirstRound = 8;  // problems; every later round doubles the number answered
 
 // What is known of a candidate's answers so far, beside the incumbent's.
 struct Standing {
@@ -77,8 +76,9 @@ Result<job::StageResult> run_race(Session& session) {
   Standing standing;
   std::optional<ExpectedRace> expected;
   bool lost = false;  // by what is expected of the problems that were not asked
+  const size_t first = first_round(session);
   for (size_t answered = 0; answered < session.problems.size();) {
-    const size_t goal = std::min(session.problems.size(), std::max(kFirstRound, 2 * answered));
+    const size_t goal = std::min(session.problems.size(), std::max(first, 2 * answered));
     VORTEX_ASSIGN(std::vector<job::Outcome> round,
                   answer(session, session.problems, answered, goal - answered, session.job.task.seed, stats));
     std::move(round.begin(), round.end(), std::back_inserter(outcomes));
