@@ -8,6 +8,25 @@
 
 namespace vortex::cpu {
 
+// A number that threads wait for to change. They look at it for some microseconds and then sleep in a futex.
+// std::atomic's wait yields the processor before it sleeps: where there are more threads than cores each yield gives a
+// whole time slice to a stranger, and threads that meet after every product nearly stand still.
+class WaitWord {
+ public:
+  std::uint32_t load() const { return word_.load(std::memory_order_acquire); }
+  void store(std::uint32_t value) { word_.store(value, std::memory_order_release); }
+  // Adds and returns the sum; wakes nobody.
+  std::uint32_t add(std::uint32_t addend) { return word_.fetch_add(addend) + addend; }
+  // Returns once the word is another one.
+  void wait_while(std::uint32_t value);
+  // Wakes all who sleep. Whoever changes the word calls it, or sleepers stay asleep.
+  void wake();
+
+ private:
+  std::atomic<std::uint32_t> word_{0};
+  std::atomic<std::uint32_t> sleepers_{0};
+};
+
 // A small persistent pool of threads, owned by whoever makes it. The calling thread is worker 0. Idle threads sleep.
 // Work is cut statically into one contiguous range a worker, so which worker does what depends on nothing but
 // (count, threads). One `run` at a time; not reentrant.
@@ -36,8 +55,8 @@ class ThreadPool {
   void* context_ = nullptr;
   std::int64_t count_ = 0;
   bool stop_ = false;
-  std::atomic<std::uint32_t> round_{0};
-  std::atomic<int> pending_{0};
+  WaitWord round_;
+  WaitWord pending_;
 };
 
 // The half-open range of worker `index` of `workers` over [0, count).
