@@ -5,6 +5,8 @@
 #include <map>
 #include <numbers>
 
+#include "evals/distributions.h"
+
 namespace vortex::evals {
 namespace {
 
@@ -14,7 +16,7 @@ constexpr int kCorrelations = 24;
 // log of x (x + 1) ... (x + count - 1).
 double log_rising(double x, int count) {
   constexpr int kByProduct = 32;
-  if (count > kByProduct) { return std::lgamma(x + count) - std::lgamma(x); }
+  if (count > kByProduct) { return log_gamma(x + count) - log_gamma(x); }
   double product = 1;
   double sum = 0;
   for (int i = 0; i < count; ++i) {

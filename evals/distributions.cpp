@@ -1,5 +1,7 @@
 #include "evals/distributions.h"
 
+#include <math.h>  // lgamma_r
+
 #include <cmath>
 #include <numbers>
 
@@ -23,6 +25,11 @@ double root(const Function& function, double lo, double hi) {
 
 }  // namespace
 
+double log_gamma(double x) {
+  int sign = 0;
+  return ::lgamma_r(x, &sign);
+}
+
 // By its continued fraction (Lentz's method), which converges fast where x < (a + 1) / (a + b + 2); the mirror image
 // serves elsewhere.
 double incomplete_beta(double x, double a, double b) {
@@ -33,7 +40,7 @@ double incomplete_beta(double x, double a, double b) {
   constexpr double kEnough = 1e-14;
   constexpr int kTerms = 500;
   const double front =
-      std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) + a * std::log(x) + b * std::log1p(-x)) / a;
+      std::exp(log_gamma(a + b) - log_gamma(a) - log_gamma(b) + a * std::log(x) + b * std::log1p(-x)) / a;
   const auto away = [](double value) { return std::abs(value) < kTiny ? kTiny : value; };
   double numerator = 1;
   double denominator = 1 / away(1 - (a + b) * x / (a + 1));

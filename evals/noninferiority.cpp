@@ -21,7 +21,7 @@ int number_of_looks(int in_all) { return std::clamp(in_all / kFewestAtALook, 1, 
 double binomial(double k, double n, double p) {
   if (p <= 0) { return k == 0 ? 1 : 0; }
   if (p >= 1) { return k == n ? 1 : 0; }
-  return std::exp(std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1) + k * std::log(p) +
+  return std::exp(log_gamma(n + 1) - log_gamma(k + 1) - log_gamma(n - k + 1) + k * std::log(p) +
                   (n - k) * std::log1p(-p));
 }
 

@@ -302,7 +302,7 @@ Interval median_interval(std::vector<double> samples) {
   const size_t n = samples.size();
   // The interval [x(k), x(n-1-k)], counted from 0, misses with probability 2 P(Binomial(n, 1/2) <= k).
   const auto point = [total = static_cast<double>(n)](double i) {  // P(Binomial = i)
-    return std::exp(std::lgamma(total + 1) - std::lgamma(i + 1) - std::lgamma(total - i + 1) - total * std::log(2.0));
+    return std::exp(log_gamma(total + 1) - log_gamma(i + 1) - log_gamma(total - i + 1) - total * std::log(2.0));
   };
   size_t k = 0;
   for (double tail = point(0) + point(1); tail <= 0.025; tail += point(static_cast<double>(k + 1))) { ++k; }

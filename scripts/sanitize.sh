@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The tests of the orchestrator (store, loop, proposers, supervisor, servers) under the thread sanitizer, or under the
-# address and undefined-behaviour sanitizers. Not part of scripts/test.sh: it builds most of the tree once more. What
-# reads foreign bytes runs there under address and undefined behaviour all the same (scripts/replay_corpus.sh).
+# Tests of the orchestrator under the thread sanitizer, or of it and all else under the address and undefined-behaviour
+# sanitizers. scripts/test.sh runs those of the search and its fleet under the thread sanitizer, where most threads meet, and
+# what reads foreign bytes under the other two (scripts/replay_corpus.sh); the rest would build most of the tree once more.
 # usage: scripts/sanitize.sh [tsan|asan] [test, a regular expression of ctest...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,7 +10,8 @@ shift || true
 tests=("$@")
 [ ${#tests[@]} -gt 0 ] || tests=('^(base|job|db|net|fetch|sandbox|study|agent|agent/llm|web|fleet|serve)$')
 new=()
-[ -f "build/$preset/CMakeCache.txt" ] || new=(-DVORTEX_UNITY=ON)
+# LibTorch is not built for sanitizers, so the oracle stays out.
+[ -f "build/$preset/CMakeCache.txt" ] || new=(-DVORTEX_UNITY=ON -DVORTEX_ORACLE=OFF)
 cmake --preset "$preset" "${new[@]}" > /dev/null
 names=()
 while read -r name; do
@@ -21,4 +22,7 @@ cmake --build "build/$preset" --target "${names[@]}" vortex-keeper
 # The keeper and its children are single-threaded programs that fork; everything else that is reported counts.
 export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1 die_after_fork=0"
 export ASAN_OPTIONS="halt_on_error=1 detect_stack_use_after_return=1" UBSAN_OPTIONS="halt_on_error=1 print_stacktrace=1"
-ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -R "$(IFS='|'; echo "${tests[*]}")"
+# Older sanitizers do not start where the kernel places programs with 32 random bits.
+fixed=()
+setarch "$(uname -m)" -R true 2>/dev/null && fixed=(setarch "$(uname -m)" -R)
+"${fixed[@]}" ctest --test-dir "build/$preset" --output-on-failure --no-tests=error --parallel 2 -R "$(IFS='|'; echo "${tests[*]}")"

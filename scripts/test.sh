@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every check and test, then the kept fuzzing inputs under sanitizers. Long
-# fuzzing, soaks and benchmarks have scripts of their own. Options go to ctest, which then runs alone at the end:
-# scripts/test.sh -R vflow
+# Installs what is missing, builds, and runs every check and test, then the kept fuzzing inputs and the tests of the search's
+# threads under sanitizers. Long fuzzing, soaks and benchmarks have scripts of their own. Options go to ctest, which then runs
+# alone at the end: scripts/test.sh -R vflow
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
@@ -11,4 +11,6 @@ scripts/check_op_count.sh
 scripts/check_threads.sh
 scripts/build.sh
 ctest --test-dir build/cuda --output-on-failure --no-tests=error --parallel 2 "$@"
-[ $# -gt 0 ] || scripts/replay_corpus.sh
+[ $# -eq 0 ] || exit 0
+scripts/replay_corpus.sh
+scripts/sanitize.sh tsan '^(base|job|db|agent|fleet)$'

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <new>
 #include <vector>
@@ -33,12 +34,12 @@ struct Faults {
 
 // What outlives a session that is killed: the clock on the wall, and what the world outside has counted.
 struct World {
-  double now = 1'000;
-  int64_t steps = 0;       // places where a kill may strike
-  int64_t fatal_step = 0;  // 0: none
-  int64_t outages = 0;     // calls that met one
-  int64_t crashes = 0;     // of workers
-  bool crashed = false;    // the last one: a machine that is well never loses two in a row
+  std::atomic<double> now = 1'000;  // workers and the search read it from threads of their own
+  int64_t steps = 0;                // places where a kill may strike
+  int64_t fatal_step = 0;           // 0: none
+  int64_t outages = 0;              // calls that met one
+  int64_t crashes = 0;              // of workers
+  bool crashed = false;             // the last one: a machine that is well never loses two in a row
   int64_t disk_seconds = 0;
   double billed_tokens = 0;
   double billed_dollars = 0;

@@ -89,7 +89,7 @@ class SearchTest : public testing::Test {
 
   std::filesystem::path folder_;
   SyntheticWorkers workers_;
-  double now_ = 1000;
+  std::atomic<double> now_ = 1000;
   study::SearchOptions options_ = test_options();
   SearchHooks hooks_;
 };

@@ -118,7 +118,8 @@ inline study::SearchOptions test_options() {
   return options;
 }
 
-inline SearchHooks test_hooks(SyntheticWorkers& workers, double* now) {
+// `now`: the clock; the search and its workers ask for it in threads of their own.
+inline SearchHooks test_hooks(SyntheticWorkers& workers, std::atomic<double>* now) {
   SearchHooks hooks;
   hooks.run_job = [&workers](const auto& job, const auto& on_result, const auto& should_stop) {
     return workers.run(job, on_result, should_stop);
@@ -127,7 +128,7 @@ inline SearchHooks test_hooks(SyntheticWorkers& workers, double* now) {
     return vflow::decode_cost(policy, test_model(), 4096).byte_ratio();
   };
   hooks.stop = [] { return StopLevel::kNone; };
-  hooks.clock = [now] { return *now; };
+  hooks.clock = [now] { return now->load(); };
   hooks.sleep = [now](double seconds) { *now += seconds; };
   return hooks;
 }

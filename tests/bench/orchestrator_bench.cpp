@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
   agent::SyntheticWorkers workers;
   workers.problems = 32;
   double evaluating = 0;
-  double now = 0;
+  std::atomic<double> now = 0;
   agent::SearchHooks hooks = agent::test_hooks(workers, &now);
   hooks.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
     // Only the stand-in's own time is taken out; storing its results is the orchestrator's.

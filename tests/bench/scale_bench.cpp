@@ -125,7 +125,7 @@ int search(int port_pipe, const Settings& settings, const Counts& counts) {
   if (!id.ok()) { return 3; }
   run.id = *id;
   agent::SyntheticWorkers unused;
-  double now = 0;
+  std::atomic<double> now = 0;
   agent::SearchHooks hooks = agent::test_hooks(unused, &now);
   hooks.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
     return (*fleet)->run_job(job, on_result, should_stop);

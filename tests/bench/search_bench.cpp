@@ -22,7 +22,7 @@ Result<study::ArmComparison> compare(uint64_t world, int evaluations, const std:
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(folder));
   SyntheticWorkers workers;
   workers.truth = [world](const job::Job& job) { return heritable_quality(job, world); };
-  double now = 0;
+  std::atomic<double> now = 0;
   const SearchHooks hooks = test_hooks(workers, &now);
   study::SearchOptions options = test_options();
   options.seed = world;

@@ -84,7 +84,7 @@ Status soak(const fs::path& folder, int64_t candidates, int64_t rows, study::Ran
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(folder));
   SyntheticWorkers workers;
   workers.problems = 24;
-  double clock = 0;
+  std::atomic<double> clock = 0;
   SearchHooks hooks = test_hooks(workers, &clock);
   const int64_t step = std::max<int64_t>(1, candidates / rows);
   int64_t refused = 0;

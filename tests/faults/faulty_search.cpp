@@ -44,7 +44,7 @@ Status search(const std::string& workspace) {
   VORTEX_ASSIGN(const db::Run run, run_of(*store, options));
   SyntheticWorkers workers;
   workers.problems = 4;
-  double now = 0;
+  std::atomic<double> now = 0;
   SearchHooks hooks = test_hooks(workers, &now);
   hooks.run_job = [&](const auto& job, const auto& on_result, const auto& should_stop) {
     const Status started = start_something(workspace + "/scratch");

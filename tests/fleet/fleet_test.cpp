@@ -461,7 +461,7 @@ std::vector<std::string> search(const agent::RunJob& run_job, int workers) {
     run.config = study::to_json(options).dump();
     run.id = *store->add_run(run);
     agent::SyntheticWorkers unused;
-    double now = 0;
+    std::atomic<double> now = 0;
     agent::SearchHooks hooks = agent::test_hooks(unused, &now);
     hooks.run_job = run_job;
     const auto end = agent::run_search(*store, run, options, agent::test_model(), hooks);

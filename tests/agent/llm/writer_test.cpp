@@ -98,7 +98,7 @@ class WriterTest : public ::testing::Test {
 
   fs::path folder_;
   SyntheticWorkers workers_;
-  double now_ = 1000;
+  std::atomic<double> now_ = 1000;
   study::SearchOptions options_;
   SearchHooks hooks_;
   std::unique_ptr<db::Store> store_;
