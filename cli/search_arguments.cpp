@@ -24,6 +24,8 @@ namespace {
 
 constexpr const char* kShippedModel = "models/chain-4m";
 constexpr int kWorkersOfGpu = 3;  // while one is timed the others compile, validate and grade
+constexpr int kWide = 16;         // workers from which on batches overlap (docs/benchmarks/scale.md)
+constexpr int kOverlapOfWide = 2;
 
 namespace fs = std::filesystem;
 
@@ -77,6 +79,8 @@ Result<study::SearchOptions> search_options(db::Store& store, const SearchArgume
   if (options.job.device == "cuda" && !arguments.has("workers")) { options.workers = kWorkersOfGpu; }
   fit_to_fleet(
       arguments.fleet, [&](const char* name) { return arguments.has(name); }, options);
+  const bool overlaps = options.workers >= kWide && agent::may_overlap(options);
+  if (!arguments.has("overlap")) { options.overlap = overlaps ? kOverlapOfWide : 0; }
   if (!arguments.models_file.empty()) { VORTEX_ASSIGN(options.writer.models, read_file(arguments.models_file)); }
   if (options.writer.mode == "innovate") { options.job.stages = {job::Stage::kCompile, job::Stage::kValidate}; }
   for (std::string* folder :
@@ -159,6 +163,10 @@ void add_writer_options(CLI::App* verb, SearchArguments& arguments) {
       ->check(CLI::IsMember(agent::proposer_names()));
   verb->add_option("--seeds", options.seeds_folder, "folder of first policies (built-in examples)");
   verb->add_option("--batch", options.batch, "proposals a generation")->check(CLI::Range(1, 1000));
+  verb->add_option("--overlap", options.overlap,
+                   "generations that are evaluated while the next is proposed without their results; with 16 workers "
+                   "or more 2, but 0 for proposers that write, as these read every result")
+      ->check(CLI::Range(0, 16));
   verb->add_option("--control-share", options.control_share,
                    "proposals made without a look at results, to show what the search is worth")
       ->check(CLI::Range(0.0, 0.9));

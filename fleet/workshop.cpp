@@ -1,7 +1,5 @@
 #include "fleet/workshop.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 
 namespace vortex::fleet {
@@ -48,11 +46,13 @@ Status LocalWorkshop::prepare(const Setup& setup, const FetchPiece& fetch, const
   if (text == prepared_) { return ok_status(); }
   prepared_.clear();
   slots_.reset();
+  keeper_folder_.reset();
   VORTEX_ASSIGN(model_, find_model(setup.model, setup.job.model_path, options_.folder, fetch, should_stop));
   VORTEX_TRY(make_executor(setup));
   sandbox::WeightKeeperOptions keeper;
   keeper.worker_path = options_.worker_path;
-  keeper.folder = (fs::path(options_.folder) / ("keeper-" + std::to_string(::getpid()))).string();
+  VORTEX_ASSIGN(keeper_folder_, sandbox::ScratchFolder::make(executor_.scratch_root));
+  keeper.folder = keeper_folder_->path();
   keeper.environment = sandbox::worker_environment(keeper.folder);
   keeper.on_notice = options_.on_notice;
   slots_ = sandbox::make_worker_slots(1, {at_home(setup.job), setup.ahead}, setup.keep, keeper);

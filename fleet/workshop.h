@@ -11,6 +11,7 @@
 #include "job/job.h"
 #include "job/stage.h"
 #include "sandbox/executor.h"
+#include "sandbox/folders.h"
 #include "sandbox/worker_slots.h"
 
 namespace vortex::fleet {
@@ -52,6 +53,7 @@ class LocalWorkshop : public Workshop {
   std::string prepared_;  // the setup, as text
   std::string model_;     // its folder here
   sandbox::ExecutorOptions executor_;
+  std::unique_ptr<sandbox::ScratchFolder> keeper_folder_;  // goes after its keeper; those of the dead are swept
   std::unique_ptr<sandbox::WorkerSlots> slots_;
 };
 

@@ -11,6 +11,7 @@ nlohmann::json to_json(const SearchOptions& options) {
           {"seed", options.seed},
           {"proposer", options.proposer},
           {"batch", options.batch},
+          {"overlap", options.overlap},
           {"seconds", options.seconds},
           {"max_evals", options.max_evals},
           {"gpu_seconds", options.gpu_seconds},
@@ -48,6 +49,7 @@ Result<SearchOptions> options_from_json(const nlohmann::json& json) {
   reader.required("seconds", options.seconds);
   reader.required("max_evals", options.max_evals);
   // Absent in runs of older programs.
+  reader.optional("overlap", options.overlap);
   reader.optional("gpu_seconds", options.gpu_seconds);
   reader.optional("max_tokens", options.max_tokens);
   reader.optional("max_dollars", options.max_dollars);

@@ -23,6 +23,7 @@ struct SearchOptions {
   uint64_t seed = 1;
   std::string proposer = "evolve";
   int batch = 4;           // proposals a generation; they see the results of earlier generations only
+  int overlap = 0;         // ... but not of so many last ones, which climb meanwhile
   double seconds = 0;      // wall clock over all sessions; 0: no limit
   int max_evals = 0;       // candidates that reach a worker, dense attention aside; 0: no limit
   double gpu_seconds = 0;  // GPUs held by workers times seconds; 0: no limit

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "agent/evaluate/evaluation.h"
-#include "agent/evaluate/pool.h"
 #include "base/text.h"
 #include "study/retest.h"
 #include "study/standing.h"
@@ -52,20 +51,39 @@ std::string model_hash_of(const nlohmann::json& evidence) {
   return unit.empty() ? text("model_hash") : text("model_hash") + " on " + unit;
 }
 
-Status Evaluator::run(const std::vector<Assignment>& all) {
-  std::vector<Assignment> tasks;
+Evaluator::Evaluator(Session& session, const study::SearchOptions& options, job::Job canary)
+    : session_(session),
+      options_(options),
+      canary_(std::move(canary)),
+      breaker_(session, "machine"),
+      pool_(session.hooks().pool != nullptr ? *session.hooks().pool : threads_.emplace(options.workers)) {}
+
+Result<int64_t> Evaluator::start(const std::vector<Assignment>& all, bool urgent) {
+  std::vector<Pool::Task> lot;
   for (const Assignment& task : all) {
     VORTEX_ASSIGN(const bool pending, is_pending(task));
-    if (pending) { tasks.push_back(task); }
+    if (!pending) { continue; }
+    const auto shared = std::make_shared<const Assignment>(task);
+    const int64_t number = ++tasks_;
+    lot.push_back({[this, shared, number] { return may_start(*shared, number); },
+                   [this, shared, number] { work(*shared, number); }});
   }
-  run_pool(
-      tasks.size(), options_.workers, [&](size_t i) { return may_start(tasks[i]); }, [&](size_t i) { work(tasks[i]); },
-      [this] { session_.tick(); });
+  return pool_.start(std::move(lot), urgent);
+}
+
+Status Evaluator::wait(int64_t lot) {
+  pool_.wait(lot, [this] { session_.tick(); });
   session_.tick();
   return session_.status();
 }
 
+Status Evaluator::run(const std::vector<Assignment>& tasks) {
+  VORTEX_ASSIGN(const int64_t lot, start(tasks, true));
+  return wait(lot);
+}
+
 void Evaluator::learn(const study::CandidateHistory& candidate) {
+  const MutexLock lock(times_mutex_);
   for (const db::StageRow& row : candidate.stages) {
     const auto number = static_cast<size_t>(row.id);
     if (learned_.size() <= number) { learned_.resize(number + 1); }
@@ -78,6 +96,7 @@ void Evaluator::learn(const study::CandidateHistory& candidate) {
 }
 
 double Evaluator::expected_seconds(const std::vector<job::Stage>& stages, size_t from) const {
+  const MutexLock lock(times_mutex_);
   double seconds = 0;
   for (size_t i = from; i < stages.size(); ++i) {
     const auto times = times_.find(stages[i]);
@@ -119,16 +138,16 @@ Result<bool> Evaluator::is_pending(const Assignment& task) {
   return false;
 }
 
-bool Evaluator::may_start(const Assignment& task) {
+bool Evaluator::may_start(const Assignment& task, int64_t number) {
   const double seconds = expected_seconds(task.job.stages);
   Budget& budget = session_.budget();
-  const bool start = !session_.ended() && (task.needed ? budget.start_needed_work(task.candidate, seconds)
-                                                       : budget.start_work(task.candidate, seconds));
+  const bool start = !session_.ended() &&
+                     (task.needed ? budget.start_needed_work(number, seconds) : budget.start_work(number, seconds));
   if (!start) { session_.leave_unfinished(); }
   return start;
 }
 
-void Evaluator::work(const Assignment& task) {
+void Evaluator::work(const Assignment& task, int64_t number) {
   std::atomic<bool> out_of_budget = false;
   EvaluatorHooks hooks;
   hooks.run_job = session_.hooks().run_job;
@@ -151,7 +170,7 @@ void Evaluator::work(const Assignment& task) {
     const auto at = std::find(stages.begin(), stages.end(), result.stage);
     if (task.needed || at == stages.end()) { return; }
     const double rest = expected_seconds(stages, static_cast<size_t>(at - stages.begin()) + 1);
-    if (rest > 0 && !session_.budget().work_fits(task.candidate, rest)) { out_of_budget = true; }
+    if (rest > 0 && !session_.budget().work_fits(number, rest)) { out_of_budget = true; }
   };
   session_.change_progress([&](Progress& progress) { progress.running[task.candidate] = at_work(task, {}); });
   Evaluation end = evaluate(session_.store(), task, canary_, hooks);
@@ -159,7 +178,7 @@ void Evaluator::work(const Assignment& task) {
     end = evaluate(session_.store(), task, canary_, hooks);
   }
   if (end.end == Evaluation::End::kDone) { breaker_.worked(); }
-  session_.budget().end_work(task.candidate);
+  session_.budget().end_work(number);
   session_.change_progress([&](Progress& progress) { progress.running.erase(task.candidate); });
   conclude(task, end);
 }
@@ -187,6 +206,11 @@ void Evaluator::conclude(const Assignment& task, const Evaluation& end) {
     summary.speed = point->speed.ratio;
   }
   session_.candidate(summary);
+  if (task.job.dense) { return; }
+  session_.change_progress([&](Progress& progress) {
+    ++progress.evaluated;
+    ++progress.verdicts[std::string(name_of(end.verdict))];
+  });
 }
 
 // The machine passes the canary, and yet it spoils one candidate after the other: something that only policies need is

@@ -2,10 +2,12 @@
 
 #include <atomic>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/evaluate/assignment.h"
+#include "agent/evaluate/pool.h"
 #include "agent/session/breaker.h"
 #include "agent/session/session.h"
 #include "base/thread_annotations.h"
@@ -17,21 +19,25 @@ namespace vortex::agent {
 // died).
 std::string model_hash_of(const nlohmann::json& evidence);
 
-// Runs tasks on worker threads within the budget. What a stage takes is learned from the rows of earlier ones: a task
-// that should not end within what is left is not started, and neither is a stage.
+// Runs tasks on workers within the budget. What a stage takes is learned from the rows of earlier ones: a task that
+// should not end within what is left is not started, and neither is a stage. Called from the loop's thread alone.
 class Evaluator {
  public:
-  Evaluator(Session& session, const study::SearchOptions& options, job::Job canary)
-      : session_(session), options_(options), canary_(std::move(canary)), breaker_(session, "machine") {}
+  Evaluator(Session& session, const study::SearchOptions& options, job::Job canary);
 
-  // Runs those of the tasks that have no result yet. Returns when all started ones have ended; some may be left for the
-  // next session, which the session then knows.
+  // Has those of the tasks run that have no result yet: before all that wait for a worker where they are `urgent`, else
+  // behind them. Returns their number for wait().
+  Result<int64_t> start(const std::vector<Assignment>& tasks, bool urgent);
+  // Returns when all of them that were begun have ended; some may be left for the next session, which the session then
+  // knows.
+  Status wait(int64_t lot);
+  // Both, for what the loop cannot go on without.
   Status run(const std::vector<Assignment>& tasks);
 
   // Takes in how long a candidate's stages took.
-  void learn(const study::CandidateHistory& candidate);
-  // Seconds that these stages should take together, from the first `from` on.
-  double expected_seconds(const std::vector<job::Stage>& stages, size_t from = 0) const;
+  void learn(const study::CandidateHistory& candidate) VORTEX_EXCLUDES(times_mutex_);
+  // Seconds that these stages should take together, from the first `from` on. From any thread.
+  double expected_seconds(const std::vector<job::Stage>& stages, size_t from = 0) const VORTEX_EXCLUDES(times_mutex_);
 
   // The two of these that should take longest, in words: "race 20 s, speed 9 s".
   std::string longest_stages(std::vector<job::Stage> stages) const;
@@ -41,8 +47,8 @@ class Evaluator {
 
  private:
   Result<bool> is_pending(const Assignment& task);
-  bool may_start(const Assignment& task);
-  void work(const Assignment& task);
+  bool may_start(const Assignment& task, int64_t number);
+  void work(const Assignment& task, int64_t number);
   void conclude(const Assignment& task, const struct Evaluation& end);
   Status count_spoiled(const Assignment& task, const struct Evaluation& end) VORTEX_EXCLUDES(spoiled_mutex_);
   void check_model(const Assignment& task, const job::StageResult& result);
@@ -56,11 +62,15 @@ class Evaluator {
     double seconds = 0;
     int count = 0;
   };
-  std::map<db::StageRound, Times> times_;  // written between runs only
-  std::vector<bool> learned_;              // by stage row's number
-  std::atomic<int> internal_faults_ = 0;   // in a row
+  mutable Mutex times_mutex_;
+  std::map<db::StageRound, Times> times_ VORTEX_GUARDED_BY(times_mutex_);
+  std::vector<bool> learned_;             // by stage row's number
+  int64_t tasks_ = 0;                     // ever given to the pool: their numbers in the budget
+  std::atomic<int> internal_faults_ = 0;  // in a row
   Mutex spoiled_mutex_;
   std::vector<int64_t> spoiled_ VORTEX_GUARDED_BY(spoiled_mutex_);  // by the machine, in a row
+  std::optional<ThreadPool> threads_;                               // goes first: it waits for what runs
+  Pool& pool_;
 };
 
 }  // namespace vortex::agent

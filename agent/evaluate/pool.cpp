@@ -2,66 +2,86 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
-#include <vector>
-
-#include "base/thread_annotations.h"
+#include <iterator>
+#include <utility>
 
 namespace vortex::agent {
-namespace {
 
-class Pool {
- public:
-  Pool(size_t count, size_t threads) : count_(count), active_(threads) {}
+ThreadPool::~ThreadPool() {
+  {
+    const MutexLock lock(mutex_);
+    going_ = true;
+    drop_waiting();
+  }
+  given_.notify_all();
+  for (std::thread& thread : threads_) { thread.join(); }
+}
 
-  // Of one thread: task after task until none is left, or `may_start` says no.
-  void work_on(const std::function<bool(size_t)>& may_start, const std::function<void(size_t)>& work) {
-    MutexLock lock(mutex_);
-    while (next_ < count_) {
-      if (!may_start(next_)) {
-        next_ = count_;
-        break;
-      }
-      const size_t task = next_++;
-      lock.unlock();
-      work(task);
-      lock.lock();
+int64_t ThreadPool::start(std::vector<Task> lot, bool urgent) {
+  size_t wanted = 0;
+  int64_t number = 0;
+  {
+    const MutexLock lock(mutex_);
+    number = ++lots_;
+    if (!lot.empty()) { open_[number] = lot.size(); }
+    std::vector<Waiting> all;
+    for (Task& task : lot) { all.push_back({number, std::move(task)}); }
+    waiting_.insert(urgent ? waiting_.begin() : waiting_.end(), std::make_move_iterator(all.begin()),
+                    std::make_move_iterator(all.end()));
+    wanted = waiting_.size() - std::min(waiting_.size(), idle_);
+  }
+  given_.notify_all();
+  for (; wanted > 0 && threads_.size() < workers_; --wanted) {
+    threads_.emplace_back([this] { work_on(); });
+  }
+  return number;
+}
+
+void ThreadPool::wait(int64_t lot, const std::function<void()>& tick) {
+  tick();
+  MutexLock lock(mutex_);
+  while (open_.contains(lot)) {
+    ended_.wait_for(mutex_, std::chrono::milliseconds(100));
+    if (!open_.contains(lot)) { break; }
+    lock.unlock();
+    tick();
+    lock.lock();
+  }
+}
+
+// Of one thread: task after task until the pool goes.
+void ThreadPool::work_on() {
+  MutexLock lock(mutex_);
+  for (;;) {
+    ++idle_;
+    while (waiting_.empty() && !going_) { given_.wait(mutex_); }
+    --idle_;
+    if (waiting_.empty()) { return; }
+    if (!waiting_.front().task.may_start()) {
+      drop_waiting();
+      continue;
     }
-    --active_;
-    idle_.notify_all();
-  }
-
-  // Of the caller: ticks until no thread works any more.
-  void wait(const std::function<void()>& tick) {
-    MutexLock lock(mutex_);
-    while (active_ > 0) {
+    {
+      const Waiting next = std::move(waiting_.front());
+      waiting_.pop_front();
       lock.unlock();
-      tick();
+      next.task.work();
       lock.lock();
-      if (active_ > 0) { idle_.wait_for(mutex_, std::chrono::milliseconds(100)); }
+      end_one(next.lot);
     }
   }
+}
 
- private:
-  const size_t count_;
-  Mutex mutex_;
-  Condition idle_;
-  size_t next_ VORTEX_GUARDED_BY(mutex_) = 0;
-  size_t active_ VORTEX_GUARDED_BY(mutex_);
-};
+void ThreadPool::end_one(int64_t lot) {
+  const auto open = open_.find(lot);
+  if (--open->second > 0) { return; }
+  open_.erase(open);
+  ended_.notify_all();
+}
 
-}  // namespace
-
-void run_pool(size_t count, int workers, const std::function<bool(size_t)>& may_start,
-              const std::function<void(size_t)>& work, const std::function<void()>& tick) {
-  const size_t threads_wanted = std::min(count, static_cast<size_t>(std::max(workers, 1)));
-  Pool pool(count, threads_wanted);
-  std::vector<std::thread> threads;
-  for (size_t i = 0; i < threads_wanted; ++i) {
-    threads.emplace_back([&] { pool.work_on(may_start, work); });
-  }
-  pool.wait(tick);
-  for (std::thread& thread : threads) { thread.join(); }
+void ThreadPool::drop_waiting() {
+  for (const Waiting& waiting : waiting_) { end_one(waiting.lot); }
+  waiting_.clear();
 }
 
 }  // namespace vortex::agent

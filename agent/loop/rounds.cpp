@@ -1,6 +1,9 @@
 #include "agent/loop/rounds.h"
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <utility>
 
 #include "study/held_out.h"
 #include "study/reproduce.h"
@@ -68,33 +71,73 @@ Result<job::Job> Rounds::retest_job(const study::Retest& retest) const {
   return job;  // paired here, not in the worker
 }
 
-Status Rounds::race_front() {
-  const int rounds = std::min({options_.retests, study::kMaxRetests, kProspectRounds});
+Status Rounds::ask(bool beside_climbs) {
+  if (beside_climbs && !asked_.empty() && ++asked_age_ < options_.overlap) { return ok_status(); }
+  VORTEX_TRY(take_asked());
   while (!session_.ended()) {
-    const study::Archive& archive = standing_.archive();
-    std::vector<study::Retest> wanted = study::retests_of_prospects(archive, sequence_rules_, rounds);
-    if (wanted.empty()) { wanted = racing_.wanted(archive); }
-    std::vector<Assignment> tasks;
-    for (const study::Retest& retest : wanted) {
-      const int64_t problems = study::retest_problems(options_.job.task, retest.round);
-      const auto share = static_cast<double>(retest_problems_ + problems) / static_cast<double>(race_problems_);
-      if (share > options_.retest_share) { continue; }
-      if (retest.candidate != dense_) { retest_problems_ += problems; }
-      VORTEX_ASSIGN(job::Job job, retest_job(retest));
-      tasks.push_back({Assignment::Kind::kRetest, retest.candidate, std::move(job), retest.round});
-      if (static_cast<int>(tasks.size()) == options_.batch) { break; }  // what they answer says who goes on
-    }
-    if (tasks.empty()) { return ok_status(); }
-    VORTEX_TRY(add_dense_retests(tasks));
-    VORTEX_TRY(evaluator_.run(tasks));
-    if (session_.ended()) {
-      return ok_status();  // a part of a round must decide nothing
-    }
-    for (const Assignment& task : tasks) { known_[task.candidate].retests = task.round; }
-    VORTEX_TRY(absorb_all(tasks));
-    VORTEX_TRY(measure_front());
+    VORTEX_ASSIGN(asked_, next());
+    if (asked_.empty()) { break; }
+    VORTEX_ASSIGN(asked_lot_, evaluator_.start(asked_, true));
+    asked_age_ = 0;
+    if (beside_climbs) { break; }
+    VORTEX_TRY(take_asked());
   }
   return ok_status();
+}
+
+Status Rounds::take_asked() {
+  if (asked_.empty()) { return ok_status(); }
+  const std::vector<Assignment> tasks = std::exchange(asked_, {});
+  VORTEX_TRY(evaluator_.wait(asked_lot_));
+  return take(tasks);
+}
+
+Status Rounds::take(const std::vector<Assignment>& tasks) {
+  if (session_.ended()) {
+    return ok_status();  // a part of a round must decide nothing
+  }
+  for (const Assignment& task : tasks) {
+    study::Known& known = known_[task.candidate];
+    (task.kind == Assignment::Kind::kSpeed ? known.speed_runs : known.retests) = task.round;
+  }
+  for (const Assignment& task : tasks) {
+    VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), task.candidate));
+    absorb(candidate);
+  }
+  return ok_status();
+}
+
+// Speeds first, as they may change who is asked; in a search whose batches overlap both at once, to lose no batch.
+Result<std::vector<Assignment>> Rounds::next() {
+  VORTEX_ASSIGN(std::vector<Assignment> tasks, next_speeds());
+  if (!tasks.empty() && options_.overlap == 0) { return tasks; }
+  VORTEX_ASSIGN(std::vector<Assignment> retests, next_retests(tasks));
+  std::move(retests.begin(), retests.end(), std::back_inserter(tasks));
+  return tasks;
+}
+
+// `beside`: tasks of candidates that do one thing at a time.
+Result<std::vector<Assignment>> Rounds::next_retests(const std::vector<Assignment>& beside) {
+  const auto is_busy = [&](int64_t candidate) {
+    return std::any_of(beside.begin(), beside.end(),
+                       [&](const Assignment& task) { return task.candidate == candidate; });
+  };
+  const int rounds = std::min({options_.retests, study::kMaxRetests, kProspectRounds});
+  const study::Archive& archive = standing_.archive();
+  std::vector<study::Retest> wanted = study::retests_of_prospects(archive, sequence_rules_, rounds);
+  if (wanted.empty()) { wanted = racing_.wanted(archive); }
+  std::vector<Assignment> tasks;
+  for (const study::Retest& retest : wanted) {
+    const int64_t problems = study::retest_problems(options_.job.task, retest.round);
+    const auto share = static_cast<double>(retest_problems_ + problems) / static_cast<double>(race_problems_);
+    if (share > options_.retest_share || is_busy(retest.candidate)) { continue; }
+    if (retest.candidate != dense_) { retest_problems_ += problems; }
+    VORTEX_ASSIGN(job::Job job, retest_job(retest));
+    tasks.push_back({Assignment::Kind::kRetest, retest.candidate, std::move(job), retest.round});
+    if (static_cast<int>(tasks.size()) == options_.batch) { break; }  // what they answer says who goes on
+  }
+  if (!tasks.empty()) { VORTEX_TRY(add_dense_retests(tasks)); }
+  return tasks;
 }
 
 // Puts the rounds that dense attention lacks before those of others.
@@ -113,55 +156,55 @@ Status Rounds::add_dense_retests(std::vector<Assignment>& tasks) {
 }
 
 // What all samples of one process share is seen only by further processes. Candidates take turns, so that what
-// changes on the machine meets all of them.
-Status Rounds::measure(const std::vector<int64_t>& candidates) {
-  if (options_.rank_speed == study::RankSpeed::kModelled) { return ok_status(); }
-  for (int run = 2; run <= std::min(options_.speed_runs, study::kMaxSpeedRuns) && !session_.ended(); ++run) {
-    std::vector<Assignment> tasks;
+// changes on the machine meets all of them: these are the next one of each that lacks it, of the first that any lacks.
+Result<std::vector<Assignment>> Rounds::speeds_of(const std::vector<int64_t>& candidates) {
+  std::vector<Assignment> tasks;
+  if (options_.rank_speed == study::RankSpeed::kModelled) { return tasks; }
+  for (int run = 2; run <= std::min(options_.speed_runs, study::kMaxSpeedRuns) && tasks.empty(); ++run) {
     for (const int64_t candidate : candidates) {
       if (!shelf_.contains(candidate) || known_[candidate].speed_runs >= run) { continue; }
       VORTEX_ASSIGN(job::Job job, speed_job(candidate));
       tasks.push_back({Assignment::Kind::kSpeed, candidate, std::move(job), run});
     }
-    VORTEX_TRY(evaluator_.run(tasks));
-    if (session_.ended()) { return ok_status(); }
-    for (const Assignment& task : tasks) { known_[task.candidate].speed_runs = run; }
-    VORTEX_TRY(absorb_all(tasks));
   }
-  return ok_status();
+  return tasks;
 }
 
-Status Rounds::measure_front() {
-  const auto is_measured = [this](int64_t candidate) {
-    return !shelf_.contains(candidate) || known_[candidate].speed_runs >= options_.speed_runs;
-  };
-  while (!session_.ended() && options_.rank_speed == study::RankSpeed::kMeasured) {
-    std::vector<int64_t> members;
-    for (const study::Point& point : standing_.front()) {
-      if (!is_measured(point.candidate)) { members.push_back(point.candidate); }
-    }
-    if (members.empty()) { return ok_status(); }
-    VORTEX_TRY(measure(members));
+// Whoever joins the front meanwhile waits until those that were members are measured.
+Result<std::vector<Assignment>> Rounds::next_speeds() {
+  VORTEX_ASSIGN(std::vector<Assignment> tasks, speeds_of(measuring_));
+  if (!tasks.empty() || options_.rank_speed == study::RankSpeed::kModelled) { return tasks; }
+  measuring_.clear();
+  for (const study::Point& point : standing_.front()) { measuring_.push_back(point.candidate); }
+  return speeds_of(measuring_);
+}
+
+Status Rounds::measure(const std::vector<int64_t>& candidates) {
+  while (!session_.ended()) {
+    VORTEX_ASSIGN(const std::vector<Assignment> tasks, speeds_of(candidates));
+    if (tasks.empty()) { break; }
+    VORTEX_TRY(evaluator_.run(tasks));
+    VORTEX_TRY(take(tasks));
   }
   return ok_status();
 }
 
 Result<std::string> Rounds::answer(const db::Request& request) {
   if (!shelf_.contains(request.candidate)) { return std::string("refused: it is no candidate that can be run"); }
+  VORTEX_TRY(take_asked());
   return request.kind == db::RequestKind::kConfirm ? answer_confirm(request.candidate)
                                                    : answer_retest(request.candidate);
 }
 
 Result<std::string> Rounds::answer_confirm(int64_t candidate) {
-  const study::SequenceRules& rules = sequence_rules_;
   if (!options_.confirm) { return std::string("refused: this search has no held-out problems"); }
   if (known_[candidate].confirmed) { return std::string("it was asked on held-out problems before"); }
-  study::Finalist finalist{candidate, {}, std::nullopt};
-  VORTEX_ASSIGN(const bool passed, ask_finalist(finalist, rules));
+  std::vector<study::Finalist> alone = {{candidate, {}, std::nullopt}};
+  VORTEX_ASSIGN(const bool passed, ask_finalists(alone));
   if (session_.ended()) { return std::string(); }
   if (!passed) { return std::string("confirm: it failed on held-out problems"); }
   VORTEX_TRY(measure({candidate}));
-  const study::Claim claim = study::judge_claims({finalist}, held_out_dense_, rules, options_.seed).front();
+  const study::Claim claim = study::judge_claims(alone, held_out_dense_, sequence_rules_, options_.seed).front();
   return "confirm: " + std::string(evals::keeping_name(claim.keeping)) + " on " + std::to_string(claim.problems) +
          " held-out problems";
 }
@@ -176,8 +219,7 @@ Result<std::string> Rounds::answer_retest(int64_t candidate) {
   for (const Assignment& task : tasks) {
     VORTEX_TRY(evaluator_.run({task}));
     if (session_.ended()) { return std::string(); }
-    known_[task.candidate].retests = task.round;
-    VORTEX_TRY(absorb_all({task}));
+    VORTEX_TRY(take({task}));
   }
   VORTEX_ASSIGN(const study::CandidateHistory history, study::read_candidate(session_.store(), candidate));
   const db::StageRound stage = study::retest_stage(round);
@@ -190,7 +232,9 @@ Result<std::string> Rounds::answer_retest(int64_t candidate) {
 bool Rounds::finals_are_due() const {
   if (options_.seconds <= 0 || !options_.confirm) { return false; }
   const double left = options_.seconds - session_.budget().used(study::Resource::kSeconds);
-  const double batch = evaluator_.expected_seconds(options_.job.stages) * options_.batch;
+  const int ahead = options_.batch * (1 + options_.overlap);  // candidates, with those of the batches in the air
+  const double batch = evaluator_.expected_seconds(options_.job.stages) *
+                       std::ceil(ahead / static_cast<double>(std::max(1, options_.workers)));
   const double most = kFinalsShare * options_.seconds;
   if (left >= most + batch) { return false; }  // who will be asked is looked up towards the end alone
   const study::SequenceRules& rules = sequence_rules_;
@@ -202,54 +246,81 @@ bool Rounds::finals_are_due() const {
 }
 
 Status Rounds::finals() {
-  const study::SequenceRules& rules = sequence_rules_;
+  VORTEX_TRY(take_asked());
   bool again = options_.confirm;
   while (again && !session_.ended()) {
     again = false;
+    const std::vector<int64_t> sequence = study::best_sequence(standing_.archive(), sequence_rules_);
+    const size_t at_once = options_.overlap > 0 ? std::max<size_t>(1, sequence.size()) : 1;
     std::vector<study::Finalist> finalists;
     std::vector<int64_t> kept;
-    for (const int64_t candidate : study::best_sequence(standing_.archive(), rules)) {
-      finalists.push_back({candidate, {}, std::nullopt});
-      VORTEX_ASSIGN(const bool passed, ask_finalist(finalists.back(), rules));
+    while (finalists.size() < sequence.size() && kept.size() == finalists.size()) {
+      std::vector<study::Finalist> next;
+      while (next.size() < at_once) { next.push_back({sequence[finalists.size() + next.size()], {}, std::nullopt}); }
+      VORTEX_ASSIGN(const bool passed, ask_finalists(next));
       if (session_.ended()) { return ok_status(); }
       again = !passed;
       if (!passed) { break; }
-      const auto claims = study::judge_claims(finalists, held_out_dense_, rules, options_.seed);
-      if (!claims.back().kept) { break; }
-      kept.push_back(candidate);
+      finalists.insert(finalists.end(), next.begin(), next.end());
+      kept.clear();
+      for (const study::Claim& claim :
+           study::judge_claims(finalists, held_out_dense_, sequence_rules_, options_.seed)) {
+        if (claim.kept) { kept.push_back(claim.candidate); }
+      }
     }
     VORTEX_TRY(measure(kept));
   }
   return ok_status();
 }
 
-// False if it lost its pass.
-Result<bool> Rounds::ask_finalist(study::Finalist& finalist, const study::SequenceRules& rules) {
+// Round after round, each finalist until it is clear what can be said of it. False if one lost its pass. Where batches
+// overlap there are workers for all rounds of dense attention at once; else it answers what a finalist is about to.
+Result<bool> Rounds::ask_finalists(std::vector<study::Finalist>& finalists) {
   const int rounds = static_cast<int>(study::held_out_rounds(options_).size());
-  for (int round = 1; round <= rounds; ++round) {
-    VORTEX_TRY(answer_held_out(dense_, round));
-    VORTEX_TRY(answer_held_out(finalist.candidate, round));
+  if (options_.overlap > 0) { VORTEX_TRY(answer_held_out({dense_}, 1, rounds)); }
+  std::vector<study::Finalist*> open;
+  for (study::Finalist& finalist : finalists) { open.push_back(&finalist); }
+  bool all_passed = true;
+  for (int round = 1; round <= rounds && !open.empty(); ++round) {
+    if (options_.overlap == 0) { VORTEX_TRY(answer_held_out({dense_}, round, round)); }
+    std::vector<int64_t> candidates;
+    for (const study::Finalist* finalist : open) { candidates.push_back(finalist->candidate); }
+    VORTEX_TRY(answer_held_out(candidates, round, round));
     if (session_.ended()) { return true; }
-    VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(session_.store(), dense_));
-    VORTEX_ASSIGN(const study::CandidateHistory own, study::read_candidate(session_.store(), finalist.candidate));
-    known_[finalist.candidate].confirmed = true;
-    if (!study::point_of(own, options_.rank_speed, options_.seed)) {
-      absorb(own);
-      return false;
+    std::vector<study::Finalist*> left;
+    for (study::Finalist* finalist : open) {
+      bool passed = true;
+      VORTEX_ASSIGN(const bool decided, is_decided(*finalist, round, passed));
+      all_passed = all_passed && passed;
+      if (!decided) { left.push_back(finalist); }
     }
-    held_out_dense_ = study::held_out_outcomes(dense);
-    finalist.outcomes = study::held_out_outcomes(own, round);
-    const study::Claim claim = study::judge_claims({finalist}, held_out_dense_, rules, options_.seed).front();
-    const evals::Interval today = evals::paired_difference(finalist.outcomes, held_out_dense_, options_.seed);
-    const double left = evals::chance_left(today, claim.problems, rules.problems, rules.margin);
-    if (claim.keeping != evals::Keeping::kCannotSay || left < study::kHopelessChance) { break; }
+    open = std::move(left);
   }
-  return true;
+  return all_passed;
 }
 
-Status Rounds::answer_held_out(int64_t candidate, int round) {
+// Takes in what the finalist answered until this round.
+Result<bool> Rounds::is_decided(study::Finalist& finalist, int round, bool& passed) {
+  VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(session_.store(), dense_));
+  VORTEX_ASSIGN(const study::CandidateHistory own, study::read_candidate(session_.store(), finalist.candidate));
+  known_[finalist.candidate].confirmed = true;
+  passed = study::point_of(own, options_.rank_speed, options_.seed).has_value();
+  if (!passed) {
+    absorb(own);
+    return true;
+  }
+  held_out_dense_ = study::held_out_outcomes(dense);
+  finalist.outcomes = study::held_out_outcomes(own, round);
+  const study::SequenceRules& rules = sequence_rules_;
+  const study::Claim claim = study::judge_claims({finalist}, held_out_dense_, rules, options_.seed).front();
+  const evals::Interval today = evals::paired_difference(finalist.outcomes, held_out_dense_, options_.seed);
+  const double left = evals::chance_left(today, claim.problems, rules.problems, rules.margin);
+  return claim.keeping != evals::Keeping::kCannotSay || left < study::kHopelessChance;
+}
+
+Result<std::optional<Assignment>> Rounds::held_out_task(int64_t candidate, int round) const {
   std::optional<job::Job> job = study::held_out_job(options_, round);
-  if (!job || session_.ended()) { return ok_status(); }
+  if (!job) { return std::optional<Assignment>{}; }
   job->dense = candidate == dense_;
   if (shelf_.contains(candidate)) {
     VORTEX_ASSIGN(const vflow::PolicySource source, shelf_.source(candidate));
@@ -258,15 +329,20 @@ Status Rounds::answer_held_out(int64_t candidate, int round) {
     VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(session_.store(), dense_));
     job->incumbent = study::held_out_outcomes(dense);
   }
-  return evaluator_.run({{Assignment::Kind::kConfirm, candidate, std::move(*job), round, true}});
+  return std::optional(Assignment{Assignment::Kind::kConfirm, candidate, std::move(*job), round, true});
 }
 
-Status Rounds::absorb_all(const std::vector<Assignment>& tasks) {
-  for (const Assignment& task : tasks) {
-    VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), task.candidate));
-    absorb(candidate);
+// Of these rounds of held-out problems.
+Status Rounds::answer_held_out(const std::vector<int64_t>& candidates, int first, int last) {
+  if (session_.ended()) { return ok_status(); }
+  std::vector<Assignment> tasks;
+  for (const int64_t candidate : candidates) {
+    for (int round = first; round <= last; ++round) {
+      VORTEX_ASSIGN(std::optional<Assignment> task, held_out_task(candidate, round));
+      if (task) { tasks.push_back(std::move(*task)); }
+    }
   }
-  return ok_status();
+  return evaluator_.run(tasks);
 }
 
 void Rounds::absorb(const study::CandidateHistory& today) {

@@ -36,12 +36,16 @@ class Rounds {
   // Counts what a climb's race took.
   void count_race(const study::CandidateHistory& candidate);
 
-  // Speed of the front's members, until each has been measured in as many processes as the options ask for.
-  Status measure_front();
-  // Rounds of further problems, until the front is clear, the rounds are used up, or retests have had their share of
-  // all problems answered: first for those that promise a claim, then for those that could change the front. Dense
-  // attention answers whatever any of them is asked, so that all stay comparable with it.
-  Status race_front();
+  // Asks what the standing leaves open, until there is nothing more to ask: speed of the front's members, until each
+  // has been measured in as many processes as the options ask for; then rounds of further problems, until the front is
+  // clear, the rounds are used up, or retests have had their share of all problems answered: first for those that
+  // promise a claim, then for those that could change the front. Dense attention answers whatever any of them is asked,
+  // so that all stay comparable with it.
+  // `beside_climbs`, where batches overlap: asks for a speed and a round of problems at once, and returns; `overlap`
+  // such calls later they are taken into the standing, and what is open then is asked.
+  Status ask(bool beside_climbs);
+  // Waits for what is being asked and takes it into the standing. Every function below does so first.
+  Status take_asked();
   // Is what is left of the time about what finalists need? Half of the held-out problems, for dense attention and for
   // two finalists, is what they answered on average (docs/benchmarks/selection.md).
   bool finals_are_due() const;
@@ -58,12 +62,18 @@ class Rounds {
   Result<job::Job> speed_job(int64_t candidate) const;
   Result<job::Job> retest_job(const study::Retest& retest) const;
   Status add_dense_retests(std::vector<Assignment>& tasks);
+  Result<std::vector<Assignment>> next();
+  Result<std::vector<Assignment>> next_speeds();
+  Result<std::vector<Assignment>> next_retests(const std::vector<Assignment>& beside);
+  Result<std::vector<Assignment>> speeds_of(const std::vector<int64_t>& candidates);
+  Status take(const std::vector<Assignment>& tasks);
   Status measure(const std::vector<int64_t>& candidates);
   Result<std::string> answer_confirm(int64_t candidate);
   Result<std::string> answer_retest(int64_t candidate);
-  Result<bool> ask_finalist(study::Finalist& finalist, const study::SequenceRules& rules);
-  Status answer_held_out(int64_t candidate, int round);
-  Status absorb_all(const std::vector<Assignment>& tasks);
+  Result<bool> ask_finalists(std::vector<study::Finalist>& finalists);
+  Result<bool> is_decided(study::Finalist& finalist, int round, bool& passed);
+  Result<std::optional<Assignment>> held_out_task(int64_t candidate, int round) const;
+  Status answer_held_out(const std::vector<int64_t>& candidates, int first, int last);
 
   Session& session_;
   const study::SearchOptions& options_;
@@ -75,6 +85,10 @@ class Rounds {
 
   int64_t dense_ = 0;
   std::vector<job::Outcome> incumbent_;
+  std::vector<Assignment> asked_;             // and not taken yet
+  int64_t asked_lot_ = 0;                     // their number with the evaluator
+  int asked_age_ = 0;                         // calls of ask() since
+  std::vector<int64_t> measuring_;            // members of the front, of which some process may still be wanted
   std::map<int64_t, study::Known> known_;     // beside the climbs of those that did more
   std::vector<job::Outcome> held_out_dense_;  // what dense attention answered of the rounds so far
   int64_t race_problems_ = 0;                 // answered by races and by retests, trials counted

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -42,7 +43,9 @@ job::Job canary_job(const study::SearchOptions& options) {
   return job;
 }
 
-// The loop: propose a batch, evaluate it, race what might change the front, confirm the front, again.
+// The loop: propose a batch, evaluate it, race what might change the front, confirm the front, again. Batches overlap
+// where the options say so: the next ones are proposed while a batch climbs, from what is known without it. When that
+// is taken in is fixed, so that no decision depends on who ends first.
 class Search {
  public:
   Search(Session& session, const study::SearchOptions& options, const vflow::ModelGeometry& model, Proposer& proposer,
@@ -66,11 +69,26 @@ class Search {
   }
 
   Result<SearchEnd> run() {
+    const Result<SearchEnd> end = search_and_confirm();
+    if (!end.ok()) { session_.fail(end.error()); }  // what still runs is ended
+    return end;
+  }
+
+ private:
+  // A batch whose candidates climb.
+  struct Flight {
+    int64_t batch = 0;
+    std::vector<int64_t> candidates;
+    int64_t lot = 0;  // of the evaluator
+  };
+
+  Result<SearchEnd> search_and_confirm() {
     VORTEX_TRY(planner_.load());
     VORTEX_TRY(load_announced());
     VORTEX_TRY(load_batches());
     VORTEX_TRY(climb_dense());
     VORTEX_ASSIGN(const SearchEnd end, search());
+    VORTEX_TRY(land_all());
     VORTEX_TRY(rounds_.finals());
     announce();
     session_.tick();  // what ended last is told, too
@@ -79,7 +97,6 @@ class Search {
     return session_.stop() != StopLevel::kNone ? SearchEnd::kInterrupted : end;
   }
 
- private:
   Result<SearchEnd> search() {
     int empty_batches = 0;
     for (int64_t batch = 1; !session_.ended(); ++batch) {
@@ -91,16 +108,26 @@ class Search {
                          " batches in a row brought no policy that is new and can be read");
         return SearchEnd::kExhausted;
       }
-      VORTEX_TRY(evaluate_batch(planned));
-      VORTEX_TRY(proposer_.learn(batch));
+      VORTEX_TRY(start_climbs(batch, planned));
+      if (static_cast<int>(flights_.size()) <= options_.overlap) { continue; }
+      VORTEX_TRY(land());
       if (session_.ended()) { break; }
-      VORTEX_TRY(rounds_.measure_front());
-      VORTEX_TRY(rounds_.race_front());
+      VORTEX_TRY(rounds_.ask(options_.overlap > 0));
       VORTEX_TRY(answer_requests(batch));
       if (rounds_.finals_are_due()) { VORTEX_TRY(rounds_.finals()); }
       announce();
     }
     return SearchEnd::kBudget;
+  }
+
+  // Takes in what is in the air, once nothing more is proposed. In a search that was told to stop it ends, no more.
+  Status land_all() {
+    if (options_.overlap == 0) { return ok_status(); }
+    while (!flights_.empty()) {
+      VORTEX_TRY(land());
+      VORTEX_TRY(rounds_.ask(!flights_.empty()));
+    }
+    return rounds_.take_asked();
   }
 
   bool may_propose() const {
@@ -246,24 +273,35 @@ class Search {
     return ok_status();
   }
 
-  Status evaluate_batch(const std::vector<Planned>& planned) {
+  Status start_climbs(int64_t batch, const std::vector<Planned>& planned) {
+    Flight& flight = flights_.emplace_back();
+    flight.batch = batch;
     std::vector<Assignment> tasks;
     for (const Planned& one : planned) {
+      flight.candidates.push_back(one.candidate);
       tasks.push_back({Assignment::Kind::kClimb, one.candidate, rounds_.begin(one.source)});
     }
-    VORTEX_TRY(evaluator_.run(tasks));
-    for (const Planned& one : planned) {
-      VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), one.candidate));
-      rounds_.absorb(candidate);
-      if (!study::is_done(candidate.row)) { continue; }
-      const std::string verdict(name_of(study::last_climb(candidate).back().verdict));
-      rounds_.count_race(candidate);
-      session_.change_progress([&](Progress& progress) {
-        ++progress.evaluated;
-        ++progress.verdicts[verdict];
-      });
-    }
+    VORTEX_ASSIGN(flight.lot, evaluator_.start(tasks, false));
     return ok_status();
+  }
+
+  // Waits for the first batch in the air, and takes it in.
+  Status land() {
+    const Flight flight = std::move(flights_.front());
+    flights_.pop_front();
+    VORTEX_TRY(evaluator_.wait(flight.lot));
+    for (const int64_t number : flight.candidates) {
+      VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), number));
+      rounds_.absorb(candidate);
+      if (study::is_done(candidate.row)) { rounds_.count_race(candidate); }
+    }
+    return proposer_.learn(flight.batch);
+  }
+
+  bool is_in_the_air(int64_t candidate) const {
+    return std::any_of(flights_.begin(), flights_.end(), [&](const Flight& flight) {
+      return std::find(flight.candidates.begin(), flight.candidates.end(), candidate) != flight.candidates.end();
+    });
   }
 
   // What people asked for (the dashboard writes it), one at a time at the end of a batch. Where it was taken up is
@@ -272,7 +310,7 @@ class Search {
     VORTEX_ASSIGN(std::vector<db::Request> requests, session_.store().requests(session_.run().id));
     for (db::Request& request : requests) {
       if (session_.ended()) { return ok_status(); }
-      if (request.batch == 0 && batch >= known_batches_) {
+      if (request.batch == 0 && batch >= known_batches_ && !is_in_the_air(request.candidate)) {
         VORTEX_TRY(session_.store().take_request(request.id, batch));
         request.batch = batch;
       }
@@ -326,6 +364,7 @@ class Search {
   Rounds rounds_;
 
   int64_t dense_ = 0;
+  std::deque<Flight> flights_;  // first batch first
   std::vector<Parent> passed_;
   std::vector<std::pair<int64_t, double>> passed_points_;  // candidate and promise of those that passed_ was made of
   std::set<int64_t> control_;
@@ -405,7 +444,16 @@ Result<std::vector<Seed>> seeds_of(const study::SearchOptions& options, bool lat
 
 }  // namespace
 
+bool may_overlap(const study::SearchOptions& options) {
+  return options.proposer == "evolve" || options.proposer == "random";
+}
+
 Status check_search(db::Store& store, const study::SearchOptions& options) {
+  if (options.overlap > 0 && !may_overlap(options)) {
+    return candidate_error("proposer " + options.proposer + " reads every result that there is, and cannot propose " +
+                               "while batches overlap: who ends first would decide",
+                           "leave --overlap out");
+  }
   VORTEX_TRY(make_proposer(options.proposer, {&store, 0, &options, {}, {}, {}}));
   VORTEX_TRY(seeds_of(options, false));
   return ok_status();

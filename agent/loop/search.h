@@ -19,6 +19,10 @@ enum class SearchEnd {
 Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::SearchOptions& options,
                              const vflow::ModelGeometry& model, const SearchHooks& hooks);
 
+// Does its proposer look at what it is given alone? Others read whatever rows there are, also those of candidates that
+// climb meanwhile: batches must not overlap then.
+bool may_overlap(const study::SearchOptions& options);
+
 // What would end such a search before its first candidate: its proposer's options, its folder of first policies.
 Status check_search(db::Store& store, const study::SearchOptions& options);
 

@@ -15,6 +15,7 @@
 
 namespace vortex::agent {
 
+class Pool;
 class Proposer;
 
 // Runs one job in a worker: sandbox::run_job with its options bound, or a synthetic evaluator.
@@ -26,8 +27,8 @@ enum class StopLevel { kNone, kDrain, kKill };  // kDrain: finish what runs. kKi
 // Where a search stands, for showing.
 struct Progress {
   int64_t batch = 0;
-  int evaluated = 0;                       // candidates with a verdict from a worker, dense attention aside
-  int refused = 0;                         // by the check or the novelty gate
+  int evaluated = 0;                       // in this sitting: got a verdict from a worker, dense attention aside
+  int refused = 0;                         // in this sitting: by the check or the novelty gate
   std::map<std::string, int> verdicts;     // of the evaluated ones
   std::map<int64_t, std::string> running;  // candidate -> what it is at: a stage, or a round of one ("retest 2")
   int front = 0;                           // members, dense attention included
@@ -59,6 +60,7 @@ struct SearchHooks {
   std::function<void(int64_t candidate, const std::string& stage, const job::StageResult&)> on_stage;
   std::function<void(const std::string&)> on_message;
   Proposer* proposer = nullptr;  // instead of the one that the options name
+  Pool* pool = nullptr;          // instead of threads, each of which waits for a worker: a simulation's
   // Every event that is worth a notice (docs/schema.md), after its row is stored.
   std::function<void(const std::string& kind, const nlohmann::json& detail)> on_event;
 };

@@ -276,6 +276,15 @@ Result<std::unique_ptr<RemoteWorkers>> remote_workers(const FleetArguments& argu
   return remote;
 }
 
+// A search whose workers did not come has ended in order, and goes on with --resume. As far as the store takes it: the
+// error is what is told.
+Error ended_before_it_began(db::Store& store, const db::Run& run, const Error& error) {
+  const nlohmann::json detail = {{"blame", blame_name(error.blame)}, {"message", error.message}};
+  (void)store.add_event(run.id, "interrupted", detail.dump());
+  (void)store.set_run_state(run.id, db::RunState::kInterrupted);
+  return error;
+}
+
 Result<int> search(const SearchArguments& arguments, const Context& context) {
   VORTEX_ASSIGN(const std::string worker, find_worker(context));
   if (arguments.dry_run) { return dry_run(arguments, context); }
@@ -324,7 +333,9 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   // Somebody who would not be told is known now, and not in the morning.
   hooks.on_event(arguments.resume.empty() ? "started" : "resumed", {{"seconds", options.seconds}});
   if (fleet.elsewhere()) {
-    VORTEX_ASSIGN(remote, remote_workers(fleet, context, *store, session, hooks));
+    Result<std::unique_ptr<RemoteWorkers>> came = remote_workers(fleet, context, *store, session, hooks);
+    if (!came.ok()) { return ended_before_it_began(*store, session.run, came.error()); }
+    remote = std::move(came).value();
     hooks.lent_seconds = [&remote] { return remote->fleet().lent_seconds(); };
   }
   const Result<agent::SearchEnd> end = agent::run_search(*store, session.run, options, model, hooks);

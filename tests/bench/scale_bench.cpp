@@ -3,7 +3,7 @@
 // efficiency: seconds in which workers did tasks, over workers times wall clock. Retests and held-out problems, of
 // which a few are asked while the other workers have nothing to do, are in that; `climbs` is the same of the time in
 // which candidates climbed. usage: scale_bench WORKERS [CANDIDATES (1000)] [SECONDS of a climb (1)] [BATCH (WORKERS)]
-// [SPREAD (0.5)]
+// [SPREAD (0.5)] [OVERLAP (0)]
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -17,6 +17,7 @@
 #include <list>
 
 #include "base/clock.h"
+#include "tests/agent/simulated_pool.h"
 #include "tests/fleet/made_up.h"
 
 namespace vortex {
@@ -34,14 +35,8 @@ struct Settings {
   double seconds = 1;
   int batch = 0;
   double spread = 0.5;
+  int overlap = 0;
 };
-
-// A climb takes `seconds` and up to `spread` of them more or less, fixed for its policy; one stage alone takes half.
-double seconds_of(const job::Job& job, const Settings& settings) {
-  const std::string hash = sha256_hex(job.module_text + job.config_text + std::to_string(job.task.seed));
-  const double off = settings.spread * (2 * Rng(std::stoull(hash.substr(0, 15), nullptr, 16)).uniform() - 1);
-  return settings.seconds * (1 + off) * (job.stages.size() == 1 ? 0.5 : 1);
-}
 
 // How busy workers are while candidates climb, by looks at the search's progress.
 class Climbs {
@@ -74,7 +69,7 @@ int work(int port_pipe, const Settings& settings, Counts& counts) {
   for (int i = 0; i < settings.workers; ++i) {
     fleet::MadeUpWorkshop& shop = shops.emplace_back();
     shop.before = [&counts, &settings](const job::Job& job, const auto&) {
-      const double length = seconds_of(job, settings);
+      const double length = agent::task_seconds(job, settings.seconds, settings.spread);
       std::this_thread::sleep_for(std::chrono::duration<double>(length));
       counts.busy_us += static_cast<int64_t>(1e6 * length);
       ++counts.tasks;
@@ -108,6 +103,7 @@ int search(int port_pipe, const Settings& settings, const Counts& counts) {
   study::SearchOptions options = agent::test_options();
   options.workers = settings.workers;
   options.batch = settings.batch;
+  options.overlap = settings.overlap;
   options.max_evals = settings.candidates;
   auto fleet = fleet::Fleet::open(fleet::made_up_fleet(options.job));
   if (!fleet.ok()) { return 3; }
@@ -133,13 +129,17 @@ int search(int port_pipe, const Settings& settings, const Counts& counts) {
   hooks.clock = monotonic_seconds;
   hooks.sleep = [](double pause) { std::this_thread::sleep_for(std::chrono::duration<double>(pause)); };
   Climbs climbs;
-  hooks.on_tick = [&](const agent::Progress& progress) { climbs.look(progress); };
   const double begin = monotonic_seconds();
   const double cpu = cpu_seconds();
-  int ended = 0;
+  int refused = 0;
+  int counted = 0;  // candidates evaluated by the look at which half of them were
   double cpu_halfway = cpu;
-  hooks.on_candidate = [&](const agent::CandidateSummary&) {
-    if (++ended == settings.candidates / 2) { cpu_halfway = cpu_seconds(); }
+  hooks.on_tick = [&](const agent::Progress& progress) {
+    climbs.look(progress);
+    refused = progress.refused;
+    if (counted > 0 || progress.evaluated < settings.candidates / 2) { return; }
+    counted = progress.evaluated;
+    cpu_halfway = cpu_seconds();
   };
   const auto end = agent::run_search(**store, run, options, agent::test_model(), hooks);
   const double wall = monotonic_seconds() - begin;
@@ -155,14 +155,15 @@ int search(int port_pipe, const Settings& settings, const Counts& counts) {
   const nlohmann::json result = {
       {"workers", settings.workers},
       {"candidates", settings.candidates},
+      {"refused", refused},
       {"batch", settings.batch},
+      {"overlap", settings.overlap},
       {"climb_seconds", settings.seconds},
       {"spread", settings.spread},
       {"tasks", tasks},
       {"wall_seconds", wall},
       {"cpu_ms_a_candidate", 1000 * used / settings.candidates},
-      {"cpu_ms_a_candidate_of_second_half",
-       1000 * (cpu + used - cpu_halfway) / (settings.candidates - settings.candidates / 2)},
+      {"cpu_ms_a_candidate_of_second_half", 1000 * (cpu + used - cpu_halfway) / (settings.candidates - counted)},
       {"cpu_ms_a_task", 1000 * used / tasks},
       {"efficiency", busy / (settings.workers * wall)},
       {"climbs", {{"wall_seconds", climbs.wall()}, {"efficiency", climbs.efficiency(settings.workers)}}},
@@ -178,13 +179,14 @@ int main(int argc, char** argv) {
   vortex::Settings settings;
   settings.workers = argc > 1 ? std::atoi(argv[1]) : 0;
   if (settings.workers < 1) {
-    std::fprintf(stderr, "usage: scale_bench WORKERS [CANDIDATES] [SECONDS of a climb] [BATCH] [SPREAD]\n");
+    std::fprintf(stderr, "usage: scale_bench WORKERS [CANDIDATES] [SECONDS of a climb] [BATCH] [SPREAD] [OVERLAP]\n");
     return 1;
   }
   if (argc > 2) { settings.candidates = std::atoi(argv[2]); }
   if (argc > 3) { settings.seconds = std::atof(argv[3]); }
   settings.batch = argc > 4 ? std::atoi(argv[4]) : settings.workers;
   if (argc > 5) { settings.spread = std::atof(argv[5]); }
+  if (argc > 6) { settings.overlap = std::atoi(argv[6]); }
   void* memory = ::mmap(nullptr, sizeof(vortex::Counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   int ends[2];
   if (memory == MAP_FAILED || ::pipe(ends) != 0) { return 3; }

@@ -81,3 +81,5 @@ wait_until "the address of the one that waits" grep -q "on their machines: " wai
 wait "$waits" && fail "a search without a worker came to an end"
 grep -q "stopped before a worker came" waits.log || { cat waits.log >&2; fail "why it ended"; }
 grep -q "search --resume .* waits on" waits.log || { cat waits.log >&2; fail "how it goes on"; }
+"$vortex" status --workspace waits > status.txt || fail "status of the one that waited"
+grep -q interrupted status.txt || { cat status.txt >&2; fail "a search that was stopped is not shown as such"; }

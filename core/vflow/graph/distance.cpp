@@ -1,6 +1,7 @@
 #include "core/vflow/graph/distance.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <functional>
@@ -160,26 +161,24 @@ Kinds kinds_of(const Bag& bag) {
   return kinds;
 }
 
-int size_of(const Kinds& kinds) {
-  int size = 0;
-  for (const auto& [kind, count] : kinds) { size += count; }
-  return size;
+// The same in a row of bytes, so that many can be gone through fast. Kinds that share a byte, and counts beyond what it
+// holds, only bring rows nearer to each other.
+using Profile = std::array<uint8_t, 64>;
+
+Profile profile_of(const Kinds& kinds) {
+  Profile profile{};
+  for (const auto& [kind, count] : kinds) {
+    uint8_t& place = profile[static_cast<size_t>(kind) % profile.size()];
+    place = static_cast<uint8_t>(std::min(255, place + count));
+  }
+  return profile;
 }
 
-// What bags of these kinds cost at least, in half units.
-int kinds_distance(const Kinds& a, const Kinds& b) {
-  int only_a = 0;
-  int only_b = 0;
-  for (size_t i = 0, j = 0; i < a.size() || j < b.size();) {
-    const bool from_a = i < a.size() && (j == b.size() || a[i].first <= b[j].first);
-    const bool from_b = j < b.size() && (i == a.size() || b[j].first <= a[i].first);
-    const int more = (from_a ? a[i].second : 0) - (from_b ? b[j].second : 0);
-    only_a += std::max(more, 0);
-    only_b += std::max(-more, 0);
-    i += from_a ? 1U : 0U;
-    j += from_b ? 1U : 0U;
-  }
-  return kRenameKind * std::max(only_a, only_b);
+// What bags of these kinds cost at least, in half units: whatever only one of them has is inserted, deleted or renamed.
+int profile_distance(const Profile& a, int size_a, const Profile& b, int size_b) {
+  int apart = 0;
+  for (size_t i = 0; i < a.size(); ++i) { apart += std::abs(static_cast<int>(a[i]) - static_cast<int>(b[i])); }
+  return kRenameKind * ((apart + std::abs(size_a - size_b)) / 2);
 }
 
 size_t hash_of(const FlatTree& tree) {
@@ -299,27 +298,49 @@ struct KnownTrees::Impl {
     std::vector<int> leftmost;
     Bag bag;
     size_t first = 0;  // the first number that it has
+    size_t group = 0;
     int size() const { return static_cast<int>(label.size()); }
   };
 
   struct Asked {
     Directions flat;
     Bag bag;
-    Kinds kinds;
+    Profile profile;
     int size() const { return flat.size(); }
   };
 
   // Trees of the same operations, whatever their attributes and their order.
   struct Group {
-    Kinds kinds;
+    Profile profile;
+    int size = 0;  // operations of each
     std::vector<size_t> trees;
   };
 
   Asked prepare(const CanonicalTree& tree) {
     Asked asked{flatten_both(tree, names), {}, {}};
     asked.bag = bag_of(asked.flat.forward);
-    asked.kinds = kinds_of(asked.bag);
+    asked.profile = profile_of(kinds_in(asked.bag));
     return asked;
+  }
+
+  // By numbers of kinds alone, which few programs have more than a profile's of.
+  Kinds kinds_in(const Bag& bag) {
+    Kinds kinds = kinds_of(bag);
+    for (auto& [kind, count] : kinds) {
+      kind = kind_numbers.try_emplace(kind, static_cast<int>(kind_numbers.size())).first->second;
+    }
+    std::sort(kinds.begin(), kinds.end());
+    return kinds;
+  }
+
+  // Its number among the distinct ones; nothing for a tree that is not known.
+  std::optional<size_t> find(const FlatTree& flat) const {
+    const auto alike = by_hash.find(hash_of(flat));
+    if (alike == by_hash.end()) { return std::nullopt; }
+    const auto equal = std::find_if(alike->second.begin(), alike->second.end(), [&](size_t index) {
+      return std::tie(distinct[index].label, distinct[index].leftmost) == std::tie(flat.label, flat.leftmost);
+    });
+    return equal == alike->second.end() ? std::nullopt : std::optional(*equal);
   }
 
   double distance(const Asked& a, const Tree& b) {
@@ -334,29 +355,26 @@ struct KnownTrees::Impl {
     return normalised(bag_distance(a.bag, b.bag), a.size(), b.size());
   }
   static double at_least(const Asked& a, const Group& group) {
-    return normalised(kinds_distance(a.kinds, group.kinds), a.size(), size_of(group.kinds));
+    return normalised(profile_distance(a.profile, a.size(), group.profile, group.size), a.size(), group.size);
   }
 
   void add(const CanonicalTree& tree) {
     FlatTree flat = flatten(tree, names);
     const size_t number = distinct_of.size();
-    std::vector<size_t>& alike = by_hash[hash_of(flat)];
-    const auto equal = std::find_if(alike.begin(), alike.end(), [&](size_t index) {
-      return std::tie(distinct[index].label, distinct[index].leftmost) == std::tie(flat.label, flat.leftmost);
-    });
-    distinct_of.push_back(equal == alike.end() ? distinct.size() : *equal);
-    if (equal != alike.end()) { return; }
-    alike.push_back(distinct.size());
+    const std::optional<size_t> known = find(flat);
+    distinct_of.push_back(known.value_or(distinct.size()));
+    if (known) { return; }
+    by_hash[hash_of(flat)].push_back(distinct.size());
     Bag bag = bag_of(flat);
-    const Kinds kinds = kinds_of(bag);
+    const Kinds kinds = kinds_in(bag);
     const auto [place, is_new] = group_of.try_emplace(kinds, groups.size());
     if (is_new) {
       by_size[flat.size()].push_back(groups.size());
-      groups.push_back({kinds, {}});
+      groups.push_back({profile_of(kinds), flat.size(), {}});
     }
     groups[place->second].trees.push_back(distinct.size());
     for (size_t i = 0; i < flat.label.size(); ++i) { kind_of[flat.label[i]] = flat.kind[i]; }
-    distinct.push_back({std::move(flat.label), std::move(flat.leftmost), std::move(bag), number});
+    distinct.push_back({std::move(flat.label), std::move(flat.leftmost), std::move(bag), number, place->second});
   }
 
   Interner names;
@@ -367,6 +385,7 @@ struct KnownTrees::Impl {
   std::unordered_map<size_t, std::vector<size_t>> by_hash;  // of the distinct ones
   std::vector<Group> groups;
   std::map<Kinds, size_t> group_of;
+  std::unordered_map<int, int> kind_numbers;
   std::map<int, std::vector<size_t>> by_size;  // groups by how many operations their trees have
 };
 
@@ -385,23 +404,27 @@ std::optional<KnownTrees::Found> KnownTrees::nearest(const CanonicalTree& tree) 
   enum class Level { kSize, kGroup, kTree };
   using Entry = std::tuple<double, Level, size_t>;
   const Impl::Asked asked = impl_->prepare(tree);
+  if (const auto same = impl_->find(asked.flat.forward)) { return Found{impl_->distinct[*same].first, 0}; }
   std::priority_queue<Entry, std::vector<Entry>, std::greater<>> open;
   for (const auto& [size, groups] : impl_->by_size) {
     const int apart = std::abs(size - asked.size());
     open.emplace(normalised(kInsertOrDelete * apart, size, asked.size()), Level::kSize, size);
   }
   std::optional<Found> best;
+  const auto push = [&](double bound, Level level, size_t index) {
+    if (!best || bound <= best->distance) { open.emplace(bound, level, index); }
+  };
   for (; !open.empty();) {
     const auto [bound, level, index] = open.top();
     open.pop();
     if (best && bound > best->distance) { break; }
     if (level == Level::kSize) {
       for (const size_t group : impl_->by_size.at(static_cast<int>(index))) {
-        open.emplace(Impl::at_least(asked, impl_->groups[group]), Level::kGroup, group);
+        push(Impl::at_least(asked, impl_->groups[group]), Level::kGroup, group);
       }
     } else if (level == Level::kGroup) {
       for (const size_t number : impl_->groups[index].trees) {
-        open.emplace(Impl::at_least(asked, impl_->distinct[number]), Level::kTree, number);
+        push(Impl::at_least(asked, impl_->distinct[number]), Level::kTree, number);
       }
     } else {
       const Impl::Tree& known = impl_->distinct[index];
@@ -419,6 +442,7 @@ std::optional<KnownTrees::Found> KnownTrees::first_within(const CanonicalTree& t
   const Impl::Asked asked = impl_->prepare(tree);
   for (const size_t number : among) {
     const Impl::Tree& known = impl_->distinct[impl_->distinct_of[number]];
+    if (Impl::at_least(asked, impl_->groups[known.group]) >= threshold) { continue; }
     if (Impl::at_least(asked, known) >= threshold) { continue; }
     const double distance = impl_->distance(asked, known);
     if (distance < threshold) { return Found{number, distance}; }
