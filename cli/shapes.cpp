@@ -27,7 +27,6 @@ struct Published {
   int head_dim;
   int kv_lora_rank;
   int rope_dim;
-  bool experts = false;
 };
 constexpr std::array kPublished = {
     Published{"qwen3-0.6b", 28, 16, 8, 128, 0, 0},
@@ -41,18 +40,17 @@ constexpr std::array kPublished = {
     Published{"llama-3.2-3b", 28, 24, 8, 128, 0, 0},
     Published{"llama-3.1-8b", 32, 32, 8, 128, 0, 0},
     Published{"smollm2-135m", 30, 9, 3, 64, 0, 0},
-    Published{"qwen3-30b-a3b", 48, 32, 4, 128, 0, 0, true},
-    Published{"qwen3-235b-a22b", 94, 64, 4, 128, 0, 0, true},
-    Published{"minimax-m2", 62, 48, 8, 128, 0, 0, true},
-    Published{"minimax-m2.1", 62, 48, 8, 128, 0, 0, true},
-    Published{"minimax-m2.5", 62, 48, 8, 128, 0, 0, true},
-    Published{"minimax-m2.7", 62, 48, 8, 128, 0, 0, true},
-    Published{"glm-4.7-flash", 47, 20, 1, 576, 512, 64, true},
-    Published{"deepseek-v2-lite", 27, 16, 1, 576, 512, 64, true},
-    Published{"moonlight-16b-a3b", 27, 16, 1, 576, 512, 64, true},
-    Published{"deepseek-v3", 61, 128, 1, 576, 512, 64, true},
+    Published{"qwen3-30b-a3b", 48, 32, 4, 128, 0, 0},
+    Published{"qwen3-235b-a22b", 94, 64, 4, 128, 0, 0},
+    Published{"minimax-m2", 62, 48, 8, 128, 0, 0},
+    Published{"minimax-m2.1", 62, 48, 8, 128, 0, 0},
+    Published{"minimax-m2.5", 62, 48, 8, 128, 0, 0},
+    Published{"minimax-m2.7", 62, 48, 8, 128, 0, 0},
+    Published{"glm-4.7-flash", 47, 20, 1, 576, 512, 64},
+    Published{"deepseek-v2-lite", 27, 16, 1, 576, 512, 64},
+    Published{"moonlight-16b-a3b", 27, 16, 1, 576, 512, 64},
+    Published{"deepseek-v3", 61, 128, 1, 576, 512, 64},
 };
-constexpr const char* kCpuOnly = "models with latent attention or experts run on the CPU only, so far: --device cpu";
 
 // "Qwen/Qwen3-1.7B-Instruct" as the table has it.
 std::string plain_name(const std::string& name) {
@@ -76,7 +74,6 @@ std::optional<Shape> published_shape(const std::string& name) {
     shape.geometry.head_dim = model.head_dim;
     shape.geometry.kv_lora_rank = model.kv_lora_rank;
     shape.geometry.rope_dim = model.rope_dim;
-    if (model.experts) { shape.warning = kCpuOnly; }
     return shape;
   }
   return std::nullopt;
@@ -111,10 +108,8 @@ Result<Shape> read_shape(const fs::path& file) {
   if (geometry.kv_lora_rank > 0) {  // one head, of the latent and its rotated part
     geometry.num_kv_heads = 1;
     geometry.head_dim = geometry.kv_lora_rank + geometry.rope_dim;
-    shape.warning = kCpuOnly;
   }
   const auto engine = model::read_model_config(file.parent_path());
-  if (engine.ok() && engine->experts) { shape.warning = kCpuOnly; }
   if (!engine.ok()) { shape.warning = "this runtime does not run that model: " + engine.error().message; }
   return shape;
 }

@@ -21,20 +21,6 @@ void activate(const float* gate_up, int rows, int inner, float* out) {
   }
 }
 
-cpu::ExpertRule rule_of(const model::Experts& experts, std::span<const float> bias) {
-  cpu::ExpertRule rule;
-  rule.experts = experts.count;
-  rule.chosen = experts.per_token;
-  rule.sigmoid = experts.score == model::ExpertScore::kSigmoid;
-  rule.bias = bias.empty() ? nullptr : bias.data();
-  rule.groups = experts.groups;
-  rule.kept_groups = experts.kept_groups;
-  rule.two_a_group = experts.group_score == model::GroupScore::kBestTwo;
-  rule.normalised = experts.normalised;
-  rule.scale = static_cast<float>(experts.scale);
-  return rule;
-}
-
 // What every row chose, [row][chosen].
 struct Choice {
   std::vector<int32_t> experts;
@@ -43,7 +29,7 @@ struct Choice {
 
 Choice choose_rows(const PackedModel& model, const PackedLayer& layer, const float* x, int rows) {
   const model::Experts& experts = *model.source.config.experts;
-  const cpu::ExpertRule rule = rule_of(experts, layer.router_bias);
+  const cpu::ExpertRule rule = expert_rule(experts, layer.router_bias.data());
   const int64_t hidden = model.source.config.hidden_size;
   Choice choice;
   choice.experts.resize(static_cast<size_t>(rows) * static_cast<size_t>(experts.per_token));
@@ -149,6 +135,20 @@ void add_experts(const PackedModel& model, const PackedLayer& layer, const Rows&
 }
 
 }  // namespace
+
+cpu::ExpertRule expert_rule(const model::Experts& experts, const float* bias) {
+  cpu::ExpertRule rule;
+  rule.experts = experts.count;
+  rule.chosen = experts.per_token;
+  rule.sigmoid = experts.score == model::ExpertScore::kSigmoid;
+  rule.bias = experts.bias ? bias : nullptr;
+  rule.groups = experts.groups;
+  rule.kept_groups = experts.kept_groups;
+  rule.two_a_group = experts.group_score == model::GroupScore::kBestTwo;
+  rule.normalised = experts.normalised;
+  rule.scale = static_cast<float>(experts.scale);
+  return rule;
+}
 
 void pack_mlp(Packer& packer, const model::LayerWeights& from, int layer, PackedLayer& to) {
   const model::ModelConfig& c = packer.config();

@@ -3,8 +3,12 @@
 
 #include "core/engine/packed_model.h"
 #include "core/engine/packer.h"
+#include "kernels/cpu/router.h"
 
 namespace vortex::engine {
+
+// How a model chooses its experts; `bias` where the model has one, in whatever memory the router runs on.
+cpu::ExpertRule expert_rule(const model::Experts& experts, const float* bias);
 
 // The arrays of layer `layer` but the norm before them.
 void pack_mlp(Packer& packer, const model::LayerWeights& from, int layer, PackedLayer& to);

@@ -4,30 +4,11 @@
 #include "core/model/model.h"
 
 namespace vortex::model {
-namespace {
-
-// What a model has that only the CPU's kernels know; empty: nothing.
-std::string beyond_kernels(const ModelConfig& config) {
-  if (config.latent) { return "latent attention (MLA)"; }
-  if (config.experts) { return "experts (MoE)"; }
-  if (config.rotary_dim() != config.head_dim) { return "heads of which a part is rotated"; }
-  if (config.qk_norm == QkNorm::kAllHeads) { return "a norm over all heads together"; }
-  return "";
-}
-
-}  // namespace
-
 Status check_covered(const ModelConfig& config, const vflow::BackendLimits& backend) {
   const std::string taken = "the " + backend.name + " backend takes ";
   const std::vector<int>& dims = backend.head_dims;
-  // A backend with a list of head sizes has kernels for these, and none for anything but them.
-  const std::string what = beyond_kernels(config);
-  if (!dims.empty() && !what.empty()) {
-    return candidate_error(
-        "the " + backend.name + " backend does not run " + what + " yet, which " + config.architecture + " has",
-        backend.remedy);
-  }
-  if (!dims.empty() && std::find(dims.begin(), dims.end(), config.head_dim) == dims.end()) {
+  // A backend with a list of head sizes has kernels for these; latents have kernels of their own, for any size.
+  if (!config.latent && !dims.empty() && std::find(dims.begin(), dims.end(), config.head_dim) == dims.end()) {
     std::string known;
     for (const int dim : dims) { known += (known.empty() ? "" : " or ") + std::to_string(dim); }
     return candidate_error(taken + "a head_dim of " + known + ", and this model has " + std::to_string(config.head_dim),

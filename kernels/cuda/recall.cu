@@ -9,6 +9,7 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kBlocksOfWarp = 4;  // KV blocks that a warp scores: enough thread blocks for few rows
 constexpr int kThreads = 256;     // of the kernel that reduces a row
+constexpr int kLatentEach = 20;   // elements of a latent that a lane takes
 
 __device__ __forceinline__ float2* weights_of(const MeasureRecall& a, std::int64_t row, int head) {
   const int group = a.num_q_heads / a.kv.num_kv_heads;
@@ -73,6 +74,41 @@ __global__ void __launch_bounds__(kWarps * 32) weigh_blocks_kernel(const Measure
       const float2 weight = block_weight<T, kDim>(keys, q, a.kv.block, length - block * a.kv.block, lane);
       if (lane == 0) { weights_of(a, row, g)[block] = weight; }
     }
+  }
+}
+
+// The same for latents, of any size: the lanes share an element in turn.
+__global__ void __launch_bounds__(kWarps * 32) weigh_latents_kernel(const MeasureRecall a) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int request = static_cast<int>(blockIdx.y);
+  const int length = a.table.lengths[request];
+  const int block = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
+  if (block >= ceil_div(length, a.kv.block)) { return; }
+  const int dim = a.kv.head_dim;
+  const std::int64_t page = a.table.pages[static_cast<std::int64_t>(request) * a.table.max_blocks + block];
+  const Bf16* keys = static_cast<const Bf16*>(a.kv.k) + page * a.kv.block * dim;
+  for (int head = 0; head < a.num_q_heads; ++head) {
+    const Bf16* query = a.q + (static_cast<std::int64_t>(request) * a.num_q_heads + head) * dim;
+    float q[kLatentEach];
+#pragma unroll
+    for (int i = 0; i < kLatentEach; ++i) {
+      const int at = i * 32 + lane;
+      q[i] = at < dim ? __bfloat162float(query[at]) * (a.scale * kLog2e) : 0.0F;
+    }
+    float2 weight = make_float2(negative_infinity(), 0.0F);
+    for (int token = 0; token < min(a.kv.block, length - block * a.kv.block); ++token) {
+      float dot = 0.0F;
+#pragma unroll
+      for (int i = 0; i < kLatentEach; ++i) {
+        const int at = i * 32 + lane;
+        if (at < dim) { dot = fmaf(q[i], __bfloat162float(keys[static_cast<std::int64_t>(token) * dim + at]), dot); }
+      }
+      dot = warp_sum(dot);
+      const float larger = fmaxf(weight.x, dot);
+      weight.y = fmaf(weight.y, exp2_approx(weight.x - larger), exp2_approx(dot - larger));
+      weight.x = larger;
+    }
+    if (lane == 0) { weights_of(a, request, head)[block] = weight; }
   }
 }
 
@@ -236,12 +272,27 @@ __global__ void __launch_bounds__(kThreads) reduce_row_kernel(const MeasureRecal
 }
 
 template <class T, int kDim>
-cudaError_t launch(const MeasureRecall& a, cudaStream_t stream) {
+cudaError_t launch_weighing(const MeasureRecall& a, cudaStream_t stream) {
   const auto rows = static_cast<unsigned>(a.num_requests * a.kv.num_kv_heads);
   const dim3 grid(static_cast<unsigned>(ceil_div(a.table.max_blocks, kWarps * kBlocksOfWarp)), rows);
   weigh_blocks_kernel<T, kDim><<<grid, kWarps * 32, 0, stream>>>(a);
-  const cudaError_t weighed = cudaGetLastError();
-  if (weighed != cudaSuccess) { return weighed; }
+  return cudaGetLastError();
+}
+
+cudaError_t weigh(const MeasureRecall& a, cudaStream_t stream) {
+  if (a.kv.head_dim == 64 || a.kv.head_dim == 128) {
+    return dispatch(a.kv, [&]<class T, int kDim>() { return launch_weighing<T, kDim>(a, stream); });
+  }
+  if (a.kv.type != KvType::bf16 || a.kv.num_kv_heads != 1 || a.kv.head_dim > kLatentEach * 32) {
+    return cudaErrorNotSupported;
+  }
+  const dim3 grid(static_cast<unsigned>(ceil_div(a.table.max_blocks, kWarps)), static_cast<unsigned>(a.num_requests));
+  weigh_latents_kernel<<<grid, kWarps * 32, 0, stream>>>(a);
+  return cudaGetLastError();
+}
+
+cudaError_t reduce(const MeasureRecall& a, cudaStream_t stream) {
+  const auto rows = static_cast<unsigned>(a.num_requests * a.kv.num_kv_heads);
   const auto words = static_cast<std::size_t>(a.table.max_blocks + ceil_div(a.table.max_blocks, 32));
   const std::size_t shared_bytes = words * sizeof(unsigned);
   const cudaError_t error = cudaFuncSetAttribute(reduce_row_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -266,7 +317,8 @@ bool valid(const MeasureRecall& a) {
 cudaError_t measure_recall(const MeasureRecall& args, cudaStream_t stream) {
   if (!valid(args)) { return cudaErrorInvalidValue; }
   if (args.num_requests == 0) { return cudaSuccess; }
-  return dispatch(args.kv, [&]<class T, int kDim>() { return launch<T, kDim>(args, stream); });
+  const cudaError_t weighed = weigh(args, stream);
+  return weighed == cudaSuccess ? reduce(args, stream) : weighed;
 }
 
 }  // namespace vortex::cuda

@@ -17,7 +17,8 @@ struct RecallSums {
 };
 
 // Adds one look at every row with tokens. A block competes unless it is one of the first `reserved_first` or the last
-// `reserved_last` of its row. Supported: any group, head_dim in {64, 128}, block a multiple of 16.
+// `reserved_last` of its row. Supported: any group, head_dim in {64, 128}, block a multiple of 16; of one kv
+// head in bf16, which latents are, any head_dim up to 640. V is not read.
 struct MeasureRecall {
   const Bf16* q = nullptr;  // [request][q head][head_dim]
   KvPool kv;

@@ -1,11 +1,12 @@
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/sm90_wgmma.cuh"
+#include "kernels/cuda/tensor_map.cuh"
 
 namespace vortex::cuda {
 namespace {
 
-constexpr int kDepth = 64;    // of k, a stage: 128 bytes, the widest row that the copy engine swizzles
-constexpr int kOutputs = 64;  // of a warpgroup
+constexpr int kDepth = kMapColumns;  // of k, a stage
+constexpr int kOutputs = 64;         // of a warpgroup
 constexpr int kGroupThreads = 128;
 constexpr std::size_t kAlignment = 1024;  // of a swizzled tile
 
@@ -251,35 +252,14 @@ __global__ void __launch_bounds__(Block<kGroups, kRows>::kThreads)
   Block<kGroups, kRows>(a, *reinterpret_cast<Shared<kGroups, kRows>*>(aligned)).run(&w, &x);
 }
 
-// A map of boxes of `box_rows` rows of kDepth columns of a bf16 matrix.
-cudaError_t map_matrix(CUtensorMap* map, const Bf16* matrix, int rows, int columns, int box_rows) {
-  using Encode = decltype(&cuTensorMapEncodeTiled);
-  static const Encode encode = [] {
-    void* found = nullptr;
-    cudaDriverEntryPointQueryResult result{};
-    const cudaError_t error =
-        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result);
-    return error == cudaSuccess && result == cudaDriverEntryPointSuccess ? reinterpret_cast<Encode>(found) : nullptr;
-  }();
-  if (encode == nullptr) { return cudaErrorNotSupported; }
-  const cuuint64_t sizes[] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
-  const cuuint64_t strides[] = {static_cast<cuuint64_t>(columns) * sizeof(Bf16)};
-  const cuuint32_t box[] = {kDepth, static_cast<cuuint32_t>(box_rows)};
-  const cuuint32_t steps[] = {1, 1};
-  const CUresult made = encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<Bf16*>(matrix), sizes, strides, box,
-                               steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                               CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  return made == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
-}
-
 template <int kGroups, int kRows>
 cudaError_t launch(const SkinnyGemm& a, int split, cudaStream_t stream) {
   const auto kernel = skinny_gemm_kernel<kGroups, kRows>;
   constexpr std::size_t kBytes = sizeof(Shared<kGroups, kRows>) + kAlignment;
   CUtensorMap w;
   CUtensorMap x;
-  cudaError_t error = map_matrix(&w, a.w, a.n, a.k, kOutputs);
-  if (error == cudaSuccess) { error = map_matrix(&x, a.x, a.rows, a.k, kRows); }
+  cudaError_t error = map_matrix(&w, a.w, false, a.n, a.k, kOutputs);
+  if (error == cudaSuccess) { error = map_matrix(&x, a.x, false, a.rows, a.k, kRows); }
   if (error == cudaSuccess) {
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kBytes));
   }

@@ -30,7 +30,7 @@ __device__ __forceinline__ void narrow(__nv_fp8_e5m2* p, float x) { *p = __nv_fp
 template <class T, bool kImport>
 __global__ void __launch_bounds__(kThreads) image_kernel(const KvImage a) {
   const std::int64_t per_head = static_cast<std::int64_t>(a.tokens) * a.kv.head_dim;
-  const std::int64_t count = 2 * a.kv.num_kv_heads * per_head;
+  const std::int64_t count = (a.kv.v != nullptr ? 2 : 1) * a.kv.num_kv_heads * per_head;
   for (std::int64_t i = first_index(); i < count; i += index_step()) {
     const auto head = static_cast<int>(i / per_head % a.kv.num_kv_heads);
     const bool is_key = i / per_head < a.kv.num_kv_heads;
@@ -49,11 +49,11 @@ __global__ void __launch_bounds__(kThreads) image_kernel(const KvImage a) {
 
 template <bool kImport>
 cudaError_t launch_image(const KvImage& a, cudaStream_t stream) {
-  if (!a.data || !a.kv.k || !a.kv.v || !a.pages || a.tokens < 0 || a.kv.block <= 0 || a.kv.head_dim <= 0) {
+  if (!a.data || !a.kv.k || !a.pages || a.tokens < 0 || a.kv.block <= 0 || a.kv.head_dim <= 0) {
     return cudaErrorInvalidValue;
   }
   if (a.tokens == 0) { return cudaSuccess; }
-  const unsigned grid = grid_for(2LL * a.kv.num_kv_heads * a.tokens * a.kv.head_dim);
+  const unsigned grid = grid_for((a.kv.v != nullptr ? 2LL : 1LL) * a.kv.num_kv_heads * a.tokens * a.kv.head_dim);
   switch (a.kv.type) {
     case KvType::bf16:
       image_kernel<Bf16, kImport><<<grid, kThreads, 0, stream>>>(a);

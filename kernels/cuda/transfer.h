@@ -5,7 +5,8 @@
 
 namespace vortex::cuda {
 
-// K and V of one request's first `tokens` tokens as [k, v][kv head][token][head_dim] bf16.
+// K and V of one request's first `tokens` tokens as [k, v][kv head][token][head_dim] bf16; K alone where there is no V
+// (latents).
 // import_kv rounds to the pool's type (fp8 saturates); export_kv widens, and rounds fp32 to bf16.
 struct KvImage {
   Bf16* data = nullptr;

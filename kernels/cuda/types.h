@@ -24,7 +24,7 @@ constexpr int kv_type_size(KvType type) { return type == KvType::fp32 ? 4 : type
 
 // K and V of every request: each [page][kv head][block][head_dim] of `type`, so that a page of one kv head is
 // contiguous. A stored fp8 element x stands for x * scale; the scales are 1 for bf16
-// and fp32.
+// and fp32. Latent attention has no V: the latent, which is both, is K of one head (latent.h).
 struct KvPool {
   void* k = nullptr;
   void* v = nullptr;

@@ -30,11 +30,6 @@ echo "policies of either kind are checked against the model, by folder, by confi
 ! "$vortex" check "$source_dir/examples/policies/quest.py" --model model > out.txt 2> err.txt || fail "another kind's"
 grep -q "needs a vFlowMLA policy" err.txt out.txt || fail "what is wrong with it"
 
-echo "a CUDA device is refused by name, with what to do"
-! "$vortex" search --model model --device cuda --max-evals 1 --workspace no > out.txt 2> err.txt || fail "CUDA"
-grep -q "does not run latent attention (MLA) yet" err.txt || fail "the reason"
-grep -q -- "--device cpu" err.txt || fail "the remedy"
-
 echo "a policy and dense attention write"
 "$vortex" generate "v1 v2 v3 ;" --model model --device cpu --policy seeds/rope_aware.py --compare --max-tokens 8 \
   --format json > out.txt 2> err.txt || fail "generate"

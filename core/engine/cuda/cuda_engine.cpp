@@ -353,9 +353,12 @@ class CudaEngine final : public Engine {
     std::vector<cpu::Bf16> image;
     VORTEX_TRY(runner_->read_kv(layer, 0, length, image));
     host.k = to_blocks(image.data(), c.num_kv_heads, length, c.head_dim, block);
-    host.v = to_blocks(image.data() + image.size() / 2, c.num_kv_heads, length, c.head_dim, block);
     host.cache.k = {host.k.data(), vflow::Dtype::kBf16, c.num_kv_heads, block, c.head_dim};
-    host.cache.v = {host.v.data(), vflow::Dtype::kBf16, c.num_kv_heads, block, c.head_dim};
+    host.cache.v = {nullptr, vflow::Dtype::kBf16, c.num_kv_heads, 0, 0};
+    if (!c.latent) {
+      host.v = to_blocks(image.data() + image.size() / 2, c.num_kv_heads, length, c.head_dim, block);
+      host.cache.v = {host.v.data(), vflow::Dtype::kBf16, c.num_kv_heads, block, c.head_dim};
+    }
     const int blocks = runner_->pool().blocks_for(length);
     for (int i = 0; i < blocks; ++i) { host.block_table.push_back(i); }
     const bool sparse = runner_->policy().sparse(layer);

@@ -12,9 +12,12 @@ constexpr int64_t kAlignment = 256;
 
 int64_t round_up(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
+// Of K, and of V where there is one.
 int64_t kv_page_bytes(const model::ModelConfig& model, int block, cuda::KvType type) {
   return static_cast<int64_t>(model.num_kv_heads) * block * model.head_dim * cuda::kv_type_size(type);
 }
+
+int kv_tensors(const model::ModelConfig& model) { return model.latent ? 1 : 2; }
 
 int64_t field_page_bytes(const model::ModelConfig& model, const vflow::Field& field, vflow::Dtype dtype) {
   return static_cast<int64_t>(model.num_kv_heads) * field.shape.size() * vflow::dtype_bytes(dtype);
@@ -64,7 +67,7 @@ std::optional<cuda::KvType> kv_type_of(vflow::Dtype dtype) {
 }
 
 int64_t device_page_bytes(const model::ModelConfig& model, int block, cuda::KvType type, const vflow::Policy* policy) {
-  int64_t bytes = 2 * kv_page_bytes(model, block, type);
+  int64_t bytes = kv_tensors(model) * kv_page_bytes(model, block, type);
   if (policy != nullptr) {
     for (const vflow::Field& field : policy->program.fields) {
       if (!field.builtin) { bytes += field_page_bytes(model, field, policy->config.dtype); }
@@ -81,7 +84,7 @@ Status DevicePool::configure(const model::ModelConfig& model, int block, cuda::K
   kv_bytes_ = kv_page_bytes(model, block, type) * pages;
   fields_.clear();
   std::vector<Field> own;
-  int64_t layer_bytes = 2 * round_up(kv_bytes_);
+  int64_t layer_bytes = kv_tensors(model) * round_up(kv_bytes_);
   if (policy != nullptr) {
     for (const vflow::Field& field : policy->program.fields) {
       if (field.builtin) { continue; }
@@ -95,8 +98,9 @@ Status DevicePool::configure(const model::ModelConfig& model, int block, cuda::K
   char* next = memory_.as<char>();
   kv_.assign(static_cast<size_t>(model.num_layers), {});
   for (cuda::KvPool& kv : kv_) {
-    kv = {next, next + round_up(kv_bytes_), type, model.num_kv_heads, block, model.head_dim, 1.0F, 1.0F};
-    next += 2 * round_up(kv_bytes_);
+    char* v = model.latent ? nullptr : next + round_up(kv_bytes_);
+    kv = {next, v, type, model.num_kv_heads, block, model.head_dim, 1.0F, 1.0F};
+    next += kv_tensors(model) * round_up(kv_bytes_);
     for (Field field : own) {
       field.data = next;
       next += round_up(field.page_bytes * pages);
@@ -139,6 +143,7 @@ Status DevicePool::fill_random(cudaStream_t stream) {
   uint64_t seed = 1;
   for (const cuda::KvPool& kv : kv_) {
     for (void* data : {kv.k, kv.v}) {
+      if (data == nullptr) { continue; }
       VORTEX_TRY(cuda_status(cuda::fill_random(data, fill_type_of(type_), count, ++seed, 0.0F, 1.0F, stream), what));
     }
   }

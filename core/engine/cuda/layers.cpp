@@ -27,8 +27,14 @@ size_t lay_out(Activations& a, char* base, const DeviceModel& model, size_t rows
   place(a.qkv, rows, model.qkv_size());
   place(a.q, rows, model.q_size());
   place(a.attended, rows, model.q_size());
+  if (c.latent) {
+    place(a.q_latent, rows, c.latent->q_rank);
+    place(a.queries, rows, model.queries_size());
+    place(a.values, rows, model.o_size());
+  }
   place(a.gate_up, rows, 2 * c.intermediate_size);
   place(a.inner, rows, c.intermediate_size);
+  if (c.qk_norm == model::QkNorm::kAllHeads) { place(a.factors, rows, 1); }
   place(a.logits, head_rows, a.logit_stride);
   return used;
 }
@@ -43,6 +49,7 @@ Status Activations::create(const DeviceModel& model, int rows, int head_rows) {
   const size_t bytes = lay_out(*this, nullptr, model, padded, padded_head);
   VORTEX_TRY(memory.allocate(bytes));
   lay_out(*this, memory.as<char>(), model, padded, padded_head);
+  VORTEX_TRY(experts.create(model.source.config, rows));
   VORTEX_TRY(cuda_status(cudaMemset(memory.data(), 0, bytes), "clearing activations"));
   return cuda_status(cudaDeviceSynchronize(), "clearing activations");
 }
@@ -61,11 +68,14 @@ Status Layers::tune(int rows, int head_rows, cudaStream_t stream) {
   const model::ModelConfig& c = model_.source.config;
   const auto tune = [&](const cuda::Bf16* DeviceLayer::*member, const GemmShape& of_member) {
     std::vector<const cuda::Bf16*> weights;
-    for (const DeviceLayer& layer : model_.layers) { weights.push_back(layer.*member); }
-    return gemms_.tune(of_member, weights, stream);
+    for (const DeviceLayer& layer : model_.layers) {
+      if (layer.*member != nullptr) { weights.push_back(layer.*member); }  // a layer with experts lacks an MLP's
+    }
+    return weights.empty() ? ok_status() : gemms_.tune(of_member, weights, stream);
   };
-  VORTEX_TRY(tune(&DeviceLayer::qkv, shape(model_.qkv_size(), c.hidden_size, rows)));
-  VORTEX_TRY(tune(&DeviceLayer::o, shape(c.hidden_size, model_.q_size(), rows)));
+  for (const LayerMatrix& matrix : attention_.matrices(model_)) {
+    VORTEX_TRY(tune(matrix.weights, shape(matrix.n, matrix.k, rows)));
+  }
   VORTEX_TRY(tune(&DeviceLayer::gate_up, gate_up_shape(rows)));
   VORTEX_TRY(tune(&DeviceLayer::down, shape(c.hidden_size, c.intermediate_size, rows)));
   const cuda::Bf16* const head[] = {model_.head};
@@ -93,29 +103,26 @@ Status Layers::norm(const cuda::Bf16* weight, const cuda::Bf16* x, int first, in
   return cuda_status(cuda::residual_rms_norm(args, stream), "normalising");
 }
 
-Status Layers::attention_inputs(int layer, int rows, cuda::KvAppend append, cudaStream_t stream) {
+Status Layers::attention_inputs(int layer, int rows, const cuda::KvAppend& append, cudaStream_t stream) {
   const DeviceLayer& w = model_.layers[static_cast<size_t>(layer)];
-  const model::ModelConfig& c = model_.source.config;
   VORTEX_TRY(norm(w.attention_norm, layer == 0 ? nullptr : a_.update, 0, rows, stream));
-  VORTEX_TRY(multiply(shape(model_.qkv_size(), c.hidden_size, rows), w.qkv, a_.normed, a_.qkv, stream));
-  if (left_out_ == Stage::kSmall) { return ok_status(); }
-  append.qkv = a_.qkv;
-  append.bias = w.qkv_bias;
-  append.q_norm = w.q_norm;
-  append.k_norm = w.k_norm;
-  append.epsilon = static_cast<float>(c.rms_norm_eps);
-  append.rope = model_.rope;
-  append.num_tokens = rows;
-  append.num_q_heads = c.num_q_heads;
-  append.q = a_.q;
-  return cuda_status(cuda::append_kv(append, stream), "appending keys and values");
+  return attention_.inputs(*this, layer, rows, append, stream);
 }
 
-Status Layers::attention_outputs(int layer, int rows, cudaStream_t stream) {
+Status Layers::attention_outputs(int layer, int rows, const std::uint8_t* active, cudaStream_t stream) {
+  const DeviceLayer& w = model_.layers[static_cast<size_t>(layer)];
+  VORTEX_TRY(attention_.outputs(*this, layer, rows, stream));
+  VORTEX_TRY(norm(w.mlp_norm, a_.update, 0, rows, stream));
+  return mlp(layer, rows, active, stream);
+}
+
+Status Layers::mlp(int layer, int rows, const std::uint8_t* active, cudaStream_t stream) {
   const DeviceLayer& w = model_.layers[static_cast<size_t>(layer)];
   const model::ModelConfig& c = model_.source.config;
-  VORTEX_TRY(multiply(shape(c.hidden_size, model_.q_size(), rows), w.o, a_.attended, a_.update, stream));
-  VORTEX_TRY(norm(w.mlp_norm, a_.update, 0, rows, stream));
+  if (c.has_experts(layer)) {
+    if (left_out_ == Stage::kProducts) { return ok_status(); }
+    return a_.experts.run(w, a_.normed, a_.update, rows, active, active != nullptr, stream);
+  }
   VORTEX_TRY(multiply(gate_up_shape(rows), w.gate_up, a_.normed, a_.inner, stream));
   return multiply(shape(c.hidden_size, c.intermediate_size, rows), w.down, a_.inner, a_.update, stream);
 }

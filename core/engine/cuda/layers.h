@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "base/result.h"
+#include "core/engine/cuda/attention_kind.h"
 #include "core/engine/cuda/device.h"
 #include "core/engine/cuda/device_model.h"
+#include "core/engine/cuda/experts.h"
 #include "core/engine/cuda/gemm.h"
 #include "core/engine/cuda/stages.h"
 #include "kernels/cuda/append.h"
@@ -18,13 +21,18 @@ struct Activations {
   cuda::Bf16* residual = nullptr;  // [row][hidden]
   cuda::Bf16* update = nullptr;    // [row][hidden] what the next norm adds to the residual
   cuda::Bf16* normed = nullptr;    // [row][hidden]
-  cuda::Bf16* qkv = nullptr;       // [row][q, k, v]
+  cuda::Bf16* qkv = nullptr;       // [row][q, k, v], or what latent attention has there (DeviceLayer)
   cuda::Bf16* q = nullptr;         // [row][q head][head_dim]
-  cuda::Bf16* attended = nullptr;  // [row][q head][head_dim]
+  cuda::Bf16* attended = nullptr;  // [row][q head][head_dim], of latent attention [row][q head][kv_rank]
+  cuda::Bf16* q_latent = nullptr;  // [row][q_rank]; these three of latent attention only
+  cuda::Bf16* queries = nullptr;   // [row][q head][nope + rope]
+  cuda::Bf16* values = nullptr;    // [row][q head][value_dim]
   cuda::Bf16* gate_up = nullptr;   // [row][2 * intermediate]
   cuda::Bf16* inner = nullptr;     // [row][intermediate]
+  float2* factors = nullptr;       // [row] of norms over all heads
   float* logits = nullptr;         // [row][logit_stride]
   int logit_stride = 0;
+  ExpertBuffers experts;
 
   Status create(const DeviceModel& model, int rows, int head_rows);
 };
@@ -32,30 +40,42 @@ struct Activations {
 class Layers {
  public:
   Layers(const DeviceModel& model, Gemms& gemms, Activations& activations)
-      : model_(model), gemms_(gemms), a_(activations) {}
+      : model_(model), attention_(device_attention(model.source.config)), gemms_(gemms), a_(activations) {}
 
   // Chooses matrix-product algorithms for steps of `rows` tokens, and for logits of `head_rows`. Synchronises.
   Status tune(int rows, int head_rows, cudaStream_t stream);
 
-  // Norm and QKV projection of layer `layer`, then `append` (whose rows, pool and table the caller has set): fills q.
-  Status attention_inputs(int layer, int rows, cuda::KvAppend append, cudaStream_t stream);
-  // Output projection of `attended`, norm and MLP.
-  Status attention_outputs(int layer, int rows, cudaStream_t stream);
+  // Norm and projections of layer `layer`, then `append` (whose rows, pool and table the caller has set): fills q.
+  Status attention_inputs(int layer, int rows, const cuda::KvAppend& append, cudaStream_t stream);
+  // Output projection of `attended`, norm and MLP. Rows with active[row] 0 touch no expert. Of a prompt, `active` is
+  // null: all rows are active, and the experts that they touch are not counted.
+  Status attention_outputs(int layer, int rows, const std::uint8_t* active, cudaStream_t stream);
   // Logits of rows [first, first + rows), put into rows 0...
   Status head(int first, int rows, cudaStream_t stream);
 
   // For profiles: nothing of this stage is enqueued.
   void leave_out(std::optional<Stage> stage) { left_out_ = stage; }
 
+  // For kinds of attention: y = x w^T for a matrix [n][k] that matrices() named.
+  Status multiply(int n, int k, int rows, const cuda::Bf16* w, const cuda::Bf16* x, cuda::Bf16* y,
+                  cudaStream_t stream) {
+    return multiply(shape(n, k, rows), w, x, y, stream);
+  }
+  const DeviceModel& model() const { return model_; }
+  Activations& activations() { return a_; }
+  bool leaves_out(Stage stage) const { return left_out_ == stage; }
+
  private:
   Status multiply(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, cuda::Bf16* y, cudaStream_t stream);
 
   static GemmShape shape(int n, int k, int rows) { return {n, k, padded_rows(rows), n, false, false}; }
+  Status mlp(int layer, int rows, const std::uint8_t* active, cudaStream_t stream);
   GemmShape gate_up_shape(int rows) const;
   GemmShape head_shape(int rows) const;
   Status norm(const cuda::Bf16* weight, const cuda::Bf16* x, int first, int rows, cudaStream_t stream);
 
   const DeviceModel& model_;
+  const DeviceAttention& attention_;
   Gemms& gemms_;
   Activations& a_;
   std::optional<Stage> left_out_;

@@ -1,10 +1,12 @@
 #include "core/engine/cuda/limits.h"
 
+#include <algorithm>
 #include <string>
 
 #include "core/compile/limits.h"
 #include "core/engine/cuda/cuda_engine.h"
 #include "core/engine/cuda/device_pool.h"
+#include "core/engine/cuda/experts.h"
 #include "core/engine/requests.h"
 #include "kernels/cuda/step.h"
 
@@ -24,6 +26,22 @@ Status check_options(const model::ModelConfig& model, const EngineOptions& optio
   return ok_status();
 }
 
+// Sizes of latents that the kernels keep in a thread block's registers and shared memory.
+constexpr int kMaxCachedLatent = 640;
+constexpr int kMaxQueryLatent = 2048;
+
+Status check_latent(const model::ModelConfig& model) {
+  if (!model.latent) { return ok_status(); }
+  if (model.head_dim > kMaxCachedLatent || model.latent->q_rank > kMaxQueryLatent) {
+    return candidate_error("the CUDA engine takes latents of at most " + std::to_string(kMaxCachedLatent) +
+                               " elements in the cache and " + std::to_string(kMaxQueryLatent) +
+                               " of queries, and this model has " + std::to_string(model.head_dim) + " and " +
+                               std::to_string(model.latent->q_rank),
+                           compile::cuda_limits().remedy);
+  }
+  return ok_status();
+}
+
 // What check_policy() says beforehand where it knows the backend.
 Status check_policy_fits(const vflow::Policy& policy, const model::ModelConfig& model) {
   VORTEX_TRY(check_traced_for(policy, model));
@@ -36,10 +54,15 @@ Status check_policy_fits(const vflow::Policy& policy, const model::ModelConfig& 
     return candidate_error("kv_cache_dtype " + std::string(vflow::dtype_name(policy.config.kv_dtype)) +
                            " is not supported by the CUDA engine: use bfloat16, float32 or an fp8 type");
   }
-  return ok_status();
+  return check_kv_type(model, policy.config.kv_dtype);
 }
 
 }  // namespace
+
+Status check_kv_type(const model::ModelConfig& model, vflow::Dtype type) {
+  if (!model.latent || type == vflow::Dtype::kBf16) { return ok_status(); }
+  return candidate_error("the CUDA engine keeps latents as bfloat16, not " + std::string(vflow::dtype_name(type)));
+}
 
 Status cuda_supports(const model::ModelConfig& model, const EngineOptions& options, const vflow::Policy* policy) {
   const vflow::BackendLimits limits = compile::cuda_limits();
@@ -47,7 +70,9 @@ Status cuda_supports(const model::ModelConfig& model, const EngineOptions& optio
     return internal_error("more stop tokens than a step can look for");
   }
   VORTEX_TRY(model::check_covered(model, limits));
+  VORTEX_TRY(check_latent(model));
   VORTEX_TRY(check_options(model, options));
+  VORTEX_TRY(check_experts(model, std::max(options.max_batch, kPromptChunk)));
   return policy != nullptr ? check_policy_fits(*policy, model) : ok_status();
 }
 

@@ -97,7 +97,7 @@ Result<int64_t> Runner::pool_bytes() const {
   VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
   auto available = static_cast<int64_t>(free);
   if (options_.device_sharers > 1) {
-    const int64_t weights = model_.weight_bytes;  // once for all who have them of a keeper
+    const int64_t weights = model_.matrix_bytes;  // once for all who have them of a keeper
     const auto whole = static_cast<int64_t>(total);
     const int64_t part = options_.kept != nullptr ? (whole - weights) / options_.device_sharers
                                                   : whole / options_.device_sharers - weights;
@@ -133,7 +133,9 @@ Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
   policy_ = std::move(next);
   const vflow::Policy* set = policy ? &policy_.policy : nullptr;
   const int block = policy ? policy->config.block_size : kDenseBlockSize;
-  const std::optional<cuda::KvType> type = kv_type_of(policy ? policy->config.kv_dtype : cuda_.kv_dtype);
+  const vflow::Dtype kv_dtype = policy ? policy->config.kv_dtype : cuda_.kv_dtype;
+  const std::optional<cuda::KvType> type = kv_type_of(kv_dtype);
+  VORTEX_TRY(check_kv_type(model_.source.config, kv_dtype));
   if (!type) { return candidate_error("the CUDA engine keeps K and V as bfloat16, float32 or fp8"); }
   max_blocks_ = (options_.max_context + block - 1) / block;
   VORTEX_TRY(table_.allocate(ints(int64_t{options_.max_batch} * max_blocks_)));
@@ -169,6 +171,7 @@ Status Runner::reset(uint64_t scatter_seed) {
   VORTEX_TRY(stream_.synchronize("starting afresh"));
   VORTEX_TRY(pool_.free_all(scatter_seed, stream_.get()));
   VORTEX_TRY(cuda_status(cudaMemsetAsync(counters_.data(), 0, counters_.bytes(), stream_.get()), "starting afresh"));
+  VORTEX_TRY(activations_.experts.clear_touched(stream_.get()));
   slots_.clear_all();
   VORTEX_TRY(slots_.upload(stream_.get()));
   return stream_.synchronize("starting afresh");
@@ -290,12 +293,8 @@ Status Runner::attend(int layer, int capacity, bool sparse) {
   args.num_q_heads = c.num_q_heads;
   args.scale = attention_scale(c);
   if (sparse) { args.selection = selection(layer); }
-  cuda::DecodeSchedule schedule;
-  if (!cuda_.batch_invariant) {
-    schedule = cuda::plan_decode_attention(capacity * c.num_kv_heads, sparse ? policy_.max_selected : max_blocks_,
-                                           device_.multiprocessors);
-  }
-  return cuda_status(cuda::decode_attention(args, schedule, stream_.get()), "attending");
+  const StepShape shape{cuda_.batch_invariant, sparse ? policy_.max_selected : max_blocks_, device_.multiprocessors};
+  return cuda_status(device_attention(c).attend(model_, args, shape, stream_.get()), "attending");
 }
 
 Status Runner::sample(int first, int rows, const std::uint8_t* active) {
@@ -363,7 +362,7 @@ Status Runner::enqueue_step(int capacity, const LayerHook* hook) {
     if (sparse && left_out_ != Stage::kSelect) { VORTEX_TRY(select(layer, capacity)); }
     if (left_out_ != Stage::kAttention) { VORTEX_TRY(attend(layer, capacity, sparse)); }
     if (hook != nullptr && *hook) { VORTEX_TRY((*hook)(layer)); }
-    VORTEX_TRY(layers_->attention_outputs(layer, capacity, stream_.get()));
+    VORTEX_TRY(layers_->attention_outputs(layer, capacity, granted_.as<std::uint8_t>(), stream_.get()));
   }
   return finish_step(capacity);
 }
@@ -407,7 +406,10 @@ Status Runner::add_counters(RunStats& stats) const {
   VORTEX_TRY(stream_.synchronize("decoding"));
   VORTEX_TRY(cuda_status(cudaMemcpy(counters.data(), counters_.data(), counters_.bytes(), cudaMemcpyDeviceToHost),
                          "reading counters"));
-  const int64_t token_bytes = 2LL * model_.source.config.head_dim * cuda::kv_type_size(pool_.type());
+  const model::ModelConfig& c = model_.source.config;
+  const int64_t token_bytes = c.cached_values() / c.num_kv_heads * cuda::kv_type_size(pool_.type());
+  VORTEX_ASSIGN(const int64_t touched, activations_.experts.touched());
+  stats.weight_bytes_read += touched * model_.expert_bytes;
   const int64_t block_bytes = policy_.executable != nullptr ? scored_bytes(policy_.policy) : 0;
   for (size_t layer = 0; layer < counters.size(); ++layer) {
     const cuda::PageCounters& of_layer = counters[layer];

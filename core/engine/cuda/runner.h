@@ -18,6 +18,7 @@
 #include "core/engine/cuda/device_pool.h"
 #include "core/engine/cuda/gemm.h"
 #include "core/engine/cuda/layers.h"
+#include "core/engine/cuda/limits.h"
 #include "core/engine/cuda/slots.h"
 #include "core/engine/cuda/stages.h"
 #include "core/engine/engine.h"
@@ -28,8 +29,6 @@
 #include "kernels/cuda/recall.h"
 
 namespace vortex::engine {
-
-inline constexpr int kPromptChunk = 1024;  // tokens of a prompt that go through the layers together
 
 // A policy ready to run; without an executable every layer is dense.
 struct DevicePolicy {

@@ -16,7 +16,7 @@ namespace {
 constexpr int kSnapshotBlock = 16;
 
 size_t image_elements(const model::ModelConfig& c, int tokens) {
-  return 2 * static_cast<size_t>(c.num_kv_heads) * static_cast<size_t>(tokens) * static_cast<size_t>(c.head_dim);
+  return static_cast<size_t>(c.cached_values()) * static_cast<size_t>(tokens);
 }
 
 }  // namespace
@@ -119,8 +119,9 @@ Status Runner::compute_chunk(const Chunk& chunk, DevicePool& pool) {
     attention.rows = rows;
     attention.num_q_heads = c.num_q_heads;
     attention.scale = attention_scale(c);
-    VORTEX_TRY(cuda_status(cuda::prefill_attention(attention, stream_.get()), "attending to a prompt"));
-    VORTEX_TRY(layers_->attention_outputs(layer, rows, stream_.get()));
+    VORTEX_TRY(
+        cuda_status(device_attention(c).attend_prompt(model_, attention, stream_.get()), "attending to a prompt"));
+    VORTEX_TRY(layers_->attention_outputs(layer, rows, nullptr, stream_.get()));
   }
   return ok_status();
 }

@@ -93,7 +93,8 @@ void check_backend(const CheckInput& input) {
   const BackendLimits& backend = input.model.backend;
   if (backend.name.empty()) { return; }
   const std::string taken = "the " + backend.name + " backend takes ";
-  if (!covers(backend.head_dims, input.model.head_dim)) {
+  const bool latent = input.model.kv_lora_rank > 0;  // a backend that has kernels for latents has them for any size
+  if (!latent && !covers(backend.head_dims, input.model.head_dim)) {
     const std::string dims = alternatives(backend.head_dims, [](int dim) { return std::to_string(dim); });
     input.config_file.error(
         {0, 1}, {"backend-head-dim",

@@ -57,7 +57,9 @@ DeviceArray<unsigned char> random_bytes(std::size_t bytes);
 std::vector<std::int32_t> random_distinct(int count, int range, std::mt19937& random);
 
 void bench_attention(Bench& bench);
+void bench_experts(Bench& bench);
 void bench_groups(Bench& bench);
+void bench_latent(Bench& bench);
 void bench_select(Bench& bench);
 void bench_step(Bench& bench);
 

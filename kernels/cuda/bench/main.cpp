@@ -27,7 +27,9 @@ int main(int argc, char** argv) {
   }
   vortex::cuda::Bench bench(filter, sweep);
   vortex::cuda::bench_attention(bench);
+  vortex::cuda::bench_experts(bench);
   vortex::cuda::bench_groups(bench);
+  vortex::cuda::bench_latent(bench);
   vortex::cuda::bench_select(bench);
   vortex::cuda::bench_step(bench);
   if (!json.empty() && !bench.write_json(json)) {

@@ -15,6 +15,10 @@ struct Case {
   float v_scale = 1.0F;
   int q_heads = 6;
   int heads = 3;
+  int rotated = 0;         // elements of a head; 0: all
+  bool all_heads = false;  // normalised together
+
+  int turned() const { return rotated > 0 ? rotated : dim; }
 };
 
 std::vector<float2> rope_table(int positions, int dim) {
@@ -36,9 +40,9 @@ class Problem {
         random_(random),
         table_(std::move(lengths), 16, random),
         pool_(c.type, table_.num_pages, c.heads, 16, c.dim),
-        rope_(rope_table(*std::max_element(table_.lengths.begin(), table_.lengths.end()), c.dim)),
-        q_norm_(random_bf16(dim(), random)),
-        k_norm_(random_bf16(dim(), random)) {
+        rope_(rope_table(*std::max_element(table_.lengths.begin(), table_.lengths.end()), c.turned())),
+        q_norm_(random_bf16(c.all_heads ? dim() * q_heads() : dim(), random)),
+        k_norm_(random_bf16(c.all_heads ? dim() * static_cast<std::size_t>(c.heads) : dim(), random)) {
     fill_tokens(pool_, table_, random);
     summary_host_.assign(static_cast<std::size_t>(table_.num_pages * c.heads) * dim(), __ushort_as_bfloat16(0x7fc0));
     for (auto& s : summary_) { s = DeviceArray<Bf16>(summary_host_); }
@@ -62,7 +66,15 @@ class Problem {
     const DeviceArray<std::int32_t> device_requests(requests), device_positions(positions);
     DeviceArray<Bf16> q(tokens * q_heads() * dim());
     q.poison();
+    DeviceArray<float2> factors(tokens);
+    factors.poison();
     KvAppend a;
+    a.rotated = c_.rotated;
+    if (c_.all_heads) {
+      const HeadFactors f{qkv.data(), factors.data(), static_cast<int>(tokens), c_.q_heads, c_.heads, c_.dim, kEpsilon};
+      ASSERT_EQ(head_factors(f, nullptr), cudaSuccess);
+      a.factors = factors.data();
+    }
     a.qkv = qkv.data();
     a.q_norm = c_.norm ? q_norm.data() : nullptr;
     a.k_norm = c_.norm ? k_norm.data() : nullptr;
@@ -176,25 +188,37 @@ class Problem {
     std::vector<double> x(dim());
     const std::size_t at =
         (token * static_cast<std::size_t>(c_.q_heads + 2 * c_.heads) + static_cast<std::size_t>(head)) * dim();
-    double squares = 0.0;
-    for (std::size_t d = 0; d < dim(); ++d) {
-      x[d] = value(qkv_[at + d]);
-      squares += x[d] * x[d];
-    }
+    for (std::size_t d = 0; d < dim(); ++d) { x[d] = value(qkv_[at + d]); }
     if (head >= c_.q_heads + c_.heads) { return x; }
     if (c_.norm) {
-      const std::vector<Bf16>& weight = head < c_.q_heads ? q_norm_ : k_norm_;
+      const bool query = head < c_.q_heads;
+      const int first = query ? 0 : c_.q_heads;  // head that the weights begin with
+      const std::vector<Bf16>& weight = query ? q_norm_ : k_norm_;
+      const std::size_t of_head = c_.all_heads ? static_cast<std::size_t>(head - first) * dim() : 0;
+      const double mean =
+          c_.all_heads ? mean_square(token, first, query ? c_.q_heads : c_.heads) : mean_square(token, head, 1);
       for (std::size_t d = 0; d < dim(); ++d) {
-        x[d] *= value(weight[d]) / std::sqrt(squares / c_.dim + static_cast<double>(kEpsilon));
+        x[d] *= value(weight[of_head + d]) / std::sqrt(mean + static_cast<double>(kEpsilon));
       }
     }
-    std::vector<double> y(dim());
-    for (std::size_t i = 0; i < dim() / 2; ++i) {
-      const double angle = position * std::pow(1e6, -2.0 * static_cast<double>(i) / c_.dim);
-      y[i] = x[i] * std::cos(angle) - x[i + dim() / 2] * std::sin(angle);
-      y[i + dim() / 2] = x[i + dim() / 2] * std::cos(angle) + x[i] * std::sin(angle);
+    std::vector<double> y = x;
+    const auto half = static_cast<std::size_t>(c_.turned() / 2);
+    for (std::size_t i = 0; i < half; ++i) {
+      const double angle = position * std::pow(1e6, -2.0 * static_cast<double>(i) / c_.turned());
+      y[i] = x[i] * std::cos(angle) - x[i + half] * std::sin(angle);
+      y[i + half] = x[i + half] * std::cos(angle) + x[i] * std::sin(angle);
     }
     return y;
+  }
+
+  // Of the elements of some heads of a token.
+  double mean_square(std::size_t token, int first, int heads) const {
+    const std::size_t row = token * static_cast<std::size_t>(c_.q_heads + 2 * c_.heads);
+    const std::size_t at = (row + static_cast<std::size_t>(first)) * dim();
+    const std::size_t count = static_cast<std::size_t>(heads) * dim();
+    double squares = 0.0;
+    for (std::size_t i = at; i < at + count; ++i) { squares += value(qkv_[i]) * value(qkv_[i]); }
+    return squares / static_cast<double>(count);
   }
 
   void store(std::size_t request, int position, int kv_index, const std::vector<double>& x) {
@@ -232,7 +256,11 @@ const std::vector<Case> kCases = {{KvType::bf16, 128, true, 1.0F, 1.0F},
                                   {KvType::bf16, 128, false, 1.0F, 1.0F, 14, 2},
                                   {KvType::bf16, 128, true, 1.0F, 1.0F, 6, 1},
                                   {KvType::fp8_e4m3, 128, true, 1.0F, 1.0F, 33, 3},
-                                  {KvType::fp32, 64, true, 1.0F, 1.0F, 16, 1}};
+                                  {KvType::fp32, 64, true, 1.0F, 1.0F, 16, 1},
+                                  {KvType::bf16, 128, true, 1.0F, 1.0F, 12, 2, 64, true},  // MiniMax-M2
+                                  {KvType::fp8_e4m3, 128, true, 1.0F, 1.0F, 6, 3, 96, false},
+                                  {KvType::bf16, 64, true, 1.0F, 1.0F, 5, 1, 16, true},
+                                  {KvType::fp32, 64, true, 1.0F, 1.0F, 4, 4, 0, true}};
 
 using AppendTest = DeviceTest;
 
@@ -296,6 +324,7 @@ TEST_F(AppendTest, RefusesBadArguments) {
   KvAppend a;
   EXPECT_EQ(append_kv(a, nullptr), cudaErrorInvalidValue);
   EXPECT_EQ(summarize_blocks({}, nullptr), cudaErrorInvalidValue);
+  EXPECT_EQ(head_factors({}, nullptr), cudaErrorInvalidValue);
 }
 
 }  // namespace

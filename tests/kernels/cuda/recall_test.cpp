@@ -174,6 +174,22 @@ class Problem {
 
 using RecallTest = DeviceTest;
 
+TEST_F(RecallTest, AgreesWithFloat64OnLatents) {
+  Random random(2);
+  for (const int dim : {576, 288, 512, 20}) {
+    for (const int group : {3, 20}) {
+      SCOPED_TRACE(testing::Message() << "dim " << dim << " group " << group);
+      Case c;
+      c.dim = dim;
+      c.heads = 1;
+      c.group = group;
+      c.block = dim == 288 ? 64 : 16;
+      c.lengths = {700, 0, 33};
+      Problem(c, random).expect_shares();
+    }
+  }
+}
+
 TEST_F(RecallTest, AgreesWithFloat64OnEveryShape) {
   Random random(1);
   for (const KvType type : kTypes) {
