@@ -18,6 +18,8 @@
 #   keeper    weights kept between workers at Qwen3-1.7B's shape: who may read and write them, what a start costs
 #   torch     the dense baseline from PyTorch parts (needs PyTorch)
 #   groups    the tests of any number of query heads a kv head and of every KV type, and what odd groups cost
+#   latent    the tests of latent attention, its kernels' times, and whole steps of eight layers of GLM-4.7-Flash's shape:
+#             dense, and with a policy
 #   recall    a policy's recall at Qwen3-1.7B's shape: 2 problems of 16K tokens, and its tests
 #   devices   greedy tokens of the CPU and of the device on the model folder $MODEL: equal up to near ties
 # --build DIR  the build's folder (default build-gpu); what is missing is built, what is there is kept
@@ -86,9 +88,9 @@ part() {
         products=(--cublas-only)
       run engine-tests 90 "$bin/core_engine_cuda_tests" --gtest_brief=1 ;;
     sanitize)
-      sanitize memcheck kernels_cuda_tests 60 '-*RightDistribution*:*LargeVocabulary*:*LongRows*:*EverySchedule*'
+      sanitize memcheck kernels_cuda_tests 60 '-*RightDistribution*:*LargeVocabulary*:*LongRows*:*EverySchedule*:*AnyNumberOf*:*PoolsMayBe*:*SchedulesAgree*'
       sanitize racecheck kernels_cuda_tests 60 \
-        '*Adversarial*:*Fused*:*DependsOn*:*TopKOf*:*Allocates*:*EveryShape:*Covering*:Append*:Elementwise*:Gemm.Waits*'
+        '*Adversarial*:*Fused*:*DependsOn*:*TopKOf*:*Allocates*:*EveryShape:*Covering*:Append*:Elementwise*:Gemm.Waits*:*HugeAndEqual*'
       sanitize memcheck core_engine_cuda_tests 90 '*SparseLogits*:*NothingUnwritten*' ;;
     kernels) run kernels 90 "$bin/vortex-bench-kernels" --json "$out/kernels.json" ;;
     step)
@@ -128,6 +130,15 @@ part() {
         --gtest_filter='*EveryShape*:*EveryGroup*:*OddGroup*:*Covering*:Append*:*Fused*'
       run group-engine 100 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='CudaGroups.*'
       run group-kernel-times 60 "$bin/vortex-bench-kernels" --filter attention_groups --json "$out/groups.json" ;;
+    latent)
+      run latent-kernels 60 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='Latent*:HeadProducts*:Recall*Latents'
+      run latent-engine 100 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='CudaLatent.*'
+      lines=60 run latent-times 90 "$bin/vortex-bench-kernels" --filter latent --sweep --json "$out/latent.json"
+      run latent-products 30 "$bin/vortex-bench-kernels" --filter head_products
+      local glm=(--geometry glm-4.7-flash --layers 8)
+      bench latent-dense 150 step 16x16384 32x8192 "${glm[@]}" --without attention --without small
+      bench latent-policy 150 step 16x16384 32x8192 "${glm[@]}" --policy examples/policies/mla/rope_aware.py \
+        --without attention --without select ;;
     recall)
       run recall-tests 60 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='Recall*:LogProbs*'
       run recall-engine 60 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='*Forced*:*Recall*:*Everything*'

@@ -89,15 +89,25 @@ struct LatentAttention {
   float scale = 1.0F;
 };
 
-// `cluster` thread blocks (1, 2, 4 or 8) share a row, tile i of 32 tokens going to block i % cluster, and merge their
-// sums in order. Two calls with one schedule that visit the same tokens give the same bits, whatever the batch is and
-// whether the blocks were selected or dense. A prompt's rows are not shared.
+// `parts` thread blocks share a row, tile i of 32 tokens going to block i % parts, and leave their sums in device
+// memory, where a second kernel merges them in order; one alone writes its row itself. Two calls with one schedule that
+// visit the same tokens give the same bits, whatever the batch is and whether the blocks were selected or dense. A
+// prompt's rows are not shared. (A cluster, which could merge through distributed shared memory, must have its blocks
+// side by side: with one block a multiprocessor, 32 clusters of four do not run at once on 132 of them.)
 struct LatentSchedule {
-  int cluster = 8;
+  int parts = 8;               // at most kMaxLatentParts
+  float* workspace = nullptr;  // latent_workspace_floats() of them where parts > 1
 };
 
+inline constexpr int kMaxLatentParts = 16;
+
+// Floats of workspace for so many rows.
+constexpr std::int64_t latent_workspace_floats(int rows, int num_q_heads, int value_dim, int parts) {
+  return parts > 1 ? static_cast<std::int64_t>(rows) * num_q_heads * parts * (value_dim + 2) : 0;
+}
+
 // As many thread blocks a row as `rows` leave multiprocessors for. Depends on nothing else.
-LatentSchedule plan_latent_attention(int rows, int num_q_heads, int num_sms);
+int plan_latent_parts(int rows, int num_q_heads, int num_sms);
 
 // Does the quick kernel take such a pool?
 bool latent_attention_is_quick(const KvPool& kv, int value_dim);

@@ -1,6 +1,6 @@
-// What one thread block, or cluster of them, of latent attention has to do: up to kMaxLatentHeads query rows, which lie
-// behind one another in q, against the tokens of one request. Of a decode step the rows are heads of one request, of a
-// prompt the (token, head) pairs in order.
+// What one thread block of latent attention, or some that share it, has to do: up to kMaxLatentHeads query rows, which
+// lie behind one another in q, against the tokens of one request. Of a decode step the rows are heads of one request,
+// of a prompt the (token, head) pairs in order.
 #pragma once
 
 #include "kernels/cuda/device.cuh"
@@ -10,7 +10,7 @@ namespace vortex::cuda {
 
 inline constexpr int kMaxLatentHeads = 32;
 
-// Over how many thread blocks (or clusters) the heads of a row are spread, and how many heads one takes.
+// Over how many tasks the heads of a row are spread, and how many heads one has.
 __host__ __device__ __forceinline__ int latent_parts(int heads) { return ceil_div(heads, kMaxLatentHeads); }
 __host__ __device__ __forceinline__ int latent_part_heads(int heads) { return ceil_div(heads, latent_parts(heads)); }
 

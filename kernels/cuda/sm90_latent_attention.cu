@@ -7,8 +7,10 @@
 // tiles in shared memory; eight warps compute. For the scores a warp takes half of a tile's tokens and a quarter of
 // their elements; the quarters meet in shared memory, where the softmax is taken. For the output a warp takes an eighth
 // of the latent. Scores of tile i + 1 are computed beside the softmax of tile i, so that a tile costs one barrier.
-// Thread blocks of a cluster share a row and merge through distributed shared memory.
+// Thread blocks that share a row leave [head][512] sums in device memory for a second kernel.
 // Heads as columns, as FlashMLA-ETAP (arXiv:2506.01969) has them; the softmax is FlashAttention-2's (arXiv:2307.08691).
+#include <algorithm>
+
 #include "kernels/cuda/latent_plain.h"
 #include "kernels/cuda/latent_task.cuh"
 #include "kernels/cuda/mma.cuh"
@@ -19,6 +21,7 @@ namespace {
 
 constexpr int kWarps = 8;                   // that compute
 constexpr int kComputing = kWarps * 32;     // threads
+constexpr int kMergeThreads = 128;          // of the kernel that merges
 constexpr int kThreads = kComputing + 32;   // and the warp that copies
 constexpr int kTokens = 32;                 // of a tile
 constexpr int kUnit = 16;                   // tokens that lie side by side in any page
@@ -26,7 +29,6 @@ constexpr int kQuarters = 4;                // of a token's elements, for scores
 constexpr int kStages = 5;                  // tiles of the ring
 constexpr int kScoreStride = kTokens + 4;   // floats from head to head of the scores
 constexpr int kWeightStride = kTokens + 8;  // bf16 from head to head of the weights
-constexpr int kMaxCluster = 8;
 
 template <int kRankOf, int kRopeOf, int kHeadsOf>
 struct Shape {
@@ -39,7 +41,6 @@ struct Shape {
   static constexpr int kQuarterSteps = (kSteps + kQuarters - 1) / kQuarters;
   static constexpr int kColumns = kRank / kWarps;  // of the output, a warp
   static constexpr int kColumnTiles = kColumns / 16;
-  static constexpr int kPartialStride = kRank + 4;
   static constexpr unsigned kTokenBytes = kDim * sizeof(Bf16);
   static constexpr int kTileElements = kTokens * kStride;
   static constexpr int kScores = kQuarters * kHeads * kScoreStride;  // floats of a tile
@@ -48,7 +49,6 @@ struct Shape {
   static constexpr int kSharedBytes =
       kRingBytes + 2 * kScores * static_cast<int>(sizeof(float)) + 2 * kWeights * static_cast<int>(sizeof(Bf16));
   static_assert(kDim % 16 == 0 && kRank % (16 * kWarps) == 0 && kHeads % 8 == 0 && kHeads <= kMaxLatentHeads);
-  static_assert(kHeads * kPartialStride * static_cast<int>(sizeof(float)) <= kRingBytes);
   static_assert(kSharedBytes <= 225 * 1024);
 };
 
@@ -65,7 +65,6 @@ struct Storage {
   __device__ __forceinline__ Bf16* weights(int i) const {
     return reinterpret_cast<Bf16*>(base + S::kRingBytes + 2 * S::kScores * sizeof(float)) + i % 2 * S::kWeights;
   }
-  __device__ __forceinline__ float* partial() const { return reinterpret_cast<float*>(base); }  // where the ring was
 };
 
 __device__ __forceinline__ void barrier_arrive(std::uint64_t* barrier) {
@@ -159,6 +158,20 @@ __device__ __forceinline__ void copy_tiles(const LatentAttention& a, const Laten
     }
   }
 }
+
+// Where thread block `index` of the `count` that share a row leaves its part: [query row][part][element] sums, and
+// behind them [query row][part] largest score and denominator.
+struct Parts {
+  int count;
+  int index;
+  float* workspace;
+  std::int64_t rows;
+  int rank;
+  __device__ __forceinline__ float* sums(std::int64_t row) const { return workspace + (row * count + index) * rank; }
+  __device__ __forceinline__ float2* statistics(std::int64_t row) const {
+    return reinterpret_cast<float2*>(workspace + rows * count * rank) + row * count + index;
+  }
+};
 
 // A computing warp. In the fragments of mma.m16n8k16 a lane holds rows lane / 4 and lane / 4 + 8 of A and C, and
 // columns lane % 4 * 2 and the next of C.
@@ -276,26 +289,47 @@ class Computing {
     }
   }
 
-  // Leaves [head][element] sums where the ring was, and the maximum and denominator of each head.
-  __device__ __forceinline__ void finish(float* maxima, float* sums) {
+  // Leaves what this block has of its rows: out itself where it is the only one, else its part of the workspace.
+  __device__ __forceinline__ void finish(const LatentAttention& a, const LatentTask& task, const Parts& parts,
+                                         int tiles, float (&inverses)[kMaxLatentHeads]) {
+    if (softens_) {
 #pragma unroll
-    for (int m = 0; m < S::kColumnTiles; ++m) {
-#pragma unroll
-      for (int n = 0; n < S::kHeadTiles; ++n) {
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          const int head = n * 8 + lane_ % 4 * 2 + j % 2;
-          const int column = warp_ * S::kColumns + m * 16 + lane_ / 4 + j / 2 * 8;
-          shared_.partial()[head * S::kPartialStride + column] = out_[m][n][j];
+      for (int width = 1; width < 8; width *= 2) { sum_ += __shfl_xor_sync(kFullWarp, sum_, width); }
+      if (lane_ % 8 == 0 && head_ < task.rows) {
+        inverses[head_] = sum_ > 0.0F ? 1.0F / sum_ : 0.0F;
+        if (parts.count > 1) {
+          *parts.statistics(task.first + head_) = make_float2(maximum_, sum_);
+        } else if (a.lse != nullptr) {
+          a.lse[task.first + head_] = sum_ > 0.0F ? (maximum_ + __log2f(sum_)) * kLn2 : negative_infinity();
         }
       }
     }
-    if (!softens_) { return; }
+    if (parts.count > 1 && tiles == 0) { return; }  // a denominator of 0 says so
+    computing_barrier();
 #pragma unroll
-    for (int width = 1; width < 8; width *= 2) { sum_ += __shfl_xor_sync(kFullWarp, sum_, width); }
-    if (lane_ % 8 == 0) {
-      maxima[head_] = maximum_;
-      sums[head_] = sum_;
+    for (int n = 0; n < S::kHeadTiles; ++n) {
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        const int head = n * 8 + lane_ % 4 * 2 + j;
+        if (head >= task.rows) { continue; }
+        const int column = warp_ * S::kColumns + lane_ / 4;
+        if (parts.count > 1) {
+          float* to = parts.sums(task.first + head) + column;
+#pragma unroll
+          for (int m = 0; m < S::kColumnTiles; ++m) {
+            to[m * 16] = out_[m][n][j];
+            to[m * 16 + 8] = out_[m][n][j + 2];
+          }
+        } else {
+          Bf16* to = a.out + (task.first + head) * S::kRank + column;
+          const float inverse = inverses[head];
+#pragma unroll
+          for (int m = 0; m < S::kColumnTiles; ++m) {
+            to[m * 16] = __float2bfloat16_rn(out_[m][n][j] * inverse);
+            to[m * 16 + 8] = __float2bfloat16_rn(out_[m][n][j + 2] * inverse);
+          }
+        }
+      }
     }
   }
 
@@ -318,8 +352,9 @@ class Computing {
 template <class S>
 __device__ __forceinline__ void compute_tiles(const LatentAttention& a, const LatentTask& task,
                                               const Storage<S>& shared, std::uint64_t* full, std::uint64_t* empty,
-                                              int tiles, int first, int step, float* maxima, float* sums) {
+                                              int tiles, const Parts& parts) {
   __shared__ float corrections[2][kMaxLatentHeads];
+  __shared__ float inverses[kMaxLatentHeads];
   Computing<S> warp(a, task, shared);
   if (tiles > 0) {
     barrier_wait(full, 0);
@@ -338,77 +373,55 @@ __device__ __forceinline__ void compute_tiles(const LatentAttention& a, const La
       barrier_wait(full + stage, phase);
       warp.score(i + 1, shared.tile(stage));
     }
-    warp.soften(i, (first + i * step) * kTokens, corrections);
+    warp.soften(i, (parts.index + i * parts.count) * kTokens, corrections);
     computing_barrier();
     warp.accumulate(i, shared.tile(this_stage), corrections);
     __syncwarp();
     if (threadIdx.x % 32 == 0) { barrier_arrive(empty + this_stage); }
   }
-  computing_barrier();  // the ring is read no more
-  warp.finish(maxima, sums);
+  warp.finish(a, task, parts, tiles, inverses);
 }
 
-__device__ __forceinline__ float4 load4_from_rank(const float* p, unsigned rank) {
-  std::uint32_t remote;
-  float4 x;
-  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(shared_address(p)), "r"(rank));
-  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
-               : "r"(remote)
-               : "memory");
-  return x;
-}
-
-// Merges the partial results of the cluster's blocks, each of which writes its share of the row.
-template <class S>
-__device__ __forceinline__ void merge_parts(const LatentAttention& a, const LatentTask& task, const float* partial,
-                                            const float* maxima, const float* sums) {
-  __shared__ float weights[kMaxCluster][kMaxLatentHeads];
-  const unsigned ranks = cluster_size();
-  const int thread = static_cast<int>(threadIdx.x);
-  if (thread < task.rows) {
-    float top = negative_infinity();
-    for (unsigned rank = 0; rank < ranks; ++rank) { top = fmaxf(top, load_from_rank(maxima + thread, rank)); }
-    float denominator = 0.0F;
-    for (unsigned rank = 0; rank < ranks; ++rank) {
-      const float maximum = load_from_rank(maxima + thread, rank);
-      const float weight = maximum == negative_infinity() ? 0.0F : exp2_approx(maximum - top);
-      weights[rank][thread] = weight;
-      denominator = fmaf(weight, load_from_rank(sums + thread, rank), denominator);
-    }
-    const float inverse = denominator > 0.0F ? 1.0F / denominator : 0.0F;
-    for (unsigned rank = 0; rank < ranks; ++rank) { weights[rank][thread] *= inverse; }
-    if (a.lse != nullptr && cluster_rank() == 0) {
-      a.lse[task.first + thread] = denominator > 0.0F ? (top + __log2f(denominator)) * kLn2 : negative_infinity();
+// Merges the parts of one query row; a thread takes four elements.
+__global__ void __launch_bounds__(kMergeThreads) merge_latent_kernel(const LatentAttention a, Parts parts) {
+  allow_successor();
+  wait_for_predecessors();
+  const std::int64_t row = blockIdx.x;
+  const float2* statistics = parts.statistics(row);
+  float top = negative_infinity();
+  for (int i = 0; i < parts.count; ++i) { top = fmaxf(top, statistics[i].x); }
+  float denominator = 0.0F;
+  for (int i = 0; i < parts.count; ++i) {
+    if (statistics[i].y > 0.0F) {
+      denominator = fmaf(exp2_approx(statistics[i].x - top), statistics[i].y, denominator);
     }
   }
-  __syncthreads();
-  constexpr int kWords = S::kRank / 4;  // of four floats
-  for (int e = static_cast<int>(cluster_rank()) * kThreads + thread; e < task.rows * kWords;
-       e += static_cast<int>(ranks) * kThreads) {
-    const int head = e / kWords;
-    const float* from = partial + head * S::kPartialStride + e % kWords * 4;
-    float4 sum = make_float4(0.0F, 0.0F, 0.0F, 0.0F);
-    for (unsigned rank = 0; rank < ranks; ++rank) {
-      const float weight = weights[rank][head];
-      const float4 x = load4_from_rank(from, rank);
-      sum.x = fmaf(weight, x.x, sum.x);
-      sum.y = fmaf(weight, x.y, sum.y);
-      sum.z = fmaf(weight, x.z, sum.z);
-      sum.w = fmaf(weight, x.w, sum.w);
-    }
-    *reinterpret_cast<uint2*>(a.out + (task.first + head) * S::kRank + e % kWords * 4) =
-        make_uint2(pack(sum.x, sum.y), pack(sum.z, sum.w));
+  const float inverse = denominator > 0.0F ? 1.0F / denominator : 0.0F;
+  if (a.lse != nullptr && threadIdx.x == 0) {
+    a.lse[row] = denominator > 0.0F ? (top + __log2f(denominator)) * kLn2 : negative_infinity();
   }
+  const int column = static_cast<int>(threadIdx.x) * 4;
+  if (column >= a.value_dim) { return; }
+  const float* sums = parts.sums(row) + column;
+  float4 out = make_float4(0.0F, 0.0F, 0.0F, 0.0F);
+#pragma unroll 4
+  for (int i = 0; i < parts.count; ++i) {
+    if (!(statistics[i].y > 0.0F)) { continue; }  // a part without tokens has left nothing
+    const float weight = exp2_approx(statistics[i].x - top) * inverse;
+    const float4 x = *reinterpret_cast<const float4*>(sums + static_cast<std::int64_t>(i) * a.value_dim);
+    out.x = fmaf(weight, x.x, out.x);
+    out.y = fmaf(weight, x.y, out.y);
+    out.z = fmaf(weight, x.z, out.z);
+    out.w = fmaf(weight, x.w, out.w);
+  }
+  *reinterpret_cast<uint2*>(a.out + row * a.value_dim + column) = make_uint2(pack(out.x, out.y), pack(out.z, out.w));
 }
 
 template <class S>
-__global__ void __launch_bounds__(kThreads, 1) latent_attention_kernel(const LatentAttention a) {
+__global__ void __launch_bounds__(kThreads, 1) latent_attention_kernel(const LatentAttention a, Parts parts) {
   extern __shared__ __align__(128) unsigned char storage[];
   __shared__ std::uint64_t full[kStages];
   __shared__ std::uint64_t empty[kStages];
-  __shared__ float maxima[kMaxLatentHeads];
-  __shared__ float sums[kMaxLatentHeads];
   if (threadIdx.x == 0) {
     for (int i = 0; i < kStages; ++i) {
       barrier_init(full + i, 1);
@@ -417,14 +430,13 @@ __global__ void __launch_bounds__(kThreads, 1) latent_attention_kernel(const Lat
     barrier_init_fence();
   }
   __syncthreads();
-  const int step = static_cast<int>(cluster_size());
-  const int first = static_cast<int>(cluster_rank());
-  const int unit = static_cast<int>(blockIdx.x) / step;
+  const int unit = static_cast<int>(blockIdx.x) / parts.count;
+  parts.index = static_cast<int>(blockIdx.x) % parts.count;
   allow_successor();
   LatentTask task;
   if (a.prompt) {  // the longest rows start first
     wait_for_predecessors();
-    task = prompt_task(a, static_cast<int>(gridDim.x) / step - 1 - unit, S::kHeads);
+    task = prompt_task(a, static_cast<int>(gridDim.x) - 1 - unit, S::kHeads);
   } else {
     int length = 0;
     task = start_decode_task(a, unit, length);
@@ -432,37 +444,25 @@ __global__ void __launch_bounds__(kThreads, 1) latent_attention_kernel(const Lat
     finish_decode_task(a, length, task);
   }
   const int all_tiles = ceil_div(task.tokens, kTokens);
-  const int tiles = all_tiles > first ? (all_tiles - first - 1) / step + 1 : 0;
+  const int tiles = all_tiles > parts.index ? (all_tiles - parts.index - 1) / parts.count + 1 : 0;
   const Storage<S> shared{storage};
   if (static_cast<int>(threadIdx.x) < kComputing) {
-    compute_tiles(a, task, shared, full, empty, tiles, first, step, maxima, sums);
+    compute_tiles(a, task, shared, full, empty, tiles, parts);
   } else {
-    copy_tiles(a, task, shared, full, empty, tiles, first, step);
+    copy_tiles(a, task, shared, full, empty, tiles, parts.index, parts.count);
   }
-  __syncwarp();
-  cluster_barrier();
-  merge_parts<S>(a, task, shared.partial(), maxima, sums);
-  cluster_barrier();  // a block must not leave while others read its shared memory
 }
 
 template <class S>
-cudaError_t launch(const LatentAttention& a, int units, int cluster, cudaStream_t stream) {
+cudaError_t launch(const LatentAttention& a, int units, const LatentSchedule& schedule, cudaStream_t stream) {
   const auto kernel = latent_attention_kernel<S>;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::kSharedBytes);
   if (error != cudaSuccess) { return error; }
-  cudaLaunchAttribute attributes[2]{};
-  attributes[0].id = cudaLaunchAttributeClusterDimension;
-  attributes[0].val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
-  attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;  // as launch_early()
-  attributes[1].val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(units * cluster));
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = static_cast<std::size_t>(S::kSharedBytes);
-  config.stream = stream;
-  config.attrs = attributes;
-  config.numAttrs = 2;
-  return cudaLaunchKernelEx(&config, kernel, a);
+  const Parts parts{schedule.parts, 0, schedule.workspace, static_cast<std::int64_t>(a.rows) * a.num_q_heads, S::kRank};
+  const cudaError_t launched = launch_early(kernel, dim3(static_cast<unsigned>(units * parts.count)), kThreads,
+                                            static_cast<std::size_t>(S::kSharedBytes), stream, a, parts);
+  if (launched != cudaSuccess || parts.count == 1) { return launched; }
+  return launch_early(merge_latent_kernel, dim3(static_cast<unsigned>(parts.rows)), kMergeThreads, 0, stream, a, parts);
 }
 
 template <int kRank, int kRope>
@@ -470,13 +470,13 @@ cudaError_t launch_heads(const LatentAttention& a, const LatentSchedule& schedul
   if (a.prompt) {
     const int units =
         static_cast<int>((static_cast<std::int64_t>(a.rows) * a.num_q_heads + kMaxLatentHeads - 1) / kMaxLatentHeads);
-    return launch<Shape<kRank, kRope, kMaxLatentHeads>>(a, units, 1, stream);
+    return launch<Shape<kRank, kRope, kMaxLatentHeads>>(a, units, {1, nullptr}, stream);
   }
   const int units = a.rows * latent_parts(a.num_q_heads);
   const int heads = latent_part_heads(a.num_q_heads);
-  if (heads <= 16) { return launch<Shape<kRank, kRope, 16>>(a, units, schedule.cluster, stream); }
-  if (heads <= 24) { return launch<Shape<kRank, kRope, 24>>(a, units, schedule.cluster, stream); }
-  return launch<Shape<kRank, kRope, 32>>(a, units, schedule.cluster, stream);
+  if (heads <= 16) { return launch<Shape<kRank, kRope, 16>>(a, units, schedule, stream); }
+  if (heads <= 24) { return launch<Shape<kRank, kRope, 24>>(a, units, schedule, stream); }
+  return launch<Shape<kRank, kRope, 32>>(a, units, schedule, stream);
 }
 
 bool valid(const LatentAttention& a, const LatentSchedule& s) {
@@ -486,17 +486,16 @@ bool valid(const LatentAttention& a, const LatentSchedule& s) {
   const bool shape = a.rows >= 0 && a.num_q_heads > 0 && a.kv.num_kv_heads == 1 && a.kv.block > 0 &&
                      a.kv.block % kUnit == 0 && a.value_dim > 0 && a.value_dim <= a.kv.head_dim &&
                      a.table.max_blocks > 0 && a.first >= 0;
-  const bool schedule = s.cluster == 1 || s.cluster == 2 || s.cluster == 4 || s.cluster == kMaxCluster;
+  const bool schedule =
+      a.prompt || s.parts == 1 || (s.parts > 1 && s.parts <= kMaxLatentParts && s.workspace != nullptr);
   return pointers && selection && shape && schedule;
 }
 
 }  // namespace
 
-LatentSchedule plan_latent_attention(int rows, int num_q_heads, int num_sms) {
-  LatentSchedule schedule{1};
+int plan_latent_parts(int rows, int num_q_heads, int num_sms) {
   const int units = rows * latent_parts(num_q_heads);
-  while (schedule.cluster < kMaxCluster && units * schedule.cluster * 2 <= num_sms) { schedule.cluster *= 2; }
-  return schedule;
+  return std::clamp(num_sms / units, 1, kMaxLatentParts);
 }
 
 bool latent_attention_is_quick(const KvPool& kv, int value_dim) {

@@ -28,7 +28,23 @@ constexpr Named kNamed[] = {
     {"tiny", 4, 128, 4, 2, 64, 256, 512, true},
 };
 
+// The same of models with latent attention and experts, of which the first layer has none.
+struct NamedLatent {
+  const char* name;
+  int layers, hidden, heads, q_rank, kv_rank, nope, rope, value, inner, vocab;
+  int experts, per_token, expert_inner, shared_inner;
+  model::ExpertScore score;
+};
+constexpr NamedLatent kNamedLatent[] = {
+    {"glm-4.7-flash", 47, 2048, 20, 768, 512, 192, 64, 256, 10240, 154880, 64, 4, 1536, 1536,
+     model::ExpertScore::kSigmoid},
+    {"deepseek-v2-lite", 27, 2048, 16, 0, 512, 128, 64, 128, 10944, 102400, 64, 6, 1408, 2816,
+     model::ExpertScore::kSoftmax},
+    {"tiny-latent", 2, 64, 4, 32, 32, 16, 16, 16, 96, 512, 4, 2, 32, 32, model::ExpertScore::kSigmoid},
+};
+
 constexpr int kMaxPositions = 1 << 20;
+constexpr double kRopeTheta = 1e6;
 
 Result<nlohmann::json> read_config(const Options& options) {
   const std::string path = options.config.empty()
@@ -40,30 +56,80 @@ Result<nlohmann::json> read_config(const Options& options) {
   return config;
 }
 
+model::ModelConfig config_of(const Named& named) {
+  model::ModelConfig config;
+  config.architecture = "Qwen3ForCausalLM";
+  config.num_layers = named.layers;
+  config.hidden_size = named.hidden;
+  config.num_q_heads = named.q_heads;
+  config.num_kv_heads = named.kv_heads;
+  config.head_dim = named.head_dim;
+  config.intermediate_size = named.inner;
+  config.vocab_size = named.vocab;
+  config.tie_word_embeddings = named.tied;
+  config.max_position_embeddings = kMaxPositions;
+  config.rope_theta = kRopeTheta;
+  config.qk_norm = model::QkNorm::kEachHead;
+  return config;
+}
+
+model::ModelConfig config_of(const NamedLatent& named) {
+  model::ModelConfig config;
+  config.architecture = "DeepseekV3ForCausalLM";
+  config.num_layers = named.layers;
+  config.hidden_size = named.hidden;
+  config.num_q_heads = named.heads;
+  config.num_kv_heads = 1;
+  config.head_dim = named.kv_rank + named.rope;
+  config.intermediate_size = named.inner;
+  config.vocab_size = named.vocab;
+  config.max_position_embeddings = kMaxPositions;
+  config.rope_theta = kRopeTheta;
+  config.latent.emplace();
+  config.latent->q_rank = named.q_rank;
+  config.latent->kv_rank = named.kv_rank;
+  config.latent->nope_dim = named.nope;
+  config.latent->rope_dim = named.rope;
+  config.latent->value_dim = named.value;
+  config.experts.emplace();
+  config.experts->layers.assign(static_cast<size_t>(named.layers), true);
+  config.experts->layers[0] = false;
+  config.experts->count = named.experts;
+  config.experts->per_token = named.per_token;
+  config.experts->inner = named.expert_inner;
+  config.experts->shared_inner = named.shared_inner;
+  config.experts->score = named.score;
+  config.experts->bias = config.experts->normalised = named.score == model::ExpertScore::kSigmoid;
+  return config;
+}
+
+// Takes away the layers beyond the first `layers`.
+void shorten(model::ModelConfig& config, int layers) {
+  if (layers <= 0 || layers >= config.num_layers) { return; }
+  config.num_layers = layers;
+  if (config.experts) { config.experts->layers.resize(static_cast<size_t>(layers)); }
+}
+
+Result<model::ModelConfig> whole_geometry(const std::string& name) {
+  std::string names;
+  for (const Named& named : kNamed) {
+    if (name == named.name) { return config_of(named); }
+    names += std::string(named.name) + ", ";
+  }
+  for (const NamedLatent& named : kNamedLatent) {
+    if (name == named.name) { return config_of(named); }
+    names += std::string(named.name) + ", ";
+  }
+  if (std::filesystem::is_directory(name)) { return model::read_model_config(name); }
+  return candidate_error("no geometry \"" + name + "\"", "known: " + names + "or a model's folder");
+}
+
 }  // namespace
 
 Result<model::ModelConfig> find_geometry(const Options& options) {
-  for (const Named& named : kNamed) {
-    if (options.geometry != named.name) { continue; }
-    model::ModelConfig config;
-    config.architecture = "Qwen3ForCausalLM";
-    config.num_layers = named.layers;
-    config.hidden_size = named.hidden;
-    config.num_q_heads = named.q_heads;
-    config.num_kv_heads = named.kv_heads;
-    config.head_dim = named.head_dim;
-    config.intermediate_size = named.inner;
-    config.vocab_size = named.vocab;
-    config.tie_word_embeddings = named.tied;
-    config.max_position_embeddings = kMaxPositions;
-    config.rope_theta = 1e6;
-    config.qk_norm = model::QkNorm::kEachHead;
-    return config;
-  }
-  if (std::filesystem::is_directory(options.geometry)) { return model::read_model_config(options.geometry); }
-  std::string names;
-  for (const Named& named : kNamed) { names += std::string(names.empty() ? "" : ", ") + named.name; }
-  return candidate_error("no geometry \"" + options.geometry + "\"", "known: " + names + ", or a model's folder");
+  VORTEX_ASSIGN(model::ModelConfig config, whole_geometry(options.geometry));
+  shorten(config, options.layers);
+  return config;
 }
 
 Result<vflow::Dtype> kv_dtype_of(const Options& options) {

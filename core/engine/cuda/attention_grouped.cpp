@@ -35,6 +35,8 @@ Status grouped_inputs(Layers& layers, int layer, int rows, cuda::KvAppend append
   return cuda_status(cuda::append_kv(append, stream), "appending keys and values");
 }
 
+int64_t grouped_workspace(const DeviceModel&, int, const StepShape&) { return 0; }
+
 cudaError_t grouped_attend(const DeviceModel&, const cuda::DecodeAttention& args, const StepShape& shape,
                            cudaStream_t stream) {
   cuda::DecodeSchedule schedule;
@@ -58,7 +60,7 @@ Status grouped_outputs(Layers& layers, int layer, int rows, cudaStream_t stream)
 
 }  // namespace
 
-const DeviceAttention kGroupedOnDevice = {"grouped-query", grouped_matrices,      grouped_inputs,
+const DeviceAttention kGroupedOnDevice = {"grouped-query", grouped_matrices,      grouped_inputs, grouped_workspace,
                                           grouped_attend,  grouped_attend_prompt, grouped_outputs};
 
 }  // namespace vortex::engine

@@ -28,6 +28,7 @@ struct StepShape {
   bool batch_invariant = true;
   int max_visited = 0;  // blocks of a row
   int multiprocessors = 1;
+  float* workspace = nullptr;  // of workspace_floats()
 };
 
 struct DeviceAttention {
@@ -38,6 +39,8 @@ struct DeviceAttention {
 
   // From the normed rows to `q` and the pool. The caller has set the rows, the pool and the table of `append`.
   Status (*inputs)(Layers& layers, int layer, int rows, cuda::KvAppend append, cudaStream_t stream);
+  // Floats that attend() needs beside its arguments for steps of up to `rows` rows.
+  int64_t (*workspace_floats)(const DeviceModel& model, int rows, const StepShape& shape);
   // Attends: of a decode step, and of a prompt's rows.
   cudaError_t (*attend)(const DeviceModel& model, const cuda::DecodeAttention& args, const StepShape& shape,
                         cudaStream_t stream);

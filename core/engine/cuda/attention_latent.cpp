@@ -1,5 +1,7 @@
 // Latent attention on the device (kernels/cuda/latent.h): decode steps and prompts alike attend the latents as they lie
 // in the cache, with queries that were turned round.
+#include <algorithm>
+
 #include "core/engine/cuda/layers.h"
 #include "kernels/cuda/latent.h"
 
@@ -85,6 +87,21 @@ Status latent_inputs(Layers& layers, int layer, int rows, cuda::KvAppend append_
   return layers.leaves_out(Stage::kProducts) ? ok_status() : turn_queries(model, w, a, append_rows, stream);
 }
 
+// Thread blocks that share a row.
+int parts_of(const DeviceModel& model, int rows, const StepShape& shape) {
+  if (shape.batch_invariant) { return cuda::LatentSchedule{}.parts; }
+  return cuda::plan_latent_parts(rows, model.source.config.num_q_heads, shape.multiprocessors);
+}
+
+int64_t latent_workspace(const DeviceModel& model, int rows, const StepShape& shape) {
+  int64_t most = 0;  // fewer rows may be shared by more
+  for (int count = 1; count <= rows; ++count) {
+    most = std::max(most, cuda::latent_workspace_floats(count, model.source.config.num_q_heads,
+                                                        latent_of(model).kv_rank, parts_of(model, count, shape)));
+  }
+  return most;
+}
+
 cudaError_t latent_attend(const DeviceModel& model, const cuda::DecodeAttention& args, const StepShape& shape,
                           cudaStream_t stream) {
   cuda::LatentAttention attention;
@@ -98,11 +115,7 @@ cudaError_t latent_attend(const DeviceModel& model, const cuda::DecodeAttention&
   attention.rows = args.num_requests;
   attention.num_q_heads = args.num_q_heads;
   attention.scale = args.scale;
-  cuda::LatentSchedule schedule;
-  if (!shape.batch_invariant) {
-    schedule = cuda::plan_latent_attention(args.num_requests, args.num_q_heads, shape.multiprocessors);
-  }
-  return cuda::latent_attention(attention, schedule, stream);
+  return cuda::latent_attention(attention, {parts_of(model, args.num_requests, shape), shape.workspace}, stream);
 }
 
 cudaError_t latent_attend_prompt(const DeviceModel& model, const cuda::PrefillAttention& args, cudaStream_t stream) {
@@ -146,7 +159,7 @@ Status latent_outputs(Layers& layers, int layer, int rows, cudaStream_t stream) 
 
 }  // namespace
 
-const DeviceAttention kLatentOnDevice = {"latent",      latent_matrices,      latent_inputs,
+const DeviceAttention kLatentOnDevice = {"latent",      latent_matrices,      latent_inputs, latent_workspace,
                                          latent_attend, latent_attend_prompt, latent_outputs};
 
 }  // namespace vortex::engine

@@ -55,6 +55,10 @@ Status Runner::create(model::Model model) {
                                             cuda_.build + " model " + model_.source.hash);
   VORTEX_TRY(activations_.create(model_, std::max(options_.max_batch, kPromptChunk), options_.max_batch));
   layers_.emplace(model_, gemms_, activations_);
+  const StepShape shape{cuda_.batch_invariant, 0, device_.multiprocessors, nullptr};
+  VORTEX_TRY(attention_memory_.allocate(
+      sizeof(float) *
+      static_cast<size_t>(device_attention(model_.source.config).workspace_floats(model_, options_.max_batch, shape))));
   VORTEX_TRY(slots_.create(options_.max_batch));
   const int64_t slots = options_.max_batch;
   const model::ModelConfig& c = model_.source.config;
@@ -293,7 +297,8 @@ Status Runner::attend(int layer, int capacity, bool sparse) {
   args.num_q_heads = c.num_q_heads;
   args.scale = attention_scale(c);
   if (sparse) { args.selection = selection(layer); }
-  const StepShape shape{cuda_.batch_invariant, sparse ? policy_.max_selected : max_blocks_, device_.multiprocessors};
+  const StepShape shape{cuda_.batch_invariant, sparse ? policy_.max_selected : max_blocks_, device_.multiprocessors,
+                        attention_memory_.as<float>()};
   return cuda_status(device_attention(c).attend(model_, args, shape, stream_.get()), "attending");
 }
 

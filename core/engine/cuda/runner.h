@@ -161,6 +161,7 @@ class Runner {
   DeviceMemory selected_;      // [row][max_selected]
   DeviceMemory counts_;        // [layer][row]
   DeviceMemory workspace_;     // of the policy
+  DeviceMemory attention_memory_;
   DeviceMemory selects_;       // [layer]
   DeviceMemory counters_;      // [layer]
   DeviceMemory chunk_tokens_;  // [row]

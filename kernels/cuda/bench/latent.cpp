@@ -85,16 +85,19 @@ struct LatentProblem {
   }
 };
 
-void measure_attention(Bench& bench, const LatentShape& shape, const std::vector<int>& clusters) {
+void measure_attention(Bench& bench, const LatentShape& shape, const std::vector<int>& numbers) {
   const LatentProblem p(shape);
-  for (const int cluster : clusters) {
+  const DeviceArray<float> workspace(
+      static_cast<std::size_t>(latent_workspace_floats(shape.requests, shape.heads, shape.rank, kMaxLatentParts)));
+  for (const int parts : numbers) {
     Measurement m;
     m.kernel = "latent_attention";
     m.shape = describe(shape);
-    m.variant = "c" + std::to_string(cluster);
+    m.variant = std::to_string(parts) + " parts";
     m.bytes = p.bytes;
-    bench.measure(m, shape.selected > 0 ? kSelections : 1,
-                  [&](int set, cudaStream_t stream) { return latent_attention(p.args(set), {cluster}, stream); });
+    bench.measure(m, shape.selected > 0 ? kSelections : 1, [&](int set, cudaStream_t stream) {
+      return latent_attention(p.args(set), {parts, workspace.data()}, stream);
+    });
   }
 }
 
@@ -157,7 +160,7 @@ void measure_append(Bench& bench, int rows) {
 }  // namespace
 
 void bench_latent(Bench& bench) {
-  const std::vector<int> all = {1, 2, 4, 8};
+  const std::vector<int> all = {2, 4, 8, 16};
   const std::vector<int> planned = {8};
   if (bench.wants("latent_attention")) {
     for (const int requests : {8, 32, 64}) {

@@ -18,6 +18,9 @@ assert ($2), lines" || { echo "$1: wrong output" >&2; exit 1; }
   check dense 'lines[0]["min_s"] <= lines[0]["median_s"] <= lines[0]["max_s"] and lines[0]["tokens_per_s"] > 0'
 "$bench" step 2x300 "${common[@]}" "${policy[@]}" --steps 2 --samples 3 --format json |
   check sparse '0 < lines[0]["bytes"] < 3e6'
+"$bench" step 2x300 --device cpu --geometry tiny-latent --layers 2 --max-context 600 --max-batch 4 --steps 2 \
+  --samples 3 --format json |
+  check latent '0 < lines[0]["bytes"] < 2e6'
 for windows in 0 4; do
   "$bench" trace "${common[@]}" "${policy[@]}" --requests 20 --scale 0.5 --mean-output 60 --longest-output 200 --prompt 40 \
     --windows "$windows" --steps 4 --format json |

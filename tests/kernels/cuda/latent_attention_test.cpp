@@ -10,13 +10,13 @@ struct Case {
   LatentGeometry geometry = {512, 64};
   int heads = 20;
   int block = 16;
-  int cluster = 8;
+  int parts = 8;
   std::vector<std::int32_t> lengths = {1, 16, 17, 0, 333, 1024, 31};
 };
 
 std::string name_of(const Case& c) {
   return std::to_string(c.geometry.rank) + "+" + std::to_string(c.geometry.rope) + ", " + std::to_string(c.heads) +
-         " heads, blocks of " + std::to_string(c.block) + ", " + std::to_string(c.cluster) + " thread blocks";
+         " heads, blocks of " + std::to_string(c.block) + ", " + std::to_string(c.parts) + " parts";
 }
 
 // The first few of many wrong elements say enough.
@@ -47,6 +47,8 @@ class Problem {
     device_q_ = DeviceArray<Bf16>(q_);
     out_ = DeviceArray<Bf16>(rows() * static_cast<std::size_t>(c.geometry.rank));
     lse_ = DeviceArray<float>(rows());
+    workspace_ = DeviceArray<float>(static_cast<std::size_t>(
+        latent_workspace_floats(static_cast<int>(c.lengths.size()), c.heads, c.geometry.rank, kMaxLatentParts)));
   }
 
   // Ascending selections of about `share` of the blocks, always with the last; unused slots are garbage.
@@ -81,16 +83,18 @@ class Problem {
   }
 
   // The outputs of the first requests.
-  std::vector<Bf16> run(int cluster, std::size_t requests) {
+  std::vector<Bf16> run(int parts, std::size_t requests) {
     out_.poison();
     lse_.poison();
-    EXPECT_EQ(latent_attention(args(requests), {cluster}, nullptr), cudaSuccess);
+    workspace_.poison();
+    EXPECT_EQ(latent_attention(args(requests), {parts, workspace_.data()}, nullptr), cudaSuccess);
     finish();
     std::vector<Bf16> out = out_.read();
     out.resize(requests * static_cast<std::size_t>(c_.heads * c_.geometry.rank));
     return out;
   }
-  std::vector<Bf16> run() { return run(c_.cluster, c_.lengths.size()); }
+  float* workspace() const { return workspace_.data(); }
+  std::vector<Bf16> run() { return run(c_.parts, c_.lengths.size()); }
 
   void expect_close(const std::vector<Bf16>& out) const {
     const auto rank = static_cast<std::size_t>(c_.geometry.rank);
@@ -158,7 +162,7 @@ class Problem {
   std::vector<std::int32_t> selected_, counts_;
   int max_selected_ = 0;
   DeviceArray<Bf16> k_, device_q_, out_;
-  DeviceArray<float> lse_;
+  DeviceArray<float> lse_, workspace_;
   DeviceArray<std::int32_t> pages_, lengths_, device_selected_, device_counts_;
 };
 
@@ -204,14 +208,14 @@ TEST_F(LatentAttentionTest, SchedulesAgreeAndBitsDependOnTheRowAlone) {
     c.block = 32;
     c.lengths = {2100, 40, 700, 1, 0, 1500};
     Problem problem(c, random);
-    for (const int cluster : {1, 2, 4, 8}) {
-      c.cluster = cluster;
+    for (const int parts : {1, 2, 3, 8, 16}) {
+      c.parts = parts;
       SCOPED_TRACE(name_of(c));
-      const std::vector<Bf16> out = problem.run(cluster, c.lengths.size());
+      const std::vector<Bf16> out = problem.run(parts, c.lengths.size());
       problem.expect_close(out);
-      const std::vector<Bf16> again = problem.run(cluster, c.lengths.size());
+      const std::vector<Bf16> again = problem.run(parts, c.lengths.size());
       EXPECT_EQ(std::memcmp(out.data(), again.data(), out.size() * 2), 0) << "a rerun differs";
-      const std::vector<Bf16> alone = problem.run(cluster, 1);
+      const std::vector<Bf16> alone = problem.run(parts, 1);
       EXPECT_EQ(std::memcmp(out.data(), alone.data(), alone.size() * 2), 0) << "company changes a bit";
     }
     const std::vector<Bf16> dense = problem.run(8, c.lengths.size());
@@ -255,7 +259,7 @@ TEST_F(LatentAttentionTest, RowsOfAPromptAreDecodeRowsToTheBit) {
       a.rows = rows;
       a.num_q_heads = heads;
       a.scale = 0.05F;
-      ASSERT_EQ(latent_attention(a, {1}, nullptr), cudaSuccess);
+      ASSERT_EQ(latent_attention(a, {1, nullptr}, nullptr), cudaSuccess);
       a.out = prompted.data();
       a.table.lengths = nullptr;
       a.prompt = true;
@@ -278,7 +282,7 @@ TEST_F(LatentAttentionTest, HugeAndEqualScoresAreSafe) {
     Problem problem(c, random);
     LatentAttention a = problem.args(c.lengths.size());
     a.scale = scale;
-    ASSERT_EQ(latent_attention(a, {4}, nullptr), cudaSuccess);
+    ASSERT_EQ(latent_attention(a, {4, problem.workspace()}, nullptr), cudaSuccess);
     finish();
     std::vector<Bf16> out(c.lengths.size() * static_cast<std::size_t>(c.heads * c.geometry.rank));
     ASSERT_EQ(cudaMemcpy(out.data(), a.out, out.size() * 2, cudaMemcpyDeviceToHost), cudaSuccess);
@@ -318,7 +322,7 @@ TEST_F(LatentAttentionTest, PoolsMayBeLarge) {
     a.num_q_heads = 20;
     a.scale = 0.06F;
     out.poison();
-    ASSERT_EQ(latent_attention(a, {2}, nullptr), cudaSuccess);
+    ASSERT_EQ(latent_attention(a, {1, nullptr}, nullptr), cudaSuccess);
     finish();
     outputs.push_back(out.read());
   }
@@ -334,12 +338,12 @@ TEST_F(LatentAttentionTest, RefusesWhatItCannotDo) {
   c.lengths = {20};
   const Problem problem(c, random);
   LatentAttention a = problem.args(1);
-  EXPECT_EQ(latent_attention(a, {3}, nullptr), cudaErrorInvalidValue);
+  EXPECT_EQ(latent_attention(a, {3, nullptr}, nullptr), cudaErrorInvalidValue);
   a.kv.type = KvType::fp8_e4m3;
-  EXPECT_EQ(latent_attention(a, {}, nullptr), cudaErrorNotSupported);
+  EXPECT_EQ(latent_attention(a, {1, nullptr}, nullptr), cudaErrorNotSupported);
   a = problem.args(1);
   a.kv.head_dim = 1040;
-  EXPECT_EQ(latent_attention(a, {}, nullptr), cudaErrorNotSupported);
+  EXPECT_EQ(latent_attention(a, {1, nullptr}, nullptr), cudaErrorNotSupported);
 }
 
 }  // namespace
