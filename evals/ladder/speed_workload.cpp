@@ -60,6 +60,8 @@ Result<job::StageResult> run_speed_on_workload(Session& session) {
   if (session.driver == 0) {
     turns.sampling.windows = kCpuWindows;
     turns.fewest_turns = turns.fewest_in_time = kCpuFewestTurns;
+  } else {
+    turns.warm_up_turns = 1;
   }
   turns.precision = session.job.speed_precision;
   turns.seconds = session.job.speed_seconds;

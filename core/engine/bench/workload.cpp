@@ -42,6 +42,7 @@ Status bench_workload(const Options& options) {
   turns.sampling = engine::quick_sampling();
   turns.precision = options.precision;
   turns.seconds = options.seconds;
+  turns.warm_up_turns = engine->stepper()->on_device() ? 1 : 0;
   VORTEX_ASSIGN(const engine::Comparison found,
                 engine::compare_in_turns(*engine, policy, {trace_requests(options), {}}, turns));
   Report report(options, engine->stepper()->device(), found.copy_bytes_per_second);

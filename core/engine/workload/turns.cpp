@@ -49,6 +49,7 @@ class Turns {
 
   Result<Comparison> run() {
     const double begin = monotonic_seconds();
+    for (int i = 0; i < options_.warm_up_turns; ++i) { VORTEX_TRY(warm_up()); }
     for (int turn = 1; turn <= options_.most_turns; ++turn) {
       const double start = monotonic_seconds();
       VORTEX_TRY(take(turn));
@@ -65,6 +66,19 @@ class Turns {
   }
 
  private:
+  Status warm_up() {
+    VORTEX_TRY(take(1));
+    found_.ratio.clear();
+    for (Side* side : {&found_.dense, &found_.policy}) {
+      side->seconds.clear();
+      side->token_seconds.clear();
+      side->slow_token_seconds.clear();
+      side->stats = {};
+    }
+    found_.placed_tokens = found_.real_tokens = 0;
+    return ok_status();
+  }
+
   Status take(int turn) {
     PlanSampling sampling = options_.sampling;
     sampling.phase = van_der_corput(turn);

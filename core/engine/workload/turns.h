@@ -43,6 +43,9 @@ struct TurnOptions {
   int fewest_turns = 4;
   int fewest_in_time = 3;  // when the seconds are up
   int most_turns = 1000;
+  // Turns before the first one that are taken and forgotten: on a GPU the first of a process is up to a tenth off
+  // (docs/benchmarks/gpu-search.md).
+  int warm_up_turns = 0;
 };
 
 // A turn's sampling that a search can afford: four windows of two samples, after one step to warm up.

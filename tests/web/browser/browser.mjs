@@ -398,6 +398,34 @@ async function testReport(browser, server, workspace, run) {
   await bare.context().close();
 }
 
+// A night that a GPU searched (examples/gpu-night): what is claimed, and views of hundreds of candidates whose texts are
+// not there.
+async function testNight(browser) {
+  const workspace = folder();
+  const unpack = "import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), open(sys.argv[2], 'wb'))";
+  const packed = join(sourceDir, "examples/gpu-night/vortex.db.xz");
+  const done = spawnSync("python3", ["-c", unpack, packed, join(workspace, "vortex.db")], { encoding: "utf8" });
+  check(done.status === 0, `the night's database is unpacked ${done.stderr}`);
+  const server = await serve(workspace);
+  const { newest: run } = await answer(server, "/api/about");
+  const overview = await answer(server, `/api/runs/${run}/overview`);
+  check(overview.best?.candidate === 184 && overview.best.speed.value > 3, "the night has its winner");
+  const page = await open(browser, server, { width: 1280 });
+  await page.goto(`${server.base}/r/${run}`);
+  const sentence = await page.locator(".headline").innerText();
+  check(/Candidate 184 decodes 3\.19/.test(sentence), `the first sentence names it: ${sentence}`);
+  const shown = { lineage: "Who came from whom", failures: "with the forced right answers", environment: "NVIDIA H200", brief: "What to try next" };
+  for (const [view, text] of Object.entries(shown)) {
+    await page.goto(`${server.base}/r/${run}/${view}`);
+    await page.getByText(text).first().waitFor();
+    check(!/misses object/.test(await page.locator("main").innerText()), `${view} needs no texts of policies`);
+  }
+  await page.goto(`${server.base}/c/184`);
+  await page.getByText(/misses object/).first().waitFor();
+  check(true, "a policy whose text is not there says so");
+  await page.close();
+}
+
 async function testApi(server, run) {
   const { best, overview } = await viewsOf(server, run);
   const dense = overview.front[0].candidate;
@@ -462,6 +490,7 @@ async function main() {
   await testMarks(browser, server, "made-up");
   await testHostile(browser);
   await testLive(browser);
+  await testNight(browser);
   await end(server);
 
   check(existsSync(recorded), "there is a recorded run");

@@ -85,6 +85,29 @@ TEST(Turns, EndWhenTheSecondsAreUp) {
   EXPECT_FALSE(found->narrow);
 }
 
+// The first side that is timed is slow in its first ten steps.
+TEST(Turns, AWarmUpIsForgotten) {
+  const auto compare = [](int warm_up_turns) {
+    int steps = 0;
+    const auto slow_at_first = [&steps](const std::vector<int>& lengths) {
+      return bytes_cost(lengths) * (++steps <= 10 ? 3 : 1);
+    };
+    FakeEngine engine({.max_batch = 16}, slow_at_first, bytes_cost);
+    TurnOptions options = turns(0.001);
+    options.warm_up_turns = warm_up_turns;
+    options.most_turns = 4;
+    return *compare_in_turns(engine, vflow::Policy(), small_load(), options);
+  };
+  const Comparison cold = compare(0);
+  EXPECT_GT(cold.ratio.front(), 1.3);
+  const Comparison warm = compare(1);
+  EXPECT_EQ(warm.ratio.size(), 4U);
+  for (const double ratio : warm.ratio) { EXPECT_NEAR(ratio, 1, 1e-6); }
+  EXPECT_EQ(warm.dense.seconds.size(), 4U);
+  const auto steps = static_cast<double>(cold.dense.stats.decode_steps);
+  EXPECT_NEAR(static_cast<double>(warm.dense.stats.decode_steps), steps, 0.1 * steps) << "of four turns, not of five";
+}
+
 TEST(Turns, DenseAttentionAloneIsItsOwnMeasure) {
   FakeEngine engine({.max_batch = 16}, bytes_cost, bytes_cost);
   const Result<Comparison> found = compare_in_turns(engine, std::nullopt, small_load(), turns(0.01));
