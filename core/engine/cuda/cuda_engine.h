@@ -18,7 +18,8 @@ struct CudaOptions {
   // K and V where no policy is set; a policy's kv_cache_dtype decides otherwise.
   vflow::Dtype kv_dtype = vflow::Dtype::kBf16;
   // Only matrix-product algorithms that give the same bits at every batch size, and attention that never splits a row
-  // over multiprocessors: a request's tokens then depend on nothing but the request. Costs speed where rows are few.
+  // over multiprocessors, or one of latents always alike: a request's tokens then depend on nothing but the request.
+  // Costs speed where rows are few.
   bool batch_invariant = true;
   bool own_products = true;             // matrix products by our kernel too, where it is faster than cuBLASLt
   int steps_per_replay = 8;             // decode steps between two looks of the host

@@ -109,14 +109,14 @@ void check_backend(const CheckInput& input) {
                                  std::to_string(input.config.block_size),
                              "multiples of " + multiple, "set vortex_block_size to " + multiple});
   }
-  if (!covers(backend.kv_dtypes, input.config.kv_dtype)) {
-    const std::string types =
-        alternatives(backend.kv_dtypes, [](Dtype dtype) { return std::string(dtype_name(dtype)); });
-    input.config_file.error(
-        key_span(input.config_file, "kv_cache_dtype"),
-        {"backend-kv-dtype",
-         taken + "k and v as " + types + ", not as " + std::string(dtype_name(input.config.kv_dtype)), types,
-         "set kv_cache_dtype to \"auto\", which is bfloat16"});
+  const std::vector<Dtype> kv_dtypes = latent ? std::vector{Dtype::kBf16} : backend.kv_dtypes;
+  if (!covers(kv_dtypes, input.config.kv_dtype)) {
+    const std::string types = alternatives(kv_dtypes, [](Dtype dtype) { return std::string(dtype_name(dtype)); });
+    input.config_file.error(key_span(input.config_file, "kv_cache_dtype"),
+                            {"backend-kv-dtype",
+                             taken + (latent ? "latents as " : "k and v as ") + types + ", not as " +
+                                 std::string(dtype_name(input.config.kv_dtype)),
+                             types, "set kv_cache_dtype to \"auto\", which is bfloat16"});
   }
   const size_t fields = input.trace.program.fields.size();
   if (backend.max_fields > 0 && fields > backend.max_fields) {

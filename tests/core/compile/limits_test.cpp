@@ -64,6 +64,23 @@ TEST(Limits, TheCpuTakesBfloat16Alone) {
   }
 }
 
+TEST(Limits, LatentsOfAnySizeInBfloat16Alone) {
+  const std::string module = read_file(std::string(VORTEX_SOURCE_DIR) + "/examples/policies/mla/rope_aware.py").value();
+  for (const vflow::BackendLimits& backend : {cuda_limits(), cpu_limits()}) {
+    vflow::ModelGeometry model = model_of(2, 288, backend);
+    model.num_kv_heads = 1;
+    model.kv_lora_rank = 256;
+    model.rope_dim = 32;
+    const nlohmann::json named = {{"vortex_module_name", "rope_aware"}};
+    EXPECT_EQ(errors(model, named, module), Codes{});
+    for (const char* kv : {"float32", "fp8_e4m3"}) {
+      nlohmann::json changed = named;
+      changed["kv_cache_dtype"] = kv;
+      EXPECT_EQ(errors(model, changed, module), Codes{"backend-kv-dtype"}) << kv;
+    }
+  }
+}
+
 // block_topk with more fields than a kernel's parameters hold.
 TEST(Limits, CudaCountsFields) {
   std::string module = read_file(kPolicy + ".py").value();

@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/engine/cuda/runner.h"
 #include "tests/core/engine/cuda/distance.h"
 #include "tests/core/engine/cuda/support.h"
+#include "tests/core/engine/cuda/unwritten.h"
 
 namespace vortex::engine {
 namespace {
@@ -166,21 +166,8 @@ TEST_F(CudaEngineTest, NothingUnwrittenIsRead) {
   auto runner = Runner::make(model::load_model(kChainModel).value(), options_of(1, 512), {});
   ASSERT_TRUE(runner.ok()) << runner.error().message;
   ASSERT_TRUE((*runner)->set_policy(load_policy("block_topk", budget(4), 512)).ok());
-  std::vector<float> clean(1024);
-  std::vector<float> poisoned(1024);
-  for (std::vector<float>* logits : {&clean, &poisoned}) {
-    Runner& r = **runner;
-    ASSERT_TRUE(r.reset().ok());
-    if (logits == &poisoned) { ASSERT_TRUE(r.pool().poison(r.stream()).ok()); }
-    r.slots().host().remaining[0] = 1000;
-    r.slots().host().ignores_stops[0] = 1;
-    ASSERT_TRUE(r.prefill(0, random_tokens(300, 1)).ok());
-    ASSERT_TRUE(r.prepare(1).ok());
-    for (int i = 0; i < 40; ++i) { ASSERT_TRUE(r.replay(1).ok()); }
-    ASSERT_TRUE(r.slots().download(r.stream()).ok());
-    EXPECT_EQ(r.slots().host().lengths[0], 340);
-    ASSERT_TRUE(r.read_logits(0, logits->data()).ok());
-  }
+  const auto clean = logits_after_steps(**runner, random_tokens(300, 1), false);
+  const auto poisoned = logits_after_steps(**runner, random_tokens(300, 1), true);
   EXPECT_EQ(clean, poisoned);
 }
 

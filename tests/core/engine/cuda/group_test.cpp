@@ -21,17 +21,6 @@ vortex::testing::TinyModel model_of(int group, int kv_heads, int head_dim) {
   return model;
 }
 
-// An example policy for a model, some of its configuration changed.
-vflow::Policy policy_for(const model::ModelConfig& model, const std::string& name, const nlohmann::json& changes) {
-  const std::string base = std::string(VORTEX_SOURCE_DIR) + "/examples/policies/" + name;
-  nlohmann::json config = nlohmann::json::parse(read_file(base + ".json").value());
-  config.merge_patch(changes);
-  const vflow::PolicySource source{read_file(base + ".py").value(), config.dump()};
-  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(model, kContext, 0));
-  EXPECT_TRUE(report.policy.has_value()) << name << "\n" << vflow::render(report.diagnostics);
-  return std::move(*report.policy);
-}
-
 // Both engines on one checkpoint.
 class Pair {
  public:
@@ -87,7 +76,7 @@ TEST_F(CudaGroups, AreTheCpuEnginesToRounding) {
       pair.expect_near(std::nullopt, std::nullopt, 0.02, 0.3);
       for (const char* name : {"block_topk", "quest"}) {
         SCOPED_TRACE(name);
-        const vflow::Policy policy = policy_for(pair.config(), name, budget(8, {0}));
+        const vflow::Policy policy = policy_for(pair.config(), name, budget(8, {0}), kContext);
         pair.expect_near(policy, policy, 0.1, 1.0);
       }
     }
@@ -105,7 +94,7 @@ TEST_F(CudaGroups, CoveringBudgetsAreDenseToTheBit) {
     request.ignore_eos = true;
     const auto dense = tokens_of(pair.cuda(), {request});
     for (const char* name : {"block_topk", "quest"}) {
-      ASSERT_TRUE(pair.cuda().set_policy(policy_for(pair.config(), name, budget(32))).ok());
+      ASSERT_TRUE(pair.cuda().set_policy(policy_for(pair.config(), name, budget(32), kContext)).ok());
       EXPECT_EQ(tokens_of(pair.cuda(), {request}), dense) << name;
     }
   }
@@ -115,7 +104,7 @@ TEST_F(CudaGroups, Float32KvIsNearerThanBfloat16) {
   Pair pair(model_of(3, 2, 64));
   for (const char* name : {"block_topk", "quest"}) {
     SCOPED_TRACE(name);
-    const vflow::Policy on_cpu = policy_for(pair.config(), name, budget(8, {0}));
+    const vflow::Policy on_cpu = policy_for(pair.config(), name, budget(8, {0}), kContext);
     vflow::Policy wide = on_cpu;
     wide.config.kv_dtype = vflow::Dtype::kFp32;
     pair.expect_near(wide, on_cpu, 0.1, 1.0);

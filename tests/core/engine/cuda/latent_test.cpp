@@ -4,10 +4,10 @@
 
 #include "core/compile/cpu/cpu_executable.h"
 #include "core/compile/random_batch.h"
-#include "core/engine/cuda/runner.h"
 #include "core/engine/random_model.h"
 #include "tests/core/engine/cuda/distance.h"
 #include "tests/core/engine/cuda/support.h"
+#include "tests/core/engine/cuda/unwritten.h"
 
 namespace vortex::engine {
 namespace {
@@ -79,14 +79,7 @@ const char* const kPolicies[] = {"rope_aware", "rope_unaware", "rope_weighted", 
 
 // One of examples/policies/mla that chooses so many pages of 16 tokens beside the three that are always kept.
 vflow::Policy mla_policy(const std::string& name, const model::ModelConfig& config, int pages, int block = 16) {
-  const std::string base = std::string(VORTEX_SOURCE_DIR) + "/examples/policies/mla/" + name;
-  nlohmann::json changed = nlohmann::json::parse(read_file(base + ".json").value());
-  changed["vortex_block_size"] = block;
-  changed["vortex_topk_val"] = pages;
-  const vflow::PolicySource source{read_file(base + ".py").value(), changed.dump()};
-  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(config, kContext, 0));
-  EXPECT_TRUE(report.policy.has_value()) << name << "\n" << vflow::render(report.diagnostics);
-  return std::move(*report.policy);
+  return policy_for(config, "mla/" + name, {{"vortex_block_size", block}, {"vortex_topk_val", pages}}, kContext);
 }
 
 class Pair {
@@ -243,21 +236,8 @@ TEST_F(CudaLatent, NothingUnwrittenIsRead) {
     std::optional<vflow::Policy> policy;
     if (*name != 0) { policy = mla_policy(name, config, 4); }
     ASSERT_TRUE((*runner)->set_policy(policy).ok());
-    std::vector<float> clean(kVocab);
-    std::vector<float> poisoned(kVocab);
-    for (std::vector<float>* logits : {&clean, &poisoned}) {
-      Runner& r = **runner;
-      ASSERT_TRUE(r.reset().ok());
-      if (logits == &poisoned) { ASSERT_TRUE(r.pool().poison(r.stream()).ok()); }
-      r.slots().host().remaining[0] = 1000;
-      r.slots().host().ignores_stops[0] = 1;
-      ASSERT_TRUE(r.prefill(0, tokens_below_vocab(300, 1)).ok());
-      ASSERT_TRUE(r.prepare(1).ok());
-      for (int i = 0; i < 40; ++i) { ASSERT_TRUE(r.replay(1).ok()); }
-      ASSERT_TRUE(r.slots().download(r.stream()).ok());
-      EXPECT_EQ(r.slots().host().lengths[0], 340);
-      ASSERT_TRUE(r.read_logits(0, logits->data()).ok());
-    }
+    const auto clean = logits_after_steps(**runner, tokens_below_vocab(300, 1), false);
+    const auto poisoned = logits_after_steps(**runner, tokens_below_vocab(300, 1), true);
     EXPECT_EQ(clean, poisoned);
   }
 }
