@@ -142,7 +142,7 @@ TEST_F(CudaLatent, PoliciesStayNear) {
     Pair pair(config_of(shape));
     for (const char* name : kPolicies) {
       SCOPED_TRACE(std::string(shape.name) + " " + name);
-      pair.expect_near(mla_policy(name, config_of(shape), 8), 0.2, kAnyGap);
+      pair.expect_near(mla_policy(name, config_of(shape), 8), 0.1, kAnyGap);
     }
   }
 }
