@@ -107,12 +107,12 @@ Discordance expected_discordance(double accuracy) {
   return {independent / 4, independent};
 }
 
-double chance_left(const Interval& difference, int answered, int in_all, double margin) {
+double chance_left(const Interval& difference, int answered, int in_all, double margin, double width) {
   const double error = (difference.hi - difference.lo) / (2 * kSigmas);
   if (in_all <= answered) { return difference.lo > -margin ? 1 : 0; }
   const double share = static_cast<double>(answered) / in_all;
   // At the end the value will lie around today's with the error of what is still to come, seen from today.
-  const double wanted = -margin + last_look_sigmas(in_all) * error * std::sqrt(share);
+  const double wanted = -margin + width * last_look_sigmas(in_all) * error * std::sqrt(share);
   const double still = error * std::sqrt(1 - share);
   return 1 - normal_cdf((wanted - difference.value) / std::max(still, 1e-12));
 }

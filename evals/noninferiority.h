@@ -53,7 +53,8 @@ struct Discordance {
 Discordance expected_discordance(double accuracy);
 
 // Can a policy of which `difference` (a 95 % interval) is known on `answered` problems still be found to keep its
-// accuracy when it has answered `in_all`? The chance of it if its true difference is what it seems.
-double chance_left(const Interval& difference, int answered, int in_all, double margin);
+// accuracy when it has answered `in_all`, by an interval `width` times as wide as that of the last look? The chance of
+// it if its true difference is what it seems.
+double chance_left(const Interval& difference, int answered, int in_all, double margin, double width = 1);
 
 }  // namespace vortex::evals

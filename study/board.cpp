@@ -88,6 +88,7 @@ BoardLine Board::line_of(const CandidateHistory& history) const {
   }
   const db::StageRow* confirm = last_stage(history, job::Stage::kConfirm);
   line.confirmed = confirm != nullptr && !confirm->blame;
+  line.asked = asked_at(history).value_or(AskedAt());
   return line;
 }
 

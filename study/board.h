@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "study/held_out.h"
 #include "study/history.h"
 #include "study/options.h"
 #include "study/standing.h"
@@ -39,6 +40,7 @@ struct BoardLine {
   double known = 0;                                       // when its last row was stored, seconds since the epoch
   bool evaluated = false;                                 // it reached a worker
   bool confirmed = false;                                 // asked on held-out problems; what they say is in the claims
+  AskedAt asked;                                          // on held-out problems, where it was confirmed
   int retests = 0;                                        // rounds that it answered
   int evaluated_before = 0;                               // candidates that had reached a worker when it was first seen
   std::array<std::optional<job::Verdict>, kRungs> rungs;  // of its last row there

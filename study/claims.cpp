@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <set>
 #include <utility>
 
@@ -60,64 +59,87 @@ void extend(const std::vector<Prospect>& prospects, size_t most, size_t from, st
   }
 }
 
-// What is expected of the points of each group.
-std::vector<Expected> expected_of_groups(const Archive::Groups& groups) {
-  std::vector<Expected> all;
-  std::vector<double> weight;
-  for (const evals::Interval& difference : groups.differences) {
-    all.push_back({0, difference, (difference.hi - difference.lo) / (2 * kSigmas)});
-    weight.push_back(1 / (all.back().error * all.back().error));
+// Of each group, the squared error of a point's own and of dense attention's luck, which all differences share. Their
+// shares are those of the variance p(1-p) of an answer. What one answer varies by is itself only estimated, and too low
+// where luck was good: the fewer problems, the more it is drawn towards what it is on average.
+struct Errors {
+  std::vector<double> own;
+  std::vector<double> common;
+};
+Errors errors_of_groups(const Archive& archive) {
+  constexpr double kAverage = 24;  // problems, that the average counts as
+  const auto variance = [](double p) {
+    const double inside = std::clamp(p, 0.02, 0.98);
+    return inside * (1 - inside);
+  };
+  const Archive::Groups& groups = archive.groups();
+  const double dense = archive.reference()->accuracy.value;
+  std::vector<double> problems(groups.differences.size(), 1);
+  Errors errors;
+  std::vector<double> of_one;  // answer
+  for (size_t i = 0; i < groups.of_point.size(); ++i) {
+    if (groups.of_point[i] < 0) { continue; }
+    problems[static_cast<size_t>(groups.of_point[i])] =
+        std::max(1.0, static_cast<double>(archive.points()[i].outcomes.problems()));
   }
-  // The mean and the true spread of all candidates, each weighted by what is known of it (DerSimonian and Laird 1986).
-  double weights = 0;
-  double squares = 0;
-  double mean = 0;
+  for (size_t g = 0; g < groups.differences.size(); ++g) {
+    const evals::Interval& difference = groups.differences[g];
+    const double error = std::pow((difference.hi - difference.lo) / (2 * kSigmas), 2);
+    const double mine = variance(dense + difference.value);
+    errors.own.push_back(error * mine / (mine + variance(dense)));
+    errors.common.push_back(error - errors.own.back());
+    of_one.push_back(errors.own.back() * problems[g]);
+  }
+  double average = 0;
   double points = 0;
   for (const int group : groups.of_point) {
-    if (group < 0) { continue; }
-    const auto g = static_cast<size_t>(group);
-    points += 1;
-    weights += weight[g];
-    squares += weight[g] * weight[g];
-    mean += weight[g] * all[g].difference.value;
+    average += group < 0 ? 0 : of_one[static_cast<size_t>(group)];
+    points += group < 0 ? 0 : 1;
   }
-  mean /= weights;
-  std::vector<double> part;
-  for (const Expected& one : all) { part.push_back(std::pow((one.difference.value - mean) / one.error, 2)); }
-  double heterogeneity = 0;
-  for (const int group : groups.of_point) { heterogeneity += group < 0 ? 0 : part[static_cast<size_t>(group)]; }
-  const double spare = heterogeneity - (points - 1);
-  const double spread = points < 2 ? HUGE_VAL : std::max(0.0, spare / (weights - squares / weights));
-  if (!std::isfinite(spread)) { return all; }
-  for (size_t g = 0; g < all.size(); ++g) { weight[g] = 1 / (all[g].error * all[g].error + spread); }
+  average /= points;
+  for (size_t g = 0; g < of_one.size(); ++g) {
+    errors.own[g] = (of_one[g] * problems[g] + average * kAverage) / (problems[g] + kAverage) / problems[g];
+  }
+  return errors;
+}
+
+// What is expected of the points of each group.
+std::vector<Expected> expected_of_groups(const Archive& archive) {
+  const Archive::Groups& groups = archive.groups();
+  std::vector<Expected> all;
+  for (const evals::Interval& difference : groups.differences) {
+    all.push_back({0, difference, (difference.hi - difference.lo) / (2 * kSigmas)});
+  }
+  const auto sum = [&](const auto& value) {  // over the points
+    double total = 0;
+    for (const int group : groups.of_point) { total += group < 0 ? 0 : value(static_cast<size_t>(group)); }
+    return total;
+  };
+  const double points = sum([](size_t) { return 1.0; });
+  if (points < 2) { return all; }
+  const Errors errors = errors_of_groups(archive);
+  const double mean = sum([&](size_t g) { return all[g].difference.value; }) / points;
+  const double apart = sum([&](size_t g) { return std::pow(all[g].difference.value - mean, 2); }) / (points - 1);
+  const double spread = std::max(0.0, apart - sum([&](size_t g) { return errors.own[g]; }) / points);
+  const double weights = sum([&](size_t g) { return 1 / (errors.own[g] + spread); });
+  const double centre = sum([&](size_t g) { return all[g].difference.value / (errors.own[g] + spread); }) / weights;
   for (size_t g = 0; g < all.size(); ++g) {
-    part[g] = all[g].difference.value / (all[g].error * all[g].error + spread);
-  }
-  double total = 0;
-  double centre = 0;
-  for (const int group : groups.of_point) {
-    if (group < 0) { continue; }
-    total += weight[static_cast<size_t>(group)];
-    centre += part[static_cast<size_t>(group)];
-  }
-  centre /= total;
-  for (Expected& one : all) {
-    const double own = one.error * one.error;
-    const double share = spread / (spread + own);
-    const double value = centre + share * (one.difference.value - centre);
-    one.error = std::sqrt(share * own + (1 - share) * (1 - share) / total);
-    one.difference = {value, std::max(-1.0, value - kSigmas * one.error), std::min(1.0, value + kSigmas * one.error)};
+    const double share = spread / (spread + errors.own[g]);
+    const double value = centre + share * (all[g].difference.value - centre);
+    all[g].error = std::sqrt(share * errors.own[g] + (1 - share) * (1 - share) / weights + errors.common[g]);
+    all[g].difference = {value, std::max(-1.0, value - kSigmas * all[g].error),
+                         std::min(1.0, value + kSigmas * all[g].error)};
   }
   return all;
 }
 
-// The fastest point of every group, the first of several, in order of points; -1 where it has none that may be asked.
-std::vector<int> fastest_of_groups(const Archive& archive, const std::set<int64_t>* asked) {
+// The fastest point of every group, the first of several, in order of points; -1 where it has none.
+std::vector<int> fastest_of_groups(const Archive& archive, const std::set<int64_t>& without) {
   const Archive::Groups& groups = archive.groups();
   std::vector<int> fastest(groups.differences.size(), -1);
   for (size_t i = 0; i < groups.of_point.size(); ++i) {
     const Point& point = archive.points()[i];
-    if (groups.of_point[i] < 0 || (asked != nullptr && !asked->contains(point.candidate))) { continue; }
+    if (groups.of_point[i] < 0 || without.contains(point.candidate)) { continue; }
     int& best = fastest[static_cast<size_t>(groups.of_point[i])];
     const double speed = point.speed.ratio.value;
     const double than = best < 0 ? 0 : archive.points()[static_cast<size_t>(best)].speed.ratio.value;
@@ -125,6 +147,22 @@ std::vector<int> fastest_of_groups(const Archive& archive, const std::set<int64_
     if (best < 0 || (speed > than && std::log(speed) > std::log(than))) { best = static_cast<int>(i); }
   }
   return fastest;
+}
+
+// Those that will hardly be kept only make the search for the best sequence longer.
+constexpr double kHopeless = 0.02;
+
+// A point as a finalist, by what is expected of its difference to dense attention.
+Prospect prospect_of(const Point& point, const Expected& expected, double dense_accuracy, const SequenceRules& rules) {
+  Prospect prospect{point.candidate, expected.difference.value + rules.hope * expected.error,
+                    std::log(point.speed.ratio.value), 0};
+  // What held-out problems will leave open of a difference, and how far its value may then lie from the truth.
+  const double apart =
+      std::max(0.02, std::abs(prospect.difference)) + evals::expected_discordance(dense_accuracy).alike;
+  const double later = std::sqrt(apart / rules.problems);
+  const double wanted = -rules.margin + claim_width(rules.failures) * kSigmas * later;
+  prospect.chance = 1 - evals::normal_cdf((wanted - prospect.difference) / std::hypot(later, expected.error));
+  return prospect;
 }
 
 }  // namespace
@@ -145,7 +183,7 @@ evals::AnswerSheet shared_with(const evals::AnswerSheet& answers, const evals::A
 std::vector<Claim> judge_claims(const std::vector<Finalist>& sequence, const std::vector<job::Outcome>& dense,
                                 const SequenceRules& rules, uint64_t seed) {
   std::vector<Claim> claims;
-  bool open = true;
+  int failures = rules.failures;
   for (const Finalist& finalist : sequence) {
     Claim claim;
     claim.candidate = finalist.candidate;
@@ -154,19 +192,28 @@ std::vector<Claim> judge_claims(const std::vector<Finalist>& sequence, const std
     claim.problems = static_cast<int>(own.problems());
     claim.accuracy = evals::accuracy_interval(own, seed);
     claim.dense_accuracy = evals::accuracy_interval(of_dense, seed);
-    const double sigmas = evals::look_sigmas(claim.problems, rules.problems);
+    const double sigmas = claim_width(failures) * evals::look_sigmas(claim.problems, rules.problems);
     const evals::Interval decides = evals::paired_difference(own, of_dense, seed, sigmas);
     claim.keeping = evals::judge_keeping(decides, rules.margin);
     // That interval pays for looks that were not taken. Where it decided nothing the narrow one must not seem to.
     claim.difference = evals::paired_difference(own, of_dense, seed, evals::last_look_sigmas(rules.problems));
     if (evals::judge_keeping(claim.difference, rules.margin) != claim.keeping) { claim.difference = decides; }
-    open = open && claim.keeping == evals::Keeping::kKept;
-    claim.kept = open;
+    claim.kept = claim.keeping == evals::Keeping::kKept;
+    failures += claim.problems > 0 && !claim.kept ? 1 : 0;
     claim.speed = finalist.speed;
     claims.push_back(std::move(claim));
   }
   judge_speeds(claims);
   return claims;
+}
+
+bool is_decided(const Finalist& finalist, const std::vector<job::Outcome>& dense, const SequenceRules& rules,
+                uint64_t seed) {
+  const Claim claim = judge_claims({finalist}, dense, rules, seed).front();
+  if (claim.keeping != evals::Keeping::kCannotSay) { return true; }
+  const evals::Interval today = evals::paired_difference(finalist.outcomes, dense, seed);
+  const double width = claim_width(rules.failures);
+  return evals::chance_left(today, claim.problems, rules.problems, rules.margin, width) < kHopelessChance;
 }
 
 const Claim* headline_of(const std::vector<Claim>& claims) {
@@ -178,45 +225,39 @@ const Claim* headline_of(const std::vector<Claim>& claims) {
   return best;
 }
 
-std::vector<Expected> expected_differences(const Archive& archive) {
+std::vector<Expected> expected_differences(const Archive& archive, const std::vector<int64_t>& candidates) {
   if (archive.reference() == nullptr) { return {}; }
   const Archive::Groups& groups = archive.groups();
-  const std::vector<Expected> of_groups = expected_of_groups(groups);
+  const std::vector<Expected> of_groups = expected_of_groups(archive);
   std::vector<Expected> all;
-  for (size_t i = 0; i < groups.of_point.size(); ++i) {
-    if (groups.of_point[i] < 0) { continue; }
-    all.push_back(of_groups[static_cast<size_t>(groups.of_point[i])]);
-    all.back().candidate = archive.points()[i].candidate;
+  for (const int64_t candidate : candidates) {
+    const Point* point = archive.find(candidate);
+    if (point == nullptr || point->reference) { continue; }
+    const int group = groups.of_point[static_cast<size_t>(point - archive.points().data())];
+    all.push_back(of_groups[static_cast<size_t>(group)]);
+    all.back().candidate = candidate;
   }
   return all;
 }
 
 // Of points that differ from dense attention by the same interval only the fastest can be in a sequence: the others
 // promise less, however they are ordered.
-std::vector<int64_t> best_sequence(const Archive& archive, const SequenceRules& rules, const std::set<int64_t>* asked) {
+std::vector<int64_t> best_sequence(const Archive& archive, const SequenceRules& rules,
+                                   const std::set<int64_t>& without) {
   const Point* dense = archive.reference();
   if (dense == nullptr) { return {}; }
-  const std::vector<Expected> expected = expected_of_groups(archive.groups());
+  const std::vector<Expected> expected = expected_of_groups(archive);
   std::vector<std::pair<int, size_t>> order;  // point, group
-  const std::vector<int> fastest = fastest_of_groups(archive, asked);
+  const std::vector<int> fastest = fastest_of_groups(archive, without);
   for (size_t group = 0; group < fastest.size(); ++group) {
     if (fastest[group] >= 0) { order.emplace_back(fastest[group], group); }
   }
   std::sort(order.begin(), order.end());
-  const double accuracy = dense->accuracy.value;
   std::vector<Prospect> prospects;
   for (const auto& [place, group] : order) {
     const Point& point = archive.points()[static_cast<size_t>(place)];
-    const Expected& one = expected[group];
-    Prospect prospect{point.candidate, one.difference.value + rules.hope * one.error, std::log(point.speed.ratio.value),
-                      0};
-    if (prospect.log_speed <= 0) { continue; }
-    // What held-out problems will leave open of a difference, and how far its value may then lie from the truth.
-    const double apart = std::max(0.02, std::abs(prospect.difference)) + evals::expected_discordance(accuracy).alike;
-    const double later = std::sqrt(apart / rules.problems);
-    const double wanted = -rules.margin + kSigmas * later;
-    prospect.chance = 1 - evals::normal_cdf((wanted - prospect.difference) / std::hypot(later, one.error));
-    prospects.push_back(prospect);
+    if (std::log(point.speed.ratio.value) <= 0) { continue; }
+    prospects.push_back(prospect_of(point, expected[group], dense->accuracy.value, rules));
   }
   std::stable_sort(prospects.begin(), prospects.end(), [](const Prospect& a, const Prospect& b) {
     return std::pair(a.difference, a.log_speed) > std::pair(b.difference, b.log_speed);
@@ -225,8 +266,6 @@ std::vector<int64_t> best_sequence(const Archive& archive, const SequenceRules& 
   for (const Prospect& prospect : prospects) {
     if (staircase.empty() || prospect.log_speed > staircase.back().log_speed) { staircase.push_back(prospect); }
   }
-  // Those that will hardly be kept only make the search for the best sequence longer.
-  constexpr double kHopeless = 0.02;
   std::erase_if(staircase, [](const Prospect& prospect) { return prospect.chance < kHopeless; });
   std::vector<size_t> chosen;
   std::vector<size_t> best;
@@ -234,6 +273,27 @@ std::vector<int64_t> best_sequence(const Archive& archive, const SequenceRules& 
   extend(staircase, rules.most, 0, chosen, best, best_promise);
   std::vector<int64_t> sequence;
   for (const size_t i : best) { sequence.push_back(staircase[i].candidate); }
+  return sequence;
+}
+
+std::optional<int64_t> fallback_of(const Archive& archive, const SequenceRules& rules,
+                                   const std::vector<int64_t>& sequence) {
+  SequenceRules one = rules;
+  one.most = 1;
+  ++one.failures;
+  const std::vector<int64_t> best = best_sequence(archive, one, {sequence.begin(), sequence.end()});
+  return best.empty() ? std::nullopt : std::optional(best.front());
+}
+
+std::vector<int64_t> asked_sequence(const Archive& archive, const SequenceRules& rules,
+                                    const std::vector<int64_t>& asked) {
+  const Point* dense = archive.reference();
+  if (dense == nullptr) { return {}; }
+  std::vector<int64_t> sequence;
+  for (const Expected& expected : expected_differences(archive, asked)) {
+    const Prospect prospect = prospect_of(*archive.find(expected.candidate), expected, dense->accuracy.value, rules);
+    if (prospect.log_speed > 0 && prospect.chance >= kHopeless) { sequence.push_back(expected.candidate); }
+  }
   return sequence;
 }
 

@@ -1,6 +1,7 @@
 #include "study/digest.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -11,12 +12,14 @@ namespace {
 
 // Of very many candidates that were asked on held-out problems few are finalists.
 std::vector<int64_t> finalists_of(const RunView& view) {
-  std::set<int64_t> asked;
+  std::map<AskedAt, int64_t> asked;
   for (const BoardLine& line : view.board.lines()) {
-    if (line.confirmed && !line.is_dense()) { asked.insert(line.candidate); }
+    if (line.confirmed && !line.is_dense()) { asked[line.asked] = line.candidate; }
   }
   if (asked.empty()) { return {}; }
-  return best_sequence(view.board.standing().archive(), sequence_rules(view.options), &asked);
+  std::vector<int64_t> in_order;
+  for (const auto& [at, candidate] : asked) { in_order.push_back(candidate); }
+  return asked_sequence(view.board.standing().archive(), sequence_rules(view.options), in_order);
 }
 
 Result<History> read_few(const RunView& view, const std::set<int64_t>& candidates) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <utility>
 
 #include "base/text.h"
@@ -48,28 +49,33 @@ std::optional<Best> best_of(const std::vector<Claim>& claims, const std::vector<
 std::string no_claim_text(const std::vector<Claim>& claims, const SearchOptions& options) {
   const std::string within = " within " + format_number(100 * options.margin) + " points";
   if (!options.confirm) { return "Held-out problems were not asked (--no-confirm), so nothing is claimed."; }
+  const Claim* nearest = nullptr;
   for (const Claim& claim : claims) {
-    const std::string who = "Candidate " + std::to_string(claim.candidate);
-    const std::string seen = " (difference to dense attention " + interval_words(claim.difference) + " on " +
-                             std::to_string(claim.problems) + " held-out problems)";
-    if (claim.kept && claim.faster) { continue; }
-    if (claim.kept) {
-      return who + " keeps dense attention's accuracy" + within + seen + ", but is not known to be faster.";
-    }
-    if (claim.keeping == evals::Keeping::kLost) { return who + " loses more than the margin" + seen + "."; }
-    const double room = claim.difference.value + options.margin;
-    if (claim.problems == 0 || room <= 0) {
-      return who + " was not found to keep dense attention's accuracy" + within + seen + ".";
-    }
-    // The interval shrinks with the square root of the problems.
-    const double times = std::pow((claim.difference.value - claim.difference.lo) / room, 2);
-    const int more = std::max(1, static_cast<int>(std::ceil(claim.problems * (times - 1))));
-    return "It cannot be said yet that candidate " + std::to_string(claim.candidate) +
-           " keeps dense attention's accuracy" + within + seen + ": about " + std::to_string(more) +
-           " more held-out problems would tell, if it goes on like this.";
+    const auto rank = [](const Claim& one) { return std::pair(one.kept, one.difference.value); };
+    if (claim.problems > 0 && (nearest == nullptr || rank(claim) > rank(*nearest))) { nearest = &claim; }
   }
-  return "No policy promises enough on the problems of the search to be judged on held-out ones, so nothing is "
-         "claimed.";
+  if (nearest == nullptr) {
+    return "No policy promises enough on the problems of the search to be judged on held-out ones, so nothing is "
+           "claimed.";
+  }
+  const std::string id = std::to_string(nearest->candidate);
+  const std::string seen = " (difference to dense attention " + interval_words(nearest->difference) + " on " +
+                           std::to_string(nearest->problems) + " held-out problems)";
+  if (nearest->kept) {
+    return "Candidate " + id + " keeps dense attention's accuracy" + within + seen + ", but is not known to be faster.";
+  }
+  if (nearest->keeping == evals::Keeping::kLost) {
+    return "Candidate " + id + " loses more than the margin" + seen + ".";
+  }
+  const double room = nearest->difference.value + options.margin;
+  if (room <= 0) {
+    return "Candidate " + id + " was not found to keep dense attention's accuracy" + within + seen + ".";
+  }
+  // The interval shrinks with the square root of the problems.
+  const double times = std::pow((nearest->difference.value - nearest->difference.lo) / room, 2);
+  const int more = std::max(1, static_cast<int>(std::ceil(nearest->problems * (times - 1))));
+  return "It cannot be said yet that candidate " + id + " keeps dense attention's accuracy" + within + seen +
+         ": about " + std::to_string(more) + " more held-out problems would tell, if it goes on like this.";
 }
 
 std::optional<evals::Interval> stage_metric(const CandidateHistory& candidate, db::StageRound stage,
@@ -152,6 +158,7 @@ class Rows {
   }
 
   std::vector<FrontRow> sorted() {
+    add_shrunk();
     std::stable_sort(rows_.begin(), rows_.end(), [](const FrontRow& a, const FrontRow& b) {
       return std::pair(a.undecided, a.speed.value) < std::pair(b.undecided, b.speed.value);
     });
@@ -159,6 +166,16 @@ class Rows {
   }
 
  private:
+  void add_shrunk() {
+    std::vector<int64_t> ids;
+    for (const FrontRow& row : rows_) { ids.push_back(row.id); }
+    std::map<int64_t, evals::Interval> shrunk;
+    for (const Expected& one : expected_differences(archive_, ids)) { shrunk[one.candidate] = one.difference; }
+    for (FrontRow& row : rows_) {
+      if (const auto found = shrunk.find(row.id); found != shrunk.end()) { row.shrunk = found->second; }
+    }
+  }
+
   const History& history_;
   const SearchOptions& options_;
   const Archive& archive_;

@@ -23,6 +23,7 @@ struct FrontRow {
   bool undecided = false;                       // neither a member nor shown to be none
   evals::Interval accuracy;                     // on the search problems that it answered
   evals::Interval dense_accuracy;               // dense attention's, on these very problems
+  std::optional<evals::Interval> shrunk;        // its difference to dense attention, by expected_differences (claims.h)
   std::optional<evals::Interval> ceiling;       // of the oracle at its budget; nothing where none was measured
   evals::Interval speed;                        // over dense attention's
   std::optional<evals::Interval> tokens_per_s;  // its speed over dense attention, times dense attention's own rate

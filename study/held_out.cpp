@@ -109,6 +109,16 @@ std::vector<job::Outcome> held_out_outcomes(const CandidateHistory& candidate, i
   return all;
 }
 
+std::optional<AskedAt> asked_at(const CandidateHistory& candidate) {
+  std::optional<AskedAt> first;
+  for (const db::StageRow& row : candidate.stages) {
+    if (!is_confirm(row.stage)) { continue; }
+    const AskedAt one{static_cast<int>(metric_of(row, kPlace).value), row.id};
+    if (!first || one < *first) { first = one; }
+  }
+  return first;
+}
+
 std::string plan_text(const SearchOptions& options, double accuracy, double seconds) {
   const auto points = [](double share) { return format_number(std::round(1000 * share) / 10) + " points"; };
   const int have = sequence_rules(options).problems;

@@ -32,6 +32,18 @@ SequenceRules sequence_rules(const SearchOptions& options);
 // What a candidate answered of the first `rounds` held-out rounds, in their order.
 std::vector<job::Outcome> held_out_outcomes(const CandidateHistory& candidate, int rounds = 1 << 10);
 
+// Name of the metric in the rows of a finalist's held-out rounds that holds its place, from 1, among those who were
+// asked: in the order of the plan, whoever answered first.
+inline constexpr const char* kPlace = "place_among_asked";
+// Its place, and the number of its first such row, by which searches of before are ordered; nothing where it was not
+// asked.
+struct AskedAt {
+  int place = 0;
+  int64_t row = 0;
+  auto operator<=>(const AskedAt&) const = default;
+};
+std::optional<AskedAt> asked_at(const CandidateHistory& candidate);
+
 // Seconds that dense attention takes for a problem whose prompt nobody has read yet: by its race, whose prompts were
 // read before, and a prompt as its speed stage timed one; or by its first retest, if that took longer. 0: not known.
 double fresh_problem_seconds(const CandidateHistory& dense);

@@ -24,8 +24,6 @@ job::TaskSpec retest_task(job::TaskSpec task, int round) {
   return task;
 }
 
-int64_t retest_problems(const job::TaskSpec& task, int round) {
-  return int64_t{task.problems << (round - 1)} * task.trials;
-}
+int64_t retest_problems(const job::TaskSpec& task) { return int64_t{retest_task(task, 1).problems} * task.trials; }
 
 }  // namespace vortex::study

@@ -22,8 +22,8 @@ int retest_round(db::StageRound stage);  // of such a row
 // The problems of a round of retests: others than the task's, and half as many. After small rounds what is known by
 // then says who goes on.
 job::TaskSpec retest_task(job::TaskSpec task, int round);
-// How many problems it has, each trial counted.
-int64_t retest_problems(const job::TaskSpec& task, int round);
+// How many problems a round has, each trial counted.
+int64_t retest_problems(const job::TaskSpec& task);
 // The seed of a round's problems.
 uint64_t retest_seed(uint64_t task_seed, int round);
 inline constexpr int kMaxRetests = 14;

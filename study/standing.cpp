@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
-#include <set>
 #include <utility>
 
 #include "study/held_out.h"
@@ -242,12 +242,14 @@ Standing standing_of(const History& history, const SearchOptions& options) {
 }
 
 std::vector<Claim> claims_of(const History& history, const SearchOptions& options, const Standing& standing) {
-  std::set<int64_t> asked;
+  std::map<AskedAt, int64_t> asked;
   for (const CandidateHistory& candidate : history.candidates) {
-    const bool answered = !is_dense(candidate.row) && last_stage(candidate, job::Stage::kConfirm) != nullptr;
-    if (answered) { asked.insert(candidate.row.id); }
+    const auto at = asked_at(candidate);
+    if (at && !is_dense(candidate.row)) { asked[*at] = candidate.row.id; }
   }
-  return claims_on(history, options, standing, best_sequence(standing.archive(), sequence_rules(options), &asked));
+  std::vector<int64_t> in_order;
+  for (const auto& [at, candidate] : asked) { in_order.push_back(candidate); }
+  return claims_on(history, options, standing, asked_sequence(standing.archive(), sequence_rules(options), in_order));
 }
 
 std::vector<Claim> claims_on(const History& history, const SearchOptions& options, const Standing& standing,

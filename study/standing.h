@@ -78,10 +78,10 @@ class Standing {
 
 Standing standing_of(const History& history, const SearchOptions& options);
 
-// What can be claimed of the search's finalists, from the most accurate to the fastest: those that answered held-out
+// What can be claimed of the search's finalists, in the order in which they were asked: those that answered held-out
 // problems. One rule for everybody who says anything of them (claims.h).
 std::vector<Claim> claims_of(const History& history, const SearchOptions& options, const Standing& standing);
-// The same of a sequence that somebody chose by `best_sequence`: of a history that need hold only these and dense
+// The same of a sequence that somebody has by `asked_sequence`: of a history that need hold only these and dense
 // attention.
 std::vector<Claim> claims_on(const History& history, const SearchOptions& options, const Standing& standing,
                              const std::vector<int64_t>& sequence);

@@ -21,6 +21,7 @@ struct Assignment {
   job::Job job;
   int round = 0;        // of a retest or of held-out problems, from 1; of speeds, from 2
   bool needed = false;  // started even where its end within the budget is in doubt
+  int place = 0;        // among those asked on held-out problems, from 1; in its rows as study::kPlace; 0: none
 };
 
 // What its stage rows are of; none for a climb, whose rows have their own.

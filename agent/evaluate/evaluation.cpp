@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "study/held_out.h"
 #include "study/history.h"
 #include "study/retest.h"
 
@@ -39,6 +40,10 @@ class Recorder {
       result.blame = Blame::kEnvironment;
       result.message = study::kCutOff;
       interrupted_ = true;
+    }
+    if (task_.place > 0) {
+      const double place = task_.place;
+      result.metrics.push_back({study::kPlace, place, place, place, ""});
     }
     db::StageRow row = study::to_row(result, task_.candidate, attempt_);
     row.stage = row_stage(task_).value_or(row.stage);

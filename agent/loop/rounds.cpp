@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "study/held_out.h"
@@ -12,8 +13,9 @@
 namespace vortex::agent {
 namespace {
 
-constexpr int kProspectRounds = 8;    // of retests before a point may become a finalist
-constexpr double kFinalsShare = 0.4;  // of the time, for finalists
+constexpr int kProspectRounds = 5;               // of retests before a point may become a finalist
+constexpr const char* kAskedEvent = "held-out";  // a candidate takes its place among those asked
+constexpr double kFinalsShare = 0.4;             // of the time, for finalists
 
 }  // namespace
 
@@ -128,7 +130,7 @@ Result<std::vector<Assignment>> Rounds::next_retests(const std::vector<Assignmen
   if (wanted.empty()) { wanted = racing_.wanted(archive); }
   std::vector<Assignment> tasks;
   for (const study::Retest& retest : wanted) {
-    const int64_t problems = study::retest_problems(options_.job.task, retest.round);
+    const int64_t problems = study::retest_problems(options_.job.task);
     const auto share = static_cast<double>(retest_problems_ + problems) / static_cast<double>(race_problems_);
     if (share > options_.retest_share || is_busy(retest.candidate)) { continue; }
     if (retest.candidate != dense_) { retest_problems_ += problems; }
@@ -199,12 +201,14 @@ Result<std::string> Rounds::answer(const db::Request& request) {
 Result<std::string> Rounds::answer_confirm(int64_t candidate) {
   if (!options_.confirm) { return std::string("refused: this search has no held-out problems"); }
   if (known_[candidate].confirmed) { return std::string("it was asked on held-out problems before"); }
-  std::vector<study::Finalist> alone = {{candidate, {}, std::nullopt}};
-  VORTEX_ASSIGN(const bool passed, ask_finalists(alone));
+  VORTEX_ASSIGN(const Asked asked, ask_finalists({candidate}));
   if (session_.ended()) { return std::string(); }
-  if (!passed) { return std::string("confirm: it failed on held-out problems"); }
+  if (asked.failed) { return std::string("confirm: it failed on held-out problems"); }
   VORTEX_TRY(measure({candidate}));
-  const study::Claim claim = study::judge_claims(alone, held_out_dense_, sequence_rules_, options_.seed).front();
+  VORTEX_ASSIGN(const study::CandidateHistory own, study::read_candidate(session_.store(), candidate));
+  const study::Finalist finalist{candidate, study::held_out_outcomes(own), std::nullopt};
+  const study::Claim claim =
+      study::judge_claims({finalist}, held_out_dense_, rules_for(candidate), options_.seed).front();
   return "confirm: " + std::string(evals::keeping_name(claim.keeping)) + " on " + std::to_string(claim.problems) +
          " held-out problems";
 }
@@ -237,10 +241,9 @@ bool Rounds::finals_are_due() const {
                        std::ceil(ahead / static_cast<double>(std::max(1, options_.workers)));
   const double most = kFinalsShare * options_.seconds;
   if (left >= most + batch) { return false; }  // who will be asked is looked up towards the end alone
-  const study::SequenceRules& rules = sequence_rules_;
-  const double finalists = static_cast<double>(study::best_sequence(standing_.archive(), rules).size());
+  const auto finalists = static_cast<double>(study::best_sequence(standing_.archive(), sequence_rules_).size());
   const double policy = policy_race_seconds_ / std::max(1, options_.job.task.problems) + dense_problem_seconds_ / 2;
-  const double problems = rules.problems / 2.0;  // that a claim takes: most are decided before the last
+  const double problems = sequence_rules_.problems / 2.0;  // that a claim takes: most are decided before the last
   const double asking = problems * (dense_problem_seconds_ + std::max(1.0, finalists) * policy);
   return left < std::min(asking, most) + batch;
 }
@@ -249,76 +252,132 @@ Status Rounds::finals() {
   VORTEX_TRY(take_asked());
   bool again = options_.confirm;
   while (again && !session_.ended()) {
-    again = false;
     const std::vector<int64_t> sequence = study::best_sequence(standing_.archive(), sequence_rules_);
+    const auto fallback = study::fallback_of(standing_.archive(), sequence_rules_, sequence);
     const size_t at_once = options_.overlap > 0 ? std::max<size_t>(1, sequence.size()) : 1;
-    std::vector<study::Finalist> finalists;
-    std::vector<int64_t> kept;
-    while (finalists.size() < sequence.size() && kept.size() == finalists.size()) {
-      std::vector<study::Finalist> next;
-      while (next.size() < at_once) { next.push_back({sequence[finalists.size() + next.size()], {}, std::nullopt}); }
-      VORTEX_ASSIGN(const bool passed, ask_finalists(next));
+    Asked all;
+    for (size_t first = 0; first < sequence.size() && !all.failed && all.kept.size() == first; first += at_once) {
+      const auto begin = sequence.begin() + static_cast<std::ptrdiff_t>(first);
+      VORTEX_ASSIGN(const Asked asked, ask_finalists({begin, begin + static_cast<std::ptrdiff_t>(at_once)}));
       if (session_.ended()) { return ok_status(); }
-      again = !passed;
-      if (!passed) { break; }
-      finalists.insert(finalists.end(), next.begin(), next.end());
-      kept.clear();
-      for (const study::Claim& claim :
-           study::judge_claims(finalists, held_out_dense_, sequence_rules_, options_.seed)) {
-        if (claim.kept) { kept.push_back(claim.candidate); }
-      }
+      all.failed = asked.failed;
+      all.kept.insert(all.kept.end(), asked.kept.begin(), asked.kept.end());
     }
-    VORTEX_TRY(measure(kept));
+    if (!all.failed && all.kept.empty() && !sequence.empty() && fallback) {
+      VORTEX_ASSIGN(all, ask_finalists({*fallback}));
+      if (session_.ended()) { return ok_status(); }
+    }
+    again = all.failed;
+    VORTEX_TRY(measure(all.kept));
   }
   return ok_status();
 }
 
-// Round after round, each finalist until it is clear what can be said of it. False if one lost its pass. Where batches
-// overlap there are workers for all rounds of dense attention at once; else it answers what a finalist is about to.
-Result<bool> Rounds::ask_finalists(std::vector<study::Finalist>& finalists) {
+// The rules for one who was asked: those before it that were not kept make it harder.
+study::SequenceRules Rounds::rules_for(int64_t candidate) const {
+  study::SequenceRules rules = sequence_rules_;
+  for (const Trial& earlier : trials_) {
+    if (earlier.finalist.candidate == candidate) { break; }
+    rules.failures += earlier.ended && !earlier.kept && !earlier.failed ? 1 : 0;
+  }
+  return rules;
+}
+
+Rounds::Trial* Rounds::trial_of(int64_t candidate) {
+  const auto is_it = [&](const Trial& trial) { return trial.finalist.candidate == candidate; };
+  const auto found = std::find_if(trials_.begin(), trials_.end(), is_it);
+  return found == trials_.end() ? nullptr : &*found;
+}
+
+// Gives a place to those that have none. They are written down before anybody is asked: a later sitting goes on behind.
+Status Rounds::add_trials(const std::vector<int64_t>& candidates) {
+  db::Store& store = session_.store();
+  if (trials_.empty()) {
+    VORTEX_ASSIGN(const std::vector<db::Event> events, store.events(session_.run().id));
+    for (const db::Event& event : events) {
+      if (event.kind != kAskedEvent) { continue; }
+      const auto detail = nlohmann::json::parse(event.detail, nullptr, false);
+      Trial trial;
+      trial.finalist.candidate = detail.value("candidate", int64_t{0});
+      VORTEX_ASSIGN(const study::CandidateHistory own, study::read_candidate(store, trial.finalist.candidate));
+      trial.finalist.outcomes = study::held_out_outcomes(own);
+      trial.round = static_cast<int>(study::held_out_rounds(options_).size());
+      const bool passed = study::point_of(own, options_.rank_speed, options_.seed).has_value();
+      trial.failed = !passed || trial.finalist.outcomes.empty();  // it did not come to an answer
+      trials_.push_back(std::move(trial));
+    }
+    VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(store, dense_));
+    held_out_dense_ = study::held_out_outcomes(dense);
+    for (Trial& trial : trials_) { judge(trial); }
+  }
+  for (const int64_t candidate : candidates) {
+    if (trial_of(candidate) != nullptr) { continue; }
+    VORTEX_TRY(store.add_event(session_.run().id, kAskedEvent, nlohmann::json({{"candidate", candidate}}).dump()));
+    trials_.push_back({{candidate, {}, std::nullopt}});
+  }
+  for (const int64_t candidate : candidates) {
+    trial_of(candidate)->round = 0;
+    trial_of(candidate)->failed = false;
+  }
+  return ok_status();
+}
+
+// Round after round, each finalist until it is clear what can be said of it; of those asked at once a later one goes on
+// where an earlier one turns out not to be kept. Where batches overlap there are workers for all rounds of dense
+// attention at once; else it answers what a finalist is about to.
+Result<Rounds::Asked> Rounds::ask_finalists(const std::vector<int64_t>& candidates) {
   const int rounds = static_cast<int>(study::held_out_rounds(options_).size());
   if (options_.overlap > 0) { VORTEX_TRY(answer_held_out({dense_}, 1, rounds)); }
-  std::vector<study::Finalist*> open;
-  for (study::Finalist& finalist : finalists) { open.push_back(&finalist); }
-  bool all_passed = true;
-  for (int round = 1; round <= rounds && !open.empty(); ++round) {
-    if (options_.overlap == 0) { VORTEX_TRY(answer_held_out({dense_}, round, round)); }
-    std::vector<int64_t> candidates;
-    for (const study::Finalist* finalist : open) { candidates.push_back(finalist->candidate); }
-    VORTEX_TRY(answer_held_out(candidates, round, round));
-    if (session_.ended()) { return true; }
-    std::vector<study::Finalist*> left;
-    for (study::Finalist* finalist : open) {
-      bool passed = true;
-      VORTEX_ASSIGN(const bool decided, is_decided(*finalist, round, passed));
-      all_passed = all_passed && passed;
-      if (!decided) { left.push_back(finalist); }
+  VORTEX_TRY(add_trials(candidates));
+  Asked asked;
+  while (!session_.ended()) {
+    int round = rounds;  // that the least advanced of those that go on has behind it
+    for (const int64_t candidate : candidates) {
+      Trial& trial = *trial_of(candidate);
+      judge(trial);
+      if (!trial.ended) { round = std::min(round, trial.round); }
     }
-    open = std::move(left);
+    if (round == rounds) { break; }
+    std::vector<int64_t> next;
+    for (const int64_t candidate : candidates) {
+      const Trial& trial = *trial_of(candidate);
+      if (!trial.ended && trial.round == round) { next.push_back(candidate); }
+    }
+    if (options_.overlap == 0) { VORTEX_TRY(answer_held_out({dense_}, round + 1, round + 1)); }
+    VORTEX_TRY(answer_held_out(next, round + 1, round + 1));
+    if (session_.ended()) { break; }
+    for (const int64_t candidate : next) { VORTEX_TRY(take_held_out(*trial_of(candidate))); }
   }
-  return all_passed;
+  for (const int64_t candidate : candidates) {
+    const Trial& trial = *trial_of(candidate);
+    asked.failed = asked.failed || trial.failed;
+    if (trial.kept) { asked.kept.push_back(candidate); }
+  }
+  return asked;
 }
 
-// Takes in what the finalist answered until this round.
-Result<bool> Rounds::is_decided(study::Finalist& finalist, int round, bool& passed) {
+void Rounds::judge(Trial& trial) const {
+  const study::SequenceRules rules = rules_for(trial.finalist.candidate);
+  const bool answered = trial.round > 0 && !trial.failed;
+  trial.kept = answered && study::judge_claims({trial.finalist}, held_out_dense_, rules, options_.seed).front().kept;
+  trial.ended = trial.failed || trial.round == static_cast<int>(study::held_out_rounds(options_).size()) ||
+                (answered && study::is_decided(trial.finalist, held_out_dense_, rules, options_.seed));
+}
+
+// Takes in what a finalist answered in its next round.
+Status Rounds::take_held_out(Trial& trial) {
+  const int64_t candidate = trial.finalist.candidate;
   VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(session_.store(), dense_));
-  VORTEX_ASSIGN(const study::CandidateHistory own, study::read_candidate(session_.store(), finalist.candidate));
-  known_[finalist.candidate].confirmed = true;
-  passed = study::point_of(own, options_.rank_speed, options_.seed).has_value();
-  if (!passed) {
-    absorb(own);
-    return true;
-  }
+  VORTEX_ASSIGN(const study::CandidateHistory own, study::read_candidate(session_.store(), candidate));
+  known_[candidate].confirmed = true;
+  trial.failed = !study::point_of(own, options_.rank_speed, options_.seed).has_value();
+  if (trial.failed) { absorb(own); }
   held_out_dense_ = study::held_out_outcomes(dense);
-  finalist.outcomes = study::held_out_outcomes(own, round);
-  const study::SequenceRules& rules = sequence_rules_;
-  const study::Claim claim = study::judge_claims({finalist}, held_out_dense_, rules, options_.seed).front();
-  const evals::Interval today = evals::paired_difference(finalist.outcomes, held_out_dense_, options_.seed);
-  const double left = evals::chance_left(today, claim.problems, rules.problems, rules.margin);
-  return claim.keeping != evals::Keeping::kCannotSay || left < study::kHopelessChance;
+  trial.finalist.outcomes = study::held_out_outcomes(own, ++trial.round);
+  return ok_status();
 }
 
-Result<std::optional<Assignment>> Rounds::held_out_task(int64_t candidate, int round) const {
+Result<std::optional<Assignment>> Rounds::held_out_task(int64_t candidate, int round) {
   std::optional<job::Job> job = study::held_out_job(options_, round);
   if (!job) { return std::optional<Assignment>{}; }
   job->dense = candidate == dense_;
@@ -329,7 +388,9 @@ Result<std::optional<Assignment>> Rounds::held_out_task(int64_t candidate, int r
     VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(session_.store(), dense_));
     job->incumbent = study::held_out_outcomes(dense);
   }
-  return std::optional(Assignment{Assignment::Kind::kConfirm, candidate, std::move(*job), round, true});
+  Assignment task{Assignment::Kind::kConfirm, candidate, std::move(*job), round, true};
+  if (const Trial* trial = trial_of(candidate)) { task.place = static_cast<int>(trial - trials_.data()) + 1; }
+  return std::optional(std::move(task));
 }
 
 // Of these rounds of held-out problems.

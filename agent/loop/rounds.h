@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/evaluate/evaluator.h"
@@ -50,7 +51,8 @@ class Rounds {
   // two finalists, is what they answered on average (docs/benchmarks/selection.md).
   bool finals_are_due() const;
   // Finalists answer held-out problems in the order that the search's own problems fixed, each in rounds until it is
-  // clear what can be said of it. What they answer decides nothing but what is claimed.
+  // clear what can be said of it; the fallback where the first is not kept. What they answer decides nothing but what
+  // is claimed.
   Status finals();
   // What came of a person's request, in words; whatever, when the session ended meanwhile.
   Result<std::string> answer(const db::Request& request);
@@ -70,9 +72,25 @@ class Rounds {
   Status measure(const std::vector<int64_t>& candidates);
   Result<std::string> answer_confirm(int64_t candidate);
   Result<std::string> answer_retest(int64_t candidate);
-  Result<bool> ask_finalists(std::vector<study::Finalist>& finalists);
-  Result<bool> is_decided(study::Finalist& finalist, int round, bool& passed);
-  Result<std::optional<Assignment>> held_out_task(int64_t candidate, int round) const;
+  // One who was asked on held-out problems.
+  struct Trial {
+    study::Finalist finalist;
+    int round = 0;        // that it has behind it
+    bool failed = false;  // it lost its pass
+    bool ended = false;
+    bool kept = false;
+  };
+  struct Asked {
+    std::vector<int64_t> kept;
+    bool failed = false;  // one of them lost its pass
+  };
+  Result<Asked> ask_finalists(const std::vector<int64_t>& candidates);
+  Trial* trial_of(int64_t candidate);  // null where it was not asked
+  Status add_trials(const std::vector<int64_t>& candidates);
+  study::SequenceRules rules_for(int64_t candidate) const;
+  void judge(Trial& trial) const;
+  Status take_held_out(Trial& trial);
+  Result<std::optional<Assignment>> held_out_task(int64_t candidate, int round);
   Status answer_held_out(const std::vector<int64_t>& candidates, int first, int last);
 
   Session& session_;
@@ -90,6 +108,7 @@ class Rounds {
   int asked_age_ = 0;                         // calls of ask() since
   std::vector<int64_t> measuring_;            // members of the front, of which some process may still be wanted
   std::map<int64_t, study::Known> known_;     // beside the climbs of those that did more
+  std::vector<Trial> trials_;                 // in the order in which they were asked
   std::vector<job::Outcome> held_out_dense_;  // what dense attention answered of the rounds so far
   int64_t race_problems_ = 0;                 // answered by races and by retests, trials counted
   int64_t retest_problems_ = 0;

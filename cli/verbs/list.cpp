@@ -1,12 +1,15 @@
 #include <algorithm>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <set>
 
 #include "base/text.h"
 #include "cli/not_negative.h"
 #include "cli/runs.h"
+#include "cli/show/front_table.h"
 #include "cli/verbs/verbs.h"
+#include "study/claims.h"
 #include "study/digest.h"
 
 namespace vortex::cli {
@@ -63,27 +66,44 @@ void order(const std::string& by, std::vector<study::BoardLine>& lines) {
                    [&](const study::BoardLine& a, const study::BoardLine& b) { return value(a) > value(b); });
 }
 
-nlohmann::json to_json(const study::BoardLine& line, const study::Board& board) {
+// Of those that are points, their difference to dense attention, drawn towards the mean of all.
+std::map<int64_t, evals::Interval> shrunk_of(const std::vector<study::BoardLine>& lines, const study::Board& board) {
+  std::vector<int64_t> candidates;
+  for (const study::BoardLine& line : lines) { candidates.push_back(line.candidate); }
+  std::map<int64_t, evals::Interval> shrunk;
+  for (const study::Expected& one : study::expected_differences(board.standing().archive(), candidates)) {
+    shrunk[one.candidate] = one.difference;
+  }
+  return shrunk;
+}
+
+nlohmann::json to_json(const study::BoardLine& line, const study::Board& board,
+                       const std::map<int64_t, evals::Interval>& shrunk) {
   const study::Point* point = board.point(line.candidate);
+  const auto found = shrunk.find(line.candidate);
   return {{"candidate", line.candidate},
           {"origin", origin_of(line)},
           {"verdict", verdict_of(line)},
           {"stage", stage_of(line)},
           {"on_front", board.on_front(line.candidate)},
           {"accuracy", point != nullptr ? interval_json(point->accuracy) : nlohmann::json()},
+          {"shrunk_difference", found != shrunk.end() ? interval_json(found->second) : nlohmann::json()},
           {"speed_over_dense", point != nullptr ? interval_json(point->speed.ratio) : nlohmann::json()},
           {"seconds", line.seconds},
           {"what", what_of(line)}};
 }
 
 void print_lines(const std::vector<study::BoardLine>& lines, const study::Board& board) {
-  Table table({"id", "origin", "verdict", "at", "front", "accuracy", "speed", "time", "what"});
-  table.may_drop({"time", "origin", "at", "what", "front", "verdict"});
+  const std::map<int64_t, evals::Interval> shrunk = shrunk_of(lines, board);
+  Table table({"id", "origin", "verdict", "at", "front", "accuracy", "shrunk", "speed", "time", "what"});
+  table.may_drop({"time", "origin", "at", "what", "front", "shrunk", "verdict"});
   table.tint("verdict");
   for (const study::BoardLine& line : lines) {
     const study::Point* point = board.point(line.candidate);
+    const auto found = shrunk.find(line.candidate);
     table.add({std::to_string(line.candidate), origin_of(line), verdict_of(line), stage_of(line),
                board.on_front(line.candidate) ? "*" : "", point != nullptr ? interval_text(point->accuracy, 2) : "",
+               found != shrunk.end() ? shrunk_cell(found->second) : "",
                point != nullptr ? interval_text(point->speed.ratio, 2) : "", duration_text(line.seconds),
                what_of(line)});
   }
@@ -116,11 +136,12 @@ Result<int> list(const Context& context, const ListArguments& arguments) {
   }
   if (context.format() != Format::kText) {
     std::vector<nlohmann::json> items;
-    for (const study::BoardLine& line : lines) { items.push_back(to_json(line, board)); }
+    const std::map<int64_t, evals::Interval> shrunk = shrunk_of(lines, board);
+    for (const study::BoardLine& line : lines) { items.push_back(to_json(line, board, shrunk)); }
     if (context.format() == Format::kCsv) {
-      print_csv(
-          {"candidate", "origin", "verdict", "stage", "on_front", "accuracy", "speed_over_dense", "seconds", "what"},
-          items);
+      print_csv({"candidate", "origin", "verdict", "stage", "on_front", "accuracy", "shrunk_difference",
+                 "speed_over_dense", "seconds", "what"},
+                items);
     } else {
       print_records(context.format(), "candidate", items);
     }

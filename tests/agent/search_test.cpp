@@ -467,32 +467,6 @@ TEST_F(SearchTest, AModelThatChangesUnderTheSearchEndsItAtOnceAndResumably) {
   expect_same_decisions(*clean, *store);
 }
 
-TEST_F(SearchTest, AFinalistThatCrashesOnHeldOutProblemsLeavesTheFront) {
-  auto store = open(folder_);
-  workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
-    if (job.dense || job.stages.front() != job::Stage::kConfirm) { return std::nullopt; }
-    job::StageResult result;
-    result.stage = job::Stage::kConfirm;
-    result.verdict = job::Verdict::kFail;
-    result.blame = Blame::kCandidate;
-    result.message = "the policy ran out of memory";
-    return result;
-  };
-  ASSERT_EQ(sit(*store).value(), SearchEnd::kBudget);
-  const study::History history = study::read_history(*store, run_of(*store)).value();
-  const study::Standing standing = study::standing_of(history, options_);
-  int crashed = 0;
-  for (const study::CandidateHistory& candidate : history.candidates) {
-    if (study::is_dense(candidate.row) || study::last_stage(candidate, job::Stage::kConfirm) == nullptr) { continue; }
-    ++crashed;
-    EXPECT_FALSE(standing.archive().on_front(candidate.row.id));
-    EXPECT_EQ(candidate.row.verdict, job::Verdict::kFail);
-  }
-  EXPECT_GT(crashed, 0);
-  EXPECT_TRUE(study::claims_of(history, options_, standing).empty() ||
-              study::headline_of(study::claims_of(history, options_, standing)) == nullptr);
-}
-
 TEST_F(SearchTest, ABaselineThatIsNeverRightEndsTheSearchUnlessItIsAccepted) {
   workers_.dead = true;
   {

@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include "evals/beta_binomial.h"
-#include "study/hypervolume.h"
 
 namespace vortex::study {
 namespace {
@@ -85,24 +84,20 @@ TEST_F(Calibration, IntervalsOfAccuracyCoverWhereTrialsAreAlike) {
   }
 }
 
+TEST_F(Calibration, ShrunkTheBestOfManyLooksNoBetterThanItIs) {
+  constexpr int kWorlds = 200;
+  for (const Law law : {Law::kBestOf, Law::kSmall, Law::kCopies}) {
+    const BestOfMany best = best_of_many(law, 50, {}, kWorlds, seed_ + 7000);
+    EXPECT_GT(best.raw, 0.05) << static_cast<int>(law);
+    // Means of so many worlds are known to within half a point.
+    EXPECT_LT(std::abs(best.shrunk), 0.045) << static_cast<int>(law);
+    EXPECT_TRUE(is_at_least(best.covered, kWorlds, 0.93)) << static_cast<int>(law) << ": " << best.covered;
+  }
+}
+
 TEST_F(Calibration, OneLawInBothArmsIsRarelyToldApart) {
   constexpr int kWorlds = 60;
-  int told = 0;
-  for (int i = 0; i < kWorlds; ++i) {
-    const World world = draw_world(Law::kBestOf, 20, {}, seed_ + 6000 + static_cast<uint64_t>(i));
-    Arm arms[2];
-    for (size_t arm = 1; arm < world.size(); ++arm) {
-      Point point;
-      point.candidate = static_cast<int64_t>(arm);
-      point.outcomes = world.answers(arm, "race", 0, 24);
-      point.accuracy = evals::accuracy_interval(point.outcomes, 1);
-      point.speed = speed_of_runs({world.process(arm, 0)}, {});
-      Arm& mine = arms[arm % 2];
-      mine.points.push_back(std::move(point));
-      ++mine.evaluations;
-    }
-    told += compare_arms({}, arms[0], arms[1], seed_ + static_cast<uint64_t>(i)).p <= 0.05 ? 1 : 0;
-  }
+  const int told = one_law(10, kWorlds, seed_ + 6000).told_apart;
   EXPECT_TRUE(is_at_most(told, kWorlds, 0.05)) << told;
 }
 

@@ -20,7 +20,7 @@ struct LoopRules {
   bool prune = true;
   RaceRules race;
   double retest_share = 2;
-  int prospect_rounds = 8;
+  int prospect_rounds = 5;
   SequenceRules sequence;
   int speed_runs = 3;
   bool finals = true;
@@ -28,9 +28,10 @@ struct LoopRules {
 
 struct LoopEnd {
   std::vector<Point> points;
-  std::vector<size_t> front;  // arms
-  std::vector<Claim> claims;  // candidate = arm
-  int64_t races = 0;          // answers, trials counted
+  std::vector<size_t> front;      // arms
+  std::vector<int64_t> sequence;  // of finalists, as planned
+  std::vector<Claim> claims;      // of those asked, in their order; candidate = arm
+  int64_t races = 0;              // answers, trials counted
   int64_t retests = 0;
   int64_t dense_retests = 0;
   int64_t held_out = 0;  // dense attention's too
@@ -157,23 +158,21 @@ class Loop {
 
   void finals() {
     const std::vector<int64_t> sequence = best_sequence(archive_, rules_.sequence);
+    const std::optional<int64_t> fallback = fallback_of(archive_, rules_.sequence, sequence);
+    end_.sequence = sequence;
     std::vector<Finalist> finalists;
     std::vector<job::Outcome> dense;
     bool alive = true;
     for (const int64_t candidate : sequence) {
-      const auto arm = static_cast<size_t>(candidate);
+      if (!alive) { break; }
       finalists.push_back({candidate, {}, std::nullopt});
-      for (const int look : alive ? evals::looks_at(rules_.sequence.problems) : std::vector<int>{}) {
-        held_out(0, look, dense);
-        held_out(arm, look, finalists.back().outcomes);
-        const Claim claim = judge_claims({finalists.back()}, dense, rules_.sequence, world_.seed()).front();
-        if (claim.keeping != evals::Keeping::kCannotSay) { break; }
-        const evals::Interval difference = evals::paired_difference(finalists.back().outcomes, dense, world_.seed());
-        if (evals::chance_left(difference, look, rules_.sequence.problems, rules_.sequence.margin) < kHopelessChance) {
-          break;
-        }
-      }
-      alive = judge_claims(finalists, dense, rules_.sequence, world_.seed()).back().kept;
+      alive = ask(finalists.back(), dense, rules_.sequence);
+    }
+    if (!alive && finalists.size() == 1 && fallback) {
+      SequenceRules rules = rules_.sequence;
+      ++rules.failures;
+      finalists.push_back({*fallback, {}, std::nullopt});
+      ask(finalists.back(), dense, rules);
     }
     std::vector<std::vector<SpeedRun>> all;
     for (Finalist& finalist : finalists) {
@@ -187,6 +186,16 @@ class Loop {
       finalist.speed = speed_of_runs({runs.begin() + 1, runs.end()}, spread);
     }
     end_.claims = judge_claims(finalists, dense, rules_.sequence, world_.seed());
+  }
+
+  // Is it found to keep its accuracy?
+  bool ask(Finalist& finalist, std::vector<job::Outcome>& dense, const SequenceRules& rules) {
+    for (const int look : evals::looks_at(rules.problems)) {
+      held_out(0, look, dense);
+      held_out(static_cast<size_t>(finalist.candidate), look, finalist.outcomes);
+      if (is_decided(finalist, dense, rules, world_.seed())) { break; }
+    }
+    return judge_claims({finalist}, dense, rules, world_.seed()).front().kept;
   }
 
   // An arm answers held-out problems up to a number.

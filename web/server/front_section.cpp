@@ -55,6 +55,7 @@ Result<FrontSection> read_front(const study::RunView& view) {
                                {"made_by", line == nullptr ? row.made_by : line->made_by},
                                {"rationale", row.rationale},
                                {"accuracy", to_json(row.accuracy)},
+                               {"shrunk", to_json(row.shrunk)},
                                {"ceiling", to_json(row.ceiling)},
                                {"speed", to_json(row.speed)},
                                {"tokens_per_s", to_json(row.tokens_per_s)},

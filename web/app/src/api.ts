@@ -37,6 +37,7 @@ export interface FrontMember {
   tokens_per_s: Interval | null;
   confirmed: Interval | null;
   difference: Interval | null; // of accuracy, paired with dense attention
+  shrunk: Interval | null; // that, drawn towards the mean of all candidates
   front_probability: number;
   keeps: Keeps;
   found_seconds: number | null;

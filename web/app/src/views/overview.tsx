@@ -116,6 +116,7 @@ export const frontColumns: Column<FrontMember>[] = [
   { name: "speed over dense", value: (m) => m.speed.value, show: (m) => times(m.speed), number: true },
   { name: "accuracy", value: (m) => m.accuracy.value, show: (m) => intervalText(m.accuracy, 3), number: true },
   { name: "difference to dense", value: (m) => m.difference?.value, show: (m) => (m.origin === "dense" ? missing : signedInterval(m.difference, 3)), number: true },
+  { name: "shrunk", value: (m) => m.shrunk?.value, show: (m) => (m.shrunk ? signedInterval(m.shrunk, 3) : missing), number: true },
   { name: "held-out accuracy", value: (m) => m.confirmed?.value, show: (m) => (m.confirmed ? intervalText(m.confirmed, 3) : "not yet"), number: true },
   { name: "ceiling", value: (m) => m.ceiling?.value, show: (m) => (m.ceiling ? intervalText(m.ceiling, 3) : missing), number: true },
   { name: "tokens/s", value: (m) => m.tokens_per_s?.value, show: (m) => fixed(m.tokens_per_s?.value, 1), number: true },
