@@ -250,7 +250,16 @@ bool Rounds::finals_are_due() const {
 
 Status Rounds::finals() {
   VORTEX_TRY(take_asked());
-  bool again = options_.confirm;
+  if (!options_.confirm) { return ok_status(); }
+  const double begun = session_.budget().used(study::Resource::kSeconds);
+  VORTEX_TRY(ask_sequences());
+  return ask_front(options_.seconds > 0 ? begun + kFinalsShare * options_.seconds : 0);
+}
+
+// Those that promise a claim. Who crashes on held-out problems leaves the standing, and another sequence may promise
+// most.
+Status Rounds::ask_sequences() {
+  bool again = true;
   while (again && !session_.ended()) {
     const std::vector<int64_t> sequence = study::best_sequence(standing_.archive(), sequence_rules_);
     const auto fallback = study::fallback_of(standing_.archive(), sequence_rules_, sequence);
@@ -271,6 +280,30 @@ Status Rounds::finals() {
     VORTEX_TRY(measure(all.kept));
   }
   return ok_status();
+}
+
+// Members of the front that nobody asked, of whom a claim may be expected, from the most accurate to the fastest.
+std::vector<int64_t> Rounds::unasked_front() {
+  std::vector<study::Point> members = standing_.front();
+  std::sort(members.begin(), members.end(),
+            [](const study::Point& a, const study::Point& b) { return a.speed.ratio.value < b.speed.ratio.value; });
+  std::vector<int64_t> candidates;
+  for (const study::Point& member : members) {
+    if (member.candidate != dense_ && trial_of(member.candidate) == nullptr) { candidates.push_back(member.candidate); }
+  }
+  return study::asked_sequence(standing_.archive(), sequence_rules_, candidates);
+}
+
+// Until one is not kept, or this second of the budget has come (0: whenever).
+Status Rounds::ask_front(double seconds) {
+  std::vector<int64_t> kept;
+  for (const int64_t candidate : unasked_front()) {
+    if (session_.ended() || (seconds > 0 && session_.budget().used(study::Resource::kSeconds) >= seconds)) { break; }
+    VORTEX_ASSIGN(const Asked asked, ask_finalists({candidate}));
+    if (asked.kept.empty()) { break; }
+    kept.push_back(candidate);
+  }
+  return session_.ended() ? ok_status() : measure(kept);
 }
 
 // The rules for one who was asked: those before it that were not kept make it harder.

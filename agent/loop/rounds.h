@@ -51,8 +51,9 @@ class Rounds {
   // two finalists, is what they answered on average (docs/benchmarks/selection.md).
   bool finals_are_due() const;
   // Finalists answer held-out problems in the order that the search's own problems fixed, each in rounds until it is
-  // clear what can be said of it; the fallback where the first is not kept. What they answer decides nothing but what
-  // is claimed.
+  // clear what can be said of it; the fallback where the first is not kept; then, until finals have had their share of
+  // the time, the front's other members, from the most accurate on. What they answer decides nothing but what is
+  // claimed.
   Status finals();
   // What came of a person's request, in words; whatever, when the session ended meanwhile.
   Result<std::string> answer(const db::Request& request);
@@ -85,6 +86,9 @@ class Rounds {
     bool failed = false;  // one of them lost its pass
   };
   Result<Asked> ask_finalists(const std::vector<int64_t>& candidates);
+  Status ask_sequences();
+  Status ask_front(double seconds);
+  std::vector<int64_t> unasked_front();
   Trial* trial_of(int64_t candidate);  // null where it was not asked
   Status add_trials(const std::vector<int64_t>& candidates);
   study::SequenceRules rules_for(int64_t candidate) const;
