@@ -21,27 +21,28 @@ int64_t attention_weights(const model::ModelConfig& c) {
          hidden * heads * l.value_dim;
 }
 
-// Weights of one layer's MLP that a step of so many requests reads. Experts count as often as one of them is touched
+// Bytes of one layer's MLP that a step of so many requests reads. Experts count as often as one of them is touched
 // where every choice is as likely as any other.
-double mlp_weights(const model::ModelConfig& c, int layer, size_t requests) {
+double mlp_step_bytes(const model::ModelConfig& c, int layer, size_t requests, vflow::Dtype experts) {
   const double hidden = c.hidden_size;
-  if (!c.has_experts(layer)) { return 3 * hidden * c.intermediate_size; }
+  if (!c.has_experts(layer)) { return kWeightBytes * 3 * hidden * c.intermediate_size; }
   const model::Experts& e = *c.experts;
   const double missed = std::pow(1.0 - static_cast<double>(e.per_token) / e.count, static_cast<double>(requests));
-  return 3 * hidden * (e.count * (1.0 - missed) * e.inner + e.shared_inner) + hidden * e.count;
+  const double touched = e.count * (1.0 - missed) * e.inner + e.shared_inner;
+  return 3 * hidden * touched * static_cast<double>(vflow::dtype_bytes(experts)) + kWeightBytes * hidden * e.count;
 }
 
-int64_t weight_bytes(const model::ModelConfig& c, size_t requests) {
+int64_t weight_bytes(const model::ModelConfig& c, size_t requests, vflow::Dtype experts) {
   double mlps = 0;
-  for (int layer = 0; layer < c.num_layers; ++layer) { mlps += mlp_weights(c, layer, requests); }
+  for (int layer = 0; layer < c.num_layers; ++layer) { mlps += mlp_step_bytes(c, layer, requests, experts); }
   const int64_t others = attention_weights(c) * c.num_layers + int64_t{c.hidden_size} * c.vocab_size;
-  return kWeightBytes * (others + std::llround(mlps));
+  return kWeightBytes * others + std::llround(mlps);
 }
 
 }  // namespace
 
 StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* policy, vflow::Dtype kv_dtype,
-                     std::span<const int> lengths) {
+                     std::span<const int> lengths, vflow::Dtype experts) {
   const vflow::Dtype stored = policy != nullptr ? policy->config.kv_dtype : kv_dtype;
   const int64_t token = model.cached_values() * vflow::dtype_bytes(stored);  // of one layer
   int dense_layers = model.num_layers;
@@ -54,7 +55,7 @@ StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* polic
   const int64_t sparse_layers = model.num_layers - dense_layers;
   const int64_t scored_block = sparse_layers > 0 ? scored_bytes(*policy) : 0;
   StepBytes bytes;
-  bytes.weights = weight_bytes(model, lengths.size());
+  bytes.weights = weight_bytes(model, lengths.size(), experts);
   for (const int length : lengths) {
     bytes.kv += dense_layers * length * token;
     if (sparse_layers == 0) { continue; }

@@ -11,15 +11,16 @@
 namespace vortex::engine {
 
 struct StepBytes {
-  int64_t weights = 0;    // all matrices once, bf16; of experts as many as are likely touched
+  int64_t weights = 0;    // all matrices once, bf16 but for experts; of these as many as are likely touched
   int64_t kv = 0;         // K and V of the attended tokens, or their latents
   int64_t summaries = 0;  // fields read to score blocks
   int64_t total() const { return weights + kv + summaries; }
 };
 
 // One step of requests with lengths[i] tokens in the cache, the newest included. Without a policy every layer is dense
-// and K and V are of `kv_dtype`. Activations, logits and scores are not counted: they are less than a percent.
+// and K and V are of `kv_dtype`; experts are kept as `experts`. Activations, logits, scores and scales are not counted:
+// they are less than a percent.
 StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* policy, vflow::Dtype kv_dtype,
-                     std::span<const int> lengths);
+                     std::span<const int> lengths, vflow::Dtype experts = vflow::Dtype::kBf16);
 
 }  // namespace vortex::engine

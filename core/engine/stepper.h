@@ -53,6 +53,7 @@ class Stepper {
   virtual int max_context() const = 0;
   virtual int steps_per_round() const = 0;    // that the engine decodes between two looks of the host
   virtual vflow::Dtype kv_dtype() const = 0;  // of K and V where no policy says otherwise
+  virtual vflow::Dtype expert_dtype() const { return vflow::Dtype::kBf16; }  // that weights of experts are kept as
   virtual bool on_device() const = 0;
 
   // Bytes a second of a large copy inside the device's memory, read + write: what limits are compared with. What is

@@ -24,6 +24,7 @@ struct Options {
   std::string device = "auto";          // auto, cuda, cpu
   std::string geometry = "qwen3-1.7b";  // a named one, or a folder with a config.json
   int layers = 0;                       // of it, the first ones; 0: all
+  bool fp8_experts = false;             // its experts as a checkpoint in fp8 has them
   std::string policy;                   // a vFlow .py file; empty: dense
   std::string config;                   // its .json; empty: beside it
   std::string kv = "";                  // bfloat16, float32, fp8_e4m3, fp8_e5m2; empty: the policy's own

@@ -12,6 +12,7 @@ void add_common(CLI::App* verb, Options& o) {
   verb->add_option("--device", o.device, "auto, cuda or cpu")->check(CLI::IsMember({"auto", "cuda", "cpu"}));
   verb->add_option("--geometry", o.geometry, "a named model shape, or a model's folder");
   verb->add_option("--layers", o.layers, "only so many of its layers, the first ones");
+  verb->add_flag("--fp8-experts", o.fp8_experts, "experts in fp8, which CUDA keeps so");
   verb->add_option("--policy", o.policy, "a vFlow module; without one attention is dense");
   verb->add_option("--config", o.config, "its configuration (the .json beside it)");
   verb->add_flag_callback(

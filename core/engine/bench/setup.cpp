@@ -43,6 +43,20 @@ constexpr NamedLatent kNamedLatent[] = {
     {"tiny-latent", 2, 64, 4, 32, 32, 16, 16, 16, 96, 512, 4, 2, 32, 32, model::ExpertScore::kSigmoid},
 };
 
+// The same of models with experts in every layer behind grouped-query attention.
+struct NamedExperts {
+  Named attention;
+  int rotated;  // of a head; 0: all
+  int experts, per_token, expert_inner;
+  model::ExpertScore score;
+};
+constexpr NamedExperts kNamedExperts[] = {
+    {{"qwen3-30b-a3b", 48, 2048, 32, 4, 128, 6144, 151936, false}, 0, 128, 8, 768, model::ExpertScore::kSoftmax},
+    {{"minimax-m2", 62, 3072, 48, 8, 128, 1536, 200064, false}, 64, 256, 8, 1536, model::ExpertScore::kSigmoid},
+    {{"tiny-experts", 2, 128, 4, 2, 64, 64, 512, true}, 32, 8, 2, 64, model::ExpertScore::kSigmoid},
+};
+
+constexpr int kScaleBlock = 128;  // of experts in fp8
 constexpr int kMaxPositions = 1 << 20;
 constexpr double kRopeTheta = 1e6;
 
@@ -103,6 +117,23 @@ model::ModelConfig config_of(const NamedLatent& named) {
   return config;
 }
 
+model::ModelConfig config_of(const NamedExperts& named) {
+  model::ModelConfig config = config_of(named.attention);
+  const bool minimax = named.score == model::ExpertScore::kSigmoid;
+  config.architecture = minimax ? "MiniMaxM2ForCausalLM" : "Qwen3MoeForCausalLM";
+  config.rotated = named.rotated;
+  if (minimax) { config.qk_norm = model::QkNorm::kAllHeads; }
+  config.experts.emplace();
+  config.experts->layers.assign(static_cast<size_t>(config.num_layers), true);
+  config.experts->count = named.experts;
+  config.experts->per_token = named.per_token;
+  config.experts->inner = named.expert_inner;
+  config.experts->score = named.score;
+  config.experts->bias = minimax;
+  config.experts->normalised = true;
+  return config;
+}
+
 // Takes away the layers beyond the first `layers`.
 void shorten(model::ModelConfig& config, int layers) {
   if (layers <= 0 || layers >= config.num_layers) { return; }
@@ -120,6 +151,10 @@ Result<model::ModelConfig> whole_geometry(const std::string& name) {
     if (name == named.name) { return config_of(named); }
     names += std::string(named.name) + ", ";
   }
+  for (const NamedExperts& named : kNamedExperts) {
+    if (name == named.attention.name) { return config_of(named); }
+    names += std::string(named.attention.name) + ", ";
+  }
   if (std::filesystem::is_directory(name)) { return model::read_model_config(name); }
   return candidate_error("no geometry \"" + name + "\"", "known: " + names + "or a model's folder");
 }
@@ -129,6 +164,7 @@ Result<model::ModelConfig> whole_geometry(const std::string& name) {
 Result<model::ModelConfig> find_geometry(const Options& options) {
   VORTEX_ASSIGN(model::ModelConfig config, whole_geometry(options.geometry));
   shorten(config, options.layers);
+  if (options.fp8_experts) { config.scale_block = {kScaleBlock, kScaleBlock}; }
   return config;
 }
 

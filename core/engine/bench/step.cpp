@@ -43,7 +43,8 @@ Status bench_step(const Options& options) {
     VORTEX_ASSIGN(const BatchShape shape, parse_shape(text));
     const engine::Batch batch{std::vector<int>(static_cast<size_t>(shape.requests), shape.tokens), {}};
     const vflow::Policy* set = policy ? &*policy : nullptr;
-    const engine::StepBytes bytes = engine::step_bytes(model, set, stepper->kv_dtype(), batch.lengths);
+    const engine::StepBytes bytes =
+        engine::step_bytes(model, set, stepper->kv_dtype(), batch.lengths, stepper->expert_dtype());
     std::vector<std::string> variants = {""};
     variants.insert(variants.end(), options.without.begin(), options.without.end());
     for (const std::string& without : variants) {

@@ -142,6 +142,9 @@ class CudaStepper final : public Stepper {
   int max_context() const override { return runner_->options().max_context; }
   int steps_per_round() const override { return cuda_.steps_per_replay; }
   vflow::Dtype kv_dtype() const override { return cuda_.kv_dtype; }
+  vflow::Dtype expert_dtype() const override {
+    return keeps_fp8(runner_->model().source.config) ? vflow::Dtype::kFp8E4m3 : vflow::Dtype::kBf16;
+  }
   bool on_device() const override { return true; }
 
   // Within the pool, which has taken the memory; beside it where it is small.

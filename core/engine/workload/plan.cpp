@@ -105,12 +105,12 @@ Plan plan_requests(const std::vector<RequestLength>& requests, const PlanLimits&
 }
 
 std::vector<double> bytes_of_rounds(const Plan& plan, const model::ModelConfig& model, const vflow::Policy* policy,
-                                    vflow::Dtype kv_dtype) {
+                                    vflow::Dtype kv_dtype, vflow::Dtype experts) {
   std::vector<double> bytes;
   for (const Round& round : plan.rounds) {
     std::vector<int> middle = round.lengths;
     for (int& length : middle) { length += (round.steps + 1) / 2; }
-    bytes.push_back(static_cast<double>(step_bytes(model, policy, kv_dtype, middle).total()));
+    bytes.push_back(static_cast<double>(step_bytes(model, policy, kv_dtype, middle, experts).total()));
   }
   return bytes;
 }

@@ -117,7 +117,8 @@ class Turns {
     side.plan = plan_requests(load_.requests, limits_of(stepper));
     const vflow::Policy* policy = course.policy ? &*course.policy : nullptr;
     side.bytes = 0;
-    course.round_bytes = bytes_of_rounds(side.plan, engine_.model().config, policy, stepper.kv_dtype());
+    course.round_bytes =
+        bytes_of_rounds(side.plan, engine_.model().config, policy, stepper.kv_dtype(), stepper.expert_dtype());
     for (size_t i = 0; i < course.round_bytes.size(); ++i) {
       side.bytes += course.round_bytes[i] * side.plan.rounds[i].steps;
     }

@@ -147,6 +147,10 @@ TEST(Latent, CountsLatentsAndTouchedExperts) {
   const int64_t crowd = step_bytes(config, nullptr, vflow::Dtype::kBf16, many).weights;
   const int64_t expert = int64_t{3} * 64 * 16 * 2;
   EXPECT_NEAR(static_cast<double>(crowd - alone), static_cast<double>(6 * expert), 2.0);
+  const auto narrow = [&](const std::vector<int>& lengths) {
+    return step_bytes(config, nullptr, vflow::Dtype::kBf16, lengths, vflow::Dtype::kFp8E4m3).weights;
+  };
+  EXPECT_NEAR(static_cast<double>(narrow(many) - narrow(one)), static_cast<double>(3 * expert), 2.0);
   EXPECT_EQ(step_bytes(config, nullptr, vflow::Dtype::kBf16, many).kv, int64_t{2} * 64 * 17 * 20 * 2);
 }
 
