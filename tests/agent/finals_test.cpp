@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
 
 #include "agent/loop/search.h"
 #include "db/store.h"
@@ -93,6 +95,29 @@ TEST_F(FinalsTest, WhereTheFirstFinalistIsNotKeptOneMoreIsAsked) {
     EXPECT_EQ(claims[0].candidate, kept[0].candidate);
     EXPECT_EQ(claims[0].keeping, evals::Keeping::kLost);
     EXPECT_TRUE(claims[1].kept);
+  }
+}
+
+// Four budgets, each faster and a little worse than the one before, all within the margin.
+TEST_F(FinalsTest, MembersOfTheFrontAreAskedAfterThoseThatPromiseMost) {
+  workers_.truth = [](const job::Job& job) {
+    if (job.dense) { return 1.0; }
+    const int pages = nlohmann::json::parse(job.config_text).value("vortex_topk_val", 1);
+    return pages >= 32 ? 1.0 : pages >= 16 ? 0.98 : pages >= 8 ? 0.95 : pages >= 4 ? 0.91 : 0.3;
+  };
+  workers_.problems = 512;
+  options_.job.task.problems = 512;
+  options_.max_evals = 80;
+  const study::History history = search();
+  const study::Standing standing = study::standing_of(history, options_);
+  const std::vector<study::Claim> claims = study::claims_of(history, options_, standing);
+  EXPECT_GT(claims.size(), study::SequenceRules().most) << "a sequence alone has fewer";
+  std::set<int64_t> kept;
+  for (const study::Claim& claim : claims) {
+    if (claim.kept) { kept.insert(claim.candidate); }
+  }
+  for (const study::Point& member : standing.front()) {
+    EXPECT_TRUE(member.reference || kept.contains(member.candidate)) << member.candidate;
   }
 }
 
