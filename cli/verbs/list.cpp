@@ -96,7 +96,7 @@ nlohmann::json to_json(const study::BoardLine& line, const study::Board& board,
 void print_lines(const std::vector<study::BoardLine>& lines, const study::Board& board) {
   const std::map<int64_t, evals::Interval> shrunk = shrunk_of(lines, board);
   Table table({"id", "origin", "verdict", "at", "front", "accuracy", "shrunk", "speed", "time", "what"});
-  table.may_drop({"time", "origin", "at", "what", "front", "shrunk", "verdict"});
+  table.may_drop({"time", "origin", "at", "front", "what", "shrunk", "verdict"});
   table.tint("verdict");
   for (const study::BoardLine& line : lines) {
     const study::Point* point = board.point(line.candidate);
