@@ -1,10 +1,11 @@
 #include "fleet/fleet.h"
 
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <utility>
@@ -29,6 +30,7 @@ constexpr double kRosterSeconds = 2;
 constexpr double kFirstRest = 5;  // after a fault; doubled for each further one in a row
 constexpr double kLongestRest = 300;
 constexpr int kMostStrangers = 128;
+constexpr size_t kMostEvents = 128;  // taken at once
 constexpr size_t kMostRefusals = 128;
 
 double rest_after(int faults) {
@@ -42,7 +44,8 @@ double rest_after(int faults) {
 Fleet::Fleet(FleetOptions options)
     : options_(std::move(options)),
       setup_text_(to_json(options_.setup).dump()),
-      waker_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+      waker_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      watcher_(::epoll_create1(EPOLL_CLOEXEC)) {
   // No lease of an earlier sitting has such a number.
   const MutexLock lock(mutex_);
   next_lease_ = std::stoull(random_hex(4), nullptr, 16) << 24U;
@@ -54,7 +57,11 @@ Result<std::unique_ptr<Fleet>> Fleet::open(FleetOptions options) {
   options.beat_seconds = std::min(options.beat_seconds, kBeatShare * options.silence_seconds);
   std::unique_ptr<Fleet> fleet(new Fleet(std::move(options)));
   VORTEX_ASSIGN(fleet->listener_, listen_at(fleet->options_.listen));
-  if (fleet->waker_.get() < 0) { return environment_error("cannot wait for workers: no descriptor is left"); }
+  if (fleet->waker_.get() < 0 || fleet->watcher_.get() < 0) {
+    return environment_error("cannot wait for workers: no descriptor is left");
+  }
+  fleet->watch(EPOLL_CTL_ADD, fleet->listener_.get(), EPOLLIN, &fleet->listener_);
+  fleet->watch(EPOLL_CTL_ADD, fleet->waker_.get(), EPOLLIN, &fleet->waker_);
   std::error_code ec;
   if (!fleet->options_.roster.empty()) {
     std::filesystem::create_directories(std::filesystem::path(fleet->options_.roster).parent_path(), ec);
@@ -224,29 +231,60 @@ void Fleet::wake() const {
 }
 
 // Only this thread adds and removes lines, so that they may be watched without the lock.
-std::vector<Fleet::Line*> Fleet::wait_for_traffic(bool& dialled) {
-  std::vector<pollfd> watched = {{listener_.get(), POLLIN, 0}, {waker_.get(), POLLIN, 0}};
-  std::vector<Line*> lines;
-  {
-    const MutexLock lock(mutex_);
-    const auto strangers = std::count_if(lines_.begin(), lines_.end(),
-                                         [](const Line& line) { return line.state == Line::State::kStranger; });
-    if (strangers >= kMostStrangers) { watched[0].events = 0; }
-    for (Line& line : lines_) {
-      const int out = line.channel.has_unsent() ? POLLOUT : 0;
-      watched.push_back({line.channel.socket(), static_cast<short>(POLLIN | out), 0});
-      lines.push_back(&line);
+void Fleet::watch(int change, int descriptor, uint32_t events, void* whose) const {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = whose;
+  (void)::epoll_ctl(watcher_.get(), change, descriptor, &event);  // these cannot fail but for want of memory
+}
+
+// With hundreds of lines, looking at each costs more than what one of them says.
+std::vector<Fleet::Line*> Fleet::wait_for_traffic(bool& dialled) const {
+  std::array<epoll_event, kMostEvents> events{};
+  const int count = ::epoll_wait(watcher_.get(), events.data(), static_cast<int>(events.size()), kPollMs);
+  std::vector<Line*> heard;
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<size_t>(i)];
+    if (event.data.ptr == &listener_) {
+      dialled = true;
+    } else if (event.data.ptr == &waker_) {
+      uint64_t wakes = 0;
+      (void)!::read(waker_.get(), &wakes, sizeof wakes);
+    } else if ((event.events & ~static_cast<uint32_t>(EPOLLOUT)) != 0) {
+      heard.push_back(static_cast<Line*>(event.data.ptr));
     }
   }
-  ::poll(watched.data(), watched.size(), kPollMs);
-  dialled = watched[0].revents != 0;
-  uint64_t count = 0;
-  if (watched[1].revents != 0) { (void)!::read(waker_.get(), &count, sizeof count); }
-  std::vector<Line*> heard;
-  for (size_t i = 0; i < lines.size(); ++i) {
-    if ((watched[i + 2].revents & ~POLLOUT) != 0) { heard.push_back(lines[i]); }
-  }
   return heard;
+}
+
+// Sends what waits, takes out who is gone, and has the others watched for what matters now.
+void Fleet::settle_lines() {
+  int strangers = 0;
+  bool any_gone = false;
+  for (auto at = lines_.begin(); at != lines_.end();) {
+    Line& line = *at;
+    if (line.state != Line::State::kGone && line.channel.has_unsent()) {
+      if (const Status sent = line.channel.flush(); !sent.ok()) { lose(line, sent.error().message); }
+    }
+    if (line.state == Line::State::kGone) {
+      watch(EPOLL_CTL_DEL, line.channel.socket(), 0, nullptr);
+      at = lines_.erase(at);
+      any_gone = true;
+      continue;
+    }
+    const uint32_t events = EPOLLIN | (line.channel.has_unsent() ? static_cast<uint32_t>(EPOLLOUT) : 0U);
+    if (events != line.watched) {
+      watch(line.watched == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, line.channel.socket(), events, &line);
+      line.watched = events;
+    }
+    strangers += line.state == Line::State::kStranger ? 1 : 0;
+    ++at;
+  }
+  if (any_gone) { changed_.notify_all(); }
+  const bool is_full = strangers >= kMostStrangers;
+  if (is_full == is_full_) { return; }
+  is_full_ = is_full;
+  watch(EPOLL_CTL_MOD, listener_.get(), is_full ? 0U : static_cast<uint32_t>(EPOLLIN), &listener_);
 }
 
 void Fleet::serve() {
@@ -262,13 +300,7 @@ void Fleet::serve() {
       for (Line* line : heard) { hear(*line, now); }
       if (dialled) { answer_dial(now); }
       if (now - last_look_ >= kLookSeconds) { look_at_clocks(now); }
-      for (Line& line : lines_) {
-        if (line.state == Line::State::kGone || !line.channel.has_unsent()) { continue; }
-        if (const Status sent = line.channel.flush(); !sent.ok()) { lose(line, sent.error().message); }
-      }
-      if (lines_.remove_if([](const Line& line) { return line.state == Line::State::kGone; }) > 0) {
-        changed_.notify_all();
-      }
+      settle_lines();
       news.swap(news_);
       goes_on = !closed_;
       if (!options_.roster.empty() && (now - roster_written > kRosterSeconds || !goes_on)) { roster = look(now); }

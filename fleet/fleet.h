@@ -89,7 +89,9 @@ class Fleet {
 
   // --- the thread of the network
   void serve();
-  std::vector<Line*> wait_for_traffic(bool& dialled);
+  std::vector<Line*> wait_for_traffic(bool& dialled) const;
+  void watch(int change, int descriptor, uint32_t events, void* whose) const;
+  void settle_lines() VORTEX_REQUIRES(mutex_);
   void answer_dial(double now) VORTEX_REQUIRES(mutex_);
   void look_at_clocks(double now) VORTEX_REQUIRES(mutex_);
   void hear(Line& line, double now) VORTEX_REQUIRES(mutex_);
@@ -111,6 +113,7 @@ class Fleet {
   std::string setup_text_;
   Descriptor listener_;
   Descriptor waker_;
+  Descriptor watcher_;  // of these two and all lines
   std::thread thread_;
 
   mutable Mutex mutex_;
@@ -125,6 +128,7 @@ class Fleet {
   double lent_seconds_ VORTEX_GUARDED_BY(mutex_) = 0;  // until lent_counted_
   double lent_counted_ VORTEX_GUARDED_BY(mutex_) = 0;
   std::set<std::string> refusals_ VORTEX_GUARDED_BY(mutex_);  // told of once
+  bool is_full_ VORTEX_GUARDED_BY(mutex_) = false;            // of strangers: nobody else is let in
   bool closing_ VORTEX_GUARDED_BY(mutex_) = false;
   bool closed_ VORTEX_GUARDED_BY(mutex_) = false;
   // What on_event is to be told once the lock is free.

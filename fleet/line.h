@@ -49,9 +49,10 @@ struct Fleet::Line {
   Channel channel;
   State state = State::kStranger;
   double opened;
-  double heard;    // when something came last
-  double told;     // when a beat was sent last
-  double counted;  // until when its node was given its seconds
+  double heard;          // when something came last
+  double told;           // when a beat was sent last
+  double counted;        // until when its node was given its seconds
+  uint32_t watched = 0;  // events of its socket that are waited for
   std::string nonce;
   Hello hello;
   bool draining = false;
