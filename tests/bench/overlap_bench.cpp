@@ -19,7 +19,7 @@ struct Settings {
   double spread = 0.5;
 };
 
-// What has been done by the first held-out problem.
+// What has been done by then.
 struct Mark {
   double busy = 0;
   double time = 0;
@@ -34,23 +34,24 @@ Result<nlohmann::json> run(const Settings& settings, const study::SearchOptions&
   SyntheticWorkers workers;
   SimulatedPool pool(settings.workers, true);
   SearchHooks hooks = simulated_hooks(workers, pool, settings.seconds, settings.spread);
-  std::optional<Mark> mark;
+  std::map<int64_t, Mark> marks;  // by the batch that is proposed
   std::map<std::string, int> tasks;
   const RunJob run_job = hooks.run_job;
   hooks.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
     ++tasks[job.stages.size() > 1 ? "climb" : std::string(job::stage_name(job.stages.front()))];
-    if (job.stages.front() == job::Stage::kConfirm && !mark) { mark = {pool.busy_seconds(), pool.now()}; }
     return run_job(job, on_result, should_stop);
   };
   int refused = 0;
   std::vector<double> quarters;  // processor time by the end of each
   hooks.on_tick = [&](const Progress& progress) {
     refused = progress.refused;
+    marks.try_emplace(progress.batch, Mark{pool.busy_seconds(), pool.now()});
     const int quarter = 4 * progress.evaluated / options.max_evals;
     while (static_cast<int>(quarters.size()) < quarter) { quarters.push_back(pool.work_seconds()); }
   };
   VORTEX_TRY(run_search(*store, row, options, test_model(), hooks));
-  if (!mark) { mark = {pool.busy_seconds(), pool.now()}; }
+  const Mark& from = marks[std::min<int64_t>(3, marks.rbegin()->first)];
+  const Mark& to = marks[options.max_evals / options.batch];
   for (size_t i = quarters.size(); i > 1; --i) { quarters[i - 1] -= quarters[i - 2]; }
   for (double& quarter : quarters) { quarter *= 4000.0 / options.max_evals; }
   return nlohmann::json{{"workers", settings.workers},
@@ -63,7 +64,7 @@ Result<nlohmann::json> run(const Settings& settings, const study::SearchOptions&
                         {"tasks", tasks},
                         {"seconds", pool.now()},
                         {"busy", pool.busy_seconds() / (settings.workers * pool.now())},
-                        {"busy_until_held_out", mark->busy / (settings.workers * mark->time)},
+                        {"busy_while_proposing", (to.busy - from.busy) / (settings.workers * (to.time - from.time))},
                         {"cpu_ms_a_candidate", 1000 * pool.work_seconds() / options.max_evals},
                         {"cpu_ms_a_candidate_by_quarter", quarters}};
 }
