@@ -60,8 +60,12 @@ std::string without_pythons_words(std::string_view text) {
 
 }  // namespace
 
+bool has_zero_byte(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+
 nlohmann::json parse_json(std::string_view text) {
-  if (json_depth(text) > kMaxJsonDepth) { return nlohmann::json(nlohmann::json::value_t::discarded); }
+  if (has_zero_byte(text) || json_depth(text) > kMaxJsonDepth) {
+    return nlohmann::json(nlohmann::json::value_t::discarded);
+  }
   nlohmann::json value = nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
   if (!value.is_discarded()) { return value; }
   const std::string mended = without_pythons_words(text);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/llm/markdown.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace vortex::agent {
@@ -19,8 +20,8 @@ constexpr int kMaxNesting = 64;    // of JSON
 // Parses with a bounded depth: replies are foreign bytes.
 json parse_bounded(std::string_view text) {
   const auto shallow = [](int depth, json::parse_event_t, json&) { return depth <= kMaxNesting; };
-  json value = json::parse(text.begin(), text.end(), shallow, false);
-  return value;
+  if (has_zero_byte(text)) { return json(json::value_t::discarded); }
+  return json::parse(text.begin(), text.end(), shallow, false);
 }
 
 // At most kMaxText bytes, never half a character.

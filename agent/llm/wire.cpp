@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/json.h"
 #include "base/text.h"
 
 namespace vortex::agent {
@@ -138,7 +139,7 @@ json with_extra(json body, const json& extra) {
 
 Result<json> parse_object(std::string_view bytes) {
   const auto shallow = [](int depth, json::parse_event_t, json&) { return depth <= kMaxDepth; };
-  json object = json::parse(bytes.begin(), bytes.end(), shallow, false);
+  const json object = has_zero_byte(bytes) ? json() : json::parse(bytes.begin(), bytes.end(), shallow, false);
   if (!object.is_object()) { return environment_error("the endpoint sent what is no JSON object"); }
   return object;
 }

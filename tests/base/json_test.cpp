@@ -24,6 +24,14 @@ TEST(JsonTest, WhatIsNestedTooDeeplyIsDiscarded) {
   EXPECT_EQ(parse_json("{\"a\": \"[[[\"}")["a"], "[[[");
 }
 
+// The library takes a zero byte for the end of the text.
+TEST(JsonTest, TextBehindAZeroByteIsNotLeftOut) {
+  using namespace std::string_view_literals;
+  EXPECT_TRUE(parse_json("{\"a\": 1}\0, and more"sv).is_discarded());
+  EXPECT_TRUE(parse_json("{\"a\": 1}\0"sv).is_discarded());
+  EXPECT_EQ(parse_json(R"({"a": "\u0000"})")["a"], "\0"sv);
+}
+
 TEST(JsonTest, ReadsWhatPythonWritesForNumbersThatJsonLacks) {
   const nlohmann::json read =
       parse_json(R"({"a": [0.0, Infinity, -Infinity], "b": NaN, "c": "NaN, \"Infinity", "d": 1})");

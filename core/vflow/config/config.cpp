@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "core/vflow/config/config_scan.h"
 
@@ -440,6 +441,11 @@ bool leaves_prefix_out(const std::vector<ConfigMember>& members) {
 
 // The parsed object, or null after a report.
 json parse_object(std::string_view text, Reporter& reporter) {
+  if (has_zero_byte(text)) {
+    const auto at = static_cast<uint32_t>(text.find('\0'));
+    reporter.error({at, at + 1}, {"config-syntax", "the configuration is not valid JSON: a zero byte"});
+    return nullptr;
+  }
   try {
     json object = json::parse(text);
     if (object.is_object()) { return object; }

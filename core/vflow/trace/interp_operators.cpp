@@ -50,6 +50,12 @@ int64_t floor_divide(int64_t a, int64_t b) {
   return (a % b != 0 && (a < 0) != (b < 0)) ? quotient - 1 : quotient;
 }
 
+// Python's: of the divisor's sign. Never a product, which might not fit.
+int64_t floor_modulo(int64_t a, int64_t b) {
+  const int64_t rest = a % b;
+  return (rest != 0 && (rest < 0) != (b < 0)) ? rest + b : rest;
+}
+
 // base ** exponent for exponent >= 0; false on overflow.
 bool integer_power(int64_t base, int64_t exponent, int64_t& result) {
   result = 1;
@@ -122,9 +128,7 @@ Value Interp::integer_binary(Operator op, int64_t left, int64_t right, Span span
     case Operator::kModulo:
       if (right == 0) { return error(span, {"division-by-zero", "division by zero"}); }
       overflow = left == INT64_MIN && right == -1;
-      if (!overflow) {
-        result = op == Operator::kFloorDivide ? floor_divide(left, right) : left - right * floor_divide(left, right);
-      }
+      if (!overflow) { result = op == Operator::kFloorDivide ? floor_divide(left, right) : floor_modulo(left, right); }
       break;
     case Operator::kNegate:
     case Operator::kPlus:

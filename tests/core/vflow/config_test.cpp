@@ -88,6 +88,16 @@ TEST(Config, SyntaxErrorsHaveAPlace) {
   EXPECT_EQ(findings[0].column, 1);
 }
 
+TEST(Config, TextBehindAZeroByteIsNotLeftOut) {
+  using namespace std::string_view_literals;
+  std::vector<Diagnostic> findings;
+  parse("{\n  \"vortex_topk_val\": 3\n}\0{\"vortex_topk_val\": 4}"sv, findings);
+  ASSERT_EQ(findings.size(), 1U);
+  EXPECT_EQ(findings[0].code, "config-syntax");
+  EXPECT_EQ(findings[0].line, 3);
+  EXPECT_EQ(findings[0].column, 2);
+}
+
 TEST(Config, TextThatIsNoObject) {
   for (const char* text :
        {"", "3", "[]", "null", "\"x\"", "{", "{\"a\"", "\xff\xfe", "{\"\\u0000\": 1}", "{\"a\": \"\xff\"}"}) {
