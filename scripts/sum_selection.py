@@ -11,7 +11,8 @@ def summed_claims(parts):
         for row in part["claims"]:
             total = rows.setdefault(row["scenario"], {"scenario": row["scenario"], "candidates": row["candidates"]})
             for key, value in row.items():
-                weight = {"mean_loss_of_headlines": row["headlines"], "answers_a_world": row["worlds"]}.get(key, 1)
+                weight = {"mean_loss_of_headlines": row["headlines"], "answers_a_world": row["worlds"],
+                          "front_answers_a_world": row["worlds"]}.get(key, 1)
                 if key == "missed":
                     old = total.setdefault(key, {})
                     total[key] = {cause: old.get(cause, 0) + count for cause, count in value.items()}
@@ -20,6 +21,7 @@ def summed_claims(parts):
     for row in rows.values():
         row["mean_loss_of_headlines"] /= max(1, row["headlines"])
         row["answers_a_world"] /= row["worlds"]
+        row["front_answers_a_world"] = row.get("front_answers_a_world", 0) / row["worlds"]
     return list(rows.values())
 
 

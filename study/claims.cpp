@@ -13,12 +13,17 @@ namespace {
 constexpr double kLevel = 0.025;  // of all false claims of one kind, one-sided
 using evals::kSigmas;
 
-// The fastest first; the first that is not shown to be faster ends it.
-void judge_speeds(std::vector<Claim>& claims) {
-  for (auto claim = claims.rbegin(); claim != claims.rend(); ++claim) {
-    if (!claim->speed) { continue; }
-    claim->faster = surely_faster(*claim->speed, exact_speed(1), kLevel);
-    if (!claim->faster) { return; }
+// The fastest first, of equal ones the last; the first that is not shown to be faster ends it.
+void judge_speeds(const std::vector<Finalist>& sequence, std::vector<Claim>& claims) {
+  std::vector<size_t> order;
+  for (size_t i = claims.size(); i > 0; --i) {
+    if (claims[i - 1].kept && claims[i - 1].speed) { order.push_back(i - 1); }
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return sequence[a].first_speed > sequence[b].first_speed; });
+  for (const size_t i : order) {
+    claims[i].faster = surely_faster(*claims[i].speed, exact_speed(1), kLevel);
+    if (!claims[i].faster) { return; }
   }
 }
 
@@ -203,7 +208,7 @@ std::vector<Claim> judge_claims(const std::vector<Finalist>& sequence, const std
     claim.speed = finalist.speed;
     claims.push_back(std::move(claim));
   }
-  judge_speeds(claims);
+  judge_speeds(sequence, claims);
   return claims;
 }
 

@@ -17,8 +17,8 @@ namespace vortex::study {
 // to the fastest, until one is not found to keep its accuracy. If that is the first, one more is asked, the fallback.
 // Whoever is not found to keep its accuracy makes it harder for all that are asked later (`claim_width`): then at most
 // one search in forty claims anything false, however many finalists it has (Maurer, Hothorn, Lehmacher 1995; Wiens
-// 2003). A policy is faster when processes that had no part in its selection say so, in a sequence of its own from the
-// fastest to the slowest.
+// 2003). A policy is faster when processes that had no part in its selection say so: those that are kept, in a sequence
+// of its own, from the fastest to the slowest by the first process.
 
 // A finalist whose chance to be found to keep its accuracy has fallen below this answers no more problems.
 inline constexpr double kHopelessChance = 0.1;
@@ -41,6 +41,7 @@ struct Finalist {
   int64_t candidate = 0;
   std::vector<job::Outcome> outcomes;  // on held-out problems
   std::optional<Speed> speed;          // of the processes after the first one; nothing where there are none
+  double first_speed = 0;              // over dense attention's, in the first process; 0: not known
 };
 
 struct Claim {

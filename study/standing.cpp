@@ -267,8 +267,12 @@ std::vector<Claim> claims_on(const History& history, const SearchOptions& option
     if (options.rank_speed == RankSpeed::kModelled) {
       const auto point = point_of(*candidate, options.rank_speed, options.seed);
       if (point) { finalist.speed = point->speed; }
+      if (point) { finalist.first_speed = point->speed.ratio.value; }
     } else if (runs.size() > 1) {
       finalist.speed = speed_of_runs({runs.begin() + 1, runs.end()}, standing.spread());
+    }
+    if (options.rank_speed != RankSpeed::kModelled && !runs.empty()) {
+      finalist.first_speed = runs.front().ratio.value;
     }
     finalists.push_back(std::move(finalist));
   }

@@ -32,7 +32,8 @@ nlohmann::json to_json(const Tally& tally) {
           {"headline_speeds_covered", tally.speeds_covered},
           {"fronts_of_one", tally.fronts_of_one},
           {"mean_loss_of_headlines", tally.headlines > 0 ? tally.loss / tally.headlines : 0.0},
-          {"answers_a_world", tally.answers / tally.worlds}};
+          {"answers_a_world", tally.answers / tally.worlds},
+          {"front_answers_a_world", tally.front_answers / tally.worlds}};
 }
 
 struct Scenario {

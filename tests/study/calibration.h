@@ -104,8 +104,9 @@ struct Tally {
   int asked = 0;
   int fronts_of_one = 0;
   double answers = 0;
-  double loss = 0;        // sum over headlines
-  int worth_finding = 0;  // worlds with a policy within the margin and at least 1.2 times as fast
+  double front_answers = 0;  // of members of the front, where time is left
+  double loss = 0;           // sum over headlines
+  int worth_finding = 0;     // worlds with a policy within the margin and at least 1.2 times as fast
   std::array<int, static_cast<size_t>(Missed::kCount)> missed{};  // of these, where none was found
 };
 
@@ -143,7 +144,8 @@ inline void count_world(const World& world, const LoopEnd& end, const SequenceRu
     return world.arm(0).accuracy - world.arm(static_cast<size_t>(claim.candidate)).accuracy;
   };
   ++tally.worlds;
-  tally.answers += static_cast<double>(end.answers());
+  tally.answers += static_cast<double>(end.answers() - end.front_held_out);
+  tally.front_answers += static_cast<double>(end.front_held_out);
   tally.fronts_of_one += end.front.size() == 1 ? 1 : 0;
   bool falsely = false;
   bool found = false;

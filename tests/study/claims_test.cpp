@@ -174,6 +174,22 @@ TEST(Claims, AHeadlineIsFasterInProcessesOfItsOwn) {
   EXPECT_NE(headline_of(judge_claims({{1, answers(170, 192), about(1.1)}}, dense, kRules, 1)), nullptr);
 }
 
+// Members of the front are asked after the sequence, in no order of speed: one that is not faster than dense attention
+// must not keep a fast one from being called faster.
+TEST(Claims, SpeedsAreJudgedFromTheFastestOn) {
+  const std::vector<job::Outcome> dense = answers(170, 192);
+  const std::vector<Claim> claims = judge_claims({{1, answers(170, 192), about(1.3), 1.3},
+                                                  {2, answers(170, 192), about(1.01), 1.02},
+                                                  {3, answers(170, 192), about(1.1), 1.1},
+                                                  {4, answers(100, 192), about(1.0), 2}},
+                                                 dense, kRules, 1);
+  EXPECT_TRUE(claims[0].faster);
+  EXPECT_FALSE(claims[1].faster);
+  EXPECT_TRUE(claims[2].faster);
+  EXPECT_FALSE(claims[3].faster) << "not kept";
+  EXPECT_EQ(headline_of(claims)->candidate, 1);
+}
+
 TEST(Claims, ADeadBaselineLetsNobodyKeepItsAccuracyUnseen) {
   // All wrong on both sides: no difference, and so "kept"; the baseline is judged before (baseline_test).
   const std::vector<Claim> claims = judge_claims({{1, answers(0, 48), about(2)}}, answers(0, 48), kRules, 1);

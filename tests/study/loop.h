@@ -24,6 +24,7 @@ struct LoopRules {
   SequenceRules sequence;
   int speed_runs = 3;
   bool finals = true;
+  bool ask_front = true;
 };
 
 struct LoopEnd {
@@ -34,8 +35,9 @@ struct LoopEnd {
   int64_t races = 0;              // answers, trials counted
   int64_t retests = 0;
   int64_t dense_retests = 0;
-  int64_t held_out = 0;  // dense attention's too
-  int processes = 0;     // that measured speed
+  int64_t held_out = 0;        // dense attention's too
+  int64_t front_held_out = 0;  // of these, those of members of the front, which are asked where time is left
+  int processes = 0;           // that measured speed
   int64_t answers() const { return races + retests + dense_retests + held_out; }
 };
 
@@ -174,6 +176,9 @@ class Loop {
       finalists.push_back({*fallback, {}, std::nullopt});
       ask(finalists.back(), dense, rules);
     }
+    const int64_t before = end_.held_out;
+    if (rules_.ask_front) { ask_front(finalists, dense); }
+    end_.front_held_out = end_.held_out - before;
     std::vector<std::vector<SpeedRun>> all;
     for (Finalist& finalist : finalists) {
       const auto arm = static_cast<size_t>(finalist.candidate);
@@ -184,8 +189,32 @@ class Loop {
     for (Finalist& finalist : finalists) {
       const std::vector<SpeedRun>& runs = runs_[static_cast<size_t>(finalist.candidate)];
       finalist.speed = speed_of_runs({runs.begin() + 1, runs.end()}, spread);
+      finalist.first_speed = runs.front().ratio.value;
     }
     end_.claims = judge_claims(finalists, dense, rules_.sequence, world_.seed());
+  }
+
+  // Members of the front that nobody asked, from the most accurate on, until one is not kept.
+  void ask_front(std::vector<Finalist>& finalists, std::vector<job::Outcome>& dense) {
+    SequenceRules rules = rules_.sequence;
+    std::set<int64_t> asked;
+    for (const Claim& claim : judge_claims(finalists, dense, rules, world_.seed())) {
+      asked.insert(claim.candidate);
+      rules.failures += claim.kept ? 0 : 1;
+    }
+    std::vector<std::pair<double, int64_t>> members;
+    for (const size_t i : archive_.front()) {
+      const Point& point = archive_.points()[i];
+      const bool open = !point.reference && !asked.contains(point.candidate);
+      if (open) { members.emplace_back(point.speed.ratio.value, point.candidate); }
+    }
+    std::sort(members.begin(), members.end());
+    std::vector<int64_t> candidates;
+    for (const auto& [speed, candidate] : members) { candidates.push_back(candidate); }
+    for (const int64_t candidate : asked_sequence(archive_, rules_.sequence, candidates)) {
+      finalists.push_back({candidate, {}, std::nullopt});
+      if (!ask(finalists.back(), dense, rules)) { return; }
+    }
   }
 
   // Is it found to keep its accuracy?
