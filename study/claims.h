@@ -17,8 +17,9 @@ namespace vortex::study {
 // to the fastest, until one is not found to keep its accuracy. If that is the first, one more is asked, the fallback.
 // Whoever is not found to keep its accuracy makes it harder for all that are asked later (`claim_width`): then at most
 // one search in forty claims anything false, however many finalists it has (Maurer, Hothorn, Lehmacher 1995; Wiens
-// 2003). A policy is faster when processes that had no part in its selection say so: those that are kept, in a sequence
-// of its own, from the fastest to the slowest by the first process.
+// 2003); with members of the front asked behind them, who may come after a sequence or after its fallback, one in 37
+// (0.0225 and twice 0.0023). A policy is faster when processes that had no part in its selection say so: those that are
+// kept, in a sequence of its own, from the fastest to the slowest by the first process.
 
 // A finalist whose chance to be found to keep its accuracy has fallen below this answers no more problems.
 inline constexpr double kHopelessChance = 0.1;
