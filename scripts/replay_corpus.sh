@@ -13,7 +13,7 @@ rm -rf "$build"
 mkdir -p "$build"
 compiler="${CXX:-c++}"
 command -v ccache >/dev/null && compiler="ccache $compiler"
-flags="-std=c++20 -g1 -I. -DVORTEX_BPE -fno-sanitize-recover=all -fsanitize=address,undefined"
+flags="-std=c++20 -g1 -I. -Wno-subobject-linkage -DVORTEX_BPE -fno-sanitize-recover=all -fsanitize=address,undefined"
 flags+=" -fsanitize-coverage=trace-pc"  # linear.py counts by it
 
 # Sources of a folder are compiled eight at a time, as CMake does with VORTEX_UNITY; those that it keeps apart stay so.
