@@ -20,7 +20,7 @@ flags+=" -fsanitize-coverage=trace-pc"  # linear.py counts by it
 join() {  # what to compile, a line each
   local folder first file group=0 members=0 last=
   for file in "${fuzz_sources[@]}"; do
-    case $file in evals/grading/* | job/protocol.cpp | agent/llm/wire_?*.cpp) echo "$file"; continue ;; esac
+    case $file in core/model/* | evals/grading/* | job/protocol.cpp | agent/llm/wire_?*.cpp) echo "$file"; continue ;; esac
     folder=${file%/*}
     if [ "$folder" != "$last" ] || [ $members -eq 8 ]; then
       members=0 last=$folder group=$((group + 1)) first=$build/joined/$folder/joined_$group.cpp
