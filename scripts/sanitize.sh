@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests of the orchestrator under the thread sanitizer, or of it and all else under the address and undefined-behaviour
-# sanitizers. scripts/test.sh runs those of the search and its fleet under the thread sanitizer, where most threads meet, and
+# sanitizers. scripts/test.sh runs those of the fleet under the thread sanitizer, where most threads meet, and
 # what reads foreign bytes under the other two (scripts/replay_corpus.sh); the rest would build most of the tree once more.
 # usage: scripts/sanitize.sh [tsan|asan] [test, a regular expression of ctest...]
 set -euo pipefail
