@@ -72,4 +72,11 @@ nlohmann::json parse_json(std::string_view text) {
   return mended.empty() ? value : nlohmann::json::parse(mended, nullptr, false);
 }
 
+nlohmann::json parse_json_to_depth(std::string_view text, int depth) {
+  using nlohmann::json;
+  if (has_zero_byte(text)) { return json(json::value_t::discarded); }
+  const auto is_shallow = [depth](int at, json::parse_event_t, json&) { return at <= depth; };
+  return json::parse(text.begin(), text.end(), is_shallow, false);
+}
+
 }  // namespace vortex

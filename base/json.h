@@ -20,4 +20,8 @@ bool has_zero_byte(std::string_view text);
 // NaN, which pandas puts where something is missing, as null, Infinity and -Infinity as these words.
 nlohmann::json parse_json(std::string_view text);
 
+// The same for text of which a part may be of use: values nested deeper than `depth` are left out of it, and nothing is
+// skipped or mended. What is no JSON, or holds a zero byte, becomes a discarded value.
+nlohmann::json parse_json_to_depth(std::string_view text, int depth);
+
 }  // namespace vortex

@@ -17,13 +17,6 @@ constexpr size_t kMaxSource = size_t{64} << 10;
 constexpr size_t kMaxText = 2000;  // bytes of a sentence that is kept
 constexpr int kMaxNesting = 64;    // of JSON
 
-// Parses with a bounded depth: replies are foreign bytes.
-json parse_bounded(std::string_view text) {
-  const auto shallow = [](int depth, json::parse_event_t, json&) { return depth <= kMaxNesting; };
-  if (has_zero_byte(text)) { return json(json::value_t::discarded); }
-  return json::parse(text.begin(), text.end(), shallow, false);
-}
-
 // At most kMaxText bytes, never half a character.
 std::string cut(std::string text) {
   if (text.size() <= kMaxText) { return text; }
@@ -141,7 +134,7 @@ void read_blocks(const std::vector<FencedBlock>& blocks, WrittenReply& reply) {
       open.module = block.text;
       continue;
     }
-    const json object = parse_bounded(block.text);
+    const json object = parse_json_to_depth(block.text, kMaxNesting);
     if (!object.is_object()) {
       const bool meant = block.language == "json";
       if (meant) { reply.remarks.emplace_back("a json block does not hold a JSON object"); }
@@ -172,7 +165,7 @@ json object_among_words(std::string_view text) {
   const size_t end = text.rfind('}');
   if (begin == std::string_view::npos || end == std::string_view::npos || end < begin) { return {}; }
   if (!fenced_blocks(text).empty()) { return {}; }
-  json object = parse_bounded(text.substr(begin, end + 1 - begin));
+  json object = parse_json_to_depth(text.substr(begin, end + 1 - begin), kMaxNesting);
   return object.is_object() && object.contains("variants") ? object : json();
 }
 
@@ -191,7 +184,7 @@ json object_schema(json properties) {
 
 WrittenReply read_reply(std::string_view text) {
   WrittenReply reply;
-  json whole = parse_bounded(text);
+  json whole = parse_json_to_depth(text, kMaxNesting);
   if (whole.is_object()) {
     read_object(whole, reply);
   } else {

@@ -138,8 +138,7 @@ json with_extra(json body, const json& extra) {
 }
 
 Result<json> parse_object(std::string_view bytes) {
-  const auto shallow = [](int depth, json::parse_event_t, json&) { return depth <= kMaxDepth; };
-  const json object = has_zero_byte(bytes) ? json() : json::parse(bytes.begin(), bytes.end(), shallow, false);
+  json object = parse_json_to_depth(bytes, kMaxDepth);
   if (!object.is_object()) { return environment_error("the endpoint sent what is no JSON object"); }
   return object;
 }

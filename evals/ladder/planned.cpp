@@ -68,9 +68,7 @@ Decoding decoding_of(Session& session, const engine::Stepper& stepper, std::span
   decoding.plan = engine::plan_requests(requests_of(problems, known), engine::limits_of(stepper));
   decoding.round_bytes = engine::bytes_of_rounds(decoding.plan, session.engine->model().config, policy_of(session),
                                                  stepper.kv_dtype(), stepper.expert_dtype());
-  for (size_t i = 0; i < decoding.round_bytes.size(); ++i) {
-    decoding.bytes += decoding.round_bytes[i] * decoding.plan.rounds[i].steps;
-  }
+  decoding.bytes = engine::bytes_of_steps(decoding.plan, decoding.round_bytes);
   return decoding;
 }
 

@@ -42,7 +42,7 @@ Status run_windows(const Options& options, const model::ModelConfig& model,
   record.seconds = time.decode.median + prefill;
   record.fastest = time.decode.fastest + prefill;
   record.slowest = time.decode.slowest + prefill;
-  for (size_t i = 0; i < round_bytes.size(); ++i) { record.bytes += round_bytes[i] * plan.rounds[i].steps; }
+  record.bytes = engine::bytes_of_steps(plan, round_bytes);
   record.tokens_per_second = static_cast<double>(plan.tokens) / record.seconds;
   report.add(record);
   report_plan(report, plan, stepper->pages());

@@ -115,4 +115,10 @@ std::vector<double> bytes_of_rounds(const Plan& plan, const model::ModelConfig& 
   return bytes;
 }
 
+double bytes_of_steps(const Plan& plan, const std::vector<double>& round_bytes) {
+  double bytes = 0;
+  for (size_t i = 0; i < round_bytes.size(); ++i) { bytes += round_bytes[i] * plan.rounds[i].steps; }
+  return bytes;
+}
+
 }  // namespace vortex::engine

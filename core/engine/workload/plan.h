@@ -66,5 +66,7 @@ Plan plan_requests(const std::vector<RequestLength>& requests, const PlanLimits&
 // Bytes of a step in the middle of each round, by the limit model (core/engine/limit.h).
 std::vector<double> bytes_of_rounds(const Plan& plan, const model::ModelConfig& model, const vflow::Policy* policy,
                                     vflow::Dtype kv_dtype, vflow::Dtype experts = vflow::Dtype::kBf16);
+// Bytes of all steps, each as many as one of its round.
+double bytes_of_steps(const Plan& plan, const std::vector<double>& round_bytes);
 
 }  // namespace vortex::engine

@@ -116,12 +116,9 @@ class Turns {
     side.pages = stepper.pages();
     side.plan = plan_requests(load_.requests, limits_of(stepper));
     const vflow::Policy* policy = course.policy ? &*course.policy : nullptr;
-    side.bytes = 0;
     course.round_bytes =
         bytes_of_rounds(side.plan, engine_.model().config, policy, stepper.kv_dtype(), stepper.expert_dtype());
-    for (size_t i = 0; i < course.round_bytes.size(); ++i) {
-      side.bytes += course.round_bytes[i] * side.plan.rounds[i].steps;
-    }
+    side.bytes = bytes_of_steps(side.plan, course.round_bytes);
     if (found_.copy_bytes_per_second > 0) { return ok_status(); }
     VORTEX_ASSIGN(found_.copy_bytes_per_second, stepper.copy_bandwidth());
     const double mean = mean_prompt(load_);

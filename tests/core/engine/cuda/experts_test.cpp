@@ -9,12 +9,9 @@
 #include "core/model/weights.h"
 #include "tests/core/engine/cuda/distance.h"
 #include "tests/core/engine/cuda/support.h"
-#include "tests/core/engine/support.h"
 
 namespace vortex::engine {
 namespace {
-
-using vortex::testing::example_policy;
 
 constexpr int kContext = 512;
 constexpr int kVocab = 1024;

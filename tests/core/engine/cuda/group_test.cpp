@@ -76,7 +76,7 @@ TEST_F(CudaGroups, AreTheCpuEnginesToRounding) {
       pair.expect_near(std::nullopt, std::nullopt, 0.02, 0.3);
       for (const char* name : {"block_topk", "quest"}) {
         SCOPED_TRACE(name);
-        const vflow::Policy policy = policy_for(pair.config(), name, budget(8, {0}), kContext);
+        const vflow::Policy policy = example_policy(name, pair.config(), budget(8, {0}), kContext);
         pair.expect_near(policy, policy, 0.1, 1.0);
       }
     }
@@ -94,7 +94,7 @@ TEST_F(CudaGroups, CoveringBudgetsAreDenseToTheBit) {
     request.ignore_eos = true;
     const auto dense = tokens_of(pair.cuda(), {request});
     for (const char* name : {"block_topk", "quest"}) {
-      ASSERT_TRUE(pair.cuda().set_policy(policy_for(pair.config(), name, budget(32), kContext)).ok());
+      ASSERT_TRUE(pair.cuda().set_policy(example_policy(name, pair.config(), budget(32), kContext)).ok());
       EXPECT_EQ(tokens_of(pair.cuda(), {request}), dense) << name;
     }
   }
@@ -104,7 +104,7 @@ TEST_F(CudaGroups, Float32KvIsNearerThanBfloat16) {
   Pair pair(model_of(3, 2, 64));
   for (const char* name : {"block_topk", "quest"}) {
     SCOPED_TRACE(name);
-    const vflow::Policy on_cpu = policy_for(pair.config(), name, budget(8, {0}), kContext);
+    const vflow::Policy on_cpu = example_policy(name, pair.config(), budget(8, {0}), kContext);
     vflow::Policy wide = on_cpu;
     wide.config.kv_dtype = vflow::Dtype::kFp32;
     pair.expect_near(wide, on_cpu, 0.1, 1.0);

@@ -79,7 +79,7 @@ const char* const kPolicies[] = {"rope_aware", "rope_unaware", "rope_weighted", 
 
 // One of examples/policies/mla that chooses so many pages of 16 tokens beside the three that are always kept.
 vflow::Policy mla_policy(const std::string& name, const model::ModelConfig& config, int pages, int block = 16) {
-  return policy_for(config, "mla/" + name, {{"vortex_block_size", block}, {"vortex_topk_val", pages}}, kContext);
+  return example_policy("mla/" + name, config, {{"vortex_block_size", block}, {"vortex_topk_val", pages}}, kContext);
 }
 
 class Pair {

@@ -14,8 +14,11 @@
 #include "core/engine/engine.h"
 #include "core/model/model.h"
 #include "core/vflow/policy.h"
+#include "tests/core/engine/support.h"
 
 namespace vortex::engine {
+
+using vortex::testing::example_policy;
 
 inline const std::string kChainModel = std::string(VORTEX_SOURCE_DIR) + "/models/chain-4m";
 
@@ -45,21 +48,9 @@ inline std::unique_ptr<Engine> chain_engine_on_cpu(const EngineOptions& options)
   return make_cpu_engine(model::load_model(kChainModel).value(), options).value();
 }
 
-// An example policy for a model, some of its configuration changed.
-inline vflow::Policy policy_for(const model::ModelConfig& model, const std::string& name, const nlohmann::json& changes,
-                                int max_context) {
-  const std::string base = std::string(VORTEX_SOURCE_DIR) + "/examples/policies/" + name;
-  nlohmann::json config = nlohmann::json::parse(read_file(base + ".json").value());
-  config.merge_patch(changes);
-  const vflow::PolicySource source{read_file(base + ".py").value(), config.dump()};
-  vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(model, max_context, 0));
-  EXPECT_TRUE(report.policy.has_value()) << name << "\n" << vflow::render(report.diagnostics);
-  return std::move(*report.policy);
-}
-
-// The same for the shipped model.
+// An example policy for the shipped model, some of its configuration changed.
 inline vflow::Policy load_policy(const std::string& name, const nlohmann::json& changes, int max_context) {
-  return policy_for(model::read_model_config(kChainModel).value(), name, changes, max_context);
+  return vortex::testing::example_policy(name, model::read_model_config(kChainModel).value(), changes, max_context);
 }
 
 // `pages` middle pages in every layer but the dense ones.
