@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "cli/runs.h"
+#include "cli/show/claim_text.h"
 #include "cli/show/front_plot.h"
 #include "cli/show/front_table.h"
 #include "cli/verbs/verbs.h"
@@ -39,6 +40,7 @@ Result<int> front(const Context& context, const FrontArguments& arguments) {
   VORTEX_ASSIGN(const study::Shown shown, study::read_shown(digest.view(), study::Undecided::kShown));
   const std::vector<study::FrontRow>& rows = shown.rows;
   if (context.format() == Format::kText) {
+    if (!rows.empty()) { std::cout << claim_text(digest.options, shown.claims) << "\n\n"; }
     print_table(front_table(rows));
     if (arguments.plot.value_or(::isatty(STDOUT_FILENO) == 1)) { std::cout << "\n" << plot_of(digest, rows); }
     const std::string warning = study::baseline_warning(shown.few, digest.options);

@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "cli/runs.h"
+#include "cli/show/claim_text.h"
 #include "cli/show/document.h"
 #include "cli/show/front_table.h"
 #include "cli/show/worker_table.h"
@@ -26,17 +27,6 @@ struct ReportArguments {
   std::string run;
   std::string html;  // file to write; empty: Markdown on stdout
 };
-
-std::string margin_text(const study::SearchOptions& options) { return format_number(100 * options.margin) + " points"; }
-
-std::string headline(const study::SearchOptions& options, const study::Facts& facts) {
-  if (!facts.best) { return facts.no_claim; }
-  const study::Claim& claim = facts.best->claim;
-  const bool modelled = options.rank_speed == study::RankSpeed::kModelled;
-  return "Candidate " + std::to_string(claim.candidate) + " decodes " + interval_text(claim.speed->ratio, 2) +
-         " times as fast as dense attention" + (modelled ? " by the cost model" : "") +
-         " and keeps its accuracy within " + margin_text(options) + ".";
-}
 
 std::string evidence_text(const study::Facts& facts) {
   const study::Claim& claim = facts.best->claim;
@@ -237,7 +227,7 @@ Document brief(const Context& context, const study::Digest& digest, const study:
                       job.model_path + ", task " + job.task.kind + " with " + std::to_string(job.task.problems) +
                       " problems, proposer " + digest.options.proposer;
   if (!facts.baseline_warning.empty()) { document.lead(facts.baseline_warning); }
-  document.lead(headline(digest.options, facts));
+  document.lead(claim_text(digest.options, facts.claims));
   if (facts.best) {
     document.text(evidence_text(facts));
     const study::FrontRow& best = facts.best->row;

@@ -20,6 +20,7 @@
 #include "cli/interrupt.h"
 #include "cli/policy_files.h"
 #include "cli/search_arguments.h"
+#include "cli/show/claim_text.h"
 #include "cli/show/display.h"
 #include "cli/show/front_table.h"
 #include "cli/show/search_stream.h"
@@ -35,6 +36,7 @@
 #include "study/history.h"
 #include "study/loaded_run.h"
 #include "study/retest.h"
+#include "study/standing.h"
 
 namespace vortex::cli {
 namespace {
@@ -125,20 +127,23 @@ std::string verdicts_text(const agent::Progress& progress) {
   return text;
 }
 
-// What to look at first: the fastest that is claimed, else the fastest there is.
-int64_t worth_showing(const std::vector<study::FrontRow>& rows) {
+// What to look at first: what is claimed, else the fastest member.
+int64_t worth_showing(const std::vector<study::FrontRow>& rows, const std::vector<study::Claim>& claims) {
+  if (const study::Claim* headline = study::headline_of(claims)) { return headline->candidate; }
   const study::FrontRow* best = &rows.front();
-  const auto claims = [](const study::FrontRow& row) { return row.claim && row.claim->kept && row.claim->faster; };
   for (const study::FrontRow& row : rows) {
-    const bool better = claims(row) != claims(*best) ? claims(row) : row.speed.value > best->speed.value;
-    if (!row.is_dense() && (best->is_dense() || better)) { best = &row; }
+    if (!row.is_dense() && (best->is_dense() || row.speed.value > best->speed.value)) { best = &row; }
   }
   return best->id;
 }
 
-void print_end(const Context& context, const std::vector<study::FrontRow>& rows, const db::Run& run,
+void print_end(const Context& context, const study::History& history, const db::Run& run,
                const study::SearchOptions& options, const agent::Progress& progress, agent::SearchEnd end,
                bool resumed) {
+  const study::Standing standing = study::standing_of(history, options);
+  const std::vector<study::Claim> claims = study::claims_of(history, options, standing);
+  const std::vector<study::FrontRow> rows =
+      study::front_rows(history, options, standing, claims, standing.archive().undecided());
   if (context.format() != Format::kText) {
     std::vector<nlohmann::json> items;
     for (const study::FrontRow& row : rows) { items.push_back(front_record(row)); }
@@ -152,6 +157,7 @@ void print_end(const Context& context, const std::vector<study::FrontRow>& rows,
   if (rows.empty()) {
     std::cout << "There is none yet: dense attention, which all is held against, was not measured in that time.\n\n";
   } else {
+    std::cout << claim_text(options, claims) << "\n\n";
     print_table(front_table(rows));
     std::cout << "\nLook further:\n";
   }
@@ -159,7 +165,7 @@ void print_end(const Context& context, const std::vector<study::FrontRow>& rows,
     std::cout << "  " << command_line(context, arguments) << "\n      " << meaning << "\n";
   };
   if (!rows.empty()) {
-    hint("show " + std::to_string(worth_showing(rows)), "source, stages and evidence of a candidate");
+    hint("show " + std::to_string(worth_showing(rows, claims)), "source, stages and evidence of a candidate");
     hint("replay front", "decodes again: must reproduce every token");
     hint("report", "the morning brief");
   }
@@ -349,8 +355,7 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
     return error;
   }
   VORTEX_ASSIGN(const study::History history, study::read_history(*store, session.run));
-  print_end(context, study::front_rows(history, options), session.run, options, display.progress(), *end,
-            !arguments.resume.empty());
+  print_end(context, history, session.run, options, display.progress(), *end, !arguments.resume.empty());
   return *end == agent::SearchEnd::kInterrupted ? kInterrupted : 0;
 }
 

@@ -41,6 +41,7 @@ class CpuStepper final : public Stepper {
   Status place(std::span<const int> lengths, std::span<const PrefixPtr> donors) override {
     residents_.clear();
     placed_ = {};
+    const Stopwatch watch(placed_.seconds);
     parts_.pool.free_all();
     if (static_cast<int>(lengths.size()) > max_batch()) {
       return candidate_error(std::to_string(lengths.size()) + " requests exceed the largest batch, " +

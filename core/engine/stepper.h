@@ -9,10 +9,11 @@
 
 namespace vortex::engine {
 
-// Tokens that place() made resident.
+// What place() made resident.
 struct Placed {
   int64_t tokens = 0;
-  int64_t real = 0;  // with K and V of donors; those of the others are random
+  int64_t real = 0;    // of them, with K and V of donors; those of the others are random
+  double seconds = 0;  // that it took
 };
 
 // What measurements drive: decode steps of made-up requests on an engine's own model, policy and pool. Nothing depends

@@ -80,6 +80,8 @@ Result<job::StageResult> run_speed_on_workload(Session& session) {
   // K and V of the windows: those of real prompts, or random.
   result.evidence["kv_tokens"] = found.placed_tokens;
   result.evidence["kv_tokens_of_prompts"] = found.real_tokens;
+  result.evidence["policy_seconds"] = found.policy_seconds;
+  result.evidence["place_seconds"] = found.place_seconds;
   result.evidence["copy_gb_per_s"] = found.copy_bytes_per_second / kGiga;
   result.evidence["prompt_seconds"] = found.prompt_seconds;
   result.metrics = metrics_of(found);

@@ -99,14 +99,52 @@ __device__ __forceinline__ std::uint64_t mix(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
+// A hash gives four values of 16 bits: hashing is what filling a card's memory costs.
+constexpr int kValuesPerHash = 4;
+
+__device__ __forceinline__ std::uint64_t hash_of(std::int64_t i, std::uint64_t seed) {
+  return mix(seed ^ mix(static_cast<std::uint64_t>(i / kValuesPerHash)));
+}
+
+// In (-0.5, 0.5).
+__device__ __forceinline__ float uniform_of(std::uint64_t hash, int i) {
+  const auto bits = static_cast<std::uint32_t>(hash >> (16 * (i % kValuesPerHash))) & 0xffffU;
+  return (static_cast<float>(bits) + 0.5F) * 0x1p-16F - 0.5F;
+}
+
+// What one thread stores at once.
+template <class T>
+struct alignas(16) Pack {
+  static constexpr int kValues = 16 / sizeof(T);
+  T values[kValues];
+};
+
+// Value i depends on i and the seed alone: the first `packs` times a pack's values are stored in packs.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    fill_kernel(T* data, std::int64_t count, std::uint64_t seed, float centre, float width) {
-  for (std::int64_t i = first_index(); i < count; i += index_step()) {
-    const std::uint64_t bits = mix(seed ^ mix(static_cast<std::uint64_t>(i)));
-    const float uniform = static_cast<float>(bits >> 40) * 0x1p-24F - 0.5F;
-    narrow(data + i, centre + width * uniform);
+    fill_kernel(T* data, std::int64_t count, std::int64_t packs, std::uint64_t seed, float centre, float width) {
+  constexpr int kValues = Pack<T>::kValues;
+  for (std::int64_t p = first_index(); p < packs; p += index_step()) {
+    Pack<T> pack;
+#pragma unroll
+    for (int i = 0; i < kValues; i += kValuesPerHash) {
+      const std::uint64_t hash = hash_of(p * kValues + i, seed);
+#pragma unroll
+      for (int j = 0; j < kValuesPerHash; ++j) { narrow(pack.values + i + j, centre + width * uniform_of(hash, j)); }
+    }
+    reinterpret_cast<Pack<T>*>(data)[p] = pack;
   }
+  for (std::int64_t i = packs * kValues + first_index(); i < count; i += index_step()) {
+    narrow(data + i, centre + width * uniform_of(hash_of(i, seed), static_cast<int>(i % kValuesPerHash)));
+  }
+}
+
+template <class T>
+void fill(void* data, std::int64_t count, std::uint64_t seed, float centre, float width, cudaStream_t stream) {
+  const bool aligned = reinterpret_cast<std::uintptr_t>(data) % sizeof(Pack<T>) == 0;
+  const std::int64_t packs = aligned ? count / Pack<T>::kValues : 0;
+  fill_kernel<<<grid_for(std::max(packs, count - packs * Pack<T>::kValues)), kThreads, 0, stream>>>(
+      static_cast<T*>(data), count, packs, seed, centre, width);
 }
 
 template <class T>
@@ -152,19 +190,18 @@ cudaError_t fill_random(void* data, FillType type, std::int64_t count, std::uint
   if (count == 0) { return cudaSuccess; }
   constexpr float kWidth = 3.4641016F;  // of a uniform distribution of deviation 1
   const float width = kWidth * deviation;
-  const unsigned grid = grid_for(count);
   switch (type) {
     case FillType::bf16:
-      fill_kernel<<<grid, kThreads, 0, stream>>>(static_cast<Bf16*>(data), count, seed, centre, width);
+      fill<Bf16>(data, count, seed, centre, width, stream);
       break;
     case FillType::fp32:
-      fill_kernel<<<grid, kThreads, 0, stream>>>(static_cast<float*>(data), count, seed, centre, width);
+      fill<float>(data, count, seed, centre, width, stream);
       break;
     case FillType::fp8_e4m3:
-      fill_kernel<<<grid, kThreads, 0, stream>>>(static_cast<__nv_fp8_e4m3*>(data), count, seed, centre, width);
+      fill<__nv_fp8_e4m3>(data, count, seed, centre, width, stream);
       break;
     case FillType::fp8_e5m2:
-      fill_kernel<<<grid, kThreads, 0, stream>>>(static_cast<__nv_fp8_e5m2*>(data), count, seed, centre, width);
+      fill<__nv_fp8_e5m2>(data, count, seed, centre, width, stream);
       break;
   }
   return cudaGetLastError();

@@ -154,3 +154,8 @@ for view in "show $member" report status "lineage $member"; do
   "$vortex" $view --workspace clean > view.txt || fail "$view"
   [ -s view.txt ] || fail "$view printed nothing"
 done
+
+echo "front and report begin with the same claim, or why there is none"
+claim=$("$vortex" front --workspace clean 2>/dev/null | head -n 1)
+[[ $claim == *"accura"* || $claim == *"claimed"* ]] || fail "the front says first what is claimed: $claim"
+"$vortex" report --workspace clean | grep -qF -- "$claim" || fail "the report claims something else than: $claim"

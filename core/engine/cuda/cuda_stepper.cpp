@@ -50,6 +50,7 @@ class CudaStepper final : public Stepper {
     VORTEX_TRY(collect());
     residents_ = 0;
     placed_ = {};
+    const Stopwatch watch(placed_.seconds);
     VORTEX_TRY(check_fits(lengths));
     VORTEX_TRY(fill());
     VORTEX_TRY(runner_->reset(kScatterSeed));

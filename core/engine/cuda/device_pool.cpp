@@ -120,6 +120,13 @@ Status DevicePool::configure(const model::ModelConfig& model, int block, cuda::K
   return free_.allocate((static_cast<size_t>(pages) + 1) * sizeof(std::int32_t));
 }
 
+void DevicePool::clear() {
+  pages_ = 0;
+  kv_.clear();
+  fields_.clear();
+  field_data_.clear();
+}
+
 Status DevicePool::free_all(uint64_t scatter_seed, cudaStream_t stream) {
   // The stack is taken from its end: without a seed page 0 goes first.
   std::vector<std::int32_t> free(static_cast<size_t>(pages_) + 1);

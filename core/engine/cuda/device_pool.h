@@ -22,9 +22,12 @@ int64_t device_page_bytes(const model::ModelConfig& model, int block, cuda::KvTy
 
 class DevicePool {
  public:
-  // Lays out `pages` pages. What was there is lost.
+  // Lays out `pages` pages, in the memory that it has where that is enough. What was there is lost.
   Status configure(const model::ModelConfig& model, int block, cuda::KvType type, const vflow::Policy* policy,
                    int pages);
+
+  // Forgets its pages and keeps its memory for those of the next configure().
+  void clear();
 
   // Every page free, in order, or, with a seed, scattered.
   Status free_all(uint64_t scatter_seed, cudaStream_t stream);
@@ -36,6 +39,7 @@ class DevicePool {
 
   int block() const { return block_; }
   int pages() const { return pages_; }
+  size_t bytes() const { return memory_.bytes(); }  // that it keeps, whether pages are laid out or not
   cuda::KvType type() const { return type_; }
   int blocks_for(int64_t tokens) const { return static_cast<int>((tokens + block_ - 1) / block_); }
   compile::CudaLayerCache layer(int index) const;

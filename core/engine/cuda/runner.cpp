@@ -93,13 +93,13 @@ Result<DevicePolicy> Runner::compile(const vflow::Policy& policy) const {
   return made;
 }
 
-// What the pool may take: all that is free but for a reserve; of a device that others share, its part less the weights,
-// whoever comes first, so that a pool's size does not depend on what the others do just now.
+// What the pool may take: all that is free or its own but for a reserve; of a device that others share, its part less
+// the weights, whoever comes first, so that a pool's size does not depend on what the others do just now.
 Result<int64_t> Runner::pool_bytes() const {
   size_t free = 0;
   size_t total = 0;
   VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
-  auto available = static_cast<int64_t>(free);
+  auto available = static_cast<int64_t>(free) + static_cast<int64_t>(pool_.bytes());
   if (options_.device_sharers > 1) {
     const int64_t weights = model_.matrix_bytes;  // once for all who have them of a keeper
     const auto whole = static_cast<int64_t>(total);
@@ -133,7 +133,7 @@ Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
   DevicePolicy next;
   if (policy) { VORTEX_ASSIGN(next, compile(*policy)); }
   graphs_.clear();
-  pool_ = DevicePool();  // its memory is free to the next one
+  pool_.clear();
   policy_ = std::move(next);
   const vflow::Policy* set = policy ? &policy_.policy : nullptr;
   const int block = policy ? policy->config.block_size : kDenseBlockSize;
@@ -142,6 +142,7 @@ Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
   VORTEX_TRY(check_kv_type(model_.source.config, kv_dtype));
   if (!type) { return candidate_error("the CUDA engine keeps K and V as bfloat16, float32 or fp8"); }
   max_blocks_ = (options_.max_context + block - 1) / block;
+  VORTEX_TRY(make_room());
   VORTEX_TRY(table_.allocate(ints(int64_t{options_.max_batch} * max_blocks_)));
   VORTEX_TRY(reserve_policy_memory());
   if (options_.device_sharers == 0) { return ok_status(); }
@@ -151,10 +152,28 @@ Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
 }
 
 void Runner::share_memory(int sharers) {
+  if (sharers == options_.device_sharers) { return; }
   options_.device_sharers = sharers;
-  if (sharers > 0) { return; }
   graphs_.clear();
   pool_ = DevicePool();
+}
+
+int64_t Runner::policy_bytes() const {
+  if (policy_.executable == nullptr) { return 0; }
+  const int64_t rows = int64_t{options_.max_batch} * model_.source.config.num_kv_heads;
+  return static_cast<int64_t>(ints(rows * policy_.executable->max_selected(max_blocks_)) +
+                              policy_.executable->workspace_bytes(options_.max_batch, max_blocks_));
+}
+
+// The pool keeps its memory from policy to policy, for a turn of the speed stage changes the policy twice, and giving
+// back and taking all of a card's memory costs more than the steps do. Only where what the policy needs besides the
+// pool would take more than half of what is spare, it goes first.
+Status Runner::make_room() {
+  size_t free = 0;
+  size_t total = 0;
+  VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
+  if (static_cast<int64_t>(free) < policy_bytes() + kSpareMemory / 2) { pool_ = DevicePool(); }
+  return ok_status();
 }
 
 Status Runner::reserve_policy_memory() {

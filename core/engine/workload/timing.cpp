@@ -119,6 +119,7 @@ Result<PlanTime> time_plan(Stepper& stepper, const Plan& plan, const std::vector
     time.windows.push_back(window);
     time.placed_tokens += stepper.placed().tokens;
     time.real_tokens += stepper.placed().real;
+    time.place_seconds += stepper.placed().seconds;
   }
   time.cost = fit_cost(time.windows);
   for_each_stretch(plan, time.windows, [&](const Window& window, size_t round, double steps) {

@@ -69,6 +69,7 @@ struct PlanTime {
   StepTime decode;          // of all steps of the plan together, not of one
   int64_t real_tokens = 0;  // placed in all windows, with K and V of donors
   int64_t placed_tokens = 0;
+  double place_seconds = 0;  // that placing them took
 };
 
 // Times `windows` windows, one in each of as many equal stretches of the plan, at the share `phase` in (0, 1) of each

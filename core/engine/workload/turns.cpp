@@ -76,6 +76,7 @@ class Turns {
       side->stats = {};
     }
     found_.placed_tokens = found_.real_tokens = 0;
+    found_.policy_seconds = found_.place_seconds = 0;
     return ok_status();
   }
 
@@ -93,7 +94,10 @@ class Turns {
   }
 
   Status take_side(Course& course, const PlanSampling& sampling, Side& side) {
-    VORTEX_TRY(engine_.set_policy(course.policy));
+    {
+      const Stopwatch watch(found_.policy_seconds);
+      VORTEX_TRY(engine_.set_policy(course.policy));
+    }
     const std::unique_ptr<Stepper> stepper = engine_.stepper();
     VORTEX_TRY(prepare(*stepper, course, side));
     VORTEX_ASSIGN(const PlanTime time, time_plan(*stepper, side.plan, course.round_bytes, load_.donors, sampling));
@@ -104,6 +108,7 @@ class Turns {
     side.slow_token_seconds.push_back(quantile(tokens, 0.95));
     found_.placed_tokens += time.placed_tokens;
     found_.real_tokens += time.real_tokens;
+    found_.place_seconds += time.place_seconds;
     VORTEX_ASSIGN(const RunStats stats, stepper->stats());
     add_stats(stats, side.stats);
     return ok_status();

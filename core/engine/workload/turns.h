@@ -75,6 +75,8 @@ struct Comparison {
   double prompt_seconds = 0;  // of a prompt of mean length
   int64_t placed_tokens = 0;  // in all windows
   int64_t real_tokens = 0;    // of them, with K and V of real requests; the others are random
+  double policy_seconds = 0;  // that changing the policy took, in all turns
+  double place_seconds = 0;   // that placing tokens took
   bool narrow = false;        // ended because the interval was narrow enough
 };
 
