@@ -23,8 +23,9 @@ namespace vortex::cli {
 namespace {
 
 constexpr const char* kShippedModel = "models/chain-4m";
-constexpr int kWorkersOfGpu = 3;  // while one is timed the others compile, validate and grade
-constexpr int kWide = 16;         // workers from which on batches overlap (docs/benchmarks/scale.md)
+constexpr int kWorkersOfGpu = 3;          // while one is timed the others compile, validate and grade
+constexpr double kSpeedSecondsOfGpu = 3;  // where a turn takes tenths of one
+constexpr int kWide = 16;                 // workers from which on batches overlap (docs/benchmarks/scale.md)
 constexpr int kOverlapOfWide = 2;
 
 namespace fs = std::filesystem;
@@ -76,7 +77,10 @@ Result<study::SearchOptions> search_options(db::Store& store, const SearchArgume
   VORTEX_TRY(model::check_covered(config, limits_of_device(options.job.device)));
   options.job.prefix_folder = fs::absolute(fs::path(context.workspace) / "prefixes", ec).string();
   options.job.stages = job::default_climb();
-  if (options.job.device == "cuda" && !arguments.has("workers")) { options.workers = kWorkersOfGpu; }
+  if (options.job.device == "cuda") {
+    if (!arguments.has("workers")) { options.workers = kWorkersOfGpu; }
+    if (!arguments.has("speed-seconds")) { options.job.speed_seconds = kSpeedSecondsOfGpu; }
+  }
   fit_to_fleet(
       arguments.fleet, [&](const char* name) { return arguments.has(name); }, options);
   const bool overlaps = options.workers >= kWide && agent::may_overlap(options);

@@ -8,9 +8,9 @@
 #   chain SECONDS [OPTIONS]   candidates an hour on chain-16k, 64 problems
 #   aime SECONDS MODEL [OPTIONS]   the same on AIME24, 16 problems x 2 trials x 2,048 tokens, with a model at Qwen3-1.7B's
 #                             geometry (scripts/random_checkpoint.py)
-#   side CANDIDATES           so many candidates on chain-16k on the first of two visible GPUs, then on both, with
-#                             $WORKERS_A_GPU workers (3) on each: seconds, and whether the decisions are the same. $SIDES
-#                             ("one two") may name one of the two, where the other is run at another time
+#   side CANDIDATES           so many candidates on chain-16k on the first of the visible GPUs, then on more of them side by
+#                             side, with $WORKERS_A_GPU workers (3) on each: seconds, and whether the decisions are the
+#                             same. $SIDES ("1 2") says how many GPUs; sides of an earlier call in OUT are compared, too
 # $SEARCH_OPTIONS are further options of every search, $SANDBOX_OPTIONS those that a resumed one takes again,
 # $DEFINITIONS the length of chain (3250). OUT gets a workspace and a log a part; `scripts/search_rate.py` tells what they
 # cost.
@@ -60,21 +60,25 @@ case "$part" in
   side)
     count=$1
     shift
-    one=${CUDA_VISIBLE_DEVICES%%,*}
+    IFS=, read -ra cards <<<"$CUDA_VISIBLE_DEVICES"
     each=${WORKERS_A_GPU:-3}
-    sides=${SIDES:-one two}
-    counted=("${chain[@]}" --max-evals "$count" --for 1h --seed 9 --no-confirm --rank-speed modelled --batch 16)
-    [[ $sides != *one* ]] ||
-      CUDA_VISIBLE_DEVICES=$one search side_one "${counted[@]}" --workers "$each" "$@"
-    [[ $sides != *two* ]] || search side_two "${counted[@]}" --workers "$((2 * each))" "$@"
-    [[ -f $out/side_one/vortex.db && -f $out/side_two/vortex.db ]] || exit 0
+    for gpus in ${SIDES:-1 2}; do
+      CUDA_VISIBLE_DEVICES=$(IFS=,; echo "${cards[*]:0:gpus}") search "side_$gpus" "${chain[@]}" --max-evals "$count" --for 1h \
+        --seed 9 --no-confirm --rank-speed modelled --batch 16 --workers "$((gpus * each))" "$@"
+    done
     python3 - "$out" <<'PYTHON'
+import glob
 import sqlite3
 import sys
 
 QUERY = "SELECT batch, slot, draw, key, origin, verdict FROM candidate ORDER BY batch, slot, draw"
-one, two = (sqlite3.connect(f"{sys.argv[1]}/{name}/vortex.db").execute(QUERY).fetchall() for name in ("side_one", "side_two"))
-print("decisions:", "the same" if one == two else f"{sum(a != b for a, b in zip(one, two))} of {len(one)} differ")
+sides = {path.split("/")[-2]: sqlite3.connect(path).execute(QUERY).fetchall()
+         for path in sorted(glob.glob(f"{sys.argv[1]}/side_*/vortex.db"))}
+first = next(iter(sides), None)
+for name, rows in sides.items():
+    if name != first:
+        differ = sum(a != b for a, b in zip(rows, sides[first])) + abs(len(rows) - len(sides[first]))
+        print(f"decisions of {name} and {first}:", f"{differ} of {len(rows)} differ" if differ else "the same")
 PYTHON
     ;;
   *) echo "unknown part $part" >&2; exit 1 ;;
