@@ -34,6 +34,26 @@ void read_incumbent(JsonReader& reader, std::vector<Outcome>& incumbent) {
   }
 }
 
+void read_rivals(JsonReader& reader, std::vector<Rival>& rivals) {
+  const nlohmann::json* array = reader.find("rivals", false);
+  if (array == nullptr) { return; }
+  if (!array->is_array()) { return reader.refuse("rivals", "must be an array"); }
+  for (size_t i = 0; i < array->size(); ++i) {
+    Rival rival;
+    JsonReader one((*array)[i], reader.path() + ".rivals[" + std::to_string(i) + "]");
+    one.required("candidate", rival.candidate);
+    one.required("answer_bytes", rival.answer_bytes);
+    if (const nlohmann::json* values = one.find("answer_kl", true)) {
+      const bool numbers = values->is_array() && std::all_of(values->begin(), values->end(),
+                                                             [](const nlohmann::json& v) { return v.is_number(); });
+      if (!numbers) { one.refuse("answer_kl", "must be an array of numbers"); }
+      if (numbers) { values->get_to(rival.answer_kl); }
+    }
+    if (const Status read = one.finish(); !read.ok()) { return reader.take(read); }
+    rivals.push_back(std::move(rival));
+  }
+}
+
 void read_task(JsonReader& reader, const nlohmann::json& json, const std::string& path, TaskSpec& task) {
   Result<TaskSpec> read = task_from_json(json, path);
   if (!read.ok()) { return reader.take(read.error()); }
@@ -124,6 +144,10 @@ nlohmann::json to_json(const Job& job) {
   if (job.confirm_task) { json["confirm_task"] = to_json(*job.confirm_task); }
   for (const Stage stage : job.stages) { json["stages"].push_back(stage_name(stage)); }
   for (const Outcome& outcome : job.incumbent) { json["incumbent"].push_back(to_json(outcome)); }
+  for (const Rival& rival : job.rivals) {
+    json["rivals"].push_back(
+        {{"candidate", rival.candidate}, {"answer_bytes", rival.answer_bytes}, {"answer_kl", rival.answer_kl}});
+  }
   return json;
 }
 
@@ -141,6 +165,7 @@ Result<Job> job_from_json(const nlohmann::json& json) {
   reader.optional("prefix_folder", job.prefix_folder);
   reader.optional("prefix_bytes", job.prefix_bytes);
   read_incumbent(reader, job.incumbent);
+  read_rivals(reader, job.rivals);
   reader.optional("race_margin", job.race_margin);
   reader.optional("device", job.device);
   reader.optional("cpu_math", job.cpu_math);

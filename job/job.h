@@ -11,6 +11,13 @@
 
 namespace vortex::job {
 
+// Another candidate that a new one is held against before it races: what its recall stage measured.
+struct Rival {
+  int64_t candidate = 0;
+  double answer_bytes = 0;        // of answering the task's problems, by the limit model
+  std::vector<double> answer_kl;  // of each problem's right answer, in nats a token; in the order of the problems
+};
+
 // One candidate for a worker. The dense baseline is a Job with `dense` set and no policy.
 struct Job {
   std::string id;
@@ -26,6 +33,7 @@ struct Job {
   std::vector<Outcome>
       incumbent;                // outcomes of the dense baseline, search and held-out: race and confirm pair with these
   double race_margin = 0.25;    // pruned once the interval of the paired difference lies below -race_margin
+  std::vector<Rival> rivals;    // pruned at recall where it reads no less than one and takes right answers surely worse
   std::string device = "auto";  // cuda, cpu, or auto: cuda where there is a device for it
   std::string cpu_math = "float32";  // of products on the CPU: float32, or bf16 on the processor's bfloat16 units
   int device_sharers = 1;            // workers on the same GPU, this one among them: its memory is divided by so many

@@ -37,8 +37,8 @@ TASK = ["--task", ROOT / "examples/tasks/ruler_niah_single_2.json", "--max-new-t
 SEEDS = (1, 2, 3, 4, 5)
 MOST_PAGES = 16
 MARGIN = 0.1
-RESERVED = 3          # pages that are always kept, and are not chosen
-PREFIX_BYTES = 6_000_000_000  # of prompts a workspace, so that thirty of them fit on a disk
+FIRST_MINUTES = 14    # before which no search of 24 minutes or more asks finalists
+PREFIX_BYTES = 15_000_000_000  # of prompts a workspace: those of 16 + 112 + 192 problems of 2K, and ten of them fit on a disk
 SPARE = 45            # seconds before the end, for what a search does last
 
 
@@ -97,56 +97,112 @@ def rows_of(workspace, query, *values):
         return [dict(row) for row in db.execute(query, values)]
 
 
+def object_text(workspace, name):
+    return (Path(workspace) / "objects" / name[:2] / name).read_text()
+
+
 def chosen_pages(workspace, candidate, kv_heads):
-    """Pages a kv head and step that the policy chose in its race, beside the reserved ones; most over sparse layers."""
+    """Pages of 16 tokens a kv head and step that the policy chose in its race, beside those that its configuration
+    reserves; most over sparse layers. Larger pages count for as many of 16 as they hold."""
     race = rows_of(workspace, "SELECT evidence FROM stage WHERE candidate = ? AND stage = 'race' ORDER BY id DESC",
                    candidate)
+    row = rows_of(workspace, "SELECT config_object FROM candidate WHERE id = ?", candidate)[0]
     if not race:
         return None
+    config = json.loads(object_text(workspace, row["config_object"]))
+    reserved = config.get("vortex_block_reserved_bos", 1) + config.get("vortex_block_reserved_eos", 1)
     evidence = json.loads(race[0]["evidence"])
     tokens = evidence.get("decode_tokens", 0)
     sparse = [a for a, v in zip(evidence["pages_attended"], evidence["pages_visible"]) if a < v]
-    return max(sparse) / tokens / kv_heads - RESERVED if tokens and sparse else None
+    if not tokens or not sparse:
+        return None
+    return (max(sparse) / tokens / kv_heads - reserved) * config.get("vortex_block_size", 16) / 16
 
 
-def kept(row, stage_metrics):
-    """Is accuracy kept within the margin, by the build's own held-out problems? The old build has no rule: its interval."""
-    if "claim" in row:
-        return bool(row["claim"] and row["claim"]["kept"])
-    difference = stage_metrics.get("accuracy_difference")
-    return difference is not None and difference["lo"] > -MARGIN
+def last_metrics(workspace, candidate, stage):
+    rows = rows_of(workspace, "SELECT metrics FROM stage WHERE candidate = ? AND stage = ? AND verdict = 'pass' ORDER BY "
+                              "id DESC", candidate, stage)
+    return {m["name"]: m for m in json.loads(rows[0]["metrics"])} if rows else {}
 
 
-def describe(workspace, row, kv_heads):
-    confirm = rows_of(workspace, "SELECT metrics FROM stage WHERE candidate = ? AND stage = 'confirm' ORDER BY id DESC",
-                      row["candidate"])
-    metrics = {m["name"]: m for m in json.loads(confirm[0]["metrics"])} if confirm else {}
-    return {"candidate": row["candidate"], "what": row["made_by"], "pages": chosen_pages(workspace, row["candidate"], kv_heads),
-            "accuracy": row["accuracy"], "dense_accuracy": row.get("dense_accuracy"), "speed": row["speed_over_dense"],
-            "oracle": row.get("oracle_accuracy"), "claim": row.get("claim"), "kept": kept(row, metrics)}
+def held_out_answers(workspace, candidate):
+    rows = rows_of(workspace, "SELECT stage, problem, trial, correct FROM outcome WHERE candidate = ? AND stage LIKE "
+                              "'confirm%'", candidate)
+    return {(r["stage"], r["problem"], r["trial"]): bool(r["correct"]) for r in rows}
 
 
-def judged(workspace):
-    """Candidates that a worker judged, dense attention aside, and the seconds of the search."""
-    count = rows_of(workspace, "SELECT count(DISTINCT candidate.id) AS n FROM candidate JOIN stage ON stage.candidate = "
-                               "candidate.id WHERE origin <> 'dense' AND state = 'done' AND stage.stage NOT IN "
-                               "('check', 'novelty')")[0]["n"]
+def is_kept(trial, vortex, workspace, candidate, old):
+    """Is accuracy kept within the margin, by held-out problems? By the build's own rule: it exports only what is. The
+    old build has none: the interval of its held-out difference must lie above the margin."""
+    if old:
+        difference = last_metrics(workspace, candidate, "confirm").get("accuracy_difference")
+        return difference is not None and difference["lo"] > -MARGIN
+    target = trial.folder / f"kept-{candidate}"
+    code, _ = trial.run([vortex, "export", candidate, "--to", "vortex-torch", "--out", target, "--workspace", workspace],
+                        "export.txt")
+    return code == 0
+
+
+def asked(trial, vortex, workspace, old):
+    """Everybody who answered held-out problems, on the front or not, beside dense attention on the same problems."""
+    kv_heads = json.loads((Path(trial.arguments.model) / "config.json").read_text())["num_key_value_heads"]
+    rows = rows_of(workspace, "SELECT DISTINCT candidate.id, origin, rationale FROM candidate JOIN stage ON "
+                              "stage.candidate = candidate.id WHERE stage.stage LIKE 'confirm%' ORDER BY candidate.id")
+    dense = {}
+    for row in rows:
+        dense.update(held_out_answers(workspace, row["id"]) if row["origin"] == "dense" else {})
+    found = []
+    for row in rows:
+        own = held_out_answers(workspace, row["id"]) if row["origin"] != "dense" else {}
+        shared = [key for key in own if key in dense]
+        if not shared:
+            continue
+        speed = last_metrics(workspace, row["id"], "speed").get("speedup_vs_dense")
+        found.append({"candidate": row["id"], "what": row["rationale"] or row["origin"], "problems": len(shared),
+                      "won": sum(own[k] and not dense[k] for k in shared),
+                      "lost": sum(dense[k] and not own[k] for k in shared),
+                      "dense_right": sum(dense[k] for k in shared), "speed": speed,
+                      "pages": chosen_pages(workspace, row["id"], kv_heads),
+                      "kept": is_kept(trial, vortex, workspace, row["id"], old)})
+    return found
+
+
+def judged(workspace, before=None):
+    """Candidates that a worker judged, dense attention aside, and the seconds of the search. `before`: those alone whose
+    climb had ended by that time."""
+    rows = rows_of(workspace, "SELECT candidate.id, max(stage.created) AS ended FROM candidate JOIN stage ON "
+                              "stage.candidate = candidate.id WHERE origin <> 'dense' AND state = 'done' AND stage.stage "
+                              "IN ('compile', 'validate', 'recall', 'gate', 'race', 'speed') GROUP BY candidate.id")
+    count = sum(1 for row in rows if before is None or row["ended"] <= before)
     seconds = rows_of(workspace, "SELECT sum(seconds_used) AS s FROM run")[0]["s"]
     return count, seconds
 
 
-def summary(trial, vortex, workspace):
+def early(workspace, begun):
+    """What the first minutes of one sitting came to: judged candidates, and how many of them a stage before the race had
+    pruned."""
+    end = begun + 60 * FIRST_MINUTES
+    pruned = rows_of(workspace, "SELECT count(*) AS n FROM stage WHERE stage = 'recall' AND verdict = 'pruned' AND "
+                                "created <= ?", end)[0]["n"]
+    return {"minutes": FIRST_MINUTES, "judged": judged(workspace, end)[0], "pruned_at_recall": pruned}
+
+
+def summary(trial, vortex, workspace, old=False):
     """What a search came to, from its rows."""
     if not (Path(workspace) / "vortex.db").exists():
         return {"error": "no workspace"}
-    config = json.loads((Path(trial.arguments.model) / "config.json").read_text())
     code, text = trial.run([vortex, "front", "--workspace", workspace, "--format", "json"], "front.txt")
-    items = json.loads(text)["items"] if code == 0 else []
-    front = [describe(workspace, row, config["num_key_value_heads"]) for row in items if row["origin"] != "dense"]
+    front = [{"candidate": row["candidate"], "what": row["made_by"], "accuracy": row["accuracy"],
+              "dense_accuracy": row.get("dense_accuracy"), "speed": row["speed_over_dense"],
+              "oracle": row.get("oracle_accuracy")}
+             for row in (json.loads(text)["items"] if code == 0 else []) if row["origin"] != "dense"]
     count, seconds = judged(workspace)
-    found = [row for row in front if row["kept"] and row["pages"] is not None and row["pages"] <= MOST_PAGES + 0.01]
-    stages = rows_of(workspace, "SELECT stage, count(*) AS n, sum(seconds) AS seconds FROM stage GROUP BY stage")
-    return {"judged": count, "seconds": seconds, "front": front, "found": bool(found), "stages": stages}
+    finalists = asked(trial, vortex, workspace, old)
+    found = [row for row in finalists if row["kept"] and row["pages"] is not None and row["pages"] <= MOST_PAGES + 0.01]
+    stages = rows_of(workspace, "SELECT stage, verdict, count(*) AS n, sum(seconds) AS seconds FROM stage GROUP BY stage, "
+                                "verdict")
+    return {"judged": count, "seconds": seconds, "front": front, "asked": finalists, "found": bool(found),
+            "stages": stages}
 
 
 def forget_prompts(workspace):
@@ -157,8 +213,9 @@ def evolve(trial, binaries, seed, old):
     vortex = Path(binaries) / "vortex"
     workspace = trial.folder / "workspace"
     minutes = (trial.left() - SPARE) / 60
+    begun = time.time()
     trial.run(search_command(trial, vortex, workspace, minutes, seed, *bounded(trial, old)), spare=SPARE / 3)
-    trial.write(summary(trial, vortex, workspace))
+    trial.write({**summary(trial, vortex, workspace, old), "early": early(workspace, begun)})
     forget_prompts(workspace)
 
 
@@ -335,12 +392,15 @@ def print_search(name, result):
     if "judged" not in result:
         print(f"| {name} | {result.get('error', 'cut off')} | | | |")
         return
-    hours = (result["seconds"] or 0) / 3600
-    print(f"| {name} | {result['judged']} in {hours * 60:.0f} min | {result['judged'] / hours if hours else 0:.0f} | "
-          f"{'yes' if result['found'] else 'no'} | "
-          + "; ".join(f"{r['what']}: {'kept' if r['kept'] else 'not kept'}, "
-                      f"{'?' if r['pages'] is None else format(r['pages'], '.0f')} pages, right {shown(r['accuracy'])}, "
-                      f"speed {shown(r['speed'])}" for r in result["front"]) + " |")
+    first = result.get("early")
+    shown_asked = "; ".join(
+        f"#{r['candidate']} {r['what'][:40]}: {'kept' if r['kept'] else 'not kept'}, "
+        f"{'?' if r['pages'] is None else format(r['pages'], '.0f')} pages, {shown(r['speed'])}x, held out "
+        f"{r['problems']}: {r['won']} won, {r['lost']} lost of dense attention's {r['dense_right']} right"
+        for r in result.get("asked", []))
+    print(f"| {name} | {result['judged']} in {(result['seconds'] or 0) / 60:.0f} min | "
+          + (f"{first['judged']} ({first['pruned_at_recall']} pruned at recall)" if first else "-")
+          + f" | {'yes' if result['found'] else 'no'} | {shown_asked or 'nobody'} |")
 
 
 def print_turns(result):
@@ -359,7 +419,7 @@ def print_tables(out, script, files):
 
 def print_results(out):
     searches = sorted(p for p in out.glob("*/result.json") if p.parent.name.split("-")[0] in ("evolve", "recorded"))
-    print(f"\n| search | judged | an hour | at most {MOST_PAGES} pages, kept | front |\n|---|---|---|---|---|")
+    print(f"\n| search | judged | in the first {FIRST_MINUTES} minutes | at most {MOST_PAGES} pages, kept | asked on held-out problems |\n|---|---|---|---|---|")
     for path in searches:
         print_search(path.parent.name, load(path))
     if (result := load(out / "turns" / "result.json")) is not None:
@@ -385,6 +445,7 @@ def main():
     parser.add_argument("--only", nargs="*", help="experiments by name or kind")
     parser.add_argument("--table", action="store_true", help="print what is there")
     arguments = parser.parse_args()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # everything here is about two cores
     if not arguments.table:
         if not arguments.binaries:
             parser.error("MODEL_FOLDER and BIN_DIR are needed")

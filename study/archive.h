@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -24,8 +25,12 @@ struct Point {
   evals::Interval accuracy;
   Speed speed;         // over dense attention's
   int rounds = 0;      // of further problems that it answered
-  double promise = 0;  // 1 where right answers cost it no surprise, near 0 where they do or nobody asked
+  double promise = 0;  // promise_of_kl of its right answers; 0: nobody asked
 };
+
+// 1 where right answers cost a policy no surprise, near 0 where they do: by the KL from dense attention on their
+// tokens, in nats a token, which tells policies apart sooner than their answers do (docs/benchmarks/selection.md).
+inline double promise_of_kl(double kl) { return std::exp(-kl / 0.1); }
 
 // Is `a` better than `b`, as far as the data can tell?
 enum class Advantage { kBetter, kWorse, kInconclusive };

@@ -138,13 +138,18 @@ std::vector<Expected> expected_of_groups(const Archive& archive) {
   return all;
 }
 
+bool is_surprised(const Point& point, double least_promise) {
+  return point.promise > 0 && point.promise < least_promise;
+}
+
 // The fastest point of every group, the first of several, in order of points; -1 where it has none.
-std::vector<int> fastest_of_groups(const Archive& archive, const std::set<int64_t>& without) {
+std::vector<int> fastest_of_groups(const Archive& archive, double least_promise, const std::set<int64_t>& without) {
   const Archive::Groups& groups = archive.groups();
   std::vector<int> fastest(groups.differences.size(), -1);
   for (size_t i = 0; i < groups.of_point.size(); ++i) {
     const Point& point = archive.points()[i];
-    if (groups.of_point[i] < 0 || without.contains(point.candidate)) { continue; }
+    const bool is_out = is_surprised(point, least_promise) || without.contains(point.candidate);
+    if (groups.of_point[i] < 0 || is_out) { continue; }
     int& best = fastest[static_cast<size_t>(groups.of_point[i])];
     const double speed = point.speed.ratio.value;
     const double than = best < 0 ? 0 : archive.points()[static_cast<size_t>(best)].speed.ratio.value;
@@ -168,6 +173,42 @@ Prospect prospect_of(const Point& point, const Expected& expected, double dense_
   const double wanted = -rules.margin + claim_width(rules.failures) * kSigmas * later;
   prospect.chance = 1 - evals::normal_cdf((wanted - prospect.difference) / std::hypot(later, expected.error));
   return prospect;
+}
+
+// Of points that differ from dense attention by the same interval only the fastest can be in a sequence: the others
+// promise less, however they are ordered.
+std::vector<int64_t> best_of_promising(const Archive& archive, const SequenceRules& rules,
+                                       const std::set<int64_t>& without) {
+  const Point* dense = archive.reference();
+  if (dense == nullptr) { return {}; }
+  const std::vector<Expected> expected = expected_of_groups(archive);
+  std::vector<std::pair<int, size_t>> order;  // point, group
+  const std::vector<int> fastest = fastest_of_groups(archive, rules.least_promise, without);
+  for (size_t group = 0; group < fastest.size(); ++group) {
+    if (fastest[group] >= 0) { order.emplace_back(fastest[group], group); }
+  }
+  std::sort(order.begin(), order.end());
+  std::vector<Prospect> prospects;
+  for (const auto& [place, group] : order) {
+    const Point& point = archive.points()[static_cast<size_t>(place)];
+    if (std::log(point.speed.ratio.value) <= 0) { continue; }
+    prospects.push_back(prospect_of(point, expected[group], dense->accuracy.value, rules));
+  }
+  std::stable_sort(prospects.begin(), prospects.end(), [](const Prospect& a, const Prospect& b) {
+    return std::pair(a.difference, a.log_speed) > std::pair(b.difference, b.log_speed);
+  });
+  std::vector<Prospect> staircase;
+  for (const Prospect& prospect : prospects) {
+    if (staircase.empty() || prospect.log_speed > staircase.back().log_speed) { staircase.push_back(prospect); }
+  }
+  std::erase_if(staircase, [](const Prospect& prospect) { return prospect.chance < kHopeless; });
+  std::vector<size_t> chosen;
+  std::vector<size_t> best;
+  double best_promise = 0;
+  extend(staircase, rules.most, 0, chosen, best, best_promise);
+  std::vector<int64_t> sequence;
+  for (const size_t i : best) { sequence.push_back(staircase[i].candidate); }
+  return sequence;
 }
 
 }  // namespace
@@ -245,40 +286,15 @@ std::vector<Expected> expected_differences(const Archive& archive, const std::ve
   return all;
 }
 
-// Of points that differ from dense attention by the same interval only the fastest can be in a sequence: the others
-// promise less, however they are ordered.
 std::vector<int64_t> best_sequence(const Archive& archive, const SequenceRules& rules,
                                    const std::set<int64_t>& without) {
-  const Point* dense = archive.reference();
-  if (dense == nullptr) { return {}; }
-  const std::vector<Expected> expected = expected_of_groups(archive);
-  std::vector<std::pair<int, size_t>> order;  // point, group
-  const std::vector<int> fastest = fastest_of_groups(archive, without);
-  for (size_t group = 0; group < fastest.size(); ++group) {
-    if (fastest[group] >= 0) { order.emplace_back(fastest[group], group); }
-  }
-  std::sort(order.begin(), order.end());
-  std::vector<Prospect> prospects;
-  for (const auto& [place, group] : order) {
-    const Point& point = archive.points()[static_cast<size_t>(place)];
-    if (std::log(point.speed.ratio.value) <= 0) { continue; }
-    prospects.push_back(prospect_of(point, expected[group], dense->accuracy.value, rules));
-  }
-  std::stable_sort(prospects.begin(), prospects.end(), [](const Prospect& a, const Prospect& b) {
-    return std::pair(a.difference, a.log_speed) > std::pair(b.difference, b.log_speed);
-  });
-  std::vector<Prospect> staircase;
-  for (const Prospect& prospect : prospects) {
-    if (staircase.empty() || prospect.log_speed > staircase.back().log_speed) { staircase.push_back(prospect); }
-  }
-  std::erase_if(staircase, [](const Prospect& prospect) { return prospect.chance < kHopeless; });
-  std::vector<size_t> chosen;
-  std::vector<size_t> best;
-  double best_promise = 0;
-  extend(staircase, rules.most, 0, chosen, best, best_promise);
-  std::vector<int64_t> sequence;
-  for (const size_t i : best) { sequence.push_back(staircase[i].candidate); }
-  return sequence;
+  std::vector<int64_t> best = best_of_promising(archive, rules, without);
+  const bool all_count = std::none_of(archive.points().begin(), archive.points().end(),
+                                      [&](const Point& point) { return is_surprised(point, rules.least_promise); });
+  if (!best.empty() || all_count) { return best; }
+  SequenceRules all = rules;
+  all.least_promise = 0;
+  return best_of_promising(archive, all, without);
 }
 
 std::optional<int64_t> fallback_of(const Archive& archive, const SequenceRules& rules,

@@ -34,7 +34,10 @@ struct SequenceRules {
   int problems = 384;  // held out, that a finalist answers at most
   size_t most = 3;     // finalists
   double hope = 0;     // standard errors that an expected difference may turn out better
-  int failures = 0;    // finalists asked before that were not found to keep their accuracy
+  // Of finalists whose right answers were forced: a promise below this says that they will lose much of the margin,
+  // whatever luck they had in the search. They are asked only where no others promise a gain.
+  double least_promise = 0;
+  int failures = 0;  // finalists asked before that were not found to keep their accuracy
 };
 
 // One finalist, with what was measured for its claim alone.

@@ -11,6 +11,12 @@
 namespace vortex::study {
 namespace {
 
+// With a smaller chance to keep a policy that loses nothing, problems are left for a later sitting.
+constexpr double kWorthAsking = 0.5;
+// Of the margin, in nats a token: about as many answers are lost as there are nats (docs/benchmarks/selection.md).
+constexpr double kSurpriseShare = 0.2;
+constexpr int kStep = evals::kFewestAtALook / 2;  // of the number of problems by the time
+
 // Of the data set, what is left for the finalists.
 std::vector<job::Question> questions_left(const job::Job& job) {
   if (job.confirm_task) { return job.confirm_task->questions; }
@@ -42,7 +48,9 @@ double fresh_problem_seconds(const CandidateHistory& dense) {
 std::vector<int> held_out_rounds(const SearchOptions& options) {
   std::vector<int> rounds;
   if (!options.confirm) { return rounds; }
-  int in_all = options.job.confirm_problems > 0 ? options.job.confirm_problems : default_held_out(options.margin);
+  int in_all = options.job.confirm_problems > 0 ? options.job.confirm_problems
+               : options.held_out > 0           ? options.held_out
+                                                : default_held_out(options.margin);
   if (const auto limit = held_out_limit(options.job)) { in_all = std::min(in_all, *limit); }
   int before = 0;
   for (const int look : in_all > 0 ? evals::looks_at(in_all) : std::vector<int>{}) {
@@ -89,9 +97,25 @@ int default_held_out(double margin) {
   return problems;
 }
 
+int settled_held_out(const SearchOptions& options, const CandidateHistory& dense) {
+  if (!options.confirm || options.seconds <= 0 || options.job.confirm_problems > 0 || options.overlap > 0) { return 0; }
+  const double fresh = fresh_problem_seconds(dense);
+  const SequenceRules rules;
+  const double each = fresh + static_cast<double>(rules.most) * seconds_each(dense, job::Stage::kRace);
+  const db::StageRow* race = last_stage(dense, job::Stage::kRace);
+  if (each <= 0 || race == nullptr) { return 0; }
+  const double affordable = std::min(1e6, kFinalsShare * options.seconds / each);
+  const int problems = static_cast<int>(affordable / kStep) * kStep;
+  if (problems < 2 * evals::kFewestAtALook || problems >= default_held_out(options.margin)) { return 0; }
+  const double accuracy = evals::accuracy_interval(outcomes_of(dense, *race), options.seed).value;
+  const evals::Discordance apart = evals::expected_discordance(accuracy);
+  return evals::chance_of_keeping(problems, options.margin, apart.alike) >= kWorthAsking ? problems : 0;
+}
+
 SequenceRules sequence_rules(const SearchOptions& options) {
   SequenceRules rules;
   rules.margin = options.margin;
+  rules.least_promise = promise_of_kl(kSurpriseShare * options.margin);
   rules.problems = 0;
   for (const int round : held_out_rounds(options)) { rules.problems += round; }
   rules.problems = std::max(1, rules.problems);

@@ -26,6 +26,7 @@ nlohmann::json to_json(const SearchOptions& options) {
           {"stage_seconds", options.stage_seconds},
           {"memory_bytes", options.memory_bytes},
           {"confirm", options.confirm},
+          {"held_out", options.held_out},
           {"margin", options.margin},
           {"speed_runs", options.speed_runs},
           {"accept_baseline", options.accept_baseline},
@@ -57,6 +58,7 @@ Result<SearchOptions> options_from_json(const nlohmann::json& json) {
   options.retests = 0;
   options.speed_runs = 1;
   options.accept_baseline = true;
+  reader.optional("held_out", options.held_out);
   reader.optional("margin", options.margin);
   reader.optional("speed_runs", options.speed_runs);
   reader.optional("accept_baseline", options.accept_baseline);

@@ -35,11 +35,12 @@ struct SearchOptions {
   int draws = 8;             // proposals a slot before it stays empty
   std::string seeds_folder;  // first policies (NAME.py with NAME.json); empty: the built-in ones
   int workers = 1;
-  double stage_seconds = 0;      // deadline of every stage; 0: from what it should cost
-  int64_t memory_bytes = 0;      // address space of a worker; 0: no limit
-  bool confirm = true;           // finalists answer held-out problems
-  double margin = 0.1;           // of accuracy that a policy may lose and still be said to keep dense attention's
-  int speed_runs = 3;            // processes that measure the speed of members of the front and of finalists
+  double stage_seconds = 0;  // deadline of every stage; 0: from what it should cost
+  int64_t memory_bytes = 0;  // address space of a worker; 0: no limit
+  bool confirm = true;       // finalists answer held-out problems
+  int held_out = 0;          // problems that finalists answer at most, by the time (settled_held_out); 0: not settled
+  double margin = 0.1;       // of accuracy that a policy may lose and still be said to keep dense attention's
+  int speed_runs = 3;        // processes that measure the speed of members of the front and of finalists
   bool accept_baseline = false;  // go on where dense attention cannot tell good policies from bad ones
   WriterOptions writer;          // of the proposers llm, command and recorded
   int retests = 14;              // rounds of further problems for points that could change the front; 0: none

@@ -33,14 +33,11 @@ std::optional<Speed> ranking_speed(const CandidateHistory& candidate, RankSpeed 
   return speed_of_runs(runs, spread);
 }
 
-// By the KL on the tokens of right answers, which tells policies apart sooner than their answers do
-// (docs/benchmarks/selection.md).
 double promise_of(const CandidateHistory& candidate) {
-  constexpr double kScale = 0.1;  // nats
   const db::StageRow* recall = last_stage(candidate, job::Stage::kRecall);
   if (recall == nullptr) { return 0; }
   const job::Metric kl = metric_of(*recall, "answer_kl");
-  return kl.name.empty() ? 0 : std::exp(-kl.value / kScale);
+  return kl.name.empty() ? 0 : promise_of_kl(kl.value);
 }
 
 // The answers that belong to a stage row, behind those given.

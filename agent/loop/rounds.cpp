@@ -9,13 +9,18 @@
 #include "study/held_out.h"
 #include "study/reproduce.h"
 #include "study/retest.h"
+#include "study/rivals.h"
 
 namespace vortex::agent {
 namespace {
 
 constexpr int kProspectRounds = 5;               // of retests before a point may become a finalist
 constexpr const char* kAskedEvent = "held-out";  // a candidate takes its place among those asked
-constexpr double kFinalsShare = 0.4;             // of the time, for finalists
+// A first look at a speed ends with an interval so many times as wide as asked: it says who is worth a further process.
+constexpr double kFirstLook = 3;
+// What dense attention may take for rounds of retests, over what climbs took. Where a prompt takes longer than its
+// answer, its new problems are what retests cost: those that follow it find their prompts read.
+constexpr double kNewProblemsShare = 0.25;
 
 }  // namespace
 
@@ -29,16 +34,43 @@ Rounds::Rounds(Session& session, const study::SearchOptions& options, Evaluator&
       racing_({std::min(options.retests, study::kMaxRetests)}) {}
 
 void Rounds::take_dense(const study::CandidateHistory& dense) {
+  sequence_rules_ = study::sequence_rules(options_);
   incumbent_ = study::incumbent_of(dense);
   count_race(dense);
 }
 
-job::Job Rounds::begin(const vflow::PolicySource& source) const {
+Result<bool> Rounds::has_asked() const {
+  VORTEX_ASSIGN(const std::vector<db::Event> events, session_.store().events(session_.run().id));
+  return std::any_of(events.begin(), events.end(), [](const db::Event& event) { return event.kind == kAskedEvent; });
+}
+
+job::Job Rounds::job_of(const vflow::PolicySource& source) const {
   job::Job job = options_.job;
   job.module_text = source.module_text;
   job.config_text = source.config_text;
   job.incumbent = incumbent_;
   return job;
+}
+
+job::Job Rounds::climb(const vflow::PolicySource& source) const {
+  job::Job job = job_of(source);
+  job.rivals = rivals_;
+  if (options_.speed_runs > 1) { job.speed_precision = std::min(1.0, kFirstLook * job.speed_precision); }
+  return job;
+}
+
+Status Rounds::look_up_rivals() {
+  rivals_.clear();
+  for (const study::Point& point : standing_.front()) {
+    if (!shelf_.contains(point.candidate)) { continue; }
+    auto known = known_rivals_.find(point.candidate);
+    if (known == known_rivals_.end()) {
+      VORTEX_ASSIGN(const std::vector<db::StageRow> stages, session_.store().stages(point.candidate));
+      known = known_rivals_.emplace(point.candidate, study::rival_of(stages)).first;
+    }
+    if (known->second) { rivals_.push_back(*known->second); }
+  }
+  return ok_status();
 }
 
 void Rounds::count_race(const study::CandidateHistory& candidate) {
@@ -48,6 +80,17 @@ void Rounds::count_race(const study::CandidateHistory& candidate) {
   if (candidate.row.id != dense_) { policy_race_seconds_ = race->seconds; }
 }
 
+void Rounds::count_climb(const study::CandidateHistory& candidate) {
+  for (const db::StageRow& row : study::last_climb(candidate)) { climb_seconds_ += row.seconds; }
+  count_race(candidate);
+}
+
+bool Rounds::may_be_asked(const study::Retest& retest) const {
+  const auto dense = known_.find(dense_);
+  const int answered = dense == known_.end() ? 0 : dense->second.retests;
+  return retest.round <= answered || new_problems_seconds_ <= kNewProblemsShare * climb_seconds_;
+}
+
 bool Rounds::was_confirmed(int64_t candidate) const {
   const auto known = known_.find(candidate);
   return known != known_.end() && known->second.confirmed;
@@ -55,7 +98,7 @@ bool Rounds::was_confirmed(int64_t candidate) const {
 
 Result<job::Job> Rounds::speed_job(int64_t candidate) const {
   VORTEX_ASSIGN(const vflow::PolicySource source, shelf_.source(candidate));
-  job::Job job = begin(source);
+  job::Job job = job_of(source);
   job.stages = {job::Stage::kSpeed};
   return job;
 }
@@ -105,6 +148,9 @@ Status Rounds::take(const std::vector<Assignment>& tasks) {
   for (const Assignment& task : tasks) {
     VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), task.candidate));
     absorb(candidate);
+    if (task.candidate != dense_ || task.kind != Assignment::Kind::kRetest) { continue; }
+    const db::StageRow* row = study::last_stage(candidate, study::retest_stage(task.round));
+    new_problems_seconds_ += row == nullptr ? 0 : row->seconds;
   }
   return ok_status();
 }
@@ -132,7 +178,7 @@ Result<std::vector<Assignment>> Rounds::next_retests(const std::vector<Assignmen
   for (const study::Retest& retest : wanted) {
     const int64_t problems = study::retest_problems(options_.job.task);
     const auto share = static_cast<double>(retest_problems_ + problems) / static_cast<double>(race_problems_);
-    if (share > options_.retest_share || is_busy(retest.candidate)) { continue; }
+    if (share > options_.retest_share || is_busy(retest.candidate) || !may_be_asked(retest)) { continue; }
     if (retest.candidate != dense_) { retest_problems_ += problems; }
     VORTEX_ASSIGN(job::Job job, retest_job(retest));
     tasks.push_back({Assignment::Kind::kRetest, retest.candidate, std::move(job), retest.round});
@@ -239,12 +285,11 @@ bool Rounds::finals_are_due() const {
   const int ahead = options_.batch * (1 + options_.overlap);  // candidates, with those of the batches in the air
   const double batch = evaluator_.expected_seconds(options_.job.stages) *
                        std::ceil(ahead / static_cast<double>(std::max(1, options_.workers)));
-  const double most = kFinalsShare * options_.seconds;
+  const double most = study::kFinalsShare * options_.seconds;
   if (left >= most + batch) { return false; }  // who will be asked is looked up towards the end alone
   const auto finalists = static_cast<double>(study::best_sequence(standing_.archive(), sequence_rules_).size());
-  const double policy = policy_race_seconds_ / std::max(1, options_.job.task.problems) + dense_problem_seconds_ / 2;
-  const double problems = sequence_rules_.problems / 2.0;  // that a claim takes: most are decided before the last
-  const double asking = problems * (dense_problem_seconds_ + std::max(1.0, finalists) * policy);
+  const double policy = policy_race_seconds_ / std::max(1, options_.job.task.problems);  // reads no prompt itself
+  const double asking = sequence_rules_.problems * (dense_problem_seconds_ + std::max(1.0, finalists) * policy);
   return left < std::min(asking, most) + batch;
 }
 
@@ -253,7 +298,7 @@ Status Rounds::finals() {
   if (!options_.confirm) { return ok_status(); }
   const double begun = session_.budget().used(study::Resource::kSeconds);
   VORTEX_TRY(ask_sequences());
-  return ask_front(options_.seconds > 0 ? begun + kFinalsShare * options_.seconds : 0);
+  return ask_front(options_.seconds > 0 ? begun + study::kFinalsShare * options_.seconds : 0);
 }
 
 // Those that promise a claim. Who crashes on held-out problems leaves the standing, and another sequence may promise

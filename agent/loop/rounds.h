@@ -29,26 +29,29 @@ class Rounds {
   // Dense attention, with which everything is paired, by its number; then once its climb is over.
   void set_dense(int64_t candidate) { dense_ = candidate; }
   void take_dense(const study::CandidateHistory& dense);
-  // The job of a climb.
-  job::Job begin(const vflow::PolicySource& source) const;
+  // Was anybody asked on held-out problems, in whatever sitting?
+  Result<bool> has_asked() const;
+  // The job of a climb: held against the rivals of the last look-up.
+  job::Job climb(const vflow::PolicySource& source) const;
+  // The front's members, by what their recall stages measured of right answers.
+  Status look_up_rivals();
   // Takes a candidate's rows into the standing, as it was when what the search knows of it was known. Candidates come
   // in slot order, whatever order they ended in.
   void absorb(const study::CandidateHistory& today);
-  // Counts what a climb's race took.
-  void count_race(const study::CandidateHistory& candidate);
+  // Counts what a climb took.
+  void count_climb(const study::CandidateHistory& candidate);
 
   // Asks what the standing leaves open, until there is nothing more to ask: speed of the front's members, until each
   // has been measured in as many processes as the options ask for; then rounds of further problems, until the front is
-  // clear, the rounds are used up, or retests have had their share of all problems answered: first for those that
-  // promise a claim, then for those that could change the front. Dense attention answers whatever any of them is asked,
-  // so that all stay comparable with it.
+  // clear, the rounds are used up, retests have had their share of all problems answered, or new problems theirs of the
+  // time: first for those that promise a claim, then for those that could change the front. Dense attention answers
+  // whatever any of them is asked, so that all stay comparable with it.
   // `beside_climbs`, where batches overlap: asks for a speed and a round of problems at once, and returns; `overlap`
   // such calls later they are taken into the standing, and what is open then is asked.
   Status ask(bool beside_climbs);
   // Waits for what is being asked and takes it into the standing. Every function below does so first.
   Status take_asked();
-  // Is what is left of the time about what finalists need? Half of the held-out problems, for dense attention and for
-  // two finalists, is what they answered on average (docs/benchmarks/selection.md).
+  // Is what is left of the time about what finalists need, should they answer all held-out problems?
   bool finals_are_due() const;
   // Finalists answer held-out problems in the order that the search's own problems fixed, each in rounds until it is
   // clear what can be said of it; the fallback where the first is not kept; then, until finals have had their share of
@@ -62,6 +65,9 @@ class Rounds {
   bool was_confirmed(int64_t candidate) const;
 
  private:
+  void count_race(const study::CandidateHistory& candidate);
+  bool may_be_asked(const study::Retest& retest) const;
+  job::Job job_of(const vflow::PolicySource& source) const;
   Result<job::Job> speed_job(int64_t candidate) const;
   Result<job::Job> retest_job(const study::Retest& retest) const;
   Status add_dense_retests(std::vector<Assignment>& tasks);
@@ -107,15 +113,19 @@ class Rounds {
 
   int64_t dense_ = 0;
   std::vector<job::Outcome> incumbent_;
-  std::vector<Assignment> asked_;             // and not taken yet
-  int64_t asked_lot_ = 0;                     // their number with the evaluator
-  int asked_age_ = 0;                         // calls of ask() since
+  std::vector<job::Rival> rivals_;
+  std::map<int64_t, std::optional<job::Rival>> known_rivals_;  // by candidate; none: its right answers were not forced
+  std::vector<Assignment> asked_;                              // and not taken yet
+  int64_t asked_lot_ = 0;                                      // their number with the evaluator
+  int asked_age_ = 0;                                          // calls of ask() since
   std::vector<int64_t> measuring_;            // members of the front, of which some process may still be wanted
   std::map<int64_t, study::Known> known_;     // beside the climbs of those that did more
   std::vector<Trial> trials_;                 // in the order in which they were asked
   std::vector<job::Outcome> held_out_dense_;  // what dense attention answered of the rounds so far
   int64_t race_problems_ = 0;                 // answered by races and by retests, trials counted
   int64_t retest_problems_ = 0;
+  double climb_seconds_ = 0;          // of policies
+  double new_problems_seconds_ = 0;   // of dense attention's rounds of retests
   double dense_problem_seconds_ = 0;  // study::fresh_problem_seconds
   double policy_race_seconds_ = 0;    // of the last candidate
 };

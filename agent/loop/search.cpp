@@ -48,7 +48,8 @@ job::Job canary_job(const study::SearchOptions& options) {
 // is taken in is fixed, so that no decision depends on who ends first.
 class Search {
  public:
-  Search(Session& session, const study::SearchOptions& options, const vflow::ModelGeometry& model, Proposer& proposer,
+  // `options`: what dense attention's climb settles is written into them.
+  Search(Session& session, study::SearchOptions& options, const vflow::ModelGeometry& model, Proposer& proposer,
          const std::vector<Seed>& seeds)
       : session_(session),
         options_(options),
@@ -246,12 +247,23 @@ class Search {
           "dense attention, the baseline, does not pass: " + db::stage_round_name(last.stage) + ": " + last.message,
           "without a baseline nothing can be compared; `vortex show " + std::to_string(dense_) + "` has its log"};
     }
+    VORTEX_TRY(settle_held_out(dense));
     rounds_.take_dense(dense);
     VORTEX_TRY(judge_baseline(dense));
     const std::vector<db::StageRow> climb = study::last_climb(dense);
     evaluator_.set_model_hash(model_hash_of(nlohmann::json::parse(climb.back().evidence, nullptr, false)));
     rounds_.absorb(dense);
     return ok_status();
+  }
+
+  // Kept with the run: whoever reads the search judges by the same looks.
+  Status settle_held_out(const study::CandidateHistory& dense) {
+    VORTEX_ASSIGN(const bool has_asked, rounds_.has_asked());
+    // By its climb alone: a later sitting comes to the same.
+    const int problems = study::settled_held_out(options_, study::as_of(dense, {}));
+    if (has_asked || problems == options_.held_out) { return ok_status(); }
+    options_.held_out = problems;
+    return session_.store().set_run_config(session_.run().id, to_json(options_).dump());
   }
 
   // A baseline that tells nothing would let every policy win.
@@ -277,9 +289,10 @@ class Search {
     Flight& flight = flights_.emplace_back();
     flight.batch = batch;
     std::vector<Assignment> tasks;
+    VORTEX_TRY(rounds_.look_up_rivals());
     for (const Planned& one : planned) {
       flight.candidates.push_back(one.candidate);
-      tasks.push_back({Assignment::Kind::kClimb, one.candidate, rounds_.begin(one.source)});
+      tasks.push_back({Assignment::Kind::kClimb, one.candidate, rounds_.climb(one.source)});
     }
     VORTEX_ASSIGN(flight.lot, evaluator_.start(tasks, false));
     return ok_status();
@@ -293,7 +306,7 @@ class Search {
     for (const int64_t number : flight.candidates) {
       VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), number));
       rounds_.absorb(candidate);
-      if (study::is_done(candidate.row)) { rounds_.count_race(candidate); }
+      if (study::is_done(candidate.row)) { rounds_.count_climb(candidate); }
     }
     return proposer_.learn(flight.batch);
   }
@@ -355,7 +368,7 @@ class Search {
   }
 
   Session& session_;
-  const study::SearchOptions& options_;
+  study::SearchOptions& options_;
   Evaluator evaluator_;
   Proposer& proposer_;
   Breaker proposer_breaker_;
@@ -405,7 +418,7 @@ Status write_end(db::Store& store, const db::Run& run, const Result<SearchEnd>& 
   return stated;
 }
 
-Result<SearchEnd> sit(db::Store& store, const db::Run& run, const study::SearchOptions& options,
+Result<SearchEnd> sit(db::Store& store, const db::Run& run, study::SearchOptions& options,
                       const vflow::ModelGeometry& model, const SearchHooks& hooks, Proposer& proposer,
                       const std::vector<Seed>& seeds, std::function<bool()>& has_ended) {
   Session session(store, run, options, hooks);
@@ -473,7 +486,8 @@ Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::
   VORTEX_TRY(store.add_event(run.id, before.empty() ? "started" : "resumed", "{}"));
 
   Proposer& asked = hooks.proposer != nullptr ? *hooks.proposer : *proposer;
-  const Result<SearchEnd> end = sit(patient, run, options, model, hooks, asked, seeds, has_ended);
+  study::SearchOptions settled = options;
+  const Result<SearchEnd> end = sit(patient, run, settled, model, hooks, asked, seeds, has_ended);
   const Status written = write_end(store, run, end, hooks);
   if (!end.ok()) {
     return end;  // the first failure is the one to tell

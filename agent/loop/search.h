@@ -15,7 +15,8 @@ enum class SearchEnd {
 };
 
 // Runs or resumes a search until its budget ends, and keeps the run's state in the store. What is decided depends on
-// rows and the seed alone. An Error ends the search too: the environment's leaves it resumable.
+// rows and the seed alone. What the search settles itself (SearchOptions::held_out) is written to the run's config.
+// An Error ends the search too: the environment's leaves it resumable.
 Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::SearchOptions& options,
                              const vflow::ModelGeometry& model, const SearchHooks& hooks);
 

@@ -355,7 +355,9 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
     return error;
   }
   VORTEX_ASSIGN(const study::History history, study::read_history(*store, session.run));
-  print_end(context, history, session.run, options, display.progress(), *end, !arguments.resume.empty());
+  VORTEX_ASSIGN(const db::Run ended, study::find_newest_run(*store, session.run.name));
+  VORTEX_ASSIGN(const study::SearchOptions settled, study::options_of(ended));  // with what the search settled itself
+  print_end(context, history, session.run, settled, display.progress(), *end, !arguments.resume.empty());
   return *end == agent::SearchEnd::kInterrupted ? kInterrupted : 0;
 }
 

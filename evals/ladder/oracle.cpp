@@ -30,10 +30,19 @@ Result<Oracle> load() {
   return Oracle{reinterpret_cast<OracleEntry>(entry)};
 }
 
+const Result<Oracle>& loaded() {
+  static const Result<Oracle> oracle = load();
+  return oracle;
+}
+
 }  // namespace
 
+std::future<void> load_oracle_ahead() {
+  return std::async(std::launch::async, [] { (void)loaded(); });
+}
+
 Result<OracleAnswer> ask_oracle(const OracleQuestion& question) {
-  static const Result<Oracle> oracle = load();
+  const Result<Oracle>& oracle = loaded();
   if (!oracle.ok()) { return oracle.error(); }
   Result<OracleAnswer> answer = internal_error("the oracle said nothing");
   oracle->ask(question, answer);

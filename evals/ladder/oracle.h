@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <future>
 #include <string>
 
 #include "base/result.h"
@@ -25,6 +26,10 @@ struct OracleAnswer {
 // Compares with the oracle, as compile::compare_with_oracle() does. A missing or foreign shared object is the
 // environment's fault.
 Result<OracleAnswer> ask_oracle(const OracleQuestion& question);
+
+// Loads it on a thread of its own, beside tokenizer and model, which load on one; who asks meanwhile waits. The future
+// waits in its destructor. What goes wrong is told when it is asked.
+std::future<void> load_oracle_ahead();
 
 // What the shared object exports, under the name kOracleEntry.
 using OracleEntry = void (*)(const OracleQuestion& question, Result<OracleAnswer>& answer);

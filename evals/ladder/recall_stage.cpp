@@ -8,7 +8,9 @@
 #include "evals/ladder/evidence.h"
 #include "evals/ladder/expected_race.h"
 #include "evals/ladder/head_looks.h"
+#include "evals/ladder/planned.h"
 #include "evals/ladder/recall_metrics.h"
+#include "evals/ladder/rivals.h"
 #include "evals/ladder/stages.h"
 #include "evals/ladder/trace.h"
 #include "evals/statistics.h"
@@ -56,9 +58,9 @@ Result<nlohmann::json> look_at_heads(Session& session, const ForcedAnswers& answ
 }
 
 // answer_log_likelihood and answer_kl of the policy, and what the race may expect.
-Status measure_answers(Session& session, const ForcedAnswers& answers, engine::RunStats& stats,
-                       job::StageResult& result) {
-  VORTEX_ASSIGN(const std::vector<AnswerProbe> probes, probe_answers(session, answers.wanted, answers.traces, stats));
+Result<std::vector<AnswerProbe>> measure_answers(Session& session, const ForcedAnswers& answers,
+                                                 engine::RunStats& stats, job::StageResult& result) {
+  VORTEX_ASSIGN(std::vector<AnswerProbe> probes, probe_answers(session, answers.wanted, answers.traces, stats));
   append(answer_metrics("", probes, session.job.seed), result.metrics);
   nlohmann::json each = nlohmann::json::array();
   session.expected = {};
@@ -71,16 +73,23 @@ Status measure_answers(Session& session, const ForcedAnswers& answers, engine::R
                     {"match", probes[i].match}});
   }
   result.evidence["answers"] = std::move(each);
-  return ok_status();
+  result.evidence["answer_bytes"] = bytes_of_answering(session, session.problems);
+  return probes;
 }
 
 // What right answers say of a policy that cannot win: it is spared all that costs more. False: it goes on.
-bool prune_by_answers(const Session& session, job::StageResult& result) {
-  const std::optional<ExpectedRace> race = expected_race(session, {});
-  if (!race || !surely_lost(*race, session)) { return false; }
+bool prune_by_answers(const Session& session, const std::vector<AnswerProbe>& probes, job::StageResult& result) {
+  if (const std::optional<ExpectedRace> race = expected_race(session, {}); race && surely_lost(*race, session)) {
+    result.verdict = job::Verdict::kPruned;
+    result.message = lost_text(*race, session);
+    result.evidence["expected_difference"] = race->difference.value;
+    return true;
+  }
+  const auto beaten = beaten_by_rival(session, probes, result.evidence["answer_bytes"].get<double>());
+  if (!beaten) { return false; }
   result.verdict = job::Verdict::kPruned;
-  result.message = lost_text(*race, session);
-  result.evidence["expected_difference"] = race->difference.value;
+  result.message = beaten_text(*beaten);
+  result.evidence["beaten_by"] = beaten->by;
   return true;
 }
 
@@ -190,8 +199,9 @@ Result<job::StageResult> run_recall(Session& session) {
   result.verdict = job::Verdict::kPass;
   engine::RunStats stats;
   const bool asked = !answers.traces.empty();
-  if (asked) { VORTEX_TRY(measure_answers(session, answers, stats, result)); }
-  if (!asked || !prune_by_answers(session, result)) {
+  std::vector<AnswerProbe> probes;
+  if (asked) { VORTEX_ASSIGN(probes, measure_answers(session, answers, stats, result)); }
+  if (!asked || !prune_by_answers(session, probes, result)) {
     VORTEX_ASSIGN(const std::vector<DenseTrace> traces, dense_traces(session, wanted));
     VORTEX_TRY(measure_recall(session, wanted, traces, stats, result));
     if (asked) { VORTEX_TRY(measure_ceiling(session, answers, result)); }

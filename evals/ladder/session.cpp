@@ -14,6 +14,7 @@
 #include "core/engine/workload/turns.h"
 #include "core/model/chat.h"
 #include "core/model/model.h"
+#include "evals/ladder/oracle.h"
 #include "evals/ladder/setup.h"
 #include "evals/ladder/workload.h"
 #include "evals/tasks/text.h"
@@ -216,7 +217,10 @@ Result<std::unique_ptr<Session>> prepare_session(const job::Job& job) {
 }
 
 Result<std::unique_ptr<Session>> open_session(const job::Job& job) {
+  std::future<void> oracle;
+  if (!job.dense && has_stage(job, job::Stage::kValidate)) { oracle = load_oracle_ahead(); }
   VORTEX_ASSIGN(std::unique_ptr<Session> session, prepare_session(job));
+  session->oracle = std::move(oracle);
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
   const DeviceOptions options = engine_options(*session, config);
   if (!job.dense) {

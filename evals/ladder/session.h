@@ -1,5 +1,6 @@
 #pragma once
 
+#include <future>
 #include <memory>
 #include <optional>
 #include <span>
@@ -59,6 +60,7 @@ struct Session {
   std::vector<job::Outcome> raced;      // what the race stage answered
   Pace pace;
   ExpectedAnswers expected;    // of `problems`
+  std::future<void> oracle;    // while it loads (load_oracle_ahead)
   DeviceTurn* turn = nullptr;  // on a device that others share; its stages' own, null in a session without a ladder
 };
 

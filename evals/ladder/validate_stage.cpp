@@ -29,10 +29,10 @@ Result<std::vector<engine::Request>> short_requests(Session& session) {
   return requests;
 }
 
-// The same requests give the same tokens: again from a fresh policy, and alone instead of together.
-Result<engine::RunStats> check_determinism(Session& session, const std::vector<engine::Request>& requests) {
-  engine::RunStats stats;
-  VORTEX_ASSIGN(const std::vector<engine::Output> together, session.engine->generate(requests, &stats));
+// The same requests give the same tokens: again from a fresh policy, and alone instead of together. Returns them.
+Result<std::vector<engine::Output>> check_determinism(Session& session, const std::vector<engine::Request>& requests,
+                                                      engine::RunStats& stats) {
+  VORTEX_ASSIGN(std::vector<engine::Output> together, session.engine->generate(requests, &stats));
   VORTEX_TRY(session.engine->set_policy(session.policy));
   for (size_t i = requests.size(); i > 0; --i) {
     VORTEX_ASSIGN(const std::vector<engine::Output> alone, session.engine->generate({requests[i - 1]}, nullptr));
@@ -40,7 +40,7 @@ Result<engine::RunStats> check_determinism(Session& session, const std::vector<e
       return internal_error("the same request gave other tokens when it was decoded alone");
     }
   }
-  return stats;
+  return together;
 }
 
 // How many pages a row attends: a number where one list chooses them, a range where several may choose the same ones.
@@ -114,14 +114,13 @@ vflow::Policy dense_twin(vflow::Policy policy, int layers) {
   return policy;
 }
 
-// Log-probabilities under a covering budget are those of dense attention, bit for bit.
-Status check_covering_budget(Session& session, const engine::Request& request) {
+// Log-probabilities of a continuation under a covering budget are those of dense attention, bit for bit.
+Status check_covering_budget(Session& session, const engine::Request& request,
+                             const std::vector<int32_t>& continuation) {
   const int layers = session.engine->model().config.num_layers;
   const int block_size = session.policy->config.block_size;
   const int tokens = static_cast<int>(request.prompt.size()) + request.max_new_tokens;
   VORTEX_TRY(session.engine->set_policy(dense_twin(*session.policy, layers)));
-  VORTEX_ASSIGN(const std::vector<engine::Output> written, session.engine->generate({request}, nullptr));
-  const std::vector<int32_t>& continuation = written[0].tokens;
   VORTEX_ASSIGN(const std::vector<float> dense, session.engine->teacher_force(request, continuation, {}, nullptr));
   VORTEX_TRY(session.engine->set_policy(covering(*session.policy, tokens / block_size + 1)));
   engine::RunStats stats;
@@ -158,12 +157,13 @@ Result<job::StageResult> run_validate(Session& session) {
   if (session.policy) { VORTEX_ASSIGN(compared, check_oracle(session)); }
   if (session.turn != nullptr) { VORTEX_TRY(session.turn->take(session, DeviceUse::kTogether)); }
   VORTEX_ASSIGN(const std::vector<engine::Request> requests, short_requests(session));
-  VORTEX_ASSIGN(const engine::RunStats stats, check_determinism(session, requests));
+  engine::RunStats stats;
+  VORTEX_ASSIGN(const std::vector<engine::Output> written, check_determinism(session, requests, stats));
   VORTEX_ASSIGN(result.evidence, evidence_of(session, stats));
   if (session.policy) {
     result.evidence["oracle"] = std::move(compared);
     VORTEX_TRY(check_pages(session, requests, stats));
-    VORTEX_TRY(check_covering_budget(session, requests.front()));
+    VORTEX_TRY(check_covering_budget(session, requests.front(), written.front().tokens));
   }
   return result;
 }

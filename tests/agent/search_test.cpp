@@ -499,6 +499,49 @@ TEST_F(SearchTest, DenseAttentionAnswersWhateverAnyoneIsAsked) {
   for (const std::string& problem : asked) { EXPECT_TRUE(dense.contains(problem)) << problem; }
 }
 
+// Whose right answers were forced, and is on the front: none in the first batch, and none without forced answers.
+TEST_F(SearchTest, ClimbsAreHeldAgainstTheFront) {
+  options_.job.stages.insert(options_.job.stages.begin() + 2, job::Stage::kRecall);
+  options_.max_evals = 24;
+  for (const bool forced : {false, true}) {
+    std::mutex mutex;
+    std::vector<std::vector<job::Rival>> rivals;
+    workers_.forced = forced;
+    workers_.fault = [&](const job::Job& job) -> std::optional<job::StageResult> {
+      const std::lock_guard lock(mutex);
+      const bool climbs = !job.dense && job.stages.size() > 1;
+      if (climbs) { rivals.push_back(job.rivals); }
+      return std::nullopt;
+    };
+    auto store = open(folder_ / std::to_string(forced));
+    ASSERT_TRUE(sit(*store).ok());
+    ASSERT_EQ(rivals.size(), 24u);
+    for (int64_t i = 0; i < options_.batch; ++i) { EXPECT_TRUE(rivals[static_cast<size_t>(i)].empty()); }
+    EXPECT_EQ(!rivals.back().empty(), forced);
+    for (const job::Rival& rival : rivals.back()) {
+      EXPECT_GT(rival.candidate, 1) << "dense attention reads more than anybody";
+      EXPECT_EQ(rival.answer_kl.size(), 16u);
+      EXPECT_NEAR(rival.answer_bytes, 1000 * (2 - rival.answer_kl[0]), 1e-6);
+    }
+  }
+}
+
+// A problem costs dense attention half a second and three finalists as much each: 0.4 of an hour has room for all that
+// there are by default, 0.4 of twenty minutes for 240.
+TEST_F(SearchTest, HeldOutProblemsAreSettledByTheTime) {
+  options_.rank_speed = study::RankSpeed::kMeasured;
+  options_.job.task.problems = 16;
+  workers_.race_seconds = 8;
+  for (const double minutes : {20.0, 60.0}) {
+    options_.seconds = 60 * minutes;
+    auto store = open(folder_ / std::to_string(minutes));
+    ASSERT_TRUE(sit(*store).ok());
+    const auto kept = study::options_from_json(nlohmann::json::parse(run_of(*store).config));
+    ASSERT_TRUE(kept.ok());
+    EXPECT_EQ(kept->held_out, minutes < 60 ? 240 : 0);
+  }
+}
+
 TEST(Options, SurviveTheRoundTripAndRefuseUnknownKeys) {
   study::SearchOptions options = test_options();
   options.seconds = 300;

@@ -27,7 +27,9 @@ inline vflow::ModelGeometry test_model() {
 // that the same job always gets the same results. Faults are planted through the members.
 struct SyntheticWorkers {
   int problems = 16;
-  bool dead = false;  // no answer is right
+  bool dead = false;    // no answer is right
+  bool forced = false;  // the recall stage forces right answers: the worse the policy, the larger their KL
+  double race_seconds = 0.01;
   std::string model_hash = "synthetic";
   std::atomic<int> jobs = 0;
   std::function<double(const job::Job&)> truth = quality;                 // between 0 and 1
@@ -73,13 +75,17 @@ struct SyntheticWorkers {
     job::StageResult result;
     result.stage = stage;
     result.verdict = job::Verdict::kPass;
-    result.seconds = 0.01;
+    result.seconds = stage == job::Stage::kRace ? race_seconds : 0.01;
     result.evidence["model_hash"] = model_hash;
     const double good = truth(job);
     if (stage == job::Stage::kValidate && good < 0.1) {
       result.verdict = job::Verdict::kFail;
       result.blame = Blame::kCandidate;
       result.message = "planted: disagrees with the oracle";
+    }
+    if (stage == job::Stage::kRecall && forced) {
+      result.evidence["answer_bytes"] = 1000 * (1 + good);
+      for (int i = 0; i < problems; ++i) { result.evidence["answers"].push_back({{"kl", 1 - good}}); }
     }
     if (stage == job::Stage::kRace || stage == job::Stage::kConfirm) { add_outcomes(job, stage, good, result); }
     if (stage == job::Stage::kSpeed) {

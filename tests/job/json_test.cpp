@@ -27,6 +27,7 @@ Job full_job() {
   job.prefix_folder = "prefixes";
   job.incumbent = {{"chain-96-10-s1-000", 1, true, 105, "042", "three digits", "ab12"}};
   job.race_margin = 0.125;
+  job.rivals = {{7, 1.5e9, {0.25, 0.5}}};
   job.cpu_math = "bf16";
   job.threads = 2;
   job.batch = 8;

@@ -229,6 +229,24 @@ TEST(Sequence, RunsFromTheMostAccurateToTheFastestAndLeavesOutTheHopeless) {
   EXPECT_EQ(asked_sequence(archive, kRules, {3, 4, 5, 1, 0}), (std::vector<int64_t>{4, 1})) << "the hopeless left out";
 }
 
+// Luck in the race does not make a finalist of one whom right answers surprise, where there are others.
+TEST(Sequence, WhoIsSurprisedByRightAnswersIsAskedOnlyWhereNobodyElsePromisesAGain) {
+  SequenceRules rules = kRules;
+  rules.least_promise = promise_of_kl(0.02);
+  Archive archive(1);
+  archive.add(point(0, 46, 1));
+  Point lucky = point(1, 46, 2.0);
+  lucky.promise = promise_of_kl(0.1);
+  archive.add(lucky);
+  Point near = point(2, 45, 1.3);
+  near.promise = promise_of_kl(0.005);
+  archive.add(near);
+  EXPECT_EQ(best_sequence(archive, rules), std::vector<int64_t>{2});
+  EXPECT_EQ(fallback_of(archive, rules, {2}), 1);
+  rules.least_promise = 0;
+  EXPECT_EQ(best_sequence(archive, rules).back(), 1);
+}
+
 // With what a finalist answered is asked on until its matter is clear.
 TEST(Sequence, AFinalistIsAskedUntilItIsClearWhatToSay) {
   constexpr SequenceRules kMany{.margin = 0.1, .problems = 384};
