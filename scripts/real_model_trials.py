@@ -37,8 +37,9 @@ TASK = ["--task", ROOT / "examples/tasks/ruler_niah_single_2.json", "--max-new-t
 SEEDS = (1, 2, 3, 4, 5)
 MOST_PAGES = 16
 MARGIN = 0.1
-FIRST_MINUTES = 14    # before which no search of 24 minutes or more asks finalists
-PREFIX_BYTES = 15_000_000_000  # of prompts a workspace: those of 16 + 112 + 192 problems of 2K, and ten of them fit on a disk
+FIRST_MINUTES = 13    # before which no search of 24 minutes or more asks finalists
+PREFIX_BYTES = 15_000_000_000  # of prompts a workspace at most: those of 16 + 112 + 192 problems of 2K
+DISK_SHARE = 0.7      # of what is free on the disk, for the prompts of all workspaces
 SPARE = 45            # seconds before the end, for what a search does last
 
 
@@ -88,7 +89,7 @@ def search_command(trial, vortex, workspace, minutes, seed, *more):
 
 
 def bounded(trial, old):
-    return [] if old else ["--prefix-bytes", PREFIX_BYTES]
+    return [] if old else ["--prefix-bytes", trial.arguments.prefix_bytes]
 
 
 def rows_of(workspace, query, *values):
@@ -360,6 +361,8 @@ def run(arguments):
     arguments.old = str(Path(arguments.old).absolute()) if arguments.old else None
     cores = sorted(os.sched_getaffinity(0))
     pairs = [cores[i:i + 2] for i in range(0, len(cores) - 1, 2)][:arguments.pairs] or [cores]
+    free = shutil.disk_usage(out).free
+    arguments.prefix_bytes = int(min(PREFIX_BYTES, DISK_SHARE * free / len(pairs)))
     deadline = time.monotonic() + arguments.minutes * 60
     listed = experiments(arguments, pairs)
     info = Path("/proc/cpuinfo").read_text()

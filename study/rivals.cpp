@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <utility>
 
 namespace vortex::study {
 
@@ -22,6 +24,20 @@ std::optional<job::Rival> rival_of(const std::vector<db::StageRow>& stages) {
   } catch (const nlohmann::json::exception&) {  // none were forced, or by an older program
     return std::nullopt;
   }
+}
+
+void add_rival(job::Rival rival, std::vector<job::Rival>& rivals) {
+  const auto mean_kl = [](const job::Rival& one) {
+    const double sum = std::accumulate(one.answer_kl.begin(), one.answer_kl.end(), 0.0);
+    return sum / std::max<double>(1, static_cast<double>(one.answer_kl.size()));
+  };
+  const auto covers = [&](const job::Rival& a, const job::Rival& b) {
+    return a.answer_bytes <= b.answer_bytes && mean_kl(a) <= mean_kl(b);
+  };
+  const auto covered = [&](const job::Rival& one) { return covers(one, rival); };
+  if (std::any_of(rivals.begin(), rivals.end(), covered)) { return; }
+  std::erase_if(rivals, [&](const job::Rival& one) { return covers(rival, one); });
+  rivals.push_back(std::move(rival));
 }
 
 }  // namespace vortex::study

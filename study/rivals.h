@@ -12,4 +12,8 @@ namespace vortex::study {
 // stage forced no right answers.
 std::optional<job::Rival> rival_of(const std::vector<db::StageRow>& stages);
 
+// Adds it to those that no other of them leaves without a purpose: one that reads no more and is as near to dense
+// attention (by mean KL) beats whoever it would beat.
+void add_rival(job::Rival rival, std::vector<job::Rival>& rivals);
+
 }  // namespace vortex::study

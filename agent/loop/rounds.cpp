@@ -59,16 +59,21 @@ job::Job Rounds::climb(const vflow::PolicySource& source) const {
   return job;
 }
 
+// Points come one behind the other; where one has left, all are looked at again.
 Status Rounds::look_up_rivals() {
-  rivals_.clear();
-  for (const study::Point& point : standing_.front()) {
-    if (!shelf_.contains(point.candidate)) { continue; }
-    auto known = known_rivals_.find(point.candidate);
-    if (known == known_rivals_.end()) {
-      VORTEX_ASSIGN(const std::vector<db::StageRow> stages, session_.store().stages(point.candidate));
-      known = known_rivals_.emplace(point.candidate, study::rival_of(stages)).first;
-    }
-    if (known->second) { rivals_.push_back(*known->second); }
+  const std::vector<study::Point>& points = standing_.archive().points();
+  const bool grown =
+      rivals_seen_ <= points.size() && (rivals_seen_ == 0 || points[rivals_seen_ - 1].candidate == last_rival_seen_);
+  if (!grown) {
+    rivals_seen_ = 0;
+    rivals_.clear();
+  }
+  for (; rivals_seen_ < points.size(); ++rivals_seen_) {
+    const study::Point& point = points[rivals_seen_];
+    last_rival_seen_ = point.candidate;
+    if (point.promise <= 0 || !shelf_.contains(point.candidate)) { continue; }
+    VORTEX_ASSIGN(const std::vector<db::StageRow> stages, session_.store().stages(point.candidate));
+    if (std::optional<job::Rival> rival = study::rival_of(stages)) { study::add_rival(std::move(*rival), rivals_); }
   }
   return ok_status();
 }

@@ -33,7 +33,7 @@ class Rounds {
   Result<bool> has_asked() const;
   // The job of a climb: held against the rivals of the last look-up.
   job::Job climb(const vflow::PolicySource& source) const;
-  // The front's members, by what their recall stages measured of right answers.
+  // Takes in who has passed since, by what their recall stages measured of right answers.
   Status look_up_rivals();
   // Takes a candidate's rows into the standing, as it was when what the search knows of it was known. Candidates come
   // in slot order, whatever order they ended in.
@@ -114,10 +114,11 @@ class Rounds {
   int64_t dense_ = 0;
   std::vector<job::Outcome> incumbent_;
   std::vector<job::Rival> rivals_;
-  std::map<int64_t, std::optional<job::Rival>> known_rivals_;  // by candidate; none: its right answers were not forced
-  std::vector<Assignment> asked_;                              // and not taken yet
-  int64_t asked_lot_ = 0;                                      // their number with the evaluator
-  int asked_age_ = 0;                                          // calls of ask() since
+  size_t rivals_seen_ = 0;  // points that were looked at
+  int64_t last_rival_seen_ = 0;
+  std::vector<Assignment> asked_;             // and not taken yet
+  int64_t asked_lot_ = 0;                     // their number with the evaluator
+  int asked_age_ = 0;                         // calls of ask() since
   std::vector<int64_t> measuring_;            // members of the front, of which some process may still be wanted
   std::map<int64_t, study::Known> known_;     // beside the climbs of those that did more
   std::vector<Trial> trials_;                 // in the order in which they were asked

@@ -499,8 +499,8 @@ TEST_F(SearchTest, DenseAttentionAnswersWhateverAnyoneIsAsked) {
   for (const std::string& problem : asked) { EXPECT_TRUE(dense.contains(problem)) << problem; }
 }
 
-// Whose right answers were forced, and is on the front: none in the first batch, and none without forced answers.
-TEST_F(SearchTest, ClimbsAreHeldAgainstTheFront) {
+// Whose right answers were forced: none in the first batch, and none without forced answers.
+TEST_F(SearchTest, ClimbsAreHeldAgainstThoseThatPassed) {
   options_.job.stages.insert(options_.job.stages.begin() + 2, job::Stage::kRecall);
   options_.max_evals = 24;
   for (const bool forced : {false, true}) {
@@ -518,6 +518,11 @@ TEST_F(SearchTest, ClimbsAreHeldAgainstTheFront) {
     ASSERT_EQ(rivals.size(), 24u);
     for (int64_t i = 0; i < options_.batch; ++i) { EXPECT_TRUE(rivals[static_cast<size_t>(i)].empty()); }
     EXPECT_EQ(!rivals.back().empty(), forced);
+    for (size_t i = 1; i < rivals.back().size(); ++i) {
+      const job::Rival& one = rivals.back()[i - 1];
+      const job::Rival& other = rivals.back()[i];
+      EXPECT_NE(one.answer_bytes <= other.answer_bytes, one.answer_kl <= other.answer_kl) << "one covers the other";
+    }
     for (const job::Rival& rival : rivals.back()) {
       EXPECT_GT(rival.candidate, 1) << "dense attention reads more than anybody";
       EXPECT_EQ(rival.answer_kl.size(), 16u);

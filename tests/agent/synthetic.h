@@ -84,6 +84,7 @@ struct SyntheticWorkers {
       result.message = "planted: disagrees with the oracle";
     }
     if (stage == job::Stage::kRecall && forced) {
+      result.metrics.push_back({"answer_kl", 1 - good, 1 - good, 1 - good, "nat"});
       result.evidence["answer_bytes"] = 1000 * (1 + good);
       for (int i = 0; i < problems; ++i) { result.evidence["answers"].push_back({{"kl", 1 - good}}); }
     }
