@@ -55,6 +55,11 @@ void add_cpu_math_option(CLI::App* verb, std::string& math) {
       ->check(CLI::IsMember({"float32", "bf16"}));
 }
 
+void add_ranks_option(CLI::App* verb, int& ranks) {
+  verb->add_option("--tensor-parallel", ranks, "spread the model over so many GPUs, or threads of the CPU")
+      ->check(CLI::Range(1, 8));
+}
+
 Result<double> parse_duration(const std::string& text) {
   constexpr double kLongest = 3650.0 * 86400;
   const Error error = candidate_error("not a duration: " + text, "write 90s, 5m, 8h or 1h30m");

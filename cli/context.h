@@ -41,6 +41,8 @@ void add_worker_option(CLI::App* verb, Context& context);
 void add_device_option(CLI::App* verb, std::string& device);
 // Likewise Job::cpu_math.
 void add_cpu_math_option(CLI::App* verb, std::string& math);
+// Likewise Job::tensor_parallel.
+void add_ranks_option(CLI::App* verb, int& ranks);
 
 // "90s", "5m", "8h", "1h30m"; plain numbers are seconds.
 Result<double> parse_duration(const std::string& text);

@@ -221,6 +221,7 @@ void add_machine_options(CLI::App* verb, SearchArguments& arguments) {
   begin_group(verb, "The machine");
   add_device_option(verb, options.job.device);
   add_cpu_math_option(verb, options.job.cpu_math);
+  add_ranks_option(verb, options.job.tensor_parallel);
   verb->add_option("--threads", options.job.threads, "threads of a worker")->check(CLI::Range(1, 1024));
   verb->add_option(
           "--workers", options.workers,

@@ -43,6 +43,7 @@ nlohmann::json to_json(const GenerationJob& job) {
           {"seed", job.seed},
           {"device", job.device},
           {"cpu_math", job.cpu_math},
+          {"tensor_parallel", job.tensor_parallel},
           {"threads", job.threads},
           {"batch", job.batch}};
 }
@@ -62,10 +63,12 @@ Result<GenerationJob> generation_job_from_json(const nlohmann::json& json) {
   reader.optional("seed", job.seed);
   reader.optional("device", job.device);
   reader.optional("cpu_math", job.cpu_math);
+  reader.optional("tensor_parallel", job.tensor_parallel);
   reader.optional("threads", job.threads);
   reader.optional("batch", job.batch);
   check_range(reader, "max_new_tokens", job.max_new_tokens, 1, kMaxTokens);
   if (job.cpu_math != "float32" && job.cpu_math != "bf16") { reader.refuse("cpu_math", "must be float32 or bf16"); }
+  check_range(reader, "tensor_parallel", job.tensor_parallel, 1, kMaxRanks);
   check_range(reader, "threads", job.threads, 1, kMaxThreads);
   check_range(reader, "batch", job.batch, 1, kMaxBatch);
   if (!job.dense && !job.has_policy()) { reader.refuse("dense", "must be true where there is no policy"); }

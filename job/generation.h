@@ -24,6 +24,7 @@ struct GenerationJob {
   uint64_t seed = 0;                 // of sampling: prompt i draws the same with and without the policy
   std::string device = "auto";       // as Job::device
   std::string cpu_math = "float32";  // as Job::cpu_math
+  int tensor_parallel = 1;           // as Job::tensor_parallel
   int threads = 1;
   int batch = 16;  // prompts decoded together
 

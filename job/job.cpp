@@ -83,6 +83,7 @@ void check_job_ranges(JsonReader& reader, const Job& job) {
     reader.refuse("device", "must be auto, cuda or cpu");
   }
   if (job.cpu_math != "float32" && job.cpu_math != "bf16") { reader.refuse("cpu_math", "must be float32 or bf16"); }
+  check_range(reader, "tensor_parallel", job.tensor_parallel, 1, kMaxRanks);
   check_range(reader, "device_sharers", job.device_sharers, 1, kMaxThreads);
   check_range(reader, "turn_descriptor", job.turn_descriptor, -1, kMaxDescriptor);
   check_range(reader, "threads", job.threads, 1, kMaxThreads);
@@ -122,6 +123,7 @@ nlohmann::json to_json(const Job& job) {
                          {"race_margin", job.race_margin},
                          {"device", job.device},
                          {"cpu_math", job.cpu_math},
+                         {"tensor_parallel", job.tensor_parallel},
                          {"device_sharers", job.device_sharers},
                          {"turn_descriptor", job.turn_descriptor},
                          {"threads", job.threads},
@@ -169,6 +171,7 @@ Result<Job> job_from_json(const nlohmann::json& json) {
   reader.optional("race_margin", job.race_margin);
   reader.optional("device", job.device);
   reader.optional("cpu_math", job.cpu_math);
+  reader.optional("tensor_parallel", job.tensor_parallel);
   reader.optional("device_sharers", job.device_sharers);
   reader.optional("turn_descriptor", job.turn_descriptor);
   reader.optional("threads", job.threads);

@@ -36,6 +36,7 @@ struct Job {
   std::vector<Rival> rivals;    // pruned at recall where it reads no less than one and takes right answers surely worse
   std::string device = "auto";  // cuda, cpu, or auto: cuda where there is a device for it
   std::string cpu_math = "float32";  // of products on the CPU: float32, or bf16 on the processor's bfloat16 units
+  int tensor_parallel = 1;           // ranks that the model is spread over (docs/tensor-parallel.md)
   int device_sharers = 1;            // workers on the same GPU, this one among them: its memory is divided by so many
   int threads = 1;
   int batch = 16;

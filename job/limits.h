@@ -8,6 +8,7 @@ namespace vortex::job {
 inline constexpr int kMaxProblems = 100'000;
 inline constexpr int kMaxTokens = 1 << 20;
 inline constexpr int kMaxThreads = 4096;
+inline constexpr int kMaxRanks = 8;  // that a model is spread over
 
 inline void check_range(JsonReader& reader, const char* key, double value, double lo, double hi) {
   if (value < lo || value > hi) { reader.refuse(key, "is out of range"); }

@@ -20,6 +20,18 @@ std::vector<Gpu> of_one_kind(std::vector<Gpu> gpus, const std::function<void(con
   return gpus;
 }
 
+// A worker whose model is on several ranks has as many GPUs together; those that are left over are not used.
+std::vector<Gpu> in_groups(const std::vector<Gpu>& gpus, int ranks) {
+  const auto size = static_cast<size_t>(ranks);
+  std::vector<Gpu> groups;
+  for (size_t first = 0; first + size <= gpus.size(); first += size) {
+    Gpu group = gpus[first];
+    for (size_t i = first + 1; i < first + size; ++i) { group.visible_as += "," + gpus[i].visible_as; }
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
 }  // namespace
 
 WorkerSlots::WorkerSlots(std::vector<Share> shares, std::vector<std::unique_ptr<WeightKeeper>> keepers,
@@ -88,7 +100,9 @@ std::unique_ptr<WorkerSlots> make_worker_slots(int workers, const KeeperRequest&
                                                const WeightKeeperOptions& keeper) {
   std::vector<Gpu> gpus;
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  if (request.job.device != "cpu") { gpus = of_one_kind(find_gpus("/", visible), keeper.on_notice); }
+  const int ranks = request.job.tensor_parallel;
+  if (request.job.device != "cpu") { gpus = in_groups(of_one_kind(find_gpus("/", visible), keeper.on_notice), ranks); }
+  keep = keep && ranks == 1;  // what a keeper holds is a whole model
   std::vector<Share> shares = share_out(gpus, own_cores(), workers);
   std::vector<std::unique_ptr<WeightKeeper>> keepers;
   const size_t wanted = !keep ? 0 : std::clamp(gpus.size(), size_t{1}, shares.size());

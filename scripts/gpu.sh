@@ -22,6 +22,8 @@
 #             dense, and with a policy
 #   experts   the tests of layers with experts, their kernels' times, and whole steps at the shapes of Qwen3-30B-A3B and of
 #             eight layers of MiniMax-M2, in bf16 and in fp8
+#   tensor    two or more devices: the tests of ranks and their exchanges, all-reduces beside NCCL's, and whole steps of
+#             Qwen3-32B's and MiniMax-M2's shapes (in fp8) on as many ranks as there are devices, at most 4
 #   recall    a policy's recall at Qwen3-1.7B's shape: 2 problems of 16K tokens, and its tests
 #   devices   greedy tokens of the CPU and of the device on the model folder $MODEL: equal up to near ties
 # --build DIR  the build's folder (default build-gpu); what is missing is built, what is there is kept
@@ -149,6 +151,25 @@ part() {
       bench expert-qwen 120 "${steps[@]}" --geometry qwen3-30b-a3b --kv-gb 14
       bench expert-minimax 120 "${steps[@]}" --geometry minimax-m2 --layers 8
       bench expert-minimax-fp8 120 "${steps[@]}" --geometry minimax-m2 --layers 8 --fp8-experts ;;
+    tensor)
+      local cards nccl
+      cards=$(nvidia-smi -L | wc -l)
+      [[ -z ${CUDA_VISIBLE_DEVICES:-} ]] || cards=$(tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -c .)
+      cards=$((cards >= 4 ? 4 : cards >= 2 ? 2 : 1))
+      nccl=$(scripts/find_nccl.sh)
+      run tensor-kernels 60 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='AllReduce*'
+      run tensor-engine 100 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='CudaTensorParallel.*:CudaRankLink.*'
+      [[ $cards -ge 2 ]] || return 0
+      lines=90 run tensor-times 100 "$bin/vortex-bench-kernels" --filter all_reduce --json "$out/all_reduce.json" \
+        ${nccl:+--nccl "$nccl"}
+      local ranks=(--tensor-parallel "$cards") qwen=(--geometry qwen3-32b --max-context 17408)
+      local without=(--without exchange --without products --without attention)
+      bench tensor-qwen-dense 60 step 8x16384 64x8192 "${ranks[@]}" "${qwen[@]}" "${without[@]}"
+      bench tensor-qwen-topk 60 step 8x16384 64x8192 "${ranks[@]}" "${qwen[@]}" "${pages[@]}" "${without[@]}"
+      local minimax=(--geometry minimax-m2 --fp8-experts --max-context 33792)
+      bench tensor-minimax-dense 100 step 8x8192 8x16384 4x32768 16x16384 --max-batch 16 "${ranks[@]}" "${minimax[@]}" "${without[@]}"
+      bench tensor-minimax-topk 100 step 8x8192 8x16384 4x32768 16x16384 --max-batch 16 "${ranks[@]}" "${minimax[@]}" "${pages[@]}" \
+        "${without[@]}" ;;
     recall)
       run recall-tests 60 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='Recall*:LogProbs*'
       run recall-engine 60 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='*Forced*:*Recall*:*Everything*'

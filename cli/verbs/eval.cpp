@@ -176,6 +176,7 @@ void add_eval(CLI::App& app, Context& context) {
   verb->add_option("--threads", job.threads, "threads of the worker")->check(CLI::Range(1, 1024));
   add_device_option(verb, job.device);
   add_cpu_math_option(verb, job.cpu_math);
+  add_ranks_option(verb, job.tensor_parallel);
   add_speed_options(verb, job);
   add_workspace_option(verb, context);
   add_worker_option(verb, context);

@@ -197,6 +197,7 @@ void add_generate(CLI::App& app, Context& context) {
   verb->add_option("--threads", job.threads, "threads of the worker")->check(CLI::Range(1, 1024));
   add_device_option(verb, job.device);
   add_cpu_math_option(verb, job.cpu_math);
+  add_ranks_option(verb, job.tensor_parallel);
   add_worker_option(verb, context);
   add_format_option(verb, context);
 }

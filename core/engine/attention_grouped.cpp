@@ -1,4 +1,5 @@
 // Grouped-query attention (arXiv:2305.13245): each kv head is shared by a group of query heads.
+#include <cmath>
 #include <string>
 
 #include "core/engine/attention_kind.h"
@@ -50,13 +51,50 @@ void add_bias(float* row, std::span<const float> bias) {
   for (size_t i = 0; i < bias.size(); ++i) { row[i] += bias[i]; }
 }
 
-// Norms and rotates `count` consecutive heads of one token.
+float squares_of(const float* x, int size) {
+  float sum = 0.0F;
+  for (int i = 0; i < size; ++i) { sum += x[i] * x[i]; }
+  return sum;
+}
+
+// RMSNorm over the heads of all ranks, of which these are some: of queries [row][q size] and of keys, the first half of
+// each row of kv.
+void norm_over_ranks(const PackedModel& model, const PackedLayer& weights, int rows, float* q, float* kv) {
+  const auto eps = static_cast<float>(model.source.config.rms_norm_eps);
+  const int sizes[2] = {weights.q.n, weights.kv.n / 2};
+  const int strides[2] = {weights.q.n, weights.kv.n};
+  float* const heads[2] = {q, kv};
+  const std::span<const float> norms[2] = {weights.q_norm, weights.k_norm};
+  std::vector<float> squares;
+  for (int row = 0; row < rows; ++row) {
+    for (int part = 0; part < 2; ++part) {
+      squares.push_back(squares_of(heads[part] + int64_t{row} * strides[part], sizes[part]));
+    }
+  }
+  sum_ranks(model, squares);
+  for (size_t i = 0; i < squares.size(); ++i) {
+    const size_t part = i % 2;
+    const auto all = static_cast<float>(sizes[part] * model.rank->plan.ranks);
+    const float factor = 1.0F / std::sqrt(squares[i] / all + eps);
+    float* const x = heads[part] + static_cast<int64_t>(i / 2) * strides[part];
+    for (int j = 0; j < sizes[part]; ++j) { x[j] = x[j] * factor * norms[part][static_cast<size_t>(j)]; }
+  }
+}
+
+bool norms_over_ranks(const PackedModel& model) {
+  const bool all = model.source.config.qk_norm == model::QkNorm::kAllHeads;
+  return all && model.rank != nullptr && model.rank->plan.ranks > 1;
+}
+
+// Norms and rotates `count` consecutive heads of one token; a norm over the heads of several ranks is done already.
 void finish_heads(const PackedModel& model, float* heads, int count, std::span<const float> norm, int position) {
   const model::ModelConfig& c = model.source.config;
   const auto eps = static_cast<float>(c.rms_norm_eps);
   const int rotated = c.rotary_dim();
   const auto angles = static_cast<size_t>(position) * static_cast<size_t>(rotated / 2);
-  if (c.qk_norm == model::QkNorm::kAllHeads) { cpu::rms_norm(heads, norm.data(), count * c.head_dim, eps, heads); }
+  if (c.qk_norm == model::QkNorm::kAllHeads && !norms_over_ranks(model)) {
+    cpu::rms_norm(heads, norm.data(), count * c.head_dim, eps, heads);
+  }
   for (int head = 0; head < count; ++head) {
     float* values = heads + static_cast<int64_t>(head) * c.head_dim;
     if (c.qk_norm == model::QkNorm::kEachHead) { cpu::rms_norm(values, norm.data(), c.head_dim, eps, values); }
@@ -77,6 +115,11 @@ void inputs(const PackedModel& model, int layer, const Rows& rows, LayerScratch&
     float* kv_row = scratch.kv.data() + int64_t{row} * weights.kv.n;
     add_bias(q_row, weights.q_bias);
     add_bias(kv_row, weights.kv_bias);
+  }
+  if (norms_over_ranks(model)) { norm_over_ranks(model, weights, rows.count, q, scratch.kv.data()); }
+  for (int row = 0; row < rows.count; ++row) {
+    float* q_row = q + int64_t{row} * weights.q.n;
+    float* kv_row = scratch.kv.data() + int64_t{row} * weights.kv.n;
     finish_heads(model, q_row, config.num_q_heads, weights.q_norm, rows.positions[row]);
     finish_heads(model, kv_row, config.num_kv_heads, weights.k_norm, rows.positions[row]);
   }

@@ -31,7 +31,8 @@ Result<std::unique_ptr<Engine>> make_cpu_engine(model::Model model, const Engine
   return std::unique_ptr<Engine>(std::move(engine));
 }
 
-Result<std::unique_ptr<CpuEngine>> CpuEngine::make(model::Model model, const EngineOptions& options) {
+Result<std::unique_ptr<CpuEngine>> CpuEngine::make(model::Model model, const EngineOptions& options,
+                                                   std::shared_ptr<const CpuRank> rank) {
   return guarded([&]() -> Result<std::unique_ptr<CpuEngine>> {
     if (options.max_context < 1 || options.max_context > model.config.max_position_embeddings) {
       return candidate_error("max_context must be from 1 to the model's " +
@@ -41,8 +42,11 @@ Result<std::unique_ptr<CpuEngine>> CpuEngine::make(model::Model model, const Eng
     if (options.threads < 1 || options.max_batch < 1) {
       return candidate_error("threads and max_batch must be positive");
     }
+    if (rank != nullptr && options.threads > 1) {
+      return candidate_error("a rank of a model on the CPU is one thread, not " + std::to_string(options.threads));
+    }
     VORTEX_ASSIGN(PackedModel packed,
-                  pack_model(std::move(model), options.max_context, options.kept.get(), options.unit));
+                  pack_model(std::move(model), options.max_context, options.kept.get(), options.unit, std::move(rank)));
     std::unique_ptr<CpuEngine> engine(new CpuEngine(std::move(packed), options));
     VORTEX_TRY(engine->set_policy(std::nullopt));
     return engine;

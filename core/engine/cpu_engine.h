@@ -37,7 +37,10 @@ std::unique_ptr<Stepper> make_cpu_stepper(const CpuParts& parts);
 
 class CpuEngine : public Engine {
  public:
-  static Result<std::unique_ptr<CpuEngine>> make(model::Model model, const EngineOptions& options);
+  // Of a model that is spread over ranks, `model` is one rank's part, and all ranks' engines are made and called alike,
+  // each on its own thread; the options must say one thread.
+  static Result<std::unique_ptr<CpuEngine>> make(model::Model model, const EngineOptions& options,
+                                                 std::shared_ptr<const CpuRank> rank = nullptr);
 
   Status set_policy(const std::optional<vflow::Policy>& policy) override;
   Result<std::vector<Output>> generate(const std::vector<Request>& requests, RunStats* stats) override;

@@ -3,11 +3,14 @@
 #include <cmath>
 
 #include "core/engine/requests.h"
+#include "core/engine/shard.h"
 
 namespace vortex::engine {
 namespace {
 
 constexpr int64_t kWeightBytes = 2;
+constexpr double kLinkBytesPerSecond = 396e9;  // one way
+constexpr double kExchangeSeconds = 1.8e-6;
 
 // Weights of one layer's attention.
 int64_t attention_weights(const model::ModelConfig& c) {
@@ -68,6 +71,37 @@ StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* polic
     bytes.summaries += sparse_layers * scored * model.num_kv_heads * scored_block;
   }
   return bytes;
+}
+
+RankBytes rank_bytes(const model::ModelConfig& model, int ranks, const vflow::Policy* policy, vflow::Dtype kv_dtype,
+                     std::span<const int> lengths, vflow::Dtype experts) {
+  RankBytes bytes;
+  const Result<ShardPlan> plan = plan_shard(model, 0, ranks);
+  if (!plan.ok()) { return bytes; }
+  bytes.card = step_bytes(shard_config(model, *plan), policy, kv_dtype, lengths, experts);
+  const int64_t absent_rows = model.vocab_size - plan->vocab.count;
+  bytes.card.weights -= kWeightBytes * absent_rows * model.hidden_size;
+  if (ranks == 1) { return bytes; }
+  const auto rows = static_cast<int64_t>(lengths.size());
+  const int64_t layers = model.num_layers;
+  // A sum of n bytes takes 2 (ranks - 1) / ranks of them from every rank, at the least.
+  const int64_t sum = 2 * (ranks - 1) * rows * model.hidden_size * kWeightBytes / ranks;
+  bytes.link = 2 * layers * sum;
+  bytes.exchanges = static_cast<int>(2 * layers);
+  if (model.qk_norm == model::QkNorm::kAllHeads) {
+    bytes.exchanges += model.num_layers;
+    bytes.link += layers * rows * (ranks - 1) * static_cast<int64_t>(2 * sizeof(float));
+  }
+  if (absent_rows > 0) {
+    bytes.exchanges += 1;
+    bytes.link += rows * plan->vocab.count * (ranks - 1) * static_cast<int64_t>(sizeof(float));
+  }
+  return bytes;
+}
+
+double least_seconds(const RankBytes& bytes, double bytes_per_second) {
+  return static_cast<double>(bytes.card.total()) / bytes_per_second +
+         static_cast<double>(bytes.link) / kLinkBytesPerSecond + bytes.exchanges * kExchangeSeconds;
 }
 
 }  // namespace vortex::engine

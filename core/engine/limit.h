@@ -23,4 +23,18 @@ struct StepBytes {
 StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* policy, vflow::Dtype kv_dtype,
                      std::span<const int> lengths, vflow::Dtype experts = vflow::Dtype::kBf16);
 
+// The same of one rank of several (shard.h): what its card moves, what it sends to the others, and in how many
+// exchanges they all wait for each other.
+struct RankBytes {
+  StepBytes card;
+  int64_t link = 0;
+  int exchanges = 0;
+};
+RankBytes rank_bytes(const model::ModelConfig& model, int ranks, const vflow::Policy* policy, vflow::Dtype kv_dtype,
+                     std::span<const int> lengths, vflow::Dtype experts = vflow::Dtype::kBf16);
+
+// The least time of such a step: its memory's at `bytes_per_second`, then its exchanges', which nothing runs beside.
+// Links and the time of an empty exchange are those of H100 over NVLink (docs/benchmarks/tensor-parallel.md).
+double least_seconds(const RankBytes& bytes, double bytes_per_second);
+
 }  // namespace vortex::engine

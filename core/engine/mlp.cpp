@@ -123,15 +123,16 @@ void add_experts(const PackedModel& model, const PackedLayer& layer, const Rows&
   answer(model, segments, scratch, pool);
   const float* shared = layer.mlp.down.n > 0 ? scratch.answered.data() + segments.back().first * hidden : nullptr;
   const size_t per_row = places.size() / static_cast<size_t>(rows.count);
-  std::vector<float> sum(static_cast<size_t>(hidden));  // of one row
   for (int row = 0; row < rows.count; ++row) {
-    std::fill(sum.begin(), sum.end(), 0.0F);
+    float* const sum = scratch.normed.data() + row * hidden;  // nobody reads the norm any more
+    std::fill_n(sum, hidden, 0.0F);
     for (size_t i = static_cast<size_t>(row) * per_row; i < static_cast<size_t>(row + 1) * per_row; ++i) {
-      add_scaled(scratch.answered.data() + places[i] * hidden, choice.weights[i], hidden, sum.data());
+      add_scaled(scratch.answered.data() + places[i] * hidden, choice.weights[i], hidden, sum);
     }
-    if (shared != nullptr) { add_scaled(shared + row * hidden, 1.0F, hidden, sum.data()); }
-    add_scaled(sum.data(), 1.0F, hidden, rows.x + row * hidden);
+    if (shared != nullptr) { add_scaled(shared + row * hidden, 1.0F, hidden, sum); }
   }
+  sum_ranks(model, {scratch.normed.data(), static_cast<size_t>(rows.count * hidden)});
+  add_scaled(scratch.normed.data(), 1.0F, rows.count * hidden, rows.x);
 }
 
 }  // namespace

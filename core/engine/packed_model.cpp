@@ -87,8 +87,10 @@ Result<const AttentionKind*> covering_kind(const model::ModelConfig& config) {
 
 }  // namespace
 
-Result<PackedModel> pack_model(model::Model model, int max_context, const KeptModel* kept, cpu::Unit unit) {
+Result<PackedModel> pack_model(model::Model model, int max_context, const KeptModel* kept, cpu::Unit unit,
+                               std::shared_ptr<const CpuRank> rank) {
   PackedModel packed;
+  packed.rank = std::move(rank);
   VORTEX_ASSIGN(packed.attention, covering_kind(model.config));
   packed.source = std::move(model);
   VORTEX_ASSIGN(packed.unit, find_unit(cpu::unit_name(unit)));
@@ -153,7 +155,15 @@ void embed(const PackedModel& model, const int32_t* tokens, int count, float* x)
 void head_logits(const PackedModel& model, const float* x, int rows, LayerScratch& scratch, float* logits,
                  cpu::ThreadPool* pool) {
   norm_rows(model, x, rows, model.final_norm, scratch.normed.data());
-  multiply(model, model.head, {scratch.normed.data(), model.head.k}, rows, {logits, model.head.n}, scratch, pool);
+  const int64_t vocab = model.source.config.vocab_size;
+  const bool split = model.head.n < vocab;
+  float* const own = split ? logits + model.rank->plan.vocab.first : logits;
+  multiply(model, model.head, {scratch.normed.data(), model.head.k}, rows, {own, vocab}, scratch, pool);
+  if (split) { model.rank->all->all_gather(model.rank->plan.rank, logits, rows, model.head.n, vocab); }
+}
+
+void sum_ranks(const PackedModel& model, std::span<float> x) {
+  if (model.rank != nullptr) { model.rank->all->all_reduce(model.rank->plan.rank, x); }
 }
 
 void norm_rows(const PackedModel& model, const float* x, int rows, std::span<const float> weight, float* out) {
@@ -190,6 +200,7 @@ void add_product(const PackedModel& model, const PackedWeights& w, const float* 
                  LayerScratch& scratch, cpu::ThreadPool* pool) {
   multiply(model, w, {input, w.k}, rows.count, {scratch.normed.data(), w.n}, scratch, pool);
   const int64_t size = static_cast<int64_t>(rows.count) * w.n;
+  sum_ranks(model, {scratch.normed.data(), static_cast<size_t>(size)});
   for (int64_t i = 0; i < size; ++i) { rows.x[i] += scratch.normed[static_cast<size_t>(i)]; }
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "core/engine/cpu_ranks.h"
 #include "core/engine/kept_model.h"
 #include "core/model/model.h"
 #include "core/model/weights.h"
@@ -70,17 +71,21 @@ struct PackedModel {
   PackedWeights head;
   std::span<const float> cosines;  // [position][rotary_dim / 2]
   std::span<const float> sines;
+  std::shared_ptr<const CpuRank> rank;  // of a model that is spread over several; null: it is all here
   int64_t weight_bytes = 0;  // read by one decode step, whatever the batch; experts come on top as they are touched
 
   // Elements of a token's queries as policies see them and as the cache is attended with them.
   int q_size() const { return source.config.num_q_heads * source.config.head_dim; }
+  // Rows of the head that are here.
+  int head_rows() const { return rank != nullptr ? rank->plan.vocab.count : source.config.vocab_size; }
 };
 
 // Repacks `model` for positions [0, max_context). Models whose shape the kernels do not cover are the candidate's
 // fault. A model without weights (null) takes those of `kept`, which are read where they lie. A bfloat16 unit becomes
-// the model's arithmetic; one that this machine lacks is the environment's fault.
+// the model's arithmetic; one that this machine lacks is the environment's fault. Of a model that is spread over ranks
+// `model` is the part of one (shard_model), and `rank` says which.
 Result<PackedModel> pack_model(model::Model model, int max_context, const KeptModel* kept = nullptr,
-                               cpu::Unit unit = cpu::Unit::kFloat32);
+                               cpu::Unit unit = cpu::Unit::kFloat32, std::shared_ptr<const CpuRank> rank = nullptr);
 
 // Repacks `model` into an image that other processes may map, for all positions that it knows.
 Result<HostImage> pack_image(const model::Model& model);
@@ -147,7 +152,10 @@ struct Multiplication {
 void multiply_all(const PackedModel& model, std::span<const Multiplication> products, LayerScratch& scratch,
                   cpu::ThreadPool* pool);
 
-// x[row] += W input[row], with input [rows][k]. Overwrites scratch.normed.
+// Of a model that is spread over ranks: x becomes the sum of all ranks' x.
+void sum_ranks(const PackedModel& model, std::span<float> x);
+
+// x[row] += W input[row], summed over ranks, with input [rows][k]. Overwrites scratch.normed.
 void add_product(const PackedModel& model, const PackedWeights& w, const float* input, const Rows& rows,
                  LayerScratch& scratch, cpu::ThreadPool* pool);
 

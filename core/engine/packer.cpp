@@ -30,7 +30,7 @@ size_t Packer::walk(char* base, const model::Weights* weights) {
   }
   const model::Tensor absent;
   floats(model_.final_norm, {weights != nullptr ? &weights->final_norm : &absent}, config_.hidden_size);
-  matrix(model_.head, {weights != nullptr ? &weights->head : &absent}, config_.vocab_size, config_.hidden_size);
+  matrix(model_.head, {weights != nullptr ? &weights->head : &absent}, model_.head_rows(), config_.hidden_size);
   rotary();
   return used_;
 }

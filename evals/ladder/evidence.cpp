@@ -66,6 +66,7 @@ nlohmann::json evidence_of(const Session& session) {
     evidence["cpu_math"] = unit.empty() ? "float32" : "bf16";
     if (!unit.empty()) { evidence["cpu_unit"] = unit; }
   }
+  if (session.job.tensor_parallel > 1) { evidence["tensor_parallel"] = session.job.tensor_parallel; }
   if (session.driver != 0) {
     evidence["driver"] = session.driver;
     evidence["gpu"] = gpu_of(session);

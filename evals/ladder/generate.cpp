@@ -69,8 +69,9 @@ Status run_all(const job::GenerationJob& job, const job::GenerationEvents& event
                   checked_policy(job.module_text, job.config_text, config, options.max_context, 0, job.device));
   }
   const vflow::Policy* policy_run = policies.back() ? &*policies.back() : nullptr;
-  VORTEX_ASSIGN(const DeviceEngine opened, open_engine({job.model_path, {}, job.device, {}, job.cpu_math}, config,
-                                                       {options, options}, policy_run));
+  VORTEX_ASSIGN(const DeviceEngine opened,
+                open_engine({job.model_path, {}, job.device, {}, job.cpu_math, job.tensor_parallel}, config,
+                            {options, options}, policy_run));
   for (const auto& policy : policies) {
     const bool dense = !policy.has_value();
     VORTEX_TRY(opened.engine->set_policy(policy));

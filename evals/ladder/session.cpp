@@ -227,7 +227,7 @@ Result<std::unique_ptr<Session>> open_session(const job::Job& job) {
     VORTEX_ASSIGN(session->policy, checked_policy(job.module_text, job.config_text, config, options.cuda.max_context,
                                                   job.kv_memory_bytes, job.device));
   }
-  const EngineSource source{job.model_path, job.kept, job.device, job.prefix_folder, job.cpu_math};
+  const EngineSource source{job.model_path, job.kept, job.device, job.prefix_folder, job.cpu_math, job.tensor_parallel};
   VORTEX_ASSIGN(DeviceEngine opened,
                 open_engine(source, config, options, session->policy ? &*session->policy : nullptr));
   session->engine = std::move(opened.engine);

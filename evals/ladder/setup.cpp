@@ -2,11 +2,13 @@
 
 #include "core/compile/limits.h"
 #include "core/engine/cpu_math.h"
+#include "core/engine/tensor_parallel.h"
 #include "core/model/model.h"
 #include "evals/ladder/build_id.h"
 #include "evals/ladder/kept.h"
 #ifdef VORTEX_WITH_CUDA
 #include "core/engine/cuda/cuda_engine.h"
+#include "core/engine/cuda/tensor_parallel.h"
 #endif
 
 namespace vortex::evals {
@@ -51,7 +53,8 @@ Result<DeviceChoice> device_for([[maybe_unused]] const model::ModelConfig& confi
 
 Result<std::unique_ptr<engine::Engine>> make_engine(model::Model model, const engine::EngineOptions& options,
                                                     [[maybe_unused]] bool cuda,
-                                                    [[maybe_unused]] const std::filesystem::path& cache_folder) {
+                                                    [[maybe_unused]] const std::filesystem::path& cache_folder,
+                                                    int ranks) {
 #ifdef VORTEX_WITH_CUDA
   if (cuda) {
     engine::CudaOptions chosen;
@@ -60,9 +63,18 @@ Result<std::unique_ptr<engine::Engine>> make_engine(model::Model model, const en
       chosen.product_cache = cache_folder / "products";
       chosen.build = build_id();
     }
+    if (ranks > 1) {
+      VORTEX_ASSIGN(const std::vector<int> devices, engine::devices_of_ranks(ranks));
+      return engine::make_cuda_tensor_parallel_engine(model, options, chosen, devices);
+    }
     return engine::make_cuda_engine(std::move(model), options, chosen);
   }
 #endif
+  if (ranks > 1) {
+    engine::EngineOptions of_rank = options;
+    of_rank.threads = 1;
+    return engine::make_tensor_parallel_cpu_engine(model, of_rank, ranks);
+  }
   return engine::make_cpu_engine(std::move(model), options);
 }
 
@@ -74,7 +86,7 @@ Result<DeviceEngine> open_engine(const EngineSource& source, const model::ModelC
 #ifdef VORTEX_WITH_CUDA
   if (choice.cuda) {
     VORTEX_ASSIGN(const engine::CudaDevice device, engine::find_cuda_device());
-    opened.device = device.name;
+    opened.device = (source.ranks > 1 ? std::to_string(source.ranks) + " x " : "") + device.name;
     opened.driver = device.driver;
     opened.bus_id = device.bus_id;
   }
@@ -83,7 +95,8 @@ Result<DeviceEngine> open_engine(const EngineSource& source, const model::ModelC
   engine::EngineOptions chosen = choice.cuda ? options.cuda : options.cpu;
   chosen.kept = std::move(runnable.kept);
   if (!choice.cuda) { VORTEX_ASSIGN(chosen.unit, engine::find_unit(source.cpu_math)); }
-  VORTEX_ASSIGN(opened.engine, make_engine(std::move(runnable.model), chosen, choice.cuda, source.cache_folder));
+  VORTEX_ASSIGN(opened.engine,
+                make_engine(std::move(runnable.model), chosen, choice.cuda, source.cache_folder, source.ranks));
   return opened;
 }
 

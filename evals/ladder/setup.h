@@ -41,9 +41,10 @@ Result<DeviceChoice> choose_device(const std::string& wanted, const Status& foun
 Result<DeviceChoice> device_for(const model::ModelConfig& config, const engine::EngineOptions& options,
                                 const std::string& wanted, const vflow::Policy* policy);
 
-// That engine. `cache_folder` keeps compiled policies and tuned products; empty: none are kept.
+// That engine, over `ranks` ranks (core/engine/tensor_parallel.h): the first CUDA devices, or threads of the CPU, as
+// many as options.threads says. `cache_folder` keeps compiled policies and tuned products; empty: none are kept.
 Result<std::unique_ptr<engine::Engine>> make_engine(model::Model model, const engine::EngineOptions& options, bool cuda,
-                                                    const std::filesystem::path& cache_folder);
+                                                    const std::filesystem::path& cache_folder, int ranks = 1);
 
 // What an engine is opened from.
 struct EngineSource {
@@ -52,6 +53,7 @@ struct EngineSource {
   std::string device = "auto";         // Job::device
   std::filesystem::path cache_folder;  // as make_engine() has it
   std::string cpu_math = "float32";    // Job::cpu_math
+  int ranks = 1;                       // Job::tensor_parallel
 };
 
 // The options of an engine on either kind of device.

@@ -29,6 +29,7 @@ Job full_job() {
   job.race_margin = 0.125;
   job.rivals = {{7, 1.5e9, {0.25, 0.5}}};
   job.cpu_math = "bf16";
+  job.tensor_parallel = 2;
   job.threads = 2;
   job.batch = 8;
   job.recall_problems = 3;

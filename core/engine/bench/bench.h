@@ -35,6 +35,7 @@ struct Options {
   int max_context = 17408;
   double kv_gigabytes = 0;  // 0: what the batch needs, or all that is free
   int threads = 1;
+  int ranks = 1;                     // that the model is spread over: devices, or threads of the CPU
   std::string cpu_math = "float32";  // as cpu_math.h names it
   bool batch_invariant = false;
   int steps = 8;  // decode steps a sample

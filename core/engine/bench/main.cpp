@@ -25,6 +25,8 @@ void add_common(CLI::App* verb, Options& o) {
   verb->add_option("--max-context", o.max_context, "tokens of the longest request");
   verb->add_option("--kv-gb", o.kv_gigabytes, "GB of the KV pool (what the batch needs)");
   verb->add_option("--threads", o.threads, "on the CPU")->check(CLI::Range(1, 1024));
+  verb->add_option("--tensor-parallel", o.ranks, "ranks that the model is spread over: devices, or threads of the CPU")
+      ->check(CLI::Range(1, 8));
   verb->add_option("--cpu-math", o.cpu_math, "products on the CPU: float32, bf16, or one unit: avx512-bf16, amx-bf16");
   verb->add_flag("--batch-invariant", o.batch_invariant, "as evaluations run: the same bits at every batch size");
   verb->add_option("--steps", o.steps, "decode steps a sample")->check(CLI::Range(1, 1000));

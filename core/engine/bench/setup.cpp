@@ -6,8 +6,10 @@
 #include "core/engine/bench/bench.h"
 #include "core/engine/cpu_math.h"
 #include "core/engine/random_model.h"
+#include "core/engine/tensor_parallel.h"
 #ifdef VORTEX_WITH_CUDA
 #include "core/engine/cuda/cuda_engine.h"
+#include "core/engine/cuda/tensor_parallel.h"
 #endif
 
 namespace vortex::bench {
@@ -21,11 +23,9 @@ struct Named {
 
 // Shapes of published checkpoints (their config.json), and one for machines without a GPU.
 constexpr Named kNamed[] = {
-    {"qwen3-0.6b", 28, 1024, 16, 8, 128, 3072, 151936, true},
-    {"qwen3-1.7b", 28, 2048, 16, 8, 128, 6144, 151936, true},
-    {"qwen3-4b", 36, 2560, 32, 8, 128, 9728, 151936, true},
-    {"qwen3-8b", 36, 4096, 32, 8, 128, 12288, 151936, false},
-    {"tiny", 4, 128, 4, 2, 64, 256, 512, true},
+    {"qwen3-0.6b", 28, 1024, 16, 8, 128, 3072, 151936, true},  {"qwen3-1.7b", 28, 2048, 16, 8, 128, 6144, 151936, true},
+    {"qwen3-4b", 36, 2560, 32, 8, 128, 9728, 151936, true},    {"qwen3-8b", 36, 4096, 32, 8, 128, 12288, 151936, false},
+    {"qwen3-32b", 64, 5120, 64, 8, 128, 25600, 151936, false}, {"tiny", 4, 128, 4, 2, 64, 256, 512, true},
 };
 
 // The same of models with latent attention and experts, of which the first layer has none.
@@ -213,7 +213,9 @@ namespace {
 Result<std::unique_ptr<engine::Engine>> make_cpu(const Options& options, const model::ModelConfig& model) {
   engine::EngineOptions made = engine_options(options);
   VORTEX_ASSIGN(made.unit, engine::find_unit(options.cpu_math));
-  return engine::make_cpu_engine(engine::random_model(model, 1), made);
+  const model::Model random = engine::random_model(model, 1);
+  if (options.ranks > 1) { return engine::make_tensor_parallel_cpu_engine(random, made, options.ranks); }
+  return engine::make_cpu_engine(random, made);
 }
 }  // namespace
 
@@ -242,6 +244,10 @@ Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, cons
   VORTEX_ASSIGN(const engine::CudaOptions cuda, cuda_options(options));
   model::Model shape;
   shape.config = model;
+  if (options.ranks > 1) {
+    VORTEX_ASSIGN(const std::vector<int> devices, engine::devices_of_ranks(options.ranks));
+    return engine::make_cuda_tensor_parallel_engine(shape, engine_options(options), cuda, devices);
+  }
   return engine::make_cuda_engine(std::move(shape), engine_options(options), cuda);
 }
 #else

@@ -43,8 +43,8 @@ Status bench_step(const Options& options) {
     VORTEX_ASSIGN(const BatchShape shape, parse_shape(text));
     const engine::Batch batch{std::vector<int>(static_cast<size_t>(shape.requests), shape.tokens), {}};
     const vflow::Policy* set = policy ? &*policy : nullptr;
-    const engine::StepBytes bytes =
-        engine::step_bytes(model, set, stepper->kv_dtype(), batch.lengths, stepper->expert_dtype());
+    const engine::RankBytes bytes =
+        engine::rank_bytes(model, options.ranks, set, stepper->kv_dtype(), batch.lengths, stepper->expert_dtype());
     std::vector<std::string> variants = {""};
     variants.insert(variants.end(), options.without.begin(), options.without.end());
     for (const std::string& without : variants) {
@@ -52,9 +52,14 @@ Status bench_step(const Options& options) {
       VORTEX_ASSIGN(const engine::StepTime time, engine::time_steps(*stepper, batch, sampling));
       Record record = record_of(without.empty() ? "step" : "- " + without, text, time);
       record.policy = policy_name(options, policy);
-      record.bytes = static_cast<double>(bytes.total());  // of the whole step
+      record.bytes = static_cast<double>(bytes.card.total());  // of the whole step, on one card
       record.tokens_per_second = shape.requests / record.seconds;
       report.add(record);
+    }
+    if (options.ranks > 1) {
+      report.add_value(text + " sent by a rank", static_cast<double>(bytes.link) * 1e-6, "MB");
+      report.add_value(text + " exchanges", bytes.exchanges, "");
+      report.add_value(text + " limit with exchanges", engine::least_seconds(bytes, copy) * 1e3, "ms");
     }
     VORTEX_TRY(stepper->leave_out(""));
   }

@@ -19,7 +19,8 @@ Status grouped_inputs(Layers& layers, int layer, int rows, cuda::KvAppend append
   if (c.qk_norm == model::QkNorm::kAllHeads) {
     const cuda::HeadFactors factors{
         a.qkv, a.factors, rows, c.num_q_heads, c.num_kv_heads, c.head_dim, static_cast<float>(c.rms_norm_eps)};
-    VORTEX_TRY(cuda_status(cuda::head_factors(factors, stream), "normalising heads"));
+    VORTEX_TRY(layers.link() != nullptr ? layers.link()->reduce_factors(factors, stream)
+                                        : cuda_status(cuda::head_factors(factors, stream), "normalising heads"));
     append.factors = a.factors;
   }
   append.qkv = a.qkv;

@@ -160,7 +160,7 @@ class Run {
     for (size_t i = 0; i < active_.size(); ++i) { before += held(i); }
     VORTEX_TRY(runner_.slots().upload(runner_.stream()));
     for (int i = 0; i < steps; ++i) { VORTEX_TRY(runner_.replay(capacity)); }
-    VORTEX_TRY(runner_.slots().download(runner_.stream()));
+    VORTEX_TRY(runner_.fetch());
     for (size_t i = 0; i < active_.size(); ++i) {
       free_pages_ -= held(i);
       stats_.decode_tokens += host().produced[i] - active_[i].seen;
@@ -342,7 +342,7 @@ class CudaEngine final : public Engine {
     } else {
       VORTEX_TRY(runner_->replay(1));
     }
-    return runner_->slots().download(runner_->stream());
+    return runner_->fetch();
   }
 
   Status observe(int layer, int length, const AttentionObserver& observer) {

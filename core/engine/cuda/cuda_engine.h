@@ -13,6 +13,8 @@
 
 namespace vortex::engine {
 
+class RankLink;
+
 struct CudaOptions {
   int device = 0;
   // K and V where no policy is set; a policy's kv_cache_dtype decides otherwise.
@@ -25,7 +27,9 @@ struct CudaOptions {
   int steps_per_replay = 8;             // decode steps between two looks of the host
   std::filesystem::path kernel_cache;   // compiled policies by hash; empty: not kept
   std::filesystem::path product_cache;  // matrix products tuned by this build on such a device; empty: not kept
-  std::string build;                    // this program's: tuned products of another one are not taken
+  // Of one rank of several (tensor_parallel.h), whose part of a model this engine runs; null: it has all of it.
+  std::shared_ptr<RankLink> link;
+  std::string build;  // this program's: tuned products of another one are not taken
 };
 
 struct CudaDevice {

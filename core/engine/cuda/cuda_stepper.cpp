@@ -104,7 +104,7 @@ class CudaStepper final : public Stepper {
     for (int i = 0; i < steps; ++i) { VORTEX_TRY(runner_->replay(capacity)); }
     VORTEX_TRY(runner_->synchronize());
     const double seconds = monotonic_seconds() - start;
-    VORTEX_TRY(runner_->slots().download(runner_->stream()));
+    VORTEX_TRY(runner_->fetch());
     stats_.decode_steps += steps;
     stats_.decode_tokens += int64_t{steps} * residents_;
     stats_.weight_bytes_read += steps * runner_->model().weight_bytes;

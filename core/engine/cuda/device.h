@@ -87,6 +87,11 @@ class Graph {
     VORTEX_TRY(cuda_status(ended, "capturing a step"));
     return instantiate(graph);
   }
+  // Puts it on the device beforehand: a first launch that does may wait for all that runs there.
+  Status upload(cudaStream_t stream) const {
+    VORTEX_TRY(cuda_status(cudaGraphUpload(executable_, stream), "preparing a step"));
+    return cuda_status(cudaStreamSynchronize(stream), "preparing a step");
+  }
   Status launch(cudaStream_t stream) const {
     return cuda_status(cudaGraphLaunch(executable_, stream), "replaying a step");
   }

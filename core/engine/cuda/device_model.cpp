@@ -55,9 +55,10 @@ class Loader {
       VORTEX_TRY(c.has_experts(static_cast<int>(i)) ? experts(to, from) : mlp(to, from));
     }
     VORTEX_TRY(vector(model_.final_norm, w != nullptr ? w->final_norm : none.mlp_norm, c.hidden_size));
-    model_.head = model_.embedding;
+    model_.head =
+        model_.embedding == nullptr ? nullptr : model_.embedding + int64_t{model_.vocab.first} * c.hidden_size;
     if (!c.tie_word_embeddings) {
-      VORTEX_TRY(matrix(model_.head, {at(&model::Weights::head)}, c.vocab_size, c.hidden_size));
+      VORTEX_TRY(matrix(model_.head, {at(&model::Weights::head)}, model_.vocab.count, c.hidden_size));
     }
     return rope();
   }
@@ -309,7 +310,7 @@ int64_t bytes_a_step(const DeviceModel& model) {
     attention += int64_t{l.q_rank} * model.queries_size() +
                  int64_t{c.num_q_heads} * l.kv_rank * (int64_t{l.nope_dim} + l.value_dim);
   }
-  int64_t bytes = 2 * (hidden * c.vocab_size + attention * c.num_layers);
+  int64_t bytes = 2 * (hidden * model.vocab.count + attention * c.num_layers);
   for (int layer = 0; layer < c.num_layers; ++layer) {
     bytes += c.has_experts(layer) ? expert_bytes(c, c.experts->shared_inner) +
                                         int64_t{sizeof(float)} * hidden * c.experts->count  // the router
@@ -356,9 +357,11 @@ int DeviceModel::o_size() const {
   return c.latent ? c.num_q_heads * c.latent->value_dim : q_size();
 }
 
-Result<DeviceModel> upload_model(model::Model model, int max_context, cudaStream_t stream, const KeptModel* kept) {
+Result<DeviceModel> upload_model(model::Model model, int max_context, cudaStream_t stream, const KeptModel* kept,
+                                 const ShardPlan* plan) {
   DeviceModel made;
   made.source = std::move(model);
+  made.vocab = plan != nullptr ? plan->vocab : ShardRange{0, made.source.config.vocab_size};
   count_bytes(made);
   if (kept != nullptr && made.source.weights == nullptr) {
     Loader loader(made, made.source.config.max_position_embeddings, stream);
@@ -381,6 +384,7 @@ Result<DeviceModel> upload_model(model::Model model, int max_context, cudaStream
 Result<ExportedMemory> export_model(const model::Model& model, cudaStream_t stream) {
   DeviceModel made;
   made.source = model;
+  made.vocab = {0, model.config.vocab_size};
   Loader loader(made, model.config.max_position_embeddings, stream);
   VORTEX_ASSIGN(const size_t bytes, loader.count());
   VORTEX_ASSIGN(ExportedMemory memory, ExportedMemory::make(bytes));

@@ -9,6 +9,7 @@
 #include "core/engine/cuda/device.h"
 #include "core/engine/cuda/weights_memory.h"
 #include "core/engine/kept_model.h"
+#include "core/engine/shard.h"
 #include "core/model/model.h"
 #include "kernels/cuda/experts.h"
 #include "kernels/cuda/types.h"
@@ -52,8 +53,9 @@ struct DeviceModel {
   const cuda::Bf16* embedding = nullptr;
   std::vector<DeviceLayer> layers;
   const cuda::Bf16* final_norm = nullptr;
-  const cuda::Bf16* head = nullptr;
-  const float2* rope = nullptr;  // [position][rotary_dim / 2], (cos, sin)
+  ShardRange vocab;                  // rows of the head that are here
+  const cuda::Bf16* head = nullptr;  // [vocab.count][hidden]
+  const float2* rope = nullptr;      // [position][rotary_dim / 2], (cos, sin)
   // Of the matrices that one decode step reads whatever is chosen, of one expert on top of them, and of all of them.
   int64_t weight_bytes = 0;
   int64_t expert_bytes = 0;
@@ -74,9 +76,9 @@ bool keeps_fp8(const model::ModelConfig& config);
 
 // Copies the weights to the current device, rounded to bf16 but for experts in fp8, for positions [0, max_context). A
 // model without weights (null) takes those of `kept`, which are read where they lie, or gets random ones. Shapes that
-// the kernels do not cover are the candidate's fault.
+// the kernels do not cover are the candidate's fault. With a plan the model is a rank's part (shard_model).
 Result<DeviceModel> upload_model(model::Model model, int max_context, cudaStream_t stream,
-                                 const KeptModel* kept = nullptr);
+                                 const KeptModel* kept = nullptr, const ShardPlan* plan = nullptr);
 
 // The same into memory that other processes may map, for all positions that the model knows.
 Result<ExportedMemory> export_model(const model::Model& model, cudaStream_t stream);

@@ -156,7 +156,7 @@ class ForcedRun {
     }
     VORTEX_TRY(
         telling_.enqueue(runner_.logit_rows(runner_.granted()), static_cast<int>(requests_.size()), runner_.stream()));
-    VORTEX_TRY(runner_.slots().download(runner_.stream()));
+    VORTEX_TRY(runner_.fetch());
     for (size_t i = 0; i < requests_.size(); ++i) {
       if (position + 1 >= requests_[i].continuation.size()) { continue; }
       telling_.take(i, position + 1, wanted(i, position + 1).size(), results_[i]);

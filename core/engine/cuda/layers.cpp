@@ -56,7 +56,7 @@ Status Activations::create(const DeviceModel& model, int rows, int head_rows) {
 
 GemmShape Layers::head_shape(int rows) const {
   const model::ModelConfig& c = model_.source.config;
-  return {c.vocab_size, c.hidden_size, padded_rows(rows), a_.logit_stride, true, false};
+  return {model_.vocab.count, c.hidden_size, padded_rows(rows), a_.logit_stride, true, false};
 }
 
 GemmShape Layers::gate_up_shape(int rows) const {
@@ -103,16 +103,32 @@ Status Layers::norm(const cuda::Bf16* weight, const cuda::Bf16* x, int first, in
   return cuda_status(cuda::residual_rms_norm(args, stream), "normalising");
 }
 
+// Adds `update`, summed over ranks, to the residual, and normalises.
+Status Layers::add_up(const cuda::Bf16* weight, int rows, cudaStream_t stream) {
+  if (link() == nullptr) { return norm(weight, a_.update, 0, rows, stream); }
+  if (left_out_ == Stage::kSmall) { return ok_status(); }
+  cuda::AllReduceNorm args;
+  args.x = a_.update;
+  args.residual = a_.residual;
+  args.weight = weight;
+  args.out = a_.normed;
+  args.rows = rows;
+  args.width = model_.source.config.hidden_size;
+  args.epsilon = static_cast<float>(model_.source.config.rms_norm_eps);
+  return link()->reduce_norm(args, stream);
+}
+
 Status Layers::attention_inputs(int layer, int rows, const cuda::KvAppend& append, cudaStream_t stream) {
   const DeviceLayer& w = model_.layers[static_cast<size_t>(layer)];
-  VORTEX_TRY(norm(w.attention_norm, layer == 0 ? nullptr : a_.update, 0, rows, stream));
+  rows_ = rows;
+  VORTEX_TRY(layer == 0 ? norm(w.attention_norm, nullptr, 0, rows, stream) : add_up(w.attention_norm, rows, stream));
   return attention_.inputs(*this, layer, rows, append, stream);
 }
 
 Status Layers::attention_outputs(int layer, int rows, const std::uint8_t* active, cudaStream_t stream) {
   const DeviceLayer& w = model_.layers[static_cast<size_t>(layer)];
   VORTEX_TRY(attention_.outputs(*this, layer, rows, stream));
-  VORTEX_TRY(norm(w.mlp_norm, a_.update, 0, rows, stream));
+  VORTEX_TRY(add_up(w.mlp_norm, rows, stream));
   return mlp(layer, rows, active, stream);
 }
 
@@ -128,8 +144,16 @@ Status Layers::mlp(int layer, int rows, const std::uint8_t* active, cudaStream_t
 }
 
 Status Layers::head(int first, int rows, cudaStream_t stream) {
-  VORTEX_TRY(norm(model_.final_norm, a_.update, first, rows, stream));
-  return gemms_.run(head_shape(rows), model_.head, a_.normed, a_.logits, nullptr, stream);
+  if (link() == nullptr) {
+    VORTEX_TRY(norm(model_.final_norm, a_.update, first, rows, stream));
+    return gemms_.run(head_shape(rows), model_.head, a_.normed, a_.logits + model_.vocab.first, nullptr, stream);
+  }
+  // Ranks add up all rows: of some, only the residual of those that are theirs may be here.
+  VORTEX_TRY(add_up(model_.final_norm, rows_, stream));
+  const cuda::Bf16* normed = a_.normed + int64_t{first} * model_.source.config.hidden_size;
+  VORTEX_TRY(gemms_.run(head_shape(rows), model_.head, normed, a_.logits + model_.vocab.first, nullptr, stream));
+  if (model_.vocab.count == model_.source.config.vocab_size) { return ok_status(); }
+  return link()->gather(a_.logits, rows, a_.logit_stride, stream);
 }
 
 }  // namespace vortex::engine

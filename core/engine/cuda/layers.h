@@ -10,6 +10,7 @@
 #include "core/engine/cuda/device_model.h"
 #include "core/engine/cuda/experts.h"
 #include "core/engine/cuda/gemm.h"
+#include "core/engine/cuda/ranks.h"
 #include "core/engine/cuda/stages.h"
 #include "kernels/cuda/append.h"
 
@@ -39,8 +40,9 @@ struct Activations {
 
 class Layers {
  public:
-  Layers(const DeviceModel& model, Gemms& gemms, Activations& activations)
-      : model_(model), attention_(device_attention(model.source.config)), gemms_(gemms), a_(activations) {}
+  // `link` is that of a rank of several; null: the model is all here.
+  Layers(const DeviceModel& model, Gemms& gemms, Activations& activations, RankLink* link = nullptr)
+      : model_(model), attention_(device_attention(model.source.config)), gemms_(gemms), a_(activations), link_(link) {}
 
   // Chooses matrix-product algorithms for steps of `rows` tokens, and for logits of `head_rows`. Synchronises.
   Status tune(int rows, int head_rows, cudaStream_t stream);
@@ -64,6 +66,8 @@ class Layers {
   const DeviceModel& model() const { return model_; }
   Activations& activations() { return a_; }
   bool leaves_out(Stage stage) const { return left_out_ == stage; }
+  // Through which a step adds up what ranks say; null: it does not.
+  RankLink* link() const { return leaves_out(Stage::kExchange) ? nullptr : link_; }
 
  private:
   Status multiply(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, cuda::Bf16* y, cudaStream_t stream);
@@ -73,11 +77,14 @@ class Layers {
   GemmShape gate_up_shape(int rows) const;
   GemmShape head_shape(int rows) const;
   Status norm(const cuda::Bf16* weight, const cuda::Bf16* x, int first, int rows, cudaStream_t stream);
+  Status add_up(const cuda::Bf16* weight, int rows, cudaStream_t stream);
 
   const DeviceModel& model_;
   const DeviceAttention& attention_;
   Gemms& gemms_;
   Activations& a_;
+  RankLink* link_;
+  int rows_ = 0;  // that went through the newest layer
   std::optional<Stage> left_out_;
 };
 

@@ -48,13 +48,14 @@ Result<std::unique_ptr<Runner>> Runner::make(model::Model model, const EngineOpt
 
 Status Runner::create(model::Model model) {
   VORTEX_TRY(stream_.create());
-  VORTEX_ASSIGN(model_, upload_model(std::move(model), options_.max_context, stream_.get(), options_.kept.get()));
+  VORTEX_ASSIGN(model_, upload_model(std::move(model), options_.max_context, stream_.get(), options_.kept.get(),
+                                     cuda_.link != nullptr ? &cuda_.link->plan() : nullptr));
   VORTEX_TRY(gemms_.create(cuda_.batch_invariant, cuda_.own_products));
   // The bits of algorithms are compared on the model's own weights, so a choice is the model's, too.
   gemms_.use_cache(cuda_.product_cache, device_.name + " driver " + std::to_string(device_.driver) + " build " +
                                             cuda_.build + " model " + model_.source.hash);
   VORTEX_TRY(activations_.create(model_, std::max(options_.max_batch, kPromptChunk), options_.max_batch));
-  layers_.emplace(model_, gemms_, activations_);
+  layers_.emplace(model_, gemms_, activations_, cuda_.link.get());
   const StepShape shape{cuda_.batch_invariant, 0, device_.multiprocessors, nullptr};
   VORTEX_TRY(attention_memory_.allocate(
       sizeof(float) *
@@ -126,7 +127,8 @@ Result<int> Runner::pool_pages(int block, cuda::KvType type, const vflow::Policy
         options_.device_sharers > 1 ? "let fewer workers share the GPU (--workers)"
                                     : "use smaller or fewer cache fields, a shorter context or more KV memory");
   }
-  return static_cast<int>(pages);
+  // Ranks give out the same pages.
+  return cuda_.link != nullptr ? cuda_.link->least(static_cast<int>(pages)) : static_cast<int>(pages);
 }
 
 Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
@@ -210,8 +212,17 @@ Status Runner::prepare(int capacity) {
   VORTEX_TRY(layers_->tune(capacity, capacity, stream_.get()));
   Graph graph;
   VORTEX_TRY(graph.capture(stream_.get(), [&] { return enqueue_step(capacity, nullptr); }));
+  if (cuda_.link != nullptr) { VORTEX_TRY(graph.upload(stream_.get())); }
   graphs_.emplace(capacity, std::move(graph));
-  return ok_status();
+  return meet();
+}
+
+// Nobody tunes or allocates any more: what is enqueued next may wait for other ranks.
+Status Runner::meet() const { return cuda_.link != nullptr ? cuda_.link->meet() : ok_status(); }
+
+Status Runner::fetch() {
+  VORTEX_TRY(slots_.download(stream_.get()));
+  return cuda_.link != nullptr ? cuda_.link->check() : ok_status();
 }
 
 Status Runner::replay(int capacity) {
@@ -222,6 +233,7 @@ Status Runner::replay(int capacity) {
 
 Status Runner::step_eagerly(int capacity, const LayerHook& hook) {
   VORTEX_TRY(layers_->tune(capacity, capacity, stream_.get()));
+  VORTEX_TRY(meet());
   return enqueue_step(capacity, &hook);
 }
 
@@ -357,6 +369,7 @@ Status Runner::finish_step(int capacity) {
     VORTEX_TRY(layers_->head(0, capacity, stream_.get()));
     VORTEX_TRY(sample(0, capacity, granted));
   }
+  if (cuda_.link != nullptr) { VORTEX_TRY(cuda_.link->end(stream_.get())); }
   VORTEX_TRY(cuda_status(cuda::end_step(end_of(0, capacity, granted), stream_.get()), "ending a step"));
   if (left_out_ == Stage::kPlanning) { return ok_status(); }
   cuda::CountPages count;

@@ -87,6 +87,8 @@ class Runner {
   // Makes requests of these lengths resident in slots 0, 1, ... with whatever the pool holds as their K and V.
   Status place(std::span<const int> lengths);
   Status synchronize() const { return stream_.synchronize("decoding"); }
+  // Brings the slots' state to the host once all that was enqueued is done, and says whether ranks have failed.
+  Status fetch();
   // The snapshot of a prompt, computed in bf16 whatever the pool's type.
   Result<Prefix> snapshot(std::span<const int32_t> prompt);
 
@@ -124,6 +126,7 @@ class Runner {
   Status make_room();
   Status reserve_policy_memory();
 
+  Status meet() const;
   Status enqueue_step(int capacity, const LayerHook* hook);
   Status begin_step(int capacity);
   Status finish_step(int capacity);

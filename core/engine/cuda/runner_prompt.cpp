@@ -80,13 +80,14 @@ Status Runner::place(std::span<const int> lengths) {
   VORTEX_TRY(take_pages(lengths));
   const int longest = lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
   VORTEX_TRY(summarise(0, static_cast<int>(lengths.size()), longest));
-  return slots_.download(stream_.get());
+  return fetch();
 }
 
 Status Runner::compute_chunk(const Chunk& chunk, DevicePool& pool) {
   const model::ModelConfig& c = model_.source.config;
   const auto rows = static_cast<int>(chunk.tokens.size());
   VORTEX_TRY(layers_->tune(rows, 1, stream_.get()));
+  VORTEX_TRY(meet());
   VORTEX_TRY(cuda_status(cudaMemcpyAsync(chunk_tokens_.data(), chunk.tokens.data(), chunk.tokens.size_bytes(),
                                          cudaMemcpyHostToDevice, stream_.get()),
                          "sending a prompt"));
@@ -135,7 +136,8 @@ Status Runner::compute_prompt(std::span<const int32_t> prompt, DevicePool& pool,
     chunk.tokens = prompt.subspan(first, std::min(prompt.size() - first, size_t{kPromptChunk}));
     VORTEX_TRY(compute_chunk(chunk, pool));
   }
-  return layers_->head(static_cast<int>(chunk.tokens.size()) - 1, 1, stream_.get());
+  VORTEX_TRY(layers_->head(static_cast<int>(chunk.tokens.size()) - 1, 1, stream_.get()));
+  return cuda_.link != nullptr ? cuda_.link->end(stream_.get()) : ok_status();
 }
 
 // forward_cache of the complete pages of slots that hold up to `tokens` tokens each.
@@ -157,7 +159,7 @@ Status Runner::summarise(int first_slot, int slots, int tokens) {
 Status Runner::finish_prompt(int slot) {
   VORTEX_TRY(sample(slot, 1, nullptr));
   VORTEX_TRY(cuda_status(cuda::end_step(end_of(slot, 1, nullptr), stream_.get()), "ending a prompt"));
-  return slots_.download(stream_.get());
+  return fetch();
 }
 
 Status Runner::prefill(int slot, std::span<const int32_t> prompt) {
@@ -217,7 +219,7 @@ Status Runner::start_forced(int slot, std::span<const int32_t> prompt, const Pre
     VORTEX_TRY(compute_prompt(prompt, pool_, table_row(slot)));
   }
   VORTEX_TRY(summarise(slot, 1, tokens));
-  return slots_.download(stream_.get());
+  return fetch();
 }
 
 Result<Prefix> Runner::snapshot(std::span<const int32_t> prompt) {

@@ -15,10 +15,11 @@ enum class Stage : std::uint8_t {
   kSmall,     // norms and append
   kHead,      // the head's product and the sampler
   kPlanning,  // planning and counters
+  kExchange,  // sums over ranks
 };
 
-inline constexpr std::array<std::string_view, 6> kStageNames = {"attention", "select", "products",
-                                                                "small",     "head",   "planning"};
+inline constexpr std::array<std::string_view, 7> kStageNames = {"attention", "select",   "products", "small",
+                                                                "head",      "planning", "exchange"};
 
 inline std::optional<Stage> find_stage(std::string_view name) {
   for (std::size_t i = 0; i < kStageNames.size(); ++i) {

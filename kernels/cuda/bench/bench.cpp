@@ -85,6 +85,10 @@ void Bench::measure(Measurement m, int sets, const std::function<cudaError_t(int
   m.median_us = seconds[kSamples / 2] / launches * 1e6;
   m.min_us = seconds.front() / launches * 1e6;
   m.max_us = seconds.back() / launches * 1e6;
+  add(std::move(m));
+}
+
+void Bench::add(Measurement m) {
   const double rate = m.bytes / (m.median_us * 1e-6);
   std::printf("%-16s %-30s %-18s %10.2f %8.2f-%8.2f %10.2f %7.3f %7.1f\n", m.kernel.c_str(), m.shape.c_str(),
               m.variant.c_str(), m.median_us, m.min_us, m.max_us, m.bytes * 1e-6, rate * 1e-12,

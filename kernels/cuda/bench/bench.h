@@ -36,6 +36,9 @@ class Bench {
   // line. The launches are replayed from one CUDA graph; the times are per launch, gaps between launches included.
   void measure(Measurement m, int sets, const std::function<cudaError_t(int, cudaStream_t)>& call);
 
+  // Prints a line of what was measured elsewhere, and keeps it.
+  void add(Measurement m);
+
   // Writes every measurement, the device's name and the copy bandwidth.
   bool write_json(const std::string& path) const;
 
@@ -56,6 +59,8 @@ DeviceArray<unsigned char> random_bytes(std::size_t bytes);
 // `count` distinct values of 0 .. range - 1 in random order.
 std::vector<std::int32_t> random_distinct(int count, int range, std::mt19937& random);
 
+// Between all devices of the machine, two or more; beside NCCL where the shared object `nccl` can be loaded.
+void bench_all_reduce(Bench& bench, const std::string& nccl);
 void bench_attention(Bench& bench);
 void bench_experts(Bench& bench);
 void bench_groups(Bench& bench);

@@ -7,6 +7,7 @@
 int main(int argc, char** argv) {
   std::string filter;
   std::string json;
+  std::string nccl = "libnccl.so.2";
   bool sweep = false;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--sweep") == 0) {
@@ -15,8 +16,11 @@ int main(int argc, char** argv) {
       filter = argv[++i];
     } else if (std::strcmp(argv[i], "--json") == 0 && i + 1 < argc) {
       json = argv[++i];
+    } else if (std::strcmp(argv[i], "--nccl") == 0 && i + 1 < argc) {
+      nccl = argv[++i];
     } else {
-      std::fprintf(stderr, "usage: vortex-bench-kernels [--filter NAME] [--sweep] [--json FILE]\n");
+      std::fprintf(stderr,
+                   "usage: vortex-bench-kernels [--filter NAME] [--sweep] [--json FILE] [--nccl SHARED_OBJECT]\n");
       return 1;
     }
   }
@@ -26,6 +30,7 @@ int main(int argc, char** argv) {
     return 3;
   }
   vortex::cuda::Bench bench(filter, sweep);
+  vortex::cuda::bench_all_reduce(bench, nccl);
   vortex::cuda::bench_attention(bench);
   vortex::cuda::bench_experts(bench);
   vortex::cuda::bench_groups(bench);

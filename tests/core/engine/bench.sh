@@ -24,6 +24,8 @@ assert ($2), lines" || { echo "$1: wrong output" >&2; exit 1; }
 "$bench" step 2x300 --device cpu --geometry tiny-experts --layers 1 --max-context 600 --max-batch 4 --steps 2 \
   --samples 3 --format json |
   check experts '0 < lines[0]["bytes"] < 2e6'
+"$bench" step 2x300 "${common[@]}" "${policy[@]}" --tensor-parallel 2 --steps 2 --samples 3 --format json |
+  check ranks '0 < lines[0]["bytes"] < 2e6 and lines[2]["name"] == "2x300 exchanges" and lines[2]["value"] == 9'
 for windows in 0 4; do
   "$bench" trace "${common[@]}" "${policy[@]}" --requests 20 --scale 0.5 --mean-output 60 --longest-output 200 --prompt 40 \
     --windows "$windows" --steps 4 --format json |

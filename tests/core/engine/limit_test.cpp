@@ -73,5 +73,39 @@ TEST(Limit, RowsThatFitTheBudgetAreNotScored) {
   EXPECT_EQ(bytes.kv, 1000LL * 114688);
 }
 
+// MiniMax-M2 (docs/benchmarks/tensor-parallel.md): what four ranks move together is what one would, but for the router,
+// which is everybody's.
+TEST(Limit, RanksShareAStep) {
+  model::ModelConfig c = qwen();
+  c.num_layers = 62;
+  c.hidden_size = 3072;
+  c.num_q_heads = 48;
+  c.qk_norm = model::QkNorm::kAllHeads;
+  c.vocab_size = 200064;
+  c.intermediate_size = 1536;
+  c.experts.emplace();
+  c.experts->layers.assign(62, true);
+  c.experts->count = 256;
+  c.experts->per_token = 8;
+  c.experts->inner = 1536;
+  const std::vector<int> lengths(64, 8192);
+  const StepBytes whole = step_bytes(c, nullptr, vflow::Dtype::kBf16, lengths, vflow::Dtype::kFp8E4m3);
+  const RankBytes one = rank_bytes(c, 1, nullptr, vflow::Dtype::kBf16, lengths, vflow::Dtype::kFp8E4m3);
+  EXPECT_EQ(one.card.total(), whole.total());
+  EXPECT_EQ(one.exchanges, 0);
+  const RankBytes four = rank_bytes(c, 4, nullptr, vflow::Dtype::kBf16, lengths, vflow::Dtype::kFp8E4m3);
+  EXPECT_EQ(4 * four.card.kv, whole.kv);
+  const double routers = 62.0 * 3072 * 256 * 2;
+  EXPECT_NEAR(4.0 * static_cast<double>(four.card.weights), static_cast<double>(whole.weights) + 3 * routers, 1e3);
+  EXPECT_EQ(four.exchanges, 3 * 62 + 1);
+  // Of each sum of 64 rows of 6,144 bytes three halves, and 64 rows of a quarter of the logits to three others.
+  const double sums = 124 * 1.5 * 64 * 6144;
+  const double logits = 3.0 * 64 * 50016 * 4;
+  EXPECT_NEAR(static_cast<double>(four.link), sums + logits, 0.01 * sums);
+  EXPECT_NEAR(least_seconds(four, 3e12),
+              static_cast<double>(four.card.total()) / 3e12 + static_cast<double>(four.link) / 396e9 + 187 * 1.8e-6,
+              1e-9);
+}
+
 }  // namespace
 }  // namespace vortex::engine
