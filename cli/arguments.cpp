@@ -89,9 +89,30 @@ std::string long_option_of(const std::string& word) {
   return word.starts_with("--") ? word.substr(2, word.find('=') - 2) : std::string();
 }
 
+// Of two limits the one that counts must not be the one that stands behind.
+constexpr std::array kSaidOnce = {"for", "gpu-time", "max-evals", "max-dollars"};
+
+Status refuse_twice(const CLI::App& verb, const std::vector<std::string>& arguments) {
+  std::map<std::string, std::string> said;
+  for (size_t i = 1; i < arguments.size() && arguments[i] != "--"; ++i) {
+    const std::string name = long_option_of(arguments[i]);
+    const bool once = std::find(kSaidOnce.begin(), kSaidOnce.end(), name) != kSaidOnce.end();
+    if (!once || !has_option(verb, name)) { continue; }
+    const size_t equals = arguments[i].find('=');
+    std::string value = equals != std::string::npos ? arguments[i].substr(equals + 1)
+                        : i + 1 < arguments.size()  ? arguments[i + 1]
+                                                    : "";
+    const auto [first, is_new] = said.try_emplace(name, value);
+    if (is_new) { continue; }
+    return candidate_error("--" + name + " is given twice: " + first->second + " and " + value, "say it once");
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 Result<CompleteArguments> complete_arguments(const CLI::App& verb, const std::vector<std::string>& arguments) {
+  VORTEX_TRY(refuse_twice(verb, arguments));
   CompleteArguments complete;
   complete.words = {arguments.front()};
   const std::string config = has_option(verb, "config") ? config_path(arguments) : "";

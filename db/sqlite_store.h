@@ -28,7 +28,8 @@ class SqliteStore final : public Store {
   Result<std::vector<Run>> runs() override;
   Result<std::optional<Run>> find_run(const std::string& name_or_id) override;
 
-  Result<int64_t> add_candidate(const Candidate& candidate, const std::vector<LineageEdge>& parents) override;
+  Result<int64_t> add_proposal(const Candidate& candidate, const std::vector<LineageEdge>& parents,
+                               const std::vector<StageRow>& stages) override;
   Status set_candidate_state(int64_t candidate, CandidateState state, std::optional<job::Verdict> verdict) override;
   Result<std::vector<Candidate>> candidates(int64_t run) override;
   Result<std::optional<Candidate>> find_candidate(int64_t id) override;

@@ -21,6 +21,17 @@ Status insert_outcome(Connection& connection, const OutcomeRow& row) {
   return insert.run();
 }
 
+Status insert_stage(Connection& connection, const StageRow& row) {
+  Statement insert(
+      connection,
+      "INSERT INTO stage (candidate, attempt, stage, verdict, blame, message, metrics, evidence, log_tail, "
+      "seconds, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  insert.bind(row.candidate).bind(row.attempt).bind(row.stage).bind(row.verdict).bind(row.blame).bind(row.message);
+  insert.bind(row.metrics).bind(row.evidence).bind(row.log_tail).bind(row.seconds);
+  insert.bind(row.created > 0 ? row.created : wall_seconds());
+  return insert.run();
+}
+
 // WAL lets readers read beside the writer. Killing this program loses no commit. A power cut loses none before the last
 // durable one (below): that of a candidate's verdict, a run's state, money spent.
 Status configure_writer(Connection& connection) {
@@ -127,7 +138,8 @@ Result<std::optional<Run>> SqliteStore::find_run(const std::string& name_or_id) 
   return read_first(select, read_run);
 }
 
-Result<int64_t> SqliteStore::add_candidate(const Candidate& candidate, const std::vector<LineageEdge>& parents) {
+Result<int64_t> SqliteStore::add_proposal(const Candidate& candidate, const std::vector<LineageEdge>& parents,
+                                          const std::vector<StageRow>& stages) {
   const MutexLock guard(mutex_);
   VORTEX_TRY(room());
   Transaction transaction(connection_);
@@ -149,6 +161,10 @@ Result<int64_t> SqliteStore::add_candidate(const Candidate& candidate, const std
   for (const LineageEdge& edge : parents) {
     Statement link(connection_, "INSERT INTO lineage (child, parent, operation) VALUES (?, ?, ?)");
     VORTEX_TRY(link.bind(id).bind(edge.parent).bind(edge.operation).run());
+  }
+  for (StageRow stage : stages) {
+    stage.candidate = id;
+    VORTEX_TRY(insert_stage(connection_, stage));
   }
   VORTEX_TRY(transaction.commit());
   return id;
@@ -187,14 +203,7 @@ Status SqliteStore::add_stage(const StageRow& row, const std::vector<OutcomeRow>
   VORTEX_TRY(room());
   Transaction transaction(connection_);
   VORTEX_TRY(transaction.begin());
-  Statement insert(
-      connection_,
-      "INSERT INTO stage (candidate, attempt, stage, verdict, blame, message, metrics, evidence, log_tail, "
-      "seconds, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-  insert.bind(row.candidate).bind(row.attempt).bind(row.stage).bind(row.verdict).bind(row.blame).bind(row.message);
-  insert.bind(row.metrics).bind(row.evidence).bind(row.log_tail).bind(row.seconds);
-  insert.bind(row.created > 0 ? row.created : wall_seconds());
-  VORTEX_TRY(insert.run());
+  VORTEX_TRY(insert_stage(connection_, row));
   for (const OutcomeRow& outcome : outcomes) { VORTEX_TRY(insert_outcome(connection_, outcome)); }
   return transaction.commit();
 }

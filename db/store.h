@@ -198,9 +198,13 @@ class Store {
   virtual Result<std::vector<Run>> runs() = 0;  // newest first
   virtual Result<std::optional<Run>> find_run(const std::string& name_or_id) = 0;
 
-  // One transaction: the candidate and its lineage. Adding a (run, batch, slot, draw) that exists
-  // returns its id and changes nothing.
-  virtual Result<int64_t> add_candidate(const Candidate& candidate, const std::vector<LineageEdge>& parents) = 0;
+  // One transaction: the candidate with its lineage and the stages that it has behind it, whose candidate is filled in.
+  // Adding a (run, batch, slot, draw) that exists returns its id and changes nothing.
+  virtual Result<int64_t> add_proposal(const Candidate& candidate, const std::vector<LineageEdge>& parents,
+                                       const std::vector<StageRow>& stages) = 0;
+  Result<int64_t> add_candidate(const Candidate& candidate, const std::vector<LineageEdge>& parents) {
+    return add_proposal(candidate, parents, {});
+  }
   // A verdict belongs to kDone, and to it alone.
   virtual Status set_candidate_state(int64_t candidate, CandidateState state, std::optional<job::Verdict> verdict) = 0;
   virtual Result<std::vector<Candidate>> candidates(int64_t run) = 0;  // in (batch, slot, draw) order

@@ -5,4 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
 VORTEX_TARGETS=programs scripts/build.sh
-exec build/cuda/bin/vortex search --model models/chain-4m --problems 16 --for 5m "$@"
+time=(--for 5m)
+for word in "$@"; do
+  case $word in --for | --for=*) time=() ;; esac
+done
+exec build/cuda/bin/vortex search --model models/chain-4m --problems 16 "${time[@]}" "$@"

@@ -262,6 +262,18 @@ bool is_decided(const Finalist& finalist, const std::vector<job::Outcome>& dense
   return evals::chance_left(today, claim.problems, rules.problems, rules.margin, width) < kHopelessChance;
 }
 
+Finalist until_decided(Finalist finalist, const std::vector<job::Outcome>& dense, const SequenceRules& rules,
+                       uint64_t seed) {
+  if (dense.empty()) { return finalist; }
+  Finalist seen{finalist.candidate, {}, finalist.speed, finalist.first_speed, {}};
+  for (const size_t look : finalist.looks) {
+    seen.outcomes.assign(finalist.outcomes.begin(), finalist.outcomes.begin() + static_cast<std::ptrdiff_t>(look));
+    seen.looks.push_back(look);
+    if (is_decided(seen, dense, rules, seed)) { return seen; }
+  }
+  return finalist;
+}
+
 const Claim* headline_of(const std::vector<Claim>& claims) {
   const Claim* best = nullptr;
   for (const Claim& claim : claims) {

@@ -46,6 +46,7 @@ struct Finalist {
   std::vector<job::Outcome> outcomes;  // on held-out problems
   std::optional<Speed> speed;          // of the processes after the first one; nothing where there are none
   double first_speed = 0;              // over dense attention's, in the first process; 0: not known
+  std::vector<size_t> looks = {};      // answers by the end of each round; none: all came at once
 };
 
 struct Claim {
@@ -66,6 +67,10 @@ std::vector<Claim> judge_claims(const std::vector<Finalist>& sequence, const std
 // Need a finalist answer no more problems? It is clear what is to be said of it, or its chance to be kept is too small.
 bool is_decided(const Finalist& finalist, const std::vector<job::Outcome>& dense, const SequenceRules& rules,
                 uint64_t seed);
+// The finalist with the answers of the rounds up to the one at which it is decided. Those behind, asked at once with it
+// so that no worker was idle, say nothing: the claim is the one of a finalist that is asked round by round.
+Finalist until_decided(Finalist finalist, const std::vector<job::Outcome>& dense, const SequenceRules& rules,
+                       uint64_t seed);
 // Those answers whose problem and trial are among the other ones, too.
 evals::AnswerSheet shared_with(const evals::AnswerSheet& answers, const evals::AnswerSheet& other);
 // The fastest that is both kept and faster; null where there is none.

@@ -122,15 +122,20 @@ SequenceRules sequence_rules(const SearchOptions& options) {
   return rules;
 }
 
-std::vector<job::Outcome> held_out_outcomes(const CandidateHistory& candidate, int rounds) {
-  std::vector<job::Outcome> all;
+Finalist finalist_of(const CandidateHistory& candidate, int rounds) {
+  Finalist finalist{candidate.row.id, {}, std::nullopt};
   for (int round = 1; round <= rounds; ++round) {
     const db::StageRow* row = last_stage(candidate, confirm_stage(round));
     if (row == nullptr) { break; }
     const std::vector<job::Outcome> outcomes = outcomes_of(candidate, *row);
-    all.insert(all.end(), outcomes.begin(), outcomes.end());
+    finalist.outcomes.insert(finalist.outcomes.end(), outcomes.begin(), outcomes.end());
+    finalist.looks.push_back(finalist.outcomes.size());
   }
-  return all;
+  return finalist;
+}
+
+std::vector<job::Outcome> held_out_outcomes(const CandidateHistory& candidate, int rounds) {
+  return finalist_of(candidate, rounds).outcomes;
 }
 
 std::optional<AskedAt> asked_at(const CandidateHistory& candidate) {

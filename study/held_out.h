@@ -43,6 +43,9 @@ SequenceRules sequence_rules(const SearchOptions& options);
 // What a candidate answered of the first `rounds` held-out rounds, in their order.
 std::vector<job::Outcome> held_out_outcomes(const CandidateHistory& candidate, int rounds = 1 << 10);
 
+// The same as a finalist, with its rounds; without its speeds.
+Finalist finalist_of(const CandidateHistory& candidate, int rounds = 1 << 10);
+
 // Name of the metric in the rows of a finalist's held-out rounds that holds its place, from 1, among those who were
 // asked: in the order of the plan, whoever answered first.
 inline constexpr const char* kPlace = "place_among_asked";

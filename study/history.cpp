@@ -1,6 +1,7 @@
 #include "study/history.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -86,6 +87,15 @@ Result<std::vector<CandidateHistory>> read_range(db::RunReader& reader, db::RunR
   return histories;
 }
 
+namespace {
+
+// Only these have answers (db::OutcomeRow).
+bool asks_problems(job::Stage stage) {
+  return stage == job::Stage::kGate || stage == job::Stage::kRace || stage == job::Stage::kConfirm;
+}
+
+}  // namespace
+
 Result<CandidateHistory> read_candidate(db::Store& store, int64_t candidate) {
   CandidateHistory history;
   VORTEX_ASSIGN(const std::optional<db::Candidate> row, store.find_candidate(candidate));
@@ -93,8 +103,9 @@ Result<CandidateHistory> read_candidate(db::Store& store, int64_t candidate) {
   history.row = *row;
   VORTEX_ASSIGN(history.stages, store.stages(candidate));
   for (const db::StageRow& stage : history.stages) {
-    VORTEX_ASSIGN(const std::vector<db::OutcomeRow> rows, store.outcomes(candidate, stage.attempt, stage.stage));
-    history.outcomes.insert(history.outcomes.end(), rows.begin(), rows.end());
+    if (!asks_problems(stage.stage.stage)) { continue; }
+    VORTEX_ASSIGN(std::vector<db::OutcomeRow> rows, store.outcomes(candidate, stage.attempt, stage.stage));
+    std::move(rows.begin(), rows.end(), std::back_inserter(history.outcomes));
   }
   return history;
 }

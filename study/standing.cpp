@@ -256,10 +256,13 @@ std::vector<Claim> claims_on(const History& history, const SearchOptions& option
     if (is_dense(candidate.row)) { dense = held_out_outcomes(candidate); }
   }
   std::vector<Finalist> finalists;
+  SequenceRules rules = sequence_rules(options);
   for (const int64_t id : sequence) {
     const CandidateHistory* candidate = history.find(id);
     if (candidate == nullptr) { continue; }
-    Finalist finalist{id, held_out_outcomes(*candidate), std::nullopt};
+    Finalist finalist = until_decided(finalist_of(*candidate), dense, rules, options.seed);
+    const Claim claim = judge_claims({finalist}, dense, rules, options.seed).front();
+    rules.failures += claim.problems > 0 && !claim.kept ? 1 : 0;
     const std::vector<SpeedRun> runs = speed_runs_of(*candidate);
     if (options.rank_speed == RankSpeed::kModelled) {
       const auto point = point_of(*candidate, options.rank_speed, options.seed);

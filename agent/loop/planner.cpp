@@ -59,104 +59,114 @@ Result<std::optional<Planned>> Planner::plan(int64_t batch, int64_t slot, const 
   const int64_t index = (batch - 1) * options_.batch + slot;
   for (int64_t draw = 0; draw < options_.draws; ++draw) {
     const auto known = rows_.find({batch, slot, draw});
-    std::optional<Planned> planned;
     if (known != rows_.end()) {
-      VORTEX_ASSIGN(vflow::PolicySource source, stored_source(store_, known->second));
-      VORTEX_ASSIGN(planned, admit(known->second, std::move(source), {}, {}));
-    } else {
-      if (!may_propose()) { return std::optional<Planned>{}; }
-      static const std::vector<Parent> kNone;
-      const bool control = is_control(index, seeds_.size(), options_.control_share);
-      ProposalContext context;
-      context.seed = options_.seed;
-      context.batch = batch;
-      context.slot = slot;
-      context.draw = draw;
-      context.index = index;
-      context.model = model_;
-      context.seeds = &seeds_;
-      context.front = control ? &kNone : &front;
-      context.passed = control ? &kNone : &passed;
-      context.control = control;
-      context.budget = budget;
-      context.read_policy = read_policy;
-      VORTEX_ASSIGN(std::optional<Proposal> made, proposer_.propose(context));
-      if (!made) { return std::optional<Planned>{}; }
-      Proposal proposal = std::move(*made);
-      db::Candidate row;
-      row.run = run_;
-      row.batch = batch;
-      row.slot = slot;
-      row.draw = draw;
-      row.origin = proposal.origin;
-      row.arm = control ? db::Arm::kControl : db::Arm::kSearch;
-      row.rationale = proposal.rationale;
-      VORTEX_ASSIGN(row.module_object, store_.put_object(proposal.source.module_text));
-      VORTEX_ASSIGN(row.config_object, store_.put_object(proposal.source.config_text));
-      VORTEX_ASSIGN(planned, admit(std::move(row), std::move(proposal.source), proposal.parents, proposal.operation));
+      VORTEX_ASSIGN(std::optional<Planned> again, admit_known(known->second));
+      if (again) { return again; }
+      continue;
     }
-    if (planned) { return planned; }
+    if (!may_propose()) { return std::optional<Planned>{}; }
+    static const std::vector<Parent> kNone;
+    const bool control = is_control(index, seeds_.size(), options_.control_share);
+    ProposalContext context;
+    context.seed = options_.seed;
+    context.batch = batch;
+    context.slot = slot;
+    context.draw = draw;
+    context.index = index;
+    context.model = model_;
+    context.seeds = &seeds_;
+    context.front = control ? &kNone : &front;
+    context.passed = control ? &kNone : &passed;
+    context.control = control;
+    context.budget = budget;
+    context.read_policy = read_policy;
+    VORTEX_ASSIGN(std::optional<Proposal> made, proposer_.propose(context));
+    if (!made) { return std::optional<Planned>{}; }
+    db::Candidate row;
+    row.run = run_;
+    row.batch = batch;
+    row.slot = slot;
+    row.draw = draw;
+    row.origin = made->origin;
+    row.arm = control ? db::Arm::kControl : db::Arm::kSearch;
+    VORTEX_ASSIGN(std::optional<Planned> fresh, admit_new(std::move(row), std::move(*made)));
+    if (fresh) { return fresh; }
   }
   return std::optional<Planned>{};
 }
 
-// Stores the candidate (a row without an id) with its check and novelty results. Rows from an earlier session are
-// judged again in memory, which also finishes what that session may have left half done.
-Result<std::optional<Planned>> Planner::admit(db::Candidate row, vflow::PolicySource source,
-                                              const std::vector<int64_t>& parents, const std::string& operation) {
+// Fills in what the row says of the policy.
+Planner::Judgement Planner::judge(db::Candidate& row, const vflow::PolicySource& source,
+                                  std::optional<vflow::CheckReport> report) const {
   const double start = monotonic_seconds();
-  vflow::CheckReport report = vflow::check_policy(source, model_);
-  job::StageResult check = check_result(report);
+  if (!report) { report = vflow::check_policy(source, model_); }
+  Judgement judgement;
+  job::StageResult check = check_result(*report);
   check.seconds = monotonic_seconds() - start;
-  Fingerprint fresh;
-  if (report.policy) {
-    fresh = fingerprint(*report.policy, row.id);
-    row.key = fresh.key;
-    row.program_hash = vflow::program_hash(report.policy->program);
-    const double speed = modelled_speed(*report.policy);
-    check.metrics.push_back({study::kModelledSpeedup, speed, speed, speed, "x"});
+  if (!report->policy) {
+    judgement.stages.push_back(std::move(check));
+    return judgement;
   }
-  if (row.id == 0) {
-    std::vector<db::LineageEdge> edges;
-    for (int64_t parent : parents) { edges.push_back({0, parent, operation}); }
-    if (edges.empty() && !operation.empty()) { row.rationale = operation + ": " + row.rationale; }
-    VORTEX_ASSIGN(row.id, store_.add_candidate(row, edges));
-    fresh.candidate = row.id;
-  }
-  if (!report.policy) {
-    VORTEX_TRY(refuse(row, check));
-    return std::optional<Planned>{};
-  }
-  VORTEX_TRY(record(row, check));
-  const job::StageResult novelty = novelty_result(novelty_.judge(fresh));
-  if (novelty.verdict != job::Verdict::kPass) {
-    VORTEX_TRY(refuse(row, novelty));
-    return std::optional<Planned>{};
-  }
-  VORTEX_TRY(record(row, novelty));
-  novelty_.remember(fresh);
-  return std::optional(
-      Planned{row.id, row.state, std::move(*report.policy), std::move(source), row.arm == db::Arm::kControl});
+  judgement.fresh = fingerprint(*report->policy, row.id);
+  row.key = judgement.fresh.key;
+  row.program_hash = judgement.fresh.program;
+  const double speed = modelled_speed(*report->policy);
+  check.metrics.push_back({study::kModelledSpeedup, speed, speed, speed, "x"});
+  judgement.stages.push_back(std::move(check));
+  judgement.stages.push_back(novelty_result(novelty_.judge(judgement.fresh)));
+  if (judgement.stages.back().verdict == job::Verdict::kPass) { judgement.policy = std::move(report->policy); }
+  return judgement;
 }
 
-Status Planner::refuse(const db::Candidate& row, const job::StageResult& result) {
-  if (study::is_done(row)) { return ok_status(); }
-  VORTEX_TRY(record(row, result));
-  VORTEX_TRY(store_.set_candidate_state(row.id, db::CandidateState::kDone, result.verdict));
-  if (on_refused) { on_refused(row.id, row.origin, result); }
+// One transaction a proposal, whatever comes of it: searches refuse more than they evaluate.
+Result<std::optional<Planned>> Planner::admit_new(db::Candidate row, Proposal proposal) {
+  VORTEX_ASSIGN(row.module_object, store_.put_object(proposal.source.module_text));
+  VORTEX_ASSIGN(row.config_object, store_.put_object(proposal.source.config_text));
+  Judgement judgement = judge(row, proposal.source, std::move(proposal.report));
+  std::vector<db::LineageEdge> edges;
+  for (const int64_t parent : proposal.parents) { edges.push_back({0, parent, proposal.operation}); }
+  const bool stands_alone = edges.empty() && !proposal.operation.empty();
+  row.rationale = stands_alone ? proposal.operation + ": " + proposal.rationale : proposal.rationale;
+  std::vector<db::StageRow> stages;
+  for (const job::StageResult& result : judgement.stages) { stages.push_back(study::to_row(result, 0, 1)); }
+  if (judgement.refused()) {
+    row.state = db::CandidateState::kDone;
+    row.verdict = judgement.stages.back().verdict;
+  }
+  VORTEX_ASSIGN(row.id, store_.add_proposal(row, edges, stages));
+  if (judgement.refused() && on_refused) { on_refused(row.id, row.origin, judgement.stages.back()); }
+  return planned(row, std::move(proposal.source), std::move(judgement));
+}
+
+// A row from an earlier session is judged again in memory, which also finishes what that session may have left half
+// done.
+Result<std::optional<Planned>> Planner::admit_known(db::Candidate row) {
+  VORTEX_ASSIGN(vflow::PolicySource source, stored_source(store_, row));
+  Judgement judgement = judge(row, source, std::nullopt);
+  VORTEX_TRY(record_missing(row, judgement.stages));
+  if (judgement.refused() && !study::is_done(row)) {
+    const job::StageResult& last = judgement.stages.back();
+    VORTEX_TRY(store_.set_candidate_state(row.id, db::CandidateState::kDone, last.verdict));
+    if (on_refused) { on_refused(row.id, row.origin, last); }
+  }
+  return planned(row, std::move(source), std::move(judgement));
+}
+
+std::optional<Planned> Planner::planned(const db::Candidate& row, vflow::PolicySource source, Judgement judgement) {
+  if (judgement.refused()) { return std::nullopt; }
+  judgement.fresh.candidate = row.id;
+  novelty_.remember(judgement.fresh);
+  return Planned{row.id, row.state, std::move(*judgement.policy), std::move(source), row.arm == db::Arm::kControl};
+}
+
+Status Planner::record_missing(const db::Candidate& row, const std::vector<job::StageResult>& results) {
+  VORTEX_ASSIGN(const std::vector<db::StageRow> stages, store_.stages(row.id));
+  for (const job::StageResult& result : results) {
+    const bool known =
+        std::any_of(stages.begin(), stages.end(), [&](const db::StageRow& one) { return one.stage == result.stage; });
+    if (!known) { VORTEX_TRY(store_.add_stage(study::to_row(result, row.id, 1), {})); }
+  }
   return ok_status();
-}
-
-Status Planner::record(const db::Candidate& row, const job::StageResult& result) {
-  // An earlier session may have done it; what this one has just made has none.
-  const bool is_new = !rows_.contains({row.batch, row.slot, row.draw});
-  if (!is_new) {
-    VORTEX_ASSIGN(const std::vector<db::StageRow> stages, store_.stages(row.id));
-    if (std::any_of(stages.begin(), stages.end(), [&](const db::StageRow& one) { return one.stage == result.stage; })) {
-      return ok_status();
-    }
-  }
-  return store_.add_stage(study::to_row(result, row.id, 1), {});
 }
 
 }  // namespace vortex::agent

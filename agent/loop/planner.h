@@ -58,10 +58,19 @@ class Planner {
   std::function<void(int64_t candidate, db::Origin origin, const job::StageResult&)> on_refused;
 
  private:
-  Result<std::optional<Planned>> admit(db::Candidate row, vflow::PolicySource source,
-                                       const std::vector<int64_t>& parents, const std::string& operation);
-  Status refuse(const db::Candidate& row, const job::StageResult& result);
-  Status record(const db::Candidate& row, const job::StageResult& result);
+  // What the check and the novelty gate say of a proposal.
+  struct Judgement {
+    std::vector<job::StageResult> stages;  // the last one is the one that refused it, where one did
+    std::optional<vflow::Policy> policy;   // nothing: refused
+    Fingerprint fresh;                     // where it checks
+    bool refused() const { return !policy; }
+  };
+  Judgement judge(db::Candidate& row, const vflow::PolicySource& source,
+                  std::optional<vflow::CheckReport> report) const;
+  Result<std::optional<Planned>> admit_new(db::Candidate row, Proposal proposal);
+  Result<std::optional<Planned>> admit_known(db::Candidate row);
+  std::optional<Planned> planned(const db::Candidate& row, vflow::PolicySource source, Judgement judgement);
+  Status record_missing(const db::Candidate& row, const std::vector<job::StageResult>& results);
 
   db::Store& store_;
   int64_t run_;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "study/held_out.h"
@@ -90,10 +91,15 @@ void Rounds::count_climb(const study::CandidateHistory& candidate) {
   count_race(candidate);
 }
 
+// Rounds that are opened at once count with what those before them took; the first of all is opened alone.
 bool Rounds::may_be_asked(const study::Retest& retest) const {
   const auto dense = known_.find(dense_);
   const int answered = dense == known_.end() ? 0 : dense->second.retests;
-  return retest.round <= answered || new_problems_seconds_ <= kNewProblemsShare * climb_seconds_;
+  const int before = retest.round - answered - 1;  // that are opened with it
+  if (before < 0) { return true; }
+  if (answered == 0 && before > 0) { return false; }
+  const double ahead = before * new_problems_seconds_ / std::max(1, answered);
+  return new_problems_seconds_ + ahead <= kNewProblemsShare * climb_seconds_;
 }
 
 bool Rounds::was_confirmed(int64_t candidate) const {
@@ -121,15 +127,15 @@ Result<job::Job> Rounds::retest_job(const study::Retest& retest) const {
   return job;  // paired here, not in the worker
 }
 
-Status Rounds::ask(bool beside_climbs) {
-  if (beside_climbs && !asked_.empty() && ++asked_age_ < options_.overlap) { return ok_status(); }
+Status Rounds::ask(Beside beside) {
+  if (beside == Beside::kClimbs && !asked_.empty() && ++asked_age_ < options_.overlap) { return ok_status(); }
   VORTEX_TRY(take_asked());
   while (!session_.ended()) {
-    VORTEX_ASSIGN(asked_, next());
+    VORTEX_ASSIGN(asked_, next(options_.overlap > 0 && beside != Beside::kClimbs));
     if (asked_.empty()) { break; }
     VORTEX_ASSIGN(asked_lot_, evaluator_.start(asked_, true));
     asked_age_ = 0;
-    if (beside_climbs) { break; }
+    if (beside != Beside::kNothing) { break; }
     VORTEX_TRY(take_asked());
   }
   return ok_status();
@@ -150,44 +156,79 @@ Status Rounds::take(const std::vector<Assignment>& tasks) {
     study::Known& known = known_[task.candidate];
     (task.kind == Assignment::Kind::kSpeed ? known.speed_runs : known.retests) = task.round;
   }
+  std::set<int64_t> taken;
   for (const Assignment& task : tasks) {
+    if (!taken.insert(task.candidate).second) { continue; }
     VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), task.candidate));
     absorb(candidate);
-    if (task.candidate != dense_ || task.kind != Assignment::Kind::kRetest) { continue; }
-    const db::StageRow* row = study::last_stage(candidate, study::retest_stage(task.round));
-    new_problems_seconds_ += row == nullptr ? 0 : row->seconds;
+    if (task.candidate == dense_) { count_new_problems(candidate, tasks); }
   }
   return ok_status();
 }
 
+// Of rounds that dense attention has just answered.
+void Rounds::count_new_problems(const study::CandidateHistory& dense, const std::vector<Assignment>& tasks) {
+  for (const Assignment& task : tasks) {
+    if (task.candidate != dense_ || task.kind != Assignment::Kind::kRetest) { continue; }
+    const db::StageRow* row = study::last_stage(dense, study::retest_stage(task.round));
+    new_problems_seconds_ += row == nullptr ? 0 : row->seconds;
+  }
+}
+
 // Speeds first, as they may change who is asked; in a search whose batches overlap both at once, to lose no batch.
-Result<std::vector<Assignment>> Rounds::next() {
-  VORTEX_ASSIGN(std::vector<Assignment> tasks, next_speeds());
+Result<std::vector<Assignment>> Rounds::next(bool all_at_once) {
+  VORTEX_ASSIGN(std::vector<Assignment> tasks, next_speeds(all_at_once));
   if (!tasks.empty() && options_.overlap == 0) { return tasks; }
-  VORTEX_ASSIGN(std::vector<Assignment> retests, next_retests(tasks));
+  VORTEX_ASSIGN(std::vector<Assignment> retests, next_retests(tasks, all_at_once));
   std::move(retests.begin(), retests.end(), std::back_inserter(tasks));
   return tasks;
 }
 
-// `beside`: tasks of candidates that do one thing at a time.
-Result<std::vector<Assignment>> Rounds::next_retests(const std::vector<Assignment>& beside) {
-  const auto is_busy = [&](int64_t candidate) {
-    return std::any_of(beside.begin(), beside.end(),
-                       [&](const Assignment& task) { return task.candidate == candidate; });
-  };
-  const int rounds = std::min({options_.retests, study::kMaxRetests, kProspectRounds});
+// Prospects before those that could change the front; `all`: both.
+std::vector<Rounds::Wish> Rounds::wishes(bool all) {
+  const int most = std::min(options_.retests, study::kMaxRetests);
+  const int rounds = std::min(most, kProspectRounds);
   const study::Archive& archive = standing_.archive();
-  std::vector<study::Retest> wanted = study::retests_of_prospects(archive, sequence_rules_, rounds);
-  if (wanted.empty()) { wanted = racing_.wanted(archive); }
+  std::vector<Wish> wanted;
+  for (const study::Retest& retest : study::retests_of_prospects(archive, sequence_rules_, rounds)) {
+    wanted.push_back({retest, rounds});
+  }
+  if (!all && !wanted.empty()) { return wanted; }
+  for (const study::Retest& retest : racing_.wanted(archive)) {
+    const auto is_it = [&](const Wish& wish) { return wish.retest.candidate == retest.candidate; };
+    const auto known = std::find_if(wanted.begin(), wanted.end(), is_it);
+    if (known == wanted.end()) {
+      wanted.push_back({retest, most});
+    } else {
+      known->last = most;
+    }
+  }
+  return wanted;
+}
+
+// `beside`: tasks of candidates that do one thing at a time, while there are others. The first round of each before the
+// second of any.
+Result<std::vector<Assignment>> Rounds::next_retests(const std::vector<Assignment>& beside, bool all_at_once) {
+  const auto is_busy = [&](int64_t candidate) {
+    return !all_at_once && std::any_of(beside.begin(), beside.end(),
+                                       [&](const Assignment& task) { return task.candidate == candidate; });
+  };
+  const int64_t problems = study::retest_problems(options_.job.task);
+  const std::vector<Wish> wanted = wishes(all_at_once);
   std::vector<Assignment> tasks;
-  for (const study::Retest& retest : wanted) {
-    const int64_t problems = study::retest_problems(options_.job.task);
-    const auto share = static_cast<double>(retest_problems_ + problems) / static_cast<double>(race_problems_);
-    if (share > options_.retest_share || is_busy(retest.candidate) || !may_be_asked(retest)) { continue; }
-    if (retest.candidate != dense_) { retest_problems_ += problems; }
-    VORTEX_ASSIGN(job::Job job, retest_job(retest));
-    tasks.push_back({Assignment::Kind::kRetest, retest.candidate, std::move(job), retest.round});
-    if (static_cast<int>(tasks.size()) == options_.batch) { break; }  // what they answer says who goes on
+  const auto is_full = [&] { return static_cast<int>(tasks.size()) == options_.batch; };
+  const int ahead = all_at_once ? study::kMaxRetests : 1;
+  for (int further = 0; further < ahead && !is_full(); ++further) {
+    for (const Wish& wish : wanted) {
+      const study::Retest retest{wish.retest.candidate, wish.retest.round + further};
+      const auto share = static_cast<double>(retest_problems_ + problems) / static_cast<double>(race_problems_);
+      const bool over = further > 0 && retest.round > wish.last;
+      if (over || share > options_.retest_share || is_busy(retest.candidate) || !may_be_asked(retest)) { continue; }
+      if (retest.candidate != dense_) { retest_problems_ += problems; }
+      VORTEX_ASSIGN(job::Job job, retest_job(retest));
+      tasks.push_back({Assignment::Kind::kRetest, retest.candidate, std::move(job), retest.round});
+      if (is_full()) { break; }  // what they answer says who goes on
+    }
   }
   if (!tasks.empty()) { VORTEX_TRY(add_dense_retests(tasks)); }
   return tasks;
@@ -210,10 +251,11 @@ Status Rounds::add_dense_retests(std::vector<Assignment>& tasks) {
 
 // What all samples of one process share is seen only by further processes. Candidates take turns, so that what
 // changes on the machine meets all of them: these are the next one of each that lacks it, of the first that any lacks.
-Result<std::vector<Assignment>> Rounds::speeds_of(const std::vector<int64_t>& candidates) {
+Result<std::vector<Assignment>> Rounds::speeds_of(const std::vector<int64_t>& candidates, bool all_at_once) {
   std::vector<Assignment> tasks;
   if (options_.rank_speed == study::RankSpeed::kModelled) { return tasks; }
-  for (int run = 2; run <= std::min(options_.speed_runs, study::kMaxSpeedRuns) && tasks.empty(); ++run) {
+  for (int run = 2; run <= std::min(options_.speed_runs, study::kMaxSpeedRuns); ++run) {
+    if (!all_at_once && !tasks.empty()) { break; }
     for (const int64_t candidate : candidates) {
       if (!shelf_.contains(candidate) || known_[candidate].speed_runs >= run) { continue; }
       VORTEX_ASSIGN(job::Job job, speed_job(candidate));
@@ -224,17 +266,17 @@ Result<std::vector<Assignment>> Rounds::speeds_of(const std::vector<int64_t>& ca
 }
 
 // Whoever joins the front meanwhile waits until those that were members are measured.
-Result<std::vector<Assignment>> Rounds::next_speeds() {
-  VORTEX_ASSIGN(std::vector<Assignment> tasks, speeds_of(measuring_));
+Result<std::vector<Assignment>> Rounds::next_speeds(bool all_at_once) {
+  VORTEX_ASSIGN(std::vector<Assignment> tasks, speeds_of(measuring_, all_at_once));
   if (!tasks.empty() || options_.rank_speed == study::RankSpeed::kModelled) { return tasks; }
   measuring_.clear();
   for (const study::Point& point : standing_.front()) { measuring_.push_back(point.candidate); }
-  return speeds_of(measuring_);
+  return speeds_of(measuring_, all_at_once);
 }
 
 Status Rounds::measure(const std::vector<int64_t>& candidates) {
   while (!session_.ended()) {
-    VORTEX_ASSIGN(const std::vector<Assignment> tasks, speeds_of(candidates));
+    VORTEX_ASSIGN(const std::vector<Assignment> tasks, speeds_of(candidates, options_.overlap > 0));
     if (tasks.empty()) { break; }
     VORTEX_TRY(evaluator_.run(tasks));
     VORTEX_TRY(take(tasks));
@@ -257,9 +299,9 @@ Result<std::string> Rounds::answer_confirm(int64_t candidate) {
   if (asked.failed) { return std::string("confirm: it failed on held-out problems"); }
   VORTEX_TRY(measure({candidate}));
   VORTEX_ASSIGN(const study::CandidateHistory own, study::read_candidate(session_.store(), candidate));
-  const study::Finalist finalist{candidate, study::held_out_outcomes(own), std::nullopt};
-  const study::Claim claim =
-      study::judge_claims({finalist}, held_out_dense_, rules_for(candidate), options_.seed).front();
+  const study::SequenceRules rules = rules_for(candidate);
+  const study::Finalist finalist = study::until_decided(study::finalist_of(own), held_out_dense_, rules, options_.seed);
+  const study::Claim claim = study::judge_claims({finalist}, held_out_dense_, rules, options_.seed).front();
   return "confirm: " + std::string(evals::keeping_name(claim.keeping)) + " on " + std::to_string(claim.problems) +
          " held-out problems";
 }
@@ -298,8 +340,18 @@ bool Rounds::finals_are_due() const {
   return left < std::min(asking, most) + batch;
 }
 
+Status Rounds::prepare_finals() {
+  const bool needed = options_.overlap > 0 && options_.confirm && !session_.ended();
+  if (!needed || study::best_sequence(standing_.archive(), sequence_rules_).empty()) { return ok_status(); }
+  const int rounds = static_cast<int>(study::held_out_rounds(options_).size());
+  VORTEX_ASSIGN(const std::vector<Assignment> tasks, held_out_tasks({dense_}, 1, rounds));
+  VORTEX_ASSIGN(dense_lot_, evaluator_.start(tasks, false));
+  return ok_status();
+}
+
 Status Rounds::finals() {
   VORTEX_TRY(take_asked());
+  if (const int64_t lot = std::exchange(dense_lot_, 0); lot != 0) { VORTEX_TRY(evaluator_.wait(lot)); }
   if (!options_.confirm) { return ok_status(); }
   const double begun = session_.budget().used(study::Resource::kSeconds);
   VORTEX_TRY(ask_sequences());
@@ -383,7 +435,7 @@ Status Rounds::add_trials(const std::vector<int64_t>& candidates) {
       Trial trial;
       trial.finalist.candidate = detail.value("candidate", int64_t{0});
       VORTEX_ASSIGN(const study::CandidateHistory own, study::read_candidate(store, trial.finalist.candidate));
-      trial.finalist.outcomes = study::held_out_outcomes(own);
+      trial.finalist = study::finalist_of(own);
       trial.round = static_cast<int>(study::held_out_rounds(options_).size());
       const bool passed = study::point_of(own, options_.rank_speed, options_.seed).has_value();
       trial.failed = !passed || trial.finalist.outcomes.empty();  // it did not come to an answer
@@ -407,9 +459,12 @@ Status Rounds::add_trials(const std::vector<int64_t>& candidates) {
 
 // Round after round, each finalist until it is clear what can be said of it; of those asked at once a later one goes on
 // where an earlier one turns out not to be kept. Where batches overlap there are workers for all rounds of dense
-// attention at once; else it answers what a finalist is about to.
+// attention at once, and for as many rounds of the finalists as make a batch: those behind the one that decides are not
+// looked at. Else one round at a time, which dense attention answers first.
 Result<Rounds::Asked> Rounds::ask_finalists(const std::vector<int64_t>& candidates) {
   const int rounds = static_cast<int>(study::held_out_rounds(options_).size());
+  const int finalists = std::max(1, static_cast<int>(candidates.size()));
+  const int at_once = options_.overlap > 0 ? std::max(1, options_.batch / finalists) : 1;
   if (options_.overlap > 0) { VORTEX_TRY(answer_held_out({dense_}, 1, rounds)); }
   VORTEX_TRY(add_trials(candidates));
   Asked asked;
@@ -427,7 +482,7 @@ Result<Rounds::Asked> Rounds::ask_finalists(const std::vector<int64_t>& candidat
       if (!trial.ended && trial.round == round) { next.push_back(candidate); }
     }
     if (options_.overlap == 0) { VORTEX_TRY(answer_held_out({dense_}, round + 1, round + 1)); }
-    VORTEX_TRY(answer_held_out(next, round + 1, round + 1));
+    VORTEX_TRY(answer_held_out(next, round + 1, std::min(rounds, round + at_once)));
     if (session_.ended()) { break; }
     for (const int64_t candidate : next) { VORTEX_TRY(take_held_out(*trial_of(candidate))); }
   }
@@ -442,9 +497,10 @@ Result<Rounds::Asked> Rounds::ask_finalists(const std::vector<int64_t>& candidat
 void Rounds::judge(Trial& trial) const {
   const study::SequenceRules rules = rules_for(trial.finalist.candidate);
   const bool answered = trial.round > 0 && !trial.failed;
-  trial.kept = answered && study::judge_claims({trial.finalist}, held_out_dense_, rules, options_.seed).front().kept;
+  const study::Finalist seen = study::until_decided(trial.finalist, held_out_dense_, rules, options_.seed);
+  trial.kept = answered && study::judge_claims({seen}, held_out_dense_, rules, options_.seed).front().kept;
   trial.ended = trial.failed || trial.round == static_cast<int>(study::held_out_rounds(options_).size()) ||
-                (answered && study::is_decided(trial.finalist, held_out_dense_, rules, options_.seed));
+                (answered && study::is_decided(seen, held_out_dense_, rules, options_.seed));
 }
 
 // Takes in what a finalist answered in its next round.
@@ -456,7 +512,7 @@ Status Rounds::take_held_out(Trial& trial) {
   trial.failed = !study::point_of(own, options_.rank_speed, options_.seed).has_value();
   if (trial.failed) { absorb(own); }
   held_out_dense_ = study::held_out_outcomes(dense);
-  trial.finalist.outcomes = study::held_out_outcomes(own, ++trial.round);
+  trial.finalist = study::finalist_of(own, ++trial.round);
   return ok_status();
 }
 
@@ -476,9 +532,7 @@ Result<std::optional<Assignment>> Rounds::held_out_task(int64_t candidate, int r
   return std::optional(std::move(task));
 }
 
-// Of these rounds of held-out problems.
-Status Rounds::answer_held_out(const std::vector<int64_t>& candidates, int first, int last) {
-  if (session_.ended()) { return ok_status(); }
+Result<std::vector<Assignment>> Rounds::held_out_tasks(const std::vector<int64_t>& candidates, int first, int last) {
   std::vector<Assignment> tasks;
   for (const int64_t candidate : candidates) {
     for (int round = first; round <= last; ++round) {
@@ -486,6 +540,13 @@ Status Rounds::answer_held_out(const std::vector<int64_t>& candidates, int first
       if (task) { tasks.push_back(std::move(*task)); }
     }
   }
+  return tasks;
+}
+
+// Of these rounds of held-out problems.
+Status Rounds::answer_held_out(const std::vector<int64_t>& candidates, int first, int last) {
+  if (session_.ended()) { return ok_status(); }
+  VORTEX_ASSIGN(const std::vector<Assignment> tasks, held_out_tasks(candidates, first, last));
   return evaluator_.run(tasks);
 }
 
@@ -496,12 +557,12 @@ void Rounds::absorb(const study::CandidateHistory& today) {
   const study::CandidateHistory candidate = study::as_of(today, known == known_.end() ? study::Known() : known->second);
   standing_.update(candidate);
   evaluator_.learn(candidate);
-  const std::vector<study::Point> front = standing_.front();
+  const study::Archive& archive = standing_.archive();
   session_.change_progress([&](Progress& progress) {
-    progress.front = static_cast<int>(front.size());
+    progress.front = static_cast<int>(archive.front().size());
     progress.best_speed = 1.0;
-    for (const study::Point& point : front) {
-      progress.best_speed = std::max(progress.best_speed, point.speed.ratio.value);
+    for (const size_t member : archive.front()) {
+      progress.best_speed = std::max(progress.best_speed, archive.points()[member].speed.ratio.value);
     }
   });
 }

@@ -18,6 +18,9 @@
 
 namespace vortex::agent {
 
+// What climbs while a search asks for more of what it knows.
+enum class Beside { kNothing, kClimbs, kLastClimbs };
+
 // What a search asks of its candidates beside their climbs: further problems where they could change the front, speed
 // once more in processes of its own, held-out problems for what is claimed. Holds the standing, into which it takes
 // their rows. Errors as Evaluator::run has them; every function ends early, and well, when the session has ended.
@@ -46,13 +49,18 @@ class Rounds {
   // clear, the rounds are used up, retests have had their share of all problems answered, or new problems theirs of the
   // time: first for those that promise a claim, then for those that could change the front. Dense attention answers
   // whatever any of them is asked, so that all stay comparable with it.
-  // `beside_climbs`, where batches overlap: asks for a speed and a round of problems at once, and returns; `overlap`
-  // such calls later they are taken into the standing, and what is open then is asked.
-  Status ask(bool beside_climbs);
+  // Beside climbs, where batches overlap: asks for a speed and a round of problems at once, and returns; `overlap` such
+  // calls later they are taken into the standing, and what is open then is asked. Once no more climbs will follow in
+  // such a search, what would be asked round after round is asked at once, as far as a batch's workers reach: they
+  // would be idle. Beside the last climbs it returns as well, and the next call takes what was asked.
+  Status ask(Beside beside);
   // Waits for what is being asked and takes it into the standing. Every function below does so first.
   Status take_asked();
   // Is what is left of the time about what finalists need, should they answer all held-out problems?
   bool finals_are_due() const;
+  // Once nothing more is proposed, where batches overlap: what dense attention needs to answer for finals, beside the
+  // last climbs.
+  Status prepare_finals();
   // Finalists answer held-out problems in the order that the search's own problems fixed, each in rounds until it is
   // clear what can be said of it; the fallback where the first is not kept; then, until finals have had their share of
   // the time, the front's other members, from the most accurate on. What they answer decides nothing but what is
@@ -71,10 +79,17 @@ class Rounds {
   Result<job::Job> speed_job(int64_t candidate) const;
   Result<job::Job> retest_job(const study::Retest& retest) const;
   Status add_dense_retests(std::vector<Assignment>& tasks);
-  Result<std::vector<Assignment>> next();
-  Result<std::vector<Assignment>> next_speeds();
-  Result<std::vector<Assignment>> next_retests(const std::vector<Assignment>& beside);
-  Result<std::vector<Assignment>> speeds_of(const std::vector<int64_t>& candidates);
+  // A retest that is wanted, and the last round that its candidate may come to.
+  struct Wish {
+    study::Retest retest;
+    int last = 0;
+  };
+  Result<std::vector<Assignment>> next(bool all_at_once);
+  Result<std::vector<Assignment>> next_speeds(bool all_at_once);
+  Result<std::vector<Assignment>> next_retests(const std::vector<Assignment>& beside, bool all_at_once);
+  std::vector<Wish> wishes(bool all);
+  Result<std::vector<Assignment>> speeds_of(const std::vector<int64_t>& candidates, bool all_at_once);
+  void count_new_problems(const study::CandidateHistory& dense, const std::vector<Assignment>& tasks);
   Status take(const std::vector<Assignment>& tasks);
   Status measure(const std::vector<int64_t>& candidates);
   Result<std::string> answer_confirm(int64_t candidate);
@@ -101,6 +116,7 @@ class Rounds {
   void judge(Trial& trial) const;
   Status take_held_out(Trial& trial);
   Result<std::optional<Assignment>> held_out_task(int64_t candidate, int round);
+  Result<std::vector<Assignment>> held_out_tasks(const std::vector<int64_t>& candidates, int first, int last);
   Status answer_held_out(const std::vector<int64_t>& candidates, int first, int last);
 
   Session& session_;
@@ -119,6 +135,7 @@ class Rounds {
   std::vector<Assignment> asked_;             // and not taken yet
   int64_t asked_lot_ = 0;                     // their number with the evaluator
   int asked_age_ = 0;                         // calls of ask() since
+  int64_t dense_lot_ = 0;                     // of prepare_finals(); 0: none
   std::vector<int64_t> measuring_;            // members of the front, of which some process may still be wanted
   std::map<int64_t, study::Known> known_;     // beside the climbs of those that did more
   std::vector<Trial> trials_;                 // in the order in which they were asked

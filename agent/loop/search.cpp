@@ -113,7 +113,7 @@ class Search {
       if (static_cast<int>(flights_.size()) <= options_.overlap) { continue; }
       VORTEX_TRY(land());
       if (session_.ended()) { break; }
-      VORTEX_TRY(rounds_.ask(options_.overlap > 0));
+      VORTEX_TRY(rounds_.ask(options_.overlap > 0 ? Beside::kClimbs : Beside::kNothing));
       VORTEX_TRY(answer_requests(batch));
       if (rounds_.finals_are_due()) { VORTEX_TRY(rounds_.finals()); }
       announce();
@@ -124,9 +124,10 @@ class Search {
   // Takes in what is in the air, once nothing more is proposed. In a search that was told to stop it ends, no more.
   Status land_all() {
     if (options_.overlap == 0) { return ok_status(); }
+    VORTEX_TRY(rounds_.prepare_finals());
     while (!flights_.empty()) {
       VORTEX_TRY(land());
-      VORTEX_TRY(rounds_.ask(!flights_.empty()));
+      VORTEX_TRY(rounds_.ask(flights_.empty() ? Beside::kNothing : Beside::kLastClimbs));
     }
     return rounds_.take_asked();
   }

@@ -18,12 +18,17 @@ Rng rng_of(const ProposalContext& context) {
                         static_cast<uint64_t>(context.draw)));
 }
 
+void take(Proposal& proposal, vflow::Variation variation) {
+  proposal.source = std::move(variation.source);
+  proposal.report = std::move(variation.report);
+  proposal.operation = std::move(variation.description);
+}
+
 Proposal random_proposal(const ProposalContext& context, Rng& rng) {
   Proposal proposal;
   vflow::GenerateOptions options;
   options.mla = context.model.kv_lora_rank > 0;
-  proposal.source = vflow::print_policy(vflow::random_policy(rng, context.model, options));
-  proposal.operation = "random program";
+  take(proposal, vflow::random_variation(rng, context.model, options));
   proposal.rationale = "independent of everything tried so far";
   proposal.origin = db::Origin::kRandom;
   return proposal;
@@ -62,18 +67,17 @@ class Evolver final : public Proposer {
   }
 
  private:
-  static Result<Proposal> next(const ProposalContext& context) {
+  Result<Proposal> next(const ProposalContext& context) {
     const auto index = static_cast<size_t>(context.index);
     if (index < context.seeds->size() && context.draw == 0 && !context.control) {
       return seed_proposal((*context.seeds)[index]);
     }
     Rng rng = rng_of(context);
     if (rng.uniform() < kRandomShare) { return random_proposal(context, rng); }
-    std::vector<Parent> seeds;
     const std::vector<Parent>* everything = context.passed;
     if (everything->empty()) {
-      seeds = seed_parents(context);
-      everything = &seeds;
+      if (!seeds_) { seeds_ = seed_parents(context); }
+      everything = &*seeds_;
     }
     if (everything->empty()) { return random_proposal(context, rng); }
     const auto draw = [&]() -> const Parent& {
@@ -99,11 +103,9 @@ class Evolver final : public Proposer {
                                              Rng& rng) {
     VORTEX_ASSIGN(const std::shared_ptr<const vflow::Policy> one, policy_of(context, a));
     VORTEX_ASSIGN(const std::shared_ptr<const vflow::Policy> other, policy_of(context, b));
-    vflow::Variation variation = vflow::crossover(*one, *other, rng, context.model);
     Proposal proposal;
-    proposal.source = vflow::print_policy(variation.policy);
+    take(proposal, vflow::crossover(*one, *other, rng, context.model));
     if (a.candidate != 0) { proposal.parents = {a.candidate, b.candidate}; }
-    proposal.operation = std::move(variation.description);
     proposal.rationale = "joins two policies that passed";
     proposal.origin = db::Origin::kCrossover;
     return proposal;
@@ -113,13 +115,9 @@ class Evolver final : public Proposer {
   static Result<Proposal> mutate_proposal(const ProposalContext& context, const Parent& parent, Rng& rng) {
     const int steps = 1 + static_cast<int>(rng.below(2)) + static_cast<int>(context.draw / 2);
     VORTEX_ASSIGN(const std::shared_ptr<const vflow::Policy> policy, policy_of(context, parent));
-    vflow::Variation variation{*policy, {}};
-    std::string operation;
-    for (int step = 0; step < steps; ++step) {
-      variation = vflow::mutate(variation.policy, rng, context.model);
-      operation += (step > 0 ? "; " : "") + variation.description;
-    }
-    return mutation(context, parent, variation.policy, std::move(operation));
+    vflow::Variation variation = vflow::mutate(*policy, rng, context.model);
+    for (int step = 1; step < steps; ++step) { variation = after(variation, rng, context.model); }
+    return mutation(context, parent, std::move(variation));
   }
 
   // Towards as many pages as the parent's right answers need: they tell where that is sooner than its accuracy does.
@@ -127,29 +125,32 @@ class Evolver final : public Proposer {
     const bool more = parent.promise < kKeepsAnswers;
     VORTEX_ASSIGN(const std::shared_ptr<const vflow::Policy> policy, policy_of(context, parent));
     vflow::Variation variation = vflow::resize(*policy, more, rng, context.model);
-    std::string operation = variation.description;
-    if (context.draw > 1) {
-      variation = vflow::mutate(variation.policy, rng, context.model);
-      operation += "; " + variation.description;
-    }
-    Proposal proposal = mutation(context, parent, variation.policy, std::move(operation));
+    if (context.draw > 1) { variation = after(variation, rng, context.model); }
+    Proposal proposal = mutation(context, parent, std::move(variation));
     proposal.rationale = more ? "its right answers surprise the parent: more pages, or a better score"
                               : "its right answers do not surprise the parent: fewer pages may do";
     return proposal;
   }
 
-  static Proposal mutation(const ProposalContext& context, const Parent& parent, const vflow::Policy& policy,
-                           std::string operation) {
+  // One more step.
+  static vflow::Variation after(const vflow::Variation& before, Rng& rng, const vflow::ModelGeometry& model) {
+    vflow::Variation next = vflow::mutate(before.policy, rng, model);
+    next.description = before.description + "; " + next.description;
+    return next;
+  }
+
+  static Proposal mutation(const ProposalContext& context, const Parent& parent, vflow::Variation variation) {
     Proposal proposal;
-    proposal.source = vflow::print_policy(policy);
+    take(proposal, std::move(variation));
     if (parent.candidate != 0) { proposal.parents = {parent.candidate}; }
-    proposal.operation = std::move(operation);
     proposal.rationale = parent.candidate != 0 ? "varies a policy that passed"
                          : context.control     ? "varies a seed without a look at results"
                                                : "varies a seed: nothing has passed yet";
     proposal.origin = db::Origin::kMutate;
     return proposal;
   }
+
+  std::optional<std::vector<Parent>> seeds_;  // as parents, once they are needed: a search's seeds stay the same
 };
 
 class RandomProposer final : public Proposer {

@@ -1,6 +1,9 @@
 #include "agent/propose/novelty.h"
 
 #include <cstdio>
+#include <utility>
+
+#include "base/sha256.h"
 
 namespace vortex::agent {
 
@@ -9,7 +12,10 @@ Fingerprint fingerprint(const vflow::Policy& policy, int64_t candidate) {
   vflow::Policy only_config;
   only_config.program.dialect = policy.program.dialect;
   only_config.config = policy.config;
-  return {candidate, vflow::policy_key(policy), vflow::policy_key(only_config), vflow::canonical_tree(policy.program)};
+  vflow::CanonicalTree tree = vflow::canonical_tree(policy.program);
+  const std::string text = vflow::canonical_text(tree);
+  return {candidate, vflow::policy_key(text, policy.program.dialect, policy.config), sha256_hex(text),
+          vflow::policy_key(only_config), std::move(tree)};
 }
 
 NoveltyReport NoveltyGate::judge(const Fingerprint& fresh) const {

@@ -15,6 +15,7 @@ namespace vortex::agent {
 struct Fingerprint {
   int64_t candidate = 0;
   std::string key;         // of program and configuration
+  std::string program;     // vflow::program_hash
   std::string config_key;  // of the configuration alone
   vflow::CanonicalTree tree;
 };

@@ -25,6 +25,7 @@ struct Proposal {
   std::string operation;         // what was done to the parents, in words
   std::string rationale;         // why, in words
   db::Origin origin = db::Origin::kSeed;
+  std::optional<vflow::CheckReport> report = {};  // check_policy's of `source`, where the proposer has it
 };
 
 // A candidate that climbed the whole ladder and may have offspring.

@@ -45,9 +45,9 @@ Result<std::vector<db::Run>> PatientStore::runs() {
 Result<std::optional<db::Run>> PatientStore::find_run(const std::string& name_or_id) {
   return patiently([&] { return store_.find_run(name_or_id); });
 }
-Result<int64_t> PatientStore::add_candidate(const db::Candidate& candidate,
-                                            const std::vector<db::LineageEdge>& parents) {
-  return patiently([&] { return store_.add_candidate(candidate, parents); });
+Result<int64_t> PatientStore::add_proposal(const db::Candidate& candidate, const std::vector<db::LineageEdge>& parents,
+                                           const std::vector<db::StageRow>& stages) {
+  return patiently([&] { return store_.add_proposal(candidate, parents, stages); });
 }
 Status PatientStore::set_candidate_state(int64_t candidate, db::CandidateState state,
                                          std::optional<job::Verdict> verdict) {

@@ -27,7 +27,8 @@ class PatientStore final : public db::Store {
   Result<std::vector<db::Run>> runs() override;
   Result<std::optional<db::Run>> find_run(const std::string& name_or_id) override;
 
-  Result<int64_t> add_candidate(const db::Candidate& candidate, const std::vector<db::LineageEdge>& parents) override;
+  Result<int64_t> add_proposal(const db::Candidate& candidate, const std::vector<db::LineageEdge>& parents,
+                               const std::vector<db::StageRow>& stages) override;
   Status set_candidate_state(int64_t candidate, db::CandidateState state, std::optional<job::Verdict> verdict) override;
   Result<std::vector<db::Candidate>> candidates(int64_t run) override;
   Result<std::optional<db::Candidate>> find_candidate(int64_t id) override;

@@ -37,11 +37,18 @@ std::string worker_table(const fleet::Roster& roster, size_t most, size_t column
   return text;
 }
 
-std::vector<std::vector<std::string>> node_rows(const fleet::Roster& roster) {
+std::vector<std::string> node_headings(NodesOf when) {
+  return {"node", when == NodesOf::kNow ? "workers" : "joined", "tasks", "worker time", "busy", "faults", "last fault"};
+}
+
+std::vector<std::vector<std::string>> node_rows(const fleet::Roster& roster, NodesOf when) {
   std::vector<std::vector<std::string>> rows;
   for (const auto& [name, node] : roster.nodes) {
     const std::string busy = node.seconds > 0 ? fixed(100 * node.busy_seconds / node.seconds, 0) + " %" : "-";
-    rows.push_back({name, std::to_string(node.workers), std::to_string(node.jobs), duration_text(node.seconds), busy,
+    const auto now = std::count_if(roster.workers.begin(), roster.workers.end(),
+                                   [&](const fleet::WorkerView& worker) { return worker.machine.node == name; });
+    const int64_t workers = when == NodesOf::kNow ? now : node.workers;
+    rows.push_back({name, std::to_string(workers), std::to_string(node.jobs), duration_text(node.seconds), busy,
                     std::to_string(node.faults), node.last_fault});
   }
   return rows;

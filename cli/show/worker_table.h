@@ -16,9 +16,10 @@ std::optional<fleet::Roster> roster_of(const std::string& workspace, const std::
 // many are left out stands below.
 std::string worker_table(const fleet::Roster& roster, size_t most, size_t columns);
 
-// A line for each node, with its share of busy time and its faults.
-inline const std::vector<std::string> kNodeHeadings = {"node", "workers", "tasks",     "worker time",
-                                                       "busy", "faults",  "last fault"};
-std::vector<std::vector<std::string>> node_rows(const fleet::Roster& roster);
+// A line for each node, with its share of busy time and its faults: of a search that runs with the workers that are
+// connected now, else with those that ever joined.
+enum class NodesOf { kNow, kWholeSearch };
+std::vector<std::string> node_headings(NodesOf when);
+std::vector<std::vector<std::string>> node_rows(const fleet::Roster& roster, NodesOf when);
 
 }  // namespace vortex::cli

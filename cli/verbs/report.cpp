@@ -203,7 +203,8 @@ void add_nodes(const Context& context, const db::Run& run, Document& document) {
   const auto roster = roster_of(context.workspace, run.name);
   if (!roster) { return; }
   document.heading("Where it ran");
-  document.table(kNodeHeadings, node_rows(*roster), {"last fault", "worker time", "workers"});
+  document.table(node_headings(NodesOf::kWholeSearch), node_rows(*roster, NodesOf::kWholeSearch),
+                 {"last fault", "worker time", "joined"});
   document.text(
       "Each result names its node and card in its evidence. A speed is a ratio to dense attention on the same card, "
       "measured in turns by the same process; faults of nodes were tried elsewhere and scored no candidate.");

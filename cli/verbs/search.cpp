@@ -291,11 +291,32 @@ Error ended_before_it_began(db::Store& store, const db::Run& run, const Error& e
   return error;
 }
 
+// A workspace that was made for a search that did not come to be is taken away again, with what was looked up for it.
+// Lives between the lock and the store.
+class MadeWorkspace {
+ public:
+  MadeWorkspace(fs::path folder, bool made) : folder_(std::move(folder)), made_(made) {}
+  ~MadeWorkspace() {
+    std::error_code ec;  // who cannot take it away leaves it
+    if (made_) { fs::remove_all(folder_, ec); }
+  }
+  MadeWorkspace(const MadeWorkspace&) = delete;
+  MadeWorkspace& operator=(const MadeWorkspace&) = delete;
+  void keep() { made_ = false; }
+
+ private:
+  fs::path folder_;
+  bool made_;
+};
+
 Result<int> search(const SearchArguments& arguments, const Context& context) {
   VORTEX_ASSIGN(const std::string worker, find_worker(context));
   if (arguments.dry_run) { return dry_run(arguments, context); }
   if (!arguments.resume.empty()) { VORTEX_TRY(db::check_workspace_there(context.workspace)); }
+  std::error_code ec;
+  const bool is_new = !fs::exists(context.workspace, ec) && !ec;
   VORTEX_ASSIGN(const db::WorkspaceLock lock, db::WorkspaceLock::acquire(context.workspace));
+  MadeWorkspace made(context.workspace, is_new);
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(context.workspace));
   db::sweep_unfinished(context.workspace);
   Result<Sitting> opened =
@@ -311,6 +332,7 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
                 executor_options(context, options.stage_seconds, options.memory_bytes));
   executor.model_files = look_at_folder(options.job.model_path);
   VORTEX_TRY(keep(*store, session));
+  made.keep();
 
   catch_interrupts();
   Display display(options, context.workspace, session.run);

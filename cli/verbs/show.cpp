@@ -111,7 +111,10 @@ Result<int> show(const Context& context, const ShowArguments& arguments) {
   VORTEX_ASSIGN(const study::LoadedRun run, study::load_run_of(context.workspace, id));
   const study::CandidateHistory* candidate = run.history.find(id);
   if (candidate == nullptr) { return internal_error("candidate " + std::to_string(id) + " has no history"); }
-  VORTEX_ASSIGN(const study::CandidateFiles files, study::files_of(*run.store, candidate->row));
+  Result<study::CandidateFiles> read = study::files_of(*run.store, candidate->row);
+  if (!read.ok() && (arguments.source || arguments.config)) { return read.error(); }
+  if (!read.ok()) { log_line("without its source: " + read.error().message + "\nhint: " + read.error().hint); }
+  const study::CandidateFiles files = read.ok() ? std::move(read).value() : study::CandidateFiles();
   if (arguments.source) { return print_file(files.module_text, id); }
   if (arguments.config) { return print_file(files.config_text, id); }
   if (context.format() == Format::kText) {

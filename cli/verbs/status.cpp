@@ -144,9 +144,9 @@ std::string workers_text(const nlohmann::json& item) {
   if (!item.contains("workers") || item["state"] != "running") { return ""; }
   const auto roster = fleet::roster_from_json(item["workers"]);
   if (!roster.ok()) { return ""; }
-  Table nodes(kNodeHeadings);
+  Table nodes(node_headings(NodesOf::kNow));
   nodes.may_drop({"last fault", "worker time", "workers"});
-  for (const std::vector<std::string>& row : node_rows(*roster)) { nodes.add(row); }
+  for (const std::vector<std::string>& row : node_rows(*roster, NodesOf::kNow)) { nodes.add(row); }
   return "\n" + worker_table(*roster, kShown, stdout_columns()) + "\n" + nodes.text(stdout_columns());
 }
 

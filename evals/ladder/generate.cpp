@@ -1,6 +1,7 @@
 #include "evals/ladder/generate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <new>
 #include <numeric>
@@ -56,6 +57,17 @@ job::GenerationRun run_of(const job::GenerationJob& job, bool dense, const std::
   return run;
 }
 
+// Weights that are no numbers would be generated from without a word. They show in a single step.
+Status check_numbers(engine::Engine& engine, const job::GenerationJob& job) {
+  engine::ForcedRequest look;
+  look.request.prompt = {job.prompts.front().front()};
+  look.continuation = look.request.prompt;
+  engine::RunStats stats;
+  VORTEX_ASSIGN(const std::vector<engine::Forced> said, engine.force_decode({&look, 1}, {}, &stats));
+  if (std::isfinite(said.front().log_probs.front())) { return ok_status(); }
+  return candidate_error("the model's logits are not finite numbers", "look at the weights in " + job.model_path);
+}
+
 Status run_all(const job::GenerationJob& job, const job::GenerationEvents& events) {
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
   engine::EngineOptions options;
@@ -75,6 +87,7 @@ Status run_all(const job::GenerationJob& job, const job::GenerationEvents& event
   for (const auto& policy : policies) {
     const bool dense = !policy.has_value();
     VORTEX_TRY(opened.engine->set_policy(policy));
+    if (&policy == &policies.front()) { VORTEX_TRY(check_numbers(*opened.engine, job)); }
     engine::RunStats stats;
     VORTEX_ASSIGN(const std::vector<engine::Output> outputs,
                   opened.engine->generate(requests_of(job, config, dense, events), &stats));

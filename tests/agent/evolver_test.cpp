@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "core/vflow/diagnostics.h"
 #include "core/vflow/graph/canonical.h"
 #include "core/vflow/vary/config_moves.h"
 #include "tests/agent/synthetic.h"
@@ -56,6 +59,32 @@ TEST_F(EvolverTest, WalksTowardsThePagesThatRightAnswersNeed) {
   EXPECT_LT(sure_more, plain_more + 10);
   EXPECT_GT(lost_more, plain_more + 25) << "loses them: more";
   EXPECT_LT(lost_fewer, plain_fewer + 10);
+}
+
+// Nobody checks a child again: what comes with it must be what checking its source gives.
+TEST_F(EvolverTest, BringsWhatTheCheckSaysOfEachChild) {
+  Parent other = parent_;
+  other.candidate = 8;
+  vflow::Policy policy = *parent_.policy;
+  policy.config.topk_val = 21;
+  other.policy = std::make_shared<const vflow::Policy>(std::move(policy));
+  other.promise = 0.9;
+  const std::vector<Parent> parents = {parent_, other};
+  context_.front = context_.passed = &parents;
+  std::set<db::Origin> origins;
+  for (context_.batch = 1; context_.batch <= 60; ++context_.batch) {
+    context_.draw = context_.batch % 5;
+    const auto made = evolver_->propose(context_);
+    const Proposal& proposal = **made;
+    origins.insert(proposal.origin);
+    ASSERT_TRUE(proposal.report && proposal.report->policy) << proposal.operation;
+    const vflow::CheckReport anew = vflow::check_policy(proposal.source, context_.model);
+    ASSERT_TRUE(anew.policy);
+    EXPECT_EQ(vflow::policy_key(*proposal.report->policy), vflow::policy_key(*anew.policy));
+    EXPECT_EQ(vflow::print_policy(*proposal.report->policy).module_text, vflow::print_policy(*anew.policy).module_text);
+    EXPECT_EQ(vflow::render(proposal.report->diagnostics), vflow::render(anew.diagnostics));
+  }
+  EXPECT_EQ(origins, (std::set{db::Origin::kMutate, db::Origin::kCrossover, db::Origin::kRandom}));
 }
 
 }  // namespace

@@ -194,6 +194,35 @@ TEST_F(OverlapTest, ManyWorkersHaveSomethingToDo) {
   EXPECT_GT(busy[2], 0.93);
 }
 
+// Once nothing climbs any more, workers would wait for one round after the other.
+TEST_F(OverlapTest, AtTheEndRoundsOfOneCandidateAreAskedAtOnce) {
+  constexpr int kWorkers = 8;
+  options_.workers = options_.batch = kWorkers;
+  options_.max_evals = 6 * kWorkers;
+  options_.rank_speed = study::RankSpeed::kModelled;
+  std::map<int, std::map<job::Stage, int>> together;  // by overlap: rounds that began with another one of its policy
+  for (const int overlap : {0, 2}) {
+    options_.overlap = overlap;
+    SimulatedPool pool(kWorkers, false);
+    hooks_ = simulated_hooks(workers_, pool, 0.6, 0.5);
+    const RunJob run_job = hooks_.run_job;
+    int climbs = 0;
+    std::map<std::pair<std::string, double>, int> begun;
+    hooks_.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
+      climbs += job.stages.size() > 1 ? 1 : 0;
+      const bool aside = job.stages.size() == 1 && !job.dense && climbs > options_.max_evals;
+      const auto key = std::pair(job.module_text + job.config_text, pool.now());
+      if (aside && begun[key]++ > 0) { ++together[overlap][job.stages.front()]; }
+      return run_job(job, on_result, should_stop);
+    };
+    auto store = open(folder_ / std::to_string(overlap));
+    ASSERT_EQ(sit(*store).value(), SearchEnd::kBudget);
+  }
+  EXPECT_TRUE(together[0].empty());
+  EXPECT_GT(together[2][job::Stage::kRace], 3);
+  EXPECT_GT(together[2][job::Stage::kConfirm], 1);
+}
+
 TEST_F(OverlapTest, WhoReadsEveryRowCannotWriteBesideClimbs) {
   auto store = open(folder_);
   options_.proposer = "command";

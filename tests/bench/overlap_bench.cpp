@@ -1,7 +1,8 @@
 // How busy a search keeps many workers, on a made-up clock: a climb takes as long as it is said to, the search as much
 // processor time as it needs, on one core. The search and its database are the product's; workers make their results
 // up. Prints a line of JSON: `busy` is seconds in which workers did tasks over workers times the time until the end,
-// and until the first held-out problem. Asserts nothing. usage: overlap_bench WORKERS [CANDIDATES (1000)] [SECONDS of a
+// `busy_while_proposing` from the proposals of the third batch to those of the last; `first_climb` and `last_climb` are
+// when candidates began to climb. Asserts nothing. usage: overlap_bench WORKERS [CANDIDATES (1000)] [SECONDS of a
 // climb (60)] [BATCH (WORKERS)] [OVERLAP (0)] [SPREAD (0.5)]
 #include <stdlib.h>
 
@@ -36,9 +37,14 @@ Result<nlohmann::json> run(const Settings& settings, const study::SearchOptions&
   SearchHooks hooks = simulated_hooks(workers, pool, settings.seconds, settings.spread);
   std::map<int64_t, Mark> marks;  // by the batch that is proposed
   std::map<std::string, int> tasks;
+  double first_climb = 0;  // when the first one after dense attention's began
+  double last_climb = 0;
   const RunJob run_job = hooks.run_job;
   hooks.run_job = [&](const job::Job& job, const auto& on_result, const auto& should_stop) {
-    ++tasks[job.stages.size() > 1 ? "climb" : std::string(job::stage_name(job.stages.front()))];
+    const bool climbs = job.stages.size() > 1;
+    ++tasks[climbs ? "climb" : std::string(job::stage_name(job.stages.front()))];
+    if (climbs) { last_climb = pool.now(); }
+    if (climbs && !job.dense && first_climb == 0) { first_climb = last_climb; }
     return run_job(job, on_result, should_stop);
   };
   int refused = 0;
@@ -63,6 +69,8 @@ Result<nlohmann::json> run(const Settings& settings, const study::SearchOptions&
                         {"refused", refused},
                         {"tasks", tasks},
                         {"seconds", pool.now()},
+                        {"first_climb", first_climb},
+                        {"last_climb", last_climb},
                         {"busy", pool.busy_seconds() / (settings.workers * pool.now())},
                         {"busy_while_proposing", (to.busy - from.busy) / (settings.workers * (to.time - from.time))},
                         {"cpu_ms_a_candidate", 1000 * pool.work_seconds() / options.max_evals},

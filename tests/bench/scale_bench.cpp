@@ -4,6 +4,7 @@
 // which a few are asked while the other workers have nothing to do, are in that; `climbs` is the same of the time in
 // which candidates climbed. usage: scale_bench WORKERS [CANDIDATES (1000)] [SECONDS of a climb (1)] [BATCH (WORKERS)]
 // [SPREAD (0.5)] [OVERLAP (0)]
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -61,7 +62,22 @@ class Climbs {
   double busy_ = 0;
 };
 
+// The search keeps to the first of the cores that this program may use, its workers to the others, so that neither
+// waits for the other and a measurement needs one quiet core. Where there is only one they share it.
+void keep_to(bool first) {
+  cpu_set_t all;
+  if (::sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) { return; }
+  size_t lowest = 0;
+  while (!CPU_ISSET(lowest, &all)) { ++lowest; }
+  cpu_set_t mine;
+  CPU_ZERO(&mine);
+  CPU_SET(lowest, &mine);
+  if (!first) { CPU_XOR(&mine, &mine, &all); }
+  (void)::sched_setaffinity(0, sizeof mine, &mine);  // a hint
+}
+
 int work(int port_pipe, const Settings& settings, Counts& counts) {
+  keep_to(false);
   int port = 0;
   if (::read(port_pipe, &port, sizeof port) != static_cast<ssize_t>(sizeof port)) { return 3; }
   std::list<fleet::MadeUpWorkshop> shops;
@@ -100,6 +116,7 @@ double cpu_seconds() {
 }
 
 int search(int port_pipe, const Settings& settings, const Counts& counts) {
+  keep_to(true);
   study::SearchOptions options = agent::test_options();
   options.workers = settings.workers;
   options.batch = settings.batch;

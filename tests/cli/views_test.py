@@ -323,6 +323,45 @@ def cut_short(folder):
     check("vortex show" not in folder.out and "search --resume" in folder.out, "only what works is offered: " + folder.out)
 
 
+def without_objects(folder):
+    """A database alone, as it is handed on: what needs no source is shown."""
+    alone = folder.path + "/alone"
+    shutil.copytree(folder.workspace, alone, ignore=shutil.ignore_patterns("objects"))
+    for words in (("report",), ("report", "--html", folder.path + "/alone.html"), ("front",), ("list",)):
+        folder.run(*words, "--workspace", alone)
+    check("The front" in folder.run("report", "--workspace", alone), "the front of a database alone")
+    folder.run("show", "5", "--workspace", alone, text="without its source: the workspace misses object")
+    check("evidence:" in folder.out and "race" in folder.out, "the stages of a candidate whose source is gone")
+    folder.run("show", "5", "--source", "--workspace", alone, code=3, text="misses object")
+
+
+def nodes(folder):
+    """A search that runs on two machines: who is there now is counted, and not who ever came."""
+    running = folder.path + "/running"
+    shutil.copytree(folder.workspace, running)
+    base = sqlite3.connect(running + "/vortex.db")
+    base.execute("UPDATE run SET state = 'running', ended = 0 WHERE name = 'brisk-mole'")
+    base.commit()
+    base.close()
+    machine = {"node": "ash", "device": "cpu", "gpu": False, "uuid": "", "driver": "", "units": "", "threads": 1,
+               "memory_bytes": 1}
+    workers = [{"name": name, "machine": machine, "state": "idle", "job": "", "stage": "", "since": 0}
+               for name in ("one", "two")]
+    counts = {"jobs": 9, "busy_seconds": 5, "seconds": 10, "faults": 0, "last_fault": ""}
+    os.mkdir(running + "/workers")
+    with open(running + "/workers/roster.json", "w") as file:
+        json.dump({"schema": 1, "run": "brisk-mole", "updated": 0, "workers": workers,
+                   "nodes": {"ash": {"workers": 7, **counts}, "elm": {"workers": 3, **counts}}}, file)
+    with open(running + "/search.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder.run("status", "--workspace", running, columns=200)
+        check(re.search(r"node +workers", folder.out) and re.search(r"ash +2 +9", folder.out) and
+              re.search(r"elm +0 +9", folder.out), "workers that are there:\n" + folder.out)
+    folder.run("report", "--workspace", running)
+    check(re.search(r"joined", folder.out) and re.search(r"ash \| 7 \| 9", folder.out),
+          "workers that came:\n" + folder.out)
+
+
 def times(folder):
     item = folder.records("status")["items"][0]
     base = sqlite3.connect(folder.workspace + "/vortex.db")
@@ -340,7 +379,7 @@ def times(folder):
 with tempfile.TemporaryDirectory() as path:
     here = Folder(path)
     for part in (lists, newest, options_come_first, files, report, widths, helps, whose_fault, shapes, times, colors,
-                 first_screen, tired, cut_short):
+                 first_screen, tired, cut_short, without_objects, nodes):
         part(here)
 if FAILURES:
     sys.exit("%d checks failed" % len(FAILURES))

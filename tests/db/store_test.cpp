@@ -265,6 +265,26 @@ TEST_F(StoreTest, AFailedCallLeavesNothingBehind) {
   EXPECT_FALSE(store->add_stage(broken, {}).ok());
 }
 
+TEST_F(StoreTest, AProposalAndItsStagesAreOneTransaction) {
+  auto store = open();
+  const int64_t run = store->add_run(example_run("r")).value();
+  Candidate refused = example_candidate(run, 1, 0);
+  refused.state = CandidateState::kDone;
+  refused.verdict = job::Verdict::kPruned;
+  const std::vector<StageRow> stages = {example_stage(0, 1, job::Stage::kCheck),
+                                        example_stage(0, 1, job::Stage::kNovelty)};
+  const int64_t id = store->add_proposal(refused, {}, stages).value();
+  EXPECT_EQ(store->find_candidate(id).value()->verdict, job::Verdict::kPruned);
+  const std::vector<StageRow> kept = store->stages(id).value();
+  ASSERT_EQ(kept.size(), 2U);
+  EXPECT_EQ(kept[1].stage, job::Stage::kNovelty);
+  EXPECT_EQ(store->add_proposal(refused, {}, stages).value(), id) << "it is there already";
+  EXPECT_EQ(store->stages(id).value().size(), 2U);
+  // The second stage repeats the first: nothing of it may survive.
+  EXPECT_FALSE(store->add_proposal(example_candidate(run, 1, 1), {}, {stages[0], stages[0]}).ok());
+  EXPECT_EQ(store->candidates(run).value().size(), 1U);
+}
+
 TEST_F(StoreTest, AMissingWorkspaceIsTheUsersMistake) {
   const auto store = Store::open_read_only(folder_ / "nowhere");
   ASSERT_FALSE(store.ok());

@@ -262,6 +262,28 @@ TEST(Sequence, AFinalistIsAskedUntilItIsClearWhatToSay) {
   EXPECT_TRUE(decided(334, 384, 1));
 }
 
+// Rounds may be asked at once: those behind the one that decides change nothing.
+TEST(Sequence, AFinalistIsJudgedByTheRoundsUpToTheOneThatDecides) {
+  const std::vector<job::Outcome> dense = answers(190, 192);
+  Finalist lost{1, answers(12, 192), std::nullopt};  // none right behind the first dozen
+  lost.looks = {48, 96, 144, 192};
+  const Finalist seen = until_decided(lost, dense, kRules, 1);
+  EXPECT_EQ(seen.outcomes.size(), 48U);
+  EXPECT_EQ(seen.looks, (std::vector<size_t>{48}));
+  Finalist alone = lost;
+  alone.outcomes.resize(48);
+  alone.looks = {48};
+  const Claim one = judge_claims({until_decided(alone, dense, kRules, 1)}, dense, kRules, 1).front();
+  const Claim all = judge_claims({seen}, dense, kRules, 1).front();
+  EXPECT_EQ(one.keeping, evals::Keeping::kLost);
+  EXPECT_EQ(all.keeping, one.keeping);
+  EXPECT_EQ(all.difference.value, one.difference.value);
+  EXPECT_EQ(all.problems, 48);
+  Finalist open{2, answers(43, 48), std::nullopt};
+  open.looks = {48};
+  EXPECT_EQ(until_decided(open, answers(43, 48), {.margin = 0.1, .problems = 384}, 1).outcomes.size(), 48U);
+}
+
 TEST(Sequence, ExpectedDifferencesAreShrunkTowardsAllOthers) {
   Archive archive(1);
   archive.add(point(0, 40, 1));

@@ -45,6 +45,13 @@ class Canonicalizer {
   explicit Canonicalizer(const Program& program) : program_(program), live_(find_live(program, false)) {
     // Once: a constant may hold a million numbers, and labels are asked for in every round.
     for (const Constant& constant : program.constants) { constants_.push_back(constant_text(constant)); }
+    for (const Side side : {Side::kCache, Side::kIndexer}) {
+      for (const Node& node : graph_of(side).nodes) {
+        std::string text = has_own_label(node) ? label_of(side, node) : std::string();
+        const uint64_t hash = hash_text(text);
+        labels_of(side).push_back({std::move(text), hash});
+      }
+    }
     field_hash_.resize(program.fields.size());
     for (size_t i = 0; i < program.fields.size(); ++i) {
       field_hash_[i] = hash_text(program.fields[i].builtin ? program.fields[i].name : "field");
@@ -68,8 +75,16 @@ class Canonicalizer {
     double coefficient = 0;
   };
 
-  const Node& node_at(Side side, int index) const {
-    return (side == Side::kCache ? program_.cache : program_.indexer).nodes[static_cast<size_t>(index)];
+  struct Label {
+    std::string text;
+    uint64_t hash = 0;
+  };
+
+  const Graph& graph_of(Side side) const { return side == Side::kCache ? program_.cache : program_.indexer; }
+  const Node& node_at(Side side, int index) const { return graph_of(side).nodes[static_cast<size_t>(index)]; }
+  std::vector<Label>& labels_of(Side side) { return side == Side::kCache ? cache_labels_ : indexer_labels_; }
+  const Label& label_at(Side side, int index) const {
+    return (side == Side::kCache ? cache_labels_ : indexer_labels_)[static_cast<size_t>(index)];
   }
   uint64_t hash_at(Side side, int index) const {
     return (side == Side::kCache ? cache_hash_ : indexer_hash_)[static_cast<size_t>(index)];
@@ -91,8 +106,16 @@ class Canonicalizer {
     return result;
   }
 
+  // The same in every round. Add's factors follow its operands, whose order may change; a field has no label.
+  static bool has_own_label(const Node& node) { return node.op != Op::kAdd && node.op != Op::kField; }
+
+  std::string label(Side side, int index) const {
+    const Node& node = node_at(side, index);
+    return has_own_label(node) ? label_at(side, index).text : label_of(side, node);
+  }
+
   // Operation with every attribute that matters, operands aside.
-  std::string label(Side side, const Node& node) const {
+  std::string label_of(Side side, const Node& node) const {
     const OpInfo& info = op_info(node.op);
     std::string text = kind(node);
     Attrs attrs = node.attrs;
@@ -141,9 +164,10 @@ class Canonicalizer {
     return std::string(op_info(node.op).name);
   }
 
-  uint64_t structural_hash(Side side, const Node& node) const {
+  uint64_t structural_hash(Side side, int index) const {
+    const Node& node = node_at(side, index);
     if (node.op == Op::kField) { return field_hash_[static_cast<size_t>(node.attrs.field)]; }
-    uint64_t hash = hash_text(label(side, node));
+    uint64_t hash = has_own_label(node) ? label_at(side, index).hash : hash_text(label_of(side, node));
     if (node.op == Op::kLoad) { return mix64(hash ^ field_hash_[static_cast<size_t>(node.attrs.field)]); }
     for (const Operand& operand : operands(side, node)) { hash = mix64(hash ^ hash_at(side, operand.node)); }
     return hash;
@@ -153,9 +177,8 @@ class Canonicalizer {
     for (Side side : {Side::kCache, Side::kIndexer}) {
       std::vector<uint64_t>& hashes = side == Side::kCache ? cache_hash_ : indexer_hash_;
       hashes.clear();
-      for (const Node& node : (side == Side::kCache ? program_.cache : program_.indexer).nodes) {
-        hashes.push_back(structural_hash(side, node));
-      }
+      const int nodes = static_cast<int>(graph_of(side).nodes.size());
+      for (int i = 0; i < nodes; ++i) { hashes.push_back(structural_hash(side, i)); }
     }
     for (size_t i = 0; i < program_.fields.size(); ++i) {
       if (program_.fields[i].builtin) { continue; }
@@ -188,7 +211,7 @@ class Canonicalizer {
         return;
       }
     }
-    const int self = add(label(side, node), kind(node), parent);
+    const int self = add(label(side, index), kind(node), parent);
     if (node.op == Op::kLoad) { expand_field(node.attrs.field, self); }
     for (const Operand& operand : operands(side, node)) { expand(side, operand.node, self); }
   }
@@ -212,6 +235,8 @@ class Canonicalizer {
   const Program& program_;
   const Liveness live_;
   std::vector<std::string> constants_;  // as labels have them
+  std::vector<Label> cache_labels_;     // by node
+  std::vector<Label> indexer_labels_;
   std::vector<uint64_t> field_hash_;
   std::vector<uint64_t> cache_hash_;
   std::vector<uint64_t> indexer_hash_;
@@ -239,18 +264,22 @@ void append_text(const CanonicalTree& tree, int index, std::string& text) {
 
 CanonicalTree canonical_tree(const Program& program) { return Canonicalizer(program).run(); }
 
-std::string canonical_text(const Program& program) {
+std::string canonical_text(const CanonicalTree& tree) {
   std::string text;
-  append_text(canonical_tree(program), 0, text);
+  append_text(tree, 0, text);
   return text;
 }
+
+std::string canonical_text(const Program& program) { return canonical_text(canonical_tree(program)); }
 
 std::string program_hash(const Program& program) { return sha256_hex(canonical_text(program)); }
 
 std::string policy_key(const Policy& policy) {
-  const EngineConfig& config = policy.config;
-  std::string text = canonical_text(policy.program);
-  text += "\nmla " + std::to_string(policy.program.dialect == Dialect::kMla);
+  return policy_key(canonical_text(policy.program), policy.program.dialect, policy.config);
+}
+
+std::string policy_key(std::string text, Dialect dialect, const EngineConfig& config) {
+  text += "\nmla " + std::to_string(dialect == Dialect::kMla);
   text += "\nblock " + std::to_string(config.block_size);
   text += "\ntopk " + std::to_string(config.topk_val);
   text += "\nratio " + number(static_cast<double>(static_cast<float>(config.topk_ratio)));

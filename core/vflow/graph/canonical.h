@@ -23,10 +23,13 @@ struct CanonicalTree {
 
 CanonicalTree canonical_tree(const Program& program);
 // The tree as one line of text (an s-expression).
+std::string canonical_text(const CanonicalTree& tree);
 std::string canonical_text(const Program& program);
 // SHA-256 of the canonical text.
 std::string program_hash(const Program& program);
 // SHA-256 over the program and every configuration value that changes what is computed: a candidate's identity.
 std::string policy_key(const Policy& policy);
+// The same, where the program's canonical text is known.
+std::string policy_key(std::string program_text, Dialect dialect, const EngineConfig& config);
 
 }  // namespace vortex::vflow

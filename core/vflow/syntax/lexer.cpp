@@ -259,8 +259,9 @@ class Lexer {
   void lex_symbol() {
     const size_t begin = at_;
     const std::string_view rest = text_.substr(at_);
-    const auto symbol =
-        std::find_if(kSymbols.begin(), kSymbols.end(), [&](std::string_view known) { return rest.starts_with(known); });
+    const auto symbol = std::find_if(kSymbols.begin(), kSymbols.end(), [&](std::string_view known) {
+      return known.front() == rest.front() && rest.starts_with(known);
+    });
     if (symbol == kSymbols.end()) {
       skip_unknown();
       return;
@@ -327,7 +328,9 @@ TokenList tokenize(Reporter& reporter) {
 TokenList tokenize_expression(Reporter& reporter, Span span) { return Lexer(reporter, span, true).run(); }
 
 bool is_keyword(std::string_view name) {
-  return std::find(kKeywords.begin(), kKeywords.end(), name) != kKeywords.end();
+  return !name.empty() && std::any_of(kKeywords.begin(), kKeywords.end(), [&](std::string_view keyword) {
+    return keyword.front() == name.front() && keyword == name;
+  });
 }
 
 }  // namespace vortex::vflow

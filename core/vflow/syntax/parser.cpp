@@ -49,9 +49,6 @@ Module parse_module(Reporter& reporter) {
   return module;
 }
 
-const Token& Parser::peek(size_t ahead) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
-bool Parser::at_symbol(std::string_view text) const { return peek().kind == TokenKind::kSymbol && peek().text == text; }
-bool Parser::at_word(std::string_view text) const { return peek().kind == TokenKind::kName && peek().text == text; }
 void Parser::advance() {
   if (at_ + 1 < tokens_.size()) { ++at_; }
 }

@@ -163,7 +163,7 @@ Expr* Parser::parse_binary(int level) {
   while (!failed_ && peek().kind == TokenKind::kSymbol) {
     const BinaryRule* rule = nullptr;
     for (const BinaryRule& known : kBinaryRules) {
-      if (known.level == level && known.symbol == peek().text) { rule = &known; }
+      if (known.level == level && at_symbol(known.symbol)) { rule = &known; }
     }
     if (rule == nullptr) { break; }
     if (++chain > kMaxDepth) { return fail(peek().span, {"too-deep", "this expression has too many terms"}); }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,9 +27,14 @@ class Parser {
 
  private:
   // Tokens.
-  const Token& peek(size_t ahead = 0) const;
-  bool at_symbol(std::string_view text) const;
-  bool at_word(std::string_view text) const;
+  const Token& peek(size_t ahead = 0) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
+  // Asked dozens of times a token, mostly in vain: the first letter tells.
+  bool is_at(TokenKind kind, std::string_view text) const {
+    const Token& token = peek();
+    return token.kind == kind && token.text.front() == text.front() && token.text == text;
+  }
+  bool at_symbol(std::string_view text) const { return is_at(TokenKind::kSymbol, text); }
+  bool at_word(std::string_view text) const { return is_at(TokenKind::kName, text); }
   bool accept_symbol(std::string_view text);
   bool accept_word(std::string_view text);
   bool expect_symbol(std::string_view text, std::string_view context);

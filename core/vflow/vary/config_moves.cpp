@@ -184,8 +184,4 @@ Policy plain_policy(const ModelGeometry& model, Dialect dialect) {
   return policy;
 }
 
-bool policy_checks(const Policy& policy, const ModelGeometry& model) {
-  return check_policy(print_policy(policy), model).policy.has_value();
-}
-
 }  // namespace vortex::vflow

@@ -27,7 +27,4 @@ double config_moves_weight();
 // Block top-k with the default configuration (block size 16, all defaults), for when nothing else checks.
 Policy plain_policy(const ModelGeometry& model, Dialect dialect);
 
-// Whether the policy, printed, passes check_policy.
-bool policy_checks(const Policy& policy, const ModelGeometry& model);
-
 }  // namespace vortex::vflow

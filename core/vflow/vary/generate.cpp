@@ -346,8 +346,9 @@ Result<Program> draw_program(Rng& rng, const ModelGeometry& model, const Generat
 
 }  // namespace
 
-Policy random_policy(Rng& rng, const ModelGeometry& model, const GenerateOptions& options) {
+Variation random_variation(Rng& rng, const ModelGeometry& model, const GenerateOptions& options) {
   constexpr int kTries = 64;
+  constexpr const char* kWhat = "random program";
   for (int i = 0; i < kTries; ++i) {
     Policy policy;
     policy.config = random_config(rng, model);
@@ -356,9 +357,14 @@ Policy random_policy(Rng& rng, const ModelGeometry& model, const GenerateOptions
     policy.program = std::move(*program);
     policy.program.name = "random_" + std::to_string(rng.below(1000000));
     settle_config(policy);
-    if (policy_checks(policy, model)) { return policy; }
+    Variation drawn = as_variation(std::move(policy), kWhat, model);
+    if (drawn.report.policy) { return drawn; }
   }
-  return plain_policy(model, options.mla ? Dialect::kMla : Dialect::kGqa);
+  return as_variation(plain_policy(model, options.mla ? Dialect::kMla : Dialect::kGqa), kWhat, model);
+}
+
+Policy random_policy(Rng& rng, const ModelGeometry& model, const GenerateOptions& options) {
+  return random_variation(rng, model, options).policy;
 }
 
 }  // namespace vortex::vflow

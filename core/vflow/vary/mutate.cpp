@@ -40,9 +40,8 @@ const ProgramMove& pick_move(Rng& rng) {
 
 // Settles an edited program into the policy; false if it does not type or may overflow where it did not before.
 bool accept_program(Policy& policy, Program edited, const Geometry& geometry) {
-  const bool was_finite = stays_finite(pruned(policy.program));
   Result<Program> finished = finish_program(std::move(edited), geometry);
-  if (!finished.ok() || (was_finite && !stays_finite(*finished))) { return false; }
+  if (!finished.ok() || (!stays_finite(*finished) && stays_finite(pruned(policy.program)))) { return false; }
   policy.program = std::move(*finished);
   settle_config(policy);
   return true;
@@ -68,18 +67,14 @@ Change change_block_size(Policy& policy, Rng& rng, const ModelGeometry& model) {
 Variation vary(const Policy& parent, Rng& rng, const ModelGeometry& model,
                const std::function<Change(Policy&, Rng&)>& change) {
   const std::string key = policy_key(parent);
-  const auto good = [&](const Policy& policy) { return policy_key(policy) != key && policy_checks(policy, model); };
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = 0; i < 2 * kTries; ++i) {
     Policy child = parent;
-    const Change text = change(child, rng);
-    if (text && good(child)) { return {std::move(child), *text}; }
+    const Change text = i < kTries ? change(child, rng) : Change(change_config(child, rng, model));
+    if (!text || policy_key(child) == key) { continue; }
+    Variation variation = as_variation(std::move(child), *text, model);
+    if (variation.report.policy) { return variation; }
   }
-  for (int i = 0; i < kTries; ++i) {
-    Policy child = parent;
-    std::string text = change_config(child, rng, model);
-    if (good(child)) { return {std::move(child), std::move(text)}; }
-  }
-  return {parent, "no change found"};
+  return as_variation(parent, "no change found", model);
 }
 
 // The geometry of `a` for the program of `b`.
@@ -187,6 +182,12 @@ Change take_program(Policy& child, const Policy& other, Rng&) {
 }
 
 }  // namespace
+
+Variation as_variation(Policy policy, std::string description, const ModelGeometry& model) {
+  PolicySource source = print_policy(policy);
+  CheckReport report = check_policy(source, model);
+  return {std::move(policy), std::move(description), std::move(source), std::move(report)};
+}
 
 Variation resize(const Policy& parent, bool more, Rng& rng, const ModelGeometry& model) {
   return vary(parent, rng, model, [&](Policy& child, Rng& r) -> Change {

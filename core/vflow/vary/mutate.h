@@ -11,7 +11,12 @@ namespace vortex::vflow {
 struct Variation {
   Policy policy;
   std::string description;  // e.g. "topk_val 29 -> 21", "replace Mean by Max in the cache program"
+  PolicySource source;      // of the policy, as print_policy has it
+  CheckReport report;       // of that source: nobody need check it again
 };
+
+// Prints a policy and checks what was printed.
+Variation as_variation(Policy policy, std::string description, const ModelGeometry& model);
 
 // One typed change of the op graph or of the configuration. The result always checks against `model`, computes
 // something else than its parent (policy_key), and stays finite where the parent does (ranges.h). About 6 changes in 10

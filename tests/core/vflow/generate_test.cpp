@@ -23,7 +23,8 @@ TEST(GenerateProperty, ChecksIsTameAndReachesEveryOperation) {
   for (int i = 0; i < rounds; ++i) {
     Rng rng(stream_key(3, static_cast<uint64_t>(i)));
     const Policy policy = random_policy(rng, small_model());
-    ASSERT_TRUE(policy_checks(policy, small_model())) << print_policy(policy).module_text;
+    const PolicySource source = print_policy(policy);
+    ASSERT_TRUE(check_policy(source, small_model()).policy) << source.module_text;
     ASSERT_TRUE(stays_finite(policy.program)) << print_policy(policy).module_text;
     fallbacks += policy.program.name == "block_topk";
     block_sizes.insert(policy.config.block_size);
