@@ -5,7 +5,7 @@
 namespace vortex::agent {
 namespace {
 
-constexpr size_t kAtHand = 512;  // policies, of some kilobytes each
+constexpr size_t kAtHand = 512;  // policies of a generation, of some kilobytes each
 
 }  // namespace
 
@@ -22,9 +22,13 @@ void Shelf::add(int64_t candidate, const vflow::Policy& policy) {
 }
 
 std::shared_ptr<const vflow::Policy> Shelf::keep(int64_t candidate, vflow::Policy policy) {
-  // All at once: what is asked for often is soon back.
-  if (at_hand_.size() >= kAtHand) { at_hand_.clear(); }
-  return at_hand_[candidate] = std::make_shared<const vflow::Policy>(std::move(policy));
+  return keep(candidate, std::make_shared<const vflow::Policy>(std::move(policy)));
+}
+
+// What was not asked for while a generation filled goes with the next one.
+std::shared_ptr<const vflow::Policy> Shelf::keep(int64_t candidate, std::shared_ptr<const vflow::Policy> policy) {
+  if (at_hand_.size() >= kAtHand) { before_ = std::exchange(at_hand_, {}); }
+  return at_hand_[candidate] = std::move(policy);
 }
 
 Result<vflow::PolicySource> Shelf::source(int64_t candidate) const {
@@ -36,6 +40,9 @@ Result<vflow::PolicySource> Shelf::source(int64_t candidate) const {
 Result<std::shared_ptr<const vflow::Policy>> Shelf::policy(int64_t candidate) {
   const auto found = at_hand_.find(candidate);
   if (found != at_hand_.end()) { return found->second; }
+  if (const auto earlier = before_.find(candidate); earlier != before_.end()) {
+    return keep(candidate, earlier->second);
+  }
   VORTEX_ASSIGN(const vflow::PolicySource text, source(candidate));
   vflow::CheckReport report = vflow::check_policy(text, model_);
   if (!report.policy) {

@@ -29,11 +29,13 @@ class Shelf {
 
  private:
   std::shared_ptr<const vflow::Policy> keep(int64_t candidate, vflow::Policy policy);
+  std::shared_ptr<const vflow::Policy> keep(int64_t candidate, std::shared_ptr<const vflow::Policy> policy);
 
   db::Store& store_;
   vflow::ModelGeometry model_;
   std::unordered_set<int64_t> known_;
   std::unordered_map<int64_t, std::shared_ptr<const vflow::Policy>> at_hand_;
+  std::unordered_map<int64_t, std::shared_ptr<const vflow::Policy>> before_;  // the last generation
 };
 
 // The texts of a candidate that has any. Environment errors where the store cannot give them.

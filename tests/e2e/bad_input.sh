@@ -37,9 +37,7 @@ expect 1 "no-such-folder" "$vortex" search --model no-such-folder --workspace w
 mkdir truncated; cp "$model"/*.json truncated/; head -c 100000 "$model/model.safetensors" > truncated/model.safetensors
 expect 1 "safetensors" "$vortex" search --model truncated --workspace w2 --definitions 24 --chain 4 --problems 2
 expect 1 "no-such-folder" "$vortex" search --model no-such-folder --workspace fresh
-for folder_of_none in w2 fresh; do
-  [ ! -e "$folder_of_none" ] || { echo "FAILED: a search that did not begin leaves $folder_of_none" >&2; failures=$((failures + 1)); }
-done
+[ ! -e fresh ] || { echo "FAILED: a search that did not begin leaves its workspace" >&2; failures=$((failures + 1)); }
 expect 1 "for is given twice: 5m and 1h" "$vortex" search --model "$model" --for 5m --for=1h --workspace w
 printf 'for = "5m"\n' > once.toml
 expect 0 "for .*1h .*command line" "$vortex" config show search --model "$model" --config once.toml --for 1h --workspace w

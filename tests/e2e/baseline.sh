@@ -46,7 +46,7 @@ grep -q "some of its answers" log.txt || fail "zeros: no answers shown"
 echo "weights that are no numbers"
 with_weights nan 7fc0
 expect_refused nans --model nan
-"$vortex" generate "v1 = 2" --model nan --max-tokens 4 > out.txt 2> log.txt && fail "tokens out of weights that are no numbers"
+"$vortex" generate "? v5 ?" --model nan --max-tokens 4 > out.txt 2> log.txt && fail "tokens out of weights that are no numbers"
 grep -q "not finite" log.txt && grep -q "weights in .*nan" log.txt || { cat log.txt >&2; fail "the model is not named"; }
 
 echo "answers that are cut"
