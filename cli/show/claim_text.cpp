@@ -1,5 +1,7 @@
 #include "cli/show/claim_text.h"
 
+#include <iostream>
+
 #include "base/text.h"
 #include "cli/output.h"
 #include "study/front.h"
@@ -15,6 +17,13 @@ std::string claim_text(const study::SearchOptions& options, const std::vector<st
   return "Candidate " + std::to_string(claim->candidate) + " decodes " + interval_text(claim->speed->ratio, 2) +
          " times as fast as dense attention" + (modelled ? " by the cost model" : "") +
          " and keeps its accuracy within " + margin_text(options) + ".";
+}
+
+void print_claim(const study::SearchOptions& options, const std::vector<study::Claim>& claims) {
+  const std::string text = claim_text(options, claims);
+  const size_t columns = stdout_columns();
+  for (const std::string& line : wrapped_lines(text, columns > 0 ? columns : text.size())) { std::cout << line << "\n"; }
+  std::cout << "\n";
 }
 
 }  // namespace vortex::cli

@@ -40,7 +40,7 @@ Result<int> front(const Context& context, const FrontArguments& arguments) {
   VORTEX_ASSIGN(const study::Shown shown, study::read_shown(digest.view(), study::Undecided::kShown));
   const std::vector<study::FrontRow>& rows = shown.rows;
   if (context.format() == Format::kText) {
-    if (!rows.empty()) { std::cout << claim_text(digest.options, shown.claims) << "\n\n"; }
+    if (!rows.empty()) { print_claim(digest.options, shown.claims); }
     print_table(front_table(rows));
     if (arguments.plot.value_or(::isatty(STDOUT_FILENO) == 1)) { std::cout << "\n" << plot_of(digest, rows); }
     const std::string warning = study::baseline_warning(shown.few, digest.options);

@@ -157,7 +157,7 @@ void print_end(const Context& context, const study::History& history, const db::
   if (rows.empty()) {
     std::cout << "There is none yet: dense attention, which all is held against, was not measured in that time.\n\n";
   } else {
-    std::cout << claim_text(options, claims) << "\n\n";
+    print_claim(options, claims);
     print_table(front_table(rows));
     std::cout << "\nLook further:\n";
   }
