@@ -22,7 +22,9 @@ std::string claim_text(const study::SearchOptions& options, const std::vector<st
 void print_claim(const study::SearchOptions& options, const std::vector<study::Claim>& claims) {
   const std::string text = claim_text(options, claims);
   const size_t columns = stdout_columns();
-  for (const std::string& line : wrapped_lines(text, columns > 0 ? columns : text.size())) { std::cout << line << "\n"; }
+  for (const std::string& line : wrapped_lines(text, columns > 0 ? columns : text.size())) {
+    std::cout << line << "\n";
+  }
   std::cout << "\n";
 }
 
