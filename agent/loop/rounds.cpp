@@ -61,7 +61,7 @@ job::Job Rounds::climb(const vflow::PolicySource& source) const {
 }
 
 // Points come one behind the other; where one has left, all are looked at again.
-Status Rounds::look_up_rivals() {
+Status Rounds::look_up_rivals(const std::set<int64_t>& control) {
   const std::vector<study::Point>& points = standing_.archive().points();
   const bool grown =
       rivals_seen_ <= points.size() && (rivals_seen_ == 0 || points[rivals_seen_ - 1].candidate == last_rival_seen_);
@@ -72,7 +72,7 @@ Status Rounds::look_up_rivals() {
   for (; rivals_seen_ < points.size(); ++rivals_seen_) {
     const study::Point& point = points[rivals_seen_];
     last_rival_seen_ = point.candidate;
-    if (point.promise <= 0 || !shelf_.contains(point.candidate)) { continue; }
+    if (point.promise <= 0 || !shelf_.contains(point.candidate) || control.contains(point.candidate)) { continue; }
     VORTEX_ASSIGN(const std::vector<db::StageRow> stages, session_.store().stages(point.candidate));
     if (std::optional<job::Rival> rival = study::rival_of(stages)) { study::add_rival(std::move(*rival), rivals_); }
   }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,8 +37,9 @@ class Rounds {
   Result<bool> has_asked() const;
   // The job of a climb: held against the rivals of the last look-up.
   job::Job climb(const vflow::PolicySource& source) const;
-  // Takes in who has passed since, by what their recall stages measured of right answers.
-  Status look_up_rivals();
+  // Takes in who has passed since, by what their recall stages measured of right answers; but for the control arm, of
+  // which the search must not profit.
+  Status look_up_rivals(const std::set<int64_t>& control);
   // Takes a candidate's rows into the standing, as it was when what the search knows of it was known. Candidates come
   // in slot order, whatever order they ended in.
   void absorb(const study::CandidateHistory& today);

@@ -290,7 +290,7 @@ class Search {
     Flight& flight = flights_.emplace_back();
     flight.batch = batch;
     std::vector<Assignment> tasks;
-    VORTEX_TRY(rounds_.look_up_rivals());
+    VORTEX_TRY(rounds_.look_up_rivals(control_));
     for (const Planned& one : planned) {
       flight.candidates.push_back(one.candidate);
       tasks.push_back({Assignment::Kind::kClimb, one.candidate, rounds_.climb(one.source)});
