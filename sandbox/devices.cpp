@@ -116,6 +116,17 @@ std::vector<Gpu> find_gpus(const fs::path& root, const char* visible) {
   return visible == nullptr ? gpus : chosen(gpus, visible);
 }
 
+std::vector<Gpu> in_groups(const std::vector<Gpu>& gpus, int size) {
+  const auto together = static_cast<size_t>(size);
+  std::vector<Gpu> groups;
+  for (size_t first = 0; first + together <= gpus.size(); first += together) {
+    Gpu group = gpus[first];
+    for (size_t i = first + 1; i < first + together; ++i) { group.visible_as += "," + gpus[i].visible_as; }
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
 std::vector<int> parse_cores(const std::string& list) {
   std::vector<int> cores;
   std::istringstream ranges(list);

@@ -21,6 +21,9 @@ struct Gpu {
 // nothing ends the list.
 std::vector<Gpu> find_gpus(const std::filesystem::path& root, const char* visible);
 
+// Each `size` of them together, as one: that which the first is, visible as all. Those that are left over are not used.
+std::vector<Gpu> in_groups(const std::vector<Gpu>& gpus, int size);
+
 // "0-3,8" -> 0, 1, 2, 3, 8. What cannot be read is left out.
 std::vector<int> parse_cores(const std::string& list);
 

@@ -20,18 +20,6 @@ std::vector<Gpu> of_one_kind(std::vector<Gpu> gpus, const std::function<void(con
   return gpus;
 }
 
-// A worker whose model is on several ranks has as many GPUs together; those that are left over are not used.
-std::vector<Gpu> in_groups(const std::vector<Gpu>& gpus, int ranks) {
-  const auto size = static_cast<size_t>(ranks);
-  std::vector<Gpu> groups;
-  for (size_t first = 0; first + size <= gpus.size(); first += size) {
-    Gpu group = gpus[first];
-    for (size_t i = first + 1; i < first + size; ++i) { group.visible_as += "," + gpus[i].visible_as; }
-    groups.push_back(std::move(group));
-  }
-  return groups;
-}
-
 }  // namespace
 
 WorkerSlots::WorkerSlots(std::vector<Share> shares, std::vector<std::unique_ptr<WeightKeeper>> keepers,

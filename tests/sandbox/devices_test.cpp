@@ -178,6 +178,19 @@ TEST(ShareOut, WithoutGpusAnyCoreWillDo) {
   }
 }
 
+TEST(Groups, AreSharedOutAsOneGpu) {
+  const std::vector<Gpu> gpus = some_gpus(5);
+  EXPECT_EQ(in_groups(gpus, 1).size(), 5U);
+  EXPECT_TRUE(in_groups(gpus, 8).empty());
+  const std::vector<Gpu> pairs = in_groups(gpus, 2);
+  ASSERT_EQ(pairs.size(), 2U);
+  EXPECT_EQ(pairs[1].visible_as, "GPU-2,GPU-3");
+  const std::vector<Share> shares = share_out(pairs, range(0, 64), 2);
+  EXPECT_EQ(shares[0].visible_as, "GPU-0,GPU-1");
+  EXPECT_EQ(shares[1].gpu, 1);
+  EXPECT_EQ(shares[1].sharers, 1);
+}
+
 TEST(OwnCores, AreThere) { EXPECT_FALSE(own_cores().empty()); }
 
 }  // namespace

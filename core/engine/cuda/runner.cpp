@@ -119,6 +119,7 @@ Result<int> Runner::pool_pages(int block, cuda::KvType type, const vflow::Policy
   if (options_.kv_memory_bytes > 0) { pages = std::min(pages, options_.kv_memory_bytes / bytes); }
   VORTEX_ASSIGN(const int64_t available, pool_bytes());
   pages = std::min(pages, available / bytes);
+  if (cuda_.link != nullptr) { VORTEX_ASSIGN(pages, cuda_.link->least(static_cast<int>(pages))); }  // the same on all
   if (pages < blocks) {
     return candidate_error(
         "one request of " + std::to_string(options_.max_context) + " tokens needs " + std::to_string(blocks) +
@@ -127,8 +128,7 @@ Result<int> Runner::pool_pages(int block, cuda::KvType type, const vflow::Policy
         options_.device_sharers > 1 ? "let fewer workers share the GPU (--workers)"
                                     : "use smaller or fewer cache fields, a shorter context or more KV memory");
   }
-  // Ranks give out the same pages.
-  return cuda_.link != nullptr ? cuda_.link->least(static_cast<int>(pages)) : static_cast<int>(pages);
+  return static_cast<int>(pages);
 }
 
 Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
