@@ -411,13 +411,19 @@ std::optional<KnownTrees::Found> KnownTrees::nearest(const CanonicalTree& tree) 
     open.emplace(normalised(kInsertOrDelete * apart, size, asked.size()), Level::kSize, size);
   }
   std::optional<Found> best;
+  // Of equally near trees the first is it: one that is known for less long must be nearer than the best so far.
+  const auto may_win = [&](double bound, Level level, size_t index) {
+    if (!best || bound < best->distance) { return true; }
+    return bound == best->distance && (level != Level::kTree || impl_->distinct[index].first < best->tree);
+  };
   const auto push = [&](double bound, Level level, size_t index) {
-    if (!best || bound <= best->distance) { open.emplace(bound, level, index); }
+    if (may_win(bound, level, index)) { open.emplace(bound, level, index); }
   };
   for (; !open.empty();) {
     const auto [bound, level, index] = open.top();
     open.pop();
     if (best && bound > best->distance) { break; }
+    if (!may_win(bound, level, index)) { continue; }
     if (level == Level::kSize) {
       for (const size_t group : impl_->by_size.at(static_cast<int>(index))) {
         push(Impl::at_least(asked, impl_->groups[group]), Level::kGroup, group);
