@@ -13,7 +13,7 @@
 #   check     a small trace decoded in full beside its estimate
 #   workload  five policies' speed-ups on the AIME24-shaped trace: by traces of their own, and in turns as the ladder
 #             measures them; fails where the two are more than 3 % apart
-#   serve     a served load of 16K-token prompts
+#   serve     served loads of 16K-token prompts at 2, 4 and 8 a second, dense and block top-k; one with prompts as they were
 #   policies  compiled policies: kernels and compile times
 #   keeper    weights kept between workers at Qwen3-1.7B's shape: who may read and write them, what a start costs
 #   torch     the dense baseline from PyTorch parts (needs PyTorch)
@@ -25,6 +25,8 @@
 #   tensor    two or more devices: the tests of ranks and their exchanges, all-reduces beside NCCL's, and whole steps of
 #             Qwen3-32B's and MiniMax-M2's shapes (in fp8) on as many ranks as there are devices, at most 4
 #   recall    a policy's recall at Qwen3-1.7B's shape: 2 problems of 16K tokens, and its tests
+#   prompts   the tests of prompts; prompts of 4K, 16K and 32K tokens: as they were, as they are, and in
+#             transformers (needs PyTorch and transformers)
 #   devices   greedy tokens of the CPU and of the device on the model folder $MODEL: equal up to near ties
 # --build DIR  the build's folder (default build-gpu); what is missing is built, what is there is kept
 # --out DIR    where the files go (default: the build's folder): build.txt, output.txt (all that ran, in full),
@@ -123,9 +125,21 @@ part() {
       lines=40 run workload 420 scripts/workload_agreement.py "$bin/vortex-bench" --device cuda --max-batch 512 \
         --max-context 32768 ;;
     serve)
-      local load=(--prompt 16384 --requests 24 --outputs 128 --max-batch 24 --max-context 20480 --rate 2)
-      bench serve-dense 60 serve-sim "${load[@]}"
-      bench serve-topk 60 serve-sim "${load[@]}" "${pages[@]}" ;;
+      local load=(--prompt 16384 --outputs 256 --max-batch 32 --max-context 17408)
+      for rate in 2 4 8; do
+        bench "serve-dense-$rate" 90 serve-sim "${load[@]}" --requests $((rate * 15)) --rate "$rate"
+        bench "serve-topk-$rate" 90 serve-sim "${load[@]}" --requests $((rate * 15)) --rate "$rate" "${pages[@]}"
+      done
+      bench serve-topk-4-before 90 serve-sim "${load[@]}" --requests 60 --rate 4 "${pages[@]}" --chunk-ms 0 \
+        --plain-attention --prompt-chunk 1024 ;;
+    prompts)
+      run prompt-kernels 60 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='Prefill*'
+      run prompt-engine 120 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='CudaPrompts.*'
+      local lengths=(prompt 4096 16384 32768 --max-batch 1 --max-context 33024 --samples 5)
+      bench prompts-before 60 "${lengths[@]}" --plain-attention --prompt-chunk 1024
+      bench prompts-now 60 "${lengths[@]}"
+      bench prompts-now-invariant 60 "${lengths[@]}" --batch-invariant
+      run prompts-transformers 120 python3 scripts/transformers_prompts.py 4096 16384 32768 ;;
     policies)
       cmake --build "$build" --target policy_bench >>"$out/build.txt" 2>&1
       run policies 60 "$bin/policy_bench" ;;

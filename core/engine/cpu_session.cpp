@@ -14,10 +14,6 @@
 namespace vortex::engine {
 namespace {
 
-// Tokens: of the first chunk, when nobody knows yet what a token takes, and of the smallest one that time cuts off.
-constexpr int kFirstChunk = 64;
-constexpr int kLeastChunk = 16;
-
 // Processor time of this thread. Chunks are not cut by the clock on the wall: while others use the machine it goes on,
 // and chunks that shrink for it only cost more of the time that is left.
 double thread_seconds() {
@@ -172,9 +168,7 @@ void CpuSession::take_kept_pages(const LiveRequest& live) {
 
 // Tokens of the next chunk: at most `tokens`, and about what `seconds` suffice for where time is limited.
 int CpuSession::chunk_size(int tokens, double seconds) const {
-  if (options_.chunk_seconds == 0) { return tokens; }
-  const double affordable = token_seconds_ > 0 ? std::max(0.0, seconds / token_seconds_) : kFirstChunk;
-  return std::min(tokens, std::max(kLeastChunk, static_cast<int>(std::min(affordable, 1e9))));
+  return options_.chunk_seconds == 0 ? tokens : pace_.piece(tokens, seconds);
 }
 
 // Takes the prompt's K and V from the request's own snapshot.
@@ -206,7 +200,7 @@ int CpuSession::read_chunk(int most) {
     const double begin = thread_seconds();
     prefill_chunk(parts_.model, {request.prompt, sequence.pages, {first, count}}, parts_.pool, &parts_.threads, logits_,
                   tells ? reader : PromptReader());
-    token_seconds_ = (thread_seconds() - begin) / count;
+    pace_.took(count, thread_seconds() - begin);
     sequence.length += count;
     stats_.prefill_tokens += count;
   }

@@ -26,6 +26,9 @@ class CpuSession final : public Session {
   SessionUse use() const override;
 
  private:
+  static constexpr int kFirstChunk = 64;
+  static constexpr int kLeastChunk = 16;
+
   // A request that holds pages.
   struct Active {
     LiveRequest live;
@@ -62,7 +65,7 @@ class CpuSession final : public Session {
   std::optional<PrefixCache> cache_;  // none where nothing is kept
   std::deque<LiveRequest> waiting_;
   std::optional<Active> reading_;  // whose prompt is being read
-  double token_seconds_ = 0;       // of the newest chunk; 0: there was none
+  PromptPace pace_{kFirstChunk, kLeastChunk, false};
   std::vector<Active> active_;
   std::vector<float> logits_;   // behind the newest prompt
   std::vector<int32_t> order_;  // scratch of the sampler, [vocab]

@@ -28,4 +28,14 @@ int64_t peak_pages(std::vector<Growth> requests, int block, int round) {
   return peak;
 }
 
+int PromptPace::piece(int tokens, double seconds) const {
+  const double affordable = token_seconds_ > 0 ? std::max(0.0, seconds / token_seconds_) : first_;
+  const int enough = std::max(least_, static_cast<int>(std::min(affordable, 1e9)));
+  int piece = enough;
+  if (doubled_) {
+    for (piece = least_; piece <= enough / 2; piece *= 2) {}
+  }
+  return std::min(tokens, piece);
+}
+
 }  // namespace vortex::engine

@@ -33,6 +33,23 @@ class Stepper {
   // Prefills a random prompt and makes it resident, as the last one. Gives the seconds it took.
   virtual Result<double> admit(int prompt_tokens) = 0;
 
+  // The same in pieces, between which the residents decode: begin() takes what a prompt needs, read() computes at most
+  // `tokens` more of it and gives what it took. The request is resident once none are left. An
+  // engine that does not cut prompts reads the whole at once.
+  struct Piece {
+    int left = 0;  // tokens
+    double seconds = 0;
+  };
+  virtual Status begin(int prompt_tokens) {
+    begun_ = prompt_tokens;
+    return ok_status();
+  }
+  virtual Result<Piece> read([[maybe_unused]] int tokens) {
+    const Result<double> seconds = admit(begun_);
+    if (!seconds.ok()) { return seconds.error(); }
+    return Piece{0, *seconds};
+  }
+
   // Takes away resident request `index`; the last one takes its place.
   virtual Status retire(int index) = 0;
 
@@ -63,6 +80,9 @@ class Stepper {
 
   virtual std::string device() const = 0;  // name, driver
   virtual std::string notes() const = 0;   // what was tuned, a line each; may be empty
+
+ private:
+  int begun_ = 0;
 };
 
 }  // namespace vortex::engine

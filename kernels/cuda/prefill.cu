@@ -1,8 +1,9 @@
-// FlashAttention-2's schedule (arXiv:2307.08691) with warp-level matrix instructions: a thread block takes 64 rows of
-// one query head, a warp 16 of them; K and V pass through shared memory 64 tokens at a time.
+// The kernel for every type of K and V: FlashAttention-2's schedule (arXiv:2307.08691) with warp-level matrix
+// instructions: a thread block takes 64 rows of one query head, a warp 16 of them; K and V pass through shared memory
+// 64 tokens at a time.
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/mma.cuh"
-#include "kernels/cuda/prefill.h"
+#include "kernels/cuda/prefill_paged.h"
 
 namespace vortex::cuda {
 namespace {
@@ -201,6 +202,7 @@ cudaError_t prefill_attention(const PrefillAttention& args, cudaStream_t stream)
   const bool heads = args.num_q_heads > 0 && args.kv.num_kv_heads > 0 && args.num_q_heads % args.kv.num_kv_heads == 0;
   if (!pointers || !heads || args.first < 0 || args.rows < 0 || args.kv.block <= 0) { return cudaErrorInvalidValue; }
   if (args.rows == 0) { return cudaSuccess; }
+  if (!args.plain && paged_prefill_takes(args)) { return paged_prefill(args, stream); }
   return dispatch(args.kv, [&]<class T, int kDim>() { return launch<T, kDim>(args, stream); });
 }
 

@@ -40,7 +40,7 @@ struct Options {
   bool batch_invariant = false;
   int steps = 8;  // decode steps a sample
   int samples = 11;
-  std::vector<std::string> shapes;  // step, recall: REQUESTSxTOKENS
+  std::vector<std::string> shapes;  // step, recall: REQUESTSxTOKENS; prompt: TOKENS
   // step: stages to leave out, one after the other, each a line beside the whole step's
   std::vector<std::string> without;
   // trace
@@ -59,11 +59,14 @@ struct Options {
   // serve-sim
   double rate = 1;  // requests a second
   int outputs = 256;
+  double chunk_milliseconds = 20;  // of prompts between two decode steps; 0: a whole prompt
   // recall (with outputs)
   int look_every = 8;  // decode steps between two looks at the softmax
   std::string format = "text";
-  std::string json;          // a file to which the lines are appended as one JSON object
-  bool cublas_only = false;  // matrix products by cuBLASLt alone
+  std::string json;              // a file to which the lines are appended as one JSON object
+  bool cublas_only = false;      // matrix products by cuBLASLt alone
+  int prompt_chunk = 0;          // tokens of a prompt that are computed together; 0: as the engine likes it
+  bool plain_attention = false;  // prompts attend by the kernel that takes every type
 };
 
 // One measured line.
@@ -110,6 +113,7 @@ Status check_trace_fits(const Options& options);
 
 // The benchmarks.
 Status bench_step(const Options& options);
+Status bench_prompt(const Options& options);
 Status bench_trace(const Options& options);
 Status bench_workload(const Options& options);
 Status bench_serve(const Options& options);

@@ -34,6 +34,9 @@ void add_common(CLI::App* verb, Options& o) {
   verb->add_option("--seed", o.seed, "of lengths and arrivals");
   verb->add_option("--json", o.json, "also append the lines, as a JSON object, to this file");
   verb->add_flag("--cublas-only", o.cublas_only, "matrix products by cuBLASLt alone, to compare");
+  verb->add_option("--prompt-chunk", o.prompt_chunk, "on CUDA: tokens of a prompt that are computed together")
+      ->check(CLI::Range(1, 65536));
+  verb->add_flag("--plain-attention", o.plain_attention, "on CUDA: prompts attend by our plain kernel, to compare");
   verb->add_option("--format", o.format, "text, json or markdown")->check(CLI::IsMember({"text", "json", "markdown"}));
 }
 
@@ -58,6 +61,10 @@ int run(int argc, char** argv) {
   add_common(step, o);
   step->add_option("shapes", o.shapes, "REQUESTSxTOKENS")->required();
   step->add_option("--without", o.without, "also time steps that lack a stage, each of these in turn: a profile");
+  CLI::App* prompt = app.add_subcommand("prompt", "prompts of one request, whole");
+  add_common(prompt, o);
+  prompt->add_option("shapes", o.shapes, "TOKENS of a prompt")->required();
+  prompt->add_option("--without", o.without, "on CUDA: also time prompts that lack a stage, each of these in turn");
   CLI::App* trace = app.add_subcommand("trace", "requests with short prompts and long answers, as AIME24 makes them");
   add_common(trace, o);
   add_load(trace, o);
@@ -76,6 +83,8 @@ int run(int argc, char** argv) {
   add_load(serve, o);
   serve->add_option("--rate", o.rate, "arrivals a second")->check(CLI::PositiveNumber);
   serve->add_option("--outputs", o.outputs, "tokens of an answer");
+  serve->add_option("--chunk-ms", o.chunk_milliseconds, "of prompts between two decode steps; 0: a whole prompt")
+      ->check(CLI::Range(0.0, 1e6));
   CLI::App* recall = app.add_subcommand("recall", "a policy forced through what dense attention writes, and its looks");
   add_common(recall, o);
   recall->add_option("shapes", o.shapes, "REQUESTSxTOKENS")->required();
@@ -96,6 +105,7 @@ int run(int argc, char** argv) {
   }
   vortex::Status status = vortex::ok_status();
   if (step->parsed()) { status = vortex::bench::bench_step(o); }
+  if (prompt->parsed()) { status = vortex::bench::bench_prompt(o); }
   if (trace->parsed()) { status = vortex::bench::bench_trace(o); }
   if (workload->parsed()) { status = vortex::bench::bench_workload(o); }
   if (serve->parsed()) { status = vortex::bench::bench_serve(o); }

@@ -1,18 +1,25 @@
 // A served load: Poisson arrivals of long prompts. The clock is the sum of measured times, so a run takes no longer
-// than the work in it; prompts are prefilled whole, between decode steps.
+// than the work in it. Between two decode steps as much of one prompt is read as the budget allows; while nobody
+// decodes prompts are read whole.
 #include <algorithm>
 #include <cmath>
 
 #include "base/rng.h"
 #include "core/engine/bench/bench.h"
+#include "core/engine/schedule.h"
 
 namespace vortex::bench {
 namespace {
 
+// A request that had its first token within the one and every further one, on average, within the other is a good one.
+constexpr double kGoodFirst = 2.0;
+constexpr double kGoodEach = 0.05;
+constexpr int kLeastPiece = 256;  // tokens
+
 struct Served {
   double arrival = 0;
   double first_token = 0;
-  double end = 0;
+  double last_token = 0;
   int left = 0;
 };
 
@@ -30,40 +37,65 @@ class Server {
 
   Status run() {
     while (next_ < served_.size() || !active_.empty()) {
-      if (active_.empty()) { clock_ = std::max(clock_, served_[next_].arrival); }
-      VORTEX_TRY(admit());
+      if (active_.empty() && left_ == 0) { clock_ = std::max(clock_, served_[next_].arrival); }
+      VORTEX_TRY(read_prompts());
       VORTEX_TRY(decode());
     }
     return ok_status();
   }
 
   const std::vector<Served>& served() const { return served_; }
+  std::vector<double>& gaps() { return gaps_; }
   double clock() const { return clock_; }
+  double reading() const { return reading_; }
   int largest_batch() const { return largest_batch_; }
 
  private:
-  // Prefills one waiting prompt, if there is room for it and its answer.
-  Status admit() {
-    if (next_ == served_.size() || served_[next_].arrival > clock_) { return ok_status(); }
+  // The pages of one request that waits, if there is room for it and its answer.
+  Status begin() {
+    if (left_ > 0 || next_ == served_.size() || served_[next_].arrival > clock_) { return ok_status(); }
     const int64_t block = stepper_.block_size();
     const int64_t each = (options_.prompt + options_.outputs + block - 1) / block;
     const auto active = static_cast<int64_t>(active_.size());
     if (active >= options_.max_batch || (active + 1) * each > stepper_.pages()) { return ok_status(); }
-    VORTEX_ASSIGN(const double seconds, stepper_.admit(options_.prompt));
-    clock_ += seconds;
-    served_[next_].first_token = clock_;
-    active_.push_back(next_++);
-    largest_batch_ = std::max(largest_batch_, static_cast<int>(active_.size()));
+    VORTEX_TRY(stepper_.begin(options_.prompt));
+    left_ = options_.prompt;
+    return ok_status();
+  }
+
+  // Pieces of one prompt after the other until the budget is used up: at least one, where somebody waits. The budget is
+  // for the others' sake: while nobody decodes there is none.
+  Status read_prompts() {
+    const double end = clock_ + options_.chunk_milliseconds * 1e-3;
+    do {
+      VORTEX_TRY(begin());
+      if (left_ == 0) { return ok_status(); }
+      const bool whole = active_.empty() || options_.chunk_milliseconds == 0;
+      const int piece = whole ? left_ : pace_.piece(left_, end - clock_);
+      VORTEX_ASSIGN(const engine::Stepper::Piece read, stepper_.read(piece));
+      clock_ += read.seconds;
+      reading_ += read.seconds;
+      pace_.took(left_ - read.left, read.seconds);
+      left_ = read.left;
+      if (left_ == 0) {
+        served_[next_].first_token = served_[next_].last_token = clock_;
+        active_.push_back(next_++);
+        largest_batch_ = std::max(largest_batch_, static_cast<int>(active_.size()));
+        if (options_.chunk_milliseconds == 0) { return ok_status(); }
+      }
+    } while (clock_ + pace_.seconds(kLeastPiece) < end);
     return ok_status();
   }
 
   Status decode() {
+    if (active_.empty()) { return ok_status(); }
     VORTEX_ASSIGN(const double seconds, stepper_.run(1));
     clock_ += seconds;
     for (size_t i = active_.size(); i-- > 0;) {
       Served& request = served_[active_[i]];
+      gaps_.push_back(clock_ - request.last_token);
+      request.last_token = clock_;
       if (--request.left > 0) { continue; }
-      request.end = clock_;
       VORTEX_TRY(stepper_.retire(static_cast<int>(i)));
       active_[i] = active_.back();
       active_.pop_back();
@@ -73,12 +105,44 @@ class Server {
 
   const Options& options_;
   engine::Stepper& stepper_;
+  engine::PromptPace pace_{kLeastPiece, kLeastPiece, true};
   std::vector<Served> served_;
   std::vector<size_t> active_;  // as the stepper numbers them
+  std::vector<double> gaps_;    // between two tokens of a request
   size_t next_ = 0;
+  int left_ = 0;  // tokens of the next request's prompt, which was begun
   double clock_ = 0;
+  double reading_ = 0;
   int largest_batch_ = 0;
 };
+
+void add_times(Report& report, const std::string& name, std::vector<double> seconds) {
+  for (const int percent : {50, 95, 99}) {
+    report.add_value(name + ", P" + std::to_string(percent), engine::quantile(seconds, percent / 100.0) * 1e3, "ms");
+  }
+}
+
+void tell(const Options& options, Server& server, const std::string& name, Report& report) {
+  std::vector<double> first;
+  std::vector<double> each;
+  double good = 0;
+  for (const Served& request : server.served()) {
+    first.push_back(request.first_token - request.arrival);
+    each.push_back((request.last_token - request.first_token) / (options.outputs - 1));
+    if (first.back() <= kGoodFirst && each.back() <= kGoodEach) { good += 1; }
+  }
+  const auto count = static_cast<double>(first.size());
+  report.add_value(name + ": requests", count, "");
+  report.add_value("arrivals", options.rate, "requests/s");
+  report.add_value("output tokens", count * options.outputs / server.clock(), "tok/s");
+  report.add_value("largest batch", server.largest_batch(), "requests");
+  report.add_value("time spent reading prompts", 100 * server.reading() / server.clock(), "%");
+  add_times(report, "time to first token", first);
+  add_times(report, "time per output token", each);
+  add_times(report, "gap between tokens", server.gaps());
+  report.add_value("largest gap", *std::max_element(server.gaps().begin(), server.gaps().end()) * 1e3, "ms");
+  report.add_value("first token in 2 s, others in 50 ms", 100 * good / count, "%");
+}
 
 }  // namespace
 
@@ -96,23 +160,8 @@ Status bench_serve(const Options& options) {
   VORTEX_TRY(stepper->place({}, {}));
   Server server(options, *stepper);
   VORTEX_TRY(server.run());
-  std::vector<double> first;
-  std::vector<double> each;
-  for (const Served& request : server.served()) {
-    first.push_back(request.first_token - request.arrival);
-    each.push_back((request.end - request.first_token) / (options.outputs - 1));
-  }
   Report report(options, stepper->device(), copy);
-  const auto tokens = static_cast<double>(server.served().size()) * options.outputs;
-  report.add_value(policy_name(options, policy) + ": requests", static_cast<double>(first.size()), "");
-  report.add_value("arrivals", options.rate, "requests/s");
-  report.add_value("output tokens", tokens / server.clock(), "tok/s");
-  report.add_value("largest batch", server.largest_batch(), "requests");
-  using engine::quantile;
-  report.add_value("time to first token, P50", quantile(first, 0.5) * 1e3, "ms");
-  report.add_value("time to first token, P95", quantile(first, 0.95) * 1e3, "ms");
-  report.add_value("time per output token, P50", quantile(each, 0.5) * 1e3, "ms");
-  report.add_value("time per output token, P95", quantile(each, 0.95) * 1e3, "ms");
+  tell(options, server, policy_name(options, policy), report);
   return report.finish();
 }
 

@@ -234,6 +234,8 @@ Result<engine::CudaOptions> cuda_options(const Options& options) {
   VORTEX_ASSIGN(cuda.kv_dtype, kv_dtype_of(options));
   cuda.batch_invariant = options.batch_invariant;
   cuda.own_products = !options.cublas_only;
+  cuda.prompt_chunk = options.prompt_chunk;
+  cuda.plain_prompts = options.plain_attention;
   return cuda;
 }
 }  // namespace

@@ -25,6 +25,8 @@ struct CudaOptions {
   bool batch_invariant = true;
   bool own_products = true;             // matrix products by our kernel too, where it is faster than cuBLASLt
   int steps_per_replay = 8;             // decode steps between two looks of the host
+  int prompt_chunk = 0;                 // most tokens of a prompt that are computed together; 0: as suits the model
+  bool plain_prompts = false;           // prompts attend by the kernel that takes every type, to compare
   std::filesystem::path kernel_cache;   // compiled policies by hash; empty: not kept
   std::filesystem::path product_cache;  // matrix products tuned by this build on such a device; empty: not kept
   // Of one rank of several (tensor_parallel.h), whose part of a model this engine runs; null: it has all of it.

@@ -49,6 +49,7 @@ class CudaStepper final : public Stepper {
   Status place(std::span<const int> lengths, std::span<const PrefixPtr> /*donors*/) override {
     VORTEX_TRY(collect());
     residents_ = 0;
+    reading_ = false;
     placed_ = {};
     const Stopwatch watch(placed_.seconds);
     VORTEX_TRY(check_fits(lengths));
@@ -64,6 +65,15 @@ class CudaStepper final : public Stepper {
   Placed placed() const override { return placed_; }
 
   Result<double> admit(int prompt_tokens) override {
+    VORTEX_TRY(runner_->prepare_prompt(prompt_tokens));
+    const double start = monotonic_seconds();
+    VORTEX_TRY(begin(prompt_tokens));
+    VORTEX_TRY(read(prompt_tokens));
+    return monotonic_seconds() - start;
+  }
+
+  Status begin(int prompt_tokens) override {
+    if (reading_) { return candidate_error("a prompt is being read already"); }
     if (residents_ >= runner_->options().max_batch) { return candidate_error("the batch is full"); }
     std::vector<int> lengths = resident_lengths();
     lengths.push_back(prompt_tokens);
@@ -71,13 +81,25 @@ class CudaStepper final : public Stepper {
     const int slot = residents_;
     runner_->slots().clear(slot);
     make_endless(slot);
+    runner_->slots().host().new_tokens[slot] = 0;  // it does not decode before it was read
     std::vector<int32_t> prompt(static_cast<size_t>(prompt_tokens));
     for (int32_t& token : prompt) { token = random_token(); }
-    VORTEX_TRY(runner_->prepare_prompt(prompt_tokens));
+    VORTEX_TRY(runner_->begin_prompt(slot, prompt));
+    reading_ = true;
+    return ok_status();
+  }
+
+  Result<Piece> read(int tokens) override {
+    if (!reading_) { return candidate_error("no prompt was begun"); }
+    VORTEX_TRY(runner_->prepare_prompt(tokens));
     const double start = monotonic_seconds();
-    VORTEX_TRY(runner_->prefill(slot, prompt));
+    VORTEX_ASSIGN(const int left, runner_->read_prompt(tokens));
+    const Piece piece{left, monotonic_seconds() - start};
+    if (left > 0) { return piece; }
+    reading_ = false;
+    make_endless(residents_);
     ++residents_;
-    return monotonic_seconds() - start;
+    return piece;
   }
 
   Status retire(int index) override {
@@ -85,8 +107,12 @@ class CudaStepper final : public Stepper {
     runner_->slots().host().finished[index] = 1;
     VORTEX_TRY(runner_->release_finished());
     --residents_;
-    if (index == residents_) { return ok_status(); }
-    const std::pair<int, int> move[] = {{residents_, index}};
+    if (index != residents_) {
+      const std::pair<int, int> move[] = {{residents_, index}};
+      VORTEX_TRY(runner_->move(move));
+    }
+    if (!reading_) { return ok_status(); }
+    const std::pair<int, int> move[] = {{residents_ + 1, residents_}};  // the one that is read comes after all of them
     return runner_->move(move);
   }
 
@@ -152,6 +178,7 @@ class CudaStepper final : public Stepper {
   Result<double> copy_bandwidth() override {
     VORTEX_TRY(collect());
     residents_ = 0;
+    reading_ = false;
     filled_ = false;
     VORTEX_TRY(runner_->reset());
     const size_t half = pool_bytes() / 2 / kHalfUnit * kHalfUnit;
@@ -243,6 +270,7 @@ class CudaStepper final : public Stepper {
   Placed placed_;
   Rng rng_{1};
   int residents_ = 0;
+  bool reading_ = false;  // a prompt, in the slot behind the residents
   bool filled_ = false;
   bool grows_ = true;  // do steps plan, so that requests get longer?
 };

@@ -433,6 +433,11 @@ Status Gemms::run(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16*
   return launch(*found->second, found->second->choice, w, x, y, wide, stream);
 }
 
+double Gemms::seconds(const GemmShape& shape) const {
+  const auto found = plans_.find(shape);
+  return found == plans_.end() ? 0 : found->second->seconds;
+}
+
 std::string Gemms::describe() const {
   std::string text;
   for (const auto& [shape, plan] : plans_) {

@@ -50,6 +50,9 @@ class Gemms {
   Status run(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, void* y, cuda::Bf16* wide,
              cudaStream_t stream) const;
 
+  // Seconds of a product of a tuned shape, as they were measured.
+  double seconds(const GemmShape& shape) const;
+
   // What was chosen, a shape a line: microseconds, candidates timed, candidates left out because their bits differ.
   std::string describe() const;
 

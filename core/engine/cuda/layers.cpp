@@ -1,5 +1,6 @@
 #include "core/engine/cuda/layers.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/cuda/elementwise.h"
@@ -9,6 +10,8 @@ namespace {
 
 constexpr size_t kScratchAlignment = 256;
 constexpr int kLogitAlignment = 8;  // elements, of the sampler
+// Of gates and what they gate, computed together: so few that they are in the L2 cache still when SwiGLU reads them.
+constexpr int kGatedRows = 1024;
 
 size_t round_up(size_t bytes) { return (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment; }
 
@@ -61,7 +64,15 @@ GemmShape Layers::head_shape(int rows) const {
 
 GemmShape Layers::gate_up_shape(int rows) const {
   const model::ModelConfig& c = model_.source.config;
-  return {2 * c.intermediate_size, c.hidden_size, padded_rows(rows), c.intermediate_size, false, true};
+  return {2 * c.intermediate_size, c.hidden_size, product_rows(rows), c.intermediate_size, false, true};
+}
+
+// Rows of gates that are computed together: all, or fewer where that is quicker.
+int Layers::gated_rows(int rows) const {
+  if (rows <= kGatedRows) { return rows; }
+  const double parts = (rows - 1) / kGatedRows * gemms_.seconds(gate_up_shape(kGatedRows)) +
+                       gemms_.seconds(gate_up_shape((rows - 1) % kGatedRows + 1));
+  return parts < gemms_.seconds(gate_up_shape(rows)) ? kGatedRows : rows;
 }
 
 Status Layers::tune(int rows, int head_rows, cudaStream_t stream) {
@@ -77,6 +88,10 @@ Status Layers::tune(int rows, int head_rows, cudaStream_t stream) {
     VORTEX_TRY(tune(matrix.weights, shape(matrix.n, matrix.k, rows)));
   }
   VORTEX_TRY(tune(&DeviceLayer::gate_up, gate_up_shape(rows)));
+  if (rows > kGatedRows) {
+    VORTEX_TRY(tune(&DeviceLayer::gate_up, gate_up_shape(kGatedRows)));
+    VORTEX_TRY(tune(&DeviceLayer::gate_up, gate_up_shape((rows - 1) % kGatedRows + 1)));
+  }
   VORTEX_TRY(tune(&DeviceLayer::down, shape(c.hidden_size, c.intermediate_size, rows)));
   const cuda::Bf16* const head[] = {model_.head};
   return gemms_.tune(head_shape(head_rows), head, stream);
@@ -139,7 +154,12 @@ Status Layers::mlp(int layer, int rows, const std::uint8_t* active, cudaStream_t
     if (left_out_ == Stage::kProducts) { return ok_status(); }
     return a_.experts.run(w, a_.normed, a_.update, rows, active, active != nullptr, stream);
   }
-  VORTEX_TRY(multiply(gate_up_shape(rows), w.gate_up, a_.normed, a_.inner, stream));
+  const int step = gated_rows(rows);
+  for (int first = 0; first < rows; first += step) {
+    VORTEX_TRY(multiply(gate_up_shape(std::min(rows - first, step)), w.gate_up,
+                        a_.normed + int64_t{first} * c.hidden_size, a_.inner + int64_t{first} * c.intermediate_size,
+                        stream));
+  }
   return multiply(shape(c.hidden_size, c.intermediate_size, rows), w.down, a_.inner, a_.update, stream);
 }
 

@@ -55,6 +55,9 @@ class Layers {
   // Logits of rows [first, first + rows), put into rows 0...
   Status head(int first, int rows, cudaStream_t stream);
 
+  // Products are computed with at least so many rows from now on; 0: as many as there are.
+  void set_least_rows(int rows) { least_rows_ = rows; }
+
   // For profiles: nothing of this stage is enqueued.
   void leave_out(std::optional<Stage> stage) { left_out_ = stage; }
 
@@ -72,9 +75,11 @@ class Layers {
  private:
   Status multiply(const GemmShape& shape, const cuda::Bf16* w, const cuda::Bf16* x, cuda::Bf16* y, cudaStream_t stream);
 
-  static GemmShape shape(int n, int k, int rows) { return {n, k, padded_rows(rows), n, false, false}; }
+  GemmShape shape(int n, int k, int rows) const { return {n, k, product_rows(rows), n, false, false}; }
+  int product_rows(int rows) const { return padded_rows(rows < least_rows_ ? least_rows_ : rows); }
   Status mlp(int layer, int rows, const std::uint8_t* active, cudaStream_t stream);
   GemmShape gate_up_shape(int rows) const;
+  int gated_rows(int rows) const;
   GemmShape head_shape(int rows) const;
   Status norm(const cuda::Bf16* weight, const cuda::Bf16* x, int first, int rows, cudaStream_t stream);
   Status add_up(const cuda::Bf16* weight, int rows, cudaStream_t stream);
@@ -85,6 +90,7 @@ class Layers {
   Activations& a_;
   RankLink* link_;
   int rows_ = 0;  // that went through the newest layer
+  int least_rows_ = 0;
   std::optional<Stage> left_out_;
 };
 

@@ -64,6 +64,11 @@ Status check_kv_type(const model::ModelConfig& model, vflow::Dtype type) {
   return candidate_error("the CUDA engine keeps latents as bfloat16, not " + std::string(vflow::dtype_name(type)));
 }
 
+int prompt_chunk_of(const model::ModelConfig& model, int max_context, int wanted) {
+  const int most = model.latent || model.experts ? kPromptChunk : kLongPromptChunk;
+  return std::min({wanted > 0 ? wanted : most, most, max_context});
+}
+
 Status cuda_supports(const model::ModelConfig& model, const EngineOptions& options, const vflow::Policy* policy) {
   const vflow::BackendLimits limits = compile::cuda_limits();
   if (limits.max_stop_tokens > cuda::kMaxStopTokens) {

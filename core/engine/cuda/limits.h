@@ -13,7 +13,16 @@ namespace vortex::engine {
 inline constexpr std::array kCudaBatchSizes = {1,  2,   4,   8,   16,  24,  32,  40,  48,  56,  64,  72,  80,  88,
                                                96, 104, 112, 120, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512};
 
-inline constexpr int kPromptChunk = 1024;  // tokens of a prompt that go through the layers together
+// Tokens of a prompt that go through the layers together, at most: for models whose layers are plain, whose products
+// need many rows to fill a GPU, and for the others, whose buffers grow faster.
+inline constexpr int kLongPromptChunk = 4096;
+inline constexpr int kPromptChunk = 1024;
+
+// Rows that the products of a prompt have at least: with fewer, other kernels would be taken, with other bits.
+inline constexpr int kLeastPromptRows = 192;
+
+// The chunk for such a model and context; `wanted`, if not 0, is taken as far as it goes.
+int prompt_chunk_of(const model::ModelConfig& model, int max_context, int wanted);
 
 // Can the cache of such a model be of this type?
 Status check_kv_type(const model::ModelConfig& model, vflow::Dtype type);

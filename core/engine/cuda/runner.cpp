@@ -54,7 +54,10 @@ Status Runner::create(model::Model model) {
   // The bits of algorithms are compared on the model's own weights, so a choice is the model's, too.
   gemms_.use_cache(cuda_.product_cache, device_.name + " driver " + std::to_string(device_.driver) + " build " +
                                             cuda_.build + " model " + model_.source.hash);
-  VORTEX_TRY(activations_.create(model_, std::max(options_.max_batch, kPromptChunk), options_.max_batch));
+  prompt_chunk_ = prompt_chunk_of(model_.source.config, options_.max_context, cuda_.prompt_chunk);
+  if (cuda_.link != nullptr) { prompt_chunk_ = std::min(prompt_chunk_, kPromptChunk); }  // what ranks exchange at once
+  VORTEX_TRY(
+      activations_.create(model_, std::max({options_.max_batch, prompt_chunk_, kLeastPromptRows}), options_.max_batch));
   layers_.emplace(model_, gemms_, activations_, cuda_.link.get());
   const StepShape shape{cuda_.batch_invariant, 0, device_.multiprocessors, nullptr};
   VORTEX_TRY(attention_memory_.allocate(
@@ -69,8 +72,8 @@ Status Runner::create(model::Model model) {
   VORTEX_TRY(counts_.allocate(ints(slots * c.num_kv_heads * c.num_layers)));
   VORTEX_TRY(selects_.allocate(static_cast<size_t>(c.num_layers)));
   VORTEX_TRY(counters_.allocate(static_cast<size_t>(c.num_layers) * sizeof(cuda::PageCounters)));
-  VORTEX_TRY(chunk_tokens_.allocate(ints(kPromptChunk)));
-  VORTEX_TRY(chunk_rows_.allocate(ints(2 * kPromptChunk)));
+  VORTEX_TRY(chunk_tokens_.allocate(ints(prompt_chunk_)));
+  VORTEX_TRY(chunk_rows_.allocate(ints(int64_t{2} * prompt_chunk_)));
   return set_policy(std::nullopt);
 }
 
@@ -197,6 +200,7 @@ Status Runner::reset(uint64_t scatter_seed) {
   VORTEX_TRY(pool_.free_all(scatter_seed, stream_.get()));
   VORTEX_TRY(cuda_status(cudaMemsetAsync(counters_.data(), 0, counters_.bytes(), stream_.get()), "starting afresh"));
   VORTEX_TRY(activations_.experts.clear_touched(stream_.get()));
+  reading_ = {};
   slots_.clear_all();
   VORTEX_TRY(slots_.upload(stream_.get()));
   return stream_.synchronize("starting afresh");
@@ -427,6 +431,7 @@ Status Runner::move(std::span<const std::pair<int, int>> from_to) {
   SlotArrays& host = slots_.host();
   for (size_t i = 0; i < from_to.size(); ++i) {
     slots_.move(from_to[i].first, from_to[i].second);
+    if (reading_.slot == from_to[i].first) { reading_.slot = from_to[i].second; }
     host.move_from[i] = from_to[i].first;
     host.move_to[i] = from_to[i].second;
   }

@@ -59,6 +59,7 @@ class Runner {
   const EngineOptions& options() const { return options_; }
   std::int32_t* table_row(int slot) const { return table_.as<std::int32_t>() + int64_t{slot} * max_blocks_; }
   std::string describe_gemms() const { return gemms_.describe(); }
+  int prompt_chunk() const { return prompt_chunk_; }
 
   Status set_policy(const std::optional<vflow::Policy>& policy);
   void share_memory(int sharers);  // as Engine has it
@@ -79,10 +80,15 @@ class Runner {
   // from a snapshot. Samples the first token. Sends the slots' state before and fetches it afterwards; the caller has
   // made sure that there are pages.
   Status prefill(int slot, std::span<const int32_t> prompt);
+  // The same in pieces, between which other slots decode while this one has no new tokens: begin_prompt() takes the
+  // pages, read_prompt() computes at most `most` tokens (at least one) and gives how many are left; with 0 it has
+  // sampled. Pieces change no bit of the outcome. One prompt at a time; its slot may be moved meanwhile.
+  Status begin_prompt(int slot, std::span<const int32_t> prompt);
+  Result<int> read_prompt(int most);
   Status restore(int slot, const Prefix& prefix);
   // The same without sampling: logits() row 0 has the prompt's logits. For teacher forcing.
   Status start_forced(int slot, std::span<const int32_t> prompt, const Prefix* prefix);
-  // Tunes matrix products for a prompt of this length, so that prefill() only computes.
+  // Tunes matrix products for a prompt of this length, or for a piece of one, so that what follows only computes.
   Status prepare_prompt(int tokens);
   // Makes requests of these lengths resident in slots 0, 1, ... with whatever the pool holds as their K and V.
   Status place(std::span<const int> lengths);
@@ -142,6 +148,11 @@ class Runner {
   Status take_prompt_pages(int slot, int tokens);
   Status compute_prompt(std::span<const int32_t> prompt, DevicePool& pool, const std::int32_t* pages);
   Status compute_chunk(const Chunk& chunk, DevicePool& pool);
+  Status compute_layers(const Chunk& chunk, DevicePool& pool);
+  Status keep_row(int row);
+  Status last_logits(int rows);
+  // Does the last layer of a prompt compute its last row alone? Ranks have the residual of some rows each.
+  bool narrows() const { return cuda_.link == nullptr; }
   Status import_layer(int layer, int slot, cuda::Bf16* data, int tokens);
   Status load_snapshot(int slot, const Prefix& prefix);
   Status summarise(int first_slot, int slots, int tokens);
@@ -172,6 +183,14 @@ class Runner {
   DeviceMemory chunk_tokens_;  // [row]
   DeviceMemory chunk_rows_;    // requests, positions: [2][row]
   DeviceMemory image_;         // one layer of a snapshot
+  int prompt_chunk_ = 0;       // rows at most
+  // The prompt that is read in pieces; slot -1: none.
+  struct Reading {
+    int slot = -1;
+    std::vector<int32_t> prompt;
+    size_t done = 0;
+  };
+  Reading reading_;
   std::map<int, Graph> graphs_;
   std::optional<Stage> left_out_;
 };

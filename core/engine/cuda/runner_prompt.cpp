@@ -19,13 +19,27 @@ size_t image_elements(const model::ModelConfig& c, int tokens) {
   return static_cast<size_t>(c.cached_values()) * static_cast<size_t>(tokens);
 }
 
+// While it lives, products are those of prompts.
+class PromptProducts {
+ public:
+  explicit PromptProducts(Layers& layers) : layers_(layers) { layers_.set_least_rows(kLeastPromptRows); }
+  PromptProducts(const PromptProducts&) = delete;
+  PromptProducts& operator=(const PromptProducts&) = delete;
+  ~PromptProducts() { layers_.set_least_rows(0); }
+
+ private:
+  Layers& layers_;
+};
+
 }  // namespace
 
-// Tokens [first, first + tokens.size()) of a prompt whose pages are `pages`.
+// Tokens [first, first + tokens.size()) of a prompt whose pages are `pages`; the logits of `last`, the prompt's end,
+// are wanted.
 struct Runner::Chunk {
   std::span<const int32_t> tokens;
   int first = 0;
   const std::int32_t* pages = nullptr;
+  bool last = false;
 };
 
 // Pages for tokens[slot] new tokens of each slot; lengths grow by as much. Sends the slots' state.
@@ -71,8 +85,10 @@ Status Runner::take_prompt_pages(int slot, int tokens) {
 }
 
 Status Runner::prepare_prompt(int tokens) {
-  if (tokens >= kPromptChunk) { VORTEX_TRY(layers_->tune(kPromptChunk, 1, stream_.get())); }
-  if (tokens % kPromptChunk != 0) { VORTEX_TRY(layers_->tune(tokens % kPromptChunk, 1, stream_.get())); }
+  const PromptProducts products(*layers_);
+  if (narrows()) { VORTEX_TRY(layers_->tune(1, 1, stream_.get())); }
+  if (tokens >= prompt_chunk_) { VORTEX_TRY(layers_->tune(prompt_chunk_, 1, stream_.get())); }
+  if (tokens % prompt_chunk_ != 0) { VORTEX_TRY(layers_->tune(tokens % prompt_chunk_, 1, stream_.get())); }
   return ok_status();
 }
 
@@ -86,7 +102,9 @@ Status Runner::place(std::span<const int> lengths) {
 Status Runner::compute_chunk(const Chunk& chunk, DevicePool& pool) {
   const model::ModelConfig& c = model_.source.config;
   const auto rows = static_cast<int>(chunk.tokens.size());
+  const PromptProducts products(*layers_);
   VORTEX_TRY(layers_->tune(rows, 1, stream_.get()));
+  if (narrows() && chunk.last) { VORTEX_TRY(layers_->tune(1, 1, stream_.get())); }
   VORTEX_TRY(meet());
   VORTEX_TRY(cuda_status(cudaMemcpyAsync(chunk_tokens_.data(), chunk.tokens.data(), chunk.tokens.size_bytes(),
                                          cudaMemcpyHostToDevice, stream_.get()),
@@ -95,7 +113,7 @@ Status Runner::compute_chunk(const Chunk& chunk, DevicePool& pool) {
   places.first = chunk.first;
   places.rows = rows;
   places.requests = chunk_rows_.as<std::int32_t>();
-  places.positions = places.requests + kPromptChunk;
+  places.positions = places.requests + prompt_chunk_;
   VORTEX_TRY(cuda_status(cuda::chunk_rows(places, stream_.get()), "laying out a prompt"));
   cuda::EmbedRows embed;
   embed.table = model_.embedding;
@@ -104,27 +122,61 @@ Status Runner::compute_chunk(const Chunk& chunk, DevicePool& pool) {
   embed.rows = rows;
   embed.width = c.hidden_size;
   VORTEX_TRY(cuda_status(cuda::embed_rows(embed, stream_.get()), "embedding a prompt"));
+  return compute_layers(chunk, pool);
+}
+
+// Past the keys and values of the last layer only the prompt's last token is wanted.
+Status Runner::compute_layers(const Chunk& chunk, DevicePool& pool) {
+  const model::ModelConfig& c = model_.source.config;
+  const auto rows = static_cast<int>(chunk.tokens.size());
+  const auto* requests = chunk_rows_.as<std::int32_t>();
+  const auto* positions = requests + prompt_chunk_;
   for (int layer = 0; layer < c.num_layers; ++layer) {
     cuda::KvAppend append;
-    append.requests = places.requests;
-    append.positions = places.positions;
+    append.requests = requests;
+    append.positions = positions;
     append.kv = pool.layer(layer).kv;
-    append.table = {chunk.pages, places.positions, max_blocks_};  // lengths are not read where positions are given
+    append.table = {chunk.pages, positions, max_blocks_};  // lengths are not read where positions are given
     VORTEX_TRY(layers_->attention_inputs(layer, rows, append, stream_.get()));
+    const bool wants_one = narrows() && layer + 1 == c.num_layers;
+    if (wants_one && !chunk.last) { break; }
+    if (wants_one) { VORTEX_TRY(keep_row(rows - 1)); }
     cuda::PrefillAttention attention;
     attention.q = activations_.q;
     attention.out = activations_.attended;
     attention.kv = append.kv;
     attention.pages = chunk.pages;
-    attention.first = chunk.first;
-    attention.rows = rows;
+    attention.first = wants_one ? chunk.first + rows - 1 : chunk.first;
+    attention.rows = wants_one ? 1 : rows;
     attention.num_q_heads = c.num_q_heads;
+    attention.plain = cuda_.plain_prompts;
     attention.scale = attention_scale(c);
-    VORTEX_TRY(
-        cuda_status(device_attention(c).attend_prompt(model_, attention, stream_.get()), "attending to a prompt"));
-    VORTEX_TRY(layers_->attention_outputs(layer, rows, nullptr, stream_.get()));
+    if (left_out_ != Stage::kAttention) {
+      VORTEX_TRY(
+          cuda_status(device_attention(c).attend_prompt(model_, attention, stream_.get()), "attending to a prompt"));
+    }
+    VORTEX_TRY(layers_->attention_outputs(layer, attention.rows, nullptr, stream_.get()));
   }
   return ok_status();
+}
+
+// Makes a row of the chunk, between its queries and attention, row 0.
+Status Runner::keep_row(int row) {
+  if (row == 0) { return ok_status(); }
+  const auto copy = [&](cuda::Bf16* rows, int width) {
+    return cuda_status(
+        cudaMemcpyAsync(rows, rows + int64_t{row} * width, sizeof(cuda::Bf16) * static_cast<size_t>(width),
+                        cudaMemcpyDeviceToDevice, stream_.get()),
+        "keeping a prompt's last token");
+  };
+  VORTEX_TRY(copy(activations_.residual, model_.source.config.hidden_size));
+  return copy(activations_.q, model_.q_size());
+}
+
+// The logits of a prompt's last token, after its last chunk, of `rows` rows.
+Status Runner::last_logits(int rows) {
+  VORTEX_TRY(layers_->head(narrows() ? 0 : rows - 1, 1, stream_.get()));
+  return cuda_.link != nullptr ? cuda_.link->end(stream_.get()) : ok_status();
 }
 
 // Leaves the logits of the last token in row 0.
@@ -133,11 +185,11 @@ Status Runner::compute_prompt(std::span<const int32_t> prompt, DevicePool& pool,
   chunk.pages = pages;
   for (size_t first = 0; first < prompt.size(); first += chunk.tokens.size()) {
     chunk.first = static_cast<int>(first);
-    chunk.tokens = prompt.subspan(first, std::min(prompt.size() - first, size_t{kPromptChunk}));
+    chunk.tokens = prompt.subspan(first, std::min(prompt.size() - first, static_cast<size_t>(prompt_chunk_)));
+    chunk.last = first + chunk.tokens.size() == prompt.size();
     VORTEX_TRY(compute_chunk(chunk, pool));
   }
-  VORTEX_TRY(layers_->head(static_cast<int>(chunk.tokens.size()) - 1, 1, stream_.get()));
-  return cuda_.link != nullptr ? cuda_.link->end(stream_.get()) : ok_status();
+  return last_logits(static_cast<int>(chunk.tokens.size()));
 }
 
 // forward_cache of the complete pages of slots that hold up to `tokens` tokens each.
@@ -163,11 +215,43 @@ Status Runner::finish_prompt(int slot) {
 }
 
 Status Runner::prefill(int slot, std::span<const int32_t> prompt) {
-  const auto tokens = static_cast<int>(prompt.size());
-  VORTEX_TRY(take_prompt_pages(slot, tokens));
-  VORTEX_TRY(compute_prompt(prompt, pool_, table_row(slot)));
-  VORTEX_TRY(summarise(slot, 1, tokens));
-  return finish_prompt(slot);
+  VORTEX_TRY(begin_prompt(slot, prompt));
+  VORTEX_ASSIGN(const int left, read_prompt(static_cast<int>(prompt.size())));
+  return left == 0 ? ok_status() : Status(internal_error("a prompt was not read to its end"));
+}
+
+Status Runner::begin_prompt(int slot, std::span<const int32_t> prompt) {
+  if (reading_.slot >= 0) { return internal_error("a prompt was begun before the last one was read"); }
+  VORTEX_TRY(take_prompt_pages(slot, static_cast<int>(prompt.size())));
+  VORTEX_TRY(fetch());  // the host's copy goes back to the device before every step
+  reading_ = {slot, {prompt.begin(), prompt.end()}, 0};
+  return ok_status();
+}
+
+Result<int> Runner::read_prompt(int most) {
+  if (reading_.slot < 0) { return internal_error("no prompt was begun"); }
+  const std::span<const int32_t> prompt = reading_.prompt;
+  const size_t end = std::min(prompt.size(), reading_.done + static_cast<size_t>(std::max(1, most)));
+  Chunk chunk;
+  chunk.pages = table_row(reading_.slot);
+  while (reading_.done < end) {
+    chunk.first = static_cast<int>(reading_.done);
+    chunk.tokens = prompt.subspan(reading_.done, std::min(end - reading_.done, static_cast<size_t>(prompt_chunk_)));
+    reading_.done += chunk.tokens.size();
+    chunk.last = reading_.done == prompt.size();
+    VORTEX_TRY(compute_chunk(chunk, pool_));
+  }
+  const auto left = static_cast<int>(prompt.size() - end);
+  if (left > 0) {
+    VORTEX_TRY(stream_.synchronize("reading a prompt"));
+    return left;
+  }
+  const int slot = reading_.slot;
+  reading_.slot = -1;
+  VORTEX_TRY(last_logits(static_cast<int>(chunk.tokens.size())));
+  VORTEX_TRY(summarise(slot, 1, static_cast<int>(prompt.size())));
+  VORTEX_TRY(finish_prompt(slot));
+  return 0;
 }
 
 // One layer of a slot's prompt from an image in device memory.

@@ -65,6 +65,7 @@ void bench_attention(Bench& bench);
 void bench_experts(Bench& bench);
 void bench_groups(Bench& bench);
 void bench_latent(Bench& bench);
+void bench_prefill(Bench& bench);
 void bench_select(Bench& bench);
 void bench_step(Bench& bench);
 

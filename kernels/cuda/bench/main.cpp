@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   vortex::cuda::bench_experts(bench);
   vortex::cuda::bench_groups(bench);
   vortex::cuda::bench_latent(bench);
+  vortex::cuda::bench_prefill(bench);
   vortex::cuda::bench_select(bench);
   vortex::cuda::bench_step(bench);
   if (!json.empty() && !bench.write_json(json)) {

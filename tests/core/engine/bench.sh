@@ -44,7 +44,12 @@ done
     lines[0]["shape"] == lines[1]["shape"] == "12 requests" and 0 < lines[1]["bytes"] < lines[0]["bytes"]'
 if "$bench" workload "${common[@]}" 2>/dev/null; then echo "a workload without a policy was taken" >&2; exit 1; fi
 "$bench" serve-sim "${common[@]}" --requests 5 --outputs 10 --prompt 100 --rate 100 --format json |
-  check serve-sim 'all(line["value"] > 0 for line in lines) and len(lines) == 8'
+  check serve-sim 'all(line["value"] > 0 for line in lines) and len(lines) == 16 and
+    (v := {line["name"]: line["value"] for line in lines}) and
+    v["gap between tokens, P50"] <= v["gap between tokens, P99"] <= v["largest gap"]'
+"$bench" prompt 100 300 "${common[@]}" --samples 2 --format json |
+  check prompt '[line["shape"] for line in lines[::2]] == ["100", "300"] and lines[0]["tokens_per_s"] > 0 and
+    all(line["unit"] == "TFLOP/s" and line["value"] > 0 for line in lines[1::2])'
 "$bench" math 2x300 "${common[@]}" --steps 2 --samples 3 --format json |
   check math 'lines[0]["what"] == "prompt" and lines[0]["policy"] == "float32" and lines[0]["tokens_per_s"] > 0 and
     all(line["value"] > 0 for line in lines if "value" in line)'

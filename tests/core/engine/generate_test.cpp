@@ -230,6 +230,25 @@ TEST(Schedule, PeakPagesBoundsWhatIsHeld) {
   }
 }
 
+TEST(Schedule, PromptsArePacedByWhatTheLastPieceTook) {
+  PromptPace pace(64, 16, false);
+  EXPECT_EQ(pace.piece(1000, 0.1), 64) << "nobody knows yet";
+  EXPECT_EQ(pace.piece(50, 0.1), 50);
+  pace.took(100, 0.2);
+  EXPECT_EQ(pace.piece(1000, 0.5), 250);
+  EXPECT_EQ(pace.piece(1000, 0.001), 16);
+  EXPECT_EQ(pace.piece(1000, -1), 16);
+  EXPECT_EQ(pace.piece(1000, 1e12), 1000);
+  EXPECT_DOUBLE_EQ(pace.seconds(50), 0.1);
+  PromptPace doubled(256, 256, true);
+  EXPECT_EQ(doubled.piece(10000, 0.1), 256);
+  doubled.took(1000, 0.01);
+  EXPECT_EQ(doubled.piece(10000, 0.02), 1024);
+  EXPECT_EQ(doubled.piece(10000, 0.0206), 2048);
+  EXPECT_EQ(doubled.piece(10000, 0.001), 256);
+  EXPECT_EQ(doubled.piece(700, 0.02), 700);
+}
+
 TEST(Schedule, SafeAgreesWithTryingEveryOrder) {
   Rng rng(5);
   int safe = 0;

@@ -13,6 +13,17 @@ struct Case {
   int q_heads, kv_heads, dim, block, first, rows;
 };
 
+void expect_near(const std::vector<Bf16>& actual, const std::vector<Bf16>& wanted) {
+  double error = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    ASSERT_FALSE(std::isnan(value(actual[i]))) << i;
+    error += std::pow(value(actual[i]) - value(wanted[i]), 2);
+    norm += std::pow(value(wanted[i]), 2);
+  }
+  EXPECT_LT(std::sqrt(error / norm), 1e-2);
+}
+
 void expect_like_decode(const Case& c) {
   SCOPED_TRACE(std::to_string(c.first) + " + " + std::to_string(c.rows) + ", dim " + std::to_string(c.dim));
   Random random(static_cast<std::uint64_t>(c.first * 1000 + c.rows));
@@ -38,7 +49,6 @@ void expect_like_decode(const Case& c) {
   const DeviceArray<std::uint8_t> v(pool.bytes(pool.v));
   const DeviceArray<std::int32_t> table(order);
   DeviceArray<Bf16> out(size);
-  out.poison();
   PrefillAttention args;
   args.q = q.data();
   args.out = out.data();
@@ -49,8 +59,6 @@ void expect_like_decode(const Case& c) {
   args.rows = c.rows;
   args.num_q_heads = c.q_heads;
   args.scale = 0.3F;
-  ASSERT_EQ(prefill_attention(args, nullptr), cudaSuccess);
-  finish();
 
   std::vector<std::int32_t> rows_table;
   std::vector<std::int32_t> lengths;
@@ -71,16 +79,14 @@ void expect_like_decode(const Case& c) {
   decode.scale = args.scale;
   ASSERT_EQ(decode_attention(decode, {}, nullptr), cudaSuccess);
   finish();
-  const std::vector<Bf16> actual = out.read();
   const std::vector<Bf16> wanted = expected.read();
-  double error = 0;
-  double norm = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    ASSERT_FALSE(std::isnan(value(actual[i]))) << i;
-    error += std::pow(value(actual[i]) - value(wanted[i]), 2);
-    norm += std::pow(value(wanted[i]), 2);
+  for (const bool plain : {true, false}) {
+    args.plain = plain;
+    out.poison();
+    ASSERT_EQ(prefill_attention(args, nullptr), cudaSuccess);
+    finish();
+    expect_near(out.read(), wanted);
   }
-  EXPECT_LT(std::sqrt(error / norm), 1e-2);
 }
 
 class Prefill : public DeviceTest {};
@@ -96,6 +102,8 @@ TEST_F(Prefill, RowsAreDecodeRows) {
                                     {63, 2},
                                     {64, 64},
                                     {100, 70},
+                                    {128, 128},
+                                    {300, 400},
                                     {512, 33}}) {
     expect_like_decode({KvType::bf16, 4, 2, 128, 16, first, rows});
     expect_like_decode({KvType::bf16, 8, 4, 64, 32, first, rows});
