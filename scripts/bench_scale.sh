@@ -8,14 +8,15 @@
 #        scripts/bench_scale.sh pack FILE.tgz                    the programs with their libraries, for another machine
 # BENCH=FOLDER: takes the programs from there (a pack that was taken apart), and builds nothing.
 set -euo pipefail
+bin=${BENCH:+$(realpath "$BENCH")}
 cd "$(dirname "$0")/.."
 part=${1:-cost}
 ulimit -n 4096
-bin=${BENCH:-build/cuda/bin}
-if [ -z "${BENCH:-}" ]; then
-  cmake --build build/cuda --target scale_bench overlap_bench > /dev/null
+if [ -n "$bin" ]; then
+  export LD_LIBRARY_PATH=$bin/lib
 else
-  export LD_LIBRARY_PATH=$BENCH/lib
+  bin=build/cuda/bin
+  cmake --build build/cuda --target scale_bench overlap_bench > /dev/null
 fi
 case $part in
   cost)
