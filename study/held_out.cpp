@@ -98,7 +98,8 @@ int default_held_out(double margin) {
 }
 
 int settled_held_out(const SearchOptions& options, const CandidateHistory& dense) {
-  if (!options.confirm || options.seconds <= 0 || options.job.confirm_problems > 0 || options.overlap > 0) { return 0; }
+  const bool by_time = options.seconds > 0 && options.max_evals == 0;
+  if (!options.confirm || !by_time || options.job.confirm_problems > 0 || options.overlap > 0) { return 0; }
   const double fresh = fresh_problem_seconds(dense);
   const SequenceRules rules;
   const double each = fresh + static_cast<double>(rules.most) * seconds_each(dense, job::Stage::kRace);

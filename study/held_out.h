@@ -33,9 +33,9 @@ int default_held_out(double margin);
 // How many held-out problems finals have time for, where that is fewer than the default; dense attention has been
 // measured. A last look that never comes makes all that come before it wider than they need be: with 192 problems
 // planned a policy that loses three points of a margin of ten is kept in 90 % of cases, and in 67 % by the same 192
-// where 384 were planned. 0, the default: nobody knows what a problem costs; the time is not limited; the options say
-// how many; or so few that nothing could be claimed anyway, and a later sitting may ask more. To be settled before the
-// first held-out problem is asked.
+// where 384 were planned. 0, the default: nobody knows what a problem costs; the time is not limited, or candidates are
+// counted, which must come to the same on any machine; the options say how many; or so few that nothing could be
+// claimed anyway, and a later sitting may ask more. To be settled before the first held-out problem is asked.
 int settled_held_out(const SearchOptions& options, const CandidateHistory& dense);
 
 SequenceRules sequence_rules(const SearchOptions& options);

@@ -534,6 +534,9 @@ TEST_F(SearchTest, ClimbsAreHeldAgainstThoseThatPassed) {
 // A problem costs dense attention half a second and three finalists as much each: 0.4 of an hour has room for all that
 // there are by default, 0.4 of twenty minutes for 240.
 TEST_F(SearchTest, HeldOutProblemsAreSettledByTheTime) {
+  DryProposer dry;
+  hooks_.proposer = &dry;
+  options_.max_evals = 0;
   options_.rank_speed = study::RankSpeed::kMeasured;
   options_.job.task.problems = 16;
   workers_.race_seconds = 8;
@@ -545,6 +548,26 @@ TEST_F(SearchTest, HeldOutProblemsAreSettledByTheTime) {
     ASSERT_TRUE(kept.ok());
     EXPECT_EQ(kept->held_out, minutes < 60 ? 240 : 0);
   }
+}
+
+// Where races take as good as nothing dense attention's rounds of retests cost nothing beside climbs; where they take a
+// minute they do, and in a search that time ends fewer would be asked.
+TEST_F(SearchTest, ASearchThatCountsCandidatesDecidesNothingByTheClock) {
+  options_.rank_speed = study::RankSpeed::kMeasured;
+  options_.retest_share = 3;
+  options_.seconds = 1e5;
+  const auto asked = [&](const char* name, double race_seconds) {
+    workers_.race_seconds = race_seconds;
+    auto store = open(folder_ / name);
+    EXPECT_TRUE(sit(*store).ok());
+    std::vector<std::string> rows = decisions(*store);
+    const study::History history = study::read_history(*store, run_of(*store)).value();
+    for (const study::CandidateHistory& candidate : history.candidates) {
+      rows.push_back(std::to_string(candidate.row.id) + ": " + std::to_string(candidate.outcomes.size()) + " answers");
+    }
+    return rows;
+  };
+  EXPECT_EQ(asked("quick", 1e-4), asked("slow", 60));
 }
 
 TEST(Options, SurviveTheRoundTripAndRefuseUnknownKeys) {

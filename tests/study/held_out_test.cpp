@@ -59,6 +59,9 @@ TEST(HeldOut, ThereAreAsManyAsFinalsHaveTimeFor) {
   EXPECT_EQ(after(3600), 0) << "the default, 384";
   EXPECT_EQ(after(600), 0) << "80 problems: a later sitting may ask more";
   EXPECT_EQ(after(0), 0) << "no limit";
+  options.max_evals = 20;
+  EXPECT_EQ(after(1500), 0) << "candidates are counted: nothing is decided by the clock";
+  options.max_evals = 0;
   options.margin = 0.02;
   EXPECT_EQ(after(1500), 0) << "no claim within two points comes of 192 problems";
   options.margin = 0.1;
