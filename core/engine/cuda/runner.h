@@ -59,7 +59,6 @@ class Runner {
   const EngineOptions& options() const { return options_; }
   std::int32_t* table_row(int slot) const { return table_.as<std::int32_t>() + int64_t{slot} * max_blocks_; }
   std::string describe_gemms() const { return gemms_.describe(); }
-  int prompt_chunk() const { return prompt_chunk_; }
 
   Status set_policy(const std::optional<vflow::Policy>& policy);
   void share_memory(int sharers);  // as Engine has it
