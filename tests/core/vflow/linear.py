@@ -127,7 +127,8 @@ DIMENSIONS = {
     "targets of an assignment": (10, 20000, lambda n: module("x = " * n + "1\n")),
     "names that take a tuple": (10, 10000, lambda n: module(each(n, "a%d, ") + "= range(%d)\n" % n)),
     "imports": (10, 5000, lambda n: module("import torch\n" * n)),
-    "names of an import": (10, 5000, lambda n: module(
+    # From 20 on: at a dozen names tables double, which is a third of the work of ten.
+    "names of an import": (20, 5000, lambda n: module(
         "from vortex_torch.indexer import Mean" + each(n, ", Mean as M%d") + "\n")),
     "asserts": (100, 12800, lambda n: module("assert 1, 'no'\n" * n)),
     # functions and classes
