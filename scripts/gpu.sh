@@ -48,7 +48,7 @@ bin=$build/bin
 policy=examples/policies/block_topk.py
 status=0
 
-cublas=$(scripts/find_cublaslt.sh)
+cublas=$(scripts/find_in_pytorch.sh cublasLt)
 {
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_ORACLE="${VORTEX_ORACLE:-OFF}" \
     ${cublas:+-DVORTEX_CUBLASLT_HINT="$cublas"} &&
@@ -170,7 +170,7 @@ part() {
       cards=$(nvidia-smi -L | wc -l)
       [[ -z ${CUDA_VISIBLE_DEVICES:-} ]] || cards=$(tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -c .)
       cards=$((cards >= 4 ? 4 : cards >= 2 ? 2 : 1))
-      nccl=$(scripts/find_nccl.sh)
+      nccl=$(scripts/find_in_pytorch.sh nccl)
       run tensor-kernels 60 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='AllReduce*'
       run tensor-engine 100 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='CudaTensorParallel.*:CudaRankLink.*'
       [[ $cards -ge 2 ]] || return 0

@@ -29,7 +29,7 @@ logs=$build/reference
 mkdir -p "$out" "$logs"
 rm -f "$logs"/*
 
-cublas=$(scripts/find_cublaslt.sh)
+cublas=$(scripts/find_in_pytorch.sh cublasLt)
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_ORACLE=OFF \
   -DVORTEX_CUDA=$cuda ${cublas:+-DVORTEX_CUBLASLT_HINT="$cublas"} >"$logs/configure.log" 2>&1 ||
   { tail -n 30 "$logs/configure.log"; exit 1; }

@@ -147,8 +147,6 @@ Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {
   VORTEX_TRY(check_kv_type(model_.source.config, kv_dtype));
   if (!type) { return candidate_error("the CUDA engine keeps K and V as bfloat16, float32 or fp8"); }
   max_blocks_ = (options_.max_context + block - 1) / block;
-  VORTEX_TRY(make_room());
-  VORTEX_TRY(table_.allocate(ints(int64_t{options_.max_batch} * max_blocks_)));
   VORTEX_TRY(reserve_policy_memory());
   if (options_.device_sharers == 0) { return ok_status(); }
   VORTEX_ASSIGN(const int pages, pool_pages(block, *type, set));
@@ -163,21 +161,14 @@ void Runner::share_memory(int sharers) {
   pool_ = DevicePool();
 }
 
-int64_t Runner::policy_bytes() const {
-  if (policy_.executable == nullptr) { return 0; }
-  const int64_t rows = int64_t{options_.max_batch} * model_.source.config.num_kv_heads;
-  return static_cast<int64_t>(ints(rows * policy_.executable->max_selected(max_blocks_)) +
-                              policy_.executable->workspace_bytes(options_.max_batch, max_blocks_));
-}
-
 // The pool keeps its memory from policy to policy, for a turn of the speed stage changes the policy twice, and giving
-// back and taking all of a card's memory costs more than the steps do. Only where what the policy needs besides the
-// pool would take more than half of what is spare, it goes first.
-Status Runner::make_room() {
+// back and taking all of a card's memory costs more than the steps do. Only where the `bytes` that the policy needs
+// besides the pool would take more than half of what is spare, it goes first.
+Status Runner::make_room(size_t bytes) {
   size_t free = 0;
   size_t total = 0;
   VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
-  if (static_cast<int64_t>(free) < policy_bytes() + kSpareMemory / 2) { pool_ = DevicePool(); }
+  if (static_cast<int64_t>(free) < static_cast<int64_t>(bytes) + kSpareMemory / 2) { pool_ = DevicePool(); }
   return ok_status();
 }
 
@@ -187,11 +178,18 @@ Status Runner::reserve_policy_memory() {
   for (int layer = 0; layer < c.num_layers; ++layer) { selects.push_back(policy_.sparse(layer) ? 1 : 0); }
   VORTEX_TRY(cuda_status(cudaMemcpy(selects_.data(), selects.data(), selects.size(), cudaMemcpyHostToDevice),
                          "listing sparse layers"));
+  size_t selected = 0;
+  size_t workspace = 0;
+  if (policy_.executable != nullptr) {
+    policy_.max_selected = policy_.executable->max_selected(max_blocks_);
+    selected = ints(int64_t{options_.max_batch} * c.num_kv_heads * policy_.max_selected);
+    workspace = policy_.executable->workspace_bytes(options_.max_batch, max_blocks_);
+  }
+  VORTEX_TRY(make_room(selected + workspace));
+  VORTEX_TRY(table_.allocate(ints(int64_t{options_.max_batch} * max_blocks_)));
   if (policy_.executable == nullptr) { return ok_status(); }
-  policy_.max_selected = policy_.executable->max_selected(max_blocks_);
-  const int64_t rows = int64_t{options_.max_batch} * c.num_kv_heads;
-  VORTEX_TRY(selected_.allocate(ints(rows * policy_.max_selected)));
-  return workspace_.allocate(policy_.executable->workspace_bytes(options_.max_batch, max_blocks_));
+  VORTEX_TRY(selected_.allocate(selected));
+  return workspace_.allocate(workspace);
 }
 
 Status Runner::reset(uint64_t scatter_seed) {

@@ -127,8 +127,7 @@ class Runner {
   Result<DevicePolicy> compile(const vflow::Policy& policy) const;
   Result<int64_t> pool_bytes() const;
   Result<int> pool_pages(int block, cuda::KvType type, const vflow::Policy* policy) const;
-  int64_t policy_bytes() const;  // that a policy needs besides the pool: what it chose, and its workspace
-  Status make_room();
+  Status make_room(size_t bytes);
   Status reserve_policy_memory();
 
   Status meet() const;
