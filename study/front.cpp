@@ -134,6 +134,7 @@ class Rows {
   Rows(const History& history, const SearchOptions& options, const Standing& standing, const std::vector<Claim>& claims)
       : history_(history),
         options_(options),
+        standing_(standing),
         archive_(standing.archive()),
         claims_(claims),
         dense_rate_(standing.dense_rate()) {}
@@ -149,6 +150,7 @@ class Rows {
       row.claim = claim;
       if (claim.kept) { row.confirmed = claim.accuracy; }
     }
+    if (!row.claim && !row.is_dense()) { row.claim = without_promise(row.id); }
     rows_.push_back(std::move(row));
   }
 
@@ -166,6 +168,17 @@ class Rows {
   }
 
  private:
+  // What one answered that was asked though it promised nothing: it may be lost, and is never kept.
+  std::optional<Claim> without_promise(int64_t candidate) const {
+    const std::vector<Claim> claims = claims_on(history_, options_, standing_, {candidate});
+    if (claims.empty() || claims.front().problems == 0) { return std::nullopt; }
+    Claim claim = claims.front();
+    if (claim.keeping != evals::Keeping::kLost) { claim.keeping = evals::Keeping::kCannotSay; }
+    claim.kept = false;
+    claim.faster = false;
+    return claim;
+  }
+
   void add_shrunk() {
     std::vector<int64_t> ids;
     for (const FrontRow& row : rows_) { ids.push_back(row.id); }
@@ -178,6 +191,7 @@ class Rows {
 
   const History& history_;
   const SearchOptions& options_;
+  const Standing& standing_;
   const Archive& archive_;
   const std::vector<Claim>& claims_;
   double dense_rate_;

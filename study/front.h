@@ -29,7 +29,7 @@ struct FrontRow {
   std::optional<evals::Interval> tokens_per_s;  // its speed over dense attention, times dense attention's own rate
   double front_probability = 0;                 // of being non-dominated, given the intervals
   std::optional<evals::Interval> confirmed;     // accuracy on held-out problems, where they say that it is kept
-  std::optional<Claim> claim;                   // what held-out problems say, where it was a finalist
+  std::optional<Claim> claim;                   // what held-out problems say, where it was asked
   bool is_dense() const { return origin == db::Origin::kDense; }
 };
 

@@ -386,7 +386,7 @@ Status Rounds::ask_sequences() {
   return ok_status();
 }
 
-// Members of the front that nobody asked, of whom a claim may be expected, from the most accurate to the fastest.
+// Members of the front that nobody asked, from the most accurate to the fastest.
 std::vector<int64_t> Rounds::unasked_front() {
   std::vector<study::Point> members = standing_.front();
   std::sort(members.begin(), members.end(),
@@ -395,27 +395,44 @@ std::vector<int64_t> Rounds::unasked_front() {
   for (const study::Point& member : members) {
     if (member.candidate != dense_ && trial_of(member.candidate) == nullptr) { candidates.push_back(member.candidate); }
   }
-  return study::asked_sequence(standing_.archive(), sequence_rules_, candidates);
+  return candidates;
 }
 
-// Until one is not kept, or this second of the budget has come (0: whenever).
+// Until this second of the budget has come (0: whenever): those of whom a claim may be expected, until one is not kept.
+// Then, where time is what limits a search, those of whom none is: their accuracy is known from problems on which they
+// were selected.
 Status Rounds::ask_front(double seconds) {
+  const auto is_time = [&] {
+    return !session_.ended() && (seconds <= 0 || session_.budget().used(study::Resource::kSeconds) < seconds);
+  };
+  const std::vector<int64_t> members = unasked_front();
+  const std::vector<int64_t> promising = study::asked_sequence(standing_.archive(), sequence_rules_, members);
   std::vector<int64_t> kept;
-  for (const int64_t candidate : unasked_front()) {
-    if (session_.ended() || (seconds > 0 && session_.budget().used(study::Resource::kSeconds) >= seconds)) { break; }
+  for (const int64_t candidate : promising) {
+    if (!is_time()) { break; }
     VORTEX_ASSIGN(const Asked asked, ask_finalists({candidate}));
     if (asked.kept.empty()) { break; }
     kept.push_back(candidate);
   }
-  return session_.ended() ? ok_status() : measure(kept);
+  if (!session_.ended()) { VORTEX_TRY(measure(kept)); }
+  for (const int64_t candidate : members) {
+    const bool promises = std::find(promising.begin(), promising.end(), candidate) != promising.end();
+    if (promises || seconds <= 0 || !is_time()) { continue; }
+    VORTEX_TRY(ask_finalists({candidate}));
+  }
+  return ok_status();
 }
 
-// The rules for one who was asked: those before it that were not kept make it harder.
+// The rules for one who was asked: those before it that promised a claim and were not kept make it harder.
 study::SequenceRules Rounds::rules_for(int64_t candidate) const {
-  study::SequenceRules rules = sequence_rules_;
+  std::vector<int64_t> lost;
   for (const Trial& earlier : trials_) {
     if (earlier.finalist.candidate == candidate) { break; }
-    rules.failures += earlier.ended && !earlier.kept && !earlier.failed ? 1 : 0;
+    if (earlier.ended && !earlier.kept && !earlier.failed) { lost.push_back(earlier.finalist.candidate); }
+  }
+  study::SequenceRules rules = sequence_rules_;
+  if (!lost.empty()) {
+    rules.failures += static_cast<int>(study::asked_sequence(standing_.archive(), sequence_rules_, lost).size());
   }
   return rules;
 }

@@ -65,8 +65,8 @@ class Rounds {
   Status prepare_finals();
   // Finalists answer held-out problems in the order that the search's own problems fixed, each in rounds until it is
   // clear what can be said of it; the fallback where the first is not kept; then, until finals have had their share of
-  // the time, the front's other members, from the most accurate on. What they answer decides nothing but what is
-  // claimed.
+  // the time, the front's other members, from the most accurate on: those that promise a claim before those that do
+  // not. What they answer decides nothing but what is claimed.
   Status finals();
   // What came of a person's request, in words; whatever, when the session ended meanwhile.
   Result<std::string> answer(const db::Request& request);

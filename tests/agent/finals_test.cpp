@@ -8,6 +8,7 @@
 
 #include "agent/loop/search.h"
 #include "db/store.h"
+#include "study/front.h"
 #include "study/held_out.h"
 #include "study/history.h"
 #include "study/standing.h"
@@ -118,6 +119,32 @@ TEST_F(FinalsTest, MembersOfTheFrontAreAskedAfterThoseThatPromiseMost) {
   }
   for (const study::Point& member : standing.front()) {
     EXPECT_TRUE(member.reference || kept.contains(member.candidate)) << member.candidate;
+  }
+}
+
+// The fastest budget loses more than the margin: no claim is to be expected of it.
+TEST_F(FinalsTest, WithAClockMembersThatPromiseNothingAreAskedAsWell) {
+  workers_.truth = [](const job::Job& job) {
+    if (job.dense) { return 1.0; }
+    const int pages = nlohmann::json::parse(job.config_text).value("vortex_topk_val", 1);
+    return pages >= 16 ? 0.98 : pages >= 4 ? 0.8 : 0.3;
+  };
+  workers_.problems = 512;
+  options_.job.task.problems = 512;
+  options_.max_evals = 30;
+  for (const double seconds : {0.0, 1e6}) {
+    options_.seconds = seconds;
+    const study::History history = search();
+    const study::Standing standing = study::standing_of(history, options_);
+    int without_promise = 0;
+    for (const study::FrontRow& row : study::front_rows(history, options_, standing)) {
+      if (row.is_dense() || row.undecided || row.accuracy.value > 0.88) { continue; }
+      ++without_promise;
+      EXPECT_EQ(row.claim.has_value(), seconds > 0);
+      if (row.claim) { EXPECT_NE(row.claim->keeping, evals::Keeping::kKept); }
+    }
+    EXPECT_GT(without_promise, 0);
+    for (const study::Claim& claim : study::claims_of(history, options_, standing)) { EXPECT_TRUE(claim.kept); }
   }
 }
 
