@@ -97,16 +97,12 @@ Result<DevicePolicy> Runner::compile(const vflow::Policy& policy) const {
   return made;
 }
 
-// What the pool may take: all that is free or its own but for a reserve; of a device that others share, its part less
-// the weights, whoever comes first, so that a pool's size does not depend on what the others do just now.
-Result<int64_t> Runner::pool_bytes() const {
-  size_t free = 0;
-  size_t total = 0;
-  VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
-  auto available = static_cast<int64_t>(free) + static_cast<int64_t>(pool_.bytes());
+// What the pool may take of so much free memory: all but for a reserve; of a device that others share, at most its part
+// less the weights, whoever comes first, so that a pool's size does not depend on what the others do just now.
+int64_t Runner::pool_share(int64_t free, int64_t whole) const {
+  int64_t available = free;
   if (options_.device_sharers > 1) {
     const int64_t weights = model_.matrix_bytes;  // once for all who have them of a keeper
-    const auto whole = static_cast<int64_t>(total);
     const int64_t part = options_.kept != nullptr ? (whole - weights) / options_.device_sharers
                                                   : whole / options_.device_sharers - weights;
     available = std::min(available, part);
@@ -114,24 +110,34 @@ Result<int64_t> Runner::pool_bytes() const {
   return std::max<int64_t>(0, available - kSpareMemory - options_.spare_bytes);
 }
 
-// Pages of the pool: what was asked for, at most what there is memory for.
+// Pages of the pool: what was asked for, at most what there is memory for. Where one request finds no room that would
+// find some were the device this engine's alone, others hold it: that is no fault of the policy.
 Result<int> Runner::pool_pages(int block, cuda::KvType type, const vflow::Policy* policy) const {
   const int64_t bytes = device_page_bytes(model_.source.config, block, type, policy);
   const int64_t blocks = (options_.max_context + block - 1) / block;
-  int64_t pages = blocks * options_.max_batch;
-  if (options_.kv_memory_bytes > 0) { pages = std::min(pages, options_.kv_memory_bytes / bytes); }
-  VORTEX_ASSIGN(const int64_t available, pool_bytes());
-  pages = std::min(pages, available / bytes);
+  size_t free = 0;
+  size_t total = 0;
+  VORTEX_TRY(cuda_status(cudaMemGetInfo(&free, &total), "reading the free memory"));
+  const auto whole = static_cast<int64_t>(total);
+  int64_t most = blocks * options_.max_batch;
+  if (options_.kv_memory_bytes > 0) { most = std::min(most, options_.kv_memory_bytes / bytes); }
+  const int64_t alone = std::min(most, pool_share(whole - model_.matrix_bytes, whole) / bytes);
+  const int64_t own = static_cast<int64_t>(free) + static_cast<int64_t>(pool_.bytes());  // its old memory goes first
+  int64_t pages = std::min(most, pool_share(own, whole) / bytes);
   if (cuda_.link != nullptr) { VORTEX_ASSIGN(pages, cuda_.link->least(static_cast<int>(pages))); }  // the same on all
-  if (pages < blocks) {
-    return candidate_error(
-        "one request of " + std::to_string(options_.max_context) + " tokens needs " + std::to_string(blocks) +
-            " pages of " + std::to_string(bytes) + " bytes, " + std::to_string(blocks * bytes) +
-            " in all, but the pool has room for " + std::to_string(pages),
-        options_.device_sharers > 1 ? "let fewer workers share the GPU (--workers)"
-                                    : "use smaller or fewer cache fields, a shorter context or more KV memory");
+  if (pages >= blocks) { return static_cast<int>(pages); }
+  const std::string what = "one request of " + std::to_string(options_.max_context) + " tokens needs " +
+                           std::to_string(blocks) + " pages of " + std::to_string(bytes) + " bytes, " +
+                           std::to_string(blocks * bytes) + " in all, but the pool has room for " +
+                           std::to_string(pages);
+  if (alone >= blocks) {
+    return environment_error(
+        what + ": " + std::to_string(own) + " of the GPU's " + std::to_string(whole) + " bytes are free",
+        "look with nvidia-smi who holds the rest, or name another GPU (CUDA_VISIBLE_DEVICES)");
   }
-  return static_cast<int>(pages);
+  return candidate_error(what, options_.device_sharers > 1
+                                   ? "let fewer workers share the GPU (--workers)"
+                                   : "use smaller or fewer cache fields, a shorter context or more KV memory");
 }
 
 Status Runner::set_policy(const std::optional<vflow::Policy>& policy) {

@@ -125,7 +125,7 @@ class Runner {
   Runner(EngineOptions options, CudaOptions cuda) : options_(std::move(options)), cuda_(std::move(cuda)) {}
   Status create(model::Model model);
   Result<DevicePolicy> compile(const vflow::Policy& policy) const;
-  Result<int64_t> pool_bytes() const;
+  int64_t pool_share(int64_t free, int64_t whole) const;
   Result<int> pool_pages(int block, cuda::KvType type, const vflow::Policy* policy) const;
   Status make_room(size_t bytes);
   Status reserve_policy_memory();

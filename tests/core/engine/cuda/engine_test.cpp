@@ -1,7 +1,10 @@
 // The CUDA engine beside the CPU engine on the shipped model, and against itself.
+#include <cuda_runtime_api.h>
+
 #include <algorithm>
 #include <cmath>
 
+#include "core/engine/cuda/device.h"
 #include "tests/core/engine/cuda/distance.h"
 #include "tests/core/engine/cuda/support.h"
 #include "tests/core/engine/cuda/unwritten.h"
@@ -145,6 +148,25 @@ TEST_F(CudaEngineTest, GivesItsMemoryUpAndGoesOn) {
     ASSERT_TRUE(engine->set_policy(policy).ok());
     EXPECT_EQ(tokens_of(*engine, requests), expected) << sharers;
   }
+}
+
+// A policy that would have room were the device its engine's alone is not refused for what others hold of it.
+TEST_F(CudaEngineTest, MemoryThatOthersHoldIsNoFaultOfAPolicy) {
+  const vflow::Policy policy = load_policy("quest", budget(4, {0}), 512);
+  const auto engine = chain_engine(options_of(2, 512));
+  engine->share_memory(0);
+  ASSERT_TRUE(engine->set_policy(policy).ok());
+  size_t free = 0;
+  size_t total = 0;
+  ASSERT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
+  DeviceMemory others;
+  ASSERT_TRUE(others.allocate(free - (size_t{512} << 20)).ok());
+  engine->share_memory(2);
+  const Status refused = engine->set_policy(policy);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().blame, Blame::kEnvironment) << refused.error().message;
+  others = DeviceMemory();
+  EXPECT_TRUE(engine->set_policy(policy).ok());
 }
 
 TEST_F(CudaEngineTest, RefusesWhatItDoesNotCover) {
