@@ -14,6 +14,10 @@
 #   workload  five policies' speed-ups on the AIME24-shaped trace: by traces of their own, and in turns as the ladder
 #             measures them; fails where the two are more than 3 % apart
 #   serve     served loads of 16K-token prompts at 2, 4 and 8 a second, dense and block top-k; one with prompts as they were
+#   pieces    block top-k at 4 a second with smaller pieces of prompts between two decode steps
+#   mooncake  served loads of prompts and answers of many lengths, as Mooncake's conversation trace has them (log-normal by
+#             its mean and median, cut at 64K tokens, no prefixes): now and with prompts as they were; the AIME24-shaped
+#             trace both ways
 #   policies  compiled policies: kernels and compile times
 #   keeper    weights kept between workers at Qwen3-1.7B's shape: who may read and write them, what a start costs
 #   torch     the dense baseline from PyTorch parts (needs PyTorch)
@@ -132,6 +136,19 @@ part() {
       done
       bench serve-topk-4-before 90 serve-sim "${load[@]}" --requests 60 --rate 4 "${pages[@]}" --chunk-ms 0 \
         --plain-attention --prompt-chunk 1024 ;;
+    pieces)
+      local sixteen=(--prompt 16384 --outputs 256 --max-batch 32 --max-context 17408 --requests 60 --rate 4)
+      for milliseconds in 4 7 12; do
+        bench "pieces-$milliseconds" 60 serve-sim "${sixteen[@]}" "${pages[@]}" --chunk-ms "$milliseconds"
+      done ;;
+    mooncake)
+      local many=(--prompt 12035 --prompt-sigma 1.05 --outputs 343 --output-sigma 0.5 --max-batch 32 --max-context 66560)
+      local before=(--plain-attention --prompt-chunk 1024) aime_all=(--max-batch 512 --max-context 32768 --windows 24)
+      bench mooncake-dense 60 serve-sim "${many[@]}" --requests 60 --rate 2
+      bench mooncake-topk 60 serve-sim "${many[@]}" --requests 60 --rate 2 "${pages[@]}"
+      bench mooncake-topk-before 90 serve-sim "${many[@]}" --requests 60 --rate 2 "${pages[@]}" "${before[@]}" --chunk-ms 0
+      bench trace-topk-now 60 trace "${aime_all[@]}" "${aime[@]}"
+      bench trace-topk-before 60 trace "${aime_all[@]}" "${aime[@]}" "${before[@]}" ;;
     prompts)
       run prompt-kernels 60 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='Prefill*'
       run prompt-engine 120 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='CudaPrompts.*'

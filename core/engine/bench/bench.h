@@ -59,6 +59,8 @@ struct Options {
   // serve-sim
   double rate = 1;  // requests a second
   int outputs = 256;
+  double prompt_sigma = 0;  // of the logarithm of a prompt's tokens; 0: all alike
+  double output_sigma = 0;
   double chunk_milliseconds = 20;  // of prompts between two decode steps; 0: a whole prompt
   // recall (with outputs)
   int look_every = 8;  // decode steps between two looks at the softmax

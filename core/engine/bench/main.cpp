@@ -83,6 +83,10 @@ int run(int argc, char** argv) {
   add_load(serve, o);
   serve->add_option("--rate", o.rate, "arrivals a second")->check(CLI::PositiveNumber);
   serve->add_option("--outputs", o.outputs, "tokens of an answer");
+  serve
+      ->add_option("--prompt-sigma", o.prompt_sigma, "log-normal prompts about that mean: deviation of their logarithm")
+      ->check(CLI::Range(0.0, 5.0));
+  serve->add_option("--output-sigma", o.output_sigma, "the same of answers")->check(CLI::Range(0.0, 5.0));
   serve->add_option("--chunk-ms", o.chunk_milliseconds, "of prompts between two decode steps; 0: a whole prompt")
       ->check(CLI::Range(0.0, 1e6));
   CLI::App* recall = app.add_subcommand("recall", "a policy forced through what dense attention writes, and its looks");

@@ -14,24 +14,47 @@ namespace {
 // A request that had its first token within the one and every further one, on average, within the other is a good one.
 constexpr double kGoodFirst = 2.0;
 constexpr double kGoodEach = 0.05;
-constexpr int kLeastPiece = 256;  // tokens
+constexpr int kLeastPiece = 256;    // tokens
+constexpr int kLongestAnswer = 10;  // times the mean, where answers differ
 
 struct Served {
+  int prompt = 0;  // tokens
+  int output = 0;
   double arrival = 0;
   double first_token = 0;
   double last_token = 0;
   int left = 0;
 };
 
+// All alike, or log-normal about the means that are asked for, and cut where they would not fit the context.
+std::vector<engine::RequestLength> served_lengths(const Options& options) {
+  const int count = std::max(1, static_cast<int>(std::lround(options.requests * options.scale)));
+  const int longest = options.max_context / 2;  // of an answer
+  std::vector<int> outputs(static_cast<size_t>(count), options.outputs);
+  std::vector<int> prompts(static_cast<size_t>(count), options.prompt);
+  if (options.output_sigma > 0) {
+    const int cut = std::min(longest, options.outputs * kLongestAnswer);
+    outputs = engine::draw_lengths({double(options.outputs), options.output_sigma, cut}, count, options.seed);
+  }
+  if (options.prompt_sigma > 0) {
+    prompts = engine::draw_lengths({double(options.prompt), options.prompt_sigma, options.max_context}, count,
+                                   options.seed + 1);
+  }
+  std::vector<engine::RequestLength> lengths;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    lengths.push_back({std::min(prompts[i], options.max_context - outputs[i]), outputs[i]});
+  }
+  return lengths;
+}
+
 class Server {
  public:
   Server(const Options& options, engine::Stepper& stepper) : options_(options), stepper_(stepper) {
     Rng rng(stream_key(options.seed));
     double arrival = 0;
-    const int count = std::max(1, static_cast<int>(std::lround(options.requests * options.scale)));
-    for (int i = 0; i < count; ++i) {
+    for (const engine::RequestLength& length : served_lengths(options)) {
       arrival += -std::log(1 - rng.uniform()) / options.rate;
-      served_.push_back({arrival, 0, 0, options.outputs - 1});
+      served_.push_back({length.prompt, length.answer, arrival, 0, 0, length.answer - 1});
     }
   }
 
@@ -54,13 +77,18 @@ class Server {
   // The pages of one request that waits, if there is room for it and its answer.
   Status begin() {
     if (left_ > 0 || next_ == served_.size() || served_[next_].arrival > clock_) { return ok_status(); }
-    const int64_t block = stepper_.block_size();
-    const int64_t each = (options_.prompt + options_.outputs + block - 1) / block;
-    const auto active = static_cast<int64_t>(active_.size());
-    if (active >= options_.max_batch || (active + 1) * each > stepper_.pages()) { return ok_status(); }
-    VORTEX_TRY(stepper_.begin(options_.prompt));
-    left_ = options_.prompt;
+    if (static_cast<int>(active_.size()) >= options_.max_batch) { return ok_status(); }
+    if (held_ + pages_of(served_[next_]) > stepper_.pages()) { return ok_status(); }
+    VORTEX_TRY(stepper_.begin(served_[next_].prompt));
+    held_ += pages_of(served_[next_]);
+    left_ = served_[next_].prompt;
     return ok_status();
+  }
+
+  // At its longest.
+  int64_t pages_of(const Served& request) const {
+    const int64_t block = stepper_.block_size();
+    return (request.prompt + request.output + block - 1) / block;
   }
 
   // Pieces of one prompt after the other until the budget is used up: at least one, where somebody waits. The budget is
@@ -96,6 +124,7 @@ class Server {
       gaps_.push_back(clock_ - request.last_token);
       request.last_token = clock_;
       if (--request.left > 0) { continue; }
+      held_ -= pages_of(request);
       VORTEX_TRY(stepper_.retire(static_cast<int>(i)));
       active_[i] = active_.back();
       active_.pop_back();
@@ -110,7 +139,8 @@ class Server {
   std::vector<size_t> active_;  // as the stepper numbers them
   std::vector<double> gaps_;    // between two tokens of a request
   size_t next_ = 0;
-  int left_ = 0;  // tokens of the next request's prompt, which was begun
+  int64_t held_ = 0;  // pages, by those that decode or are read, at their longest
+  int left_ = 0;      // tokens of the next request's prompt, which was begun
   double clock_ = 0;
   double reading_ = 0;
   int largest_batch_ = 0;
@@ -126,15 +156,17 @@ void tell(const Options& options, Server& server, const std::string& name, Repor
   std::vector<double> first;
   std::vector<double> each;
   double good = 0;
+  double tokens = 0;
   for (const Served& request : server.served()) {
     first.push_back(request.first_token - request.arrival);
-    each.push_back((request.last_token - request.first_token) / (options.outputs - 1));
+    each.push_back((request.last_token - request.first_token) / (request.output - 1));
+    tokens += request.output;
     if (first.back() <= kGoodFirst && each.back() <= kGoodEach) { good += 1; }
   }
   const auto count = static_cast<double>(first.size());
   report.add_value(name + ": requests", count, "");
   report.add_value("arrivals", options.rate, "requests/s");
-  report.add_value("output tokens", count * options.outputs / server.clock(), "tok/s");
+  report.add_value("output tokens", tokens / server.clock(), "tok/s");
   report.add_value("largest batch", server.largest_batch(), "requests");
   report.add_value("time spent reading prompts", 100 * server.reading() / server.clock(), "%");
   add_times(report, "time to first token", first);
@@ -150,6 +182,11 @@ Status bench_serve(const Options& options) {
   VORTEX_ASSIGN(const model::ModelConfig model, find_geometry(options));
   VORTEX_ASSIGN(const std::optional<vflow::Policy> policy, find_policy(options, model));
   if (options.outputs < 2) { return candidate_error("--outputs must be at least 2"); }
+  if (options.prompt_sigma == 0 && options.prompt + options.outputs > options.max_context) {
+    return candidate_error("a prompt of " + std::to_string(options.prompt) + " and an answer of " +
+                           std::to_string(options.outputs) + " tokens exceed the context of " +
+                           std::to_string(options.max_context));
+  }
   VORTEX_ASSIGN(const auto engine, make_engine(options, model));
   VORTEX_TRY(engine->set_policy(policy));
   const auto stepper = engine->stepper();

@@ -47,6 +47,12 @@ if "$bench" workload "${common[@]}" 2>/dev/null; then echo "a workload without a
   check serve-sim 'all(line["value"] > 0 for line in lines) and len(lines) == 16 and
     (v := {line["name"]: line["value"] for line in lines}) and
     v["gap between tokens, P50"] <= v["gap between tokens, P99"] <= v["largest gap"]'
+# Prompts and answers of many lengths, on a pool that few of them fill.
+"$bench" serve-sim "${common[@]}" --requests 20 --outputs 10 --output-sigma 0.5 --prompt 100 --prompt-sigma 1 --rate 100 \
+  --kv-gb 0.00262144 --format json |
+  check "serve-sim of many lengths" '(v := {line["name"]: line["value"] for line in lines}) and
+    v["dense bfloat16: requests"] == 20 and v["time to first token, P50"] < v["time to first token, P99"] and
+    1 <= v["largest batch"] <= 4'
 "$bench" prompt 100 300 "${common[@]}" --samples 2 --format json |
   check prompt '[line["shape"] for line in lines[::2]] == ["100", "300"] and lines[0]["tokens_per_s"] > 0 and
     all(line["unit"] == "TFLOP/s" and line["value"] > 0 for line in lines[1::2])'
