@@ -205,7 +205,34 @@ std::unique_ptr<sandbox::WorkerSlots> worker_slots(const study::SearchOptions& o
   return sandbox::make_worker_slots(options.workers, {std::move(job), tasks_ahead(options)}, keep, keeper);
 }
 
+// A workspace that was made for a search that did not come to be is taken away again, with what was looked up for it.
+// Lives longer than the store, and less long than the lock.
+class MadeWorkspace {
+ public:
+  MadeWorkspace(fs::path folder, bool made) : folder_(std::move(folder)), made_(made) {}
+  ~MadeWorkspace() {
+    std::error_code ec;  // who cannot take it away leaves it
+    if (made_) { fs::remove_all(folder_, ec); }
+  }
+  MadeWorkspace(const MadeWorkspace&) = delete;
+  MadeWorkspace& operator=(const MadeWorkspace&) = delete;
+  void keep() { made_ = false; }
+
+ private:
+  fs::path folder_;
+  bool made_;
+};
+
 Result<int> dry_run(const SearchArguments& arguments, const Context& context) {
+  if (!arguments.resume.empty()) { VORTEX_TRY(db::check_workspace_there(context.workspace)); }
+  std::error_code ec;
+  const bool is_new = !fs::exists(context.workspace, ec) && !ec;
+  std::optional<db::WorkspaceLock> lock;  // nobody else begins to search in what will be taken away
+  if (is_new) {
+    VORTEX_ASSIGN(db::WorkspaceLock held, db::WorkspaceLock::acquire(context.workspace));
+    lock.emplace(std::move(held));
+  }
+  const MadeWorkspace made(context.workspace, is_new);
   VORTEX_ASSIGN(const std::unique_ptr<db::Store> store, db::Store::open(context.workspace));
   Result<Sitting> opened =
       arguments.resume.empty() ? new_sitting(*store, arguments, context) : resumed_sitting(*store, arguments, context);
@@ -290,24 +317,6 @@ Error ended_before_it_began(db::Store& store, const db::Run& run, const Error& e
   (void)store.set_run_state(run.id, db::RunState::kInterrupted);
   return error;
 }
-
-// A workspace that was made for a search that did not come to be is taken away again, with what was looked up for it.
-// Lives between the lock and the store.
-class MadeWorkspace {
- public:
-  MadeWorkspace(fs::path folder, bool made) : folder_(std::move(folder)), made_(made) {}
-  ~MadeWorkspace() {
-    std::error_code ec;  // who cannot take it away leaves it
-    if (made_) { fs::remove_all(folder_, ec); }
-  }
-  MadeWorkspace(const MadeWorkspace&) = delete;
-  MadeWorkspace& operator=(const MadeWorkspace&) = delete;
-  void keep() { made_ = false; }
-
- private:
-  fs::path folder_;
-  bool made_;
-};
 
 Result<int> search(const SearchArguments& arguments, const Context& context) {
   VORTEX_ASSIGN(const std::string worker, find_worker(context));

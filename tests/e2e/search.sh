@@ -125,6 +125,8 @@ batch = 4
 assert abs(estimate["candidate_dollars"] - 2000 * 10e-6 / batch) < 1e-12, estimate  # all the tokens a reply may have
 assert abs(estimate["dollars"] - estimate["candidate_dollars"] * estimate["candidates"]) < 1e-12 and estimate["candidates"] == 4, estimate
 assert estimate["dollars_source"].startswith("at most for replies"), estimate' || fail "dollars that a night may cost"
+"${search[@]}" --workspace untouched --dry-run > /dev/null || fail "--dry-run without a workspace"
+[ ! -e untouched ] || fail "--dry-run made a workspace"
 cp -r clean priced
 python3 -c 'import sqlite3
 base = sqlite3.connect("priced/vortex.db")
