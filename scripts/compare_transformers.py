@@ -4,17 +4,20 @@
   cmake --build BUILD --target model_logits
   scripts/compare_transformers.py --program BUILD/bin/model_logits [--device cpu|cuda] [--layers 4] [--json FILE]
 
-Geometries: Qwen3 0.6B and 1.7B, Llama 3.2 1B with its rope scaling, SmolLM2 360M, Qwen2.5 0.5B; widths, heads and rotary
-settings are those of the models, the vocabulary is cut, and so are the layers (--layers 0 keeps them all). Weights are
-random and rounded to bfloat16 before anything runs, so that both sides see the same numbers. transformers computes in
-float32 with eager attention. --json keeps every figure of the table.
+Geometries: Qwen3 0.6B and 1.7B, Llama 3.2 1B with its rope scaling, SmolLM2 360M, Qwen2.5 0.5B (what runs by default);
+with latent attention or experts DeepSeek-V2-Lite with its YaRN, Moonlight, GLM-4.7-Flash, Qwen3-30B-A3B and MiniMax-M2
+(by --models). Widths, heads, experts and rotary settings are those of the models, the vocabulary is cut, and so are the
+layers (--layers 0 keeps them all); MiniMax-M2 has 64 of its 256 experts. Norms have an eps of 1e-6 where transformers
+builds the inner ones with that, whatever the configuration says. Weights are random and rounded to bfloat16 before
+anything runs, so that both sides see the same numbers. transformers computes in float32 with eager attention. --json
+keeps every figure of the table.
 
 What is compared, at prompts of several lengths: log-probabilities after the prompt (prefill) and at each of 16
 teacher-forced decode steps, and greedy continuations of 256 tokens.
 
 Tolerance. Our weights and activations carry the same values as theirs; K and V are kept in bfloat16 (8 bits of mantissa,
 relative error up to 2^-9 a value), theirs in float32. So besides the plain reference ("exact"), the same model runs with
-K and V rounded to bfloat16 as ours are ("rounded"): against that one only the order of float32 sums is left, and a sum
+K and V (or the latent and the rotated key behind it) rounded to bfloat16 as ours are ("rounded"): against that one only the order of float32 sums is left, and a sum
 that lands on the other side of a rounding step. The limits are --tolerance for "rounded" and 4 x the distance between
 "rounded" and "exact" plus --tolerance for "exact". The CUDA engine rounds activations to bfloat16 as well: there only
 the second limit is applied, with the distance to a transformers run in bfloat16 in the place of the first.
@@ -46,36 +49,95 @@ MODELS = {
     'Qwen2.5-0.5B': ('Qwen2', 24, dict(hidden_size=896, intermediate_size=4864, num_attention_heads=14, num_key_value_heads=2,
                                    rope_theta=1e6, tie_word_embeddings=False)),
 }
+YARN = dict(rope_type='yarn', rope_theta=1e4, factor=40, beta_fast=32, beta_slow=1, mscale=0.707, mscale_all_dim=0.707,
+            original_max_position_embeddings=4096)
+LATENT = dict(hidden_size=2048, kv_lora_rank=512, qk_rope_head_dim=64, rms_norm_eps=1e-6, tie_word_embeddings=False)
+LARGE = {  # latent attention, experts, or both
+    'DeepSeek-V2-Lite': ('DeepseekV2', 27, dict(
+        **LATENT, intermediate_size=10944, moe_intermediate_size=1408, num_attention_heads=16, num_key_value_heads=16,
+        q_lora_rank=None, qk_nope_head_dim=128, v_head_dim=128, n_routed_experts=64, num_experts_per_tok=6,
+        n_shared_experts=2, first_k_dense_replace=1, norm_topk_prob=False, routed_scaling_factor=1.0,
+        topk_method='greedy', n_group=1, topk_group=1, rope_parameters=YARN)),
+    'Moonlight': ('DeepseekV3', 27, dict(
+        **LATENT, intermediate_size=11264, moe_intermediate_size=1408, num_attention_heads=16, num_key_value_heads=16,
+        q_lora_rank=None, qk_nope_head_dim=128, v_head_dim=128, n_routed_experts=64, num_experts_per_tok=6,
+        n_shared_experts=2, first_k_dense_replace=1, norm_topk_prob=True, routed_scaling_factor=2.446, n_group=1,
+        topk_group=1, rope_parameters=dict(rope_type='default', rope_theta=5e4))),
+    'GLM-4.7-Flash': ('Glm4MoeLite', 47, dict(
+        **LATENT, intermediate_size=10240, moe_intermediate_size=1536, num_attention_heads=20, num_key_value_heads=20,
+        q_lora_rank=768, qk_nope_head_dim=192, v_head_dim=256, n_routed_experts=64, num_experts_per_tok=4,
+        n_shared_experts=1, norm_topk_prob=True, routed_scaling_factor=1.8, n_group=1, topk_group=1,
+        rope_parameters=dict(rope_type='default', rope_theta=1e6))),
+    'Qwen3-30B-A3B': ('Qwen3Moe', 48, dict(
+        hidden_size=2048, intermediate_size=6144, moe_intermediate_size=768, num_attention_heads=32,
+        num_key_value_heads=4, head_dim=128, num_experts=128, num_experts_per_tok=8, norm_topk_prob=True,
+        decoder_sparse_step=1, mlp_only_layers=[], rms_norm_eps=1e-6, tie_word_embeddings=False,
+        rope_parameters=dict(rope_type='default', rope_theta=1e6))),
+    'MiniMax-M2': ('MiniMaxM2', 62, dict(
+        hidden_size=3072, intermediate_size=1536, num_attention_heads=48, num_key_value_heads=8, head_dim=128,
+        num_local_experts=64, num_experts_per_tok=8, rms_norm_eps=1e-6, tie_word_embeddings=False,
+        rope_parameters=dict(rope_type='default', rope_theta=5e6, partial_rotary_factor=0.5))),
+}
 STEPS = 16
 
 
 def write_model(name, layers, folder):
-    family, depth, sizes = MODELS[name]
+    family, depth, sizes = (MODELS | LARGE)[name]
     config = getattr(transformers, family + 'Config')(num_hidden_layers=layers or depth, **COMMON, **sizes)
     config._attn_implementation = 'eager'
     torch.manual_seed(1)
     model = getattr(transformers, family + 'ForCausalLM')(config).eval()
     with torch.no_grad():
         for key, value in model.named_parameters():
-            if value.dim() == 2:
+            if value.dim() >= 2:  # experts lie side by side
                 # Logits of standard deviation 2, and layers that outweigh the token's own embedding: with a tied head a
                 # heavier embedding makes every position predict its own token, whatever attention does.
-                value.normal_(0, (2 if 'embed' in key or 'lm_head' in key else 1) * value.shape[1] ** -0.5)
+                value.normal_(0, (2 if 'embed' in key or 'lm_head' in key else 1) * value.shape[-1] ** -0.5)
             elif 'bias' in key:
                 value.normal_(0, 0.5)
             else:
                 value.uniform_(0.7, 1.3)
             value.copy_(value.to(torch.bfloat16).float())
+        for key, value in model.named_buffers():
+            if 'correction_bias' in key:  # of a router: it changes who is chosen
+                value.normal_(0, 0.1).copy_(value.to(torch.bfloat16).float())
     model.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
     # Read back, not cast back: casting to bfloat16 rounds the rotary frequencies, too, and they would stay rounded.
     return type(model).from_pretrained(folder, dtype=torch.float32, attn_implementation='eager').eval()
 
 
+def as_bfloat16(values):
+    return values.to(torch.bfloat16).to(values.dtype)
+
+
 class RoundedCache(transformers.DynamicCache):
     """Keeps K and V as bfloat16 would."""
     def update(self, key_states, value_states, *args, **kwargs):
-        return super().update(key_states.to(torch.bfloat16).to(key_states.dtype),
-                              value_states.to(torch.bfloat16).to(value_states.dtype), *args, **kwargs)
+        return super().update(as_bfloat16(key_states), as_bfloat16(value_states), *args, **kwargs)
+
+
+class RoundedLatents(transformers.DynamicCache):
+    """Keeps the rotated part of latent attention's keys as bfloat16 would. The rest comes out of the latents, which
+    round_latents rounds."""
+    def __init__(self, rotated):
+        super().__init__()
+        self.rotated = rotated
+
+    def update(self, key_states, value_states, *args, **kwargs):
+        plain, rotated = key_states[..., :-self.rotated], key_states[..., -self.rotated:]
+        return super().update(torch.cat([plain, as_bfloat16(rotated)], -1), value_states, *args, **kwargs)
+
+
+def round_latents(model):
+    """Until what it returns is called."""
+    norms = [module for name, module in model.named_modules() if name.endswith('kv_a_layernorm')]
+    hooks = [norm.register_forward_hook(lambda module, inputs, output: as_bfloat16(output)) for norm in norms]
+    return lambda: [hook.remove() for hook in hooks]
+
+
+def rounded_cache(model):
+    rotated = getattr(model.config, 'qk_rope_head_dim', None)
+    return RoundedLatents(rotated) if rotated else RoundedCache()
 
 
 @torch.no_grad()
@@ -117,12 +179,17 @@ def main():
     torch.set_float32_matmul_precision('highest')
     print(f'transformers {transformers.__version__}, torch {torch.__version__}, reference on {where}, ours on '
           f'{arguments.device}, {arguments.layers or "all"} layers')
-    print('model          prompt   to rounded   to exact  rounded-exact  bf16-exact   argmax   greedy', flush=True)
+    print('model            prompt   to rounded   to exact  rounded-exact  bf16-exact   argmax   greedy', flush=True)
     failures, records = 0, []
     for name in arguments.models.split(','):
         with tempfile.TemporaryDirectory() as scratch:
             scratch = pathlib.Path(scratch)
-            model = write_model(name, arguments.layers, scratch).to(where)
+            try:
+                model = write_model(name, arguments.layers, scratch).to(where)
+            except (AttributeError, TypeError, ValueError) as error:
+                print(f'{name}: transformers cannot make it: {error}')
+                failures += 1
+                continue
             generator = torch.Generator().manual_seed(2)
             jobs = []
             for length in map(int, arguments.lengths.split(',')):
@@ -139,7 +206,9 @@ def main():
             for job, line in zip(jobs, ran.stdout.splitlines()):
                 ours = torch.frombuffer(bytearray(open(job['out'], 'rb').read()), dtype=torch.float32).view(STEPS, -1)
                 exact = forced(model, job['prompt'], job['continuation'], transformers.DynamicCache())
-                rounded = forced(model, job['prompt'], job['continuation'], RoundedCache())
+                as_it_was = round_latents(model)
+                rounded = forced(model, job['prompt'], job['continuation'], rounded_cache(model))
+                as_it_was()
                 # The reference in bfloat16 throughout: what a bfloat16 engine may differ by.
                 half = half or type(model).from_pretrained(scratch, dtype=torch.bfloat16,
                                                            attn_implementation='eager').to(where).eval()
@@ -151,7 +220,9 @@ def main():
                                                              distance(rounded, exact), distance(coarse, exact))
                 distinct = len(set(json.loads(line)['tokens']))  # a loop of few tokens would prove little
                 same = int((ours.argmax(-1) == rounded.argmax(-1)).sum())
-                at, margin = greedy(model, job['prompt'], json.loads(line)['tokens'], RoundedCache())
+                as_it_was = round_latents(model)
+                at, margin = greedy(model, job['prompt'], json.loads(line)['tokens'], rounded_cache(model))
+                as_it_was()
                 limit = 4 * spread + arguments.tolerance
                 good = to_rounded <= arguments.tolerance and to_exact <= limit
                 tie = 2 * arguments.tolerance
@@ -165,7 +236,7 @@ def main():
                                     bf16_exact=half_spread, argmax_same=same, argmax_of=STEPS, greedy_same=at,
                                     greedy_of=arguments.greedy, greedy_distinct=distinct, greedy_margin=margin,
                                     passed=bool(good)))
-                print(f'{name:14} {len(job["prompt"]):6}   {to_rounded:10.5f} {to_exact:10.5f} {spread:14.5f} {half_spread:11.5f} '
+                print(f'{name:16} {len(job["prompt"]):6}   {to_rounded:10.5f} {to_exact:10.5f} {spread:14.5f} {half_spread:11.5f} '
                       f'{same:5}/{STEPS}   {at}/{arguments.greedy} ({distinct} distinct)' + (f' (margin {margin:.5f})' if margin else '') +
                       ('' if good else '  FAILED'), flush=True)
     if arguments.json:
