@@ -51,6 +51,7 @@ nlohmann::json to_json(const ServingJob& job) {
           {"address", job.address},
           {"port", job.port},
           {"allowed_origins", job.allowed_origins},
+          {"device", job.device},
           {"cpu_math", job.cpu_math},
           {"threads", job.threads},
           {"batch", job.batch},
@@ -73,6 +74,7 @@ Result<ServingJob> serving_job_from_json(const nlohmann::json& json) {
   reader.optional("address", job.address);
   reader.optional("port", job.port);
   read_origins(reader, job.allowed_origins);
+  reader.optional("device", job.device);
   reader.optional("cpu_math", job.cpu_math);
   reader.optional("threads", job.threads);
   reader.optional("batch", job.batch);
@@ -84,13 +86,16 @@ Result<ServingJob> serving_job_from_json(const nlohmann::json& json) {
   reader.optional("prefix_cache", job.prefix_cache);
   reader.optional("request_seconds", job.request_seconds);
   reader.optional("drain_seconds", job.drain_seconds);
+  if (job.device != "auto" && job.device != "cuda" && job.device != "cpu") {
+    reader.refuse("device", "must be auto, cuda or cpu");
+  }
   check_range(reader, "port", job.port, 0, kMaxPort);
   check_range(reader, "threads", job.threads, 1, kMaxCount);
   check_range(reader, "batch", job.batch, 1, kMaxCount);
   check_range(reader, "queue", job.queue, 0, kMaxCount);
   check_range(reader, "max_context", job.max_context, 0, kMaxCount);
   check_range(reader, "chunk_tokens", job.chunk_tokens, 0, kMaxCount);
-  check_range(reader, "chunk_ms", job.chunk_ms, 0, 1e9);
+  check_range(reader, "chunk_ms", job.chunk_ms, -1, 1e9);
   check_range(reader, "kv_memory_bytes", static_cast<double>(job.kv_memory_bytes), 0, 1e15);
   VORTEX_TRY(reader.finish());
   return job;

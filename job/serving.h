@@ -24,6 +24,7 @@ struct ServingJob {
   std::string address = "127.0.0.1";
   int port = 8000;                           // 0: any that is free
   std::vector<std::string> allowed_origins;  // of pages in browsers, besides those of this machine
+  std::string device = "auto";               // where the engines run: cpu, cuda, or auto: cuda where all of it can
   std::string cpu_math = "float32";          // as Job::cpu_math
   int threads = 1;
   int batch = 16;               // requests decoded together, of each policy
@@ -31,7 +32,7 @@ struct ServingJob {
   int max_context = 0;          // tokens of a request and its answer; 0: as many as the model has positions
   int64_t kv_memory_bytes = 0;  // for all policies together; 0: enough for full batches
   int chunk_tokens = 2048;      // of prompts, read between two decode rounds of a policy; 0: no limit
-  double chunk_ms = 100;        // of processor time that reading them may take, about; 0: no limit
+  double chunk_ms = -1;         // that reading them may take, about; 0: no limit; negative: as suits the device
   bool prefix_cache = true;     // prompts that begin alike are read once
   double request_seconds = 0;   // after which a request is given up; 0: never
   double drain_seconds = 30;    // that running requests have to end when the server is told to

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -11,12 +12,21 @@
 #include "core/engine/cpu_math.h"
 #include "core/engine/kept_model.h"
 #include "core/engine/packed_model.h"
+#include "core/engine/session.h"
+#ifdef VORTEX_WITH_CUDA
+#include "core/engine/cuda/cuda_engine.h"
+#include "core/engine/cuda/weights_keep.h"
+#endif
 
 namespace vortex::serve {
 namespace {
 
 // Of the machine's memory, for the KV of all policies together where nothing is said.
 constexpr int64_t kMemoryShare = 2;
+
+// For a piece of a prompt, where nobody says.
+constexpr double kChunkMsOfCpu = 100;
+[[maybe_unused]] constexpr double kChunkMsOfCuda = 20;
 
 int64_t machine_bytes() { return int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE); }
 
@@ -31,27 +41,89 @@ Result<std::shared_ptr<const engine::KeptModel>> share_weights(const model::Mode
 }
 
 Result<std::optional<vflow::Policy>> checked(const job::ServedPolicy& policy, const model::ModelConfig& config,
-                                             const engine::EngineOptions& options) {
+                                             const engine::EngineOptions& options, bool on_gpu) {
   vflow::PolicySource source;
   source.module_text = policy.module_text;
   source.config_text = policy.config_text;
   source.module_file = policy.name + ".py";
   source.config_file = policy.name + ".json";
   vflow::ModelGeometry geometry = model::geometry_of(config, options.max_context, options.kv_memory_bytes);
-  geometry.backend = compile::cpu_limits();
+  geometry.backend = on_gpu ? compile::cuda_limits() : compile::cpu_limits();
   vflow::CheckReport report = vflow::check_policy(source, geometry);
   if (!report.policy) { return candidate_error(policy.name + " does not check\n" + vflow::render(report.diagnostics)); }
   return std::optional<vflow::Policy>(std::move(*report.policy));
 }
 
-Result<engine::EngineOptions> options_of(const job::ServingJob& job, const model::ModelConfig& config) {
+using Policies = std::vector<std::optional<vflow::Policy>>;  // [lane]
+
+// Where the engines run, and an engine for a lane.
+struct Place {
+  std::string name;
+  double chunk_ms = 0;  // where nobody says
+  std::function<Result<std::shared_ptr<engine::Engine>>()> make;
+};
+
+Result<Place> on_cpu(const job::ServingJob& job, const model::Model& loaded, engine::EngineOptions options) {
+  const int64_t all = job.kv_memory_bytes > 0 ? job.kv_memory_bytes : machine_bytes() / kMemoryShare;
+  options.kv_memory_bytes = all / static_cast<int64_t>(job.policies.size() + 1);
+  VORTEX_ASSIGN(options.unit, engine::find_unit(job.cpu_math));
+  VORTEX_ASSIGN(options.kept, share_weights(loaded));
+  model::Model shape;
+  shape.config = loaded.config;
+  shape.hash = loaded.hash;
+  return Place{"CPU", kChunkMsOfCpu, [shape, options]() -> Result<std::shared_ptr<engine::Engine>> {
+                 VORTEX_ASSIGN(std::unique_ptr<engine::Engine> engine, engine::make_cpu_engine(shape, options));
+                 return std::shared_ptr<engine::Engine>(std::move(engine));
+               }};
+}
+
+#ifdef VORTEX_WITH_CUDA
+// Every lane has an equal part of what the weights leave of the device, or of what the job says.
+Result<Place> on_cuda(const job::ServingJob& job, const model::Model& loaded, engine::EngineOptions options) {
+  VORTEX_ASSIGN(const engine::CudaDevice device, engine::find_cuda_device());
+  const auto lanes = static_cast<int>(job.policies.size() + 1);
+  options.kv_memory_bytes = job.kv_memory_bytes / lanes;
+  options.device_sharers = lanes;
+  VORTEX_ASSIGN(const engine::ExportedMemory weights, engine::keep_weights(loaded));
+  auto kept = std::make_shared<engine::KeptModel>();
+  kept->weights = weights.view();
+  kept->weight_bytes = static_cast<int64_t>(weights.bytes());
+  options.kept = std::move(kept);
+  model::Model shape;
+  shape.config = loaded.config;
+  shape.hash = loaded.hash;
+  return Place{device.name, kChunkMsOfCuda, [shape, options]() -> Result<std::shared_ptr<engine::Engine>> {
+                 VORTEX_ASSIGN(std::unique_ptr<engine::Engine> engine, engine::make_cuda_engine(shape, options));
+                 return std::shared_ptr<engine::Engine>(std::move(engine));
+               }};
+}
+
+Status cuda_covers(const model::ModelConfig& config, const engine::EngineOptions& options, const Policies& policies) {
+  if (const auto device = engine::find_cuda_device(); !device.ok()) { return device.error(); }
+  for (const auto& policy : policies) {
+    VORTEX_TRY(engine::cuda_supports(config, options, policy ? &*policy : nullptr));
+  }
+  return ok_status();
+}
+#endif
+
+Result<Place> find_place(const job::ServingJob& job, const model::Model& loaded, const engine::EngineOptions& options,
+                         [[maybe_unused]] const Policies& policies) {
+#ifdef VORTEX_WITH_CUDA
+  const Status covered = job.device == "cpu" ? ok_status() : cuda_covers(loaded.config, options, policies);
+  if (job.device == "cuda") { VORTEX_TRY(covered); }
+  if (job.device != "cpu" && covered.ok()) { return on_cuda(job, loaded, options); }
+#else
+  if (job.device == "cuda") { return environment_error("this program was built without CUDA"); }
+#endif
+  return on_cpu(job, loaded, options);
+}
+
+engine::EngineOptions options_of(const job::ServingJob& job, const model::ModelConfig& config) {
   engine::EngineOptions options;
   options.threads = job.threads;
   options.max_batch = job.batch;
   options.max_context = job.max_context == 0 ? config.max_position_embeddings : job.max_context;
-  const int64_t all = job.kv_memory_bytes > 0 ? job.kv_memory_bytes : machine_bytes() / kMemoryShare;
-  options.kv_memory_bytes = all / static_cast<int64_t>(job.policies.size() + 1);
-  VORTEX_ASSIGN(options.unit, engine::find_unit(job.cpu_math));
   return options;
 }
 
@@ -76,25 +148,23 @@ Result<Served> describe(const job::ServingJob& job, const model::ModelConfig& co
 
 Result<Opened> open_engines(const job::ServingJob& job) {
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
-  VORTEX_ASSIGN(engine::EngineOptions options, options_of(job, config));
+  const engine::EngineOptions options = options_of(job, config);
   Opened opened;
   VORTEX_ASSIGN(opened.served, describe(job, config, options.max_context));
-  std::vector<std::optional<vflow::Policy>> policies;
+  Policies policies;
   for (const job::ServedPolicy& policy : job.policies) {
-    VORTEX_ASSIGN(policies.emplace_back(), checked(policy, config, options));
+    VORTEX_ASSIGN(policies.emplace_back(), checked(policy, config, options, job.device == "cuda"));
   }
   policies.emplace_back();
   VORTEX_ASSIGN(const model::Model loaded, model::load_model(job.model_path));
-  VORTEX_ASSIGN(options.kept, share_weights(loaded));
+  VORTEX_ASSIGN(const Place place, find_place(job, loaded, options, policies));
+  opened.device = place.name;
   engine::SessionOptions session;
   session.chunk_tokens = job.chunk_tokens;
-  session.chunk_seconds = job.chunk_ms / 1000;
+  session.chunk_seconds = (job.chunk_ms < 0 ? place.chunk_ms : job.chunk_ms) / 1000;
   session.keep_prefixes = job.prefix_cache;
   for (size_t lane = 0; lane < policies.size(); ++lane) {
-    model::Model shape;
-    shape.config = config;
-    shape.hash = loaded.hash;
-    VORTEX_ASSIGN(std::shared_ptr<engine::CpuEngine> engine, engine::CpuEngine::make(std::move(shape), options));
+    VORTEX_ASSIGN(std::shared_ptr<engine::Engine> engine, place.make());
     VORTEX_TRY(engine->set_policy(policies[lane]));
     opened.lanes.push_back({opened.served.lanes[lane], [engine, session] { return engine->session(session); }});
     opened.engines.push_back(std::move(engine));

@@ -6,7 +6,6 @@
 #include "cli/become.h"
 #include "cli/policy_files.h"
 #include "cli/verbs/verbs.h"
-#include "core/compile/limits.h"
 #include "core/model/model.h"
 #include "job/serving.h"
 #include "study/loaded_run.h"
@@ -93,7 +92,7 @@ Result<int> serve(const Context& context, const ServeArguments& arguments) {
   job.kv_memory_bytes = static_cast<int64_t>(arguments.kv_gigabytes * 1e9);
   const int longest = job.max_context == 0 ? config.max_position_embeddings : job.max_context;
   vflow::ModelGeometry geometry = model::geometry_of(config, longest, 0);
-  geometry.backend = compile::cpu_limits();
+  geometry.backend = limits_of_device(job.device);
   for (const NamedPolicy& policy : policies) {
     VORTEX_TRY(checked_policy(policy.source, geometry));
     job.policies.push_back({policy.name, policy.source.module_text, policy.source.config_text});
@@ -139,13 +138,15 @@ void add_serve(CLI::App& app, Context& context) {
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1e6));
   begin_group(verb, "Engine");
+  add_device_option(verb, job.device);
   verb->add_option("--batch", job.batch, "requests of a policy that decode together")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
   verb->add_option("--context", job.max_context, "tokens of a request with its answer; 0: all that the model has")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
-  verb->add_option("--kv-gb", arguments->kv_gigabytes, "memory for KV, of all policies; 0: up to half of the machine's")
+  verb->add_option("--kv-gb", arguments->kv_gigabytes,
+                   "memory for KV, of all policies; 0: up to half of the machine's, or what a GPU has")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1e6));
   verb->add_option("--chunk-tokens", job.chunk_tokens,
@@ -153,9 +154,8 @@ void add_serve(CLI::App& app, Context& context) {
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
   verb->add_option("--chunk-ms", job.chunk_ms,
-                   "milliseconds of processor time that reading them may take, about; 0: no limit")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1e9));
+                   "milliseconds that reading them may take, about; 0: no limit [100, on a GPU 20]")
+      ->check(CLI::Range(-1.0, 1e9));
   verb->add_flag("!--no-prefix-cache", job.prefix_cache, "keep no pages of prompts for those that begin alike");
   verb->add_option("--threads", job.threads, "threads of the engine")->check(CLI::Range(1, 1024));
   add_cpu_math_option(verb, job.cpu_math);

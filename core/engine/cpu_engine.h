@@ -55,8 +55,7 @@ class CpuEngine : public Engine {
   std::shared_ptr<const compile::Executable> executable() const override { return policy_.executable; }
   std::unique_ptr<Stepper> stepper() override { return make_cpu_stepper(parts()); }
 
-  // Requests that come and go (session.h), under the current policy.
-  std::unique_ptr<Session> session(const SessionOptions& options = {});
+  std::unique_ptr<Session> session(const SessionOptions& options = {}) override;
 
   KvPool& pool() { return pool_; }
 

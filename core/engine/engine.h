@@ -127,7 +127,9 @@ struct Forced {
   std::vector<AttentionRecall> recall;            // [layer][kv head]; no looks in dense layers
 };
 
+class Session;
 class Stepper;
+struct SessionOptions;
 
 // One model on one device with one paged KV pool. Runs requests with continuous batching: dense prefill, then sparse
 // decode through the policy (dense without one). Not thread-safe; threads are used inside. The schedule depends on
@@ -184,6 +186,10 @@ class Engine {
   // A view of this engine that takes steps on made-up requests (stepper.h): lives no longer than the engine, and is of
   // no use any more once any other function of the engine was called.
   virtual std::unique_ptr<Stepper> stepper() = 0;
+
+  // Requests that come and go (session.h), under the current policy; of no use any more once any other function of the
+  // engine was called. Null: an engine that has none.
+  virtual std::unique_ptr<Session> session(const SessionOptions& options);
 };
 
 Result<std::unique_ptr<Engine>> make_cpu_engine(model::Model model, const EngineOptions& options);

@@ -7,6 +7,8 @@
 
 namespace vortex::engine {
 
+std::unique_ptr<Session> Engine::session(const SessionOptions&) { return nullptr; }
+
 std::pair<float, std::vector<TokenProb>> token_probs(std::span<const float> logits, int32_t token, int count) {
   std::vector<float> log_probs(logits.size());
   log_softmax(logits.data(), static_cast<int>(logits.size()), log_probs.data());

@@ -61,8 +61,9 @@ struct SessionUse {
 // How a session reads prompts. Tokens and log-probabilities depend on none of it.
 struct SessionOptions {
   int chunk_tokens = 0;        // of prompts, read between two decode steps; 0: no limit
-  double chunk_seconds = 0;    // of processor time that reading them may take, about; 0: no limit
-  bool keep_prefixes = false;  // prompts that begin alike share pages, but for policies that keep state in them
+  double chunk_seconds = 0;    // that reading them may take, about: of processor time, or of a device's; 0: no limit
+  bool keep_prefixes = false;  // prompts that begin alike share pages, but for policies that keep state in them; on the
+                               // CPU
 };
 
 // A batch that never ends: requests are submitted, decode together, and leave. A request's tokens depend on nothing but

@@ -75,7 +75,8 @@ Result<int> run() {
   std::cout << "http://" << host << ":" << server->port() << "/v1" << std::endl;
   std::string names;
   for (const std::string& lane : lanes) { names += (names.empty() ? "" : ", ") + job.model_name + ":" + lane; }
-  log_line("serves " + job.model_name + " as " + names + "; Ctrl-C ends it when what runs is done");
+  log_line("serves " + job.model_name + " as " + names + " on " + opened.device +
+           "; Ctrl-C ends it when what runs is done");
   while (!was_told_to_end()) {}
   const int left = drain(*server, job.drain_seconds);
   if (left > 0) { log_line("ended " + std::to_string(left) + " requests before their time"); }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/compile/cuda/host_executable.h"
+#include "core/engine/cuda/cuda_session.h"
 #include "core/engine/cuda/cuda_stepper.h"
 #include "core/engine/cuda/forced_run.h"
 #include "core/engine/cuda/runner.h"
@@ -321,6 +322,10 @@ class CudaEngine final : public Engine {
 
   const model::Model& model() const override { return runner_->model().source; }
   std::unique_ptr<Stepper> stepper() override { return make_cuda_stepper(*runner_, cuda_); }
+  std::unique_ptr<Session> session(const SessionOptions& options) override {
+    served_ = fresh_stats(model().config.num_layers);
+    return std::make_unique<CudaSession>(*runner_, options, served_);
+  }
 
   std::shared_ptr<const compile::Executable> executable() const override {
     const DevicePolicy& policy = runner_->policy();
@@ -374,6 +379,7 @@ class CudaEngine final : public Engine {
   std::unique_ptr<Runner> runner_;
   CudaOptions cuda_;
   int steps_per_replay_;
+  RunStats served_;  // by the newest session
 };
 
 }  // namespace

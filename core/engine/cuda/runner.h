@@ -84,6 +84,8 @@ class Runner {
   // sampled. Pieces change no bit of the outcome. One prompt at a time; its slot may be moved meanwhile.
   Status begin_prompt(int slot, std::span<const int32_t> prompt);
   Result<int> read_prompt(int most);
+  // Forgets the prompt that is being read; the pages stay its slot's.
+  void abandon_prompt() { reading_ = {}; }
   Status restore(int slot, const Prefix& prefix);
   // The same without sampling: logits() row 0 has the prompt's logits. For teacher forcing.
   Status start_forced(int slot, std::span<const int32_t> prompt, const Prefix* prefix);

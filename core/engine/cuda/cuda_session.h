@@ -1,0 +1,68 @@
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "core/engine/cuda/runner.h"
+#include "core/engine/schedule.h"
+#include "core/engine/session.h"
+
+namespace vortex::engine {
+
+// Continuous batching on a device: what a server keeps alive. Active requests fill the slots from 0 on without gaps;
+// the one whose prompt is being read has the slot behind them. The host knows every length and how many pages are free,
+// and looks after each step. Prompts that begin alike share nothing here, and a prompt's own log-probabilities are not
+// told.
+class CudaSession final : public Session {
+ public:
+  // `runner` and `stats` outlive it. Frees all pages of the pool; where the device fails in that, the first round says
+  // so.
+  CudaSession(Runner& runner, const SessionOptions& options, RunStats& stats);
+
+  Status submit(LiveRequest request) override;
+  void cancel(int64_t id) override;
+  Result<bool> round() override;
+  SessionUse use() const override;
+
+ private:
+  static constexpr int kLeastPiece = 256;  // tokens of a prompt
+
+  // A request that holds pages.
+  struct Active {
+    LiveRequest live;
+    int longest = 0;  // pages at its greatest length
+    int seen = 0;     // tokens taken from the ring
+  };
+
+  SlotArrays& host() { return runner_.slots().host(); }
+  int blocks_for(int64_t tokens) const { return runner_.pool().blocks_for(tokens); }
+  int held(size_t slot) { return blocks_for(host().lengths[slot]); }
+  bool has_ended(size_t slot) { return host().remaining[slot] <= 0 || host().stopped[slot] != 0; }
+  bool safe(const std::vector<int>& grown, const PageNeed* next);
+  Status read_prompts();
+  Result<bool> begin_next();
+  Status start(const Request& request, int slot);
+  Result<int> read_piece(int most);
+  Status end_prompt();
+  bool choose();
+  Status step();
+  Status collect(size_t slot, int row);
+  Status tell_probs(const Active& active, int row, LiveToken& told);
+  Status retire();
+  Status remove(const std::vector<bool>& ended);
+
+  Runner& runner_;
+  SessionOptions options_;
+  RunStats& stats_;
+  Status failed_;
+  std::deque<LiveRequest> waiting_;
+  std::optional<Active> reading_;  // whose prompt is being read
+  int unread_ = 0;                 // its tokens
+  PromptPace pace_{kLeastPiece, kLeastPiece, true};
+  std::vector<Active> active_;  // [slot]
+  int free_pages_;
+  std::vector<float> logits_;  // of a request that wants log-probabilities
+};
+
+}  // namespace vortex::engine
