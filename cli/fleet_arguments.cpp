@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "fleet/machine.h"
 #include "fleet/token.h"
+#include "sandbox/devices.h"
 
 namespace vortex::cli {
 namespace {
@@ -63,7 +64,7 @@ fleet::WorkerCommand command_of(const FleetArguments& arguments, const Context& 
 fleet::SlurmWish wish_of(const FleetArguments& arguments) {
   fleet::SlurmWish wish = arguments.slurm;
   wish.extra = arguments.options;
-  if (wish.workers_per_node == 0) { wish.workers_per_node = std::max(1, wish.gpus_per_node); }
+  if (wish.workers_per_node == 0) { wish.workers_per_node = std::max(1, wish.gpus_per_node / wish.gpus_per_worker); }
   return wish;
 }
 
@@ -85,7 +86,8 @@ void add_fleet_options(CLI::App* verb, FleetArguments& arguments) {
                    "(inside an allocation) or prefix (what --launch says)")
       ->check(CLI::IsMember({"local", "hand", "slurm", "srun", "prefix"}));
   verb->add_option("--nodes", slurm.nodes, "launchers slurm and srun: nodes")->check(CLI::Range(1, 4096));
-  verb->add_option("--gpus-per-node", slurm.gpus_per_node, "likewise: GPUs of a node, one for each worker")
+  verb->add_option("--gpus-per-node", slurm.gpus_per_node,
+                   "likewise: GPUs of a node, one for each worker, or as many as --tensor-parallel says")
       ->check(CLI::Range(0, 64));
   verb->add_option("--workers-per-node", slurm.workers_per_node, "likewise; 0: one a GPU, or one")
       ->check(CLI::Range(0, 256));
@@ -115,7 +117,13 @@ void fit_to_fleet(const FleetArguments& arguments, const std::function<bool(cons
   if (!arguments.elsewhere()) { return; }
   if (arguments.places() > 0 && !has("workers")) { options.workers = arguments.places(); }
   if (!has("batch")) { options.batch = std::max(options.batch, options.workers); }
-  if (arguments.slurm.gpus_per_node > 0 && !has("gpus")) { options.gpus = 1; }
+  if (arguments.slurm.gpus_per_node > 0 && !has("gpus")) { options.gpus = arguments.slurm.gpus_per_worker; }
+}
+
+Status check_fleet(const FleetArguments& arguments) {
+  if (!uses_slurm(arguments)) { return ok_status(); }
+  const fleet::SlurmWish wish = wish_of(arguments);
+  return sandbox::check_groups(static_cast<size_t>(wish.gpus_per_node), wish.gpus_per_worker, wish.workers_per_node);
 }
 
 std::string shown_script(const FleetArguments& arguments, const Context& context) {

@@ -31,6 +31,9 @@ struct FleetArguments {
   int places() const;
 };
 
+// Can a node's GPUs be shared out as a worker wants them (sandbox::check_groups)?
+Status check_fleet(const FleetArguments& arguments);
+
 void add_fleet_options(CLI::App* verb, FleetArguments& arguments);
 // What a search elsewhere does otherwise, unless it is told: as many tasks at once as there are places, and batches
 // that keep them busy. `has`: was this option given?

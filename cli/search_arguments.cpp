@@ -78,11 +78,15 @@ Result<study::SearchOptions> search_options(db::Store& store, const SearchArgume
   options.job.prefix_folder = fs::absolute(fs::path(context.workspace) / "prefixes", ec).string();
   options.job.stages = job::default_climb();
   if (options.job.device == "cuda") {
-    if (!arguments.has("workers")) { options.workers = kWorkersOfGpu; }
+    const int ranks = options.job.tensor_parallel;
+    if (!arguments.has("workers")) { options.workers = ranks > 1 ? 1 : kWorkersOfGpu; }  // which has a group to itself
+    if (!arguments.has("gpus") && ranks > 1) { options.gpus = ranks; }
     if (!arguments.has("speed-seconds")) { options.job.speed_seconds = kSpeedSecondsOfGpu; }
   }
+  FleetArguments fleet = arguments.fleet;
+  fleet.slurm.gpus_per_worker = options.job.tensor_parallel;
   fit_to_fleet(
-      arguments.fleet, [&](const char* name) { return arguments.has(name); }, options);
+      fleet, [&](const char* name) { return arguments.has(name); }, options);
   const bool overlaps = options.workers >= kWide && agent::may_overlap(options);
   if (!arguments.has("overlap")) { options.overlap = overlaps ? kOverlapOfWide : 0; }
   if (!arguments.models_file.empty()) { VORTEX_ASSIGN(options.writer.models, read_file(arguments.models_file)); }

@@ -42,7 +42,7 @@ std::string command_text(const WorkerCommand& command) {
 
 std::string srun_prefix(const SlurmWish& wish) {
   std::string prefix = "srun --nodes=1 --ntasks=1 --exact --cpus-per-task=" + std::to_string(wish.cpus_per_worker);
-  if (wish.gpus_per_node > 0) { prefix += " --gres=gpu:1"; }
+  if (wish.gpus_per_node > 0) { prefix += " --gres=gpu:" + std::to_string(wish.gpus_per_worker); }
   return prefix + " --unbuffered --export=" + kEnvironment;
 }
 

@@ -25,7 +25,8 @@ std::string command_text(const WorkerCommand& command);
 struct SlurmWish {
   int nodes = 1;
   int workers_per_node = 1;
-  int gpus_per_node = 0;  // one for each worker
+  int gpus_per_node = 0;
+  int gpus_per_worker = 1;  // of them
   int cpus_per_worker = 1;
   std::string memory;              // of a node, as sbatch has it; empty: not said
   std::string partition;           // empty: the default one

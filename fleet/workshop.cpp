@@ -55,6 +55,7 @@ Status LocalWorkshop::prepare(const Setup& setup, const FetchPiece& fetch, const
   keeper.folder = keeper_folder_->path();
   keeper.environment = sandbox::worker_environment(keeper.folder);
   keeper.on_notice = options_.on_notice;
+  VORTEX_TRY(sandbox::check_worker_slots(1, setup.job));
   slots_ = sandbox::make_worker_slots(1, {at_home(setup.job), setup.ahead}, setup.keep, keeper);
   executor_.slots = slots_.get();
   prepared_ = std::move(text);

@@ -127,6 +127,29 @@ std::vector<Gpu> in_groups(const std::vector<Gpu>& gpus, int size) {
   return groups;
 }
 
+Status check_groups(size_t gpus, int size, int workers) {
+  if (size <= 1 || gpus == 0) { return ok_status(); }
+  const auto have = static_cast<int>(gpus);
+  const std::string here = std::to_string(have) + (have == 1 ? " GPU" : " GPUs") + " of one kind";
+  if (have < size) {
+    return candidate_error("--tensor-parallel " + std::to_string(size) + " wants as many GPUs, and here " +
+                               (have == 1 ? "is " : "are ") + here,
+                           "spread the model over fewer, or over threads of the CPU: --device cpu");
+  }
+  if (have % size != 0) {
+    return candidate_error(
+        here + " cannot be shared out in groups of " + std::to_string(size),
+        "name those to be used in CUDA_VISIBLE_DEVICES, " + std::to_string(have - have % size) + " or fewer");
+  }
+  if (workers * size > have) {
+    return candidate_error(std::to_string(workers) + " workers with " + std::to_string(size) + " GPUs each want " +
+                               std::to_string(workers * size) + ", and here are " + here +
+                               ": a group serves one worker",
+                           "--workers " + std::to_string(have / size));
+  }
+  return ok_status();
+}
+
 std::vector<int> parse_cores(const std::string& list) {
   std::vector<int> cores;
   std::istringstream ranges(list);

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
+
 namespace vortex::sandbox {
 
 // A GPU of this machine.
@@ -23,6 +25,10 @@ std::vector<Gpu> find_gpus(const std::filesystem::path& root, const char* visibl
 
 // Each `size` of them together, as one: that which the first is, visible as all. Those that are left over are not used.
 std::vector<Gpu> in_groups(const std::vector<Gpu>& gpus, int size);
+
+// Can each of `workers` workers have `size` of so many GPUs to itself? Where a model is on one GPU (size 1) workers may
+// share one. What cannot be is the caller's fault; without any GPU the workers themselves say so.
+Status check_groups(size_t gpus, int size, int workers);
 
 // "0-3,8" -> 0, 1, 2, 3, 8. What cannot be read is left out.
 std::vector<int> parse_cores(const std::string& list);

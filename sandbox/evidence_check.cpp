@@ -39,6 +39,9 @@ std::string EvidenceCheck::identity_fault(const nlohmann::json& evidence, const 
   if (evidence.contains("cpu_math") && !says(evidence, "cpu_math", job_.cpu_math)) {
     return "was computed in other arithmetic than was asked for";
   }
+  if (evidence.value("tensor_parallel", 1) != job_.tensor_parallel) {
+    return "was measured on another number of ranks than was asked for";
+  }
   if (evidence.contains("policy_key") == job_.dense) { return "does not say which policy it is of"; }
   nlohmann::json identity;
   for (const char* key : kIdentity) { identity[key] = evidence.value(key, nlohmann::json()); }

@@ -74,6 +74,7 @@ Launch launch_of(const ExecutorOptions& options, const Premises& premises, const
   launch.argv = {absolute(options.worker_path)};
   launch.environment = worker_environment(premises.scratch);
   if (!place.visible_gpus.empty()) { launch.environment.push_back("CUDA_VISIBLE_DEVICES=" + place.visible_gpus); }
+  if (place.ranks > 1) { launch.environment.emplace_back("CUDA_MODULE_LOADING=EAGER"); }
   launch.cores = place.cores;
   if (place.kept != nullptr) {
     for (const Descriptor& descriptor : place.kept->descriptors) { launch.descriptors.push_back(descriptor.get()); }
@@ -261,8 +262,9 @@ Status run_generation(job::GenerationJob job, const ExecutorOptions& options, co
                       const std::function<bool()>& should_stop) {
   make_absolute(job.model_path);
   GenerationListener listener(job, options, events);
-  VORTEX_ASSIGN(const End end,
-                hear_out(listener, {job, job.model_path, "", job.device}, options, Place::anywhere(), should_stop));
+  Place place = Place::anywhere();
+  place.ranks = job.tensor_parallel;
+  VORTEX_ASSIGN(const End end, hear_out(listener, {job, job.model_path, "", job.device}, options, place, should_stop));
   return listener.outcome(end.ending, end.exit);
 }
 

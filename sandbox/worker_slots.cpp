@@ -20,6 +20,12 @@ std::vector<Gpu> of_one_kind(std::vector<Gpu> gpus, const std::function<void(con
   return gpus;
 }
 
+// The GPUs of one kind that this process may use for such a job.
+std::vector<Gpu> gpus_for(const job::Job& job, const std::function<void(const std::string&)>& on_notice) {
+  if (job.device == "cpu") { return {}; }
+  return of_one_kind(find_gpus("/", std::getenv("CUDA_VISIBLE_DEVICES")), on_notice);
+}
+
 }  // namespace
 
 WorkerSlots::WorkerSlots(std::vector<Share> shares, std::vector<std::unique_ptr<WeightKeeper>> keepers,
@@ -66,6 +72,7 @@ Place Place::anywhere() {
 
 Place find_place(WorkerSlots* slots, job::Job& job, const std::function<bool()>& should_stop) {
   Place place = Place::anywhere();
+  place.ranks = job.tensor_parallel;
   if (slots == nullptr) { return place; }
   place.lease.emplace(slots->take());
   const Share& share = place.lease->share();
@@ -84,12 +91,15 @@ Place find_place(WorkerSlots* slots, job::Job& job, const std::function<bool()>&
   return place;
 }
 
+Status check_worker_slots(int workers, const job::Job& job) {
+  return check_groups(gpus_for(job, {}).size(), job.tensor_parallel, workers);
+}
+
 std::unique_ptr<WorkerSlots> make_worker_slots(int workers, const KeeperRequest& request, bool keep,
                                                const WeightKeeperOptions& keeper) {
-  std::vector<Gpu> gpus;
-  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
   const int ranks = request.job.tensor_parallel;
-  if (request.job.device != "cpu") { gpus = in_groups(of_one_kind(find_gpus("/", visible), keeper.on_notice), ranks); }
+  const std::vector<Gpu> gpus = in_groups(gpus_for(request.job, keeper.on_notice), ranks);
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
   keep = keep && ranks == 1;  // what a keeper holds is a whole model
   std::vector<Share> shares = share_out(gpus, own_cores(), workers);
   std::vector<std::unique_ptr<WeightKeeper>> keepers;

@@ -64,6 +64,7 @@ struct Place {
   std::vector<int> cores;    // to run on; empty: any
   std::shared_ptr<const KeptWeights> kept;
   Descriptor turn;  // Job::turn_descriptor, here
+  int ranks = 1;    // of the model: with several, kernels are loaded before a GPU can wait for another
 
   // Whatever this process may use.
   static Place anywhere();
@@ -72,6 +73,9 @@ struct Place {
 // A place in one of the slots, once one is free and its keeper has started; without slots (null) anywhere. The job
 // learns what its worker inherits, and that it has no more threads than cores.
 Place find_place(WorkerSlots* slots, job::Job& job, const std::function<bool()>& should_stop);
+
+// Can so many workers of such a job have a place here (check_groups)?
+Status check_worker_slots(int workers, const job::Job& job);
 
 // Places for the workers of a search: on the GPUs of one kind that this process may use, or, where there are none or
 // the job is for the CPU, on its cores. With `keep` the keepers hold the job's model and the KV of the prompts of its

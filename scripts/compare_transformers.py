@@ -2,15 +2,15 @@
 """Compares our logits with those of Hugging Face transformers on random checkpoints that transformers writes.
 
   cmake --build BUILD --target model_logits
-  scripts/compare_transformers.py --program BUILD/bin/model_logits [--device cpu|cuda] [--layers 4] [--json FILE]
+  scripts/compare_transformers.py --program BUILD/bin/model_logits [--device cpu|cuda] [--layers 4] [--ranks 1,2] [--json FILE]
 
 Geometries: Qwen3 0.6B and 1.7B, Llama 3.2 1B with its rope scaling, SmolLM2 360M, Qwen2.5 0.5B (what runs by default);
 with latent attention or experts DeepSeek-V2-Lite with its YaRN, Moonlight, GLM-4.7-Flash, Qwen3-30B-A3B and MiniMax-M2
 (by --models). Widths, heads, experts and rotary settings are those of the models, the vocabulary is cut, and so are the
-layers (--layers 0 keeps them all); MiniMax-M2 has 64 of its 256 experts. Norms have an eps of 1e-6 where transformers
+layers (--layers 0 keeps them all); MiniMax-M2 has 32 of its 256 experts. Norms have an eps of 1e-6 where transformers
 builds the inner ones with that, whatever the configuration says. Weights are random and rounded to bfloat16 before
-anything runs, so that both sides see the same numbers. transformers computes in float32 with eager attention. --json
-keeps every figure of the table.
+anything runs, so that both sides see the same numbers. --ranks asks our engine on each of these numbers of ranks.
+transformers computes in float32 with eager attention. --json keeps every figure of the table.
 
 What is compared, at prompts of several lengths: log-probabilities after the prompt (prefill) and at each of 16
 teacher-forced decode steps, and greedy continuations of 256 tokens.
@@ -37,6 +37,9 @@ import transformers
 COMMON = dict(max_position_embeddings=8192, vocab_size=4096, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 LLAMA3_ROPE = dict(rope_type='llama3', factor=32.0, low_freq_factor=1.0, high_freq_factor=4.0,
                    original_max_position_embeddings=1024)  # 8192 in the model; less, so that short prompts meet it
+# As one release or another spells it.
+HALF_ROTATED = dict(rope_theta=5e6, partial_rotary_factor=0.5,
+                    rope_parameters=dict(rope_type='default', rope_theta=5e6, partial_rotary_factor=0.5))
 MODELS = {
     'Qwen3-0.6B': ('Qwen3', 28, dict(hidden_size=1024, intermediate_size=3072, num_attention_heads=16, num_key_value_heads=8,
                                  head_dim=128, rope_theta=1e6, tie_word_embeddings=True)),
@@ -75,21 +78,27 @@ LARGE = {  # latent attention, experts, or both
         rope_parameters=dict(rope_type='default', rope_theta=1e6))),
     'MiniMax-M2': ('MiniMaxM2', 62, dict(
         hidden_size=3072, intermediate_size=1536, num_attention_heads=48, num_key_value_heads=8, head_dim=128,
-        num_local_experts=64, num_experts_per_tok=8, rms_norm_eps=1e-6, tie_word_embeddings=False,
-        rope_parameters=dict(rope_type='default', rope_theta=5e6, partial_rotary_factor=0.5))),
+        rotary_dim=64, num_local_experts=32, num_experts_per_tok=8, tie_word_embeddings=False, **HALF_ROTATED)),
 }
 STEPS = 16
 
 
-def write_model(name, layers, folder):
+def write_model(name, layers, folder, where):
     family, depth, sizes = (MODELS | LARGE)[name]
     config = getattr(transformers, family + 'Config')(num_hidden_layers=layers or depth, **COMMON, **sizes)
     config._attn_implementation = 'eager'
     torch.manual_seed(1)
-    model = getattr(transformers, family + 'ForCausalLM')(config).eval()
+    with torch.device(where if name in LARGE else 'cpu'):  # where large ones are made sooner
+        model = getattr(transformers, family + 'ForCausalLM')(config).eval()
     with torch.no_grad():
+        for key, value in model.named_buffers():
+            if 'correction_bias' in key:  # of a router: it changes who is chosen
+                value.normal_(0, 0.1)
+                value.copy_(value.to(torch.bfloat16).float())
         for key, value in model.named_parameters():
-            if value.dim() >= 2:  # experts lie side by side
+            if 'correction_bias' in key:
+                value.normal_(0, 0.1)
+            elif value.dim() >= 2:  # with experts in one tensor
                 # Logits of standard deviation 2, and layers that outweigh the token's own embedding: with a tied head a
                 # heavier embedding makes every position predict its own token, whatever attention does.
                 value.normal_(0, (2 if 'embed' in key or 'lm_head' in key else 1) * value.shape[-1] ** -0.5)
@@ -98,10 +107,11 @@ def write_model(name, layers, folder):
             else:
                 value.uniform_(0.7, 1.3)
             value.copy_(value.to(torch.bfloat16).float())
-        for key, value in model.named_buffers():
-            if 'correction_bias' in key:  # of a router: it changes who is chosen
-                value.normal_(0, 0.1).copy_(value.to(torch.bfloat16).float())
     model.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
+    if 'rotary_dim' in sizes:  # however this release spells it, the checkpoints say it so
+        written = json.loads((folder / 'config.json').read_text())
+        written.update(rotary_dim=sizes['rotary_dim'], rope_theta=sizes['rope_theta'])
+        (folder / 'config.json').write_text(json.dumps(written))
     # Read back, not cast back: casting to bfloat16 rounds the rotary frequencies, too, and they would stay rounded.
     return type(model).from_pretrained(folder, dtype=torch.float32, attn_implementation='eager').eval()
 
@@ -171,6 +181,7 @@ def main():
     parser.add_argument('--greedy', type=int, default=256)
     parser.add_argument('--tolerance', type=float, default=0.01)
     parser.add_argument('--models', default=','.join(MODELS))
+    parser.add_argument('--ranks', default='1')
     parser.add_argument('--json')
     arguments = parser.parse_args()
     where = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -185,9 +196,9 @@ def main():
         with tempfile.TemporaryDirectory() as scratch:
             scratch = pathlib.Path(scratch)
             try:
-                model = write_model(name, arguments.layers, scratch).to(where)
+                model = write_model(name, arguments.layers, scratch, where).to(where)
             except (AttributeError, TypeError, ValueError) as error:
-                print(f'{name}: transformers cannot make it: {error}')
+                print(f'{name}: this transformers cannot make it: {error}')
                 failures += 1
                 continue
             generator = torch.Generator().manual_seed(2)
@@ -195,15 +206,18 @@ def main():
             for length in map(int, arguments.lengths.split(',')):
                 ids = torch.randint(3, COMMON['vocab_size'], (length + STEPS,), generator=generator).tolist()
                 jobs.append(dict(model=str(scratch), prompt=ids[:length], continuation=ids[length:],
-                                 greedy=arguments.greedy, out=str(scratch / f'{length}.f32')))
-            ran = subprocess.run([arguments.program, arguments.device], input='\n'.join(map(json.dumps, jobs)) + '\n',
-                                 capture_output=True, text=True)
-            if ran.returncode != 0:
-                print(f'{name}: {ran.stderr.strip()}')
-                failures += 1
-                continue
+                                 greedy=arguments.greedy))
+            answers = []  # ranks, job, line
+            for ranks in map(int, arguments.ranks.split(',')):
+                asked = [dict(job, out=str(scratch / f'{len(job["prompt"])}-{ranks}.f32')) for job in jobs]
+                ran = subprocess.run([arguments.program, arguments.device, str(ranks)],
+                                     input='\n'.join(map(json.dumps, asked)) + '\n', capture_output=True, text=True)
+                if ran.returncode != 0:
+                    print(f'{name} on {ranks} ranks: {ran.stderr.strip()}')
+                    failures += 1
+                answers += [(ranks, job, line) for job, line in zip(asked, ran.stdout.splitlines())]
             half = None
-            for job, line in zip(jobs, ran.stdout.splitlines()):
+            for ranks, job, line in answers:
                 ours = torch.frombuffer(bytearray(open(job['out'], 'rb').read()), dtype=torch.float32).view(STEPS, -1)
                 exact = forced(model, job['prompt'], job['continuation'], transformers.DynamicCache())
                 as_it_was = round_latents(model)
@@ -231,12 +245,12 @@ def main():
                     tie = 8 * half_spread + tie
                 good = good and margin <= tie
                 failures += not good
-                records.append(dict(model=name, layers=model.config.num_hidden_layers, prompt=len(job['prompt']),
+                records.append(dict(model=name, ranks=ranks, layers=model.config.num_hidden_layers, prompt=len(job['prompt']),
                                     decode_steps=STEPS - 1, to_rounded=to_rounded, to_exact=to_exact, rounded_exact=spread,
                                     bf16_exact=half_spread, argmax_same=same, argmax_of=STEPS, greedy_same=at,
                                     greedy_of=arguments.greedy, greedy_distinct=distinct, greedy_margin=margin,
                                     passed=bool(good)))
-                print(f'{name:16} {len(job["prompt"]):6}   {to_rounded:10.5f} {to_exact:10.5f} {spread:14.5f} {half_spread:11.5f} '
+                print(f'{name + (f" x{ranks}" if ranks > 1 else ""):16} {len(job["prompt"]):6}   {to_rounded:10.5f} {to_exact:10.5f} {spread:14.5f} {half_spread:11.5f} '
                       f'{same:5}/{STEPS}   {at}/{arguments.greedy} ({distinct} distinct)' + (f' (margin {margin:.5f})' if margin else '') +
                       ('' if good else '  FAILED'), flush=True)
     if arguments.json:

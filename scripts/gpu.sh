@@ -26,23 +26,26 @@
 #             dense, and with a policy
 #   experts   the tests of layers with experts, their kernels' times, and whole steps at the shapes of Qwen3-30B-A3B and of
 #             eight layers of MiniMax-M2, in bf16 and in fp8
-#   tensor    two or more devices: the tests of ranks and their exchanges, all-reduces beside NCCL's, and whole steps of
-#             Qwen3-32B's and MiniMax-M2's shapes (in fp8) on as many ranks as there are devices, at most 4
+#   tensor    two or more devices, of which it takes 2 or 4: ranks, from their tests to whole models, with a table of what
+#             they came to last (scripts/gpu_tensor.sh says what, in which order and how long)
 #   recall    a policy's recall at Qwen3-1.7B's shape: 2 problems of 16K tokens, and its tests
 #   prompts   the tests of prompts; prompts of 4K, 16K and 32K tokens: as they were, as they are, and in
 #             transformers (needs PyTorch and transformers)
 #   devices   greedy tokens of the CPU and of the device on the model folder $MODEL: equal up to near ties
 # --build DIR  the build's folder (default build-gpu); what is missing is built, what is there is kept
+# --built      nothing is built: the programs are there
 # --out DIR    where the files go (default: the build's folder): build.txt, output.txt (all that ran, in full),
 #              engine.json (the engine's measurements, an object a run), kernels.json
 set -uo pipefail
 cd "$(dirname "$0")/.."
 build=build-gpu
 out=
+built=
 while [[ ${1:-} == --* ]]; do
   case "$1" in
     --build) build=$2; shift 2 ;;
     --out) out=$2; shift 2 ;;
+    --built) built=1; shift ;;
     *) echo "unknown option $1" >&2; exit 1 ;;
   esac
 done
@@ -53,19 +56,24 @@ policy=examples/policies/block_topk.py
 status=0
 
 cublas=$(scripts/find_in_pytorch.sh cublasLt)
-{
+[[ -n $built ]] || {
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVORTEX_ENGINE_ONLY=ON -DVORTEX_ORACLE="${VORTEX_ORACLE:-OFF}" \
     ${cublas:+-DVORTEX_CUBLASLT_HINT="$cublas"} &&
-    cmake --build "$build" --target vortex-bench vortex-bench-kernels kernels_cuda_tests core_engine_cuda_tests
+    cmake --build "$build" --target vortex-bench vortex-bench-kernels kernels_cuda_tests core_engine_cuda_tests model_logits
 } >"$out/build.txt" 2>&1 || { grep -E "error|FAILED|Error" "$out/build.txt" | head -n 40; exit 1; }
 : >"$out/output.txt"
 nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,temperature.gpu --format=csv,noheader |
   tee -a "$out/output.txt" || true
 
-# run NAME SECONDS COMMAND...: the end of its output is shown, all of it is kept.
+# run NAME SECONDS COMMAND...: the end of its output is shown, all of it is kept. With `$ends_at` (seconds since the
+# start) nothing begins or goes on later.
 run() {
   local name=$1 limit=$2 code=0
   shift 2
+  if [[ -n ${ends_at:-} ]]; then
+    limit=$((limit < ends_at - SECONDS ? limit : ends_at - SECONDS))
+    ((limit > 5)) || { echo "== $name: no time left" | tee -a "$out/output.txt"; status=1; return 1; }
+  fi
   echo "== $name ($(date +%T))" | tee -a "$out/output.txt"
   timeout -k 5 "$limit" "$@" >"$build/part.txt" 2>&1 || code=$?
   [[ $code == 0 ]] || { status=$code; echo "$name: exit code $code" | tee -a "$out/output.txt"; }
@@ -78,12 +86,18 @@ products=()  # --cublas-only where our own products are wrong
 bench() {
   local name=$1 limit=$2 verb=$3
   shift 3
-  run "$name" "$limit" "$bin/vortex-bench" "$verb" --device cuda --json "$out/engine.json" "${products[@]}" "$@"
+  run "$name" "$limit" "$bin/vortex-bench" "$verb" --device "${VORTEX_DEVICE:-cuda}" --json "$out/engine.json" "${products[@]}" "$@"
+  local code=$?
+  # What was measured before it failed or ran out of time.
+  [[ ! -f $out/engine.json.part ]] || { cat "$out/engine.json.part" >>"$out/engine.json"; rm "$out/engine.json.part"; }
+  return $code
 }
 
 sanitize() {
   lines=6 run "$1 $2" "$3" compute-sanitizer --tool "$1" --error-exitcode 9 "$bin/$2" --gtest_brief=1 --gtest_filter="$4"
 }
+
+source scripts/gpu_tensor.sh
 
 part() {
   local pages=("--policy" "$policy" --pages 64)
@@ -182,25 +196,7 @@ part() {
       bench expert-qwen 120 "${steps[@]}" --geometry qwen3-30b-a3b --kv-gb 14
       bench expert-minimax 120 "${steps[@]}" --geometry minimax-m2 --layers 8
       bench expert-minimax-fp8 120 "${steps[@]}" --geometry minimax-m2 --layers 8 --fp8-experts ;;
-    tensor)
-      local cards nccl
-      cards=$(nvidia-smi -L | wc -l)
-      [[ -z ${CUDA_VISIBLE_DEVICES:-} ]] || cards=$(tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -c .)
-      cards=$((cards >= 4 ? 4 : cards >= 2 ? 2 : 1))
-      nccl=$(scripts/find_in_pytorch.sh nccl)
-      run tensor-kernels 60 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='AllReduce*'
-      run tensor-engine 100 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='CudaTensorParallel.*:CudaRankLink.*'
-      [[ $cards -ge 2 ]] || return 0
-      lines=90 run tensor-times 100 "$bin/vortex-bench-kernels" --filter all_reduce --json "$out/all_reduce.json" \
-        ${nccl:+--nccl "$nccl"}
-      local ranks=(--tensor-parallel "$cards") qwen=(--geometry qwen3-32b --max-context 17408)
-      local without=(--without exchange --without products --without attention)
-      bench tensor-qwen-dense 60 step 8x16384 64x8192 "${ranks[@]}" "${qwen[@]}" "${without[@]}"
-      bench tensor-qwen-topk 60 step 8x16384 64x8192 "${ranks[@]}" "${qwen[@]}" "${pages[@]}" "${without[@]}"
-      local minimax=(--geometry minimax-m2 --fp8-experts --max-context 33792)
-      bench tensor-minimax-dense 100 step 8x8192 8x16384 4x32768 16x16384 --max-batch 16 "${ranks[@]}" "${minimax[@]}" "${without[@]}"
-      bench tensor-minimax-topk 100 step 8x8192 8x16384 4x32768 16x16384 --max-batch 16 "${ranks[@]}" "${minimax[@]}" "${pages[@]}" \
-        "${without[@]}" ;;
+    tensor) tensor_part ;;
     recall)
       run recall-tests 60 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='Recall*:LogProbs*'
       run recall-engine 60 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='*Forced*:*Recall*:*Everything*'

@@ -10,7 +10,8 @@
 #                             geometry (scripts/random_checkpoint.py)
 #   side CANDIDATES           so many candidates on chain-16k on the first of the visible GPUs, then on more of them side by
 #                             side, with $WORKERS_A_GPU workers (3) on each: seconds, and whether the decisions are the
-#                             same. $SIDES ("1 2") says how many GPUs; sides of an earlier call in OUT are compared, too
+#                             same. $SIDES ("1 2") says how many GPUs; sides of an earlier call in OUT are compared, too.
+#                             With $RANKS (1) a worker has so many GPUs to itself, over which the model is spread
 # $SEARCH_OPTIONS are further options of every search, $SANDBOX_OPTIONS those that a resumed one takes again,
 # $DEFINITIONS the length of chain (3250). OUT gets a workspace and a log a part; `scripts/search_rate.py` tells what they
 # cost.
@@ -61,10 +62,13 @@ case "$part" in
     count=$1
     shift
     IFS=, read -ra cards <<<"$CUDA_VISIBLE_DEVICES"
+    ranks=${RANKS:-1}
     each=${WORKERS_A_GPU:-3}
+    ((ranks == 1)) || each=1
     for gpus in ${SIDES:-1 2}; do
-      CUDA_VISIBLE_DEVICES=$(IFS=,; echo "${cards[*]:0:gpus}") search "side_$gpus" "${chain[@]}" --max-evals "$count" --for 1h \
-        --seed 9 --no-confirm --rank-speed modelled --batch 16 --workers "$((gpus * each))" "$@"
+      CUDA_VISIBLE_DEVICES=$(IFS=,; echo "${cards[*]:0:gpus}") search "side_$((gpus / ranks))x$ranks" "${chain[@]}" \
+        --max-evals "$count" --for 1h --seed 9 --no-confirm --rank-speed modelled --batch 16 \
+        --workers "$((gpus * each / ranks))" --tensor-parallel "$ranks" "$@"
     done
     python3 - "$out" <<'PYTHON'
 import glob

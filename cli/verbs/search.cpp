@@ -223,6 +223,14 @@ class MadeWorkspace {
   bool made_;
 };
 
+FleetArguments fleet_of(const SearchArguments& arguments, const study::SearchOptions& options) {
+  FleetArguments fleet = arguments.fleet;
+  fleet.slurm.gpus_per_worker = options.job.tensor_parallel;
+  fleet.own_threads = !arguments.has("threads");
+  fleet.keep = !arguments.no_keeper;
+  return fleet;
+}
+
 Result<int> dry_run(const SearchArguments& arguments, const Context& context) {
   if (!arguments.resume.empty()) { VORTEX_TRY(db::check_workspace_there(context.workspace)); }
   std::error_code ec;
@@ -237,9 +245,11 @@ Result<int> dry_run(const SearchArguments& arguments, const Context& context) {
   Result<Sitting> opened =
       arguments.resume.empty() ? new_sitting(*store, arguments, context) : resumed_sitting(*store, arguments, context);
   if (!opened.ok()) { return opened.error(); }
+  const FleetArguments fleet = fleet_of(arguments, opened->options);
+  VORTEX_TRY(check_fleet(fleet));
   VORTEX_ASSIGN(const Estimate cost, estimate(context, *store, opened->options));
   print_estimate(context, opened->options, cost);
-  if (context.format() == Format::kText) { std::cout << shown_script(arguments.fleet, context); }
+  if (context.format() == Format::kText) { std::cout << shown_script(fleet, context); }
   return 0;
 }
 
@@ -274,13 +284,6 @@ agent::SearchHooks hooks_of(const sandbox::ExecutorOptions& executor, const std:
   };
   hooks.on_message = [&](const std::string& message) { display.message(message); };
   return hooks;
-}
-
-FleetArguments fleet_of(const SearchArguments& arguments) {
-  FleetArguments fleet = arguments.fleet;
-  fleet.own_threads = !arguments.has("threads");
-  fleet.keep = !arguments.no_keeper;
-  return fleet;
 }
 
 // Workers on other machines, once the first is there. What becomes of them is an event, as the search's own fate is.
@@ -337,6 +340,8 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   model.backend = limits_of_device(options.job.device);
   VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(options.job.model_path));
   VORTEX_TRY(model::check_covered(config, model.backend));
+  const FleetArguments fleet = fleet_of(arguments, options);
+  VORTEX_TRY(fleet.elsewhere() ? check_fleet(fleet) : sandbox::check_worker_slots(options.workers, options.job));
   VORTEX_ASSIGN(sandbox::ExecutorOptions executor,
                 executor_options(context, options.stage_seconds, options.memory_bytes));
   executor.model_files = look_at_folder(options.job.model_path);
@@ -352,7 +357,6 @@ Result<int> search(const SearchArguments& arguments, const Context& context) {
   SearchStream stream(session.run.name);
   std::unique_ptr<sandbox::WorkerSlots> slots;
   std::unique_ptr<RemoteWorkers> remote;
-  const FleetArguments fleet = fleet_of(arguments);
   if (!fleet.elsewhere()) {
     slots = worker_slots(options, executor, fleet.keep, [&](const std::string& text) { display.message(text); });
   }

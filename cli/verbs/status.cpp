@@ -30,7 +30,10 @@ std::string device_of(const study::RunView& view) {
     for (auto stage = stages->rbegin(); stage != stages->rend(); ++stage) {
       const auto evidence = nlohmann::json::parse(stage->evidence, nullptr, false);
       const auto device = evidence.find("device");
-      if (device != evidence.end() && device->is_string()) { return device->get<std::string>(); }
+      if (device == evidence.end() || !device->is_string()) { continue; }
+      const auto name = device->get<std::string>();
+      const int ranks = evidence.value("tensor_parallel", 1);
+      return ranks > 1 && name == "cpu" ? name + ", " + std::to_string(ranks) + " ranks" : name;
     }
   }
   return "";
@@ -39,7 +42,7 @@ std::string device_of(const study::RunView& view) {
 // How the GPUs of this machine do, where a search runs on one now.
 std::vector<Gpu> gpus_in_use(const std::vector<nlohmann::json>& runs) {
   const bool in_use = std::any_of(runs.begin(), runs.end(), [](const nlohmann::json& run) {
-    return run["state"] == "running" && run.value("device", "") != "cpu";
+    return run["state"] == "running" && !run.value("device", "").starts_with("cpu");
   });
   if (!in_use) { return {}; }
   Result<std::vector<Gpu>> gpus = look_at_gpus();

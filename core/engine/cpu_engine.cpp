@@ -194,4 +194,13 @@ Result<PrefixPtr> CpuEngine::prefix(const std::vector<int32_t>& prompt, const st
   });
 }
 
+Result<Prefix> CpuEngine::compute_prefix(const std::vector<int32_t>& prompt) {
+  return guarded([&]() -> Result<Prefix> {
+    Request request;
+    request.prompt = prompt;
+    VORTEX_TRY(check_request(model_.source, options_, request, 1));
+    return prefill(model_, prompt, &threads_);
+  });
+}
+
 }  // namespace vortex::engine

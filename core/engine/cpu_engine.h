@@ -5,24 +5,27 @@
 #include <optional>
 #include <vector>
 
+#include "core/engine/cpu_ranks.h"
 #include "core/engine/decode.h"
 #include "core/engine/engine.h"
 #include "core/engine/kv_pool.h"
 #include "core/engine/packed_model.h"
+#include "core/engine/prefix.h"
 #include "core/engine/session.h"
 #include "core/engine/stepper.h"
 #include "kernels/cpu/parallel.h"
 
 namespace vortex::engine {
 
-// Calls `body`, which gives a Result; running out of memory becomes the environment's error.
+// Calls `body`, which gives a Result; running out of memory becomes the environment's error, the end of a model's ranks
+// its reason.
 template <typename Body>
 auto guarded(const Body& body) -> decltype(body()) {
   try {
     return body();
   } catch (const std::bad_alloc&) {
     return environment_error("the CPU engine ran out of memory", "use a smaller batch, context or KV pool");
-  }
+  } catch (const RanksEnded& ended) { return ended.reason; }
 }
 
 // What a CPU engine consists of, for its stepper and its sessions.
@@ -51,6 +54,8 @@ class CpuEngine : public Engine {
   bool has_oracle() const override { return true; }
   Status set_oracle(const vflow::EngineConfig& budget) override;
   Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override;
+  // Computed whatever lies anywhere.
+  Result<Prefix> compute_prefix(const std::vector<int32_t>& prompt);
   const model::Model& model() const override { return model_.source; }
   std::shared_ptr<const compile::Executable> executable() const override { return policy_.executable; }
   std::unique_ptr<Stepper> stepper() override { return make_cpu_stepper(parts()); }

@@ -66,18 +66,10 @@ class CpuStepper final : public Stepper {
   Placed placed() const override { return placed_; }
 
   Result<double> admit(int prompt_tokens) override {
-    if (static_cast<int>(residents_.size()) >= max_batch()) { return candidate_error("the batch is full"); }
-    std::vector<int32_t> prompt(static_cast<size_t>(prompt_tokens));
-    for (int32_t& token : prompt) {
-      token = static_cast<int32_t>(rng_.below(static_cast<uint64_t>(config().vocab_size)));
-    }
-    const double start = monotonic_seconds();
-    Sequence sequence;
-    VORTEX_TRY(grow(sequence, prompt_tokens));
-    parts_.pool.fill(prefill(parts_.model, prompt, &parts_.threads), sequence.pages, &parts_.threads);
-    decoder_.update_completed(sequence);
-    residents_.push_back(std::move(sequence));
-    return monotonic_seconds() - start;
+    return guarded([&] { return prefill_one(prompt_tokens); });
+  }
+  Result<double> run(int steps) override {
+    return guarded([&] { return decode(steps); });
   }
 
   Status retire(int index) override {
@@ -89,22 +81,6 @@ class CpuStepper final : public Stepper {
     gone = std::move(residents_.back());
     residents_.pop_back();
     return ok_status();
-  }
-
-  Result<double> run(int steps) override {
-    if (residents_.empty()) { return 0.0; }
-    const double start = monotonic_seconds();
-    for (int step = 0; step < steps; ++step) {
-      std::vector<Sequence*> batch;
-      for (Sequence& sequence : residents_) {
-        const int length = sequence.length;
-        VORTEX_TRY(grow(sequence, length + 1));
-        sequence.length = length;  // the decoder counts the token it appends
-        batch.push_back(&sequence);
-      }
-      decoder_.step(batch, nullptr, stats_);
-    }
-    return monotonic_seconds() - start;
   }
 
   Result<RunStats> stats() override { return stats_; }
@@ -137,6 +113,37 @@ class CpuStepper final : public Stepper {
 
  private:
   const model::ModelConfig& config() const { return parts_.model.source.config; }
+
+  Result<double> prefill_one(int prompt_tokens) {
+    if (static_cast<int>(residents_.size()) >= max_batch()) { return candidate_error("the batch is full"); }
+    std::vector<int32_t> prompt(static_cast<size_t>(prompt_tokens));
+    for (int32_t& token : prompt) {
+      token = static_cast<int32_t>(rng_.below(static_cast<uint64_t>(config().vocab_size)));
+    }
+    const double start = monotonic_seconds();
+    Sequence sequence;
+    VORTEX_TRY(grow(sequence, prompt_tokens));
+    parts_.pool.fill(prefill(parts_.model, prompt, &parts_.threads), sequence.pages, &parts_.threads);
+    decoder_.update_completed(sequence);
+    residents_.push_back(std::move(sequence));
+    return monotonic_seconds() - start;
+  }
+
+  Result<double> decode(int steps) {
+    if (residents_.empty()) { return 0.0; }
+    const double start = monotonic_seconds();
+    for (int step = 0; step < steps; ++step) {
+      std::vector<Sequence*> batch;
+      for (Sequence& sequence : residents_) {
+        const int length = sequence.length;
+        VORTEX_TRY(grow(sequence, length + 1));
+        sequence.length = length;  // the decoder counts the token it appends
+        batch.push_back(&sequence);
+      }
+      decoder_.step(batch, nullptr, stats_);
+    }
+    return monotonic_seconds() - start;
+  }
 
   // Takes pages until `sequence` has room for `length` tokens, and sets its length.
   Status grow(Sequence& sequence, int length) {

@@ -75,10 +75,11 @@ void for_stretches(const compile::LayerCache& cache, int head, std::span<const i
   }
 }
 
+// `cached` is the head's own, [token][cols].
 void store_head(const compile::LayerCache& cache, int head, std::span<const int32_t> pages, TokenRange range,
-                int tokens, const cpu::Bf16* cached) {
+                const cpu::Bf16* cached) {
   for_stretches(cache, head, pages, range, [&](cpu::Bf16* in_page, int token, int values) {
-    std::copy_n(cached + (int64_t{head} * tokens + token) * cache.k.cols, values, in_page);
+    std::copy_n(cached + int64_t{token} * cache.k.cols, values, in_page);
   });
 }
 
@@ -153,7 +154,7 @@ void KvPool::store(int layer, std::span<const int32_t> pages, TokenRange range, 
   const compile::LayerCache& cache = layers_[static_cast<size_t>(layer)];
   cpu::parallel_for(threads, heads_of(cache), [&](int64_t begin, int64_t end, int) {
     for (auto head = static_cast<int>(begin); head < end; ++head) {
-      store_head(cache, head, pages, range, tokens, cached);
+      store_head(cache, head, pages, range, cached + int64_t{head} * tokens * cache.k.cols);
     }
   });
 }
@@ -175,8 +176,8 @@ void KvPool::fill(const Prefix& prefix, std::span<const int32_t> pages, cpu::Thr
   cpu::parallel_for(threads, static_cast<int64_t>(layers_.size()) * heads, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       const auto layer = static_cast<int>(i / heads);
-      store_head(layers_[static_cast<size_t>(layer)], static_cast<int>(i % heads), pages, {0, prefix.tokens},
-                 prefix.tokens, prefix.keys(layer, 0));
+      const auto head = static_cast<int>(i % heads);
+      store_head(layers_[static_cast<size_t>(layer)], head, pages, {0, prefix.tokens}, prefix.keys(layer, head));
     }
   });
 }

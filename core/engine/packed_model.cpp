@@ -78,6 +78,11 @@ size_t rounded_size(const PackedModel& model, int rows) {
   return static_cast<size_t>(cpu::bf16_scratch_size(rows, deepest(model)));
 }
 
+// Leaves whatever is being computed where ranks have ended.
+void require(const Status& exchanged) {
+  if (!exchanged.ok()) { throw RanksEnded{exchanged.error()}; }
+}
+
 // The kind that a model's attention is of, if its kernels cover the shape.
 Result<const AttentionKind*> covering_kind(const model::ModelConfig& config) {
   const AttentionKind& kind = attention_kind(config);
@@ -159,11 +164,11 @@ void head_logits(const PackedModel& model, const float* x, int rows, LayerScratc
   const bool split = model.head.n < vocab;
   float* const own = split ? logits + model.rank->plan.vocab.first : logits;
   multiply(model, model.head, {scratch.normed.data(), model.head.k}, rows, {own, vocab}, scratch, pool);
-  if (split) { model.rank->all->all_gather(model.rank->plan.rank, logits, rows, model.head.n, vocab); }
+  if (split) { require(model.rank->all->all_gather(model.rank->plan.rank, logits, rows, model.head.n, vocab)); }
 }
 
 void sum_ranks(const PackedModel& model, std::span<float> x) {
-  if (model.rank != nullptr) { model.rank->all->all_reduce(model.rank->plan.rank, x); }
+  if (model.rank != nullptr) { require(model.rank->all->all_reduce(model.rank->plan.rank, x)); }
 }
 
 void norm_rows(const PackedModel& model, const float* x, int rows, std::span<const float> weight, float* out) {

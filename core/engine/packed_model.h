@@ -152,7 +152,7 @@ struct Multiplication {
 void multiply_all(const PackedModel& model, std::span<const Multiplication> products, LayerScratch& scratch,
                   cpu::ThreadPool* pool);
 
-// Of a model that is spread over ranks: x becomes the sum of all ranks' x.
+// Of a model that is spread over ranks: x becomes the sum of all ranks' x. Throws RanksEnded.
 void sum_ranks(const PackedModel& model, std::span<float> x);
 
 // x[row] += W input[row], summed over ranks, with input [rows][k]. Overwrites scratch.normed.

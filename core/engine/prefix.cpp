@@ -70,9 +70,16 @@ const char* Prefix::image() const {
   return kept != nullptr ? kept.get() : bytes().data();
 }
 
-const float* Prefix::logits() const { return reinterpret_cast<const float*>(image() + sizeof(PrefixHeader)); }
+const float* Prefix::logits() const {
+  if (whole != nullptr) { return whole->logits(); }
+  return reinterpret_cast<const float*>(image() + sizeof(PrefixHeader));
+}
 
 const cpu::Bf16* Prefix::keys(int layer, int head) const {
+  if (whole != nullptr) {
+    const int own = heads / 2;
+    return whole->keys(layer, first_head + (head < own ? head : whole->heads / 2 + head - own));
+  }
   const auto* kv = reinterpret_cast<const cpu::Bf16*>(image() + sizeof(PrefixHeader) + logits_bytes(vocab));
   return kv + (static_cast<int64_t>(layer) * heads + head) * tokens * head_dim;
 }
@@ -103,9 +110,41 @@ Prefix kept_prefix(std::shared_ptr<const char> image, bool on_device, const mode
   return prefix;
 }
 
+Prefix part_of_prefix(PrefixPtr whole, const model::Model& part, std::span<const int32_t> prompt, int first_head) {
+  const PrefixHeader header = header_of(part, prompt);
+  Prefix prefix = shape_prefix(part, prompt);
+  prefix.memory.resize(sizeof(header));
+  std::memcpy(prefix.memory.data(), &header, sizeof(header));
+  prefix.tokens = whole->tokens;
+  prefix.whole = std::move(whole);
+  prefix.first_head = first_head;
+  return prefix;
+}
+
+Prefix join_prefixes(std::span<const Prefix> ranks, const model::Model& model, std::span<const int32_t> prompt) {
+  Prefix joined = make_prefix(model, prompt);
+  std::memcpy(const_cast<float*>(joined.logits()), ranks[0].logits(), logits_bytes(joined.vocab));
+  const int heads = joined.heads / 2;
+  const size_t head_bytes =
+      sizeof(cpu::Bf16) * static_cast<size_t>(joined.tokens) * static_cast<size_t>(joined.head_dim);
+  for (int layer = 0; layer < model.config.num_layers; ++layer) {
+    int first = 0;
+    for (const Prefix& rank : ranks) {
+      const int own = rank.heads / 2;
+      for (int head = 0; head < rank.heads; ++head) {
+        const int to = first + (head < own ? head : heads + head - own);
+        std::memcpy(const_cast<cpu::Bf16*>(joined.keys(layer, to)), rank.keys(layer, head), head_bytes);
+      }
+      first += own;
+    }
+  }
+  return joined;
+}
+
 bool prefix_matches(const Prefix& prefix, const model::Model& model, std::span<const int32_t> prompt) {
   PrefixHeader header;
-  std::memcpy(&header, prefix.on_device != nullptr ? prefix.memory.data() : prefix.image(), sizeof(header));
+  const bool header_alone = prefix.on_device != nullptr || prefix.whole != nullptr;
+  std::memcpy(&header, header_alone ? prefix.memory.data() : prefix.image(), sizeof(header));
   PrefixHeader expected = header_of(model, prompt);
   expected.payload_hash = header.payload_hash;
   return std::memcmp(&header, &expected, sizeof(header)) == 0;

@@ -25,6 +25,8 @@ struct Prefix {
   std::optional<MappedFile> file;
   std::shared_ptr<const char> kept;       // in memory that a keeper shares
   std::shared_ptr<const char> on_device;  // in device memory that a keeper shares; `memory` then is the header alone
+  PrefixPtr whole;     // of all kv heads, where this has some of them: `memory` then is the header alone
+  int first_head = 0;  // of K in `whole`
   int tokens = 0;
   int vocab = 0;
   int heads = 0;  // of K and V together; a latent is one
@@ -48,6 +50,13 @@ size_t prefix_bytes(const model::Model& model, std::span<const int32_t> prompt);
 // An image that somebody keeps, in memory of the host or, with `on_device`, of a device: there its header is not read.
 Prefix kept_prefix(std::shared_ptr<const char> image, bool on_device, const model::Model& model,
                    std::span<const int32_t> prompt);
+
+// What a rank of a model has of `whole`, without a copy: K and V from kv head `first_head` on. `part` is the model as
+// the rank sees it; who asks for no match (prefix_matches) may leave out the prompt.
+Prefix part_of_prefix(PrefixPtr whole, const model::Model& part, std::span<const int32_t> prompt, int first_head);
+
+// The other way round, as a copy: `ranks` are of consecutive kv heads.
+Prefix join_prefixes(std::span<const Prefix> ranks, const model::Model& model, std::span<const int32_t> prompt);
 
 // Was `prefix` made by this model from this prompt?
 bool prefix_matches(const Prefix& prefix, const model::Model& model, std::span<const int32_t> prompt);

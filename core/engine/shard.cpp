@@ -1,11 +1,11 @@
 #include "core/engine/shard.h"
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "core/model/rows.h"
 #include "core/model/weights.h"
 
 namespace vortex::engine {
@@ -36,7 +36,6 @@ bool covers(const ShardRange& range, int64_t size) { return range.first == 0 && 
 // Weights of a rank beside those of the whole model, which they point into.
 struct ShardWeights : model::Weights {
   std::shared_ptr<const model::Weights> whole;
-  std::vector<std::vector<char>> columns;  // that were copied
 };
 
 // Cuts the tensors of one rank.
@@ -86,7 +85,7 @@ class Cutter {
   static model::Tensor rows(const model::Tensor& from, const ShardRange& range) {
     if (from.data == nullptr) { return from; }
     model::Tensor to = from;
-    to.data += range.first * model::cols_of(from) * vflow::dtype_bytes(from.dtype);
+    to.data += range.first * model::row_stride(from) * vflow::dtype_bytes(from.dtype);
     to.shape[0] = range.count;
     if (from.scales != nullptr) {
       to.scales = std::make_shared<model::Tensor>(rows(*from.scales, blocks(range, from.scale_block.rows)));
@@ -102,19 +101,9 @@ class Cutter {
     return to;
   }
 
-  model::Tensor columns(const model::Tensor& from, const ShardRange& range) {
+  static model::Tensor columns(const model::Tensor& from, const ShardRange& range) {
     if (from.data == nullptr || covers(range, model::cols_of(from))) { return from; }
-    const auto size = static_cast<size_t>(vflow::dtype_bytes(from.dtype));
-    const size_t row = static_cast<size_t>(range.count) * size;
-    std::vector<char> copied(static_cast<size_t>(model::rows_of(from)) * row);
-    const char* at = from.data + static_cast<size_t>(range.first) * size;
-    for (size_t to = 0; to < copied.size(); to += row, at += static_cast<size_t>(model::cols_of(from)) * size) {
-      std::memcpy(&copied[to], at, row);
-    }
-    weights_->columns.push_back(std::move(copied));
-    model::Tensor to = from;
-    to.data = weights_->columns.back().data();
-    to.shape[1] = range.count;
+    model::Tensor to = model::columns_of(from, range.first, range.count);
     if (from.scales != nullptr) {
       to.scales = std::make_shared<model::Tensor>(columns(*from.scales, blocks(range, from.scale_block.cols)));
     }

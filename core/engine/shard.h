@@ -33,8 +33,8 @@ Result<ShardPlan> plan_shard(const model::ModelConfig& config, int rank, int ran
 // The model as a rank sees it: its heads, its inner sizes; the whole vocabulary.
 model::ModelConfig shard_config(const model::ModelConfig& config, const ShardPlan& plan);
 
-// The rank's part of the weights (none of a model that has none). Rows are views into `whole`, which the result keeps
-// alive; columns, those of output and down projections, are copied.
+// The rank's part of the weights (none of a model that has none): views into `whole`, which the result keeps alive.
+// Those of output and down projections are some columns (core/model/rows.h).
 model::Model shard_model(const model::Model& whole, const ShardPlan& plan);
 
 }  // namespace vortex::engine

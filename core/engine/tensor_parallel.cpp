@@ -1,5 +1,6 @@
 #include "core/engine/tensor_parallel.h"
 
+#include <algorithm>
 #include <atomic>
 #include <optional>
 #include <string>
@@ -37,27 +38,35 @@ class TensorParallelEngine final : public Engine {
   }
 
   Result<std::vector<Output>> generate(const std::vector<Request>& requests, RunStats* stats) override {
-    std::vector<Request> silent = requests;  // tokens are told once
-    for (Request& request : silent) { request.on_token = {}; }
+    for (const Request& request : requests) { VORTEX_TRY(check_prefix(request)); }
     return gather<std::vector<Output>>(stats, [&](Engine& engine, int rank, RunStats& own) {
-      return engine.generate(rank == 0 ? requests : silent, &own);
+      std::vector<Request> of_rank;
+      for (const Request& request : requests) {
+        of_rank.push_back(request_of_rank(request, rank));
+        if (rank != 0) { of_rank.back().on_token = {}; }  // tokens are told once
+      }
+      return engine.generate(of_rank, &own);
     });
   }
 
   Result<std::vector<float>> teacher_force(const Request& request, std::span<const int32_t> continuation,
                                            const AttentionObserver& observer, RunStats* stats) override {
     VORTEX_TRY(refuse_observer(static_cast<bool>(observer)));
-    return gather<std::vector<float>>(stats, [&](Engine& engine, int, RunStats& own) {
-      return engine.teacher_force(request, continuation, {}, &own);
+    VORTEX_TRY(check_prefix(request));
+    return gather<std::vector<float>>(stats, [&](Engine& engine, int rank, RunStats& own) {
+      return engine.teacher_force(request_of_rank(request, rank), continuation, {}, &own);
     });
   }
 
   Result<std::vector<Forced>> force_decode(std::span<const ForcedRequest> requests, const ForcedOptions& options,
                                            RunStats* stats) override {
     VORTEX_TRY(refuse_observer(static_cast<bool>(options.observer)));
+    for (const ForcedRequest& request : requests) { VORTEX_TRY(check_prefix(request.request)); }
     std::vector<std::vector<Forced>> of_ranks(ranks_.engines.size());
     const auto force = [&](Engine& engine, int rank, RunStats& own) -> Result<std::vector<Forced>> {
-      VORTEX_ASSIGN(of_ranks[static_cast<size_t>(rank)], engine.force_decode(requests, options, &own));
+      std::vector<ForcedRequest> of_rank(requests.begin(), requests.end());
+      for (ForcedRequest& request : of_rank) { request.request = request_of_rank(request.request, rank); }
+      VORTEX_ASSIGN(of_ranks[static_cast<size_t>(rank)], engine.force_decode(of_rank, options, &own));
       return rank == 0 ? of_ranks[0] : std::vector<Forced>();
     };
     VORTEX_ASSIGN(std::vector<Forced> forced, gather<std::vector<Forced>>(stats, force));
@@ -65,9 +74,23 @@ class TensorParallelEngine final : public Engine {
     return forced;
   }
 
-  Result<PrefixPtr> prefix(const std::vector<int32_t>&, const std::filesystem::path&) override { return PrefixPtr(); }
-  Result<PrefixPtr> snapshot(const std::vector<int32_t>&, const std::filesystem::path&) override {
-    return environment_error("prompts of a model on several ranks are not kept");
+  // As a file it is of all heads, whatever the ranks: one reads it, all get their part, or all compute theirs.
+  Result<PrefixPtr> prefix(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override {
+    if (!ranks_.prefill) { return PrefixPtr(); }
+    const std::filesystem::path path = folder / prefix_file_name(whole_, prompt);
+    if (auto loaded = load_prefix(path, whole_, prompt)) { return std::make_shared<const Prefix>(std::move(*loaded)); }
+    std::vector<Prefix> parts(ranks_.engines.size());
+    VORTEX_TRY(on_all([&](Engine&, int rank) -> Status {
+      VORTEX_ASSIGN(parts[static_cast<size_t>(rank)], ranks_.prefill(rank, prompt));
+      return ok_status();
+    }));
+    const auto joined = std::make_shared<const Prefix>(join_prefixes(parts, whole_, prompt));
+    VORTEX_TRY(save_prefix(*joined, path));
+    return PrefixPtr(joined);
+  }
+  Result<PrefixPtr> snapshot(const std::vector<int32_t>& prompt, const std::filesystem::path& folder) override {
+    if (!ranks_.prefill) { return environment_error("prompts of a model on several ranks are not kept"); }
+    return prefix(prompt, folder);
   }
 
   const model::Model& model() const override { return whole_; }
@@ -75,9 +98,11 @@ class TensorParallelEngine final : public Engine {
   std::unique_ptr<Stepper> stepper() override {
     std::vector<std::unique_ptr<Stepper>> steppers;
     for (const auto& engine : ranks_.engines) { steppers.push_back(engine->stepper()); }
-    return make_tensor_parallel_stepper(std::move(steppers), [this](const std::function<Status(int)>& work) {
+    const auto on_all_ranks = [this](const std::function<Status(int)>& work) {
       return on_all([&](Engine&, int rank) { return work(rank); });
-    });
+    };
+    const auto part = [this](const PrefixPtr& donor, int rank) { return part_of(donor, {}, rank); };
+    return make_tensor_parallel_stepper(std::move(steppers), on_all_ranks, part);
   }
 
  private:
@@ -88,7 +113,26 @@ class TensorParallelEngine final : public Engine {
       if (ranks_.enter) { VORTEX_TRY(ranks_.enter(rank)); }
       return work(*ranks_.engines[static_cast<size_t>(rank)], rank);
     };
-    return on_ranks(static_cast<int>(ranks_.engines.size()), enter, ranks_.abandon);
+    return on_ranks(*ranks_.waits, enter);
+  }
+
+  // Of the whole; a rank's part says of itself what it is asked to be.
+  Status check_prefix(const Request& request) const {
+    if (request.prefix == nullptr || prefix_matches(*request.prefix, whole_, request.prompt)) { return ok_status(); }
+    return internal_error("a request's prefix was made from another prompt or by another model");
+  }
+
+  // What a rank has of a prompt's K and V.
+  PrefixPtr part_of(const PrefixPtr& prefix, std::span<const int32_t> prompt, int rank) const {
+    if (prefix == nullptr) { return nullptr; }
+    const model::Model& part = ranks_.engines[static_cast<size_t>(rank)]->model();
+    const int first_head = rank * part.config.num_kv_heads;
+    return std::make_shared<const Prefix>(part_of_prefix(prefix, part, prompt, first_head));
+  }
+  Request request_of_rank(const Request& request, int rank) const {
+    Request own = request;
+    own.prefix = part_of(request.prefix, request.prompt, rank);
+    return own;
   }
 
   // What rank 0 gives, and the counters of all.
@@ -126,7 +170,19 @@ class TensorParallelEngine final : public Engine {
 
 }  // namespace
 
-Status on_ranks(int ranks, const std::function<Status(int rank)>& work, const std::function<void()>& abandon) {
+RankEngines::~RankEngines() {
+  if (engines.empty()) { return; }
+  std::thread([this] {
+    for (size_t rank = 0; rank < engines.size(); ++rank) {
+      if (enter) { (void)enter(static_cast<int>(rank)); }
+      engines[rank].reset();
+    }
+  }).join();
+}
+
+Status on_ranks(CpuRanks& waits, const std::function<Status(int rank)>& work) {
+  VORTEX_TRY(waits.begin());
+  const int ranks = waits.ranks();
   std::vector<Status> results(static_cast<size_t>(ranks), ok_status());
   std::atomic<int> first = -1;  // the rank that failed first: others may have failed for it
   std::vector<std::thread> threads;
@@ -134,37 +190,53 @@ Status on_ranks(int ranks, const std::function<Status(int rank)>& work, const st
     threads.emplace_back([&, rank] {
       Status& result = results[static_cast<size_t>(rank)];
       result = work(rank);
-      if (result.ok()) { return; }
       int none = -1;
-      first.compare_exchange_strong(none, rank);
-      if (result.error().blame != Blame::kCandidate && abandon) { abandon(); }
+      if (!result.ok()) { first.compare_exchange_strong(none, rank); }
+      waits.leave(rank, result);
     });
   }
   for (std::thread& thread : threads) { thread.join(); }
-  return first < 0 ? ok_status() : results[static_cast<size_t>(first.load())];
+  if (first < 0) { return ok_status(); }
+  const Error& error = results[static_cast<size_t>(first.load())].error();
+  const bool all_refuse = std::all_of(results.begin(), results.end(), [](const Status& result) {
+    return !result.ok() && result.error().blame == Blame::kCandidate;
+  });
+  if (!all_refuse) { waits.end(error); }
+  return error;
 }
 
 std::unique_ptr<Engine> make_tensor_parallel_engine(RankEngines ranks, model::Model whole) {
   return std::make_unique<TensorParallelEngine>(std::move(ranks), std::move(whole));
 }
 
-Result<std::unique_ptr<Engine>> make_tensor_parallel_cpu_engine(const model::Model& model, const EngineOptions& options,
-                                                                int ranks) {
+Result<RankEngines> make_cpu_ranks(const model::Model& model, const EngineOptions& options, int ranks) {
   std::vector<ShardPlan> plans;
   for (int rank = 0; rank < ranks; ++rank) {
     VORTEX_ASSIGN(plans.emplace_back(), plan_shard(model.config, rank, ranks));
   }
   const auto all = std::make_shared<CpuRanks>(ranks);
+  std::vector<CpuEngine*> engines(plans.size());
   RankEngines made;
   made.engines.resize(plans.size());
-  made.abandon = [all] { all->abandon(); };
+  made.waits = all;
   const auto make = [&](int rank) -> Status {
     const ShardPlan& plan = plans[static_cast<size_t>(rank)];
     const auto end = std::make_shared<const CpuRank>(CpuRank{all, plan});
-    VORTEX_ASSIGN(made.engines[static_cast<size_t>(rank)], CpuEngine::make(shard_model(model, plan), options, end));
+    VORTEX_ASSIGN(std::unique_ptr<CpuEngine> engine, CpuEngine::make(shard_model(model, plan), options, end));
+    engines[static_cast<size_t>(rank)] = engine.get();
+    made.engines[static_cast<size_t>(rank)] = std::move(engine);
     return ok_status();
   };
-  VORTEX_TRY(on_ranks(ranks, make, made.abandon));
+  VORTEX_TRY(on_ranks(*all, make));
+  made.prefill = [engines](int rank, const std::vector<int32_t>& prompt) {
+    return engines[static_cast<size_t>(rank)]->compute_prefix(prompt);
+  };
+  return made;
+}
+
+Result<std::unique_ptr<Engine>> make_tensor_parallel_cpu_engine(const model::Model& model, const EngineOptions& options,
+                                                                int ranks) {
+  VORTEX_ASSIGN(RankEngines made, make_cpu_ranks(model, options, ranks));
   model::Model whole = model;
   whole.arithmetic = made.engines[0]->model().arithmetic;
   return make_tensor_parallel_engine(std::move(made), std::move(whole));

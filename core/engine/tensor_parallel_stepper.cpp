@@ -8,17 +8,33 @@ namespace {
 
 class TensorParallelStepper final : public Stepper {
  public:
-  TensorParallelStepper(std::vector<std::unique_ptr<Stepper>> ranks, OnAllRanks on_all)
-      : ranks_(std::move(ranks)), on_all_(std::move(on_all)) {}
+  TensorParallelStepper(std::vector<std::unique_ptr<Stepper>> ranks, OnAllRanks on_all, PartOfDonor part)
+      : ranks_(std::move(ranks)), on_all_(std::move(on_all)), part_(std::move(part)) {}
 
-  // Donors have the heads of the whole model: none is placed.
-  Status place(std::span<const int> lengths, std::span<const PrefixPtr>) override {
-    return on_all_([&](int rank) { return at(rank).place(lengths, {}); });
+  Status place(std::span<const int> lengths, std::span<const PrefixPtr> donors) override {
+    return on_all_([&](int rank) {
+      std::vector<PrefixPtr> parts;
+      for (const PrefixPtr& donor : donors) { parts.push_back(part_(donor, rank)); }
+      return at(rank).place(lengths, parts);
+    });
   }
   Placed placed() const override { return first().placed(); }
 
   Result<double> admit(int prompt_tokens) override {
     return least([&](Stepper& stepper) { return stepper.admit(prompt_tokens); });
+  }
+  // All ranks take the same pieces.
+  Status begin(int prompt_tokens) override {
+    return on_all_([&](int rank) { return at(rank).begin(prompt_tokens); });
+  }
+  Result<Piece> read(int tokens) override {
+    std::vector<Piece> pieces(ranks_.size());
+    VORTEX_TRY(on_all_([&](int rank) -> Status {
+      VORTEX_ASSIGN(pieces[static_cast<size_t>(rank)], at(rank).read(tokens));
+      return ok_status();
+    }));
+    const auto sooner = [](const Piece& a, const Piece& b) { return a.seconds < b.seconds; };
+    return *std::min_element(pieces.begin(), pieces.end(), sooner);
   }
   Status retire(int index) override {
     return on_all_([&](int rank) { return at(rank).retire(index); });
@@ -70,6 +86,7 @@ class TensorParallelStepper final : public Stepper {
 
   std::vector<std::unique_ptr<Stepper>> ranks_;
   OnAllRanks on_all_;
+  PartOfDonor part_;
 };
 
 void add_counts(const std::vector<int64_t>& more, std::vector<int64_t>& total) {
@@ -78,8 +95,9 @@ void add_counts(const std::vector<int64_t>& more, std::vector<int64_t>& total) {
 
 }  // namespace
 
-std::unique_ptr<Stepper> make_tensor_parallel_stepper(std::vector<std::unique_ptr<Stepper>> ranks, OnAllRanks on_all) {
-  return std::make_unique<TensorParallelStepper>(std::move(ranks), std::move(on_all));
+std::unique_ptr<Stepper> make_tensor_parallel_stepper(std::vector<std::unique_ptr<Stepper>> ranks, OnAllRanks on_all,
+                                                      PartOfDonor part) {
+  return std::make_unique<TensorParallelStepper>(std::move(ranks), std::move(on_all), std::move(part));
 }
 
 RunStats stats_of_ranks(std::span<const RunStats> ranks) {

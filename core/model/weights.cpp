@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/fp8.h"
+#include "core/model/rows.h"
 
 namespace vortex::model {
 namespace {
@@ -42,11 +43,14 @@ void scale_row(const Tensor& tensor, int64_t row, float* out) {
 }  // namespace
 
 int64_t rows_of(const Tensor& tensor) { return tensor.shape.size() < 2 ? 1 : tensor.shape[0]; }
-int64_t cols_of(const Tensor& tensor) { return tensor.shape.empty() ? 1 : tensor.shape.back(); }
+int64_t cols_of(const Tensor& tensor) {
+  if (tensor.shape.empty()) { return 1; }
+  return tensor.shape.size() < 2 ? tensor.shape[0] : tensor.shape[1];
+}
 
 void read_row(const Tensor& tensor, int64_t row, float* out) {
   const int64_t cols = cols_of(tensor);
-  const char* data = tensor.data + row * cols * vflow::dtype_bytes(tensor.dtype);
+  const char* data = tensor.data + row * row_stride(tensor) * vflow::dtype_bytes(tensor.dtype);
   switch (tensor.dtype) {
     case vflow::Dtype::kFp32:
       std::memcpy(out, data, static_cast<size_t>(cols) * sizeof(float));

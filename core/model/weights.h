@@ -19,7 +19,7 @@ struct ScaleBlock {
 struct Tensor {
   const char* data = nullptr;
   vflow::Dtype dtype = vflow::Dtype::kBf16;   // kBf16, kFp16, kFp32, or kFp8E4m3 with scales
-  std::vector<int64_t> shape;                 // [size] or [rows, cols]
+  std::vector<int64_t> shape;                 // [size], [rows, cols], or [rows, cols, row_stride()] (rows.h)
   std::shared_ptr<const Tensor> scales = {};  // [blocks of rows, blocks of columns]; null: every scale is 1
   ScaleBlock scale_block = {};
 };

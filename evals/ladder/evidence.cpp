@@ -42,9 +42,9 @@ nlohmann::json kernels_of(const engine::Engine& engine) {
   return kernels;
 }
 
-// How the session's GPU does now; null where nobody tells.
-nlohmann::json gpu_of(const Session& session) {
-  const std::optional<Gpu> gpu = look_at_gpu(session.bus_id);
+// How a GPU of the session does now; null where nobody tells.
+nlohmann::json gpu_at(const std::string& bus_id) {
+  const std::optional<Gpu> gpu = look_at_gpu(bus_id);
   return gpu ? to_json(*gpu, ::getpid()) : nlohmann::json();
 }
 
@@ -69,7 +69,8 @@ nlohmann::json evidence_of(const Session& session) {
   if (session.job.tensor_parallel > 1) { evidence["tensor_parallel"] = session.job.tensor_parallel; }
   if (session.driver != 0) {
     evidence["driver"] = session.driver;
-    evidence["gpu"] = gpu_of(session);
+    evidence["gpu"] = gpu_at(session.bus_id);
+    for (const std::string& other : session.other_bus_ids) { evidence["other_gpus"].push_back(gpu_at(other)); }
   }
   if (!session.prompt_date.empty()) { evidence["prompt_date"] = session.prompt_date; }
   if (!session.device_note.empty()) { evidence["device_note"] = session.device_note; }

@@ -211,6 +211,9 @@ int longest_context(const Session& session) {
 Result<std::unique_ptr<Session>> prepare_session(const job::Job& job) {
   auto session = std::make_unique<Session>();
   session->job = job;
+  std::string& folder = session->job.prefix_folder;
+  // Sums of several ranks are rounded otherwise: what is kept of them is kept apart.
+  if (job.tensor_parallel > 1 && !folder.empty()) { folder += "/ranks-" + std::to_string(job.tensor_parallel); }
   VORTEX_ASSIGN(session->tokenizer, model::load_tokenizer(job.model_path));
   VORTEX_TRY(prepare_problems(*session));
   return session;
@@ -227,13 +230,15 @@ Result<std::unique_ptr<Session>> open_session(const job::Job& job) {
     VORTEX_ASSIGN(session->policy, checked_policy(job.module_text, job.config_text, config, options.cuda.max_context,
                                                   job.kv_memory_bytes, job.device));
   }
-  const EngineSource source{job.model_path, job.kept, job.device, job.prefix_folder, job.cpu_math, job.tensor_parallel};
+  const EngineSource source{job.model_path, job.kept,           job.device, session->job.prefix_folder,
+                            job.cpu_math,   job.tensor_parallel};
   VORTEX_ASSIGN(DeviceEngine opened,
                 open_engine(source, config, options, session->policy ? &*session->policy : nullptr));
   session->engine = std::move(opened.engine);
   session->device = opened.device;
   session->driver = opened.driver;
   session->bus_id = opened.bus_id;
+  session->other_bus_ids = opened.other_bus_ids;
   session->max_batch = (opened.driver != 0 ? options.cuda : options.cpu).max_batch;
   session->device_note = opened.note;
   VORTEX_TRY(session->engine->set_policy(session->policy));

@@ -50,14 +50,15 @@ struct Session {
   std::vector<PreparedProblem> held_out;  // of the confirm stage, where it is one of the job's stages
   std::vector<PreparedProblem> gate;      // of all job.gate tasks in turn, where it is one of the job's stages
   std::unique_ptr<engine::Engine> engine;
-  std::string device = "cpu";           // what the engine runs on: evidence
-  int driver = 0;                       // of a CUDA device; 0: the engine runs on the CPU
-  std::string bus_id;                   // of a CUDA device
-  int max_batch = 1;                    // requests that the engine decodes together
-  std::string prompt_date;              // the day that the chat template wrote into prompts; empty: none
-  std::string device_note;              // why not on a device that is there
-  std::optional<vflow::Policy> policy;  // none: dense attention
-  std::vector<job::Outcome> raced;      // what the race stage answered
+  std::string device = "cpu";              // what the engine runs on: evidence
+  int driver = 0;                          // of a CUDA device; 0: the engine runs on the CPU
+  std::string bus_id;                      // of a CUDA device
+  std::vector<std::string> other_bus_ids;  // of those of ranks behind the first
+  int max_batch = 1;                       // requests that the engine decodes together
+  std::string prompt_date;                 // the day that the chat template wrote into prompts; empty: none
+  std::string device_note;                 // why not on a device that is there
+  std::optional<vflow::Policy> policy;     // none: dense attention
+  std::vector<job::Outcome> raced;         // what the race stage answered
   Pace pace;
   ExpectedAnswers expected;    // of `problems`
   std::future<void> oracle;    // while it loads (load_oracle_ahead)

@@ -89,6 +89,10 @@ Result<DeviceEngine> open_engine(const EngineSource& source, const model::ModelC
     opened.device = (source.ranks > 1 ? std::to_string(source.ranks) + " x " : "") + device.name;
     opened.driver = device.driver;
     opened.bus_id = device.bus_id;
+    for (int rank = 1; rank < source.ranks; ++rank) {
+      VORTEX_ASSIGN(const engine::CudaDevice other, engine::find_cuda_device(rank));
+      opened.other_bus_ids.push_back(other.bus_id);
+    }
   }
 #endif
   VORTEX_ASSIGN(RunnableModel runnable, open_model(source.model_folder, source.kept, choice.cuda));

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "core/engine/engine.h"
@@ -24,9 +25,10 @@ Result<vflow::Policy> checked_policy(const std::string& module_text, const std::
 struct DeviceEngine {
   std::unique_ptr<engine::Engine> engine;
   std::string device = "cpu";
-  int driver = 0;      // of a CUDA device
-  std::string bus_id;  // likewise
-  std::string note;    // why not on a device that is there
+  int driver = 0;                          // of a CUDA device
+  std::string bus_id;                      // likewise
+  std::vector<std::string> other_bus_ids;  // of the devices of ranks behind the first
+  std::string note;                        // why not on a device that is there
 };
 
 // Which engine a job gets. `wanted` is cpu, cuda or auto; `found` tells whether there is a CUDA device, `covered`

@@ -56,6 +56,10 @@ ExchangeSchedule plan_exchange(const Peers& peers, std::int64_t bytes);
 // Of rows that are normalised, each by a thread block.
 ExchangeSchedule plan_row_exchange(const Peers& peers, int rows, int width);
 
+// Puts the kernels of all exchanges between so many ranks on the current device. Without it the first call does, and
+// loading a kernel may wait for a device on which another one waits for a rank.
+cudaError_t load_exchanges(int ranks);
+
 // Bytes of an inbox that takes sums of up to `bytes` by any schedule.
 std::int64_t inbox_bytes_for(int ranks, std::int64_t bytes);
 

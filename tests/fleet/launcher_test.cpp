@@ -33,6 +33,11 @@ TEST(Launcher, TheBatchScriptAsksForWhatWasWished) {
     EXPECT_NE(script.find(line), std::string::npos) << line << " in\n" << script;
   }
   EXPECT_EQ(script.find("--mem"), std::string::npos);
+  wish.gpus_per_worker = 2;
+  wish.workers_per_node = 4;
+  const std::string pairs = batch_script("brisk-otter", wish, command(), "/logs");
+  EXPECT_NE(pairs.find("#SBATCH --gres=gpu:8\n"), std::string::npos) << pairs;
+  EXPECT_NE(pairs.find("--gres=gpu:2 --unbuffered"), std::string::npos) << pairs;
   wish.gpus_per_node = 0;
   EXPECT_EQ(batch_script("brisk-otter", wish, command(), "/logs").find("gres"), std::string::npos);
 }

@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <numeric>
+#include <tuple>
 
 #include "tests/core/model/checkpoint.h"
 
@@ -189,6 +190,30 @@ TEST(Groups, AreSharedOutAsOneGpu) {
   EXPECT_EQ(shares[0].visible_as, "GPU-0,GPU-1");
   EXPECT_EQ(shares[1].gpu, 1);
   EXPECT_EQ(shares[1].sharers, 1);
+}
+
+TEST(Groups, AreRefusedWhereTheyDoNotDivide) {
+  for (const auto& [gpus, size, workers] :
+       std::vector<std::tuple<size_t, int, int>>{{4, 2, 2}, {4, 2, 1}, {4, 4, 1}, {3, 1, 9}, {0, 2, 3}, {8, 2, 4}}) {
+    EXPECT_TRUE(check_groups(gpus, size, workers).ok()) << gpus << " in groups of " << size;
+  }
+  struct Refusal {
+    size_t gpus;
+    int size;
+    int workers;
+    std::string says;
+    std::string hint;
+  };
+  for (const Refusal& refusal :
+       {Refusal{1, 2, 1, "--tensor-parallel 2 wants as many GPUs, and here is 1 GPU", "--device cpu"},
+        Refusal{5, 2, 2, "5 GPUs of one kind cannot be shared out in groups of 2", "4 or fewer"},
+        Refusal{4, 2, 3, "3 workers with 2 GPUs each want 6", "--workers 2"}}) {
+    const Status checked = check_groups(refusal.gpus, refusal.size, refusal.workers);
+    ASSERT_FALSE(checked.ok()) << refusal.says;
+    EXPECT_EQ(checked.error().blame, Blame::kCandidate);
+    EXPECT_NE(checked.error().message.find(refusal.says), std::string::npos) << checked.error().message;
+    EXPECT_NE(checked.error().hint.find(refusal.hint), std::string::npos) << checked.error().hint;
+  }
 }
 
 TEST(OwnCores, AreThere) { EXPECT_FALSE(own_cores().empty()); }

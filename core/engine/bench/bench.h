@@ -13,6 +13,7 @@
 #include "core/engine/engine.h"
 #include "core/engine/limit.h"
 #include "core/engine/stepper.h"
+#include "core/engine/tensor_parallel.h"
 #include "core/engine/workload/plan.h"
 #include "core/engine/workload/timing.h"
 #include "core/model/model.h"
@@ -40,7 +41,7 @@ struct Options {
   bool batch_invariant = false;
   int steps = 8;  // decode steps a sample
   int samples = 11;
-  std::vector<std::string> shapes;  // step, recall: REQUESTSxTOKENS; prompt: TOKENS
+  std::vector<std::string> shapes;  // step, recall, ranks: REQUESTSxTOKENS; prompt: TOKENS
   // step: stages to leave out, one after the other, each a line beside the whole step's
   std::vector<std::string> without;
   // trace
@@ -90,9 +91,14 @@ class Report {
   // A number that is no step: name, value, unit.
   void add_value(const std::string& name, double value, const std::string& unit);
   void note(const std::string& text);  // on stderr
-  Status finish();                     // prints what the format prints at the end, and writes the file
+  // Prints what the format prints at the end, and appends to the file. Until then FILE.part has what there is, for who
+  // ends this program before.
+  Status finish();
 
  private:
+  std::string object() const;
+  void keep(const std::string& line);
+
   std::string format_;
   std::string file_;
   std::string device_;  // and the geometry
@@ -109,6 +115,9 @@ Result<vflow::Dtype> kv_dtype_of(const Options& options);
 Result<bool> wants_cuda(const Options& options);
 engine::EngineOptions engine_options(const Options& options);
 Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model);
+// Of a model with weights: on one device, whatever options.ranks says, or on that many ranks.
+Result<std::unique_ptr<engine::Engine>> make_engine_of(const Options& options, const model::Model& model);
+Result<engine::RankEngines> make_ranks_of(const Options& options, const model::Model& model);
 // The requests of `trace` and `workload`.
 std::vector<engine::RequestLength> trace_requests(const Options& options);
 Status check_trace_fits(const Options& options);
@@ -121,6 +130,7 @@ Status bench_workload(const Options& options);
 Status bench_serve(const Options& options);
 Status bench_recall(const Options& options);
 Status bench_math(const Options& options);
+Status bench_ranks(const Options& options);
 
 // A batch of equal requests, as REQUESTSxTOKENS says it.
 struct BatchShape {

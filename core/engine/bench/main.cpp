@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 
 #include "core/engine/bench/bench.h"
@@ -59,7 +60,7 @@ int run(int argc, char** argv) {
   Options o;
   CLI::App* step = app.add_subcommand("step", "decode steps of equal requests");
   add_common(step, o);
-  step->add_option("shapes", o.shapes, "REQUESTSxTOKENS")->required();
+  step->add_option("shapes", o.shapes, "REQUESTSxTOKENS, or fitxTOKENS: as many requests as fit")->required();
   step->add_option("--without", o.without, "also time steps that lack a stage, each of these in turn: a profile");
   CLI::App* prompt = app.add_subcommand("prompt", "prompts of one request, whole");
   add_common(prompt, o);
@@ -98,6 +99,10 @@ int run(int argc, char** argv) {
   add_common(math, o);
   math->add_option("shapes", o.shapes, "REQUESTSxTOKENS: a prompt of so many tokens, steps of so many requests")
       ->required();
+  CLI::App* ranks = app.add_subcommand("ranks", "what a model says on several ranks beside what it says on one");
+  add_common(ranks, o);
+  ranks->add_option("shapes", o.shapes, "1xTOKENS of the prompt");
+  ranks->add_option("--outputs", o.outputs, "greedy tokens")->check(CLI::Range(1, 100000));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -107,6 +112,8 @@ int run(int argc, char** argv) {
                  named.empty() ? "" : (" " + named.front()->get_name()).c_str());
     return vortex::exit_code(vortex::Blame::kCandidate);
   }
+  // No kernel may be loaded while a card waits for another (docs/tensor-parallel.md); read when CUDA starts.
+  if (o.ranks > 1) { ::setenv("CUDA_MODULE_LOADING", "EAGER", 0); }
   vortex::Status status = vortex::ok_status();
   if (step->parsed()) { status = vortex::bench::bench_step(o); }
   if (prompt->parsed()) { status = vortex::bench::bench_prompt(o); }
@@ -114,6 +121,7 @@ int run(int argc, char** argv) {
   if (workload->parsed()) { status = vortex::bench::bench_workload(o); }
   if (serve->parsed()) { status = vortex::bench::bench_serve(o); }
   if (math->parsed()) { status = vortex::bench::bench_math(o); }
+  if (ranks->parsed()) { status = vortex::bench::bench_ranks(o); }
   if (recall->parsed()) { status = vortex::bench::bench_recall(o); }
   if (status.ok()) { return 0; }
   std::fprintf(stderr, "error: %s\n", status.error().message.c_str());

@@ -41,7 +41,7 @@ void Report::add(const Record& r) {
                                {"bytes_per_s", rate},
                                {"percent_of_limit", percent},
                                {"tokens_per_s", r.tokens_per_second}};
-  json_ += (json_.empty() ? "" : ",\n") + line.dump();
+  keep(line.dump());
   if (format_ == "json") { return; }
   const char* format = format_ == "markdown" ? "| %s | %s | %s | %.3f | %.3f-%.3f | %.3f | %.3f | %.1f | %.0f |\n"
                                              : "%-10s %-14s %-26s %10.3f %9.3f-%9.3f %9.3f %7.3f %7.1f %10.0f\n";
@@ -51,7 +51,7 @@ void Report::add(const Record& r) {
 }
 
 void Report::add_value(const std::string& name, double value, const std::string& unit) {
-  json_ += (json_.empty() ? "" : ",\n") + nlohmann::json{{"name", name}, {"value", value}, {"unit", unit}}.dump();
+  keep(nlohmann::json{{"name", name}, {"value", value}, {"unit", unit}}.dump());
   if (format_ == "json") { return; }
   std::printf(format_ == "markdown" ? "\n%s: %.6g %s\n" : "%-52s %14.6g %s\n", name.c_str(), value, unit.c_str());
   std::fflush(stdout);
@@ -59,16 +59,26 @@ void Report::add_value(const std::string& name, double value, const std::string&
 
 void Report::note(const std::string& text) { std::fputs(text.c_str(), stderr); }
 
-Status Report::finish() {
+std::string Report::object() const {
   char copy[32];
   std::snprintf(copy, sizeof(copy), "%.6g", copy_);
-  const std::string object = "{\"device\": " + nlohmann::json(device_).dump() + ", \"copy_bytes_per_s\": " + copy +
-                             ", \"lines\": [\n" + json_ + "]}\n";
-  if (format_ == "json") { std::fputs(object.c_str(), stdout); }
+  return "{\"device\": " + nlohmann::json(device_).dump() + ", \"copy_bytes_per_s\": " + copy + ", \"lines\": [\n" +
+         json_ + "]}\n";
+}
+
+void Report::keep(const std::string& line) {
+  json_ += (json_.empty() ? "" : ",\n") + line;
+  if (!file_.empty()) { std::ofstream(file_ + ".part") << object(); }
+}
+
+Status Report::finish() {
+  if (format_ == "json") { std::fputs(object().c_str(), stdout); }
   if (file_.empty()) { return ok_status(); }
   std::ofstream out(file_, std::ios::app);
-  out << object << std::flush;
-  return out ? ok_status() : environment_error("cannot write " + file_);
+  out << object() << std::flush;
+  if (!out) { return environment_error("cannot write " + file_); }
+  std::remove((file_ + ".part").c_str());
+  return ok_status();
 }
 
 }  // namespace vortex::bench

@@ -210,11 +210,19 @@ engine::EngineOptions engine_options(const Options& options) {
 }
 
 namespace {
-Result<std::unique_ptr<engine::Engine>> make_cpu(const Options& options, const model::ModelConfig& model) {
+Result<engine::EngineOptions> cpu_options(const Options& options) {
   engine::EngineOptions made = engine_options(options);
   VORTEX_ASSIGN(made.unit, engine::find_unit(options.cpu_math));
+  return made;
+}
+
+Result<std::unique_ptr<engine::Engine>> make_cpu(const Options& options, const model::ModelConfig& model) {
+  VORTEX_ASSIGN(engine::EngineOptions made, cpu_options(options));
   const model::Model random = engine::random_model(model, 1);
-  if (options.ranks > 1) { return engine::make_tensor_parallel_cpu_engine(random, made, options.ranks); }
+  if (options.ranks > 1) {
+    made.threads = 1;  // of each rank
+    return engine::make_tensor_parallel_cpu_engine(random, made, options.ranks);
+  }
   return engine::make_cpu_engine(random, made);
 }
 }  // namespace
@@ -252,6 +260,28 @@ Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, cons
   }
   return engine::make_cuda_engine(std::move(shape), engine_options(options), cuda);
 }
+
+Result<std::unique_ptr<engine::Engine>> make_engine_of(const Options& options, const model::Model& model) {
+  VORTEX_ASSIGN(const bool on_device, wants_cuda(options));
+  if (on_device) {
+    VORTEX_ASSIGN(const engine::CudaOptions cuda, cuda_options(options));
+    return engine::make_cuda_engine(model, engine_options(options), cuda);
+  }
+  VORTEX_ASSIGN(const engine::EngineOptions made, cpu_options(options));
+  return engine::make_cpu_engine(model, made);
+}
+
+Result<engine::RankEngines> make_ranks_of(const Options& options, const model::Model& model) {
+  VORTEX_ASSIGN(const bool on_device, wants_cuda(options));
+  if (on_device) {
+    VORTEX_ASSIGN(const engine::CudaOptions cuda, cuda_options(options));
+    VORTEX_ASSIGN(const std::vector<int> devices, engine::devices_of_ranks(options.ranks));
+    return engine::make_cuda_ranks(model, engine_options(options), cuda, devices);
+  }
+  VORTEX_ASSIGN(engine::EngineOptions made, cpu_options(options));
+  made.threads = 1;  // of each rank
+  return engine::make_cpu_ranks(model, made, options.ranks);
+}
 #else
 Result<bool> wants_cuda(const Options& options) {
   if (options.device == "cuda") { return environment_error("this program was built without CUDA"); }
@@ -261,6 +291,17 @@ Result<bool> wants_cuda(const Options& options) {
 Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model) {
   VORTEX_TRY(wants_cuda(options));
   return make_cpu(options, model);
+}
+
+Result<std::unique_ptr<engine::Engine>> make_engine_of(const Options& options, const model::Model& model) {
+  VORTEX_ASSIGN(const engine::EngineOptions made, cpu_options(options));
+  return engine::make_cpu_engine(model, made);
+}
+
+Result<engine::RankEngines> make_ranks_of(const Options& options, const model::Model& model) {
+  VORTEX_ASSIGN(engine::EngineOptions made, cpu_options(options));
+  made.threads = 1;  // of each rank
+  return engine::make_cpu_ranks(model, made, options.ranks);
 }
 #endif
 

@@ -1,4 +1,5 @@
 // Decode steps of a batch of equal lengths.
+#include <algorithm>
 #include <cstdio>
 
 #include "core/engine/bench/bench.h"
@@ -27,6 +28,21 @@ Result<BatchShape> parse_shape(const std::string& text) {
   return shape;
 }
 
+namespace {
+
+// REQUESTSxTOKENS, or fitxTOKENS: as many as pool and batch hold while they are timed, at least one.
+Result<BatchShape> shape_of(const std::string& text, const engine::Stepper& stepper,
+                            const engine::StepSampling& sampling) {
+  BatchShape shape;
+  if (std::sscanf(text.c_str(), "fitx%d", &shape.tokens) != 1 || shape.tokens < 1) { return parse_shape(text); }
+  const int longest = shape.tokens + engine::tokens_to_time(sampling);
+  const int64_t pages = (longest + stepper.block_size() - 1) / stepper.block_size();
+  shape.requests = static_cast<int>(std::clamp<int64_t>(stepper.pages() / pages, 1, stepper.max_batch()));
+  return shape;
+}
+
+}  // namespace
+
 Status bench_step(const Options& options) {
   VORTEX_ASSIGN(const model::ModelConfig model, find_geometry(options));
   VORTEX_ASSIGN(const std::optional<vflow::Policy> policy, find_policy(options, model));
@@ -39,8 +55,9 @@ Status bench_step(const Options& options) {
   sampling.samples = options.samples;
   sampling.steps = options.steps;
   Report report(options, stepper->device(), copy);
-  for (const std::string& text : options.shapes) {
-    VORTEX_ASSIGN(const BatchShape shape, parse_shape(text));
+  for (const std::string& asked : options.shapes) {
+    VORTEX_ASSIGN(const BatchShape shape, shape_of(asked, *stepper, sampling));
+    const std::string text = std::to_string(shape.requests) + "x" + std::to_string(shape.tokens);
     const engine::Batch batch{std::vector<int>(static_cast<size_t>(shape.requests), shape.tokens), {}};
     const vflow::Policy* set = policy ? &*policy : nullptr;
     const engine::RankBytes bytes =

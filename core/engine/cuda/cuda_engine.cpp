@@ -160,6 +160,7 @@ class Run {
     int before = 0;
     for (size_t i = 0; i < active_.size(); ++i) { before += held(i); }
     VORTEX_TRY(runner_.slots().upload(runner_.stream()));
+    VORTEX_TRY(runner_.meet());  // one rank tells the tokens, and whoever is told takes the time they want
     for (int i = 0; i < steps; ++i) { VORTEX_TRY(runner_.replay(capacity)); }
     VORTEX_TRY(runner_.fetch());
     for (size_t i = 0; i < active_.size(); ++i) {
@@ -276,6 +277,7 @@ class CudaEngine final : public Engine {
       log_softmax(logits.data(), static_cast<int>(vocab), &log_probs[position * vocab]);
       return ok_status();
     };
+    if (observer) { VORTEX_TRY(runner_->reserve_kv(static_cast<int>(request.prompt.size() + continuation.size()))); }
     {
       const Stopwatch watch(counted.prefill_seconds);
       if (request.prefix == nullptr) { counted.prefill_tokens += static_cast<int64_t>(request.prompt.size()); }

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <string>
 
+#include "core/engine/cuda/staging.h"
+#include "core/model/rows.h"
 #include "core/model/weights.h"
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/rope.h"
@@ -20,7 +22,7 @@ constexpr float kFp8Deviation = 64.0F;    // of random fp8 numbers, before they 
 class Loader {
  public:
   Loader(DeviceModel& model, int positions, cudaStream_t stream)
-      : model_(model), positions_(positions), stream_(stream) {}
+      : model_(model), positions_(positions), stream_(stream), staging_(stream) {}
 
   Result<size_t> count() {
     VORTEX_TRY(walk(nullptr, false));
@@ -172,22 +174,11 @@ class Loader {
       return candidate_error("of an fp8 checkpoint the CUDA engine takes experts that are all in fp8",
                              "run it on the CPU: --device cpu");
     }
-    const auto bytes = static_cast<size_t>(model::rows_of(tensor) * model::cols_of(tensor));
-    VORTEX_TRY(copy(to, tensor.data, bytes));
-    to += bytes;
-    const std::vector<float> factors = values_of(*tensor.scales);
-    VORTEX_TRY(copy(scales, factors.data(), factors.size() * sizeof(float)));
-    scales += factors.size() * sizeof(float);
-    return cuda_status(cudaStreamSynchronize(stream_), "copying weights");
-  }
-
-  static std::vector<float> values_of(const model::Tensor& tensor) {
-    const int64_t cols = model::cols_of(tensor);
-    std::vector<float> values(static_cast<size_t>(model::rows_of(tensor) * cols));
-    for (int64_t row = 0; row < model::rows_of(tensor); ++row) {
-      model::read_row(tensor, row, &values[static_cast<size_t>(row * cols)]);
-    }
-    return values;
+    VORTEX_TRY(staging_.copy(to, tensor, model::RowForm::kAsStored));
+    to += model::rows_of(tensor) * model::cols_of(tensor);
+    VORTEX_TRY(staging_.copy(scales, *tensor.scales, model::RowForm::kFloat32));
+    scales += model::rows_of(*tensor.scales) * model::cols_of(*tensor.scales) * static_cast<int64_t>(sizeof(float));
+    return ok_status();
   }
 
   // What is not rounded. Where there are no weights, random numbers about 0.
@@ -196,9 +187,7 @@ class Loader {
     out = reinterpret_cast<const float*>(to);
     if (to == nullptr || !filling_) { return ok_status(); }
     if (model_.source.weights == nullptr) { return fill(to, size, 0.0F, deviation, cuda::FillType::fp32); }
-    const std::vector<float> values = values_of(tensor);
-    VORTEX_TRY(copy(to, values.data(), values.size() * sizeof(float)));
-    return cuda_status(cudaStreamSynchronize(stream_), "copying weights");
+    return staging_.copy(to, tensor, model::RowForm::kFloat32);
   }
 
   char* take(size_t bytes) {
@@ -209,23 +198,6 @@ class Loader {
 
   Status copy(char* to, const void* from, size_t bytes) {
     return cuda_status(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "copying weights");
-  }
-
-  // Copies `tensor` to `to` as bf16.
-  Status copy_tensor(char* to, const model::Tensor& tensor) {
-    const int64_t rows = model::rows_of(tensor);
-    const auto cols = static_cast<size_t>(model::cols_of(tensor));
-    if (tensor.dtype == vflow::Dtype::kBf16) {
-      return copy(to, tensor.data, static_cast<size_t>(rows) * cols * sizeof(cuda::Bf16));
-    }
-    std::vector<float> row(cols);
-    std::vector<cpu::Bf16> rounded(static_cast<size_t>(rows) * cols);
-    for (int64_t r = 0; r < rows; ++r) {
-      model::read_row(tensor, r, row.data());
-      for (size_t i = 0; i < cols; ++i) { rounded[static_cast<size_t>(r) * cols + i] = cpu::float_to_bf16(row[i]); }
-    }
-    VORTEX_TRY(copy(to, rounded.data(), rounded.size() * sizeof(cpu::Bf16)));
-    return cuda_status(cudaStreamSynchronize(stream_), "copying weights");
   }
 
   Status fill(char* to, int64_t count, float centre, float deviation, cuda::FillType type = cuda::FillType::bf16) {
@@ -241,7 +213,7 @@ class Loader {
       return fill(to, count, 0.0F, static_cast<float>(1.0 / std::sqrt(static_cast<double>(cols))));
     }
     for (const model::Tensor* tensor : stacked) {
-      VORTEX_TRY(copy_tensor(to, *tensor));
+      VORTEX_TRY(staging_.copy(to, *tensor, model::RowForm::kBf16));
       to += model::rows_of(*tensor) * model::cols_of(*tensor) * static_cast<int64_t>(sizeof(cuda::Bf16));
     }
     return ok_status();
@@ -258,7 +230,7 @@ class Loader {
     if (to == nullptr || !filling_) { return ok_status(); }
     if (model_.source.weights == nullptr) { return fill(to, size, value, 0.0F); }
     for (const model::Tensor* tensor : stacked) {
-      VORTEX_TRY(copy_tensor(to, *tensor));
+      VORTEX_TRY(staging_.copy(to, *tensor, model::RowForm::kBf16));
       to += model::cols_of(*tensor) * static_cast<int64_t>(sizeof(cuda::Bf16));
     }
     return ok_status();
@@ -289,6 +261,7 @@ class Loader {
   DeviceModel& model_;
   int positions_;
   cudaStream_t stream_;
+  Staging staging_;
   char* base_ = nullptr;
   bool filling_ = false;
   size_t used_ = 0;

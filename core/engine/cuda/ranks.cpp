@@ -37,16 +37,16 @@ Status enable_peers(int device, const std::set<int>& devices) {
 
 }  // namespace
 
-CudaRanks::CudaRanks(std::vector<int> devices, double wait_seconds)
+CudaRanks::CudaRanks(std::vector<int> devices, double wait_seconds, double host_wait_seconds)
     : devices_(std::move(devices)),
       wait_seconds_(wait_seconds),
-      host_(static_cast<int>(devices_.size()), wait_seconds),
+      host_(static_cast<int>(devices_.size()), host_wait_seconds),
       inboxes_(devices_.size()),
       small_(devices_.size()) {}
 
 Result<std::shared_ptr<CudaRanks>> CudaRanks::make(const std::vector<int>& devices, int64_t inbox_bytes,
-                                                   double wait_seconds) {
-  std::shared_ptr<CudaRanks> made(new CudaRanks(devices, wait_seconds));
+                                                   double wait_seconds, double host_wait_seconds) {
+  std::shared_ptr<CudaRanks> made(new CudaRanks(devices, wait_seconds, host_wait_seconds));
   made->inbox_bytes_ = (inbox_bytes + 31) / 32 * 32;
   const std::set<int> distinct(devices.begin(), devices.end());
   for (const int device : distinct) { VORTEX_TRY(enable_peers(device, distinct)); }
@@ -57,8 +57,10 @@ Result<std::shared_ptr<CudaRanks>> CudaRanks::make(const std::vector<int>& devic
     VORTEX_TRY(made->small_[rank].allocate(kSmallBytes));
     VORTEX_TRY(cuda_status(cudaMemset(made->inboxes_[rank].data(), 0xff, made->inboxes_[rank].bytes()), what));
     VORTEX_TRY(cuda_status(cudaMemset(made->small_[rank].data(), 0, kSmallBytes), what));
+    VORTEX_TRY(cuda_status(cuda::load_exchanges(static_cast<int>(devices.size())), what));
     VORTEX_TRY(cuda_status(cudaDeviceSynchronize(), what));
   }
+  VORTEX_TRY(cuda_status(cudaSetDevice(devices[0]), "choosing the device"));
   return made;
 }
 
@@ -138,8 +140,7 @@ Status RankLink::meet() {
 Result<int> RankLink::least(int value) {
   std::vector<float> values(static_cast<size_t>(all_->ranks()));
   values[static_cast<size_t>(plan_.rank)] = std::min(static_cast<float>(value), kLargestExact);
-  all_->host().all_gather(plan_.rank, values.data(), 1, 1, all_->ranks());
-  if (all_->host().abandoned()) { return environment_error("another rank of the model has failed or does not answer"); }
+  VORTEX_TRY(all_->host().all_gather(plan_.rank, values.data(), 1, 1, all_->ranks()));
   return static_cast<int>(*std::min_element(values.begin(), values.end()));
 }
 

@@ -19,9 +19,12 @@ namespace vortex::engine {
 class CudaRanks {
  public:
   // Rank r on device devices[r]; ranks may share devices. Every device must be able to store to every other one's
-  // memory. A word that has not come after `wait_seconds` ends the call that waits for it.
+  // memory. A word that has not come after `wait_seconds` ends the call that waits for it; threads wait for each other
+  // for `host_wait_seconds`. The kernels of exchanges are on all devices when this returns, and devices[0] is this
+  // thread's.
   static Result<std::shared_ptr<CudaRanks>> make(const std::vector<int>& devices, int64_t inbox_bytes,
-                                                 double wait_seconds);
+                                                 double wait_seconds,
+                                                 double host_wait_seconds = CpuRanks::kWaitSeconds);
 
   int ranks() const { return static_cast<int>(devices_.size()); }
   int device(int rank) const { return devices_[static_cast<size_t>(rank)]; }
@@ -32,7 +35,7 @@ class CudaRanks {
   double wait_seconds() const { return wait_seconds_; }
 
  private:
-  CudaRanks(std::vector<int> devices, double wait_seconds);
+  CudaRanks(std::vector<int> devices, double wait_seconds, double host_wait_seconds);
 
   std::vector<int> devices_;
   double wait_seconds_;

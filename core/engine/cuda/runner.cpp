@@ -225,7 +225,6 @@ Status Runner::prepare(int capacity) {
   return meet();
 }
 
-// Nobody tunes or allocates any more: what is enqueued next may wait for other ranks.
 Status Runner::meet() const { return cuda_.link != nullptr ? cuda_.link->meet() : ok_status(); }
 
 Status Runner::fetch() {

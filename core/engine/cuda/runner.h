@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -69,6 +70,9 @@ class Runner {
   // tunes and captures once.
   int capacity_for(int slots) const;
   Status prepare(int capacity);
+  // Of ranks, waits for the host threads of all: what is enqueued next may wait for the others on the device, where
+  // nobody may still be tuning, allocating, or busy with something else for longer than devices wait.
+  Status meet() const;
   // One decode step of slots [0, capacity).
   Status replay(int capacity);
   Status step_eagerly(int capacity, const LayerHook& hook);
@@ -109,6 +113,9 @@ class Runner {
   // What the policy chose for the last layer stepped, and the queries, for observers: rows [0, requests * heads).
   Status read_selection(int layer, int requests, std::vector<int32_t>& blocks, std::vector<int32_t>& counts) const;
   Status read_queries(int requests, std::vector<float>& out) const;
+  // Memory for read_kv() of up to so many tokens, which allocates none then: in the midst of a step of ranks it must
+  // not.
+  Status reserve_kv(int tokens);
   // K and V of the first `tokens` tokens of a slot in one layer, [k, v][kv head][token][head_dim].
   Status read_kv(int layer, int slot, int tokens, std::vector<cpu::Bf16>& out);
 
@@ -132,7 +139,7 @@ class Runner {
   Status make_room(size_t bytes);
   Status reserve_policy_memory();
 
-  Status meet() const;
+  Status prepare_chunk(int rows, bool last);
   Status enqueue_step(int capacity, const LayerHook* hook);
   Status begin_step(int capacity);
   Status finish_step(int capacity);
@@ -192,6 +199,7 @@ class Runner {
   };
   Reading reading_;
   std::map<int, Graph> graphs_;
+  std::set<int> prepared_rows_;  // of chunks of prompts
   std::optional<Stage> left_out_;
 };
 

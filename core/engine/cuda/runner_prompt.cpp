@@ -99,13 +99,24 @@ Status Runner::place(std::span<const int> lengths) {
   return fetch();
 }
 
+// Tunes the products of a chunk. Of ranks nobody may tune while a device still waits for a rank whose thread has not
+// enqueued all of the chunk before: tuning allocates, and an allocation may wait for every device that can see it.
+Status Runner::prepare_chunk(int rows, bool last) {
+  const bool fresh = prepared_rows_.insert(rows).second;
+  if (fresh && cuda_.link != nullptr) {
+    VORTEX_TRY(stream_.synchronize("reading a prompt"));
+    VORTEX_TRY(meet());
+  }
+  VORTEX_TRY(layers_->tune(rows, 1, stream_.get()));
+  if (narrows() && last) { VORTEX_TRY(layers_->tune(1, 1, stream_.get())); }
+  return meet();
+}
+
 Status Runner::compute_chunk(const Chunk& chunk, DevicePool& pool) {
   const model::ModelConfig& c = model_.source.config;
   const auto rows = static_cast<int>(chunk.tokens.size());
   const PromptProducts products(*layers_);
-  VORTEX_TRY(layers_->tune(rows, 1, stream_.get()));
-  if (narrows() && chunk.last) { VORTEX_TRY(layers_->tune(1, 1, stream_.get())); }
-  VORTEX_TRY(meet());
+  VORTEX_TRY(prepare_chunk(rows, chunk.last));
   VORTEX_TRY(cuda_status(cudaMemcpyAsync(chunk_tokens_.data(), chunk.tokens.data(), chunk.tokens.size_bytes(),
                                          cudaMemcpyHostToDevice, stream_.get()),
                          "sending a prompt"));
@@ -373,11 +384,16 @@ Status Runner::read_queries(int requests, std::vector<float>& out) const {
   return ok_status();
 }
 
+Status Runner::reserve_kv(int tokens) {
+  const size_t bytes = image_elements(model_.source.config, tokens) * sizeof(cpu::Bf16);
+  return image_.bytes() < bytes ? image_.allocate(bytes) : ok_status();
+}
+
 Status Runner::read_kv(int layer, int slot, int tokens, std::vector<cpu::Bf16>& out) {
   out.resize(image_elements(model_.source.config, tokens));
   const size_t bytes = out.size() * sizeof(cpu::Bf16);
   VORTEX_TRY(stream_.synchronize("reading keys and values"));
-  if (image_.bytes() < bytes) { VORTEX_TRY(image_.allocate(bytes)); }
+  VORTEX_TRY(reserve_kv(tokens));
   const cuda::KvImage args{image_.as<cuda::Bf16>(), pool_.layer(layer).kv, table_row(slot), tokens};
   VORTEX_TRY(cuda_status(cuda::export_kv(args, stream_.get()), "reading keys and values"));
   VORTEX_TRY(stream_.synchronize("reading keys and values"));

@@ -6,7 +6,6 @@
 #include "core/engine/cuda/limits.h"
 #include "core/engine/cuda/ranks.h"
 #include "core/engine/shard.h"
-#include "core/engine/tensor_parallel.h"
 
 namespace vortex::engine {
 namespace {
@@ -34,13 +33,18 @@ Result<std::vector<int>> devices_of_ranks(int ranks) {
   return devices;
 }
 
-Result<std::unique_ptr<Engine>> make_cuda_tensor_parallel_engine(const model::Model& whole,
-                                                                 const EngineOptions& options, const CudaOptions& cuda,
-                                                                 const std::vector<int>& devices) {
+Result<RankEngines> make_cuda_ranks(const model::Model& whole, const EngineOptions& options, const CudaOptions& cuda,
+                                    const std::vector<int>& devices) {
   const auto ranks = static_cast<int>(devices.size());
   std::vector<ShardPlan> plans;
   for (int rank = 0; rank < ranks; ++rank) {
     VORTEX_ASSIGN(plans.emplace_back(), plan_shard(whole.config, rank, ranks));
+  }
+  if (ranks > 1 && plans[0].vocab.count == whole.config.vocab_size) {
+    // Each rank would compute all logits by products that it has tuned alone: not the same bits, not the same tokens.
+    return candidate_error("a vocabulary of " + std::to_string(whole.config.vocab_size) + " cannot be split over " +
+                               std::to_string(ranks) + " devices into parts of whole vectors",
+                           "use fewer ranks, or the CPU: --device cpu");
   }
   VORTEX_ASSIGN(const std::shared_ptr<CudaRanks> all,
                 CudaRanks::make(devices, inbox_bytes_of(whole.config, options, ranks), kWaitSeconds));
@@ -49,7 +53,7 @@ Result<std::unique_ptr<Engine>> make_cuda_tensor_parallel_engine(const model::Mo
   made.enter = [devices](int rank) {
     return cuda_status(cudaSetDevice(devices[static_cast<size_t>(rank)]), "choosing the device");
   };
-  made.abandon = [all] { all->host().abandon(); };
+  made.waits = std::shared_ptr<CpuRanks>(all, &all->host());
   const auto make = [&](int rank) -> Status {
     VORTEX_TRY(made.enter(rank));
     const ShardPlan& plan = plans[static_cast<size_t>(rank)];
@@ -60,7 +64,14 @@ Result<std::unique_ptr<Engine>> make_cuda_tensor_parallel_engine(const model::Mo
                   make_cuda_engine(shard_model(whole, plan), options, of_rank));
     return ok_status();
   };
-  VORTEX_TRY(on_ranks(ranks, make, made.abandon));
+  VORTEX_TRY(on_ranks(all->host(), make));
+  return made;
+}
+
+Result<std::unique_ptr<Engine>> make_cuda_tensor_parallel_engine(const model::Model& whole,
+                                                                 const EngineOptions& options, const CudaOptions& cuda,
+                                                                 const std::vector<int>& devices) {
+  VORTEX_ASSIGN(RankEngines made, make_cuda_ranks(whole, options, cuda, devices));
   return make_tensor_parallel_engine(std::move(made), whole);
 }
 

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "core/engine/cuda/cuda_engine.h"
 #include "core/engine/engine.h"
+#include "core/engine/tensor_parallel.h"
 
 namespace vortex::engine {
 
@@ -17,6 +18,8 @@ Result<std::vector<int>> devices_of_ranks(int ranks);
 // Rank r on devices[r]. `whole` may lack weights: then each rank makes random ones of its part. cuda.device is not
 // used. A rank that does not answer within half a minute ends a call with the environment's error, and the engine is of
 // no use any more.
+Result<RankEngines> make_cuda_ranks(const model::Model& whole, const EngineOptions& options, const CudaOptions& cuda,
+                                    const std::vector<int>& devices);
 Result<std::unique_ptr<Engine>> make_cuda_tensor_parallel_engine(const model::Model& whole,
                                                                  const EngineOptions& options, const CudaOptions& cuda,
                                                                  const std::vector<int>& devices);

@@ -20,7 +20,7 @@ namespace {
 constexpr int kCalls = 100;  // of a graph
 constexpr int kWarmUps = 5;
 constexpr int kReplays = 31;
-constexpr std::int64_t kLargest = std::int64_t{4} << 20;
+constexpr std::int64_t kLargest = std::int64_t{8} << 20;
 constexpr std::uint64_t kWaitNs = 2'000'000'000;
 constexpr int kHiddens[] = {3072, 5120};
 

@@ -26,6 +26,12 @@ assert ($2), lines" || { echo "$1: wrong output" >&2; exit 1; }
   check experts '0 < lines[0]["bytes"] < 2e6'
 "$bench" step 2x300 "${common[@]}" "${policy[@]}" --tensor-parallel 2 --steps 2 --samples 3 --format json |
   check ranks '0 < lines[0]["bytes"] < 2e6 and lines[2]["name"] == "2x300 exchanges" and lines[2]["value"] == 9'
+"$bench" step fitx300 "${common[@]}" --kv-gb 0.00262144 --steps 2 --samples 3 --format json |
+  check fit 'lines[0]["shape"] == "4x300"'
+"$bench" ranks 1x100 "${common[@]}" "${policy[@]}" --tensor-parallel 2 --outputs 16 --format json |
+  check "what ranks say" '(v := {line["name"]: line["value"] for line in lines}) and v["2 ranks, block_topk, same pages"] == 100 and
+    0 < v["2 ranks, dense, log-probabilities apart, most"] < 1e-3 and
+    v["2 ranks, block_topk, greedy tokens before one differs"] == v["2 ranks, dense, greedy tokens before one differs"] == 16'
 for windows in 0 4; do
   "$bench" trace "${common[@]}" "${policy[@]}" --requests 20 --scale 0.5 --mean-output 60 --longest-output 200 --prompt 40 \
     --windows "$windows" --steps 4 --format json |

@@ -435,6 +435,27 @@ TEST_F(LadderTest, RightAnswersAreForcedAndTheOracleIsKept) {
   EXPECT_EQ(value_of(again.at(job::Stage::kRecall), "oracle_answer_kl"), value_of(recall, "oracle_answer_kl"));
 }
 
+// Every stage, the forced right answers and the oracle among them, says on two ranks what it says on one, and no prompt
+// is computed more than once: each is a wait of the ranks for each other in every layer.
+TEST_F(LadderTest, RanksClimbAsOne) {
+  job::Job job = policy_job("quest", {{"vortex_topk_val", 2}});
+  const auto one = run(job);
+  expect_all_pass(one, 6);
+  job.tensor_parallel = 2;
+  const auto two = run(job);
+  expect_all_pass(two, 6);
+  for (const char* name : {"kl", "mass_recall", "answer_log_likelihood", "oracle_answer_kl"}) {
+    EXPECT_NEAR(value_of(two.at(job::Stage::kRecall), name), value_of(one.at(job::Stage::kRecall), name), 1e-3) << name;
+  }
+  EXPECT_EQ(hashes_of(two.at(job::Stage::kRace).outcomes), hashes_of(one.at(job::Stage::kRace).outcomes));
+  for (const auto& [stage, result] : two) {
+    EXPECT_EQ(result.evidence.at("tensor_parallel"), 2);
+    const auto computed = result.evidence.find("prefill_tokens");
+    if (computed != result.evidence.end()) { EXPECT_EQ(*computed, 0) << job::stage_name(stage); }
+  }
+  EXPECT_TRUE(fs::exists(job.prefix_folder + "/ranks-2")) << "what ranks keep is kept apart";
+}
+
 TEST_F(LadderTest, ABudgetOfAllPagesReachesTheCeilingWithoutKl) {
   job::Job job = policy_job("quest", {{"vortex_topk_val", 1000}});
   job.stages = {job::Stage::kRecall};

@@ -154,7 +154,7 @@ TEST_F(CudaTensorParallel, CompiledPoliciesRunOnRanks) {
 // One rank's thread waits for a word that the other never sends: an error after the limit, and the device goes on.
 TEST_F(CudaRankLink, AMissingRankEndsInAnError) {
   const model::ModelConfig config = small_qwen3();
-  const auto all = CudaRanks::make({0, 0}, 1 << 20, 0.05).value();
+  const auto all = CudaRanks::make({0, 0}, 1 << 20, 0.05, 0.05).value();
   RankLink link(all, plan_shard(config, 0, 2).value());
   DeviceMemory rows;
   ASSERT_TRUE(rows.allocate(size_t{4} * 256 * sizeof(cuda::Bf16)).ok());
