@@ -23,7 +23,8 @@ struct PackedWeights {
   int n = 0;
   int k = 0;
   const cpu::Bf16* panels = nullptr;
-  cpu::PackedMatrix view() const { return {panels, n, k}; }
+  bool small_pages = false;  // as PackedMatrix has it
+  cpu::PackedMatrix view() const { return {panels, n, k, small_pages}; }
   int64_t bytes() const { return cpu::packed_size(n, k) * static_cast<int64_t>(sizeof(cpu::Bf16)); }
 };
 

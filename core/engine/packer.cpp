@@ -69,12 +69,12 @@ void Packer::matrix(PackedWeights& out, Tensors stacked, int n, int k) {
 
 void Packer::matrix(PackedWeights& out, int n, int k, const RowSource& source) {
   auto* panels = take<cpu::Bf16>(static_cast<size_t>(cpu::packed_size(n, k)));
-  out = {n, k, panels};
+  out = {n, k, panels, panels != nullptr && weights_ == nullptr};  // what is bound was kept: shared memory
   if (!writes()) { return; }
   std::vector<float> row(static_cast<size_t>(k));
   for (int i = 0; i < n; ++i) {
     source(i, row.data());
-    cpu::pack_row(row.data(), i, k, panels);
+    cpu::pack_row(row.data(), i, n, k, panels);
   }
 }
 

@@ -9,10 +9,10 @@ namespace vortex::cpu {
 
 namespace {
 
-using RowKernel = void (*)(const AttentionRow&);
+using RowKernel = void (*)(const AttentionRow*, int);
 
 RowKernel row_kernel(Isa isa) {
-  return isa == Isa::kAvx512 ? attention_row_avx512 : isa == Isa::kAvx2 ? attention_row_avx2 : attention_row_scalar;
+  return isa == Isa::kAvx512 ? attention_rows_avx512 : isa == Isa::kAvx2 ? attention_rows_avx2 : attention_rows_scalar;
 }
 
 // Everything that the rows of a call share; q, out, tables and counts are filled in by `bind_row`.
@@ -57,6 +57,52 @@ int parts_of_a_row(const AttentionArgs& args, const ThreadPool* pool) {
   return std::max(1, std::min(wanted, args.group / kFewestHeads));
 }
 
+// Of a row that attends something.
+int tiles_of(const AttentionRow& row) {
+  const int last = (row.seq_len - 1) / row.block_size;
+  const bool ends = row.blocks == nullptr || row.blocks[row.count - 1] == last;
+  const int missing = ends ? (last + 1) * row.block_size - row.seq_len : 0;
+  return (row.count * row.block_size - missing + kAttentionTile - 1) / kAttentionTile;
+}
+
+// Rows of equal length, one after the other, are computed together; those that attend nothing are zeros.
+class RowQueue {
+ public:
+  // most: rows that will come; size: floats of scratch that each needs.
+  RowQueue(RowKernel kernel, std::int64_t most, std::int64_t size)
+      : kernel_(kernel),
+        most_(static_cast<int>(
+            std::max<std::int64_t>(1, std::min({kCached / size, most, std::int64_t{kMostRowsTogether}})))),
+        size_(size),
+        scratch_(std::make_unique<float[]>(static_cast<std::size_t>(size * most_))) {}
+
+  void add(const AttentionRow& row) {
+    if (row.count <= 0 || row.seq_len <= 0) {
+      std::fill_n(row.out, static_cast<std::int64_t>(row.group) * row.value_dim, 0.0F);
+      return;
+    }
+    if (count_ == most_ || (count_ > 0 && tiles_of(row) != tiles_of(rows_[0]))) { run(); }
+    rows_[count_] = row;
+    rows_[count_].scratch = scratch_.get() + count_ * size_;
+    ++count_;
+  }
+
+  void run() {
+    if (count_ > 0) { kernel_(rows_, count_); }
+    count_ = 0;
+  }
+
+ private:
+  static constexpr std::int64_t kCached = 16384;  // floats of scratch that stay in the cache beside K and V
+
+  RowKernel kernel_;
+  int most_;
+  std::int64_t size_;
+  std::unique_ptr<float[]> scratch_;
+  AttentionRow rows_[kMostRowsTogether];
+  int count_ = 0;
+};
+
 }  // namespace
 
 void paged_attention(const AttentionArgs& args, ThreadPool* pool, Isa isa) {
@@ -65,18 +111,13 @@ void paged_attention(const AttentionArgs& args, ThreadPool* pool, Isa isa) {
   parallel_for(pool, static_cast<std::int64_t>(args.requests) * args.kv_heads * parts,
                [&](std::int64_t begin, std::int64_t end, int) {
                  AttentionRow row = common_row(args);
-                 const auto size = attention_scratch_size(row.group, row.head_dim, row.value_dim);
-                 const auto scratch = std::make_unique<float[]>(static_cast<std::size_t>(size));
-                 row.scratch = scratch.get();
+                 RowQueue queue(kernel, end - begin, attention_scratch_size(row.group, row.head_dim, row.value_dim));
                  for (std::int64_t i = begin; i < end; ++i) {
                    const std::int64_t part = i % parts;
                    bind_row(args, i / parts, args.group * part / parts, args.group * (part + 1) / parts, row);
-                   if (row.count > 0 && row.seq_len > 0) {
-                     kernel(row);
-                   } else {
-                     std::fill_n(row.out, static_cast<std::int64_t>(row.group) * row.value_dim, 0.0F);
-                   }
+                   queue.add(row);
                  }
+                 queue.run();
                });
 }
 

@@ -2,6 +2,6 @@
 
 namespace vortex::cpu {
 
-void attention_row_avx2(const AttentionRow& row) { attention_row(row); }
+void attention_rows_avx2(const AttentionRow* rows, int count) { attention_rows(rows, count); }
 
 }  // namespace vortex::cpu

@@ -1,4 +1,4 @@
-// The attention kernel of one row, included once per instruction set.
+// The attention kernel of a few rows, included once per instruction set.
 #pragma once
 
 #include "kernels/cpu/attention_row.h"
@@ -7,19 +7,24 @@
 namespace vortex::cpu {
 namespace {
 
-constexpr int kTile = 16;  // tokens taken together
-// Query heads that share a load, as many as the registers hold the sums of.
+constexpr int kTile = kAttentionTile;
+// Query heads that share a load, and tokens that share a load of their queries: as many as the registers hold the sums
+// of.
 #if defined(__AVX512F__)
 constexpr int kHeads = 4;
+constexpr int kScoredTogether = 4;
+constexpr int chunks_together(int heads) { return heads <= 2 ? 4 : 2; }
 #else
 constexpr int kHeads = 2;
+constexpr int kScoredTogether = 2;
+constexpr int chunks_together(int heads) { return heads == 1 ? 2 : 1; }
 #endif
 
 // Up to 16 consecutive attended tokens. A head dimension that is no multiple of 32 has its rest copied, zero-padded.
 struct Tile {
   int tokens = 0;
-  const Bf16* k[kTile];
-  const Bf16* v[kTile];
+  const Bf16* k[kTile] = {};  // past the last token: anything that may be asked for in advance
+  const Bf16* v[kTile] = {};
 };
 
 struct Tails {
@@ -69,16 +74,11 @@ inline void copy_tails(const Bf16* const* tokens, int count, int dim, Bf16 (*tai
   }
 }
 
-// Asks for four tokens of the next tile while this one is computed: pages are scattered, so the hardware cannot guess,
-// and asking for a whole tile at once would stall on the number of outstanding misses. They are asked into the second
-// level, which has more of those than the first. Inlined by force: GCC 12 takes a function that only prefetches for one
-// without effects, and drops its calls.
-__attribute__((always_inline)) inline void prefetch(const Tile& next, int first, int head_dim, int value_dim) {
-  for (int t = first; t < first + 4 && t < next.tokens; ++t) {
-    for (int i = 0; i < head_dim; i += 32) { __builtin_prefetch(next.k[t] + i, 0, 2); }
-    for (int i = 0; i < value_dim; i += 32) { __builtin_prefetch(next.v[t] + i, 0, 2); }
-  }
-}
+// Asks for a line of the next tile while the same line of this one is computed with: pages are scattered, so the
+// hardware cannot guess, and asking for much at once would stall on the number of outstanding misses. It is asked into
+// the second level, which has more of those than the first. Inlined by force: GCC 12 takes a function that only
+// prefetches for one without effects, and drops its calls.
+__attribute__((always_inline)) inline void prefetch(const Bf16* p) { __builtin_prefetch(p, 0, 2); }
 
 // Inputs and outputs of a head are kept with even and odd elements of each chunk apart, as load_bf16_pairs gives.
 inline int split_place(int d) { return d / 32 * 32 + d % 2 * 16 + d % 32 / 2; }
@@ -101,32 +101,47 @@ inline void score_chunk(const float* q, int q_stride, const Bf16* k, Lanes (&sum
   for (int h = 0; h < heads; ++h) { sums[h] = fma(load(q + h * q_stride + kLanes), odd, sums[h]); }
 }
 
-// All heads against one token: lane j sums elements 2j and 2j + 1 of every chunk in order. folded[i] has heads 2i and
-// 2i + 1; the last of an odd number of heads stands twice.
-template <int heads>
-inline void score_token(const Scorer& s, const Bf16* k, const Bf16* k_tail, Folded* folded) {
-  Lanes sums[static_cast<unsigned>(heads)];
+// All heads against kScoredTogether tokens: lane j sums elements 2j and 2j + 1 of every chunk in order. Of token i,
+// folded[i][p] has heads 2p and 2p + 1; the last of an odd number of heads stands twice.
+template <int heads, int pairs>
+inline void score_tokens(const Scorer& s, const Bf16* const* k, const Bf16* const* next_k,
+                         const Bf16 (*k_tails)[kAttentionChunk], Folded (*folded)[static_cast<unsigned>(pairs)]) {
+  Lanes sums[kScoredTogether][static_cast<unsigned>(heads)];
 #pragma GCC unroll 4
-  for (int h = 0; h < heads; ++h) { sums[h] = splat(0.0F); }
+  for (int i = 0; i < kScoredTogether; ++i) {
+#pragma GCC unroll 4
+    for (int h = 0; h < heads; ++h) { sums[i][h] = splat(0.0F); }
+  }
   const float* q = s.q;
   for (int c = 0; c < s.head_dim / kAttentionChunk; ++c, q += kAttentionChunk) {
-    score_chunk<heads>(q, s.q_stride, k + c * kAttentionChunk, sums);
+#pragma GCC unroll 4
+    for (int i = 0; i < kScoredTogether; ++i) {
+      prefetch(next_k[i] + c * kAttentionChunk);
+      score_chunk<heads>(q, s.q_stride, k[i] + c * kAttentionChunk, sums[i]);
+    }
   }
-  if (s.head_dim % kAttentionChunk != 0) { score_chunk<heads>(q, s.q_stride, k_tail, sums); }
+  if (s.head_dim % kAttentionChunk != 0) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kScoredTogether; ++i) { score_chunk<heads>(q, s.q_stride, k_tails[i], sums[i]); }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < kScoredTogether; ++i) {
 #pragma GCC unroll 2
-  for (int h = 0; h < heads; h += 2) { folded[h / 2] = fold(sums[h], sums[h + 1 < heads ? h + 1 : h]); }
+    for (int h = 0; h < heads; h += 2) { folded[i][h / 2] = fold(sums[i][h], sums[i][h + 1 < heads ? h + 1 : h]); }
+  }
 }
 
 // scores[h][t] = q_h . k_t for the tokens of a tile, four at a time; places past the last token are left arbitrary.
 template <int heads>
-inline void score_tile(const Scorer& scorer, const Tile& tile, const Tile& next, const Tails& tails, int value_dim,
+inline void score_tile(const Scorer& scorer, const Tile& tile, const Tile& next, const Tails& tails,
                        float (*scores)[kTile]) {
   constexpr int kPairs = (heads + 1) / 2;
   for (int t = 0; t < tile.tokens; t += 4) {
-    prefetch(next, t, scorer.head_dim, value_dim);
     Folded token[4][static_cast<unsigned>(kPairs)];
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) { score_token<heads>(scorer, tile.k[t + i], tails.k[t + i], token[i]); }
+#pragma GCC unroll 2
+    for (int i = 0; i < 4; i += kScoredTogether) {
+      score_tokens<heads, kPairs>(scorer, tile.k + t + i, next.k + t + i, tails.k + t + i, token + i);
+    }
 #pragma GCC unroll 2
     for (int pair = 0; pair < kPairs; ++pair) {
       const Folded folded[4] = {token[0][pair], token[1][pair], token[2][pair], token[3][pair]};
@@ -155,47 +170,72 @@ inline float absorb_scores(float* scores, int tokens, float* maximum_so_far, flo
   return factor;
 }
 
-// acc_h = acc_h * factor_h + sum_t weight_h[t] v_t, tokens in order.
-template <int heads>
-inline void add_values(const Tile& tile, const Tails& tails, int dim, const float (*weights)[kTile],
-                       const float* factors, float* acc, int acc_stride) {
-  const int full = dim / kAttentionChunk;
-  const bool tail = dim % kAttentionChunk != 0;
-  for (int c = 0; c < full + (tail ? 1 : 0); ++c) {
-    float* place = acc + c * kAttentionChunk;
-    Lanes even_sums[static_cast<unsigned>(heads)];
-    Lanes odd_sums[static_cast<unsigned>(heads)];
+// acc_h = acc_h * factor_h + sum_t weight_h[t] v_t for `chunks` chunks of the values that begin at v[t] + first, tokens
+// in order.
+template <int heads, int chunks>
+inline void add_chunks(const Bf16* const* v, const Bf16* const* next_v, int first, int tokens,
+                       const float (*weights)[kTile], const float* factors, float* acc, int acc_stride) {
+  constexpr auto kSums = static_cast<unsigned>(2 * chunks);
+  Lanes sums[static_cast<unsigned>(heads)][kSums];
 #pragma GCC unroll 4
-    for (int h = 0; h < heads; ++h) {
-      even_sums[h] = load(place + h * acc_stride) * splat(factors[h]);
-      odd_sums[h] = load(place + h * acc_stride + kLanes) * splat(factors[h]);
-    }
-    for (int t = 0; t < tile.tokens; ++t) {
+  for (int h = 0; h < heads; ++h) {
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < kSums; ++i) { sums[h][i] = load(acc + h * acc_stride + i * kLanes) * splat(factors[h]); }
+  }
+  for (int t = 0; t < tokens; ++t) {
+#pragma GCC unroll 4
+    for (unsigned c = 0; c < kSums; c += 2) {
       Lanes even;
       Lanes odd;
-      load_bf16_pairs(c < full ? tile.v[t] + c * kAttentionChunk : tails.v[t], even, odd);
+      prefetch(next_v[t] + first + c * kLanes);
+      load_bf16_pairs(v[t] + first + c * kLanes, even, odd);
 #pragma GCC unroll 4
       for (int h = 0; h < heads; ++h) {
         const Lanes weight = splat(weights[h][t]);
-        even_sums[h] = fma(weight, even, even_sums[h]);
-        odd_sums[h] = fma(weight, odd, odd_sums[h]);
+        sums[h][c] = fma(weight, even, sums[h][c]);
+        sums[h][c + 1] = fma(weight, odd, sums[h][c + 1]);
       }
     }
+  }
 #pragma GCC unroll 4
-    for (int h = 0; h < heads; ++h) {
-      store(place + h * acc_stride, even_sums[h]);
-      store(place + h * acc_stride + kLanes, odd_sums[h]);
-    }
+  for (int h = 0; h < heads; ++h) {
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < kSums; ++i) { store(acc + h * acc_stride + i * kLanes, sums[h][i]); }
   }
 }
 
+// add_chunks() for all whole chunks from c on, at most `chunks` at a time.
+template <int heads, int chunks = chunks_together(heads)>
+inline void add_whole_chunks(const Tile& tile, const Tile& next, int c, int end, const float (*weights)[kTile],
+                             const float* factors, float* acc, int acc_stride) {
+  for (; c + chunks <= end; c += chunks) {
+    const int first = c * kAttentionChunk;
+    add_chunks<heads, chunks>(tile.v, next.v, first, tile.tokens, weights, factors, acc + first, acc_stride);
+  }
+  if constexpr (chunks > 1) {
+    if (c < end) { add_whole_chunks<heads, chunks / 2>(tile, next, c, end, weights, factors, acc, acc_stride); }
+  }
+}
+
+// add_chunks() for a whole head.
+template <int heads>
+inline void add_values(const Tile& tile, const Tile& next, const Tails& tails, int dim, const float (*weights)[kTile],
+                       const float* factors, float* acc, int acc_stride) {
+  const int full = dim / kAttentionChunk;
+  add_whole_chunks<heads>(tile, next, 0, full, weights, factors, acc, acc_stride);
+  if (dim % kAttentionChunk == 0) { return; }
+  const Bf16* ends[kTile];
+  for (int t = 0; t < tile.tokens; ++t) { ends[t] = tails.v[t]; }
+  add_chunks<heads, 1>(ends, ends, 0, tile.tokens, weights, factors, acc + full * kAttentionChunk, acc_stride);
+}
+
 struct RowState {
-  int q_stride;      // padded head_dim
-  int value_stride;  // padded value_dim
-  float* q;
-  float* acc;
-  float* denominators;  // [head][16]
-  float* maxima;        // [head]
+  int q_stride = 0;      // padded head_dim
+  int value_stride = 0;  // padded value_dim
+  float* q = nullptr;
+  float* acc = nullptr;
+  float* denominators = nullptr;  // [head][16]
+  float* maxima = nullptr;        // [head]
 };
 
 inline RowState begin_row(const AttentionRow& row) {
@@ -233,42 +273,46 @@ inline void attend_tile(const AttentionRow& row, const RowState& s, int first, c
   float weights[static_cast<unsigned>(heads + heads % 2)][kTile];
   float factors[static_cast<unsigned>(heads)];
   const Scorer scorer{s.q + first * s.q_stride, s.q_stride, row.head_dim};
-  score_tile<heads>(scorer, tile, next, tails, row.value_dim, weights);
+  score_tile<heads>(scorer, tile, next, tails, weights);
   for (int h = 0; h < heads; ++h) {
     factors[h] = absorb_scores(weights[h], tile.tokens, s.maxima + first + h, s.denominators + (first + h) * kTile);
   }
-  add_values<heads>(tile, tails, row.value_dim, weights, factors, s.acc + first * s.value_stride, s.value_stride);
+  add_values<heads>(tile, next, tails, row.value_dim, weights, factors, s.acc + first * s.value_stride, s.value_stride);
 }
 
 // The tile for all heads, kHeads at a time.
 template <int heads = kHeads>
 inline void attend_heads(const AttentionRow& row, const RowState& s, int first, const Tile& tile, const Tile& next,
                          const Tails& tails) {
-  const Tile no_tile = {};
   for (; first + heads <= row.group; first += heads) {
-    attend_tile<heads>(row, s, first, tile, first == 0 ? next : no_tile, tails);
+    attend_tile<heads>(row, s, first, tile, first == 0 ? next : tile, tails);
   }
   if constexpr (heads > 1) {
     if (first < row.group) { attend_heads<heads - 1>(row, s, first, tile, next, tails); }
   }
 }
 
-inline void attention_row(const AttentionRow& row) {
-  const RowState s = begin_row(row);
-  const bool k_tail = row.head_dim % kAttentionChunk != 0;
-  const bool v_tail = row.value_dim % kAttentionChunk != 0;
+inline void attention_rows(const AttentionRow* rows, int count) {
+  RowState states[kMostRowsTogether];
+  Cursor cursors[kMostRowsTogether];
+  for (int i = 0; i < count; ++i) { states[i] = begin_row(rows[i]); }
+  const bool k_tail = rows[0].head_dim % kAttentionChunk != 0;
+  const bool v_tail = rows[0].value_dim % kAttentionChunk != 0;
   Tails tails;
   Tile tiles[2];
-  Cursor cursor;
-  next_tile(row, cursor, tiles[0]);
+  next_tile(rows[0], cursors[0], tiles[0]);
+  int i = 0;
   for (int current = 0; tiles[current].tokens > 0; current = 1 - current) {
+    const AttentionRow& row = rows[i];
     const Tile& tile = tiles[current];
-    next_tile(row, cursor, tiles[1 - current]);
+    const int following = i + 1 < count ? i + 1 : 0;
+    next_tile(rows[following], cursors[following], tiles[1 - current]);
     if (k_tail) { copy_tails(tile.k, (tile.tokens + 3) / 4 * 4, row.head_dim, tails.k); }
     if (v_tail) { copy_tails(tile.v, tile.tokens, row.value_dim, tails.v); }
-    attend_heads(row, s, 0, tile, tiles[1 - current], tails);
+    attend_heads(row, states[i], 0, tile, tiles[1 - current], tails);
+    i = following;
   }
-  end_row(row, s);
+  for (int done = 0; done < count; ++done) { end_row(rows[done], states[done]); }
 }
 
 }  // namespace

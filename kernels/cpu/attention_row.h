@@ -22,7 +22,7 @@ struct AttentionRow {
   int value_stride = 0;
   int block_size = 0;
   float scale = 1.0F;
-  float* scratch = nullptr;  // attention_scratch_size(...) floats
+  float* scratch = nullptr;  // attention_scratch_size(...) floats, its own
 };
 
 // Chunks of a head are 32 elements wide; the scratch holds q, the output accumulators and per-head softmax state.
@@ -32,8 +32,15 @@ constexpr std::int64_t attention_scratch_size(int group, int head_dim, int value
   return static_cast<std::int64_t>(group) * (padded_dim(head_dim) + padded_dim(value_dim) + 3 * 16);
 }
 
-void attention_row_scalar(const AttentionRow& row);
-void attention_row_avx2(const AttentionRow& row);
-void attention_row_avx512(const AttentionRow& row);
+// Tokens that a row takes together, and rows that one call takes at most.
+inline constexpr int kAttentionTile = 16;
+inline constexpr int kMostRowsTogether = 8;
+
+// Computes rows that attend as many tiles, in turns: a tile of each, then the next tile of each. Kv heads of a page are
+// neighbours in memory, so that all rows of a request together read it as one stream, and what one row waits for, the
+// next ones do not.
+void attention_rows_scalar(const AttentionRow* rows, int count);
+void attention_rows_avx2(const AttentionRow* rows, int count);
+void attention_rows_avx512(const AttentionRow* rows, int count);
 
 }  // namespace vortex::cpu

@@ -2,6 +2,6 @@
 
 namespace vortex::cpu {
 
-void attention_row_scalar(const AttentionRow& row) { attention_row(row); }
+void attention_rows_scalar(const AttentionRow* rows, int count) { attention_rows(rows, count); }
 
 }  // namespace vortex::cpu

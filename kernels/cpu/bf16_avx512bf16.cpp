@@ -8,7 +8,8 @@
 namespace vortex::cpu {
 namespace {
 
-constexpr int kMostRows = 13;  // whose sums over two panels, with weights and a value, fill the 32 registers
+constexpr int kMostRows = 6;  // whose sums over four panels, with weights and a value, fill the 32 registers
+constexpr int kMostPanels = kGroupPanels;
 
 inline __m512bh load_pairs(const Bf16* p) { return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p)); }
 inline __m512bh splat_pair(const Bf16* p) {
@@ -26,48 +27,34 @@ void pair_tile(const Bf16Product& p, int row, int panel) {
   const int left = p.cols - panel * kLanes;
   const auto cols_of = [&](int j) { return left - j * kLanes < kLanes ? left - j * kLanes : kLanes; };
   __m512 sums[static_cast<unsigned>(rows)][static_cast<unsigned>(panels)];
-#pragma GCC unroll 32
-  for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 4
     for (int j = 0; j < panels; ++j) {
       sums[i][j] = p.accumulate ? load_n(c + i * p.ldc + j * kLanes, cols_of(j)).v : _mm512_setzero_ps();
     }
   }
-  for (int k = 0; k < p.depth; k += 2) {
-    if constexpr (rows < panels) {  // few rows: the values stay in registers
-      __m512bh values[static_cast<unsigned>(rows)];
-#pragma GCC unroll 32
-      for (int i = 0; i < rows; ++i) { values[i] = splat_pair(a + i * p.lda + k); }
+  for (int k = 0; k < p.depth; k += 2, b += p.pair_stride) {
+    if constexpr (panels == kGroupPanels) { ask_for_next_page<4>(b, p.page_step); }
+    __m512bh weights[static_cast<unsigned>(panels)];
+#pragma GCC unroll 4
+    for (int j = 0; j < panels; ++j) { weights[j] = load_pairs(b + j * p.panel_stride); }
 #pragma GCC unroll 8
-      for (int j = 0; j < panels; ++j) {
-        const __m512bh weights = load_pairs(b + j * p.panel_stride + std::int64_t{k} * kLanes);
-#pragma GCC unroll 32
-        for (int i = 0; i < rows; ++i) { sums[i][j] = _mm512_dpbf16_ps(sums[i][j], values[i], weights); }
-      }
-    } else {
-      __m512bh weights[static_cast<unsigned>(panels)];
-#pragma GCC unroll 8
-      for (int j = 0; j < panels; ++j) { weights[j] = load_pairs(b + j * p.panel_stride + std::int64_t{k} * kLanes); }
-#pragma GCC unroll 32
-      for (int i = 0; i < rows; ++i) {
-        const __m512bh value = splat_pair(a + i * p.lda + k);
-#pragma GCC unroll 8
-        for (int j = 0; j < panels; ++j) { sums[i][j] = _mm512_dpbf16_ps(sums[i][j], value, weights[j]); }
-      }
+    for (int i = 0; i < rows; ++i) {
+      const __m512bh value = splat_pair(a + i * p.lda + k);
+#pragma GCC unroll 4
+      for (int j = 0; j < panels; ++j) { sums[i][j] = _mm512_dpbf16_ps(sums[i][j], value, weights[j]); }
     }
   }
-#pragma GCC unroll 32
-  for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 4
     for (int j = 0; j < panels; ++j) { store_n(c + i * p.ldc + j * kLanes, {sums[i][j]}, cols_of(j)); }
   }
 }
 
-// Panels that `rows` rows take side by side: enough sums to hide how long one takes.
-constexpr int panels_for(int rows) { return rows <= 3 ? 8 : rows <= 6 ? 4 : 2; }
-
 // pair_tile() of any number of rows up to kMostRows, on all panels of [panel, end), `panels` at a time.
-template <int rows, int panels = panels_for(rows)>
+template <int rows, int panels = kMostPanels>
 void row_strip(const Bf16Product& p, int row, int panel, int end) {
   for (; panel + panels <= end; panel += panels) { pair_tile<rows, panels>(p, row, panel); }
   if constexpr (panels > 1) {
@@ -93,9 +80,8 @@ struct Avx512Unit {
     const int panels = (p.cols + kLanes - 1) / kLanes;
     const int strips = (p.rows + kMostRows - 1) / kMostRows;
     // Strips of equal height; a few panels go through all of them while they are in the cache.
-    const int step = panels_for((p.rows + strips - 1) / strips);
-    for (int panel = 0; panel < panels; panel += step) {
-      const int end = panel + step < panels ? panel + step : panels;
+    for (int panel = 0; panel < panels; panel += kMostPanels) {
+      const int end = panel + kMostPanels < panels ? panel + kMostPanels : panels;
       for (int strip = 0; strip < strips; ++strip) {
         const int row = p.rows * strip / strips;
         strip_of(p.rows * (strip + 1) / strips - row, p, row, panel, end);

@@ -6,6 +6,7 @@
 #include "kernels/cpu/bf16_product.h"
 #include "kernels/cpu/bf16_round.h"
 #include "kernels/cpu/lanes.h"
+#include "kernels/cpu/panels.h"
 #include "kernels/cpu/prefill_bf16_impl.h"
 
 namespace vortex::cpu {
@@ -25,15 +26,21 @@ void bf16_panels(const Bf16* x, int rows, const PackedMatrix& w, float* y, std::
   product.a = x;
   product.lda = padded_depth(w.k);
   product.rows = rows;
-  product.panels = w.panels + panel_begin * panel_size(w.k);
-  product.panel_stride = panel_size(w.k);
+  product.panel_stride = kPairs;
   product.depth = padded_depth(w.k);
-  product.c = y + panel_begin * kLanes;
   product.ldc = ldy;
-  const std::int64_t cols = (panel_end < (w.n + 15) / 16 ? panel_end * kLanes : w.n) - panel_begin * kLanes;
-  product.cols = static_cast<int>(cols);
+  product.page_step = w.small_pages ? kGroupPairs : 0;
   Unit::begin();
-  Unit::multiply(product);
+  for (std::int64_t panel = panel_begin; panel < panel_end;) {
+    const PanelRun run = panel_run(w.n, w.k, panel, panel_end);
+    const std::int64_t left = w.n - panel * kLanes;
+    product.panels = w.panels + run.offset;
+    product.pair_stride = run.pair_stride;
+    product.c = y + panel * kLanes;
+    product.cols = static_cast<int>(left < run.count * kLanes ? left : run.count * kLanes);
+    Unit::multiply(product);
+    panel += run.count;
+  }
   Unit::end();
 }
 

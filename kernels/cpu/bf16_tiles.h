@@ -24,9 +24,10 @@ class TileBlock {
     const Bf16* a = p_.a + row_ * p_.lda;
     const Bf16* b = p_.panels + col_ / kTileEdge * p_.panel_stride;
     const auto a_stride = static_cast<std::int64_t>(sizeof(Bf16)) * p_.lda;
-    for (int k = 0; k < p_.depth; k += kTileDepth, a += kTileDepth, b += kTileEdge * kTileDepth) {
-      Tiles::template load<6>(b, kRowBytes);
-      if constexpr (wide == 2) { Tiles::template load<7>(b + p_.panel_stride, kRowBytes); }
+    const auto b_stride = static_cast<std::int64_t>(sizeof(Bf16)) * p_.pair_stride;
+    for (int k = 0; k < p_.depth; k += kTileDepth, a += kTileDepth, b += kTileDepth / 2 * p_.pair_stride) {
+      Tiles::template load<6>(b, b_stride);
+      if constexpr (wide == 2) { Tiles::template load<7>(b + p_.panel_stride, b_stride); }
       Tiles::template load<4>(a, a_stride);
       if constexpr (tall == 2) { Tiles::template load<5>(a + kTileEdge * p_.lda, a_stride); }
       Tiles::template multiply<0, 4, 6>();

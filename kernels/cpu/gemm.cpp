@@ -3,13 +3,15 @@
 #include <algorithm>
 
 #include "kernels/cpu/bf16_kernels.h"
+#include "kernels/cpu/panels.h"
 #include "kernels/cpu/wide.h"
 
 namespace vortex::cpu {
 
-void pack_row(const float* row, int n, int k, Bf16* panels) {
-  Bf16* panel = panels + n / 16 * panel_size(k) + std::int64_t{2} * (n % 16);
-  for (int i = 0; i < k; ++i) { panel[std::int64_t{i / 2} * 32 + i % 2] = float_to_bf16(row[i]); }
+void pack_row(const float* row, int output, int n, int k, Bf16* panels) {
+  const PanelRun run = panel_run(n, k, output / 16, output / 16 + 1);
+  Bf16* first = panels + run.offset + std::int64_t{2} * (output % 16);
+  for (int i = 0; i < k; ++i) { first[i / 2 * run.pair_stride + i % 2] = float_to_bf16(row[i]); }
 }
 
 void gemm(const float* x, std::int64_t ldx, int rows, const PackedMatrix& w, float* y, std::int64_t ldy,

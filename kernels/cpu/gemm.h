@@ -13,22 +13,28 @@ namespace vortex::cpu {
 inline constexpr int kDepthStep = 32;
 constexpr int padded_depth(int k) { return (k + kDepthStep - 1) / kDepthStep * kDepthStep; }
 
-// A weight matrix W [n][k] in bf16, repacked into panels of 16 outputs with k in pairs: [ceil(n / 16)]
-// [padded_depth(k) / 2][16][2], padded with zeros. Vector lanes run over outputs, so that every output is one plain sum
-// over k. All units read this one layout: float32 ones take a pair apart, bfloat16 ones multiply it at once, and 16
-// rows of pairs are a tile of AMX.
+// Panels that lie side by side in memory.
+inline constexpr int kGroupPanels = 4;
+
+// A weight matrix W [n][k] in bf16, repacked into panels of 16 outputs with k in pairs, padded with zeros. Vector lanes
+// run over outputs, so that every output is one plain sum over k. Four panels are a group, in which pairs of the same k
+// are neighbours: [ceil(n / 64)][padded_depth(k) / 2][4][16][2], where the last group has only as many panels as n
+// needs. So a few rows, which take a group at once to have enough sums under way, read memory as one stream. All units
+// read this one layout: float32 ones take a pair apart, bfloat16 ones multiply it at once, and 16 rows of pairs are a
+// tile of AMX.
 struct PackedMatrix {
   const Bf16* panels = nullptr;
   int n = 0;
   int k = 0;
+  bool small_pages = false;  // of memory: reading them needs help to go on from one to the next
 };
 
 // Elements of one panel, and of all panels of an [n][k] matrix.
 constexpr std::int64_t panel_size(int k) { return std::int64_t{16} * padded_depth(k); }
 constexpr std::int64_t packed_size(int n, int k) { return (n + 15) / 16 * panel_size(k); }
 
-// Writes row `n` of W (k values, rounded to bf16) into its place of `panels`, which start out zeroed.
-void pack_row(const float* row, int n, int k, Bf16* panels);
+// Writes row `output` of W [n][k] (its k values, rounded to bf16) into its place of `panels`, which start out zeroed.
+void pack_row(const float* row, int output, int n, int k, Bf16* panels);
 
 // y[rows][n] = x[rows][k] W^T in float32, with ldx and ldy elements between rows. Each y is the chain
 // fma(x[k-1], w[k-1], ... fma(x[0], w[0], 0)): it depends on its own row of x alone and is the same on every

@@ -3,23 +3,37 @@
 
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/lanes.h"
+#include "kernels/cpu/panels.h"
 
 namespace vortex::cpu {
 namespace {
 
-// Rows whose accumulators, with one vector of weights and one broadcast, fill the registers.
+// kTileRows, of one panel, or kMostSums vectors of sums fill the registers, with weights and one broadcast beside them.
 #if defined(__AVX512F__)
 constexpr int kTileRows = 12;
 constexpr int kMostSums = 24;
+// Rows that are multiplied together, and elements of k that all rows go over before the next ones: what a group of
+// panels has of them, 128 and 16 KiB, stays in the second or first level of the cache.
+constexpr int kStripRows = 6;
+constexpr int kDepthBlock = 1024;
 #else
 constexpr int kTileRows = 6;
 constexpr int kMostSums = 6;
+constexpr int kStripRows = 4;
+constexpr int kDepthBlock = 128;
 #endif
-constexpr int kDepthBlock = 256;  // one unpacked panel block is 16 KiB: it stays in the first-level cache
 
 // Panels that `rows` rows take side by side, so that their sums fill the registers.
-constexpr int panels_for(int rows) {
-  return 8 * rows <= kMostSums ? 8 : 4 * rows <= kMostSums ? 4 : 2 * rows <= kMostSums ? 2 : 1;
+constexpr int panels_for(int rows) { return 4 * rows <= kMostSums ? 4 : 2 * rows <= kMostSums ? 2 : 1; }
+
+// The first `cols` outputs of a panel, which are all but in the last one.
+inline Lanes load_part(const float* p, int cols) { return cols == kLanes ? load(p) : load_n(p, cols); }
+inline void store_part(float* p, Lanes a, int cols) {
+  if (cols == kLanes) {
+    store(p, a);
+  } else {
+    store_n(p, a, cols);
+  }
 }
 
 // c[r][0..16) = sum over k of a[r][k] * b[k][0..16), added to c where `accumulate`.
@@ -60,109 +74,118 @@ inline void tile_column(int rows, const float* a, std::int64_t lda, const float*
   }
 }
 
-// tile_column() for the last panel, of which only `cols` outputs exist.
-inline void narrow_column(int rows, const float* a, std::int64_t lda, const float* b, int depth, float* c,
-                          std::int64_t ldc, bool accumulate, int cols) {
-  for (int row = 0; row < rows; ++row) {
-    float sums[kLanes] = {};
-    float* out = c + row * ldc;
-    if (accumulate) { store(sums, load_n(out, cols)); }
-    tile<1>(a + row * lda, lda, b, kLanes, depth, sums, kLanes, accumulate);
-    store_n(out, load(sums), cols);
-  }
-}
+// A strip of rows times panels of one group, over a part of the depth.
+struct Strip {
+  const float* x = nullptr;
+  std::int64_t ldx = 0;
+  int depth = 0;
+  const Bf16* pairs = nullptr;  // of the first panel
+  std::int64_t pair_stride = 0;
+  int panels = 0;
+  float* y = nullptr;  // of the first panel
+  std::int64_t ldy = 0;
+  std::int64_t cols = 0;  // from there to the last output
+  bool accumulate = false;
+  // What is asked for while its panels are read a part at a time, in elements from there: the next block of k, since
+  // the hardware does not follow a stream with gaps.
+  std::int64_t ahead = 0;
+  std::uintptr_t page_step = 0;  // of ask_for_next_page()
+};
 
-// Outputs of `panels` panels side by side for `rows` rows, straight from the packed weights: so many chains at once
-// that memory is what one waits for.
+// Outputs of `panels` panels side by side, from panel `first` on, straight from the packed weights: so many chains at
+// once that arithmetic or memory is what one waits for.
 template <int rows, int panels>
-inline void few_rows(const float* x, std::int64_t ldx, const PackedMatrix& w, std::int64_t panel, float* y,
-                     std::int64_t ldy) {
-  const Bf16* packed = w.panels + panel * panel_size(w.k);
+inline void strip_tile(const Strip& s, int first) {
+  float* y = s.y + std::int64_t{kLanes} * first;
+  const auto cols_of = [&](int i) {
+    const std::int64_t left = s.cols - std::int64_t{kLanes} * (first + i);
+    return static_cast<int>(left < kLanes ? left : kLanes);
+  };
   Lanes sums[static_cast<unsigned>(panels)][static_cast<unsigned>(rows)];
-#pragma GCC unroll 8
-  for (int p = 0; p < panels; ++p) {
+#pragma GCC unroll 4
+  for (int i = 0; i < panels; ++i) {
 #pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) { sums[p][r] = splat(0.0F); }
+    for (int r = 0; r < rows; ++r) {
+      sums[i][r] = s.accumulate ? load_part(y + r * s.ldy + i * kLanes, cols_of(i)) : splat(0.0F);
+    }
   }
   Lanes even;
   Lanes odd;
-  const int paired = w.k / 2 * 2;
-  for (int k = 0; k < paired; k += 2) {
-#pragma GCC unroll 8
-    for (int p = 0; p < panels; ++p) {
-      const Bf16* pairs = packed + p * panel_size(w.k) + k * std::int64_t{kLanes};
-      load_bf16_pairs(pairs, even, odd);
+  const int paired = s.depth / 2 * 2;
+  const Bf16* pairs = s.pairs + std::int64_t{kPairs} * first;
+  for (int k = 0; k < paired; k += 2, pairs += s.pair_stride) {
+    if constexpr (panels == kGroupPanels) { ask_for_next_page<8>(pairs, s.page_step); }
+#pragma GCC unroll 4
+    for (int i = 0; i < panels; ++i) {
+      load_bf16_pairs(pairs + i * kPairs, even, odd);
+      if constexpr (panels < kGroupPanels) { __builtin_prefetch(pairs + i * kPairs + s.ahead, 0, 2); }
 #pragma GCC unroll 16
       for (int r = 0; r < rows; ++r) {
-        sums[p][r] = fma(splat(x[r * ldx + k + 1]), odd, fma(splat(x[r * ldx + k]), even, sums[p][r]));
+        sums[i][r] = fma(splat(s.x[r * s.ldx + k + 1]), odd, fma(splat(s.x[r * s.ldx + k]), even, sums[i][r]));
       }
     }
   }
-#pragma GCC unroll 8
-  for (int p = 0; p < panels; ++p) {
-    if (paired < w.k) {
-      load_bf16_pairs(packed + p * panel_size(w.k) + paired * std::int64_t{kLanes}, even, odd);
+#pragma GCC unroll 4
+  for (int i = 0; i < panels; ++i) {
+    if (paired < s.depth) {
+      load_bf16_pairs(pairs + i * kPairs, even, odd);
 #pragma GCC unroll 16
-      for (int r = 0; r < rows; ++r) { sums[p][r] = fma(splat(x[r * ldx + paired]), even, sums[p][r]); }
+      for (int r = 0; r < rows; ++r) { sums[i][r] = fma(splat(s.x[r * s.ldx + paired]), even, sums[i][r]); }
     }
-    const std::int64_t first = (panel + p) * kLanes;
-    const auto cols = static_cast<int>(w.n - first < kLanes ? w.n - first : kLanes);
 #pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) {
-      if (cols == kLanes) {
-        store(y + r * ldy + first, sums[p][r]);
-      } else {
-        store_n(y + r * ldy + first, sums[p][r], cols);
-      }
-    }
+    for (int r = 0; r < rows; ++r) { store_part(y + r * s.ldy + i * kLanes, sums[i][r], cols_of(i)); }
   }
 }
 
+// All panels from `first` on, at most `panels` at a time.
 template <int rows, int panels = panels_for(rows)>
-inline void few_rows_strip(const float* x, std::int64_t ldx, const PackedMatrix& w, float* y, std::int64_t ldy,
-                           std::int64_t panel, std::int64_t end) {
-  for (; panel + panels <= end; panel += panels) { few_rows<rows, panels>(x, ldx, w, panel, y, ldy); }
+inline void strip_panels(const Strip& s, int first = 0) {
+  for (; first + panels <= s.panels; first += panels) { strip_tile<rows, panels>(s, first); }
   if constexpr (panels > 1) {
-    if (panel < end) { few_rows_strip<rows, panels / 2>(x, ldx, w, y, ldy, panel, end); }
+    if (first < s.panels) { strip_panels<rows, panels / 2>(s, first); }
   }
 }
 
-// few_rows_strip() for any number of rows up to kTileRows.
-template <int rows = kTileRows>
-inline void few_rows_of(int count, const float* x, std::int64_t ldx, const PackedMatrix& w, float* y, std::int64_t ldy,
-                        std::int64_t panel, std::int64_t end) {
+// strip_panels() for any number of rows up to kStripRows.
+template <int rows = kStripRows>
+inline void strip_of(int count, const Strip& s) {
   if constexpr (rows > 0) {
     if (count == rows) {
-      few_rows_strip<rows>(x, ldx, w, y, ldy, panel, end);
+      strip_panels<rows>(s);
     } else {
-      few_rows_of<rows - 1>(count, x, ldx, w, y, ldy, panel, end);
+      strip_of<rows - 1>(count, s);
     }
   }
 }
 
+// Rows go in strips of equal height. What one strip takes in one go is read to its whole depth; else every strip goes
+// over a part of a group while that is in the cache.
 void gemm_panels(const float* x, std::int64_t ldx, int rows, const PackedMatrix& w, float* y, std::int64_t ldy,
                  std::int64_t panel_begin, std::int64_t panel_end) {
-  if (rows <= kTileRows) { return few_rows_of(rows, x, ldx, w, y, ldy, panel_begin, panel_end); }
-  alignas(64) float unpacked[kDepthBlock * kLanes];
-  for (std::int64_t panel = panel_begin; panel < panel_end; ++panel) {
-    const Bf16* packed = w.panels + panel * panel_size(w.k);
-    const std::int64_t first = panel * kLanes;
-    const std::int64_t cols = w.n - first < kLanes ? w.n - first : kLanes;
-    for (int k = 0; k < w.k; k += kDepthBlock) {
-      const int depth = w.k - k < kDepthBlock ? w.k - k : kDepthBlock;
-      for (int i = 0; i < depth; i += 2) {  // of an odd depth, the last pair's second half is a zero
-        Lanes even;
-        Lanes odd;
-        load_bf16_pairs(packed + (k + i) * std::int64_t{kLanes}, even, odd);
-        store(unpacked + i * kLanes, even);
-        store(unpacked + (i + 1) * kLanes, odd);
-      }
-      if (cols == kLanes) {
-        tile_column(rows, x + k, ldx, unpacked, kLanes, depth, y + first, ldy, k > 0);
-      } else {
-        narrow_column(rows, x + k, ldx, unpacked, depth, y + first, ldy, k > 0, static_cast<int>(cols));
+  const int strips = (rows + kStripRows - 1) / kStripRows;
+  const int step = strips == 1 && panels_for(rows) == kGroupPanels ? w.k : kDepthBlock;
+  for (std::int64_t panel = panel_begin; panel < panel_end;) {
+    const PanelRun run = panel_run(w.n, w.k, panel, panel_end);
+    Strip s;
+    s.ldx = ldx;
+    s.pair_stride = run.pair_stride;
+    s.panels = run.count;
+    s.ldy = ldy;
+    s.page_step = w.small_pages ? kGroupPairs : 0;
+    s.cols = w.n - panel * kLanes;
+    for (int k = 0; k < w.k; k += step) {
+      s.depth = w.k - k < step ? w.k - k : step;
+      s.pairs = w.panels + run.offset + k / 2 * run.pair_stride;
+      s.accumulate = k > 0;
+      for (int strip = 0; strip < strips; ++strip) {
+        const int row = rows * strip / strips;
+        s.ahead = strip == 0 ? step / 2 * run.pair_stride : 0;
+        s.x = x + row * ldx + k;
+        s.y = y + row * ldy + panel * kLanes;
+        strip_of(rows * (strip + 1) / strips - row, s);
       }
     }
+    panel += run.count;
   }
 }
 

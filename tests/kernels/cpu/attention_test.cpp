@@ -235,6 +235,19 @@ TEST(Attention, ARowDoesNotDependOnItsBatch) {
   EXPECT_TRUE(same_bits(out, std::vector<float>(together.begin(), together.begin() + std::ssize(out))));
 }
 
+// A thread takes rows of equal length together; with a thread a row, each is alone.
+TEST(Attention, RowsThatAreTakenTogetherHaveTheBitsOfEachAlone) {
+  const Shape shape{12, 2, 72, 64, 16};
+  const std::vector<std::int32_t> lengths = {64, 50, 333, 333};
+  ThreadPool one_a_row(static_cast<int>(lengths.size()) * shape.kv_heads);
+  for (const double share : {-1.0, 0.0, 0.3}) {
+    World world(shape, lengths, 8);
+    if (share >= 0) { world.choose(share, 2); }
+    const std::vector<float> alone = world.run(&one_a_row);
+    EXPECT_TRUE(same_bits(world.run(), alone)) << share;
+  }
+}
+
 // Where there are more threads than rows, the heads of a row are shared out.
 TEST(Attention, HeadsThatAreSharedOutGiveTheSameBits) {
   for (const Shape& shape : {Shape{1, 20, 72, 64, 16}, Shape{1, 33, 48, 32, 16}, Shape{1, 7, 64, 64, 16}}) {

@@ -72,9 +72,9 @@ struct Problem {
         w(random_values(static_cast<size_t>(n * k), 1)),
         panels(static_cast<size_t>(packed_size(n, k))) {
     for (float& value : w) { value = round_to_bf16(value); }
-    for (int i = 0; i < n; ++i) { pack_row(&w[static_cast<size_t>(i * k)], i, k, panels.data()); }
+    for (int i = 0; i < n; ++i) { pack_row(&w[static_cast<size_t>(i * k)], i, n, k, panels.data()); }
   }
-  PackedMatrix matrix() const { return {panels.data(), n, k}; }
+  PackedMatrix matrix() const { return {panels.data(), n, k, rows % 2 == 0}; }  // any memory gives the same bits
 
   std::vector<float> run(Unit unit, ThreadPool* pool = nullptr) const {
     std::vector<float> y(static_cast<size_t>(rows * n), NAN);

@@ -20,7 +20,7 @@ struct Weights {
   Weights(int n_outputs, int depth) : n(n_outputs), k(depth), rows(random_values(static_cast<size_t>(n * k), 1)) {
     panels.assign(static_cast<size_t>(packed_size(n, k)), 0);
     for (float& value : rows) { value = round_to_bf16(value); }
-    for (int i = 0; i < n; ++i) { pack_row(&rows[static_cast<size_t>(i * k)], i, k, panels.data()); }
+    for (int i = 0; i < n; ++i) { pack_row(&rows[static_cast<size_t>(i * k)], i, n, k, panels.data()); }
   }
   PackedMatrix view() const { return {panels.data(), n, k}; }
 
@@ -43,8 +43,8 @@ struct Size {
   int n;
   int k;
 };
-const Size kSizes[] = {{1, 1, 1},   {1, 16, 8},   {2, 15, 300},  {5, 33, 257},  {6, 48, 256},
-                       {7, 64, 64}, {13, 17, 31}, {16, 40, 640}, {25, 100, 513}};
+const Size kSizes[] = {{1, 1, 1},    {1, 16, 8},    {2, 15, 300},   {5, 33, 257}, {6, 48, 256}, {7, 64, 64},
+                       {13, 17, 31}, {16, 40, 640}, {25, 100, 513}, {1, 150, 70}, {12, 80, 35}};
 
 TEST(Gemm, ProductsMadeTogetherHaveTheBitsOfEachAlone) {
   std::vector<Weights> weights;
@@ -104,16 +104,50 @@ TEST(Gemm, HonoursStridesAndWritesNothingElse) {
   for (size_t i = 0; i < y.size(); ++i) { EXPECT_EQ(y[i], i % 26 < 20 ? expected[i / 26 * 20 + i % 26] : -7.0F) << i; }
 }
 
+TEST(Gemm, KindsOfMemoryDoNotChangeABit) {
+  const Weights w(150, 300);
+  PackedMatrix small = w.view();
+  small.small_pages = true;
+  for (const int rows : {1, 5}) {
+    const std::vector<float> x = random_values(static_cast<size_t>(rows * 300), 5);
+    for (Isa isa : supported()) {
+      std::vector<float> y(static_cast<size_t>(rows * 150));
+      std::vector<float> expected(y.size());
+      gemm(x.data(), 300, rows, w.view(), expected.data(), 150, nullptr, isa);
+      gemm(x.data(), 300, rows, small, y.data(), 150, nullptr, isa);
+      EXPECT_EQ(y, expected) << isa_name(isa) << ", " << rows << " rows";
+    }
+  }
+}
+
+// [ceil(n / 64)][padded k / 2][panels of the group][16][2], as gemm.h says.
+TEST(Gemm, PanelsLieInGroupsOfFour) {
+  const Weights w(100, 6);
+  ASSERT_EQ(w.panels.size(), 7U * 16 * 32);
+  std::vector<Bf16> expected(w.panels.size());
+  for (int output = 0; output < 100; ++output) {
+    const int group = output / 64;
+    const int width = group == 0 ? 4 : 3;
+    for (int k = 0; k < 6; ++k) {
+      const int place = group * 4 * 16 * 32 + ((k / 2 * width + output % 64 / 16) * 16 + output % 16) * 2 + k % 2;
+      expected[static_cast<size_t>(place)] = float_to_bf16(w.rows[static_cast<size_t>(output * 6 + k)]);
+    }
+  }
+  EXPECT_EQ(w.panels, expected);
+}
+
 TEST(Gemm, ThreadsDoNotChangeABit) {
-  const Weights w(100, 70);
-  const std::vector<float> x = random_values(16 * 70, 4);
-  std::vector<float> expected(16 * 100);
-  gemm(x.data(), 70, 16, w.view(), expected.data(), 100);
-  for (int threads : {2, 3, 9}) {
-    ThreadPool pool(threads);
-    std::vector<float> y(expected.size());
-    gemm(x.data(), 70, 16, w.view(), y.data(), 100, &pool);
-    EXPECT_EQ(y, expected) << threads;
+  for (const int rows : {1, 7, 16}) {
+    const Weights w(150, 70);
+    const std::vector<float> x = random_values(static_cast<size_t>(rows * 70), 4);
+    std::vector<float> expected(static_cast<size_t>(rows * 150));
+    gemm(x.data(), 70, rows, w.view(), expected.data(), 150);
+    for (int threads : {2, 3, 9}) {
+      ThreadPool pool(threads);
+      std::vector<float> y(expected.size());
+      gemm(x.data(), 70, rows, w.view(), y.data(), 150, &pool);
+      EXPECT_EQ(y, expected) << rows << " rows, " << threads << " threads";
+    }
   }
 }
 
