@@ -8,6 +8,8 @@
 #   kernels   the kernels' microbenchmark
 #   step      whole decode steps: dense and block top-k, bf16 and fp8, beside the limit model
 #   profile   the block top-k step with one stage after the other left out, and with cuBLASLt's products alone
+#   regress   the register of speed: the fixed set beside what was recorded of this card; with $RECORD set its file is
+#             written to the --out folder
 #   trace     the AIME24-shaped trace: dense, block top-k, block top-k with fp8 KV; the pool limits the batch
 #   batches   the same with at most 64 requests
 #   check     a small trace decoded in full beside its estimate
@@ -18,7 +20,8 @@
 #   mooncake  served loads of prompts and answers of many lengths, as Mooncake's conversation trace has them (log-normal by
 #             its mean and median, cut at 64K tokens, no prefixes): now and with prompts as they were; the AIME24-shaped
 #             trace both ways
-#   policies  compiled policies: kernels and compile times
+#   policies  compiled policies: the tests of the forms that they can be compiled in, kernels and compile times, and whole
+#             steps as they are and in all forms
 #   keeper    weights kept between workers at Qwen3-1.7B's shape: who may read and write them, what a start costs
 #   torch     the dense baseline from PyTorch parts (needs PyTorch)
 #   groups    the tests of any number of query heads a kv head and of every KV type, and what odd groups cost
@@ -125,6 +128,10 @@ part() {
     profile)
       bench profile 60 step 64x8192 32x16384 --kv-gb 63 "${pages[@]}" "${stages[@]}"
       bench profile-cublas 40 step 64x8192 32x16384 --kv-gb 63 "${pages[@]}" --cublas-only ;;
+    regress)
+      local record=()
+      [[ -z ${RECORD:-} ]] || record=(--record --build "$RECORD" --register "$out/register")
+      lines=60 run regress 560 "$bin/vortex-bench" regress --device cuda "${record[@]}" ;;
     trace)
       local all=(--max-batch 512 --max-context 32768 --windows 24)
       bench trace-dense 60 trace "${all[@]}"
@@ -172,8 +179,21 @@ part() {
       bench prompts-now-invariant 60 "${lengths[@]}" --batch-invariant
       run prompts-transformers 120 python3 scripts/transformers_prompts.py 4096 16384 32768 ;;
     policies)
-      cmake --build "$build" --target policy_bench >>"$out/build.txt" 2>&1
-      run policies 60 "$bin/policy_bench" ;;
+      cmake --build "$build" --target policy_bench core_compile_cuda_tests >>"$out/build.txt" 2>&1
+      local compiled=$bin/core_compile_cuda_tests slow=() name
+      run policy-forms 60 "$compiled" --gtest_brief=1 --gtest_filter='PolicyForms.*'
+      # A quarter of a thousand random policies and those of the tree, in all forms beside the CPU.
+      GTEST_TOTAL_SHARDS=4 GTEST_SHARD_INDEX=0 VORTEX_POLICY_FORMS=all run policy-forms-all 250 "$compiled" --gtest_brief=1 \
+        --gtest_filter='*CudaRandomPolicies*'
+      VORTEX_POLICY_FORMS=all run policy-forms-tree 100 "$compiled" --gtest_brief=1 --gtest_filter='CudaPolicy.*'
+      lines=90 run policies 120 "$bin/policy_bench" --json "$out/policies.json"
+      # Whole steps as they are compiled, then in all forms beside them.
+      for name in wide_state momentum_query channel_gate channel_exp silu_channels four_fields softmax_heads \
+        conv_channels two_products centred; do slow+=(--only "$name 48x8192"); done
+      lines=30 run policy-steps 250 "$bin/vortex-bench" regress --device cuda --record --runs 1 --register "$out/forms" \
+        "${slow[@]}"
+      VORTEX_POLICY_FORMS=all lines=30 run policy-steps-forms 250 "$bin/vortex-bench" regress --device cuda \
+        --register "$out/forms" "${slow[@]}" ;;
     groups)
       run group-kernels 100 "$bin/kernels_cuda_tests" --gtest_brief=1 \
         --gtest_filter='*EveryShape*:*EveryGroup*:*OddGroup*:*Covering*:Append*:*Fused*'

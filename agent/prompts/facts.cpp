@@ -50,6 +50,8 @@ json cost_facts(const vflow::Policy& policy, const vflow::ModelGeometry& model) 
           {"selected_bytes", cost.selected_bytes},
           {"summary_bytes", cost.summary_bytes},
           {"state_bytes", cost.state_bytes},
+          {"page_special", cost.page.special},
+          {"page_read_bytes", cost.page.read_bytes},
           {"ratio", cost.byte_ratio()}};
 }
 

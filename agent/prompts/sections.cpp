@@ -104,11 +104,21 @@ std::string cost_line(const json& cost) {
   const double total = number(cost, "policy_bytes");
   if (total <= 0) { return {}; }
   const auto share = [&](const char* key) { return 100 * number(cost, key) / total; };
+  const double special = number(cost, "page_special");
+  const std::string computed =
+      special < 1
+          ? std::string()
+          : format(
+                "A scored page takes %.0f exponentials and reciprocals beside %.0f bytes that it reads; on a GPU "
+                "one takes as long as a byte, or longer.\n",
+                special, number(cost, "page_read_bytes"));
   return format(
-      "A step reads %.0f %% of dense attention's bytes: %.0f %% of that in layers that stay dense, %.0f %% for chosen "
-      "pages, %.0f %% for page summaries, %.0f %% for state.\n",
-      100 * total / std::max(1.0, number(cost, "dense_bytes")), share("dense_layer_bytes"), share("selected_bytes"),
-      share("summary_bytes"), share("state_bytes"));
+             "A step reads %.0f %% of dense attention's bytes: %.0f %% of that in layers that stay dense, %.0f %% for "
+             "chosen "
+             "pages, %.0f %% for page summaries, %.0f %% for state.\n",
+             100 * total / std::max(1.0, number(cost, "dense_bytes")), share("dense_layer_bytes"),
+             share("selected_bytes"), share("summary_bytes"), share("state_bytes")) +
+         computed;
 }
 
 // Which layers miss most of the softmax mass.

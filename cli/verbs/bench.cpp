@@ -11,7 +11,7 @@ namespace {
 Result<int> bench(const std::vector<std::string>& words) {
   if (words.empty()) {
     return candidate_error("which benchmark?",
-                           "kernels, step, trace, serve-sim or load; `vortex bench step --help` for more");
+                           "kernels, step, trace, regress, serve-sim or load; `vortex bench step --help` for more");
   }
   const bool apart = words[0] == "kernels" || words[0] == "load";
   if (!apart) { return become("vortex-bench", words); }
@@ -21,7 +21,8 @@ Result<int> bench(const std::vector<std::string>& words) {
 }  // namespace
 
 void add_bench(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("bench", "measures kernels, decode steps, a trace, a served load, a server");
+  CLI::App* verb =
+      app.add_subcommand("bench", "measures kernels, decode steps, a trace, a served load, a server; what lost speed");
   verb->prefix_command();   // everything after the verb belongs to the benchmark program
   verb->set_help_flag("");  // --help, too
   verb->callback([&context, verb] { context.action = [verb] { return bench(verb->remaining()); }; });

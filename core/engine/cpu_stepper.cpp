@@ -11,6 +11,7 @@
 #include "core/engine/kv_pool.h"
 #include "core/engine/packed_model.h"
 #include "core/engine/prefill.h"
+#include "core/engine/processor_clock.h"
 #include "core/engine/requests.h"
 #include "core/engine/stepper.h"
 
@@ -68,6 +69,7 @@ class CpuStepper final : public Stepper {
   Result<double> admit(int prompt_tokens) override {
     return guarded([&] { return prefill_one(prompt_tokens); });
   }
+
   Result<double> run(int steps) override {
     return guarded([&] { return decode(steps); });
   }
@@ -82,6 +84,8 @@ class CpuStepper final : public Stepper {
     residents_.pop_back();
     return ok_status();
   }
+
+  void count_processor_time() override { processor_time_ = true; }
 
   Result<RunStats> stats() override { return stats_; }
 
@@ -98,12 +102,12 @@ class CpuStepper final : public Stepper {
     std::vector<char> to(kCopyBytes, 0);
     double best = 1e30;
     for (int i = 0; i < kCopies; ++i) {
-      const double start = monotonic_seconds();
+      const double start = seconds();
       cpu::parallel_for(&parts_.threads, static_cast<int64_t>(kCopyBytes >> 20), [&](int64_t begin, int64_t end, int) {
         std::memcpy(&to[static_cast<size_t>(begin) << 20], &from[static_cast<size_t>(begin) << 20],
                     static_cast<size_t>(end - begin) << 20);
       });
-      best = std::min(best, monotonic_seconds() - start);
+      best = std::min(best, seconds() - start);
     }
     return 2.0 * static_cast<double>(kCopyBytes) / best;
   }
@@ -112,6 +116,9 @@ class CpuStepper final : public Stepper {
   std::string notes() const override { return {}; }
 
  private:
+  double seconds() const {
+    return processor_time_ ? processor_seconds() / parts_.options.threads : monotonic_seconds();
+  }
   const model::ModelConfig& config() const { return parts_.model.source.config; }
 
   Result<double> prefill_one(int prompt_tokens) {
@@ -120,18 +127,18 @@ class CpuStepper final : public Stepper {
     for (int32_t& token : prompt) {
       token = static_cast<int32_t>(rng_.below(static_cast<uint64_t>(config().vocab_size)));
     }
-    const double start = monotonic_seconds();
+    const double start = seconds();
     Sequence sequence;
     VORTEX_TRY(grow(sequence, prompt_tokens));
     parts_.pool.fill(prefill(parts_.model, prompt, &parts_.threads), sequence.pages, &parts_.threads);
     decoder_.update_completed(sequence);
     residents_.push_back(std::move(sequence));
-    return monotonic_seconds() - start;
+    return seconds() - start;
   }
 
   Result<double> decode(int steps) {
     if (residents_.empty()) { return 0.0; }
-    const double start = monotonic_seconds();
+    const double start = seconds();
     for (int step = 0; step < steps; ++step) {
       std::vector<Sequence*> batch;
       for (Sequence& sequence : residents_) {
@@ -142,7 +149,7 @@ class CpuStepper final : public Stepper {
       }
       decoder_.step(batch, nullptr, stats_);
     }
-    return monotonic_seconds() - start;
+    return seconds() - start;
   }
 
   // Takes pages until `sequence` has room for `length` tokens, and sets its length.
@@ -187,6 +194,7 @@ class CpuStepper final : public Stepper {
   Placed placed_;
   std::vector<Sequence> residents_;
   Rng rng_{1};
+  bool processor_time_ = false;
 };
 
 }  // namespace

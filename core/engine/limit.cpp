@@ -1,9 +1,10 @@
 #include "core/engine/limit.h"
 
+#include <algorithm>
 #include <cmath>
 
-#include "core/engine/requests.h"
 #include "core/engine/shard.h"
+#include "core/vflow/tell/cost.h"
 
 namespace vortex::engine {
 namespace {
@@ -42,21 +43,33 @@ int64_t weight_bytes(const model::ModelConfig& c, size_t requests, vflow::Dtype 
   return kWeightBytes * others + std::llround(mlps);
 }
 
+int64_t sparse_layers_of(const model::ModelConfig& model, const vflow::Policy& policy) {
+  int64_t layers = 0;
+  for (int layer = 0; layer < model.num_layers; ++layer) {
+    layers += vflow::layer_is_dense(policy.config, layer) ? 0 : 1;
+  }
+  return layers;
+}
+
+// Blocks that one layer scores for one kv head, of all requests: none of a request whose blocks all fit its budget.
+int64_t scored_blocks(const vflow::Policy& policy, std::span<const int> lengths) {
+  int64_t scored = 0;
+  for (const int length : lengths) {
+    const int blocks = (length + policy.config.block_size - 1) / policy.config.block_size;
+    const bool fits = vflow::selected_blocks(policy.config, blocks) == blocks;
+    scored += fits ? 0 : blocks - policy.config.reserved_eos;
+  }
+  return scored;
+}
+
 }  // namespace
 
 StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* policy, vflow::Dtype kv_dtype,
                      std::span<const int> lengths, vflow::Dtype experts) {
   const vflow::Dtype stored = policy != nullptr ? policy->config.kv_dtype : kv_dtype;
   const int64_t token = model.cached_values() * vflow::dtype_bytes(stored);  // of one layer
-  int dense_layers = model.num_layers;
-  if (policy != nullptr) {
-    dense_layers = 0;
-    for (int layer = 0; layer < model.num_layers; ++layer) {
-      dense_layers += vflow::layer_is_dense(policy->config, layer) ? 1 : 0;
-    }
-  }
-  const int64_t sparse_layers = model.num_layers - dense_layers;
-  const int64_t scored_block = sparse_layers > 0 ? scored_bytes(*policy) : 0;
+  const int64_t sparse_layers = policy == nullptr ? 0 : sparse_layers_of(model, *policy);
+  const int64_t dense_layers = model.num_layers - sparse_layers;
   StepBytes bytes;
   bytes.weights = weight_bytes(model, lengths.size(), experts);
   for (const int length : lengths) {
@@ -66,11 +79,25 @@ StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* polic
     const int blocks = (length + block - 1) / block;
     const int selected = vflow::selected_blocks(policy->config, blocks);
     bytes.kv += sparse_layers * (int64_t{selected} * block - (int64_t{blocks} * block - length)) * token;
-    if (selected == blocks) { continue; }
-    const int64_t scored = blocks - policy->config.reserved_eos;
-    bytes.summaries += sparse_layers * scored * model.num_kv_heads * scored_block;
   }
+  if (sparse_layers == 0) { return bytes; }
+  const vflow::PageCost page = vflow::page_cost(*policy);
+  const double scored = static_cast<double>(sparse_layers * model.num_kv_heads * scored_blocks(*policy, lengths));
+  bytes.summaries = std::llround(scored * page.read_bytes);
+  bytes.state = std::llround(scored * page.saved_bytes);
   return bytes;
+}
+
+double special_results(const model::ModelConfig& model, const vflow::Policy* policy, std::span<const int> lengths) {
+  if (policy == nullptr) { return 0; }
+  const int64_t rows = sparse_layers_of(model, *policy) * model.num_kv_heads;
+  return static_cast<double>(rows * scored_blocks(*policy, lengths)) * vflow::page_cost(*policy).special;
+}
+
+double limit_bytes(const StepBytes& bytes, double special, const DeviceRates& rates) {
+  const auto scoring = static_cast<double>(bytes.summaries + bytes.state);
+  const double computing = rates.special > 0 ? special / rates.special * rates.bytes : 0;
+  return static_cast<double>(bytes.weights + bytes.kv) + std::max(scoring, computing);
 }
 
 RankBytes rank_bytes(const model::ModelConfig& model, int ranks, const vflow::Policy* policy, vflow::Dtype kv_dtype,

@@ -62,6 +62,10 @@ class Stepper {
     return stage.empty() ? ok_status() : candidate_error("stages can be left out on CUDA only, not " + stage);
   }
 
+  // From now on the seconds of run() and copy_bandwidth() are those that this process computes, a thread: what others
+  // do on the same cores hardly shows. Devices ignore it.
+  virtual void count_processor_time() {}
+
   // What the steps of this stepper did.
   virtual Result<RunStats> stats() = 0;
 
@@ -77,6 +81,9 @@ class Stepper {
   // Bytes a second of a large copy inside the device's memory, read + write: what limits are compared with. What is
   // resident is lost.
   virtual Result<double> copy_bandwidth() = 0;
+
+  // Results of special functions a second, at the device's highest clock; 0 where limits do not count them.
+  virtual double special_rate() const { return 0; }
 
   virtual std::string device() const = 0;  // name, driver
   virtual std::string notes() const = 0;   // what was tuned, a line each; may be empty

@@ -144,7 +144,8 @@ std::string Expressions::address(const Location& location, Shape shape) const {
     case Home::kOnce:
       return "p.once + " + number(location.offset);
     case Home::kWork:
-      return "row_value<" + number(shape.size()) + ">(p, " + number(location.offset) + ")";
+      return "row_value<" + number(location.narrow ? shape.size() / 2 : shape.size()) + ">(p, " +
+             number(location.offset) + ")";
     case Home::kWorkOnce:
       return "once_value<" + number(placement_.work_floats) + ">(p, " + number(location.offset) + ")";
     case Home::kExpression:
@@ -200,7 +201,7 @@ Expressions::Source Expressions::kept(int index) {
   if (location.home != Home::kExpression) {
     return define_memory(
         name, n.shape, std::string(vflow::op_info(n.op).name) + " " + shape_comment(n.shape) + " as it left its stage",
-        address(location, n.shape), Dtype::kFp32, "");
+        address(location, n.shape), location.narrow ? Dtype::kBf16 : Dtype::kFp32, "");
   }
   if (runs_over_pages(placement_, index)) {  // Reshape: the same memory
     return define(name, n.shape, "Reshape " + shape_comment(n.shape), reshape(index, false));

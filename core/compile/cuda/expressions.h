@@ -38,6 +38,9 @@ class Expressions {
   Source kept(int node);
   Source read(int consumer, size_t operand);  // what an operation reads of its operand
 
+  // Elements (r, c) ... (r, c + 15) of one of them: the text of a call.
+  std::string lanes(const Source& source, const std::string& r, const std::string& c);
+
   // The pointer to where element 0 of a value lives, in terms of a Page `p`.
   std::string address(const Location& location, vflow::Shape shape) const;
 
@@ -51,7 +54,6 @@ class Expressions {
                 std::function<std::string()> lanes = nullptr);
   Source define_memory(const std::string& name, vflow::Shape shape, const std::string& comment, const std::string& base,
                        vflow::Dtype type, const std::string& scale);
-  std::string lanes(const Source& source, const std::string& r, const std::string& c);
 
   std::string expression(int node);
   std::string elementwise(int node);

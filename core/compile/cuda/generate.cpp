@@ -40,10 +40,11 @@ std::string comment_lines(const std::string& text) {
 // The part that both kernels of a policy share.
 class KernelWriter {
  public:
-  KernelWriter(const vflow::Policy& policy, Side side)
+  KernelWriter(const vflow::Policy& policy, Side side, const PolicyForms& forms)
       : policy_(policy),
+        forms_(forms),
         graph_(side == Side::kCache ? policy.program.cache : policy.program.indexer),
-        placement_(place(policy, side)),
+        placement_(place(policy, side, forms)),
         values_(policy, side, placement_) {}
 
   const Placement& placement() const { return placement_; }
@@ -81,6 +82,7 @@ class KernelWriter {
   }
 
   const vflow::Policy& policy_;
+  PolicyForms forms_;
   const Graph& graph_;
   Placement placement_;
   Expressions values_;
@@ -88,7 +90,7 @@ class KernelWriter {
 
 class UpdateWriter : public KernelWriter {
  public:
-  explicit UpdateWriter(const vflow::Policy& policy) : KernelWriter(policy, Side::kCache) {}
+  UpdateWriter(const vflow::Policy& policy, const PolicyForms& forms) : KernelWriter(policy, Side::kCache, forms) {}
 
   // A function of one block of one kv head, and the kernel that calls it for many.
   std::string kernel() {
@@ -152,7 +154,7 @@ class UpdateWriter : public KernelWriter {
 
 class SelectWriter : public KernelWriter {
  public:
-  explicit SelectWriter(const vflow::Policy& policy) : KernelWriter(policy, Side::kIndexer) {
+  SelectWriter(const vflow::Policy& policy, const PolicyForms& forms) : KernelWriter(policy, Side::kIndexer, forms) {
     int64_t used = 0;
     for (const vflow::Constant& constant : policy.program.constants) {
       constant_at_.push_back(used);
@@ -229,6 +231,7 @@ class SelectWriter : public KernelWriter {
         tiles += in_tile(i);
       }
     }
+    tiles += early_saves(stage);
     if (!tiles.empty()) {
       text += "  for_tiles(row, teams, [&](int first, int count, unsigned char* records, const int* pages) {\n";
       text += stage_fields(placement_.stages[s], "kTeam", "pages", "count", "records", "    ");
@@ -265,6 +268,7 @@ class SelectWriter : public KernelWriter {
               ">(count, [&](int i, int e) {\n      const Page p = page(i);\n      (" + to + ")[e] = " + value +
               ";\n    });\n" + (barrier ? "    team_barrier<kTeam>();\n" : "");
     };
+    if (placement_.early[static_cast<size_t>(i)]) { return text; }
     if (writes_field(n.op)) {
       const Location& copy = placement_.saved[static_cast<size_t>(i)];
       if (copy.home == Home::kWork) {
@@ -277,12 +281,52 @@ class SelectWriter : public KernelWriter {
       const Source x = values_.make(i);
       fill(values_.address(inside(i), n.shape), x, x.at_element("p", "e"), true);
     }
+    if (kept(i).narrow) {
+      return text + "    " + node_comment(graph_, i) +
+             store_lanes_of_tile(values_.address(kept(i), n.shape), values_.inside(i));
+    }
     if (kept(i).home == Home::kWork) {
       const Source x = values_.inside(i);
       fill(values_.address(kept(i), n.shape), x, rounded(i, x.at_element("p", "e")), false);
     }
     return text;
   }
+
+  // Sixteen elements at a time, rounded to bfloat16.
+  std::string store_lanes_of_tile(const std::string& to, const Source& x) {
+    return "    for_elements_of_tile<" + number(x.shape.size() / 16) +
+           ">(count, [&](int i, int part) {\n      const Page p = page(i);\n      const int e = 16 * part;\n"
+           "      store_lanes(" +
+           to + ", e, " + lanes_at(x) + ");\n    });\n";
+  }
+  // Elements e ... e + 15 of a value of `p`.
+  std::string lanes_at(const Source& x) {
+    const std::string cols = number(x.shape.cols);
+    const bool one = x.shape.rows == 1;
+    return values_.lanes(x, one ? "0" : "e / " + cols, one ? "e" : "e % " + cols);
+  }
+
+  // What is saved while the pages are at hand: behind everything of the stage that reads the old values.
+  std::string early_saves(const Stage& stage) {
+    std::string text;
+    for (const int i : stage.fused) {
+      if (!placement_.early[static_cast<size_t>(i)]) { continue; }
+      const Node& n = node(i);
+      const Source x = values_.read(i, 0);
+      text += text.empty() ? "    team_barrier<kTeam>();\n" : "";
+      text += "    " + node_comment(graph_, i);
+      if (field_dtype(policy_, n.attrs.field) == vflow::Dtype::kBf16 && x.shape.cols % 16 == 0) {
+        text +=
+            store_lanes_of_tile("field_of<" + number(x.shape.size() * 2) + ">(p, " + number(n.attrs.field) + ")", x);
+      } else {
+        text += "    for_elements_of_tile<" + number(x.shape.size()) +
+                ">(count, [&](int i, int e) {\n      const Page p = page(i);\n      " +
+                write_field(n, x.at_element("p", "e")) + "\n    });\n";
+      }
+    }
+    return text;
+  }
+
   std::string over_pages(int i) {
     const Node& n = node(i);
     if (chooses_pages(n.op) || n.op == Op::kReshape) { return ""; }
@@ -294,21 +338,41 @@ class SelectWriter : public KernelWriter {
     const vflow::OpInfo& info = vflow::op_info(n.op);
     if (info.kind == OpKind::kProduct) { return comment + parameter_product(i, x); }
     if (info.kind == OpKind::kReduction) {
+      const std::string to = ", [&](int e, float x) { const Page p = at(0); (" + values_.address(kept(i), n.shape) +
+                             ")[e] = " + rounded(i, "x") + "; });\n";
+      if (forms_.pages && x.shape.cols % 16 == 0) {
+        return comment + "    reduce_pages_of_lanes<" + std::string(info.cuda) + ", " + size +
+               ">(row.middle, row.computed, [&](int block, int e) { const Page p = at(block); return " + lanes_at(x) +
+               "; }" + to;
+      }
       return comment + "    reduce_pages<" + std::string(info.cuda) + ", " + size + ">(row.middle, row.computed, " +
-             read + ", [&](int e, float x) { const Page p = at(0); (" + values_.address(kept(i), n.shape) +
-             ")[e] = " + rounded(i, "x") + "; });\n";
+             read + to;
     }
-    const std::string write = "[&](int block, int e, float x) { const Page p = at(block); (" +
-                              values_.address(kept(i), n.shape) + ")[e] = x; }";
-    return comment + "    " + page_transform(n, size) + "first_changed(row), row.computed, " + read + ", " + write +
+    const int64_t elements = x.shape.size();
+    if (forms_.pages && n.op == Op::kSoftmax && elements <= 16 && (elements & (elements - 1)) == 0) {
+      return comment + "    softmax_pages_by_all<" + size + ">(" + float_literal(static_cast<float>(n.attrs.scale)) +
+             ", first_changed(row), row.computed, " + read +
+             ", [&](int block, int e) -> float& { const Page p = at(block); return (" +
+             values_.address(kept(i), n.shape) + ")[e]; });\n";
+    }
+    const std::string place = values_.address(kept(i), n.shape);
+    if (kept(i).narrow && n.op == Op::kConv1d) {
+      return comment + "    " + page_transform(n, size, "_of_lanes") + "first_changed(row), row.computed, " +
+             "[&](int block, int e) { const Page p = at(block); return " + lanes_at(x) +
+             "; }, [&](int block, int e, const Lanes& x) { const Page p = at(block); store_lanes(" + place +
+             ", e, x); });\n";
+    }
+    const std::string write = "[&](int block, int e, float x) { const Page p = at(block); " +
+                              (kept(i).narrow ? "store<bf16>(" + place + ", e, x); }" : "(" + place + ")[e] = x; }");
+    return comment + "    " + page_transform(n, size, "") + "first_changed(row), row.computed, " + read + ", " + write +
            ");\n";
   }
 
   // The call of an operation over pages, up to the arguments that all of them have: "softmax_pages<1>(0.09F, ",
   // "conv_pages<3, 1>(a.constants + 0, ".
-  std::string page_transform(const Node& n, const std::string& size) const {
+  std::string page_transform(const Node& n, const std::string& size, const std::string& form) const {
     const vflow::OpInfo& info = vflow::op_info(n.op);
-    const std::string name(info.cuda);
+    const std::string name = std::string(info.cuda) + form;
     if (takes(info, vflow::Arg::kWeight)) {
       const auto constant = static_cast<size_t>(n.attrs.constant);
       return name + "<" + number(policy_.program.constants[constant].dims[0]) + ", " + size + ">(a.constants + " +
@@ -407,11 +471,12 @@ class SelectWriter : public KernelWriter {
     std::string text;
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& n = node(static_cast<int>(i));
-      if (!writes_field(n.op)) { continue; }
+      if (!writes_field(n.op) || placement_.early[i]) { continue; }
       const vflow::Shape shape = node(n.inputs[0]).shape;
       const Location& copy = placement_.saved[i];
-      const std::string value = copy.home == Home::kWork ? "(" + values_.address(copy, shape) + ")[e]"
-                                                         : "(" + values_.address(kept(n.inputs[0]), shape) + ")[e]";
+      const Location& from = copy.home == Home::kWork ? copy : kept(n.inputs[0]);
+      const std::string place = values_.address(from, shape);
+      const std::string value = from.narrow ? "load<bf16>(" + place + ", e)" : "(" + place + ")[e]";
       text += "    " + node_comment(graph_, static_cast<int>(i)) + "    for_elements_of_tile<" + number(shape.size()) +
               ">(count, [&](int i, int e) {\n      const Page p = page(i);\n      " + write_field(n, value) +
               "\n    });\n";
@@ -467,11 +532,12 @@ std::string head(const vflow::Policy& policy, const Placement& indexer) {
 Result<GeneratedPolicy> generate_cuda(const vflow::Policy& policy) {
   VORTEX_TRY(check_types(policy));
   GeneratedPolicy out;
-  SelectWriter select(policy);
+  const PolicyForms forms = wanted_forms();
+  SelectWriter select(policy, forms);
   const Placement& indexer = select.placement();
-  out.source = head(policy, indexer);
+  out.source = (forms.special ? "#define VORTEX_SPECIAL_FORMS\n" : "") + head(policy, indexer);
   if (!policy.program.cache.nodes.empty()) {
-    UpdateWriter update(policy);
+    UpdateWriter update(policy, forms);
     if (update.has_hazard()) {
       return internal_error("forward_cache stores a field that is too large to be read beforehand");
     }

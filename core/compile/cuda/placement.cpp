@@ -1,6 +1,8 @@
 #include "core/compile/cuda/placement.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 
 #include "core/vflow/graph/op_table.h"
 
@@ -36,13 +38,17 @@ bool is_view(Op op) { return vflow::op_info(op).kind == OpKind::kLayout || op ==
 
 class Placing {
  public:
-  Placing(const vflow::Policy& policy, Side side)
-      : policy_(policy), side_(side), graph_(side == Side::kCache ? policy.program.cache : policy.program.indexer) {
+  Placing(const vflow::Policy& policy, Side side, const PolicyForms& forms)
+      : policy_(policy),
+        side_(side),
+        forms_(forms),
+        graph_(side == Side::kCache ? policy.program.cache : policy.program.indexer) {
     out_.plan = plan_stages(graph_);
     const size_t count = graph_.nodes.size();
     out_.inside.resize(count);
     out_.kept.resize(count);
     out_.saved.resize(count);
+    out_.early.assign(count, false);
     out_.keeps = out_.plan.kept;
     reads_.assign(count, 0);
     consumers_.assign(count, 0);
@@ -77,10 +83,41 @@ class Placing {
   void mark_saved() {
     for (int i = 0; i < size(); ++i) {
       const Node& n = node(i);
-      if (n.op == Op::kSave && !is_leaf(node(n.inputs[0]).op) && !is_view(node(n.inputs[0]).op)) {
+      out_.early[static_cast<size_t>(i)] = forms_.saves && n.op == Op::kSave && live(i) && may_save_early(i);
+      if (n.op == Op::kSave && !out_.early[static_cast<size_t>(i)] && !is_leaf(node(n.inputs[0]).op) &&
+          !is_view(node(n.inputs[0]).op)) {
         out_.keeps[static_cast<size_t>(n.inputs[0])] = true;
       }
     }
+  }
+
+  // Does nobody read the field's old value after the pages of this Save's stage? What reads it in the stage itself does
+  // so from the copy in the page's record.
+  bool may_save_early(int save) const {
+    const int field = node(save).attrs.field;
+    const int stage = out_.plan.stage_of[static_cast<size_t>(save)];
+    bool read_here = false;
+    for (int i = 0; i < size(); ++i) {
+      if (!live(i) || i == save || is_leaf(node(i).op)) { continue; }
+      if (node(i).op == Op::kSave && node(i).attrs.field == field) { return false; }
+      if (!reads_field(i, field)) { continue; }
+      const int at = out_.plan.stage_of[static_cast<size_t>(i)];
+      if (over_pages(i) || chooses_pages(node(i).op) || at > stage) { return false; }
+      read_here = read_here || at == stage;
+    }
+    StageLayout layout;
+    int bytes = 0;
+    stage_fields(static_cast<size_t>(stage), layout, bytes);
+    return !read_here || std::any_of(layout.fields.begin(), layout.fields.end(),
+                                     [&](const StagedField& staged) { return staged.field == field; });
+  }
+  // Loads and views of a field are that field for whoever reads them.
+  bool reads_field(int i, int field) const {
+    return std::any_of(node(i).inputs.begin(), node(i).inputs.end(), [&](int input) {
+      const Node& from = node(input);
+      const bool is_field = (from.op == Op::kField || from.op == Op::kLoad) && from.attrs.field == field;
+      return is_field || (is_view(from.op) && reads_field(input, field));
+    });
   }
 
   void measure_expressions() {
@@ -108,7 +145,7 @@ class Placing {
     const double reads = reads_[static_cast<size_t>(i)];
     if (n.format == Format::kBatched) { return reads > 1; }
     if (loop_length(i) >= kLongLoop) { return reads > 1 || (n.shape.size() > 1 && looped_[static_cast<size_t>(i)]); }
-    if (vflow::op_info(n.op).costly) { return reads > 1; }
+    if (vflow::op_info(n.op).special > 0) { return reads > 1; }
     return consumers_[static_cast<size_t>(i)] > 1 &&
            (n.shape.size() <= kSmallValue || length_[static_cast<size_t>(i)] > kLongExpression);
   }
@@ -206,14 +243,22 @@ class Placing {
       if (!live(i)) { continue; }
       const Node& n = node(i);
       if (kept(i).home == Home::kWork) {
-        kept(i).offset = take(out_.work_floats, n.shape.size());
+        kept(i).narrow = may_be_narrow(i);
+        kept(i).offset = take(out_.work_floats, kept(i).narrow ? n.shape.size() / 2 : n.shape.size());
       } else if (kept(i).home == Home::kWorkOnce) {
         kept(i).offset = take(out_.work_once_floats, n.shape.size());
-      } else if (n.op == Op::kSave && !outlives_stage(n.inputs[0])) {
+      } else if (n.op == Op::kSave && !out_.early[static_cast<size_t>(i)] && !outlives_stage(n.inputs[0])) {
         const vflow::Shape shape = node(n.inputs[0]).shape;
         out_.saved[static_cast<size_t>(i)] = {Home::kWork, take(out_.work_floats, shape.size())};
       }
     }
+  }
+
+  // Sixteen elements are a multiple of what is read and written at a time.
+  bool may_be_narrow(int i) const {
+    const Node& n = node(i);
+    return forms_.pages && n.shape.cols % 16 == 0 && n.shape.size() > 16 &&
+           kept_dtype(n, policy_.config.dtype) == vflow::Dtype::kBf16;
   }
 
   bool outlives_stage(int i) { return kept(i).home == Home::kWork; }
@@ -306,6 +351,7 @@ class Placing {
 
   const vflow::Policy& policy_;
   Side side_;
+  PolicyForms forms_;
   const Graph& graph_;
   Placement out_;
   std::vector<double> reads_;   // of each element of the value inside its stage
@@ -327,6 +373,17 @@ vflow::Dtype field_dtype(const vflow::Policy& policy, int field) {
   return policy.program.fields[static_cast<size_t>(field)].builtin ? policy.config.kv_dtype : policy.config.dtype;
 }
 
-Placement place(const vflow::Policy& policy, Side side) { return Placing(policy, side).run(); }
+Placement place(const vflow::Policy& policy, Side side, const PolicyForms& forms) {
+  return Placing(policy, side, forms).run();
+}
+
+PolicyForms wanted_forms() {
+  const char* named = std::getenv("VORTEX_POLICY_FORMS");
+  const std::string names = named == nullptr ? "" : "," + std::string(named) + ",";
+  const auto wants = [&](const char* name) {
+    return names == ",all," || names.find("," + std::string(name) + ",") != std::string::npos;
+  };
+  return {wants("special"), wants("saves"), wants("pages")};
+}
 
 }  // namespace vortex::compile

@@ -23,7 +23,8 @@ enum class Home : uint8_t {
 
 struct Location {
   Home home = Home::kExpression;
-  int64_t offset = 0;  // float32 elements: in the record, in the once memory, in a row's workspace (a block there)
+  int64_t offset = 0;   // float32 elements: in the record, in the once memory, in a row's workspace (a block there)
+  bool narrow = false;  // bfloat16, which it is rounded to anyway, instead of float32
 };
 
 struct StagedField {
@@ -41,6 +42,7 @@ struct Placement {
   std::vector<Location> inside;  // per node: its value inside its stage
   std::vector<Location> kept;    // per node: its rounded value after the stage; kExpression: rounded where it is read
   std::vector<bool> keeps;       // per node: is a rounded value read at all
+  std::vector<bool> early;       // per Save: does it write while its page is at hand
   std::vector<Location> saved;   // per Save whose operand does not outlive its stage by itself: a copy
   std::vector<StageLayout> stages;  // on the cache side all stages share the first one's
   int64_t once_floats = 0;
@@ -51,10 +53,20 @@ struct Placement {
   int team = 32;  // threads that share a tile
 };
 
+// Forms of generated code that have to show on a device what they gain before they are everybody's; none changes what
+// is computed. VORTEX_POLICY_FORMS names those that are wanted, with commas between them, or all.
+struct PolicyForms {
+  bool special = false;  // exponentials and divisions without conversions and branches (device/lanes.cuh)
+  bool saves = false;    // Save writes while its page is at hand, where nobody reads the old value later
+  bool pages = false;  // operations over pages by all threads, sixteen elements at a time (device/over_pages.cuh), and
+                       // wide values in the workspace in the type that they are rounded to
+};
+PolicyForms wanted_forms();
+
 // The stored type of a field: k and v are the pool's, the policy's own fields its dtype.
 vflow::Dtype field_dtype(const vflow::Policy& policy, int field);
 
-Placement place(const vflow::Policy& policy, vflow::Side side);
+Placement place(const vflow::Policy& policy, vflow::Side side, const PolicyForms& forms);
 
 // Does the operation see all pages of a row? (They are the over_rows of stages.h.)
 bool runs_over_pages(const Placement& placement, int node);

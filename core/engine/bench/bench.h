@@ -65,6 +65,14 @@ struct Options {
   double chunk_milliseconds = 20;  // of prompts between two decode steps; 0: a whole prompt
   // recall (with outputs)
   int look_every = 8;  // decode steps between two looks at the softmax
+  // regress
+  std::string tree = ".";         // where examples/ and docs/ are
+  std::string speed_register;     // a folder; empty: docs/benchmarks/register of the tree
+  std::vector<std::string> only;  // cases; empty: all
+  bool record = false;            // write the device's file
+  int runs = 0;                   // with an engine made anew for each; 0: 1, with `record` 3
+  int turns = 9;
+  std::string build;  // what was measured: a commit
   std::string format = "text";
   std::string json;              // a file to which the lines are appended as one JSON object
   bool cublas_only = false;      // matrix products by cuBLASLt alone
@@ -81,6 +89,7 @@ struct Record {
   double fastest = 0;
   double slowest = 0;
   double bytes = 0;  // by the limit model
+  double limit = 0;  // the least time as bytes that a copy moves (limit_bytes); 0: as long as these bytes take
   double tokens_per_second = 0;
 };
 
@@ -113,11 +122,16 @@ std::string policy_name(const Options& options, const std::optional<vflow::Polic
 Result<vflow::Dtype> kv_dtype_of(const Options& options);
 
 Result<bool> wants_cuda(const Options& options);
+// Its name, without what changes from day to day: "NVIDIA H100 80GB HBM3", "Some CPU, 1 thread, avx512".
+Result<std::string> device_name(const Options& options);
 engine::EngineOptions engine_options(const Options& options);
 Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model);
 // Of a model with weights: on one device, whatever options.ranks says, or on that many ranks.
 Result<std::unique_ptr<engine::Engine>> make_engine_of(const Options& options, const model::Model& model);
 Result<engine::RankEngines> make_ranks_of(const Options& options, const model::Model& model);
+// How `step` and `trace` time: so many samples of so many steps, on requests of one length or in windows of a plan.
+engine::StepSampling step_sampling(const Options& options);
+engine::PlanSampling trace_sampling(const Options& options);
 // The requests of `trace` and `workload`.
 std::vector<engine::RequestLength> trace_requests(const Options& options);
 Status check_trace_fits(const Options& options);
@@ -131,6 +145,7 @@ Status bench_serve(const Options& options);
 Status bench_recall(const Options& options);
 Status bench_math(const Options& options);
 Status bench_ranks(const Options& options);
+Status bench_regress(const Options& options);
 
 // A batch of equal requests, as REQUESTSxTOKENS says it.
 struct BatchShape {
@@ -138,5 +153,6 @@ struct BatchShape {
   int tokens = 0;
 };
 Result<BatchShape> parse_shape(const std::string& text);
+engine::Batch batch_of(const BatchShape& shape);
 
 }  // namespace vortex::bench

@@ -54,6 +54,23 @@ void add_answers(CLI::App* verb, Options& o) {
   verb->add_option("--longest-output", o.longest_output, "where they are cut")->check(CLI::Range(2, 1 << 20));
 }
 
+CLI::App* add_regress(CLI::App& app, Options& o) {
+  CLI::App* verb = app.add_subcommand("regress", "a fixed set of steps and traces beside what was recorded of them");
+  verb->add_option("--device", o.device, "auto, cuda or cpu")->check(CLI::IsMember({"auto", "cuda", "cpu"}));
+  verb->add_option("--only", o.only, "these cases alone");
+  verb->add_flag("--record", o.record, "write what is measured to the device's file, in place of what is there");
+  verb->add_option("--runs", o.runs, "measure so often, with an engine made anew (1; to record 3)")
+      ->check(CLI::Range(1, 20));
+  verb->add_option("--turns", o.turns, "of every case, each beside a copy")->check(CLI::Range(6, 1000));
+  verb->add_option("--threads", o.threads, "on the CPU")->check(CLI::Range(1, 1024));
+  verb->add_option("--tree", o.tree, "the source tree, for policies and the register");
+  verb->add_option("--register", o.speed_register, "the register's folder (docs/benchmarks/register of the tree)");
+  verb->add_option("--build", o.build, "what is measured, for the record: a commit");
+  verb->add_flag_callback(
+      "--json", [&o] { o.format = "json"; }, "print the comparison as one JSON object");
+  return verb;
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Benchmarks of the decode engine. Weights are random at a named geometry.", "vortex-bench");
   app.require_subcommand(1);
@@ -95,6 +112,7 @@ int run(int argc, char** argv) {
   recall->add_option("shapes", o.shapes, "REQUESTSxTOKENS")->required();
   recall->add_option("--outputs", o.outputs, "tokens that are forced")->check(CLI::Range(1, 100000));
   recall->add_option("--look-every", o.look_every, "steps between two looks at the softmax; 0: none");
+  CLI::App* regress = add_regress(app, o);
   CLI::App* math = app.add_subcommand("math", "prompts and decode steps on every unit of the CPU, in turns");
   add_common(math, o);
   math->add_option("shapes", o.shapes, "REQUESTSxTOKENS: a prompt of so many tokens, steps of so many requests")
@@ -122,6 +140,7 @@ int run(int argc, char** argv) {
   if (serve->parsed()) { status = vortex::bench::bench_serve(o); }
   if (math->parsed()) { status = vortex::bench::bench_math(o); }
   if (ranks->parsed()) { status = vortex::bench::bench_ranks(o); }
+  if (regress->parsed()) { status = vortex::bench::bench_regress(o); }
   if (recall->parsed()) { status = vortex::bench::bench_recall(o); }
   if (status.ok()) { return 0; }
   std::fprintf(stderr, "error: %s\n", status.error().message.c_str());

@@ -1,6 +1,5 @@
 // The units of this processor side by side: prompts and decode steps, in turns.
 #include <algorithm>
-#include <ctime>
 #include <set>
 #include <utility>
 
@@ -8,17 +7,11 @@
 #include "core/engine/bench/bench.h"
 #include "core/engine/kept_model.h"
 #include "core/engine/packed_model.h"
+#include "core/engine/processor_clock.h"
 #include "core/engine/random_model.h"
 
 namespace vortex::bench {
 namespace {
-
-// Seconds that this process has computed: what others do on the same cores hardly shows.
-double processor_seconds() {
-  timespec now{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 // An engine on one unit, and what was measured with it.
 struct Side {
@@ -57,9 +50,9 @@ Status take_turns(std::vector<Side>& sides, const Options& options, const Work& 
   for (Side& side : sides) { side.seconds.clear(); }
   for (int sample = 0; sample < options.samples; ++sample) {
     for (Side& side : sides) {
-      const double start = processor_seconds();
+      const double start = engine::processor_seconds();
       VORTEX_TRY(work(*side.stepper));
-      side.seconds.push_back((processor_seconds() - start) / options.threads);
+      side.seconds.push_back((engine::processor_seconds() - start) / options.threads);
     }
   }
   return ok_status();

@@ -30,7 +30,7 @@ Report::Report(const Options& options, const std::string& device, double copy_by
 
 void Report::add(const Record& r) {
   const double rate = r.bytes / r.seconds;
-  const double percent = 100 * rate / copy_;
+  const double percent = 100 * (r.limit > 0 ? r.limit : r.bytes) / r.seconds / copy_;
   const nlohmann::json line = {{"what", r.what},
                                {"shape", r.shape},
                                {"policy", r.policy},

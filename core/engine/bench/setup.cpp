@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
@@ -7,6 +8,7 @@
 #include "core/engine/cpu_math.h"
 #include "core/engine/random_model.h"
 #include "core/engine/tensor_parallel.h"
+#include "kernels/cpu/isa.h"
 #ifdef VORTEX_WITH_CUDA
 #include "core/engine/cuda/cuda_engine.h"
 #include "core/engine/cuda/tensor_parallel.h"
@@ -226,6 +228,30 @@ Result<std::unique_ptr<engine::Engine>> make_cpu(const Options& options, const m
   return engine::make_cpu_engine(random, made);
 }
 }  // namespace
+
+namespace {
+// What /proc/cpuinfo calls the processor.
+std::string processor_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) { return line.substr(colon + 2); }
+  }
+  return "CPU";
+}
+}  // namespace
+
+Result<std::string> device_name(const Options& options) {
+#ifdef VORTEX_WITH_CUDA
+  VORTEX_ASSIGN(const bool on_device, wants_cuda(options));
+  if (on_device) {
+    VORTEX_ASSIGN(const engine::CudaDevice device, engine::find_cuda_device());
+    return device.name;
+  }
+#endif
+  return processor_name() + ", " + std::to_string(options.threads) +
+         (options.threads == 1 ? " thread, " : " threads, ") + cpu::isa_name(cpu::best_isa());
+}
 
 #ifdef VORTEX_WITH_CUDA
 Result<bool> wants_cuda(const Options& options) {

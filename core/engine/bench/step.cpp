@@ -28,6 +28,18 @@ Result<BatchShape> parse_shape(const std::string& text) {
   return shape;
 }
 
+engine::Batch batch_of(const BatchShape& shape) {
+  return {std::vector<int>(static_cast<size_t>(shape.requests), shape.tokens), {}};
+}
+
+engine::StepSampling step_sampling(const Options& options) {
+  engine::StepSampling sampling;
+  sampling.warm_up = options.steps;
+  sampling.samples = options.samples;
+  sampling.steps = options.steps;
+  return sampling;
+}
+
 namespace {
 
 // REQUESTSxTOKENS, or fitxTOKENS: as many as pool and batch hold while they are timed, at least one.
@@ -50,15 +62,12 @@ Status bench_step(const Options& options) {
   VORTEX_TRY(engine->set_policy(policy));
   const auto stepper = engine->stepper();
   VORTEX_ASSIGN(const double copy, stepper->copy_bandwidth());
-  engine::StepSampling sampling;
-  sampling.warm_up = options.steps;
-  sampling.samples = options.samples;
-  sampling.steps = options.steps;
+  const engine::StepSampling sampling = step_sampling(options);
   Report report(options, stepper->device(), copy);
   for (const std::string& asked : options.shapes) {
     VORTEX_ASSIGN(const BatchShape shape, shape_of(asked, *stepper, sampling));
     const std::string text = std::to_string(shape.requests) + "x" + std::to_string(shape.tokens);
-    const engine::Batch batch{std::vector<int>(static_cast<size_t>(shape.requests), shape.tokens), {}};
+    const engine::Batch batch = batch_of(shape);
     const vflow::Policy* set = policy ? &*policy : nullptr;
     const engine::RankBytes bytes =
         engine::rank_bytes(model, options.ranks, set, stepper->kv_dtype(), batch.lengths, stepper->expert_dtype());
@@ -70,6 +79,8 @@ Status bench_step(const Options& options) {
       Record record = record_of(without.empty() ? "step" : "- " + without, text, time);
       record.policy = policy_name(options, policy);
       record.bytes = static_cast<double>(bytes.card.total());  // of the whole step, on one card
+      const double special = engine::special_results(model, set, batch.lengths) / options.ranks;
+      record.limit = engine::limit_bytes(bytes.card, special, {copy, stepper->special_rate()});
       record.tokens_per_second = shape.requests / record.seconds;
       report.add(record);
     }

@@ -28,10 +28,8 @@ Status run_windows(const Options& options, const model::ModelConfig& model,
   const engine::Plan plan = engine::plan_requests(trace_requests(options), engine::limits_of(*stepper));
   const std::vector<double> round_bytes =
       engine::bytes_of_rounds(plan, model, policy ? &*policy : nullptr, stepper->kv_dtype());
-  engine::PlanSampling sampling;
-  sampling.windows = options.windows;
-  sampling.steps.steps = std::max(1, options.steps / 2);
-  VORTEX_ASSIGN(const engine::PlanTime time, engine::time_plan(*stepper, plan, round_bytes, {}, sampling));
+  VORTEX_ASSIGN(const engine::PlanTime time,
+                engine::time_plan(*stepper, plan, round_bytes, {}, trace_sampling(options)));
   VORTEX_ASSIGN(const double of_prompt, engine::time_prompt(*stepper, options.prompt));
   const double prefill = of_prompt * static_cast<double>(plan.stays.size());
 
@@ -107,6 +105,13 @@ Status run_all(const Options& options, const model::ModelConfig& model, const st
 }
 
 }  // namespace
+
+engine::PlanSampling trace_sampling(const Options& options) {
+  engine::PlanSampling sampling;
+  sampling.windows = options.windows;
+  sampling.steps.steps = std::max(1, options.steps / 2);
+  return sampling;
+}
 
 std::vector<engine::RequestLength> trace_requests(const Options& options) {
   const int count = std::max(1, static_cast<int>(std::lround(options.requests * options.scale)));

@@ -192,6 +192,14 @@ class CudaStepper final : public Stepper {
     return measure_copies(memory.as<char>() + kLeastCopyBytes, memory.data(), kLeastCopyBytes);
   }
 
+  double special_rate() const override {
+    int index = 0;
+    int kilohertz = 0;
+    const bool known = cudaGetDevice(&index) == cudaSuccess &&
+                       cudaDeviceGetAttribute(&kilohertz, cudaDevAttrClockRate, index) == cudaSuccess;
+    return known ? kSpecialACycle * runner_->device().multiprocessors * kilohertz * 1e3 : 0;
+  }
+
   std::string device() const override {
     const CudaDevice& device = runner_->device();
     return device.name + ", driver " + std::to_string(device.driver) + ", runtime " + std::to_string(device.runtime);
@@ -201,6 +209,7 @@ class CudaStepper final : public Stepper {
 
  private:
   static constexpr uint64_t kScatterSeed = 1;
+  static constexpr double kSpecialACycle = 16;  // results of a multiprocessor (CUDA C++ Programming Guide, 9.0)
   static constexpr size_t kHalfUnit = 256;
 
   // K, V and fields of all layers lie behind one another.

@@ -98,10 +98,12 @@ struct OpInfo {
   // Does it keep the order of the scores that it is given, so that selecting after it selects the same pages? An
   // operand is `fixed` where it is the same for all pages. Null: never.
   bool (*keeps_order)(const Attrs&, bool x_fixed, bool y_fixed) = nullptr;
-  double flops = 1;                // an element of the larger of operand and result; kProduct: a term
-  double weight = 1;               // how often the generator tries it; 0: it makes it only where it is needed
-  bool tame_operands = false;      // it multiplies, so that operands like Where's -1e30 would overflow
-  bool costly = false;             // an element takes long enough to be kept rather than computed twice
+  double flops = 1;            // an element of the larger of operand and result; kProduct: a term
+  double weight = 1;           // how often the generator tries it; 0: it makes it only where it is needed
+  bool tame_operands = false;  // it multiplies, so that operands like Where's -1e30 would overflow
+  double special = 0;  // results of special functions (exponentials, reciprocals, ...) that an element of the result
+                       // takes where a processor has them; an operation inside pages that takes any is kept rather
+                       // than computed twice
   bool tells_pages_apart = false;  // even where all scores are the same
   Degenerate degenerate = {};
   std::span<const Draw> draws = {};  // in the order in which they are drawn; other arguments keep their defaults

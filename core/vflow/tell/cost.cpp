@@ -17,30 +17,15 @@ double node_flops(const Graph& graph, const Node& node) {
   return info.flops * static_cast<double>(std::max(x.size(), node.shape.size()));
 }
 
-struct FieldTraffic {
-  double read = 0;     // bytes a page
-  double written = 0;  // bytes a page
-  double held = 0;     // bytes a page of the fields that are not built in
-};
+double field_bytes(const Field& field, const EngineConfig& config) {
+  return static_cast<double>(field.shape.size()) * dtype_bytes(field.builtin ? config.kv_dtype : config.dtype);
+}
 
-FieldTraffic field_traffic(const Program& program, const EngineConfig& config) {
-  std::vector<bool> read(program.fields.size());
-  std::vector<bool> written(program.fields.size());
-  for (const Node& node : program.indexer.nodes) {
-    if (node.attrs.field >= 0) {
-      (node.op == Op::kSave ? written : read)[static_cast<size_t>(node.attrs.field)] = true;
-    }
-  }
-  FieldTraffic traffic;
-  for (size_t i = 0; i < program.fields.size(); ++i) {
-    const Field& field = program.fields[i];
-    const double bytes =
-        static_cast<double>(field.shape.size()) * dtype_bytes(field.builtin ? config.kv_dtype : config.dtype);
-    if (read[i]) { traffic.read += bytes; }
-    if (written[i]) { traffic.written += bytes; }
-    if (!field.builtin) { traffic.held += bytes; }
-  }
-  return traffic;
+// Bytes a page that the policy's fields take.
+double held_bytes(const Program& program, const EngineConfig& config) {
+  double bytes = 0;
+  for (const Field& field : program.fields) { bytes += field.builtin ? 0 : field_bytes(field, config); }
+  return bytes;
 }
 
 // Pages that a row attends. Union: as if its two selections had nothing in common.
@@ -54,7 +39,32 @@ int attended_pages(const Program& program, const EngineConfig& config, int pages
   return std::min(pages, config.reserved_bos + config.reserved_eos + tables);
 }
 
+// Batched values are made once a row.
+bool once_a_row(const Node& node) { return node.format == Format::kBatched; }
+
 }  // namespace
+
+PageCost page_cost(const Policy& policy) {
+  const Program& program = policy.program;
+  const Liveness live = find_live(program);
+  std::vector<bool> read(program.fields.size());
+  std::vector<bool> saved(program.fields.size());
+  PageCost cost;
+  for (size_t i = 0; i < program.indexer.nodes.size(); ++i) {
+    const Node& node = program.indexer.nodes[i];
+    if (!live.indexer[i]) { continue; }
+    if (node.attrs.field >= 0) { (node.op == Op::kSave ? saved : read)[static_cast<size_t>(node.attrs.field)] = true; }
+    if (once_a_row(node)) { continue; }
+    cost.flops += node_flops(program.indexer, node);
+    cost.special += op_info(node.op).special * static_cast<double>(node.shape.size());
+  }
+  for (size_t i = 0; i < program.fields.size(); ++i) {
+    const double bytes = field_bytes(program.fields[i], policy.config);
+    cost.read_bytes += read[i] ? bytes : 0;
+    cost.saved_bytes += saved[i] ? bytes : 0;
+  }
+  return cost;
+}
 
 DecodeCost decode_cost(const Policy& policy, const ModelGeometry& model, int context_tokens) {
   const Program program = pruned(policy.program);
@@ -76,23 +86,26 @@ DecodeCost decode_cost(const Policy& policy, const ModelGeometry& model, int con
   }
 
   const double attended = std::min(context_tokens, cost.selected_pages * config.block_size);
-  const FieldTraffic traffic = field_traffic(program, config);
+  cost.page = page_cost(policy);
   const double scored = static_cast<double>(cost.sparse_layers) * heads * cost.scored_pages;
   cost.dense_bytes = token_bytes * context_tokens * model.layers;
   cost.dense_layer_bytes = token_bytes * context_tokens * cost.dense_layers;
   cost.selected_bytes = token_bytes * attended * cost.sparse_layers;
-  cost.summary_bytes = scored * traffic.read;
-  cost.state_bytes = scored * traffic.written;
+  cost.summary_bytes = scored * cost.page.read_bytes;
+  cost.state_bytes = scored * cost.page.saved_bytes;
   cost.policy_bytes = cost.dense_layer_bytes + cost.selected_bytes + cost.summary_bytes + cost.state_bytes;
 
+  cost.score_flops = scored * cost.page.flops;
   for (const Node& node : program.indexer.nodes) {
-    const double times = node.format == Format::kBatched ? (scores ? cost.sparse_layers * heads : 0) : scored;
-    cost.score_flops += times * node_flops(program.indexer, node);
+    if (once_a_row(node) && scores) {
+      cost.score_flops += cost.sparse_layers * heads * node_flops(program.indexer, node);
+    }
   }
+  cost.special = scored * cost.page.special;
   cost.dense_flops = token_flops * context_tokens * model.layers;
   cost.policy_flops =
       token_flops * (context_tokens * cost.dense_layers + attended * cost.sparse_layers) + cost.score_flops;
-  cost.field_overhead = heads * traffic.held / (token_bytes * config.block_size);
+  cost.field_overhead = heads * held_bytes(program, config) / (token_bytes * config.block_size);
   return cost;
 }
 

@@ -4,9 +4,21 @@
 
 namespace vortex::vflow {
 
+// What scoring one page for one kv head takes, once a step: fields are read and saved whole, and every operation counts
+// as often as it is written. What is the same for all pages of a row is left out.
+struct PageCost {
+  double read_bytes = 0;
+  double saved_bytes = 0;  // by Save
+  double flops = 0;
+  // Results of special functions (exponentials, reciprocals): a multiprocessor of an H100 gives 16 of them a cycle,
+  // which in all is about one for each byte that its memory moves.
+  double special = 0;
+};
+PageCost page_cost(const Policy& policy);
+
 // What one decode step of one request moves and computes for attention, over all layers and kv heads, by the limit
-// model: every byte of KV and of page summaries that a step needs is read once, and nothing else counts. Model weights
-// are left out: they are the same for every policy. A dense step reads all of K and V.
+// model: every byte of KV and of page summaries that a step needs is read once, what it saves is written once. Model
+// weights are left out: they are the same for every policy. A dense step reads all of K and V.
 struct DecodeCost {
   int context_tokens = 0;
   int pages = 0;           // a row
@@ -22,9 +34,11 @@ struct DecodeCost {
   double summary_bytes = 0;      // fields read for scoring
   double state_bytes = 0;        // fields written by Save
 
-  double dense_flops = 0;     // a step with every layer dense
-  double policy_flops = 0;    // attention and scoring
-  double score_flops = 0;     // scoring alone
+  double dense_flops = 0;   // a step with every layer dense
+  double policy_flops = 0;  // attention and scoring
+  double score_flops = 0;   // scoring alone
+  double special = 0;       // results of special functions, of scoring
+  PageCost page;
   double field_overhead = 0;  // bytes of the policy's fields for each byte of KV
 
   // How many times less attention moves than dense attention; 1 for a policy that reads as much.

@@ -94,6 +94,17 @@ std::string line(const std::string& name, double dense, double policy, const cha
          "   dense: " + quantity(dense, unit) + "   (" + percent(dense > 0 ? policy / dense : 0) + ")\n";
 }
 
+// What each of the many scored pages takes: where a policy is dear.
+std::string page_text(const DecodeCost& cost) {
+  const PageCost& page = cost.page;
+  std::string text = "  a scored page, a kv head: reads " + quantity(page.read_bytes, "B");
+  if (page.saved_bytes > 0) { text += ", saves " + quantity(page.saved_bytes, "B"); }
+  text += ", computes " + quantity(page.flops, "flop");
+  if (page.special == 0) { return text + "\n"; }
+  return text + ", with " + format_number(page.special) + " special functions\n  special functions         " +
+         quantity(cost.special, "results") + "; on an H100 one takes about as long as reading a byte, or longer\n";
+}
+
 std::string cost_text(const DecodeCost& cost) {
   const double layers = cost.dense_layers + cost.sparse_layers;
   const double sparse = std::max(1, cost.sparse_layers);
@@ -116,6 +127,7 @@ std::string cost_text(const DecodeCost& cost) {
   text += line("flops, a sparse layer", cost.dense_flops / layers, sparse_flops / sparse, "flop");
   text += line("flops, all layers", cost.dense_flops, cost.policy_flops, "flop");
   text += line("  scoring", cost.dense_flops, cost.score_flops, "flop");
+  if (cost.scored_pages > 0) { text += page_text(cost); }
   char ratio[96];
   std::snprintf(ratio, sizeof ratio, "  moves %.3g times less than dense attention; fields add %.3g %% to KV memory\n",
                 cost.byte_ratio(), 100 * cost.field_overhead);

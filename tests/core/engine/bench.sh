@@ -71,3 +71,33 @@ if "$bench" workload "${common[@]}" 2>/dev/null; then echo "a workload without a
 if message=$("$bench" step 2x9999 "${common[@]}" 2>&1 >/dev/null); then echo "a request beyond the context was taken" >&2; exit 1; fi
 grep -q "does not fit the context" <<<"$message" || { echo "refusal: $message" >&2; exit 1; }
 echo "refusal: ok"
+# The register of speed: a record is written, what is as recorded passes, what lost is named with exit code 1.
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+regress() { "$bench" regress --device cpu --only "dense 1x1024" --turns 6 --register "$scratch" "$@"; }
+regress --runs 1 --record --build test >"$scratch/out"
+file=$(echo "$scratch"/*.json)
+grep -q "dense 1x1024 .* new$" "$scratch/out" && grep -q "written to $file" "$scratch/out" || { cat "$scratch/out"; exit 1; }
+# scale FACTOR: the recorded ratio, so many times as high.
+scale() {
+  python3 -c 'import json, sys
+record = json.load(open(sys.argv[1]))
+case, = record["cases"]
+for key in "percent", "low", "high": case[key] *= float(sys.argv[2])
+json.dump(record, open(sys.argv[1], "w"))' "$file" "$1"
+}
+scale 10
+code=0
+regress --json >"$scratch/out" 2>"$scratch/err" || code=$?
+[[ $code == 1 ]] && grep -q "lost speed, or gone: dense 1x1024" "$scratch/err" &&
+  grep -q "looking again at dense 1x1024" "$scratch/err" &&
+  python3 -c 'import json, sys
+case, = json.load(sys.stdin)["cases"]
+assert case["standing"] == "lost" and case["change"] < -0.5 and case["now"]["percent"] > 0, case' <"$scratch/out" ||
+  { echo "regress, lost: exit code $code"; cat "$scratch/out" "$scratch/err"; exit 1; }
+echo "{}" >"$file"
+if message=$(regress 2>&1 >/dev/null); then echo "a record without cases was taken" >&2; exit 1; fi
+grep -q "device is missing" <<<"$message" || { echo "refusal: $message" >&2; exit 1; }
+if message=$(regress --only nothing 2>&1); then echo "an unknown case was taken" >&2; exit 1; fi
+grep -q 'no case "nothing"' <<<"$message" || { echo "refusal: $message" >&2; exit 1; }
+echo "regress: ok"

@@ -23,8 +23,8 @@ model::ModelConfig qwen() {
   return c;
 }
 
-vflow::Policy block_topk(int pages, const std::vector<int>& dense_layers) {
-  const std::string base = std::string(VORTEX_SOURCE_DIR) + "/examples/policies/block_topk";
+vflow::Policy policy_at(const std::string& path, int pages, const std::vector<int>& dense_layers) {
+  const std::string base = std::string(VORTEX_SOURCE_DIR) + "/" + path;
   nlohmann::json config = nlohmann::json::parse(read_file(base + ".json").value());
   config["vortex_topk_val"] = pages - 3;
   config["vortex_topk_ratio"] = 0.0;
@@ -34,6 +34,10 @@ vflow::Policy block_topk(int pages, const std::vector<int>& dense_layers) {
   vflow::CheckReport report = vflow::check_policy(source, model::geometry_of(qwen(), 32768, 0));
   EXPECT_TRUE(report.policy.has_value()) << vflow::render(report.diagnostics);
   return std::move(*report.policy);
+}
+
+vflow::Policy block_topk(int pages, const std::vector<int>& dense_layers) {
+  return policy_at("examples/policies/block_topk", pages, dense_layers);
 }
 
 double gigabytes(const vflow::Policy* policy, vflow::Dtype kv, int requests, int tokens) {
@@ -71,6 +75,33 @@ TEST(Limit, RowsThatFitTheBudgetAreNotScored) {
   const StepBytes bytes = step_bytes(qwen(), &policy, vflow::Dtype::kBf16, lengths);
   EXPECT_EQ(bytes.summaries, 0);
   EXPECT_EQ(bytes.kv, 1000LL * 114688);
+}
+
+// 48 requests of 8192 tokens in 28 layers score 510 blocks for each of 8 heads.
+constexpr int64_t kScored = int64_t{48} * 28 * 8 * 510;
+
+TEST(Limit, StateIsReadAndWritten) {
+  const vflow::Policy policy = policy_at("tests/bench/policies/wide_state", 64, {});
+  const std::vector<int> lengths(48, 8192);
+  const StepBytes bytes = step_bytes(qwen(), &policy, vflow::Dtype::kBf16, lengths);
+  EXPECT_EQ(bytes.summaries, kScored * 2 * 256);  // the centroid and the state
+  EXPECT_EQ(bytes.state, kScored * 256);
+  EXPECT_EQ(bytes.total(), bytes.weights + bytes.kv + bytes.summaries + bytes.state);
+  EXPECT_EQ(special_results(qwen(), &policy, lengths), 0);
+}
+
+TEST(Limit, SpecialFunctionsTakeTheirTime) {
+  const vflow::Policy policy = policy_at("tests/bench/policies/channel_gate", 64, {});
+  const std::vector<int> lengths(48, 8192);
+  const StepBytes bytes = step_bytes(qwen(), &policy, vflow::Dtype::kBf16, lengths);
+  const double special = special_results(qwen(), &policy, lengths);
+  EXPECT_EQ(special, static_cast<double>(kScored) * 2 * 256);
+  EXPECT_EQ(special_results(qwen(), nullptr, lengths), 0);
+  const auto total = static_cast<double>(bytes.total());
+  EXPECT_EQ(limit_bytes(bytes, special, {3e12, 0}), total);
+  EXPECT_EQ(limit_bytes(bytes, special, {3e12, 1e15}), total);  // hidden behind what scoring reads
+  EXPECT_NEAR(limit_bytes(bytes, special, {3e12, 4e12}), static_cast<double>(bytes.weights + bytes.kv) + special * 0.75,
+              1);
 }
 
 // MiniMax-M2 (docs/benchmarks/tensor-parallel.md): what four ranks move together is what one would, but for the router,

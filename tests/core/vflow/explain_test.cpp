@@ -100,6 +100,42 @@ TEST(Cost, StateIsReadAndWritten) {
   EXPECT_EQ(cost.summary_bytes, 28.0 * 8 * (128 + 1) * 2 * 1022);
 }
 
+// A sigmoid of every channel of q times the centroid, for both heads.
+TEST(Cost, SpecialFunctionsAreCounted) {
+  Sketch sketch(empty_program(Dialect::kGqa, geometry_for(qwen3(), Dialect::kGqa, 16)));
+  const std::string field = sketch.store("c", sketch.cache(Op::kMean, {sketch.cache_field("k")}));
+  const int product = sketch.indexer(Op::kMultiply, {sketch.query(), sketch.indexer_field(field)});
+  const int gate = sketch.indexer(Op::kSigmoid, {product}, attrs_affine(Op::kSigmoid, 0, -1));
+  Attrs channels;
+  channels.dim = 2;
+  Attrs heads;
+  heads.dim = 1;
+  select_top(sketch, sketch.indexer(Op::kMax, {sketch.indexer(Op::kSum, {gate}, channels)}, heads));
+  ASSERT_FALSE(sketch.failed());
+  Policy policy;
+  policy.program = sketch.program();
+  policy.config.layers_skip.clear();
+  const PageCost page = page_cost(policy);
+  EXPECT_EQ(page.read_bytes, 128 * 2);
+  EXPECT_EQ(page.saved_bytes, 0);
+  EXPECT_EQ(page.special, 2 * 128 * 2);  // an exponential and a reciprocal each
+  EXPECT_GE(page.flops, 3 * 2 * 128);
+  const DecodeCost cost = decode_cost(policy, qwen3(), 16384);
+  EXPECT_EQ(cost.special, 28.0 * 8 * 1022 * 512);
+  const std::string text = explain(policy, qwen3(), 16384);
+  EXPECT_NE(text.find("a scored page, a kv head: reads 256 B, computes "), std::string::npos) << text;
+  EXPECT_NE(text.find("with 512 special functions\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("special functions         117 Mresults"), std::string::npos) << text;
+  EXPECT_EQ(decode_cost(policy, qwen3(), 100).special, 0);
+}
+
+TEST(Cost, WhatAPageSavesIsSaid) {
+  const std::string text = explain(policy_for("running average", qwen3()), qwen3(), 16384);
+  EXPECT_NE(text.find("a scored page, a kv head: reads 258 B, saves 2 B, computes "), std::string::npos) << text;
+  EXPECT_EQ(explain(policy_for("centroid", qwen3()), qwen3(), 16384).find("special functions"), std::string::npos);
+  EXPECT_EQ(explain(policy_for("centroid", qwen3()), qwen3(), 100).find("a scored page"), std::string::npos);
+}
+
 TEST(Cost, UnionAttendsBothSelections) {
   Policy policy = policy_for("centroid", qwen3());
   Selection selection = take_selection(policy.program);

@@ -53,6 +53,47 @@ __device__ void reduce_pages(int first, int end, X x, Out out) {
   });
 }
 
+// What the threads of one such operation tell each other; one place for all of them.
+static __shared__ float states[kLanes][kThreads];
+static __shared__ float tops[kThreads / 32][kLanes];
+static __shared__ float totals[kLanes];
+
+// The same with line(page, element) for sixteen elements at once, every thread sixteen of every sixteenth page: what is
+// added to what is as above.
+template <class Op, int size, class Line, class Out>
+__device__ void reduce_pages_of_lanes(int first, int end, Line line, Out out) {
+  const int pages = end - first;
+  const int accumulator = static_cast<int>(threadIdx.x) / kColumns;
+  const int column = static_cast<int>(threadIdx.x) % kColumns * kLanes;
+  for (int from = 0; from < size; from += kThreads) {
+    if (accumulator < pages && from + column < size) {
+      const Lanes start = line(first + accumulator, from + column);
+      Lanes state = each([&](int j) { return Op::first(start.v[j]); });
+#pragma unroll 4
+      for (int i = accumulator + kLanes; i < pages; i += kLanes) {
+        const Lanes x = line(first + i, from + column);
+        state = each([&](int j) { return Op::step(state.v[j], x.v[j]); });
+      }
+#pragma unroll
+      for (int j = 0; j < kLanes; ++j) { states[accumulator][column + j] = state.v[j]; }
+    }
+    __syncthreads();
+    const int element = from + static_cast<int>(threadIdx.x);
+    if (element < size) {
+      Lanes all = each([&](int i) { return i < pages ? states[i][threadIdx.x] : 0.0F; });
+#pragma unroll
+      for (int width = kLanes / 2; width > 0; width /= 2) {
+#pragma unroll
+        for (int i = 0; i < kLanes / 2; ++i) {
+          if (i < width && i + width < pages) { all.v[i] = Op::combine(all.v[i], all.v[i + width]); }
+        }
+      }
+      out(element, pages > 0 ? Op::finish(all.v[0], pages) : 0.0F);
+    }
+    __syncthreads();
+  }
+}
+
 template <int size, class X, class Out>
 __device__ void copy_pages(int end, X x, Out out) {
   for (int i = static_cast<int>(threadIdx.x); i < end * size; i += kThreads) {
@@ -75,6 +116,41 @@ __device__ void softmax_pages(float scale, int first, int end, X x, Out out) {
       out(first + i, element, round_bf16(exponential(scaled(i) - top) / total));
     }
   });
+}
+
+// The same by all threads, each exponential once; place(page, element) is where a result lives. A maximum is the same
+// in any order, and the sum is taken in the one above. `size` is a power of two up to 16.
+template <int size, class X, class Place>
+__device__ void softmax_pages_by_all(float scale, int first, int end, X x, Place place) {
+  copy_pages<size>(first, x, [&](int page, int element, float value) { place(page, element) = value; });
+  const int pages = end - first;
+  if (pages <= 0) { return; }
+  const int element = static_cast<int>(threadIdx.x) % size;
+  const int start = static_cast<int>(threadIdx.x) / size;
+  constexpr int kStep = kThreads / size;
+  float top = __uint_as_float(0xff800000U);
+#pragma unroll 4
+  for (int i = start; i < pages; i += kStep) { top = maximum(top, x(first + i, element) * scale); }
+#pragma unroll
+  for (int width = 16; width >= size; width /= 2) { top = maximum(top, __shfl_xor_sync(kAllLanes, top, width)); }
+  if (threadIdx.x % 32 < size) { tops[threadIdx.x / 32][threadIdx.x % 32] = top; }
+  __syncthreads();
+#pragma unroll
+  for (int warp = 0; warp < kThreads / 32; ++warp) { top = maximum(top, tops[warp][element]); }
+#pragma unroll 4
+  for (int i = start; i < pages; i += kStep) {
+    place(first + i, element) = exponential(x(first + i, element) * scale - top);
+  }
+  __syncthreads();
+  for_elements<size>([&](int of, bool mine) {
+    const float total = reduce_element<Sum>(pages, [&](int i) { return place(first + i, of); });
+    if (mine && threadIdx.x % kLanes == 0) { totals[of] = total; }
+  });
+  __syncthreads();
+#pragma unroll 4
+  for (int i = start; i < pages; i += kStep) {
+    place(first + i, element) = round_bf16(place(first + i, element) / totals[element]);
+  }
 }
 
 template <int size, class X, class Out>
@@ -105,6 +181,26 @@ __device__ void conv_pages(const float* weight, int first, int end, X x, Out out
       state = fmaf(weight[t * size + element], x(first + page - t, element), state);
     }
     out(first + page, element, round_bf16(state));
+  }
+}
+
+// The same for sixteen elements at a time: line(page, element) reads them, out(page, element, lanes) rounds and writes.
+template <int taps, int size, class Line, class Out>
+__device__ void conv_pages_of_lanes(const float* weight, int first, int end, Line line, Out out) {
+  constexpr int kParts = size / kLanes;
+  for (int i = static_cast<int>(threadIdx.x); i < first * kParts; i += kThreads) {
+    out(i / kParts, i % kParts * kLanes, line(i / kParts, i % kParts * kLanes));
+  }
+#pragma unroll 2
+  for (int i = static_cast<int>(threadIdx.x); i < (end - first) * kParts; i += kThreads) {
+    const int page = i / kParts;
+    const int element = i % kParts * kLanes;
+    Lanes state = splat(0.0F);
+    for (int t = 0; t < taps && t <= page; ++t) {
+      const Lanes x = line(first + page - t, element);
+      state = each([&](int j) { return fmaf(weight[t * size + element + j], x.v[j], state.v[j]); });
+    }
+    out(first + page, element, state);
   }
 }
 

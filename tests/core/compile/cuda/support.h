@@ -83,7 +83,7 @@ inline const std::filesystem::path kSource = VORTEX_SOURCE_DIR;
 
 inline std::vector<std::filesystem::path> module_files() {
   std::vector<std::filesystem::path> files;
-  for (const char* folder : {"examples/policies", "tests/cases/check/modules"}) {
+  for (const char* folder : {"examples/policies", "tests/cases/check/modules", "tests/bench/policies"}) {
     for (const auto& entry : std::filesystem::directory_iterator(kSource / folder)) {
       if (entry.path().extension() == ".py") { files.push_back(entry.path()); }
     }
