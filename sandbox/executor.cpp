@@ -73,7 +73,7 @@ Launch launch_of(const ExecutorOptions& options, const Premises& premises, const
   Launch launch;
   launch.argv = {absolute(options.worker_path)};
   launch.environment = worker_environment(premises.scratch);
-  if (!place.visible_gpus.empty()) { launch.environment.push_back("CUDA_VISIBLE_DEVICES=" + place.visible_gpus); }
+  if (place.visible_gpus) { launch.environment.push_back("CUDA_VISIBLE_DEVICES=" + *place.visible_gpus); }
   if (place.ranks > 1) { launch.environment.emplace_back("CUDA_MODULE_LOADING=EAGER"); }
   launch.cores = place.cores;
   if (place.kept != nullptr) {

@@ -106,8 +106,8 @@ std::unique_ptr<WorkerSlots> make_worker_slots(int workers, const KeeperRequest&
   const size_t wanted = !keep ? 0 : std::clamp(gpus.size(), size_t{1}, shares.size());
   for (size_t i = 0; i < wanted; ++i) {
     WeightKeeperOptions options = keeper;
-    const std::string seen = i < gpus.size() ? gpus[i].visible_as : visible != nullptr ? visible : "";
-    if (!seen.empty()) { options.environment.push_back("CUDA_VISIBLE_DEVICES=" + seen); }
+    const char* seen = i < gpus.size() ? gpus[i].visible_as.c_str() : visible;
+    if (seen != nullptr) { options.environment.push_back(std::string("CUDA_VISIBLE_DEVICES=") + seen); }
     keepers.push_back(std::make_unique<WeightKeeper>(std::move(options), request));
   }
   std::vector<ProcessLock> locks;

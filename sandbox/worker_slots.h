@@ -60,8 +60,8 @@ class WorkerSlots {
 // What a worker is given beside its job, until this goes.
 struct Place {
   std::optional<WorkerSlots::Lease> lease;
-  std::string visible_gpus;  // CUDA_VISIBLE_DEVICES; empty: not set
-  std::vector<int> cores;    // to run on; empty: any
+  std::optional<std::string> visible_gpus;  // CUDA_VISIBLE_DEVICES, where it is to be set; empty: it sees no GPU
+  std::vector<int> cores;                   // to run on; empty: any
   std::shared_ptr<const KeptWeights> kept;
   Descriptor turn;  // Job::turn_descriptor, here
   int ranks = 1;    // of the model: with several, kernels are loaded before a GPU can wait for another

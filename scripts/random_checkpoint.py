@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """Writes a checkpoint of random weights at a published model's shape, to measure what does not depend on their values.
-usage: random_checkpoint.py OUT [qwen3-0.6b|qwen3-1.7b|tiny] [FOLDER of a tokenizer.json, default models/chain-4m]
 The tokenizer's vocabulary must be within the shape's."""
+import argparse
 import array
 import json
 import pathlib
 import random
 import shutil
 import struct
-import sys
 
 SHAPES = {  # layers, hidden, query heads, kv heads, head_dim, intermediate, vocabulary
     "tiny": (4, 256, 8, 4, 64, 640, 1024),
@@ -51,9 +50,13 @@ def config_of(layers, hidden, heads, kv_heads, dim, inner, vocab):
 
 
 def main():
-    out = pathlib.Path(sys.argv[1])
-    shape = SHAPES[sys.argv[2] if len(sys.argv) > 2 else "qwen3-1.7b"]
-    tokenizer = pathlib.Path(sys.argv[3] if len(sys.argv) > 3 else pathlib.Path(__file__).parent.parent / "models/chain-4m")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=pathlib.Path, help="the folder to write")
+    parser.add_argument("shape", nargs="?", choices=SHAPES, default="qwen3-1.7b")
+    parser.add_argument("tokenizer", nargs="?", type=pathlib.Path, help="a folder with a tokenizer.json (models/chain-4m)",
+                        default=pathlib.Path(__file__).parent.parent / "models/chain-4m")
+    arguments = parser.parse_args()
+    out, shape, tokenizer = arguments.out, SHAPES[arguments.shape], arguments.tokenizer
     out.mkdir(parents=True, exist_ok=True)
     header, begin = {}, 0
     for name, extents in tensors(*shape):

@@ -206,6 +206,20 @@ TEST_F(WeightKeeperTest, AStoppedSearchDoesNotWaitForIt) {
   EXPECT_TRUE(notices_.empty());
 }
 
+// An empty list hides all GPUs: from workers, too.
+TEST(WorkerSlotsTest, WhoMaySeeNoGpuLetsItsWorkersSeeNone) {
+  const char* before = std::getenv("CUDA_VISIBLE_DEVICES");
+  const std::optional<std::string> kept = before == nullptr ? std::nullopt : std::optional<std::string>(before);
+  ::setenv("CUDA_VISIBLE_DEVICES", "", 1);
+  WorkerSlots slots(share_out({}, {}, 1), {});
+  job::Job job;
+  EXPECT_EQ(find_place(&slots, job, {}).visible_gpus, "");
+  EXPECT_EQ(find_place(nullptr, job, {}).visible_gpus, "");
+  ::unsetenv("CUDA_VISIBLE_DEVICES");
+  EXPECT_EQ(find_place(nullptr, job, {}).visible_gpus, std::nullopt);
+  if (kept) { ::setenv("CUDA_VISIBLE_DEVICES", kept->c_str(), 1); }
+}
+
 TEST(WorkerSlotsTest, GivesEachPlaceToOneAtATime) {
   WorkerSlots slots(share_out({{0, "card", "GPU-a", {}}, {1, "card", "GPU-b", {}}}, {}, 2), {});
   auto first = std::make_unique<WorkerSlots::Lease>(slots.take());
