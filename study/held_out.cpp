@@ -42,7 +42,9 @@ double fresh_problem_seconds(const CandidateHistory& dense) {
     const bool timed = evidence.is_object() && evidence.contains("prompt_seconds");
     if (timed && evidence["prompt_seconds"].is_number()) { prompt = evidence["prompt_seconds"].get<double>(); }
   }
-  return std::max(seconds_each(dense, job::Stage::kRace) + prompt, seconds_each(dense, retest_stage(1)));
+  double most = seconds_each(dense, job::Stage::kRace) + prompt;
+  for (int round = 1; round <= kMaxRetests; ++round) { most = std::max(most, seconds_each(dense, retest_stage(round))); }
+  return most;
 }
 
 std::vector<int> held_out_rounds(const SearchOptions& options) {

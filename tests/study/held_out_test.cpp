@@ -38,6 +38,9 @@ TEST(HeldOut, AProblemCostsItsPromptToo) {
   EXPECT_DOUBLE_EQ(fresh_problem_seconds(dense), 1.75) << "some of its prompts were read ahead";
   dense.stages.back().seconds = 32;
   EXPECT_DOUBLE_EQ(fresh_problem_seconds(dense), 2);
+  add_stage(dense, retest_stage(2), 8, 36);
+  add_stage(dense, retest_stage(3), 8, 5);
+  EXPECT_DOUBLE_EQ(fresh_problem_seconds(dense), 4.5) << "the round of which the fewest were";
 }
 
 // Dense attention takes 2.25 s for a problem, a finalist a quarter of a second: three seconds with three finalists.
