@@ -44,15 +44,19 @@ __device__ __forceinline__ void select_row(const std::uint32_t* keys, Digits& di
                                   [&](int rank, int position) { out[plan.first + rank] = plan.first + position; });
 }
 
-// The part of a row's selection that no score decides: its count, and the reserved blocks or, where everything fits,
-// all.
-__device__ __forceinline__ void write_fixed_blocks(const RowPlan& plan, std::int32_t* out, std::int32_t* count) {
-  if (threadIdx.x == 0) { *count = plan.selected; }
+// The part of a row's selection that no score decides: the reserved blocks or, where everything fits, all.
+__device__ __forceinline__ void write_fixed_blocks(const RowPlan& plan, std::int32_t* out) {
   for (int i = static_cast<int>(threadIdx.x); i < plan.selected; i += static_cast<int>(blockDim.x)) {
     if (i < plan.first || i >= plan.first + plan.k) {
       out[i] = i < plan.first + plan.k ? i : i + plan.blocks - plan.selected;
     }
   }
+}
+
+// The same, and how many blocks the row selects.
+__device__ __forceinline__ void write_fixed_blocks(const RowPlan& plan, std::int32_t* out, std::int32_t* count) {
+  if (threadIdx.x == 0) { *count = plan.selected; }
+  write_fixed_blocks(plan, out);
 }
 
 inline bool valid(const SelectionRule& rule, const SelectionOutput& out, int max_blocks) {

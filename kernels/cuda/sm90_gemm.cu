@@ -114,6 +114,7 @@ class Block {
 
  private:
   static constexpr int kStages = SharedT::kStages;
+  static constexpr int kLastRows = kRows % 64 == 0 ? 64 : kRows % 64;  // of the last multiplication of a step
 
   static __device__ __forceinline__ int group() { return static_cast<int>(threadIdx.x) / kGroupThreads; }
 
@@ -169,7 +170,7 @@ class Block {
           if (r + 64 <= kRows) {
             multiply_group(sum_ + r / 8, w + columns, x + rows + columns, Columns<64>());
           } else {
-            multiply_group(sum_ + r / 8, w + columns, x + rows + columns, Columns<32>());
+            multiply_group(sum_ + r / 8, w + columns, x + rows + columns, Columns<kLastRows>());
           }
         }
       }
@@ -281,6 +282,7 @@ cudaError_t launch(const SkinnyGemm& a, int split, cudaStream_t stream) {
 
 template <int kGroups>
 cudaError_t launch_rows(const SkinnyGemm& a, int split, cudaStream_t stream) {
+  if (a.rows <= 8) { return launch<kGroups, 8>(a, split, stream); }  // more of the weights on their way
   if (a.rows <= 32) { return launch<kGroups, 32>(a, split, stream); }
   if (a.rows <= 64) { return launch<kGroups, 64>(a, split, stream); }
   if (a.rows <= 96) { return launch<kGroups, 96>(a, split, stream); }

@@ -47,8 +47,15 @@ __device__ __forceinline__ void finish_multiplying() { asm volatile("wgmma.wait_
 template <int kColumns>
 struct Columns {};
 
-// c += a b^T for a of 64 rows and b of 32 or 64, both 16 columns wide. Warp w of the group holds rows 16 w to 16 w + 15
-// of c: c[j][i] is row 16 w + lane / 4 + i / 2 * 8, column 8 j + lane % 4 * 2 + i % 2.
+// c += a b^T for a of 64 rows and b of 8, 32 or 64, both 16 columns wide. Warp w of the group holds rows 16 w to 16 w +
+// 15 of c: c[j][i] is row 16 w + lane / 4 + i / 2 * 8, column 8 j + lane % 4 * 2 + i % 2.
+__device__ __forceinline__ void multiply_group(float (*c)[4], std::uint64_t a, std::uint64_t b, Columns<8>) {
+  asm volatile(
+      "{.reg .pred adds; setp.ne.b32 adds, 1, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%0, %1, %2, %3}, %4, %5, adds, 1, 1, 0, 0;}"
+      : "+f"(c[0][0]), "+f"(c[0][1]), "+f"(c[0][2]), "+f"(c[0][3])
+      : "l"(a), "l"(b));
+}
 __device__ __forceinline__ void multiply_group(float (*c)[4], std::uint64_t a, std::uint64_t b, Columns<32>) {
   asm volatile(
       "{.reg .pred adds; setp.ne.b32 adds, 1, 0;\n"

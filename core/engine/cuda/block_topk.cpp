@@ -99,25 +99,31 @@ cudaError_t BlockTopK::update_range(const compile::CudaLayerCache& cache, const 
   return cuda::summarize_blocks(args, stream);
 }
 
+cuda::SelectAndAttend BlockTopK::arguments(const compile::CudaLayerCache& cache, const compile::CudaBatch& batch,
+                                           const compile::CudaSelection& selection) const {
+  cuda::SelectAndAttend args;
+  args.score.q = batch.q;
+  args.score.centroids = static_cast<const cuda::Bf16*>(cache.fields[0]);
+  args.score.pages = batch.table.pages;
+  args.score.max_blocks = batch.table.max_blocks;
+  args.score.num_q_heads = batch.num_q_heads;
+  args.score.head_dim = cache.kv.head_dim;
+  args.score.round_bf16 = true;
+  args.rule.lengths = batch.table.lengths;
+  args.rule.budgets = batch.budgets;
+  args.rule.num_requests = batch.num_requests;
+  args.rule.num_kv_heads = cache.kv.num_kv_heads;
+  args.rule.block = cache.kv.block;
+  args.rule.reserved_bos = config_.reserved_bos;
+  args.rule.reserved_eos = config_.reserved_eos;
+  args.out = {selection.blocks, selection.counts, selection.max_selected};
+  return args;
+}
+
 cudaError_t BlockTopK::select(const compile::CudaLayerCache& cache, const compile::CudaBatch& batch,
                               const compile::CudaSelection& selection, cudaStream_t stream) const {
-  cuda::ScoreAndSelect args;
-  args.q = batch.q;
-  args.centroids = static_cast<const cuda::Bf16*>(cache.fields[0]);
-  args.pages = batch.table.pages;
-  args.max_blocks = batch.table.max_blocks;
-  args.num_q_heads = batch.num_q_heads;
-  args.head_dim = cache.kv.head_dim;
-  args.round_bf16 = true;
-  cuda::SelectionRule rule;
-  rule.lengths = batch.table.lengths;
-  rule.budgets = batch.budgets;
-  rule.num_requests = batch.num_requests;
-  rule.num_kv_heads = cache.kv.num_kv_heads;
-  rule.block = cache.kv.block;
-  rule.reserved_bos = config_.reserved_bos;
-  rule.reserved_eos = config_.reserved_eos;
-  return cuda::score_and_select(args, rule, {selection.blocks, selection.counts, selection.max_selected}, stream);
+  const cuda::SelectAndAttend args = arguments(cache, batch, selection);
+  return cuda::score_and_select(args.score, args.rule, args.out, stream);
 }
 
 std::vector<compile::KernelInfo> BlockTopK::kernels() const {

@@ -12,6 +12,7 @@
 #include "core/vflow/policy.h"
 #include "kernels/cuda/append.h"
 #include "kernels/cuda/plan.h"
+#include "kernels/cuda/select_attend.h"
 
 namespace vortex::engine {
 
@@ -35,6 +36,9 @@ class BlockTopK final : public compile::CudaExecutable {
   // Completes nothing: append_kv has made the centroids.
   cudaError_t select(const compile::CudaLayerCache& cache, const compile::CudaBatch& batch,
                      const compile::CudaSelection& selection, cudaStream_t stream) const override;
+  // What select() is given, for the kernel that attends as well; its `attention` is the caller's to set.
+  cuda::SelectAndAttend arguments(const compile::CudaLayerCache& cache, const compile::CudaBatch& batch,
+                                  const compile::CudaSelection& selection) const;
   int kv_heads() const override { return 0; }
   std::optional<compile::CudaScores> scores(int) const override { return std::nullopt; }
   std::string describe() const override;

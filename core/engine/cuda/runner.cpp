@@ -304,18 +304,27 @@ Status Runner::begin_step(int capacity) {
   return cuda_status(cuda::zero_pages(zero, stream_.get()), "clearing fresh pages");
 }
 
-Status Runner::select(int layer, int capacity) {
-  const compile::CudaLayerCache cache = pool_.layer(layer);
+compile::CudaBatch Runner::scored_batch(int layer, int capacity) const {
   compile::CudaBatch rows = batch(layer, capacity, step_lengths_.as<std::int32_t>());
   rows.active = granted_.as<std::uint8_t>();
   rows.completes_blocks = true;
   rows.budgets = budgets_.as<std::int32_t>();
+  return rows;
+}
+
+compile::CudaSelection Runner::selected(int layer) const {
   compile::CudaSelection selection;
   selection.blocks = selected_.as<std::int32_t>();
   selection.counts =
       counts_.as<std::int32_t>() + int64_t{layer} * options_.max_batch * model_.source.config.num_kv_heads;
   selection.max_selected = policy_.max_selected;
-  return cuda_status(policy_.executable->select(cache, rows, selection, stream_.get()), "selecting pages");
+  return selection;
+}
+
+Status Runner::select(int layer, int capacity) {
+  return cuda_status(
+      policy_.executable->select(pool_.layer(layer), scored_batch(layer, capacity), selected(layer), stream_.get()),
+      "selecting pages");
 }
 
 // What select() has chosen for a layer, until the next layer's.
@@ -324,7 +333,7 @@ cuda::Selection Runner::selection(int layer) const {
   return {selected_.as<std::int32_t>(), counts_.as<std::int32_t>() + layer * rows, policy_.max_selected};
 }
 
-Status Runner::attend(int layer, int capacity, bool sparse) {
+cuda::DecodeAttention Runner::attention(int layer, int capacity) const {
   const model::ModelConfig& c = model_.source.config;
   cuda::DecodeAttention args;
   args.q = activations_.q;
@@ -334,10 +343,32 @@ Status Runner::attend(int layer, int capacity, bool sparse) {
   args.num_requests = capacity;
   args.num_q_heads = c.num_q_heads;
   args.scale = attention_scale(c);
+  return args;
+}
+
+Status Runner::attend(int layer, int capacity, bool sparse) {
+  cuda::DecodeAttention args = attention(layer, capacity);
   if (sparse) { args.selection = selection(layer); }
   const StepShape shape{cuda_.batch_invariant, sparse ? policy_.max_selected : max_blocks_, device_.multiprocessors,
                         attention_memory_.as<float>()};
-  return cuda_status(device_attention(c).attend(model_, args, shape, stream_.get()), "attending");
+  const DeviceAttention& kind = device_attention(model_.source.config);
+  return cuda_status(kind.attend(model_, args, shape, stream_.get()), "attending");
+}
+
+// Selects and attends: by one kernel where that is quicker, which spreads a row as suits the batch.
+Status Runner::select_and_attend(int layer, int capacity) {
+  const int rows = capacity * model_.source.config.num_kv_heads;
+  if (policy_.fused != nullptr && !cuda_.batch_invariant && !left_out_ && rows <= device_.multiprocessors) {
+    cuda::SelectAndAttend args =
+        policy_.fused->arguments(pool_.layer(layer), scored_batch(layer, capacity), selected(layer));
+    args.attention = attention(layer, capacity);
+    if (cuda::select_and_attend_supports(args)) {
+      const auto schedule = cuda::plan_select_and_attend(rows, device_.multiprocessors);
+      return cuda_status(cuda::select_and_attend(args, schedule, stream_.get()), "selecting and attending");
+    }
+  }
+  if (left_out_ != Stage::kSelect) { VORTEX_TRY(select(layer, capacity)); }
+  return left_out_ == Stage::kAttention ? ok_status() : attend(layer, capacity, true);
 }
 
 Status Runner::sample(int first, int rows, const std::uint8_t* active) {
@@ -403,8 +434,11 @@ Status Runner::enqueue_step(int capacity, const LayerHook* hook) {
     append.table = table(step_lengths_.as<std::int32_t>());
     if (sparse && policy_.fused != nullptr) { append.summary = policy_.fused->summary(pool_.layer(layer)); }
     VORTEX_TRY(layers_->attention_inputs(layer, capacity, append, stream_.get()));
-    if (sparse && left_out_ != Stage::kSelect) { VORTEX_TRY(select(layer, capacity)); }
-    if (left_out_ != Stage::kAttention) { VORTEX_TRY(attend(layer, capacity, sparse)); }
+    if (sparse) {
+      VORTEX_TRY(select_and_attend(layer, capacity));
+    } else if (left_out_ != Stage::kAttention) {
+      VORTEX_TRY(attend(layer, capacity, false));
+    }
     if (hook != nullptr && *hook) { VORTEX_TRY((*hook)(layer)); }
     VORTEX_TRY(layers_->attention_outputs(layer, capacity, granted_.as<std::uint8_t>(), stream_.get()));
   }

@@ -143,8 +143,12 @@ class Runner {
   Status enqueue_step(int capacity, const LayerHook* hook);
   Status begin_step(int capacity);
   Status finish_step(int capacity);
+  compile::CudaBatch scored_batch(int layer, int capacity) const;
+  compile::CudaSelection selected(int layer) const;
+  cuda::DecodeAttention attention(int layer, int capacity) const;
   Status select(int layer, int capacity);
   Status attend(int layer, int capacity, bool sparse);
+  Status select_and_attend(int layer, int capacity);
   Status sample(int first, int rows, const std::uint8_t* active);
   cuda::EndStep end_of(int first, int count, const std::uint8_t* granted) const;
   compile::CudaBatch batch(int layer, int requests, const std::int32_t* lengths) const;

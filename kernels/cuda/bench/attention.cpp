@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/cuda/bench/bench.h"
+#include "kernels/cuda/select_attend.h"
 
 namespace vortex::cuda {
 namespace {
@@ -132,9 +133,56 @@ void sweep(Bench& bench, const Problem& p) {
   }
 }
 
+// Selecting and attending: by two kernels, and by one with every number of thread blocks a row.
+void measure_selecting(Bench& bench, const Shape& shape, int pages) {
+  constexpr int kReserved = 3;
+  const Problem p(shape);
+  const auto rows = static_cast<std::size_t>(shape.requests * kHeads);
+  const DeviceArray<unsigned char> centroids =
+      random_bytes(static_cast<std::size_t>(shape.requests * p.max_blocks * kHeads * shape.dim) * 2);
+  const DeviceArray<std::int32_t> budgets(
+      std::vector<std::int32_t>(static_cast<std::size_t>(shape.requests), pages + kReserved));
+  const int most = pages + kReserved;
+  const DeviceArray<std::int32_t> blocks(rows * static_cast<std::size_t>(most));
+  const DeviceArray<std::int32_t> counts(rows);
+  SelectAndAttend s;
+  s.attention = p.args(0);
+  s.score = {s.attention.q,
+             reinterpret_cast<const Bf16*>(centroids.data()),
+             p.pages.data(),
+             p.max_blocks,
+             s.attention.num_q_heads,
+             shape.dim,
+             true};
+  s.rule = {p.lengths.data(), budgets.data(), shape.requests, kHeads, shape.block, 1, 2};
+  s.out = {blocks.data(), counts.data(), most};
+  Measurement m;
+  m.kernel = "select_attend";
+  m.shape = describe(shape) + " sel " + std::to_string(pages);
+  const double page_bytes = 2.0 * shape.block * shape.dim * kv_type_size(shape.type);
+  m.bytes = static_cast<double>(rows) * (most * page_bytes + 2.0 * (p.max_blocks - 2) * shape.dim);
+  m.variant = "two kernels";
+  bench.measure(m, 1, [&](int, cudaStream_t stream) {
+    const cudaError_t selected = score_and_select(s.score, s.rule, s.out, stream);
+    if (selected != cudaSuccess) { return selected; }
+    DecodeAttention a = s.attention;
+    a.selection = {blocks.data(), counts.data(), most};
+    return decode_attention(a, plan_decode_attention(static_cast<int>(rows), most, bench.num_sms()), stream);
+  });
+  for (const int cluster : {1, 2, 4, 8}) {
+    if (shape.requests * kHeads * cluster > 1024) { continue; }
+    m.variant = "c" + std::to_string(cluster);
+    bench.measure(m, 1, [&](int, cudaStream_t stream) { return select_and_attend(s, {cluster}, stream); });
+  }
+}
+
 }  // namespace
 
 void bench_attention(Bench& bench) {
+  if (bench.wants("select_attend")) {
+    for (const int requests : {1, 8, 16, 32}) { measure_selecting(bench, {requests, 16384}, 64); }
+    measure_selecting(bench, {64, 8192}, 64);
+  }
   if (!bench.wants("attention")) { return; }
   constexpr KvType kBf16 = KvType::bf16;
   const std::vector<Shape> swept = {{64, 8192},
