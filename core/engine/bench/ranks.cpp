@@ -15,6 +15,7 @@ namespace {
 
 constexpr float kLikely = 10;      // log-probabilities so far below the best one mean nothing
 constexpr int kForcedTokens = 32;  // behind the prompt
+constexpr int kTopTokens = 16;     // told of each greedy token's position
 
 // [layer, length, kv head of the whole model] -> the pages that are chosen, in order.
 using Chosen = std::map<std::tuple<int, int, int>, std::vector<int32_t>>;
@@ -52,6 +53,7 @@ struct Answer {
   std::vector<float> log_probs;  // [position][vocab]
   Chosen chosen;
   std::vector<int32_t> tokens;
+  engine::Forced told;  // of `tokens`
 };
 
 // `first_head`: of the whole model's kv heads, the first one of this engine.
@@ -64,6 +66,9 @@ Result<Answer> ask(engine::Engine& engine, const Question& question, const std::
   VORTEX_ASSIGN(answer.log_probs, engine.teacher_force(question.request, question.continuation, observer, nullptr));
   VORTEX_ASSIGN(std::vector<engine::Output> outputs, engine.generate({question.request}, nullptr));
   answer.tokens = std::move(outputs[0].tokens);
+  const engine::ForcedRequest own{question.request, answer.tokens, {}};
+  VORTEX_ASSIGN(std::vector<engine::Forced> forced, engine.force_decode({&own, 1}, {kTopTokens, 0}, nullptr));
+  answer.told = std::move(forced[0]);
   return answer;
 }
 
@@ -86,6 +91,15 @@ Result<Answer> ask_ranks(engine::RankEngines& ranks, const Question& question,
     answers[0].chosen.insert(answer.chosen.begin(), answer.chosen.end());
   }
   return std::move(answers[0]);
+}
+
+// How much more probable than `other` the token is that was chosen at a position of `told`; at least, where `other` is
+// not among those that are told.
+double margin(const engine::Forced& told, size_t at, int32_t other) {
+  const std::vector<int32_t>& top = told.top[at];
+  const auto found = std::find(top.begin(), top.end(), other);
+  const size_t place = found == top.end() ? top.size() - 1 : static_cast<size_t>(found - top.begin());
+  return static_cast<double>(told.top_log_probs[at][0]) - static_cast<double>(told.top_log_probs[at][place]);
 }
 
 void compare(const std::string& name, const Answer& expected, const Answer& actual, Report& report) {
@@ -128,9 +142,11 @@ void compare(const std::string& name, const Answer& expected, const Answer& actu
                      100.0 * static_cast<double>(equal) / static_cast<double>(expected.chosen.size()), "%");
   }
   const auto differ = std::mismatch(expected.tokens.begin(), expected.tokens.end(), actual.tokens.begin());
-  report.add_value(name + ", greedy tokens before one differs",
-                   static_cast<double>(differ.first - expected.tokens.begin()),
+  const auto alike = static_cast<size_t>(differ.first - expected.tokens.begin());
+  report.add_value(name + ", greedy tokens before one differs", static_cast<double>(alike),
                    "of " + std::to_string(expected.tokens.size()));
+  if (alike == expected.tokens.size()) { return; }
+  report.add_value(name + ", which is less probable by", margin(expected.told, alike, *differ.second), "nat");
 }
 
 }  // namespace
