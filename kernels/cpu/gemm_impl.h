@@ -81,6 +81,7 @@ struct Strip {
   int depth = 0;
   const Bf16* pairs = nullptr;  // of the first panel
   std::int64_t pair_stride = 0;
+  std::int64_t group_stride = 0;  // where panels of several groups are taken side by side
   int panels = 0;
   float* y = nullptr;  // of the first panel
   std::int64_t ldy = 0;
@@ -102,7 +103,7 @@ inline void strip_tile(const Strip& s, int first) {
     return static_cast<int>(left < kLanes ? left : kLanes);
   };
   Lanes sums[static_cast<unsigned>(panels)][static_cast<unsigned>(rows)];
-#pragma GCC unroll 4
+#pragma GCC unroll 16
   for (int i = 0; i < panels; ++i) {
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
@@ -115,9 +116,9 @@ inline void strip_tile(const Strip& s, int first) {
   const Bf16* pairs = s.pairs + std::int64_t{kPairs} * first;
   for (int k = 0; k < paired; k += 2, pairs += s.pair_stride) {
     if constexpr (panels == kGroupPanels) { ask_for_next_page<8>(pairs, s.page_step); }
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int i = 0; i < panels; ++i) {
-      load_bf16_pairs(pairs + i * kPairs, even, odd);
+      load_bf16_pairs(pairs + i / kGroupPanels * s.group_stride + i % kGroupPanels * kPairs, even, odd);
       if constexpr (panels < kGroupPanels) { __builtin_prefetch(pairs + i * kPairs + s.ahead, 0, 2); }
 #pragma GCC unroll 16
       for (int r = 0; r < rows; ++r) {
@@ -125,10 +126,10 @@ inline void strip_tile(const Strip& s, int first) {
       }
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 16
   for (int i = 0; i < panels; ++i) {
     if (paired < s.depth) {
-      load_bf16_pairs(pairs + i * kPairs, even, odd);
+      load_bf16_pairs(pairs + i / kGroupPanels * s.group_stride + i % kGroupPanels * kPairs, even, odd);
 #pragma GCC unroll 16
       for (int r = 0; r < rows; ++r) { sums[i][r] = fma(splat(s.x[r * s.ldx + paired]), even, sums[i][r]); }
     }
@@ -158,6 +159,30 @@ inline void strip_of(int count, const Strip& s) {
   }
 }
 
+// In small pages one row takes four groups side by side: where one stream waits for its next page, three go on.
+#if defined(__AVX512F__)
+constexpr int kWideRun = 4 * kGroupPanels;
+#else
+constexpr int kWideRun = kGroupPanels;  // more sums would not fit the registers
+#endif
+
+inline bool takes_wide_run(const PackedMatrix& w, std::int64_t panel, std::int64_t end) {
+  return kWideRun > kGroupPanels && w.small_pages && panel % kGroupPanels == 0 && panel + kWideRun <= end;
+}
+
+inline void wide_run(const float* x, const PackedMatrix& w, float* y, std::int64_t panel) {
+  const PanelRun run = panel_run(w.n, w.k, panel, panel + kGroupPanels);
+  Strip s;
+  s.x = x;
+  s.depth = w.k;
+  s.pairs = w.panels + run.offset;
+  s.pair_stride = run.pair_stride;
+  s.group_stride = kGroupPanels * panel_size(w.k);
+  s.y = y + panel * kLanes;
+  s.cols = w.n - panel * kLanes;
+  strip_tile<1, kWideRun>(s, 0);
+}
+
 // Rows go in strips of equal height. What one strip takes in one go is read to its whole depth; else every strip goes
 // over a part of a group while that is in the cache.
 void gemm_panels(const float* x, std::int64_t ldx, int rows, const PackedMatrix& w, float* y, std::int64_t ldy,
@@ -165,6 +190,11 @@ void gemm_panels(const float* x, std::int64_t ldx, int rows, const PackedMatrix&
   const int strips = (rows + kStripRows - 1) / kStripRows;
   const int step = strips == 1 && panels_for(rows) == kGroupPanels ? w.k : kDepthBlock;
   for (std::int64_t panel = panel_begin; panel < panel_end;) {
+    if (rows == 1 && takes_wide_run(w, panel, panel_end)) {
+      wide_run(x, w, y, panel);
+      panel += kWideRun;
+      continue;
+    }
     const PanelRun run = panel_run(w.n, w.k, panel, panel_end);
     Strip s;
     s.ldx = ldx;

@@ -105,16 +105,16 @@ TEST(Gemm, HonoursStridesAndWritesNothingElse) {
 }
 
 TEST(Gemm, KindsOfMemoryDoNotChangeABit) {
-  const Weights w(150, 300);
+  const Weights w(420, 301);
   PackedMatrix small = w.view();
   small.small_pages = true;
   for (const int rows : {1, 5}) {
-    const std::vector<float> x = random_values(static_cast<size_t>(rows * 300), 5);
+    const std::vector<float> x = random_values(static_cast<size_t>(rows * 301), 5);
     for (Isa isa : supported()) {
-      std::vector<float> y(static_cast<size_t>(rows * 150));
+      std::vector<float> y(static_cast<size_t>(rows * 420));
       std::vector<float> expected(y.size());
-      gemm(x.data(), 300, rows, w.view(), expected.data(), 150, nullptr, isa);
-      gemm(x.data(), 300, rows, small, y.data(), 150, nullptr, isa);
+      gemm(x.data(), 301, rows, w.view(), expected.data(), 420, nullptr, isa);
+      gemm(x.data(), 301, rows, small, y.data(), 420, nullptr, isa);
       EXPECT_EQ(y, expected) << isa_name(isa) << ", " << rows << " rows";
     }
   }
