@@ -183,9 +183,9 @@ __device__ __forceinline__ float exponential_in_few(float x) {
   return (p * power_of_low_bits(half)) * power_of_low_bits(whole - half);
 }
 
-// 1 / d and x / d rounded as IEEE 754 has it, without a branch: what the compiler makes of a division, but for the test
-// of the exponents, which is the caller's. d lies in [1, 2^126], for quotients in [1, 2^60], and x is 0 or in [2^-60,
-// 2^60].
+// 1 / d and x / d without a branch, one Newton step behind the hardware's approximation. d lies in [1, 2^126], for
+// quotients in [1, 2^60], and x is 0 or in [2^-60, 2^60]. Whether they round as divisions do rests on how near the
+// approximation comes: PolicyForms.SpecialFunctionsHaveTheSameBits compares all mantissas on a device.
 __device__ __forceinline__ float reciprocal_in_range(float d) {
   float r;
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(d));
