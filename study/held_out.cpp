@@ -43,7 +43,9 @@ double fresh_problem_seconds(const CandidateHistory& dense) {
     if (timed && evidence["prompt_seconds"].is_number()) { prompt = evidence["prompt_seconds"].get<double>(); }
   }
   double most = seconds_each(dense, job::Stage::kRace) + prompt;
-  for (int round = 1; round <= kMaxRetests; ++round) { most = std::max(most, seconds_each(dense, retest_stage(round))); }
+  for (int round = 1; round <= kMaxRetests; ++round) {
+    most = std::max(most, seconds_each(dense, retest_stage(round)));
+  }
   return most;
 }
 

@@ -59,8 +59,8 @@ struct AskedAt {
 std::optional<AskedAt> asked_at(const CandidateHistory& candidate);
 
 // Seconds that dense attention takes for a problem whose prompt nobody has read yet: by its race, whose prompts were
-// read before, and a prompt as its speed stage timed one; or by its slowest retest, if that took longer: of the others some
-// prompts were read ahead. 0: not known.
+// read before, and a prompt as its speed stage timed one; or by its slowest retest, if that took longer: of the others
+// some prompts were read ahead. 0: not known.
 double fresh_problem_seconds(const CandidateHistory& dense);
 
 // Before a search begins: what its margin will cost, and what margin its held-out problems can support at all.
