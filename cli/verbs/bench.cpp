@@ -21,8 +21,7 @@ Result<int> bench(const std::vector<std::string>& words) {
 }  // namespace
 
 void add_bench(CLI::App& app, Context& context) {
-  CLI::App* verb =
-      app.add_subcommand("bench", "measures kernels, decode steps, a trace, a served load, a server; what lost speed");
+  CLI::App* verb = app.add_subcommand("bench", "measures kernels, steps, traces, served loads; what lost speed");
   verb->prefix_command();   // everything after the verb belongs to the benchmark program
   verb->set_help_flag("");  // --help, too
   verb->callback([&context, verb] { context.action = [verb] { return bench(verb->remaining()); }; });

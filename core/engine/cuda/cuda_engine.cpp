@@ -107,14 +107,7 @@ class Run {
 
   Status start(const Request& request) {
     const auto slot = static_cast<int>(active_.size());
-    runner_.slots().clear(slot);
-    SlotArrays& slots = host();
-    slots.remaining[slot] = request.max_new_tokens;
-    slots.ignores_stops[slot] = request.ignore_eos ? 1 : 0;
-    slots.temperatures[slot] = static_cast<float>(request.sampling.temperature);
-    slots.top_p[slot] = static_cast<float>(request.sampling.top_p);
-    slots.top_k[slot] = request.sampling.top_k;
-    slots.seeds[slot] = request.seed;
+    runner_.slots().admit(slot, request);
     if (request.prefix != nullptr) { return runner_.restore(slot, *request.prefix); }
     stats_.prefill_tokens += static_cast<int64_t>(request.prompt.size());
     return runner_.prefill(slot, request.prompt);
@@ -199,14 +192,8 @@ class Run {
     const auto left = static_cast<size_t>(std::count(ended.begin(), ended.end(), false));
     if (left == active_.size()) { return ok_status(); }
     VORTEX_TRY(runner_.release_finished());
-    std::vector<std::pair<int, int>> moves;
-    size_t from = left;  // the slots from here on move into the gaps before
-    for (size_t to = 0; to < left; ++to) {
-      if (!ended[to]) { continue; }
-      while (ended[from]) { ++from; }
-      moves.emplace_back(static_cast<int>(from), static_cast<int>(to));
-      active_[to] = active_[from++];
-    }
+    const auto moves = moves_into_gaps(ended);
+    for (const auto& [from, to] : moves) { active_[static_cast<size_t>(to)] = active_[static_cast<size_t>(from)]; }
     active_.resize(left);
     return runner_.move(moves);
   }

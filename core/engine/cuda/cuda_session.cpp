@@ -118,14 +118,7 @@ Result<bool> CudaSession::begin_next() {
 }
 
 Status CudaSession::start(const Request& request, int slot) {
-  runner_.slots().clear(slot);
-  SlotArrays& slots = host();
-  slots.remaining[slot] = request.max_new_tokens;
-  slots.ignores_stops[slot] = request.ignore_eos ? 1 : 0;
-  slots.temperatures[slot] = static_cast<float>(request.sampling.temperature);
-  slots.top_p[slot] = static_cast<float>(request.sampling.top_p);
-  slots.top_k[slot] = request.sampling.top_k;
-  slots.seeds[slot] = request.seed;
+  runner_.slots().admit(slot, request);
   if (request.prefix == nullptr) { return runner_.begin_prompt(slot, request.prompt); }
   unread_ = 0;
   return runner_.restore(slot, *request.prefix);
@@ -220,13 +213,9 @@ Status CudaSession::remove(const std::vector<bool>& ended) {
     free_pages_ += held(i);
   }
   VORTEX_TRY(runner_.release_finished());
-  std::vector<std::pair<int, int>> moves;
-  size_t from = left;  // the slots from here on move into the gaps before
-  for (size_t to = 0; to < left; ++to) {
-    if (!ended[to]) { continue; }
-    while (ended[from]) { ++from; }
-    moves.emplace_back(static_cast<int>(from), static_cast<int>(to));
-    active_[to] = std::move(active_[from++]);
+  const auto moves = moves_into_gaps(ended);
+  for (const auto& [from, to] : moves) {
+    active_[static_cast<size_t>(to)] = std::move(active_[static_cast<size_t>(from)]);
   }
   active_.resize(left);
   VORTEX_TRY(runner_.move(moves));

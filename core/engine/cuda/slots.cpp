@@ -45,6 +45,28 @@ Status SlotState::create(int slots) {
   return ok_status();
 }
 
+std::vector<std::pair<int, int>> moves_into_gaps(const std::vector<bool>& ended) {
+  std::vector<std::pair<int, int>> moves;
+  const auto left = static_cast<size_t>(std::count(ended.begin(), ended.end(), false));
+  size_t from = left;
+  for (size_t to = 0; to < left; ++to) {
+    if (!ended[to]) { continue; }
+    while (ended[from]) { ++from; }
+    moves.emplace_back(static_cast<int>(from++), static_cast<int>(to));
+  }
+  return moves;
+}
+
+void SlotState::admit(int i, const Request& request) {
+  clear(i);
+  host_.remaining[i] = request.max_new_tokens;
+  host_.ignores_stops[i] = request.ignore_eos ? 1 : 0;
+  host_.temperatures[i] = static_cast<float>(request.sampling.temperature);
+  host_.top_p[i] = static_cast<float>(request.sampling.top_p);
+  host_.top_k[i] = request.sampling.top_k;
+  host_.seeds[i] = request.seed;
+}
+
 void SlotState::clear(int i) {
   for (auto member : {&SlotArrays::lengths, &SlotArrays::new_tokens, &SlotArrays::next_tokens, &SlotArrays::remaining,
                       &SlotArrays::produced, &SlotArrays::stopped, &SlotArrays::ignores_stops, &SlotArrays::top_k}) {

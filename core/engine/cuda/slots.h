@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "core/engine/cuda/device.h"
+#include "core/engine/engine.h"
 #include "kernels/cuda/step.h"
 
 namespace vortex::engine {
@@ -19,6 +22,9 @@ struct SlotArrays : cuda::Slots {
   std::uint8_t* finished = nullptr;  // gives its pages back
 };
 
+// Where requests go, [slot] before and after, once those that ended have left: the last ones into the gaps.
+std::vector<std::pair<int, int>> moves_into_gaps(const std::vector<bool>& ended);
+
 class SlotState {
  public:
   Status create(int slots);
@@ -27,6 +33,8 @@ class SlotState {
   const SlotArrays& device() const { return device_; }
   int size() const { return slots_; }
 
+  // Clears slot `i` and sets what a request asks of it; it does not decode yet.
+  void admit(int i, const Request& request);
   // Puts slot `i` back to idle.
   void clear(int i);
   void clear_all();

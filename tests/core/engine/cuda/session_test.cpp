@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "core/engine/cuda/slots.h"
 #include "tests/core/engine/cuda/support.h"
 
 namespace vortex::engine {
@@ -25,6 +26,14 @@ void run_out(Session& session) {
   ASSERT_TRUE(more.ok()) << more.error().message;
   EXPECT_EQ(session.use().free_pages, session.use().pages);
   EXPECT_EQ(session.use().running, 0);
+}
+
+TEST(Slots, GapsAreFilledFromTheEnd) {
+  using Moves = std::vector<std::pair<int, int>>;
+  EXPECT_EQ(moves_into_gaps({false, false}), Moves());
+  EXPECT_EQ(moves_into_gaps({true, true}), Moves());
+  EXPECT_EQ(moves_into_gaps({false, true, false, true, false}), (Moves{{4, 1}}));
+  EXPECT_EQ(moves_into_gaps({true, true, false, false, true, false}), (Moves{{3, 0}, {5, 1}}));
 }
 
 TEST_F(CudaSessions, GiveWhatGenerateGives) {
