@@ -109,14 +109,18 @@ Status cuda_covers(const model::ModelConfig& config, const engine::EngineOptions
 
 Result<Place> find_place(const job::ServingJob& job, const model::Model& loaded, const engine::EngineOptions& options,
                          [[maybe_unused]] const Policies& policies) {
+  std::string why;  // not on the GPU that is there
 #ifdef VORTEX_WITH_CUDA
   const Status covered = job.device == "cpu" ? ok_status() : cuda_covers(loaded.config, options, policies);
   if (job.device == "cuda") { VORTEX_TRY(covered); }
   if (job.device != "cpu" && covered.ok()) { return on_cuda(job, loaded, options); }
+  if (!covered.ok() && engine::find_cuda_device().ok()) { why = " (" + covered.error().message + ")"; }
 #else
   if (job.device == "cuda") { return environment_error("this program was built without CUDA"); }
 #endif
-  return on_cpu(job, loaded, options);
+  VORTEX_ASSIGN(Place place, on_cpu(job, loaded, options));
+  place.name += why;
+  return place;
 }
 
 engine::EngineOptions options_of(const job::ServingJob& job, const model::ModelConfig& config) {
