@@ -1,6 +1,4 @@
 // Forced decoding on the device: what teacher forcing tells, and the CPU engine's recall.
-#include <cmath>
-
 #include "tests/core/engine/cuda/support.h"
 
 namespace vortex::engine {
@@ -75,7 +73,7 @@ TEST_F(CudaEngineTest, ForcedDecodingDependsOnTheRequestAlone) {
 }
 
 // Queries and keys differ between the devices by bf16 rounding, so a page with nearly the last chosen one's score may
-// be chosen in its place: of a few heads, and hardly on the mean.
+// be chosen in its place.
 TEST_F(CudaEngineTest, RecallIsTheCpuEngines) {
   const auto engine = chain_engine(options_of(5, kContext));
   const auto cpu_engine = chain_engine_on_cpu(options_of(5, kContext));
@@ -87,9 +85,6 @@ TEST_F(CudaEngineTest, RecallIsTheCpuEngines) {
     const std::vector<Forced> device = force(*engine, forced_requests(), {1, 2});
     const std::vector<Forced> host = force(*cpu_engine, forced_requests(), {1, 2});
     ASSERT_EQ(device.size(), host.size());
-    double apart = 0;
-    int looked = 0;
-    int far = 0;
     for (size_t r = 0; r < device.size(); ++r) {
       ASSERT_EQ(device[r].recall.size(), host[r].recall.size());
       for (size_t i = 0; i < device[r].recall.size(); ++i) {
@@ -99,16 +94,11 @@ TEST_F(CudaEngineTest, RecallIsTheCpuEngines) {
         EXPECT_EQ(a.looks, b.looks);
         EXPECT_EQ(a.looks == 0, i < kHeads) << "layer 0 is dense";
         EXPECT_NEAR(a.mass, b.mass, 0.05);
+        EXPECT_NEAR(a.mass_chosen, b.mass_chosen, 0.08);
         EXPECT_NEAR(a.index, b.index, 0.15);
         EXPECT_NEAR(a.index_chosen, b.index_chosen, 0.2);
-        if (i < kHeads) { continue; }
-        apart += std::abs(a.mass_chosen - b.mass_chosen);
-        far += std::abs(a.mass_chosen - b.mass_chosen) > 0.08 ? 1 : 0;
-        ++looked;
       }
     }
-    EXPECT_LT(apart, 0.01 * looked);
-    EXPECT_LE(50 * far, looked);
   }
 }
 
