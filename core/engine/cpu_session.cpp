@@ -1,11 +1,10 @@
 #include "core/engine/cpu_session.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <limits>
 #include <tuple>
 
+#include "base/processor_clock.h"
 #include "base/rng.h"
 #include "core/engine/prefix.h"
 #include "core/engine/requests.h"
@@ -13,14 +12,6 @@
 
 namespace vortex::engine {
 namespace {
-
-// Processor time of this thread. Chunks are not cut by the clock on the wall: while others use the machine it goes on,
-// and chunks that shrink for it only cost more of the time that is left.
-double thread_seconds() {
-  timespec now{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 // Does the indexer keep something in a request's pages that others must not see?
 bool keeps_state(const ActivePolicy& policy) {
@@ -120,7 +111,9 @@ bool CpuSession::safe_with(const Active* growing, int taken) const {
   return taken <= available() && is_safe(std::move(needs), available() - taken);
 }
 
-// Prompts are read in their order, one after the other: who comes later may find the pages of who came before.
+// Prompts are read in their order, one after the other: who comes later may find the pages of who came before. Chunks
+// are not cut by the clock on the wall: while others use the machine it goes on, and chunks that shrink for it only
+// cost more of the time that is left.
 void CpuSession::read_prompts() {
   const Stopwatch watch(stats_.prefill_seconds);
   const double end = thread_seconds() + options_.chunk_seconds;

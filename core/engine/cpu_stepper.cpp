@@ -5,13 +5,13 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/processor_clock.h"
 #include "base/rng.h"
 #include "core/engine/cpu_engine.h"
 #include "core/engine/decode.h"
 #include "core/engine/kv_pool.h"
 #include "core/engine/packed_model.h"
 #include "core/engine/prefill.h"
-#include "core/engine/processor_clock.h"
 #include "core/engine/requests.h"
 #include "core/engine/stepper.h"
 

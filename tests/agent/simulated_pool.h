@@ -1,6 +1,5 @@
 #pragma once
 
-#include <ctime>
 #include <deque>
 #include <functional>
 #include <map>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "agent/evaluate/pool.h"
+#include "base/processor_clock.h"
 #include "tests/agent/synthetic.h"
 
 namespace vortex::agent {
@@ -22,12 +22,6 @@ inline double task_seconds(const job::Job& job, double seconds, double spread) {
   return seconds * (1 + off) * (job.stages.size() == 1 ? 0.5 : 1);
 }
 
-inline double thread_cpu_seconds() {
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
 // Workers on a made-up clock, on the caller's thread: a task is done when it begins, and its worker is free again once
 // what it took has passed. The clock jumps to the next end where the search waits; while the search is at work it goes
 // by processor time, or stands still.
@@ -37,7 +31,7 @@ class SimulatedPool final : public Pool {
 
   double now() const { return jumped_ + (work_takes_time_ ? work_seconds() : 0.0); }
   // Processor time of the search so far.
-  double work_seconds() const { return thread_cpu_seconds() - began_ - outside_; }
+  double work_seconds() const { return thread_seconds() - began_ - outside_; }
   double busy_seconds() const { return busy_seconds_; }
   int64_t tasks() const { return tasks_; }
 
@@ -111,7 +105,7 @@ class SimulatedPool final : public Pool {
 
   int free_;
   bool work_takes_time_;
-  double began_ = thread_cpu_seconds();
+  double began_ = thread_seconds();
   double outside_ = 0;
   double jumped_ = 0;
   double length_ = 0;
@@ -131,11 +125,11 @@ inline SearchHooks simulated_hooks(SyntheticWorkers& workers, SimulatedPool& poo
   hooks.sleep = [](double) {};
   hooks.run_job = [&workers, &pool, seconds, spread](const job::Job& job, const auto& on_result,
                                                      const auto& should_stop) {
-    const double cpu = thread_cpu_seconds();
+    const double cpu = thread_seconds();
     auto results = workers.run(
         job, [](const job::StageResult&) {}, should_stop);
     pool.take(task_seconds(job, seconds, spread));
-    pool.leave_out(thread_cpu_seconds() - cpu);
+    pool.leave_out(thread_seconds() - cpu);
     for (const job::StageResult& result : *results) { on_result(result); }
     return results;
   };

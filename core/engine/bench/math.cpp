@@ -3,11 +3,11 @@
 #include <set>
 #include <utility>
 
+#include "base/processor_clock.h"
 #include "base/shared_memory.h"
 #include "core/engine/bench/bench.h"
 #include "core/engine/kept_model.h"
 #include "core/engine/packed_model.h"
-#include "core/engine/processor_clock.h"
 #include "core/engine/random_model.h"
 
 namespace vortex::bench {
@@ -50,9 +50,9 @@ Status take_turns(std::vector<Side>& sides, const Options& options, const Work& 
   for (Side& side : sides) { side.seconds.clear(); }
   for (int sample = 0; sample < options.samples; ++sample) {
     for (Side& side : sides) {
-      const double start = engine::processor_seconds();
+      const double start = processor_seconds();
       VORTEX_TRY(work(*side.stepper));
-      side.seconds.push_back((engine::processor_seconds() - start) / options.threads);
+      side.seconds.push_back((processor_seconds() - start) / options.threads);
     }
   }
   return ok_status();
