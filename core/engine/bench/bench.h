@@ -126,6 +126,14 @@ Result<bool> wants_cuda(const Options& options);
 Result<std::string> device_name(const Options& options);
 engine::EngineOptions engine_options(const Options& options);
 Result<std::unique_ptr<engine::Engine>> make_engine(const Options& options, const model::ModelConfig& model);
+// An engine under a policy, a view of it that takes steps, and the bytes a second that its device copies.
+struct Rig {
+  std::unique_ptr<engine::Engine> engine;
+  std::unique_ptr<engine::Stepper> stepper;
+  double copy = 0;
+};
+Result<Rig> make_rig(const Options& options, const model::ModelConfig& model,
+                     const std::optional<vflow::Policy>& policy);
 // Of a model with weights: on one device, whatever options.ranks says, or on that many ranks.
 Result<std::unique_ptr<engine::Engine>> make_engine_of(const Options& options, const model::Model& model);
 Result<engine::RankEngines> make_ranks_of(const Options& options, const model::Model& model);
@@ -134,6 +142,7 @@ engine::StepSampling step_sampling(const Options& options);
 engine::PlanSampling trace_sampling(const Options& options);
 // The requests of `trace` and `workload`.
 std::vector<engine::RequestLength> trace_requests(const Options& options);
+Status check_fits(int prompt, int answer, int context);
 Status check_trace_fits(const Options& options);
 
 // The benchmarks.

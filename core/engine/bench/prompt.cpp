@@ -33,19 +33,17 @@ Result<Record> measure(engine::Stepper& stepper, int tokens, int samples) {
 Status bench_prompt(const Options& options) {
   VORTEX_ASSIGN(const model::ModelConfig model, find_geometry(options));
   VORTEX_ASSIGN(const std::optional<vflow::Policy> policy, find_policy(options, model));
-  VORTEX_ASSIGN(const auto engine, make_engine(options, model));
-  VORTEX_TRY(engine->set_policy(policy));
-  const auto stepper = engine->stepper();
-  VORTEX_ASSIGN(const double copy, stepper->copy_bandwidth());
-  Report report(options, stepper->device(), copy);
+  VORTEX_ASSIGN(const Rig rig, make_rig(options, model, policy));
+  engine::Stepper& stepper = *rig.stepper;
+  Report report(options, stepper.device(), rig.copy);
   std::vector<std::string> stages = {""};
   stages.insert(stages.end(), options.without.begin(), options.without.end());
   for (const std::string& text : options.shapes) {
     VORTEX_ASSIGN(const BatchShape shape, parse_shape("1x" + text));
     for (const std::string& stage : stages) {
-      VORTEX_TRY(stepper->place({}, {}));
-      VORTEX_TRY(stepper->leave_out(stage));
-      VORTEX_ASSIGN(Record record, measure(*stepper, shape.tokens, options.samples));
+      VORTEX_TRY(stepper.place({}, {}));
+      VORTEX_TRY(stepper.leave_out(stage));
+      VORTEX_ASSIGN(Record record, measure(stepper, shape.tokens, options.samples));
       record.what = stage.empty() ? "prompt" : "no " + stage;
       record.shape = text;
       record.policy = policy_name(options, policy);
@@ -55,7 +53,7 @@ Status bench_prompt(const Options& options) {
       }
     }
   }
-  report.note(stepper->notes());
+  report.note(stepper.notes());
   return report.finish();
 }
 

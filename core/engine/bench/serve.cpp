@@ -182,22 +182,16 @@ Status bench_serve(const Options& options) {
   VORTEX_ASSIGN(const model::ModelConfig model, find_geometry(options));
   VORTEX_ASSIGN(const std::optional<vflow::Policy> policy, find_policy(options, model));
   if (options.outputs < 2) { return candidate_error("--outputs must be at least 2"); }
-  if (options.prompt_sigma == 0 && options.prompt + options.outputs > options.max_context) {
-    return candidate_error("a prompt of " + std::to_string(options.prompt) + " and an answer of " +
-                           std::to_string(options.outputs) + " tokens exceed the context of " +
-                           std::to_string(options.max_context));
-  }
-  VORTEX_ASSIGN(const auto engine, make_engine(options, model));
-  VORTEX_TRY(engine->set_policy(policy));
-  const auto stepper = engine->stepper();
-  VORTEX_ASSIGN(const double copy, stepper->copy_bandwidth());
-  VORTEX_TRY(stepper->place({}, {}));
-  VORTEX_TRY(stepper->admit(options.prompt));  // tunes and captures
-  VORTEX_TRY(stepper->run(1));
-  VORTEX_TRY(stepper->place({}, {}));
-  Server server(options, *stepper);
+  if (options.prompt_sigma == 0) { VORTEX_TRY(check_fits(options.prompt, options.outputs, options.max_context)); }
+  VORTEX_ASSIGN(const Rig rig, make_rig(options, model, policy));
+  engine::Stepper& stepper = *rig.stepper;
+  VORTEX_TRY(stepper.place({}, {}));
+  VORTEX_TRY(stepper.admit(options.prompt));  // tunes and captures
+  VORTEX_TRY(stepper.run(1));
+  VORTEX_TRY(stepper.place({}, {}));
+  Server server(options, stepper);
   VORTEX_TRY(server.run());
-  Report report(options, stepper->device(), copy);
+  Report report(options, stepper.device(), rig.copy);
   tell(options, server, policy_name(options, policy), report);
   return report.finish();
 }

@@ -331,4 +331,14 @@ Result<engine::RankEngines> make_ranks_of(const Options& options, const model::M
 }
 #endif
 
+Result<Rig> make_rig(const Options& options, const model::ModelConfig& model,
+                     const std::optional<vflow::Policy>& policy) {
+  Rig rig;
+  VORTEX_ASSIGN(rig.engine, make_engine(options, model));
+  VORTEX_TRY(rig.engine->set_policy(policy));
+  rig.stepper = rig.engine->stepper();
+  VORTEX_ASSIGN(rig.copy, rig.stepper->copy_bandwidth());
+  return rig;
+}
+
 }  // namespace vortex::bench

@@ -58,40 +58,38 @@ Result<BatchShape> shape_of(const std::string& text, const engine::Stepper& step
 Status bench_step(const Options& options) {
   VORTEX_ASSIGN(const model::ModelConfig model, find_geometry(options));
   VORTEX_ASSIGN(const std::optional<vflow::Policy> policy, find_policy(options, model));
-  VORTEX_ASSIGN(const auto engine, make_engine(options, model));
-  VORTEX_TRY(engine->set_policy(policy));
-  const auto stepper = engine->stepper();
-  VORTEX_ASSIGN(const double copy, stepper->copy_bandwidth());
+  VORTEX_ASSIGN(const Rig rig, make_rig(options, model, policy));
+  engine::Stepper& stepper = *rig.stepper;
   const engine::StepSampling sampling = step_sampling(options);
-  Report report(options, stepper->device(), copy);
+  Report report(options, stepper.device(), rig.copy);
   for (const std::string& asked : options.shapes) {
-    VORTEX_ASSIGN(const BatchShape shape, shape_of(asked, *stepper, sampling));
+    VORTEX_ASSIGN(const BatchShape shape, shape_of(asked, stepper, sampling));
     const std::string text = std::to_string(shape.requests) + "x" + std::to_string(shape.tokens);
     const engine::Batch batch = batch_of(shape);
     const vflow::Policy* set = policy ? &*policy : nullptr;
     const engine::RankBytes bytes =
-        engine::rank_bytes(model, options.ranks, set, stepper->kv_dtype(), batch.lengths, stepper->expert_dtype());
+        engine::rank_bytes(model, options.ranks, set, stepper.kv_dtype(), batch.lengths, stepper.expert_dtype());
     std::vector<std::string> variants = {""};
     variants.insert(variants.end(), options.without.begin(), options.without.end());
     for (const std::string& without : variants) {
-      VORTEX_TRY(stepper->leave_out(without));
-      VORTEX_ASSIGN(const engine::StepTime time, engine::time_steps(*stepper, batch, sampling));
+      VORTEX_TRY(stepper.leave_out(without));
+      VORTEX_ASSIGN(const engine::StepTime time, engine::time_steps(stepper, batch, sampling));
       Record record = record_of(without.empty() ? "step" : "- " + without, text, time);
       record.policy = policy_name(options, policy);
       record.bytes = static_cast<double>(bytes.card.total());  // of the whole step, on one card
       const double special = engine::special_results(model, set, batch.lengths) / options.ranks;
-      record.limit = engine::limit_bytes(bytes.card, special, {copy, stepper->special_rate()});
+      record.limit = engine::limit_bytes(bytes.card, special, {rig.copy, stepper.special_rate()});
       record.tokens_per_second = shape.requests / record.seconds;
       report.add(record);
     }
     if (options.ranks > 1) {
       report.add_value(text + " sent by a rank", static_cast<double>(bytes.link) * 1e-6, "MB");
       report.add_value(text + " exchanges", bytes.exchanges, "");
-      report.add_value(text + " limit with exchanges", engine::least_seconds(bytes, copy) * 1e3, "ms");
+      report.add_value(text + " limit with exchanges", engine::least_seconds(bytes, rig.copy) * 1e3, "ms");
     }
-    VORTEX_TRY(stepper->leave_out(""));
+    VORTEX_TRY(stepper.leave_out(""));
   }
-  report.note(stepper->notes());
+  report.note(stepper.notes());
   return report.finish();
 }
 

@@ -20,17 +20,15 @@ void report_plan(Report& report, const engine::Plan& plan, int64_t pages) {
 // are random: nothing else is decoded.
 Status run_windows(const Options& options, const model::ModelConfig& model,
                    const std::optional<vflow::Policy>& policy) {
-  VORTEX_ASSIGN(const auto engine, make_engine(options, model));
-  VORTEX_TRY(engine->set_policy(policy));
-  const auto stepper = engine->stepper();
-  VORTEX_ASSIGN(const double copy, stepper->copy_bandwidth());
-  Report report(options, stepper->device(), copy);
-  const engine::Plan plan = engine::plan_requests(trace_requests(options), engine::limits_of(*stepper));
+  VORTEX_ASSIGN(const Rig rig, make_rig(options, model, policy));
+  engine::Stepper& stepper = *rig.stepper;
+  Report report(options, stepper.device(), rig.copy);
+  const engine::Plan plan = engine::plan_requests(trace_requests(options), engine::limits_of(stepper));
   const std::vector<double> round_bytes =
-      engine::bytes_of_rounds(plan, model, policy ? &*policy : nullptr, stepper->kv_dtype());
+      engine::bytes_of_rounds(plan, model, policy ? &*policy : nullptr, stepper.kv_dtype());
   VORTEX_ASSIGN(const engine::PlanTime time,
-                engine::time_plan(*stepper, plan, round_bytes, {}, trace_sampling(options)));
-  VORTEX_ASSIGN(const double of_prompt, engine::time_prompt(*stepper, options.prompt));
+                engine::time_plan(stepper, plan, round_bytes, {}, trace_sampling(options)));
+  VORTEX_ASSIGN(const double of_prompt, engine::time_prompt(stepper, options.prompt));
   const double prefill = of_prompt * static_cast<double>(plan.stays.size());
 
   Record record;
@@ -43,7 +41,7 @@ Status run_windows(const Options& options, const model::ModelConfig& model,
   record.bytes = engine::bytes_of_steps(plan, round_bytes);
   record.tokens_per_second = static_cast<double>(plan.tokens) / record.seconds;
   report.add(record);
-  report_plan(report, plan, stepper->pages());
+  report_plan(report, plan, stepper.pages());
   report.add_value("windows measured, K and V random", static_cast<double>(time.windows.size()), "");
   report.add_value("decoding alone", static_cast<double>(plan.decode_tokens()) / time.decode.median, "tok/s");
   std::vector<double> steps;
@@ -123,11 +121,14 @@ std::vector<engine::RequestLength> trace_requests(const Options& options) {
   return requests;
 }
 
+Status check_fits(int prompt, int answer, int context) {
+  if (prompt + answer <= context) { return ok_status(); }
+  return candidate_error("a prompt of " + std::to_string(prompt) + " and an answer of " + std::to_string(answer) +
+                         " tokens exceed the context of " + std::to_string(context));
+}
+
 Status check_trace_fits(const Options& options) {
-  if (options.prompt + options.longest_output <= options.max_context) { return ok_status(); }
-  return candidate_error("a prompt of " + std::to_string(options.prompt) + " and an answer of " +
-                         std::to_string(options.longest_output) + " tokens exceed the context of " +
-                         std::to_string(options.max_context));
+  return check_fits(options.prompt, options.longest_output, options.max_context);
 }
 
 Status bench_trace(const Options& options) {
