@@ -56,11 +56,19 @@ Result<std::optional<vflow::Policy>> checked(const job::ServedPolicy& policy, co
 
 using Policies = std::vector<std::optional<vflow::Policy>>;  // [lane]
 
+// A model for engines that have its weights of somebody else.
+model::Model shape_of(const model::Model& loaded) {
+  model::Model shape;
+  shape.config = loaded.config;
+  shape.hash = loaded.hash;
+  return shape;
+}
+
 // Where the engines run, and an engine for a lane.
 struct Place {
   std::string name;
   double chunk_ms = 0;  // where nobody says
-  std::function<Result<std::shared_ptr<engine::Engine>>()> make;
+  std::function<Result<std::unique_ptr<engine::Engine>>()> make;
 };
 
 Result<Place> on_cpu(const job::ServingJob& job, const model::Model& loaded, engine::EngineOptions options) {
@@ -68,13 +76,8 @@ Result<Place> on_cpu(const job::ServingJob& job, const model::Model& loaded, eng
   options.kv_memory_bytes = all / static_cast<int64_t>(job.policies.size() + 1);
   VORTEX_ASSIGN(options.unit, engine::find_unit(job.cpu_math));
   VORTEX_ASSIGN(options.kept, share_weights(loaded));
-  model::Model shape;
-  shape.config = loaded.config;
-  shape.hash = loaded.hash;
-  return Place{"CPU", kChunkMsOfCpu, [shape, options]() -> Result<std::shared_ptr<engine::Engine>> {
-                 VORTEX_ASSIGN(std::unique_ptr<engine::Engine> engine, engine::make_cpu_engine(shape, options));
-                 return std::shared_ptr<engine::Engine>(std::move(engine));
-               }};
+  return Place{"CPU", kChunkMsOfCpu,
+               [shape = shape_of(loaded), options] { return engine::make_cpu_engine(shape, options); }};
 }
 
 #ifdef VORTEX_WITH_CUDA
@@ -89,13 +92,8 @@ Result<Place> on_cuda(const job::ServingJob& job, const model::Model& loaded, en
   kept->weights = weights.view();
   kept->weight_bytes = static_cast<int64_t>(weights.bytes());
   options.kept = std::move(kept);
-  model::Model shape;
-  shape.config = loaded.config;
-  shape.hash = loaded.hash;
-  return Place{device.name, kChunkMsOfCuda, [shape, options]() -> Result<std::shared_ptr<engine::Engine>> {
-                 VORTEX_ASSIGN(std::unique_ptr<engine::Engine> engine, engine::make_cuda_engine(shape, options));
-                 return std::shared_ptr<engine::Engine>(std::move(engine));
-               }};
+  return Place{device.name, kChunkMsOfCuda,
+               [shape = shape_of(loaded), options] { return engine::make_cuda_engine(shape, options); }};
 }
 
 Status cuda_covers(const model::ModelConfig& config, const engine::EngineOptions& options, const Policies& policies) {
