@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "study/held_out.h"
 #include "study/standing.h"
 
 namespace vortex::study {
@@ -150,7 +151,7 @@ class Rows {
       row.claim = claim;
       if (claim.kept) { row.confirmed = claim.accuracy; }
     }
-    if (!row.claim && !row.is_dense()) { row.claim = without_promise(row.id); }
+    if (!row.claim && !row.is_dense() && asked_at(*candidate)) { row.claim = without_promise(row.id); }
     rows_.push_back(std::move(row));
   }
 
