@@ -35,12 +35,12 @@ void CudaSession::cancel(int64_t id) {
     free_pages_ += held(slot);
     host().finished[slot] = 1;
     reading_.reset();
-    failed_ = runner_.release_finished();
+    fail_by(runner_.release_finished());
     return;
   }
   std::vector<bool> ended(active_.size(), false);
   for (size_t i = 0; i < active_.size(); ++i) { ended[i] = active_[i].live.id == id; }
-  if (const Status removed = remove(ended); !removed.ok()) { failed_ = removed; }
+  fail_by(remove(ended));
 }
 
 Result<bool> CudaSession::round() {

@@ -51,6 +51,10 @@ class CudaSession final : public Session {
   Status tell_probs(const Active& active, int row, LiveToken& told);
   Status retire();
   Status remove(const std::vector<bool>& ended);
+  // What went wrong where nobody could be told: the next round says so.
+  void fail_by(const Status& status) {
+    if (!status.ok()) { failed_ = status; }
+  }
 
   Runner& runner_;
   SessionOptions options_;
