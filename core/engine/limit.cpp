@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/engine/shard.h"
+#include "core/vflow/graph/row_pages.h"
 #include "core/vflow/tell/cost.h"
 
 namespace vortex::engine {
@@ -77,8 +78,8 @@ StepBytes step_bytes(const model::ModelConfig& model, const vflow::Policy* polic
     if (sparse_layers == 0) { continue; }
     const int block = policy->config.block_size;
     const int blocks = (length + block - 1) / block;
-    const int selected = vflow::selected_blocks(policy->config, blocks);
-    bytes.kv += sparse_layers * (int64_t{selected} * block - (int64_t{blocks} * block - length)) * token;
+    const int64_t attended = vflow::row_pages(*policy, blocks).most;
+    bytes.kv += sparse_layers * (attended * block - (int64_t{blocks} * block - length)) * token;
   }
   if (sparse_layers == 0) { return bytes; }
   const vflow::PageCost page = vflow::page_cost(*policy);

@@ -3,8 +3,7 @@
 
 #include "base/text.h"
 #include "core/compile/executable.h"
-#include "core/compile/stages.h"
-#include "core/vflow/graph/op_table.h"
+#include "core/vflow/graph/row_pages.h"
 #include "evals/ladder/evidence.h"
 #include "evals/ladder/oracle.h"
 #include "evals/ladder/stages.h"
@@ -43,42 +42,18 @@ Result<std::vector<engine::Output>> check_determinism(Session& session, const st
   return together;
 }
 
-// How many pages a row attends: a number where one list chooses them, a range where several may choose the same ones.
-struct PageRange {
-  int64_t least = 0;
-  int64_t most = 0;
-};
-
-PageRange pages_of_row(const vflow::Policy& policy, int blocks) {
-  const vflow::EngineConfig& config = policy.config;
-  const compile::RowBudget budget = compile::row_budget(config, blocks);
-  if (budget.everything_fits) { return {blocks, blocks}; }
-  PageRange range;
-  for (const vflow::Node& node : policy.program.indexer.nodes) {
-    if (!vflow::chooses_pages(node.op)) { continue; }
-    int64_t chosen = budget.bos + budget.eos + budget.middle;
-    if (node.op == vflow::Op::kTopKTable) {  // by a k of its own
-      const int64_t reserved = std::min(config.reserved_bos + config.reserved_eos, blocks);
-      chosen = reserved + std::min<int64_t>(node.attrs.k, blocks - reserved);
-    }
-    range.least = std::max(range.least, chosen);
-    range.most = std::min<int64_t>(range.most + chosen, blocks);
-  }
-  return range;
-}
-
 // What the steps of these requests attended is what the budget grants, layer by layer: what runs is the policy that is
 // set, not one before it whose captured steps were left, and it leaves out no page that it was granted.
 Status check_pages(const Session& session, const std::vector<engine::Request>& requests,
                    const engine::RunStats& stats) {
   const vflow::EngineConfig& config = session.policy->config;
-  PageRange granted;
+  vflow::RowPages granted;
   int64_t all = 0;
   for (const engine::Request& request : requests) {
     const int end = static_cast<int>(request.prompt.size()) + request.max_new_tokens;
     for (int length = static_cast<int>(request.prompt.size()) + 1; length < end; ++length) {
       const int blocks = (length + config.block_size - 1) / config.block_size;
-      const PageRange row = pages_of_row(*session.policy, blocks);
+      const vflow::RowPages row = vflow::row_pages(*session.policy, blocks);
       granted.least += row.least;
       granted.most += row.most;
       all += blocks;

@@ -4,6 +4,7 @@
 
 #include "core/vflow/graph/op_table.h"
 #include "core/vflow/graph/prune.h"
+#include "core/vflow/graph/row_pages.h"
 
 namespace vortex::vflow {
 namespace {
@@ -26,17 +27,6 @@ double held_bytes(const Program& program, const EngineConfig& config) {
   double bytes = 0;
   for (const Field& field : program.fields) { bytes += field.builtin ? 0 : field_bytes(field, config); }
   return bytes;
-}
-
-// Pages that a row attends. Union: as if its two selections had nothing in common.
-int attended_pages(const Program& program, const EngineConfig& config, int pages) {
-  const int budget = selected_blocks(config, pages);
-  int tables = 0;
-  for (const Node& node : program.indexer.nodes) {
-    if (node.op == Op::kTopKTable) { tables += node.attrs.k; }
-  }
-  if (tables == 0 || budget == pages) { return budget; }
-  return std::min(pages, config.reserved_bos + config.reserved_eos + tables);
 }
 
 // Batched values are made once a row.
@@ -78,7 +68,7 @@ DecodeCost decode_cost(const Policy& policy, const ModelGeometry& model, int con
   DecodeCost cost;
   cost.context_tokens = context_tokens;
   cost.pages = (context_tokens + config.block_size - 1) / config.block_size;
-  cost.selected_pages = attended_pages(program, config, cost.pages);
+  cost.selected_pages = static_cast<int>(row_pages(program, config, cost.pages).most);
   const bool scores = selected_blocks(config, cost.pages) < cost.pages;
   cost.scored_pages = scores ? std::max(0, cost.pages - config.reserved_eos) : 0;
   for (int layer = 0; layer < model.layers; ++layer) {

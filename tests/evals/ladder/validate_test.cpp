@@ -59,12 +59,15 @@ TEST(Validate, AUnionOfListsAttendsWhatTheyChoose) {
          "        self.union(self.first(score, ctx=ctx), self.second(other, ctx=ctx), o, ctx=ctx)");
   nlohmann::json config = nlohmann::json::parse(job.config_text);
   config["vortex_attention_backend"] = "trtllm";  // without it upstream takes no union
-  job.config_text = config.dump();
-  auto session = open_session(job);
-  ASSERT_TRUE(session.ok()) << session.error().message;
-  const auto right = run_validate(**session);
-  ASSERT_TRUE(right.ok()) << right.error().message;
-  EXPECT_EQ(right->verdict, job::Verdict::kPass);
+  for (const double ratio : {0.0, 0.5}) {         // a budget above what the lists choose says only which rows are dense
+    config["vortex_topk_ratio"] = ratio;
+    job.config_text = config.dump();
+    auto session = open_session(job);
+    ASSERT_TRUE(session.ok()) << session.error().message;
+    const auto right = run_validate(**session);
+    ASSERT_TRUE(right.ok()) << right.error().message << " with ratio " << ratio;
+    EXPECT_EQ(right->verdict, job::Verdict::kPass);
+  }
 }
 
 TEST(Validate, AWrongScoringKernelFails) {
