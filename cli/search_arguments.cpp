@@ -202,6 +202,9 @@ void add_judging_options(CLI::App* verb, SearchArguments& arguments) {
   verb->add_option("--margin", options.margin,
                    "accuracy that a policy may lose and still be said to keep dense attention's: 0.1 is ten points")
       ->check(CLI::Range(0.005, 0.5));
+  verb->add_option("--token-budget", options.token_budget,
+                   "tokens of context that a policy may choose a kv head, reserved pages aside; 0: any number")
+      ->check(CLI::Range(0, 1 << 24));
   verb->add_option("--confirm-problems", arguments.confirm_problems,
                    "held-out problems for finalists at most; 0: as many as the margin needs")
       ->check(CLI::Range(0, 100000));

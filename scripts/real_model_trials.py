@@ -4,8 +4,8 @@
     scripts/real_model_trials.sh OUT MODEL_FOLDER BIN_DIR [OLD_BIN_DIR] [--minutes 22] [--only recorded evolve ...]
     scripts/real_model_trials.sh OUT --table
 
-evolve     five searches from the shipped seeds (needles in prose, 2K), and as many with the old build: is a policy of at
-           most 16 chosen pages kept at a margin of ten points?
+evolve     five searches from the shipped seeds (needles in prose, 2K) that may choose 16 pages of 16 tokens, and as many with
+           the old build, which cannot be told so: is a policy of at most 16 chosen pages kept at a margin of ten points?
 turns      one pair of cores, new and old build in turns: judged candidates an hour
 recorded   one search over two sittings with a kill -9 between, its workspace packed for shipping
 probes     scripts/measure_probes.py over the pairs that are left, two to eight: what predicts accuracy
@@ -89,7 +89,7 @@ def search_command(trial, vortex, workspace, minutes, seed, *more):
 
 
 def bounded(trial, old):
-    return [] if old else ["--prefix-bytes", trial.arguments.prefix_bytes]
+    return [] if old else ["--device", "cpu", "--prefix-bytes", trial.arguments.prefix_bytes]
 
 
 def rows_of(workspace, query, *values):
@@ -215,7 +215,8 @@ def evolve(trial, binaries, seed, old):
     workspace = trial.folder / "workspace"
     minutes = (trial.left() - SPARE) / 60
     begun = time.time()
-    trial.run(search_command(trial, vortex, workspace, minutes, seed, *bounded(trial, old)), spare=SPARE / 3)
+    budget = [] if old else ["--token-budget", 16 * MOST_PAGES]
+    trial.run(search_command(trial, vortex, workspace, minutes, seed, *bounded(trial, old), *budget), spare=SPARE / 3)
     trial.write({**summary(trial, vortex, workspace, old), "early": early(workspace, begun)})
     forget_prompts(workspace)
 

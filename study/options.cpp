@@ -28,6 +28,7 @@ nlohmann::json to_json(const SearchOptions& options) {
           {"confirm", options.confirm},
           {"held_out", options.held_out},
           {"margin", options.margin},
+          {"token_budget", options.token_budget},
           {"speed_runs", options.speed_runs},
           {"accept_baseline", options.accept_baseline},
           {"retests", options.retests},
@@ -60,6 +61,7 @@ Result<SearchOptions> options_from_json(const nlohmann::json& json) {
   options.accept_baseline = true;
   reader.optional("held_out", options.held_out);
   reader.optional("margin", options.margin);
+  reader.optional("token_budget", options.token_budget);
   reader.optional("speed_runs", options.speed_runs);
   reader.optional("accept_baseline", options.accept_baseline);
   reader.optional("retests", options.retests);

@@ -40,6 +40,7 @@ struct SearchOptions {
   bool confirm = true;       // finalists answer held-out problems
   int held_out = 0;          // problems that finalists answer at most, by the time (settled_held_out); 0: not settled
   double margin = 0.1;       // of accuracy that a policy may lose and still be said to keep dense attention's
+  int token_budget = 0;      // tokens that a policy may choose a row, reserved pages aside; 0: any number
   int speed_runs = 3;        // processes that measure the speed of members of the front and of finalists
   bool accept_baseline = false;  // go on where dense attention cannot tell good policies from bad ones
   WriterOptions writer;          // of the proposers llm, command and recorded

@@ -456,6 +456,12 @@ Result<std::vector<Seed>> seeds_of(const study::SearchOptions& options, bool lat
   return options.seeds_folder.empty() ? builtin_seeds(latent) : load_seeds(options.seeds_folder);
 }
 
+// What the policies of this search are checked against.
+vflow::ModelGeometry with_budget(vflow::ModelGeometry model, const study::SearchOptions& options) {
+  model.token_budget = options.token_budget;
+  return model;
+}
+
 }  // namespace
 
 bool may_overlap(const study::SearchOptions& options) {
@@ -474,14 +480,16 @@ Status check_search(db::Store& store, const study::SearchOptions& options) {
 }
 
 Result<SearchEnd> run_search(db::Store& store, const db::Run& run, const study::SearchOptions& options,
-                             const vflow::ModelGeometry& model, const SearchHooks& hooks) {
+                             const vflow::ModelGeometry& runs_on, const SearchHooks& hooks) {
+  const vflow::ModelGeometry model = with_budget(runs_on, options);
   PatientStore patient(store, patience_of(store, run, options, hooks));
   ProposerSetup setup{&patient, run.id, &options, {}, hooks.on_message, hooks.sleep};
   // A proposer waits on the loop's thread: what it waits for ends with any budget of the session, too.
   std::function<bool()> has_ended;
   setup.should_stop = [&] { return hooks.stop() != StopLevel::kNone || (has_ended && has_ended()); };
   VORTEX_ASSIGN(const std::unique_ptr<Proposer> proposer, make_proposer(options.proposer, setup));
-  VORTEX_ASSIGN(const std::vector<Seed> seeds, seeds_of(options, model.kv_lora_rank > 0));
+  VORTEX_ASSIGN(std::vector<Seed> shipped, seeds_of(options, model.kv_lora_rank > 0));
+  const std::vector<Seed> seeds = within_token_budget(std::move(shipped), model);
   VORTEX_ASSIGN(const std::vector<db::Candidate> before, store.candidates(run.id));
   VORTEX_TRY(store.set_run_state(run.id, db::RunState::kRunning));
   VORTEX_TRY(store.add_event(run.id, before.empty() ? "started" : "resumed", "{}"));

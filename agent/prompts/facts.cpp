@@ -32,9 +32,9 @@ json task_facts(const study::SearchOptions& options) {
 }
 
 json model_facts(const vflow::ModelGeometry& model) {
-  return {{"layers", model.layers},      {"query_heads", model.num_q_heads},   {"kv_heads", model.num_kv_heads},
-          {"head_dim", model.head_dim},  {"kv_lora_rank", model.kv_lora_rank}, {"rope_dim", model.rope_dim},
-          {"context", model.max_context}};
+  return {{"layers", model.layers},       {"query_heads", model.num_q_heads},   {"kv_heads", model.num_kv_heads},
+          {"head_dim", model.head_dim},   {"kv_lora_rank", model.kv_lora_rank}, {"rope_dim", model.rope_dim},
+          {"context", model.max_context}, {"token_budget", model.token_budget}};
 }
 
 // What the limit model says of a policy: where a decode step's bytes go.

@@ -186,7 +186,12 @@ std::string geometry_section(const json& facts) {
     section += format(" Latent attention (MLA): rank %.0f, rope part %.0f.", number(model, "kv_lora_rank"),
                       number(model, "rope_dim"));
   }
-  return section + " Pages are chosen for every kv head by itself.\n";
+  section += " Pages are chosen for every kv head by itself.";
+  if (const double tokens = number(model, "token_budget"); tokens > 0) {
+    section += format(" No policy may choose more than %.0f tokens for one (%.0f pages of 16), reserved pages aside.",
+                      tokens, tokens / 16);
+  }
+  return section + "\n";
 }
 
 std::string limit_section(const json& facts) {

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "base/files.h"
+#include "core/vflow/vary/mutate.h"
 
 namespace vortex::agent {
 
@@ -13,6 +14,22 @@ Result<Seed> plain_seed(bool latent) {
   const auto found = std::find_if(seeds.begin(), seeds.end(), [&](const Seed& seed) { return seed.name == name; });
   if (found == seeds.end()) { return internal_error("no built-in policy is called " + name); }
   return *found;
+}
+
+std::vector<Seed> within_token_budget(std::vector<Seed> seeds, const vflow::ModelGeometry& model) {
+  if (model.token_budget == 0) { return seeds; }
+  vflow::ModelGeometry unlimited = model;
+  unlimited.token_budget = 0;
+  for (Seed& seed : seeds) {
+    if (vflow::check_policy(seed.source, model).policy) { continue; }
+    const vflow::CheckReport report = vflow::check_policy(seed.source, unlimited);
+    if (!report.policy) { continue; }
+    vflow::Variation cut = vflow::within_token_budget(*report.policy, model);
+    if (!cut.report.policy) { continue; }
+    seed.name += " (" + cut.description + ")";
+    seed.source = std::move(cut.source);
+  }
+  return seeds;
 }
 
 Result<std::vector<Seed>> load_seeds(const std::filesystem::path& folder) {

@@ -40,6 +40,7 @@ struct ModelGeometry {
   int head_dim = 1;
   int max_context = 4096;       // tokens; bounds pages a row
   int64_t kv_memory_bytes = 0;  // memory for KV and fields together; 0 means unlimited
+  int token_budget = 0;         // tokens that a row may choose, those of reserved pages aside; 0: any number
   int kv_lora_rank = 0;         // MLA models only
   int rope_dim = 0;             // MLA models only
   BackendLimits backend;

@@ -570,10 +570,33 @@ TEST_F(SearchTest, ASearchThatCountsCandidatesDecidesNothingByTheClock) {
   EXPECT_EQ(asked("quick", 1e-4), asked("slow", 60));
 }
 
+TEST_F(SearchTest, PoliciesStayWithinTheTokenBudget) {
+  options_.token_budget = 128;
+  auto store = open(folder_);
+  ASSERT_TRUE(sit(*store).ok());
+  const study::History history = study::read_history(*store, run_of(*store)).value();
+  vflow::ModelGeometry model = test_model();
+  model.token_budget = options_.token_budget;
+  int climbed = 0;
+  int cut = 0;
+  for (const study::CandidateHistory& candidate : history.candidates) {
+    if (study::last_stage(candidate, job::Stage::kCompile) == nullptr || candidate.row.batch == 0) { continue; }
+    ++climbed;
+    cut += candidate.row.rationale.find("all that the token budget allows") != std::string::npos ? 1 : 0;
+    vflow::PolicySource source;
+    source.module_text = *store->get_object(candidate.row.module_object);
+    source.config_text = *store->get_object(candidate.row.config_object);
+    EXPECT_TRUE(vflow::check_policy(source, model).policy.has_value()) << candidate.row.rationale;
+  }
+  EXPECT_EQ(climbed, options_.max_evals);
+  EXPECT_GT(cut, 0) << "seeds that choose more begin with the budget";
+}
+
 TEST(Options, SurviveTheRoundTripAndRefuseUnknownKeys) {
   study::SearchOptions options = test_options();
   options.seconds = 300;
   options.seeds_folder = "policies";
+  options.token_budget = 256;
   const nlohmann::json json = to_json(options);
   const auto back = study::options_from_json(json);
   ASSERT_TRUE(back.ok()) << back.error().message;

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "core/vflow/check/check.h"
+#include "core/vflow/graph/row_pages.h"
 #include "core/vflow/quote.h"
 
 namespace vortex::vflow {
@@ -173,6 +174,29 @@ void check_budget(const CheckInput& input, int pages) {
   }
 }
 
+// Does the policy choose no more than the user allows, at any length?
+void check_token_budget(const CheckInput& input, int pages) {
+  const int64_t allowed = input.model.token_budget;
+  const int64_t block = input.config.block_size;
+  if (allowed == 0) { return; }
+  // A rule of the policy's own may do anything at any length; ours grows with it.
+  for (int blocks = input.config.schedule.is_default() ? pages : 1; blocks <= pages; ++blocks) {
+    const RowPages row = row_pages(input.trace.program, input.config, blocks);
+    const int64_t chosen = (row.most - row.reserved) * block;
+    if (chosen <= allowed) { continue; }
+    const int64_t fitting = allowed / block;
+    input.config_file.error(
+        key_span(input.config_file, "vortex_topk_val"),
+        {"token-budget",
+         "at " + std::to_string(blocks * block) + " tokens of context " + std::to_string(chosen) +
+             " are chosen, reserved pages aside; the token budget is " + std::to_string(allowed),
+         "at most " + std::to_string(fitting) + " pages of " + std::to_string(block) + " tokens",
+         fitting > 0 ? "set vortex_topk_val to " + std::to_string(fitting) + " and vortex_topk_ratio to 0"
+                     : "use a smaller vortex_block_size"});
+    return;
+  }
+}
+
 void check_layers(const CheckInput& input) {
   const int layers = input.model.layers;
   int dense = 0;
@@ -286,6 +310,7 @@ void check_fit(const CheckInput& input) {
     return;
   }
   check_budget(input, pages);
+  check_token_budget(input, pages);
   check_memory(input, pages);
 }
 

@@ -196,6 +196,18 @@ Variation resize(const Policy& parent, bool more, Rng& rng, const ModelGeometry&
   });
 }
 
+Variation within_token_budget(const Policy& parent, const ModelGeometry& model) {
+  Policy child = parent;
+  EngineConfig& config = child.config;
+  const int before = config.topk_val;
+  config.topk_val = std::clamp(model.token_budget / config.block_size, 1, std::max(1, before));
+  config.topk_ratio = 0;
+  config.schedule_policy.clear();
+  config.schedule = {};
+  const std::string text = "topk_val " + std::to_string(before) + " -> " + std::to_string(config.topk_val);
+  return as_variation(std::move(child), text + ", all that the token budget allows", model);
+}
+
 Variation mutate(const Policy& parent, Rng& rng, const ModelGeometry& model) {
   return vary(parent, rng, model, [&](Policy& child, Rng& r) -> Change {
     const double programs = program_moves_weight();

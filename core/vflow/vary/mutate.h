@@ -28,6 +28,10 @@ Variation mutate(const Policy& parent, Rng& rng, const ModelGeometry& model);
 // differs likewise; where there is no such budget (a Union's selections bring their own) another value is changed.
 Variation resize(const Policy& parent, bool more, Rng& rng, const ModelGeometry& model);
 
+// The policy with as many pages as the model's token budget leaves it, by the default rule. Where pages are larger than
+// that, or a Union's selections bring a k of their own, what comes out still exceeds it, and its report says so.
+Variation within_token_budget(const Policy& parent, const ModelGeometry& model);
+
 // Joins a sub-expression or configuration of `b` into `a`, or gives `a` the program of `b`. The result always checks
 // against `model` and differs from `a`; it keeps the block size of `a`.
 Variation crossover(const Policy& a, const Policy& b, Rng& rng, const ModelGeometry& model);

@@ -104,6 +104,19 @@ class WriterTest : public ::testing::Test {
   std::unique_ptr<db::Store> store_;
 };
 
+TEST_F(WriterTest, AProgramIsToldTheTokenBudgetAndWhatExceedsIt) {
+  use_command();
+  options_.token_budget = 160;
+  options_.max_evals = 2;
+  say(1, reply(1, 200));
+  say(2, reply(1, 9));
+  ASSERT_TRUE(search("a").ok());
+  EXPECT_NE(read(folder_ / "asked.1.json").find("No policy may choose more than 160 tokens for one (10 pages of 16)"),
+            std::string::npos);
+  EXPECT_NE(read(folder_ / "asked.2.json").find("the token budget is 160"), std::string::npos);
+  EXPECT_NE(decisions().find("budget"), std::string::npos);
+}
+
 TEST_F(WriterTest, AProgramWritesPoliciesAndARecordingReplaysThem) {
   use_command();
   say(1, reply(1, 10));

@@ -288,6 +288,40 @@ TEST(Check, MemoryIsPricedAgainstTheModel) {
   EXPECT_EQ(check_policy(source, model).diagnostics[0].code, "too-many-pages");
 }
 
+TEST(Check, ATokenBudgetBoundsWhatIsChosenAtAnyLength) {
+  const fs::path base = kSource / "examples/policies/block_topk";
+  PolicySource source;
+  source.module_text = read(base.string() + ".py");
+  const auto diagnosed = [&](const std::string& config, int budget) {
+    source.config_text = "{\"vortex_module_name\": \"block_topk\", \"vortex_block_size\": 16, " + config + "}";
+    ModelGeometry model = test_model();  // 288 pages
+    model.token_budget = budget;
+    const CheckReport report = check_policy(source, model);
+    std::string code = report.policy ? "" : "none";
+    for (const Diagnostic& diagnostic : report.diagnostics) {
+      if (diagnostic.severity == Severity::kError) { code = diagnostic.code; }
+    }
+    return code;
+  };
+  EXPECT_EQ(diagnosed("\"vortex_topk_val\": 16", 256), "");
+  EXPECT_EQ(diagnosed("\"vortex_topk_val\": 17", 256), "token-budget");
+  EXPECT_EQ(diagnosed("\"vortex_topk_val\": 17", 0), "") << "no budget";
+  // Of 288 pages 27 by the ratio, of which 2 are reserved.
+  const std::string ratio =
+      "\"vortex_topk_val\": 4, \"vortex_topk_ratio\": 0.095, \"vortex_block_reserved_bos\": 1, "
+      "\"vortex_block_reserved_eos\": 1";
+  EXPECT_EQ(diagnosed(ratio, 25 * 16), "");
+  EXPECT_EQ(diagnosed(ratio, 25 * 16 - 1), "token-budget");
+  // More in the middle than at the longest context: a rule of its own is asked at every length.
+  const std::string hill =
+      "\"vortex_topk_val\": 4, \"vortex_block_reserved_bos\": 1, \"vortex_block_reserved_eos\": 1, "
+      "\"vortex_schedule_policy\": \"return cached_block_len == 100 ? 42 : 6;\"";
+  EXPECT_EQ(diagnosed(hill, 40 * 16), "");
+  EXPECT_EQ(diagnosed(hill, 39 * 16), "token-budget");
+  // Whoever attends to everything chooses nothing.
+  EXPECT_EQ(diagnosed("\"vortex_topk_val\": 288", 16), "");
+}
+
 TEST(Check, ModelsThatMakeNoSenseAreRefused) {
   PolicySource source;
   ModelGeometry model = test_model();

@@ -46,6 +46,18 @@ void walk(const ModelGeometry& model, Dialect dialect, uint64_t seed, int length
   EXPECT_GT(keys.size(), static_cast<size_t>(length) * 3 / 5);
 }
 
+// Every child of every move checks, the budget included.
+void walk_within(const ModelGeometry& model, Policy current) {
+  Rng rng(3);
+  for (int i = 0; i < 200; ++i) {
+    const Variation next = i % 3 == 0 ? resize(current, true, rng, model) : mutate(current, rng, model);
+    SCOPED_TRACE(next.description);
+    ASSERT_TRUE(next.report.policy.has_value()) << render(next.report.diagnostics);
+    expect_good(next.policy, model);
+    current = next.policy;
+  }
+}
+
 TEST(MutateProperty, ChainsAlwaysCheckAndRoundTrip) {
   walk(small_model(), Dialect::kGqa, 1, property_rounds(1000, 5000));
   walk(small_mla_model(), Dialect::kMla, 2, property_rounds(300, 1500));
@@ -87,6 +99,15 @@ TEST(Mutate, ResizeScalesTheBudget) {
   Rng rng(1);
   EXPECT_NE(policy_key(resize(parent, false, rng, small_model()).policy), policy_key(parent))
       << "something else changes";
+}
+
+TEST(Mutate, ChildrenStayWithinTheTokenBudget) {
+  ModelGeometry model = small_model();
+  model.token_budget = 96;
+  const Variation cut = within_token_budget(plain_policy(small_model(), Dialect::kGqa), model);
+  ASSERT_TRUE(cut.report.policy.has_value()) << cut.description;
+  EXPECT_EQ(cut.policy.config.topk_val, 96 / cut.policy.config.block_size);
+  walk_within(model, cut.policy);
 }
 
 TEST(Mutate, SameSeedSameChild) {
