@@ -17,8 +17,13 @@ namespace {
 
 constexpr int kProspectRounds = 5;               // of retests before a point may become a finalist
 constexpr const char* kAskedEvent = "held-out";  // a candidate takes its place among those asked
-// A first look at a speed ends with an interval so many times as wide as asked: it says who is worth a further process.
+// A first look at a speed ends with an interval so many times as wide as asked, or after such a share of the seconds:
+// it says who is worth a further process.
 constexpr double kFirstLook = 3;
+constexpr double kFirstShare = 0.5;
+// Finals begin when so many times what they should take is left: a last round that the end cuts off settles nothing,
+// and whoever is done early goes on to propose.
+constexpr double kFinalsCare = 1.2;
 // What dense attention may take for rounds of retests, over what climbs took. Where a prompt takes longer than its
 // answer, its new problems are what retests cost: those that follow it find their prompts read.
 constexpr double kNewProblemsShare = 0.25;
@@ -56,7 +61,10 @@ job::Job Rounds::job_of(const vflow::PolicySource& source) const {
 job::Job Rounds::climb(const vflow::PolicySource& source) const {
   job::Job job = job_of(source);
   job.rivals = rivals_;
-  if (options_.speed_runs > 1) { job.speed_precision = std::min(1.0, kFirstLook * job.speed_precision); }
+  if (options_.speed_runs > 1) {
+    job.speed_precision = std::min(1.0, kFirstLook * job.speed_precision);
+    job.speed_seconds *= kFirstShare;
+  }
   return job;
 }
 
@@ -339,7 +347,7 @@ bool Rounds::finals_are_due() const {
   const auto finalists = static_cast<double>(study::best_sequence(standing_.archive(), sequence_rules_).size());
   const double policy = policy_race_seconds_ / std::max(1, options_.job.task.problems);  // reads no prompt itself
   const double asking = sequence_rules_.problems * (dense_problem_seconds_ + std::max(1.0, finalists) * policy);
-  return left < std::min(asking, most) + batch;
+  return left < std::min(kFinalsCare * asking, most) + batch;
 }
 
 Status Rounds::prepare_finals() {

@@ -12,7 +12,7 @@ namespace vortex::evals {
 namespace {
 
 constexpr size_t kProblems = 2;  // of the task's first ones
-constexpr int kTokens = 24;      // a request
+constexpr int kTokens = 18;      // a request: wherever a page of 16 begins, one is filled while they are written
 
 // A few requests of the task, cut short.
 Result<std::vector<engine::Request>> short_requests(Session& session) {
@@ -28,16 +28,15 @@ Result<std::vector<engine::Request>> short_requests(Session& session) {
   return requests;
 }
 
-// The same requests give the same tokens: again from a fresh policy, and alone instead of together. Returns them.
+// The same requests give the same tokens: the last one again from a fresh policy, alone instead of in company, before
+// the others instead of after them. Returns all of them.
 Result<std::vector<engine::Output>> check_determinism(Session& session, const std::vector<engine::Request>& requests,
                                                       engine::RunStats& stats) {
   VORTEX_ASSIGN(std::vector<engine::Output> together, session.engine->generate(requests, &stats));
   VORTEX_TRY(session.engine->set_policy(session.policy));
-  for (size_t i = requests.size(); i > 0; --i) {
-    VORTEX_ASSIGN(const std::vector<engine::Output> alone, session.engine->generate({requests[i - 1]}, nullptr));
-    if (alone[0].tokens != together[i - 1].tokens) {
-      return internal_error("the same request gave other tokens when it was decoded alone");
-    }
+  VORTEX_ASSIGN(const std::vector<engine::Output> alone, session.engine->generate({requests.back()}, nullptr));
+  if (alone[0].tokens != together.back().tokens) {
+    return internal_error("the same request gave other tokens when it was decoded alone");
   }
   return together;
 }

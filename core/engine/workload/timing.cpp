@@ -165,8 +165,10 @@ std::vector<double> token_times(const Plan& plan, const std::vector<double>& clo
 
 Result<double> time_prompt(Stepper& stepper, int tokens) {
   VORTEX_TRY(stepper.place({}, {}));
-  VORTEX_TRY(stepper.admit(tokens));  // tunes
-  VORTEX_TRY(stepper.retire(0));
+  if (stepper.on_device()) {  // the first one tunes
+    VORTEX_TRY(stepper.admit(tokens));
+    VORTEX_TRY(stepper.retire(0));
+  }
   VORTEX_ASSIGN(const double seconds, stepper.admit(tokens));
   VORTEX_TRY(stepper.place({}, {}));
   return seconds;

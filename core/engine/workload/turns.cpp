@@ -40,6 +40,7 @@ double mean_prompt(const Load& load) {
 struct Course {
   std::optional<vflow::Policy> policy;
   std::vector<double> round_bytes;  // empty: not planned yet
+  double step_seconds = 0;          // of the last turn's last window; 0: none was taken
 };
 
 class Turns {
@@ -93,14 +94,17 @@ class Turns {
     return ok_status();
   }
 
-  Status take_side(Course& course, const PlanSampling& sampling, Side& side) {
+  Status take_side(Course& course, PlanSampling sampling, Side& side) {
     {
       const Stopwatch watch(found_.policy_seconds);
       VORTEX_TRY(engine_.set_policy(course.policy));
     }
     const std::unique_ptr<Stepper> stepper = engine_.stepper();
     VORTEX_TRY(prepare(*stepper, course, side));
+    // A CPU warms up once: later steps that fill a sample by themselves tell the same from the first on.
+    if (!stepper->on_device() && course.step_seconds > sampling.steps.sample_seconds) { sampling.steps.warm_up = 0; }
     VORTEX_ASSIGN(const PlanTime time, time_plan(*stepper, side.plan, course.round_bytes, load_.donors, sampling));
+    course.step_seconds = time.windows.back().step.median;
     const std::vector<double> clock = clock_of_plan(side.plan, course.round_bytes, time);
     const std::vector<double> tokens = token_times(side.plan, clock, found_.prompt_seconds);
     side.seconds.push_back(time.decode.median);

@@ -35,6 +35,7 @@ struct FakePool {
   int max_batch = 64;
   int max_context = 1 << 20;
   int steps_per_round = 8;
+  bool on_device = true;
 };
 
 class FakeStepper final : public engine::Stepper {
@@ -73,7 +74,7 @@ class FakeStepper final : public engine::Stepper {
   int max_context() const override { return pool_.max_context; }
   int steps_per_round() const override { return pool_.steps_per_round; }
   vflow::Dtype kv_dtype() const override { return vflow::Dtype::kBf16; }
-  bool on_device() const override { return true; }
+  bool on_device() const override { return pool_.on_device; }
   Result<double> copy_bandwidth() override { return 1e9; }
   std::string device() const override { return "a formula"; }
   std::string notes() const override { return {}; }

@@ -108,6 +108,20 @@ TEST(Turns, AWarmUpIsForgotten) {
   EXPECT_NEAR(static_cast<double>(warm.dense.stats.decode_steps), steps, 0.1 * steps) << "of four turns, not of five";
 }
 
+// Four turns of four windows: a step to warm up each, and two samples of one step.
+TEST(Turns, ACpuWarmsUpOnceWhereAStepFillsASample) {
+  const auto steps = [](bool on_device, double seconds) {
+    const auto cost = [seconds](const std::vector<int>&) { return seconds; };
+    FakeEngine engine({.max_batch = 16, .on_device = on_device}, cost, cost);
+    TurnOptions options = turns(0.001);
+    options.most_turns = 4;
+    return compare_in_turns(engine, std::nullopt, small_load(), options)->dense.stats.decode_steps;
+  };
+  EXPECT_EQ(steps(true, 0.05), 4 * 4 * 3);
+  EXPECT_EQ(steps(false, 0.05), 4 * 3 + 3 * 4 * 2);
+  EXPECT_EQ(steps(false, 1e-3), steps(true, 1e-3)) << "how many steps a sample takes is known by its warm-up";
+}
+
 TEST(Turns, DenseAttentionAloneIsItsOwnMeasure) {
   FakeEngine engine({.max_batch = 16}, bytes_cost, bytes_cost);
   const Result<Comparison> found = compare_in_turns(engine, std::nullopt, small_load(), turns(0.01));
