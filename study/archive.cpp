@@ -131,10 +131,13 @@ void Archive::replace(std::vector<Point> points) {
   }
 }
 
-int Archive::group_of(const evals::Interval& difference) const {
-  const auto [found, is_new] = group_numbers_.try_emplace({difference.value, difference.lo, difference.hi},
+int Archive::group_of(const evals::Interval& difference, double promise) const {
+  const auto [found, is_new] = group_numbers_.try_emplace({difference.value, difference.lo, difference.hi, promise},
                                                           static_cast<int>(groups_.differences.size()));
-  if (is_new) { groups_.differences.push_back(difference); }
+  if (is_new) {
+    groups_.differences.push_back(difference);
+    groups_.promises.push_back(promise);
+  }
   return found->second;
 }
 
@@ -154,7 +157,8 @@ const Archive::Groups& Archive::groups() const {
     if (grouped_[i] == states_[i].stamp) { continue; }
     grouped_[i] = states_[i].stamp;
     if (points_[i].reference) { continue; }
-    groups_.of_point[i] = group_of(evals::paired_difference(points_[i].outcomes, dense->outcomes, seed_));
+    const evals::Interval difference = evals::paired_difference(points_[i].outcomes, dense->outcomes, seed_);
+    groups_.of_point[i] = group_of(difference, points_[i].promise);
   }
   return groups_;
 }

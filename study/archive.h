@@ -32,6 +32,10 @@ struct Point {
 // tokens, in nats a token, which tells policies apart sooner than their answers do (docs/benchmarks/selection.md).
 inline double promise_of_kl(double kl) { return std::exp(-kl / 0.1); }
 
+// What right answers cost a policy, by its promise: from 0 to 1, about their KL where that is small. Answers are lost
+// in proportion (docs/benchmarks/real-model.md).
+inline double surprise_of_promise(double promise) { return 1 - std::pow(promise, 0.1); }
+
 // Is `a` better than `b`, as far as the data can tell?
 enum class Advantage { kBetter, kWorse, kInconclusive };
 // Both at a level of about 99.5 %, since a search makes many comparisons. Accuracy is paired by (problem, trial), with
@@ -78,10 +82,12 @@ class Archive {
   // Of what is known of a point: no other archive's, no other point's, and another one once that has changed.
   uint64_t stamp(size_t point) const { return states_[point].stamp; }
 
-  // Points that differ from the reference by the same interval, by number. Hundreds of thousands of points are of a few
-  // hundred groups, because the same problems can be won and lost in so many ways only.
+  // Points that differ from the reference by the same interval, and promise the same, by number. Hundreds of thousands
+  // of points whose right answers were not forced are of a few hundred groups, because the same problems can be won and
+  // lost in so many ways only.
   struct Groups {
     std::vector<evals::Interval> differences;  // to the reference's accuracy, paired; by group
+    std::vector<double> promises;              // Point::promise
     std::vector<int> of_point;                 // by point; -1: the reference itself
   };
   // Kept from call to call. Without a reference there are none. Not thread-safe.
@@ -107,7 +113,7 @@ class Archive {
   bool is_kept_out(size_t point);
   Met meet(const Point& challenger, size_t member) const;
   bool is_excluded(size_t point) const;
-  int group_of(const evals::Interval& difference) const;
+  int group_of(const evals::Interval& difference, double promise) const;
 
   uint64_t seed_;
   double margin_;
@@ -121,7 +127,7 @@ class Archive {
 
   // Derived when it is asked for.
   mutable Groups groups_;
-  mutable std::map<std::array<double, 3>, int> group_numbers_;
+  mutable std::map<std::array<double, 4>, int> group_numbers_;
   mutable std::vector<uint64_t> grouped_;  // stamps of the points as they were
   mutable uint64_t grouped_by_ = 0;        // the reference's
 };

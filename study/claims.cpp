@@ -35,11 +35,15 @@ struct Prospect {
   double chance = 0;  // that held-out problems will say kept
 };
 
-// The expected logarithm of the speed that a sequence lets claim: each next one counts if all up to it are kept.
+// What it is worth that anything can be claimed, as a logarithm of speed: with a sure small gain first, a bold one that
+// fails does not leave a night without a policy to deploy.
+const double kAnyClaim = std::log(1.2);
+
+// The expected worth of what a sequence lets claim: each next one counts if all up to it are kept.
 double promise(const std::vector<Prospect>& prospects, const std::vector<size_t>& sequence) {
   double sum = 0;
   double chance = 1;
-  double before = 0;
+  double before = -kAnyClaim;
   for (const size_t i : sequence) {
     chance *= prospects[i].chance;
     sum += chance * (prospects[i].log_speed - before);
@@ -108,7 +112,27 @@ Errors errors_of_groups(const Archive& archive) {
   return errors;
 }
 
-// What is expected of the points of each group.
+// What groups' differences are in proportion to, before their own answers are looked at.
+struct Shapes {
+  bool of_surprise = false;  // by how much right answers surprise, where all points were asked; else all are alike
+  std::vector<double> values;
+};
+Shapes shapes_of_groups(const Archive::Groups& groups) {
+  constexpr double kLeast = 1e-6;
+  for (const int group : groups.of_point) {
+    if (group >= 0 && groups.promises[static_cast<size_t>(group)] <= 0) {
+      return {false, std::vector<double>(groups.promises.size(), 1.0)};
+    }
+  }
+  Shapes shapes{true, {}};
+  for (const double promise : groups.promises) {
+    shapes.values.push_back(std::max(kLeast, surprise_of_promise(promise)));
+  }
+  return shapes;
+}
+
+// What is expected of the points of each group: drawn towards the centre of all, or towards a line through dense
+// attention along which answers are lost with surprise (Fay and Herriot 1979). No surprise makes answers better.
 std::vector<Expected> expected_of_groups(const Archive& archive) {
   const Archive::Groups& groups = archive.groups();
   std::vector<Expected> all;
@@ -123,15 +147,22 @@ std::vector<Expected> expected_of_groups(const Archive& archive) {
   const double points = sum([](size_t) { return 1.0; });
   if (points < 2) { return all; }
   const Errors errors = errors_of_groups(archive);
-  const double mean = sum([&](size_t g) { return all[g].difference.value; }) / points;
-  const double apart = sum([&](size_t g) { return std::pow(all[g].difference.value - mean, 2); }) / (points - 1);
+  const auto [of_surprise, shapes] = shapes_of_groups(groups);
+  const auto sensible = [by = of_surprise](double slope) { return by ? std::min(0.0, slope) : slope; };
+  const double mean = sensible(sum([&](size_t g) { return shapes[g] * all[g].difference.value; }) /
+                               sum([&](size_t g) { return shapes[g] * shapes[g]; }));
+  const double apart =
+      sum([&](size_t g) { return std::pow(all[g].difference.value - mean * shapes[g], 2); }) / (points - 1);
   const double spread = std::max(0.0, apart - sum([&](size_t g) { return errors.own[g]; }) / points);
-  const double weights = sum([&](size_t g) { return 1 / (errors.own[g] + spread); });
-  const double centre = sum([&](size_t g) { return all[g].difference.value / (errors.own[g] + spread); }) / weights;
+  const double weights = sum([&](size_t g) { return shapes[g] * shapes[g] / (errors.own[g] + spread); });
+  const double slope =
+      sensible(sum([&](size_t g) { return shapes[g] * all[g].difference.value / (errors.own[g] + spread); }) / weights);
   for (size_t g = 0; g < all.size(); ++g) {
+    const double centre = slope * shapes[g];
     const double share = spread / (spread + errors.own[g]);
     const double value = centre + share * (all[g].difference.value - centre);
-    all[g].error = std::sqrt(share * errors.own[g] + (1 - share) * (1 - share) / weights + errors.common[g]);
+    const double of_centre = (1 - share) * shapes[g];
+    all[g].error = std::sqrt(share * errors.own[g] + of_centre * of_centre / weights + errors.common[g]);
     all[g].difference = {value, std::max(-1.0, value - kSigmas * all[g].error),
                          std::min(1.0, value + kSigmas * all[g].error)};
   }

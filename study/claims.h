@@ -77,10 +77,12 @@ evals::AnswerSheet shared_with(const evals::AnswerSheet& answers, const evals::A
 const Claim* headline_of(const std::vector<Claim>& claims);
 
 // What the search's own problems let expect of a point, shrunk towards the mean of all candidates (empirical Bayes:
-// Efron and Morris 1973): the best of many noisy values is too good, and the more so the more there are. A value keeps
-// that share of its distance to the mean that the true spread of the candidates is of that spread and its own error;
-// the spread is what the values vary by beyond their errors (Hedges and Olkin 1985). The luck of dense attention is in
-// all differences and no sign of the spread: it is in the error that is printed, and shrinks nothing.
+// Efron and Morris 1973): the best of many noisy values is too good, and the more so the more there are. Where all have
+// been forced to write right answers, shrunk instead towards what candidates lose that are as surprised by them (Fay
+// and Herriot 1979), which is in proportion: dense attention is not surprised, and loses nothing. A value keeps that
+// share of its distance to the centre that the true spread of the candidates is of that spread and its own error; the
+// spread is what the values vary by beyond their errors (Hedges and Olkin 1985). The luck of dense attention is in all
+// differences and no sign of the spread: it is in the error that is printed, and shrinks nothing.
 struct Expected {
   int64_t candidate = 0;
   evals::Interval difference;  // to dense attention's accuracy; 95 %
@@ -90,9 +92,9 @@ struct Expected {
 std::vector<Expected> expected_differences(const Archive& archive, const std::vector<int64_t>& candidates);
 
 // The sequence of finalists that promises most: of the points that no other beats in expected accuracy and speed, up to
-// `most`, chosen so that the expected logarithm of the speed that can be claimed is largest. From the most accurate to
-// the fastest; candidates. Empty where nothing promises a gain.
-// `without`: candidates that are not to be in it.
+// `most`, chosen so that the expected logarithm of the speed that can be claimed, and that anything can be, is largest.
+// From the most accurate to the fastest; candidates. Empty where nothing promises a gain. `without`: candidates that
+// are not to be in it.
 std::vector<int64_t> best_sequence(const Archive& archive, const SequenceRules& rules,
                                    const std::set<int64_t>& without = {});
 // Who is asked where the first of a sequence is not kept: who promises most of those that are not in it. Nothing where

@@ -284,6 +284,61 @@ TEST(Sequence, AFinalistIsJudgedByTheRoundsUpToTheOneThatDecides) {
   EXPECT_EQ(until_decided(open, answers(43, 48), {.margin = 0.1, .problems = 384}, 1).outcomes.size(), 48U);
 }
 
+// Five hardly surprised that lose hardly anything, five surprised that lose half; then one of each with other luck.
+TEST(Sequence, ExpectedDifferencesAreShrunkTowardsWhatTheEquallySurprisedLose) {
+  const auto surprised = [](Point made, double kl) {
+    made.promise = promise_of_kl(kl);
+    return made;
+  };
+  const auto expected_of = [](const Archive& archive, int64_t candidate) {
+    return expected_differences(archive, {candidate}).front().difference.value;
+  };
+  Archive told(1);
+  Archive untold(1);
+  for (Archive* archive : {&told, &untold}) {
+    archive->add(point(0, 40, 1));
+    const bool tell = archive == &told;
+    for (int64_t i = 1; i <= 5; ++i) {
+      archive->add(surprised(point(i, 38 + static_cast<int>(i % 3), 1.2), tell ? 0.01 : 1e9));
+      archive->add(surprised(point(i + 10, 19 + static_cast<int>(i % 3), 1.2), tell ? 0.6 : 1e9));
+    }
+    archive->add(surprised(point(8, 34, 1.2), tell ? 0.01 : 1e9));  // bad luck
+    archive->add(surprised(point(18, 26, 1.2), tell ? 0.6 : 1e9));  // good luck
+  }
+  EXPECT_GT(expected_of(told, 8), -6.0 / 48) << "better than it looks";
+  EXPECT_LT(expected_of(told, 18), -14.0 / 48) << "worse than it looks";
+  EXPECT_LT(expected_of(untold, 8), -6.0 / 48) << "where nobody was asked, towards the mean of all";
+  EXPECT_GT(expected_of(told, 1), expected_of(untold, 1));
+}
+
+// No surprise makes answers better: where all of the surprised were lucky, their luck is drawn towards no gain.
+TEST(Sequence, SurpriseIsNoGain) {
+  Archive archive(1);
+  archive.add(point(0, 24, 1));
+  for (int64_t i = 1; i <= 4; ++i) {
+    Point lucky = point(i, 26, 1.2);
+    lucky.promise = promise_of_kl(0.1 * static_cast<double>(i));
+    archive.add(lucky);
+  }
+  for (const Expected& one : expected_differences(archive, {1, 2, 3, 4})) { EXPECT_LT(one.difference.value, 1.5 / 48); }
+}
+
+TEST(Sequence, BeginsWithASureGainThoughItIsSmall) {
+  Archive archive(1);
+  archive.add(point(0, 46, 1));
+  for (int64_t i = 1; i <= 6; ++i) {
+    Point bold = point(i, 42 - static_cast<int>(i % 2), 1.4 + 0.01 * static_cast<double>(i));
+    bold.promise = promise_of_kl(0.09);
+    archive.add(bold);
+  }
+  Point sure = point(9, 46, 1.05);
+  sure.promise = promise_of_kl(0.002);
+  archive.add(sure);
+  const std::vector<int64_t> sequence = best_sequence(archive, {.margin = 0.1, .problems = 96});
+  ASSERT_GE(sequence.size(), 2U);
+  EXPECT_EQ(sequence.front(), 9);
+}
+
 TEST(Sequence, ExpectedDifferencesAreShrunkTowardsAllOthers) {
   Archive archive(1);
   archive.add(point(0, 40, 1));
