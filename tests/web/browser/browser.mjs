@@ -409,18 +409,18 @@ async function testNight(browser) {
   const server = await serve(workspace);
   const { newest: run } = await answer(server, "/api/about");
   const overview = await answer(server, `/api/runs/${run}/overview`);
-  check(overview.best?.candidate === 184 && overview.best.speed.value > 3, "the night has its winner");
+  check(overview.best?.candidate === 651 && overview.best.speed.value > 3, "the night has its winner");
   const page = await open(browser, server, { width: 1280 });
   await page.goto(`${server.base}/r/${run}`);
   const sentence = await page.locator(".headline").innerText();
-  check(/Candidate 184 decodes 3\.19/.test(sentence), `the first sentence names it: ${sentence}`);
+  check(/Candidate 651 decodes 3\.28/.test(sentence), `the first sentence names it: ${sentence}`);
   const shown = { lineage: "Who came from whom", failures: "with the forced right answers", environment: "NVIDIA H200", brief: "What to try next" };
   for (const [view, text] of Object.entries(shown)) {
     await page.goto(`${server.base}/r/${run}/${view}`);
     await page.getByText(text).first().waitFor();
     check(!/misses object/.test(await page.locator("main").innerText()), `${view} needs no texts of policies`);
   }
-  await page.goto(`${server.base}/c/184`);
+  await page.goto(`${server.base}/c/651`);
   await page.getByText(/misses object/).first().waitFor();
   check(true, "a policy whose text is not there says so");
   await page.close();
