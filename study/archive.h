@@ -30,11 +30,12 @@ struct Point {
 
 // 1 where right answers cost a policy no surprise, near 0 where they do: by the KL from dense attention on their
 // tokens, in nats a token, which tells policies apart sooner than their answers do (docs/benchmarks/selection.md).
-inline double promise_of_kl(double kl) { return std::exp(-kl / 0.1); }
+inline constexpr double kPromiseNats = 0.1;  // in which a promise falls to 1 / e
+inline double promise_of_kl(double kl) { return std::exp(-kl / kPromiseNats); }
 
 // What right answers cost a policy, by its promise: from 0 to 1, about their KL where that is small. Answers are lost
 // in proportion (docs/benchmarks/real-model.md).
-inline double surprise_of_promise(double promise) { return 1 - std::pow(promise, 0.1); }
+inline double surprise_of_promise(double promise) { return 1 - std::pow(promise, kPromiseNats); }
 
 // Is `a` better than `b`, as far as the data can tell?
 enum class Advantage { kBetter, kWorse, kInconclusive };

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "agent/loop/proposers.h"
+#include "agent/loop/shelf.h"
 #include "agent/propose/proposer.h"
 #include "db/store.h"
 #include "sandbox/worker_slots.h"
@@ -583,10 +584,9 @@ TEST_F(SearchTest, PoliciesStayWithinTheTokenBudget) {
     if (study::last_stage(candidate, job::Stage::kCompile) == nullptr || candidate.row.batch == 0) { continue; }
     ++climbed;
     cut += candidate.row.rationale.find("all that the token budget allows") != std::string::npos ? 1 : 0;
-    vflow::PolicySource source;
-    source.module_text = *store->get_object(candidate.row.module_object);
-    source.config_text = *store->get_object(candidate.row.config_object);
-    EXPECT_TRUE(vflow::check_policy(source, model).policy.has_value()) << candidate.row.rationale;
+    const auto source = stored_source(*store, candidate.row);
+    ASSERT_TRUE(source.ok()) << source.error().message;
+    EXPECT_TRUE(vflow::check_policy(*source, model).policy.has_value()) << candidate.row.rationale;
   }
   EXPECT_EQ(climbed, options_.max_evals);
   EXPECT_GT(cut, 0) << "seeds that choose more begin with the budget";

@@ -1,8 +1,7 @@
 #include "core/vflow/graph/row_pages.h"
 
 #include <algorithm>
-
-#include "core/vflow/graph/op_table.h"
+#include <vector>
 
 namespace vortex::vflow {
 
