@@ -2,22 +2,14 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "serve/dispatcher.h"
+#include "serve/options.h"
 #include "serve/served.h"
 
 namespace vortex::serve {
-
-struct ServerOptions {
-  std::string address = "127.0.0.1";
-  uint16_t port = 8000;                      // 0: any that is free
-  std::string api_key;                       // empty: none is asked for, which is for this machine alone
-  std::vector<std::string> allowed_origins;  // of pages in browsers, besides those of this machine; "*": any
-  double request_seconds = 0;                // after which a request is given up; 0: never
-};
 
 // The HTTP server: one thread moves all bytes and puts answers together, two make tokens of prompts, and the
 // dispatcher's runs the engines. A client that goes away takes its requests with it.
