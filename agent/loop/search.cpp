@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "agent/evaluate/evaluator.h"
+#include "agent/loop/knowledge.h"
 #include "agent/loop/planner.h"
 #include "agent/loop/proposers.h"
 #include "agent/loop/rounds.h"
@@ -58,7 +59,9 @@ class Search {
         proposer_breaker_(session, "proposer", [&session] { return session.tick_ended(); }),
         planner_(session.store(), session.run().id, options, model, proposer, seeds),
         shelf_(session.store(), model),
-        rounds_(session, options, evaluator_, shelf_) {
+        parts_{session, options, evaluator_, shelf_},
+        knowledge_(parts_),
+        rounds_(parts_, knowledge_) {
     planner_.budget = &session.budget();
     planner_.modelled_speed = session.hooks().modelled_speed;
     planner_.read_policy = [this](int64_t candidate) { return shelf_.policy(candidate); };
@@ -193,8 +196,8 @@ class Search {
 
   std::vector<Parent> front_parents() const {
     std::vector<Parent> result;
-    const std::vector<study::Point> front = rounds_.standing().front();
-    const std::vector<double> weights = rounds_.standing().front_probability();
+    const std::vector<study::Point> front = knowledge_.standing().front();
+    const std::vector<double> weights = knowledge_.standing().front_probability();
     for (size_t i = 0; i < front.size(); ++i) {
       if (!may_be_parent(front[i].candidate)) { continue; }
       result.push_back({front[i].candidate, nullptr, weights[i], front[i].promise});
@@ -204,7 +207,7 @@ class Search {
 
   // Most batches only add points behind those that were there.
   void look_up_passed() {
-    const std::vector<study::Point>& points = rounds_.standing().archive().points();
+    const std::vector<study::Point>& points = knowledge_.standing().archive().points();
     const auto agrees = [](const std::pair<int64_t, double>& known, const study::Point& point) {
       return known.first == point.candidate && known.second == point.promise;
     };
@@ -233,7 +236,7 @@ class Search {
     row.key = name_of(row.origin);
     row.rationale = "the baseline: attends every page";
     VORTEX_ASSIGN(dense_, store.add_candidate(row, {}));
-    rounds_.set_dense(dense_);
+    knowledge_.set_dense(dense_);
     VORTEX_TRY(evaluator_.run({{Assignment::Kind::kClimb, dense_, dense_job(options_), 0, true}}));
     VORTEX_ASSIGN(const study::CandidateHistory dense, study::read_candidate(store, dense_));
     if (!study::is_done(dense.row)) {
@@ -249,11 +252,11 @@ class Search {
           "without a baseline nothing can be compared; `vortex show " + std::to_string(dense_) + "` has its log"};
     }
     VORTEX_TRY(settle_held_out(dense));
-    rounds_.take_dense(dense);
+    knowledge_.take_dense(dense);
     VORTEX_TRY(judge_baseline(dense));
     const std::vector<db::StageRow> climb = study::last_climb(dense);
     evaluator_.set_model_hash(model_hash_of(nlohmann::json::parse(climb.back().evidence, nullptr, false)));
-    rounds_.absorb(dense);
+    knowledge_.absorb(dense);
     return ok_status();
   }
 
@@ -306,8 +309,8 @@ class Search {
     VORTEX_TRY(evaluator_.wait(flight.lot));
     for (const int64_t number : flight.candidates) {
       VORTEX_ASSIGN(const study::CandidateHistory candidate, study::read_candidate(session_.store(), number));
-      rounds_.absorb(candidate);
-      if (study::is_done(candidate.row)) { rounds_.count_climb(candidate); }
+      knowledge_.absorb(candidate);
+      if (study::is_done(candidate.row)) { knowledge_.count_climb(candidate); }
     }
     return proposer_.learn(flight.batch);
   }
@@ -358,13 +361,13 @@ class Search {
   // New members of the front, once each, when they have passed all that there is to pass.
   void announce() {
     if (session_.ended()) { return; }
-    for (const study::Point& point : rounds_.standing().front()) {
+    for (const study::Point& point : knowledge_.standing().front()) {
       if (point.candidate == dense_ || !announced_.insert(point.candidate).second) { continue; }
       session_.note("front",
                     {{"candidate", point.candidate},
                      {"accuracy", {point.accuracy.value, point.accuracy.lo, point.accuracy.hi}},
                      {"speed_over_dense", {point.speed.ratio.value, point.speed.ratio.lo, point.speed.ratio.hi}},
-                     {"confirmed", rounds_.was_confirmed(point.candidate)}});
+                     {"confirmed", knowledge_.of(point.candidate).confirmed}});
     }
   }
 
@@ -375,6 +378,8 @@ class Search {
   Breaker proposer_breaker_;
   Planner planner_;
   Shelf shelf_;
+  const LoopParts parts_;
+  Knowledge knowledge_;
   Rounds rounds_;
 
   int64_t dense_ = 0;

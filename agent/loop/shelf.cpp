@@ -37,6 +37,14 @@ Result<vflow::PolicySource> Shelf::source(int64_t candidate) const {
   return stored_source(store_, *row);
 }
 
+Status Shelf::fill(int64_t candidate, job::Job& job) const {
+  if (!contains(candidate)) { return ok_status(); }
+  VORTEX_ASSIGN(vflow::PolicySource text, source(candidate));
+  job.module_text = std::move(text.module_text);
+  job.config_text = std::move(text.config_text);
+  return ok_status();
+}
+
 Result<std::shared_ptr<const vflow::Policy>> Shelf::policy(int64_t candidate) {
   const auto found = at_hand_.find(candidate);
   if (found != at_hand_.end()) { return found->second; }

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "core/vflow/policy.h"
 #include "db/store.h"
+#include "job/job.h"
 
 namespace vortex::agent {
 
@@ -24,6 +25,8 @@ class Shelf {
 
   // Its texts. Environment errors where the store cannot give them.
   Result<vflow::PolicySource> source(int64_t candidate) const;
+  // Puts them into a job. One that is not on the shelf has none: dense attention.
+  Status fill(int64_t candidate, job::Job& job) const;
   // Itself; the last few hundred that were asked for or added are at hand.
   Result<std::shared_ptr<const vflow::Policy>> policy(int64_t candidate);
 
