@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "base/sha256.h"
+#include "core/vflow/config/fixed_budget.h"
 #include "evals/ladder/expected_race.h"
 
 namespace vortex::evals {
@@ -118,11 +119,8 @@ vflow::EngineConfig budget_of(const vflow::Policy& policy) {
   for (const vflow::Node& node : policy.program.indexer.nodes) {
     if (node.op == vflow::Op::kTopKTable) { in_tables += node.attrs.k; }
   }
-  if (in_tables > 0) {  // a Union's selections bring their own sizes and ask nothing of the configuration
-    budget.topk_val = in_tables;
-    budget.topk_ratio = 0;
-    budget.schedule = {};
-  }
+  // A Union's selections bring their own sizes and ask nothing of the configuration.
+  if (in_tables > 0) { vflow::set_fixed_budget(budget, in_tables); }
   return budget;
 }
 

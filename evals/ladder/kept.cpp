@@ -181,7 +181,8 @@ Result<std::shared_ptr<const char>> map_kept(const Descriptor& descriptor, int64
 Result<KeptParts> keep(const job::Job& job) {
   VORTEX_ASSIGN(const std::unique_ptr<Session> session, prepare_session(job));
   VORTEX_ASSIGN(const model::Model model, model::load_model(job.model_path));
-  VORTEX_ASSIGN(const DeviceChoice choice, device_for(model.config, prompt_options(*session), job.device, nullptr));
+  VORTEX_ASSIGN(const engine::DeviceChoice choice,
+                device_for(model.config, prompt_options(*session), job.device, nullptr));
 #ifdef VORTEX_WITH_CUDA
   if (choice.cuda) { return keep_on_device(*session, model); }
 #endif

@@ -27,27 +27,15 @@ Result<vflow::Policy> checked_policy(const std::string& module_text, const std::
   return std::move(*report.policy);
 }
 
-Result<DeviceChoice> choose_device(const std::string& wanted, const Status& found, const Status& covered) {
-  if (wanted == "cpu") { return DeviceChoice{}; }
-  if (wanted == "cuda") {
-    VORTEX_TRY(found);
-    VORTEX_TRY(covered);
-    return DeviceChoice{true, {}};
-  }
-  if (!found.ok()) { return DeviceChoice{}; }
-  if (!covered.ok()) { return DeviceChoice{false, "on the CPU: " + covered.error().message}; }
-  return DeviceChoice{true, {}};
-}
-
-Result<DeviceChoice> device_for([[maybe_unused]] const model::ModelConfig& config,
-                                [[maybe_unused]] const engine::EngineOptions& options, const std::string& wanted,
-                                [[maybe_unused]] const vflow::Policy* policy) {
+Result<engine::DeviceChoice> device_for([[maybe_unused]] const model::ModelConfig& config,
+                                        [[maybe_unused]] const engine::EngineOptions& options,
+                                        const std::string& wanted, [[maybe_unused]] const vflow::Policy* policy) {
 #ifdef VORTEX_WITH_CUDA
   const Result<engine::CudaDevice> device = engine::find_cuda_device();
-  return choose_device(wanted, device.ok() ? ok_status() : Status(device.error()),
-                       engine::cuda_supports(config, options, policy));
+  return engine::choose_device(wanted, device.ok() ? ok_status() : Status(device.error()),
+                               engine::cuda_supports(config, options, policy));
 #else
-  return choose_device(wanted, environment_error("this program was built without CUDA"), ok_status());
+  return engine::choose_device(wanted, environment_error("this program was built without CUDA"), ok_status());
 #endif
 }
 
@@ -81,8 +69,8 @@ Result<std::unique_ptr<engine::Engine>> make_engine(model::Model model, const en
 Result<DeviceEngine> open_engine(const EngineSource& source, const model::ModelConfig& config,
                                  const DeviceOptions& options, const vflow::Policy* policy) {
   DeviceEngine opened;
-  VORTEX_ASSIGN(const DeviceChoice choice, device_for(config, options.cuda, source.device, policy));
-  opened.note = choice.note;
+  VORTEX_ASSIGN(const engine::DeviceChoice choice, device_for(config, options.cuda, source.device, policy));
+  if (!choice.why_not.empty()) { opened.note = "on the CPU: " + choice.why_not; }
 #ifdef VORTEX_WITH_CUDA
   if (choice.cuda) {
     VORTEX_ASSIGN(const engine::CudaDevice device, engine::find_cuda_device());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "core/engine/device_choice.h"
 #include "core/engine/engine.h"
 #include "core/model/model.h"
 #include "core/vflow/policy.h"
@@ -31,17 +32,9 @@ struct DeviceEngine {
   std::string note;                        // why not on a device that is there
 };
 
-// Which engine a job gets. `wanted` is cpu, cuda or auto; `found` tells whether there is a CUDA device, `covered`
-// whether its kernels cover model and policy. With auto the CPU takes what the device cannot, and `note` says why.
-struct DeviceChoice {
-  bool cuda = false;
-  std::string note;
-};
-Result<DeviceChoice> choose_device(const std::string& wanted, const Status& found, const Status& covered);
-
-// That choice on this machine.
-Result<DeviceChoice> device_for(const model::ModelConfig& config, const engine::EngineOptions& options,
-                                const std::string& wanted, const vflow::Policy* policy);
+// On which device of this machine a job's engine runs; `wanted` is Job::device.
+Result<engine::DeviceChoice> device_for(const model::ModelConfig& config, const engine::EngineOptions& options,
+                                        const std::string& wanted, const vflow::Policy* policy);
 
 // That engine, over `ranks` ranks (core/engine/tensor_parallel.h): the first CUDA devices, or threads of the CPU, as
 // many as options.threads says. `cache_folder` keeps compiled policies and tuned products; empty: none are kept.

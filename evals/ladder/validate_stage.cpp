@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "core/compile/executable.h"
+#include "core/vflow/config/fixed_budget.h"
 #include "core/vflow/graph/row_pages.h"
 #include "evals/ladder/evidence.h"
 #include "evals/ladder/oracle.h"
@@ -75,9 +76,7 @@ Status check_pages(const Session& session, const std::vector<engine::Request>& r
 
 // The policy with a budget that covers every page: it must do what dense attention does.
 vflow::Policy covering(vflow::Policy policy, int blocks) {
-  policy.config.topk_val = blocks;
-  policy.config.schedule_policy.clear();
-  policy.config.schedule = {};
+  vflow::set_fixed_budget(policy.config, blocks);
   return policy;
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "core/vflow/config/fixed_budget.h"
 #include "core/vflow/graph/canonical.h"
 #include "core/vflow/graph/prune.h"
 #include "core/vflow/graph/ranges.h"
@@ -200,10 +201,7 @@ Variation within_token_budget(const Policy& parent, const ModelGeometry& model) 
   Policy child = parent;
   EngineConfig& config = child.config;
   const int before = config.topk_val;
-  config.topk_val = std::clamp(model.token_budget / config.block_size, 1, std::max(1, before));
-  config.topk_ratio = 0;
-  config.schedule_policy.clear();
-  config.schedule = {};
+  set_fixed_budget(config, std::clamp(model.token_budget / config.block_size, 1, std::max(1, before)));
   const std::string text = "topk_val " + std::to_string(before) + " -> " + std::to_string(config.topk_val);
   return as_variation(std::move(child), text + ", all that the token budget allows", model);
 }

@@ -1,8 +1,8 @@
-#include "evals/ladder/setup.h"
+#include "core/engine/device_choice.h"
 
 #include <gtest/gtest.h>
 
-namespace vortex::evals {
+namespace vortex::engine {
 namespace {
 
 const Status kNoDevice = environment_error("no CUDA device");
@@ -25,12 +25,12 @@ TEST(ChooseDevice, CudaByNameIsRefusedWithTheReason) {
 TEST(ChooseDevice, AutoFallsBackAndSaysWhy) {
   EXPECT_TRUE(choose_device("auto", ok_status(), ok_status())->cuda);
   EXPECT_FALSE(choose_device("auto", kNoDevice, ok_status())->cuda);
-  EXPECT_EQ(choose_device("auto", kNoDevice, ok_status())->note, "");
+  EXPECT_EQ(choose_device("auto", kNoDevice, ok_status())->why_not, "");
   const Result<DeviceChoice> fallen = choose_device("auto", ok_status(), kNotCovered);
   ASSERT_TRUE(fallen.ok());
   EXPECT_FALSE(fallen->cuda);
-  EXPECT_EQ(fallen->note, "on the CPU: blocks of 8 tokens");
+  EXPECT_EQ(fallen->why_not, "blocks of 8 tokens");
 }
 
 }  // namespace
-}  // namespace vortex::evals
+}  // namespace vortex::engine
