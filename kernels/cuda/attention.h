@@ -1,6 +1,7 @@
 // Paged grouped-query decode attention: one query token per request against all or the selected blocks of its KV.
 #pragma once
 
+#include "kernels/cuda/row_pieces.h"
 #include "kernels/cuda/types.h"
 
 namespace vortex::cuda {
@@ -23,20 +24,22 @@ struct DecodeAttention {
   float scale = 1.0F;
 };
 
-// How the tokens of a row are spread: `cluster` thread blocks of `warps` warps, tile i of 16 tokens going to warp
-// i % (cluster * warps); each warp keeps a ring of `slots` K or V tiles in flight. Partial results are merged in warp
-// order through (distributed) shared memory, without atomics. Two calls with the same schedule that visit the same
-// tokens give the same bits, whatever the batch is and whether the blocks were selected or dense.
+// How the tokens of a row are spread: over `cluster` thread blocks of `warps` warps, tile i of 16 tokens going to warp
+// i % (cluster * warps); each warp keeps a ring of `slots` K or V tiles in flight. The tiles of a row belong to
+// `pieces` * `warps` pieces with a softmax of their own (row_pieces.h), which are put together in one order through
+// registers and (distributed) shared memory, without atomics. The bits follow from `warps`, `pieces` and the tokens
+// that are visited alone: not from `cluster`, the batch, or whether the blocks were selected. With as many pieces as
+// thread blocks a warp has one, and least to add up.
 struct DecodeSchedule {
-  int warps = 8;    // 1 to 8
-  int slots = 3;    // 2 to 16
-  int cluster = 1;  // 1, 2, 4 or 8
+  int warps = 8;                       // 1 to 8
+  int slots = 3;                       // 2 to 16; fewer are used where these do not fit
+  int cluster = 1;                     // 1, 2, 4 or 8
+  int pieces = decode_row::kMaxRanks;  // the same, at least `cluster`
 };
 
 // A schedule for `rows` rows that visit up to `max_blocks_visited` blocks each: rows are split over a cluster only
 // where they are too few to fill `num_sms` multiprocessors and long enough for it. Depends on nothing else, so a graph
-// captured for a batch capacity keeps its results when lengths change; selected and dense attention are comparable bit
-// for bit only under one schedule.
+// captured for a batch capacity keeps its results when lengths change.
 DecodeSchedule plan_decode_attention(int rows, int max_blocks_visited, int num_sms);
 
 cudaError_t decode_attention(const DecodeAttention& args, const DecodeSchedule& schedule, cudaStream_t stream);

@@ -16,10 +16,11 @@ struct SelectAndAttend {
   DecodeAttention attention;
 };
 
-// A cluster of `cluster` thread blocks has a row. With 1 the bits are those of the two kernels, with
-// DecodeSchedule::cluster 1; with more the selection still is.
+// A cluster of `cluster` thread blocks has a row. The bits are those of the two kernels, decode_attention() by eight
+// warps and as many pieces, whatever `cluster` is.
 struct SelectAndAttendSchedule {
-  int cluster = 1;  // 1, 2, 4 or 8
+  int cluster = 1;                     // 1, 2, 4 or 8
+  int pieces = decode_row::kMaxRanks;  // the same, at least `cluster`
 };
 
 // K and V in bf16 or fp8_e4m3, head_dim 64 or 128, 2 to 4 query heads a kv head, scores rounded to bf16, and rows whose

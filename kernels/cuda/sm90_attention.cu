@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/sm90_decode_row.cuh"
@@ -8,14 +10,16 @@ namespace {
 using namespace decode_row;
 
 template <class T, int kDim, int kGroup>
-__global__ void __launch_bounds__(kMaxWarps * 32) decode_attention_kernel(const DecodeAttention a, int slots) {
+__global__ void __launch_bounds__(kMaxWarps * 32, kGroup <= 2 ? 2 : 1)
+    decode_attention_kernel(const DecodeAttention a, int slots, int pieces) {
   using Ring = TileRing<T, kDim>;
   extern __shared__ __align__(128) unsigned char storage[];
   __shared__ std::uint64_t barriers[kMaxWarps][kMaxSlots];
-  __shared__ float maxima[kMaxWarps][kGroup];
-  __shared__ float sums[kMaxWarps][kGroup];
+  __shared__ WarpStatistics<kGroup> own;
+  __shared__ WarpStatistics<kGroup> merged;
 
   const int warp = static_cast<int>(threadIdx.x / 32);
+  const auto warps = static_cast<int>(blockDim.x / 32);
   const int group = a.num_q_heads / a.kv.num_kv_heads;
   const int unit = static_cast<int>(blockIdx.x / cluster_size());
   const int row = unit / parts_of(group);  // the parts of a row lie side by side: they share its tiles in L2
@@ -35,24 +39,24 @@ __global__ void __launch_bounds__(kMaxWarps * 32) decode_attention_kernel(const 
     selected = a.selection.blocks + static_cast<std::int64_t>(row) * a.selection.max_selected;
     visited = a.selection.counts[row];
   }
-  const WarpShare share(tokens_visited(length, a.kv.block, visited),
-                        static_cast<int>(cluster_rank() * blockDim.x / 32) + warp,
-                        static_cast<int>(cluster_size() * blockDim.x / 32));
+  const WarpShare share(tokens_visited(length, a.kv.block, visited), pieces, static_cast<int>(cluster_size()),
+                        static_cast<int>(cluster_rank()), warps, warp);
   const std::int64_t first_q_head = static_cast<std::int64_t>(row) * group + first_head;
-  attend_share<T, kDim, kGroup>(a, share,
-                                TileList(a, selected, request, kv_head, share.tiles(), share.first, share.step), ring,
-                                ring_storage, slots, a.q + first_q_head * kDim, heads, maxima[warp], sums[warp]);
-  cluster_barrier();
+  attend_share<T, kDim, kGroup>(a, share, TileList(a, selected, request, kv_head, share), ring, ring_storage, slots,
+                                a.q + first_q_head * kDim, heads, own.tops[warp], own.denominators[warp]);
   const int partial_stride = slots * static_cast<int>(Ring::kBytes / sizeof(float));
-  merge_row<kDim, kGroup>(a, reinterpret_cast<const float*>(storage), partial_stride, maxima, sums, first_q_head,
+  merge_row<kDim, kGroup>(a, reinterpret_cast<float*>(storage), partial_stride, own, merged, warps, first_q_head,
                           heads);
-  cluster_barrier();  // a block must not leave while others read its shared memory
 }
+
+constexpr int kMostRingBytes = 200 * 1024;  // of a thread block: rings of wide elements are shorter than planned
 
 template <class T, int kDim, int kGroup>
 cudaError_t launch(const DecodeAttention& a, const DecodeSchedule& schedule, cudaStream_t stream) {
   const auto kernel = decode_attention_kernel<T, kDim, kGroup>;
-  const int ring_bytes = schedule.slots * static_cast<int>(TileRing<T, kDim>::kBytes);
+  constexpr int kSlotBytes = static_cast<int>(TileRing<T, kDim>::kBytes);
+  const int slots = std::min(schedule.slots, kMostRingBytes / (schedule.warps * kSlotBytes));
+  const int ring_bytes = slots * kSlotBytes;
   if (ring_bytes < kGroup * kDim * static_cast<int>(sizeof(float))) { return cudaErrorInvalidValue; }
   const int shared_bytes = schedule.warps * ring_bytes;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
@@ -71,7 +75,7 @@ cudaError_t launch(const DecodeAttention& a, const DecodeSchedule& schedule, cud
   config.stream = stream;
   config.attrs = attributes;
   config.numAttrs = 2;
-  return cudaLaunchKernelEx(&config, kernel, a, schedule.slots);
+  return cudaLaunchKernelEx(&config, kernel, a, slots, schedule.pieces);
 }
 
 template <class T, int kDim>
@@ -90,8 +94,8 @@ bool valid(const DecodeAttention& a, const DecodeSchedule& s) {
   const bool shape = a.num_requests >= 0 && a.kv.num_kv_heads > 0 && a.num_q_heads > 0 &&
                      a.num_q_heads % a.kv.num_kv_heads == 0 && a.kv.block > 0 && a.kv.block % kTile == 0 &&
                      a.table.max_blocks > 0;
-  const bool schedule = s.warps >= 1 && s.warps <= kMaxWarps && s.slots >= 2 && s.slots <= kMaxSlots &&
-                        (s.cluster == 1 || s.cluster == 2 || s.cluster == 4 || s.cluster == 8);
+  const bool schedule =
+      s.warps >= 1 && s.warps <= kMaxWarps && s.slots >= 2 && s.slots <= kMaxSlots && pieces_fit(s.pieces, s.cluster);
   return pointers && selection && shape && schedule;
 }
 
@@ -103,6 +107,10 @@ DecodeSchedule plan_decode_attention(int rows, int max_blocks_visited, int num_s
          max_blocks_visited >= 4 * schedule.cluster * schedule.warps) {
     schedule.cluster *= 2;
   }
+  // Then there are no more thread blocks than multiprocessors: of rings so long each has one, where an early launch
+  // would find room for two on some and leave others without.
+  constexpr int kSlotsOfOne = 6;
+  if (schedule.cluster > 1) { schedule.slots = kSlotsOfOne; }
   return schedule;
 }
 

@@ -62,6 +62,12 @@ __device__ __forceinline__ void cluster_barrier() {
   asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
+// The same in two steps, between which a thread may do what needs no other block.
+__device__ __forceinline__ void cluster_arrive() {
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
+
 // Reads `p`, an address of the own shared memory, in the shared memory of the cluster's block `rank`.
 __device__ __forceinline__ float load_from_rank(const float* p, unsigned rank) {
   std::uint32_t remote;

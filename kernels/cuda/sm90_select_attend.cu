@@ -10,19 +10,10 @@ using namespace decode_row;
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * 32;
 constexpr int kSlots = 3;  // tiles of a warp's ring
-constexpr int kMaxRanks = 8;
 
 // Blocks that a warp scores at a time: what it can ask for before it waits.
 template <int kDim>
 inline constexpr int kUnit = kDim == 128 ? 16 : 32;
-
-// What one thread block of a row has, when its warps are merged.
-template <int kDim, int kGroup>
-struct BlockSums {
-  float values[kGroup * kDim];
-  float tops[kGroup];
-  float denominators[kGroup];
-};
 
 __device__ __forceinline__ std::uint32_t address_in_rank(const void* p, unsigned rank) {
   std::uint32_t remote;
@@ -38,90 +29,8 @@ __device__ __forceinline__ void increment_in_rank(void* p, unsigned rank) {
   asm volatile("red.relaxed.cluster.shared::cluster.add.u32 [%0], 1;" ::"r"(address_in_rank(p, rank)) : "memory");
 }
 
-__device__ __forceinline__ void cluster_arrive() {
-  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-}
-__device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
-
 // What this thread did to shared memory comes before what the copy engine does to it after the next barrier.
 __device__ __forceinline__ void fence_for_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
-
-__device__ __forceinline__ void write_output(const DecodeAttention& a, std::int64_t first_q_head, int dim, int element,
-                                             float top, float numerator, float denominator) {
-  const float inverse = denominator > 0.0F ? a.kv.v_scale / denominator : 0.0F;
-  a.out[first_q_head * dim + element] = __float2bfloat16_rn(numerator * inverse);
-  if (a.lse != nullptr && element % dim == 0) {
-    a.lse[first_q_head + element / dim] =
-        denominator > 0.0F ? (top + __log2f(denominator)) * kLn2 : negative_infinity();
-  }
-}
-
-// Merges the warps of this thread block, in order: into `merged`, or out, where it has the row alone.
-template <int kDim, int kGroup>
-__device__ __forceinline__ void merge_warps(const DecodeAttention& a, const float* partials, int partial_stride,
-                                            const float (&maxima)[kWarps][kGroup], const float (&sums)[kWarps][kGroup],
-                                            std::int64_t first_q_head, int heads, bool alone,
-                                            BlockSums<kDim, kGroup>& merged) {
-  for (int e = static_cast<int>(threadIdx.x); e < kDim * heads; e += kThreads) {
-    const int g = e / kDim;
-    float top = negative_infinity();
-#pragma unroll
-    for (int w = 0; w < kWarps; ++w) { top = fmaxf(top, maxima[w][g]); }
-    float numerator = 0.0F;
-    float denominator = 0.0F;
-    if (top != negative_infinity()) {
-#pragma unroll
-      for (int w = 0; w < kWarps; ++w) {
-        const float weight = exp2_approx(maxima[w][g] - top);
-        numerator = fmaf(weight, partials[w * partial_stride + e], numerator);
-        denominator = fmaf(weight, sums[w][g], denominator);
-      }
-    }
-    if (alone) {
-      write_output(a, first_q_head, kDim, e, top, numerator, denominator);
-      continue;
-    }
-    merged.values[e] = numerator;
-    if (e % kDim == 0) {
-      merged.tops[g] = top;
-      merged.denominators[g] = denominator;
-    }
-  }
-}
-
-// Merges the thread blocks of a cluster, in order; each writes its share of the row.
-template <int kDim, int kGroup>
-__device__ __forceinline__ void merge_blocks(const DecodeAttention& a, std::int64_t first_q_head, int heads,
-                                             const BlockSums<kDim, kGroup>& merged) {
-  const auto ranks = static_cast<int>(cluster_size());
-  const int share = kDim * heads / ranks;
-  for (int i = static_cast<int>(threadIdx.x); i < share; i += kThreads) {
-    const int e = static_cast<int>(cluster_rank()) * share + i;
-    const int g = e / kDim;
-    float tops[kMaxRanks];
-    float values[kMaxRanks];
-    float denominators[kMaxRanks];
-#pragma unroll
-    for (int r = 0; r < kMaxRanks; ++r) {
-      const auto rank = static_cast<unsigned>(min(r, ranks - 1));
-      tops[r] = load_from_rank(&merged.tops[g], rank);
-      values[r] = load_from_rank(&merged.values[e], rank);
-      denominators[r] = load_from_rank(&merged.denominators[g], rank);
-    }
-    float top = tops[0];
-#pragma unroll
-    for (int r = 1; r < kMaxRanks; ++r) { top = fmaxf(top, tops[r]); }
-    float numerator = 0.0F;
-    float denominator = 0.0F;
-#pragma unroll
-    for (int r = 0; r < kMaxRanks; ++r) {
-      const float weight = r < ranks && top != negative_infinity() ? exp2_approx(tops[r] - top) : 0.0F;
-      numerator = fmaf(weight, values[r], numerator);
-      denominator = fmaf(weight, denominators[r], denominator);
-    }
-    write_output(a, first_q_head, kDim, e, top, numerator, denominator);
-  }
-}
 
 // The blocks that the row attends to: to device memory, and to `chosen` of every thread block of the cluster. The keys
 // of those that compete lie with the first block, which finds the largest.
@@ -145,13 +54,13 @@ __device__ __forceinline__ void choose(const SelectAndAttend& s, const RowPlan& 
 
 // Dynamic shared memory: the warps' rings of tiles, whose place the keys have before; then what was chosen.
 template <class T, int kDim, int kGroup>
-__global__ void __launch_bounds__(kThreads, kGroup == 2 ? 2 : 1) select_and_attend_kernel(const SelectAndAttend s) {
+__global__ void __launch_bounds__(kThreads, kGroup == 2 ? 2 : 1)
+    select_and_attend_kernel(const SelectAndAttend s, int pieces) {
   using Ring = TileRing<T, kDim>;
   extern __shared__ __align__(128) unsigned char storage[];
   __shared__ std::uint64_t barriers[kWarps][kSlots];
-  __shared__ float maxima[kWarps][kGroup];
-  __shared__ float sums[kWarps][kGroup];
-  __shared__ BlockSums<kDim, kGroup> merged;
+  __shared__ WarpStatistics<kGroup> own;
+  __shared__ WarpStatistics<kGroup> merged;
   __shared__ Digits digits;
   const DecodeAttention& a = s.attention;
   const int warp = static_cast<int>(threadIdx.x / 32);
@@ -186,24 +95,19 @@ __global__ void __launch_bounds__(kThreads, kGroup == 2 ? 2 : 1) select_and_atte
       }
     });
   }
+  const WarpShare share(tokens_visited(length, a.kv.block, plan.selected), pieces, ranks, rank, kWarps, warp);
   cluster_barrier();
   choose(s, plan, row, keys, digits, chosen);
   fence_for_copies();
   cluster_barrier();
 
-  const WarpShare share(tokens_visited(length, a.kv.block, plan.selected), rank * kWarps + warp, ranks * kWarps);
   const std::int64_t first_q_head = static_cast<std::int64_t>(row) * group;
-  attend_share<T, kDim, kGroup>(
-      a, share, TileList(a, chosen, request, row % a.kv.num_kv_heads, share.tiles(), share.first, share.step), ring,
-      ring_storage, kSlots, a.q + first_q_head * kDim, group, maxima[warp], sums[warp]);
-  __syncthreads();
+  attend_share<T, kDim, kGroup>(a, share, TileList(a, chosen, request, row % a.kv.num_kv_heads, share), ring,
+                                ring_storage, kSlots, a.q + first_q_head * kDim, group, own.tops[warp],
+                                own.denominators[warp]);
   constexpr int kPartialStride = kSlots * static_cast<int>(Ring::kBytes / sizeof(float));
-  merge_warps<kDim, kGroup>(a, reinterpret_cast<const float*>(storage), kPartialStride, maxima, sums, first_q_head,
-                            group, ranks == 1, merged);
-  if (ranks == 1) { return; }
-  cluster_barrier();
-  merge_blocks<kDim, kGroup>(a, first_q_head, group, merged);
-  cluster_barrier();  // a block must not leave while others read its sums
+  merge_row<kDim, kGroup>(a, reinterpret_cast<float*>(storage), kPartialStride, own, merged, kWarps, first_q_head,
+                          group);
 }
 
 template <class T, int kDim>
@@ -212,7 +116,8 @@ constexpr int ring_bytes() {
 }
 
 template <class T, int kDim, int kGroup>
-cudaError_t launch(const SelectAndAttend& s, int cluster, cudaStream_t stream) {
+cudaError_t launch(const SelectAndAttend& s, const SelectAndAttendSchedule& schedule, cudaStream_t stream) {
+  const int cluster = schedule.cluster;
   const auto kernel = select_and_attend_kernel<T, kDim, kGroup>;
   static_assert(kSlots * TileRing<T, kDim>::kBytes >= kGroup * kDim * sizeof(float));
   const int shared_bytes = ring_bytes<T, kDim>() + s.out.max_selected * static_cast<int>(sizeof(std::int32_t));
@@ -230,13 +135,13 @@ cudaError_t launch(const SelectAndAttend& s, int cluster, cudaStream_t stream) {
   config.stream = stream;
   config.attrs = attributes;
   config.numAttrs = 2;
-  return cudaLaunchKernelEx(&config, kernel, s);
+  return cudaLaunchKernelEx(&config, kernel, s, schedule.pieces);
 }
 
 template <class T, int kDim>
-cudaError_t launch_group(const SelectAndAttend& s, int cluster, cudaStream_t stream) {
+cudaError_t launch_group(const SelectAndAttend& s, const SelectAndAttendSchedule& schedule, cudaStream_t stream) {
   const int group = s.attention.num_q_heads / s.attention.kv.num_kv_heads;
-  return group == 2 ? launch<T, kDim, 2>(s, cluster, stream) : launch<T, kDim, 4>(s, cluster, stream);
+  return group == 2 ? launch<T, kDim, 2>(s, schedule, stream) : launch<T, kDim, 4>(s, schedule, stream);
 }
 
 constexpr int kMostSelected = 2048;
@@ -271,12 +176,11 @@ cudaError_t select_and_attend(const SelectAndAttend& s, const SelectAndAttendSch
       a.num_requests != s.rule.num_requests) {
     return cudaErrorInvalidValue;
   }
-  const int ranks = schedule.cluster;
-  if (ranks != 1 && ranks != 2 && ranks != 4 && ranks != kMaxRanks) { return cudaErrorInvalidValue; }
+  if (!pieces_fit(schedule.pieces, schedule.cluster)) { return cudaErrorInvalidValue; }
   if (!select_and_attend_supports(s)) { return cudaErrorNotSupported; }
   if (s.rule.num_requests == 0) { return cudaSuccess; }
   const auto any = [&]<class T>() {
-    return a.kv.head_dim == 64 ? launch_group<T, 64>(s, ranks, stream) : launch_group<T, 128>(s, ranks, stream);
+    return a.kv.head_dim == 64 ? launch_group<T, 64>(s, schedule, stream) : launch_group<T, 128>(s, schedule, stream);
   };
   return a.kv.type == KvType::bf16 ? any.template operator()<Bf16>() : any.template operator()<__nv_fp8_e4m3>();
 }

@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/files.h"
 #include "core/engine/bench/bench.h"
 #include "core/engine/cpu_math.h"
@@ -267,6 +269,7 @@ Result<engine::CudaOptions> cuda_options(const Options& options) {
   engine::CudaOptions cuda;
   VORTEX_ASSIGN(cuda.kv_dtype, kv_dtype_of(options));
   cuda.batch_invariant = options.batch_invariant;
+  cuda.row_pieces = options.row_pieces;
   cuda.own_products = !options.cublas_only;
   cuda.prompt_chunk = options.prompt_chunk;
   cuda.plain_prompts = options.plain_attention;
@@ -331,13 +334,24 @@ Result<engine::RankEngines> make_ranks_of(const Options& options, const model::M
 }
 #endif
 
+void say(const Options& options, const std::string& done) {
+  static const double start = monotonic_seconds();
+  if (!options.progress) { return; }
+  std::fprintf(stderr, "%8.2f s: %s\n", monotonic_seconds() - start, done.c_str());
+  std::fflush(stderr);
+}
+
 Result<Rig> make_rig(const Options& options, const model::ModelConfig& model,
                      const std::optional<vflow::Policy>& policy) {
   Rig rig;
+  say(options, "geometry and policy are read");
   VORTEX_ASSIGN(rig.engine, make_engine(options, model));
+  say(options, "the engine has its weights and a pool");
   VORTEX_TRY(rig.engine->set_policy(policy));
+  say(options, "the policy is compiled");
   rig.stepper = rig.engine->stepper();
   VORTEX_ASSIGN(rig.copy, rig.stepper->copy_bandwidth());
+  say(options, "copies are timed");
   return rig;
 }
 

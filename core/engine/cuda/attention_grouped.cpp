@@ -1,5 +1,8 @@
 // Grouped-query attention on the device.
+#include <algorithm>
+
 #include "core/engine/cuda/layers.h"
+#include "kernels/cuda/attention_spread.h"
 
 namespace vortex::engine {
 namespace {
@@ -36,15 +39,36 @@ Status grouped_inputs(Layers& layers, int layer, int rows, cuda::KvAppend append
   return cuda_status(cuda::append_kv(append, stream), "appending keys and values");
 }
 
-int64_t grouped_workspace(const DeviceModel&, int, const StepShape&) { return 0; }
+// Whether the tiles of all rows are spread evenly over the device: of few rows, all of whose tokens are seen, where
+// bits may follow from the batch.
+bool spreads(const cuda::DecodeAttention& args, const StepShape& shape) {
+  return !shape.batch_invariant && args.selection.blocks == nullptr &&
+         args.num_requests * args.kv.num_kv_heads * 2 <= shape.multiprocessors && cuda::spread_attention_supports(args);
+}
+
+int64_t grouped_workspace(const DeviceModel& model, int, const StepShape& shape) {
+  if (shape.batch_invariant) { return 0; }
+  const model::ModelConfig& c = model.source.config;
+  cuda::DecodeAttention args;
+  args.kv.num_kv_heads = c.num_kv_heads;
+  args.kv.head_dim = c.head_dim;
+  args.num_q_heads = c.num_q_heads;
+  const size_t bytes = cuda::spread_workspace_bytes(args, cuda::plan_spread_attention(shape.multiprocessors));
+  return static_cast<int64_t>((bytes + sizeof(float) - 1) / sizeof(float));
+}
 
 cudaError_t grouped_attend(const DeviceModel&, const cuda::DecodeAttention& args, const StepShape& shape,
                            cudaStream_t stream) {
-  cuda::DecodeSchedule schedule;
-  if (!shape.batch_invariant) {
-    schedule =
-        cuda::plan_decode_attention(args.num_requests * args.kv.num_kv_heads, shape.max_visited, shape.multiprocessors);
+  if (spreads(args, shape)) {
+    cuda::SpreadSchedule spread = cuda::plan_spread_attention(shape.multiprocessors);
+    // A step begins with kernels that nothing overtakes, and writes the newest token's keys and values alone.
+    spread.reads_ahead = true;
+    return cuda::spread_attention(args, spread, shape.workspace, stream);
   }
+  cuda::DecodeSchedule schedule =
+      cuda::plan_decode_attention(args.num_requests * args.kv.num_kv_heads, shape.max_visited, shape.multiprocessors);
+  schedule.cluster = std::min(schedule.cluster, shape.row_pieces);
+  schedule.pieces = shape.batch_invariant ? shape.row_pieces : schedule.cluster;
   return cuda::decode_attention(args, schedule, stream);
 }
 

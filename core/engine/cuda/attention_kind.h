@@ -26,6 +26,7 @@ struct LayerMatrix {
 // What the way a step is spread over the device may depend on.
 struct StepShape {
   bool batch_invariant = true;
+  int row_pieces = 4;   // thread blocks that a row may be spread over
   int max_visited = 0;  // blocks of a row
   int multiprocessors = 1;
   float* workspace = nullptr;  // of workspace_floats()

@@ -19,10 +19,14 @@ struct CudaOptions {
   int device = 0;
   // K and V where no policy is set; a policy's kv_cache_dtype decides otherwise.
   vflow::Dtype kv_dtype = vflow::Dtype::kBf16;
-  // Only matrix-product algorithms that give the same bits at every batch size, and attention that never splits a row
-  // over multiprocessors, or one of latents always alike: a request's tokens then depend on nothing but the request.
-  // Costs speed where rows are few.
+  // Only matrix-product algorithms that give the same bits at every batch size, and attention whose rows fall into the
+  // same pieces whatever thread blocks have them: a request's tokens then depend on nothing but the request.
   bool batch_invariant = true;
+  // With `batch_invariant`: thread blocks that a row of attention may be spread over where rows are few, and pieces
+  // that it falls into for that wherever it is attended: 1, 2, 4 or 8. Bits follow from it, and from nothing else of
+  // how rows are spread. More are quicker for one request and slower for many (docs/benchmarks/hand-over.md); with 1 a
+  // policy never selects and attends by one kernel, to compare.
+  int row_pieces = 4;
   bool own_products = true;             // matrix products by our kernel too, where it is faster than cuBLASLt
   int steps_per_replay = 8;             // decode steps between two looks of the host
   int prompt_chunk = 0;                 // most tokens of a prompt that are computed together; 0: as suits the model

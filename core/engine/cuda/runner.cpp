@@ -59,10 +59,13 @@ Status Runner::create(model::Model model) {
   VORTEX_TRY(
       activations_.create(model_, std::max({options_.max_batch, prompt_chunk_, kLeastPromptRows}), options_.max_batch));
   layers_.emplace(model_, gemms_, activations_, cuda_.link.get());
-  const StepShape shape{cuda_.batch_invariant, 0, device_.multiprocessors, nullptr};
+  const StepShape shape{cuda_.batch_invariant, row_pieces(), 0, device_.multiprocessors, nullptr};
   VORTEX_TRY(attention_memory_.allocate(
       sizeof(float) *
       static_cast<size_t>(device_attention(model_.source.config).workspace_floats(model_, options_.max_batch, shape))));
+  if (attention_memory_.bytes() > 0) {
+    VORTEX_TRY(cuda_status(cudaMemset(attention_memory_.data(), 0, attention_memory_.bytes()), "clearing a workspace"));
+  }
   VORTEX_TRY(slots_.create(options_.max_batch));
   const int64_t slots = options_.max_batch;
   const model::ModelConfig& c = model_.source.config;
@@ -349,21 +352,23 @@ cuda::DecodeAttention Runner::attention(int layer, int capacity) const {
 Status Runner::attend(int layer, int capacity, bool sparse) {
   cuda::DecodeAttention args = attention(layer, capacity);
   if (sparse) { args.selection = selection(layer); }
-  const StepShape shape{cuda_.batch_invariant, sparse ? policy_.max_selected : max_blocks_, device_.multiprocessors,
-                        attention_memory_.as<float>()};
+  const StepShape shape{cuda_.batch_invariant, row_pieces(), sparse ? policy_.max_selected : max_blocks_,
+                        device_.multiprocessors, attention_memory_.as<float>()};
   const DeviceAttention& kind = device_attention(model_.source.config);
   return cuda_status(kind.attend(model_, args, shape, stream_.get()), "attending");
 }
 
-// Selects and attends: by one kernel where that is quicker, which spreads a row as suits the batch.
+// Selects and attends: by one kernel where that is quicker, whose bits are those of the two.
 Status Runner::select_and_attend(int layer, int capacity) {
   const int rows = capacity * model_.source.config.num_kv_heads;
-  if (policy_.fused != nullptr && !cuda_.batch_invariant && !left_out_ && rows <= device_.multiprocessors) {
+  if (policy_.fused != nullptr && row_pieces() > 1 && !left_out_ && rows <= device_.multiprocessors) {
     cuda::SelectAndAttend args =
         policy_.fused->arguments(pool_.layer(layer), scored_batch(layer, capacity), selected(layer));
     args.attention = attention(layer, capacity);
     if (cuda::select_and_attend_supports(args)) {
-      const auto schedule = cuda::plan_select_and_attend(rows, device_.multiprocessors);
+      cuda::SelectAndAttendSchedule schedule = cuda::plan_select_and_attend(rows, device_.multiprocessors);
+      schedule.cluster = std::min(schedule.cluster, row_pieces());
+      schedule.pieces = cuda_.batch_invariant ? row_pieces() : schedule.cluster;
       return cuda_status(cuda::select_and_attend(args, schedule, stream_.get()), "selecting and attending");
     }
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "kernels/cuda/bench/bench.h"
 #include "kernels/cuda/select_attend.h"
@@ -113,7 +114,7 @@ void measure(Bench& bench, const Problem& p, const DecodeSchedule& s, bool plann
   m.kernel = name;
   m.shape = describe(p.shape);
   m.variant = std::string(planned ? "plan " : "") + "w" + std::to_string(s.warps) + " s" + std::to_string(s.slots) +
-              " c" + std::to_string(s.cluster);
+              " c" + std::to_string(s.cluster) + " p" + std::to_string(s.pieces);
   m.bytes = p.bytes;
   bench.measure(m, p.shape.pages > 0 ? kSets : 1,
                 [&](int set, cudaStream_t stream) { return decode_attention(p.args(set), s, stream); });
@@ -127,13 +128,22 @@ void sweep(Bench& bench, const Problem& p) {
       for (const int slots : {3, 6}) {
         const int bytes = warps * slots * tile_bytes;
         if (bytes < 24 * 1024 || bytes > 128 * 1024) { continue; }
-        measure(bench, p, {warps, slots, cluster}, false);
+        measure(bench, p, {warps, slots, cluster, cluster}, false);
       }
     }
   }
 }
 
-// Selecting and attending: by two kernels, and by one with every number of thread blocks a row.
+// With as few pieces as the schedule allows, and with those of engines whose bits do not depend on the batch.
+void measure_planned(Bench& bench, const Problem& p, DecodeSchedule s, const std::string& name = "attention") {
+  s.pieces = s.cluster;
+  measure(bench, p, s, true, name);
+  s.pieces = decode_row::kMaxRanks;
+  if (s.pieces != s.cluster) { measure(bench, p, s, true, name); }
+}
+
+// Selecting and attending: by two kernels, and by one with every number of thread blocks a row. Both with as few pieces
+// as the schedule allows, and with those of engines whose bits do not depend on the batch.
 void measure_selecting(Bench& bench, const Shape& shape, int pages) {
   constexpr int kReserved = 3;
   const Problem p(shape);
@@ -161,18 +171,25 @@ void measure_selecting(Bench& bench, const Shape& shape, int pages) {
   m.shape = describe(shape) + " sel " + std::to_string(pages);
   const double page_bytes = 2.0 * shape.block * shape.dim * kv_type_size(shape.type);
   m.bytes = static_cast<double>(rows) * (most * page_bytes + 2.0 * (p.max_blocks - 2) * shape.dim);
-  m.variant = "two kernels";
-  bench.measure(m, 1, [&](int, cudaStream_t stream) {
-    const cudaError_t selected = score_and_select(s.score, s.rule, s.out, stream);
-    if (selected != cudaSuccess) { return selected; }
-    DecodeAttention a = s.attention;
-    a.selection = {blocks.data(), counts.data(), most};
-    return decode_attention(a, plan_decode_attention(static_cast<int>(rows), most, bench.num_sms()), stream);
-  });
+  const DecodeSchedule planned = plan_decode_attention(static_cast<int>(rows), most, bench.num_sms());
+  std::vector<std::pair<int, int>> apart = {{1, 1}, {planned.cluster, 8}};
+  if (planned.cluster > 1) { apart.emplace_back(planned.cluster, planned.cluster); }
+  for (const auto& [cluster, pieces] : apart) {
+    m.variant = "two kernels c" + std::to_string(cluster) + " p" + std::to_string(pieces);
+    bench.measure(m, 1, [&](int, cudaStream_t stream) {
+      const cudaError_t selected = score_and_select(s.score, s.rule, s.out, stream);
+      if (selected != cudaSuccess) { return selected; }
+      DecodeAttention a = s.attention;
+      a.selection = {blocks.data(), counts.data(), most};
+      return decode_attention(a, {8, 3, cluster, pieces}, stream);
+    });
+  }
   for (const int cluster : {1, 2, 4, 8}) {
     if (shape.requests * kHeads * cluster > 1024) { continue; }
-    m.variant = "c" + std::to_string(cluster);
-    bench.measure(m, 1, [&](int, cudaStream_t stream) { return select_and_attend(s, {cluster}, stream); });
+    for (const int pieces : std::set<int>{cluster, decode_row::kMaxRanks}) {
+      m.variant = "c" + std::to_string(cluster) + " p" + std::to_string(pieces);
+      bench.measure(m, 1, [&](int, cudaStream_t stream) { return select_and_attend(s, {cluster, pieces}, stream); });
+    }
   }
 }
 
@@ -218,7 +235,7 @@ void bench_attention(Bench& bench) {
     for (const Shape& shape : *shapes) {
       const Problem problem(shape);
       const int visited = shape.pages > 0 ? shape.pages : problem.max_blocks;
-      measure(bench, problem, plan_decode_attention(shape.requests * kHeads, visited, bench.num_sms()), true);
+      measure_planned(bench, problem, plan_decode_attention(shape.requests * kHeads, visited, bench.num_sms()));
       if (bench.sweep() && shapes == &swept) { sweep(bench, problem); }
     }
   }
@@ -238,7 +255,7 @@ void bench_groups(Bench& bench) {
   shapes.push_back({32, 8192, 0, KvType::fp32, 3, 64});
   for (const Shape& shape : shapes) {
     const Problem problem(shape);
-    measure(bench, problem, DecodeSchedule{}, true, name);
+    measure_planned(bench, problem, DecodeSchedule{}, name);
   }
 }
 

@@ -62,6 +62,7 @@ std::vector<std::int32_t> random_distinct(int count, int range, std::mt19937& ra
 // Between all devices of the machine, two or more; beside NCCL where the shared object `nccl` can be loaded.
 void bench_all_reduce(Bench& bench, const std::string& nccl);
 void bench_attention(Bench& bench);
+void bench_decode_table(Bench& bench);
 void bench_experts(Bench& bench);
 void bench_groups(Bench& bench);
 void bench_latent(Bench& bench);

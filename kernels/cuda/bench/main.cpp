@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   vortex::cuda::Bench bench(filter, sweep);
   vortex::cuda::bench_all_reduce(bench, nccl);
   vortex::cuda::bench_attention(bench);
+  vortex::cuda::bench_decode_table(bench);
   vortex::cuda::bench_experts(bench);
   vortex::cuda::bench_groups(bench);
   vortex::cuda::bench_latent(bench);

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <tuple>
 
+#include "kernels/cuda/attention_spread.h"
 #include "tests/kernels/cuda/support.h"
 
 namespace vortex::cuda {
@@ -67,6 +68,12 @@ class Problem {
     return out;
   }
 
+  std::vector<Bf16> run_as(const DecodeSchedule& schedule,
+                           std::size_t requests = std::numeric_limits<std::size_t>::max()) {
+    c_.schedule = schedule;
+    return run(requests);
+  }
+
   // The output with the first `group` query heads of one request alone.
   std::vector<Bf16> run_group(int group) {
     DecodeAttention a = args(1);
@@ -77,6 +84,16 @@ class Problem {
     std::vector<Bf16> out = out_.read();
     out.resize(static_cast<std::size_t>(c_.heads * group * c_.dim));
     return out;
+  }
+
+  // The output by any function of the arguments, of all requests.
+  template <class Attend>
+  std::vector<Bf16> run_with(const Attend& attend) {
+    out_.poison();
+    lse_.poison();
+    EXPECT_EQ(attend(args(c_.lengths.size())), cudaSuccess);
+    finish();
+    return out_.read();
   }
 
   DecodeAttention args(std::size_t requests) const {
@@ -292,6 +309,38 @@ TEST_F(DecodeAttentionTest, RepeatsBitForBitAndWhateverTheBatch) {
   EXPECT_TRUE(same_bits(alone, {first.begin(), first.begin() + static_cast<std::ptrdiff_t>(alone.size())}));
 }
 
+// Over how many thread blocks a row is spread changes no bit of it, nor does the batch that decides on that.
+TEST_F(DecodeAttentionTest, BitsDoNotFollowFromTheClusterOrTheBatch) {
+  Random random(9);
+  for (const KvType type : kTypes) {
+    for (const int dim : {64, 128}) {
+      for (const int group : {1, 2, 3, 4, 6, 7, 8, 12}) {
+        Case c;
+        c.type = type;
+        c.dim = dim;
+        c.group = group;
+        c.lengths = {1, 0, 1100, 47, 300, 1024};
+        Problem problem(c, random);
+        for (const bool selected : {false, true}) {
+          if (selected) { problem.select(0.4, random); }
+          for (const int pieces : {8, 2}) {
+            const std::vector<Bf16> whole = problem.run_as({8, 3, 1, pieces});
+            if (pieces == 2) { problem.expect_close(whole); }
+            for (int cluster = 2; cluster <= pieces; cluster *= 2) {
+              SCOPED_TRACE(testing::Message() << "type " << static_cast<int>(type) << " dim " << dim << " group "
+                                              << group << " pieces " << pieces << " cluster " << cluster);
+              const std::vector<Bf16> spread = problem.run_as({8, 3, cluster, pieces});
+              EXPECT_TRUE(same_bits(spread, whole));
+              const std::vector<Bf16> fewer = problem.run_as({8, 2, cluster, pieces}, 3);
+              EXPECT_TRUE(same_bits(fewer, {whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(fewer.size())}));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_F(DecodeAttentionTest, GraphReplaysFollowLengthsAndTables) {
   Random random(7);
   Case c;
@@ -342,6 +391,7 @@ TEST_F(DecodeAttentionTest, RefusesWhatItDoesNotSupport) {
   EXPECT_EQ(decode_attention(a, {}, nullptr), cudaErrorInvalidValue);
   a.kv.block = 16;
   EXPECT_EQ(decode_attention(a, {4, 6, 3}, nullptr), cudaErrorInvalidValue);
+  EXPECT_EQ(decode_attention(a, {8, 3, 4, 2}, nullptr), cudaErrorInvalidValue);  // more blocks than pieces
 }
 
 TEST(PlanDecodeAttention, SplitsOnlyWhereRowsAreFew) {
@@ -350,6 +400,172 @@ TEST(PlanDecodeAttention, SplitsOnlyWhereRowsAreFew) {
   EXPECT_EQ(plan_decode_attention(8, 2048, 132).cluster, 8);
   EXPECT_EQ(plan_decode_attention(8, 64, 132).cluster, 4);
   EXPECT_EQ(plan_decode_attention(8, 2, 132).cluster, 1);
+  EXPECT_GT(plan_decode_attention(64, 512, 132).slots, plan_decode_attention(512, 512, 132).slots);
+}
+
+// A workspace as a caller keeps it: its counters zero, what lies after them anything.
+class SpreadWorkspace {
+ public:
+  explicit SpreadWorkspace(std::size_t bytes) : memory_(bytes) {
+    memory_.poison();
+    check(cudaMemset(memory_.data(), 0, sizeof(std::int32_t) * kMaxSpreadRows), "cudaMemset");
+  }
+  void* data() const { return memory_.data(); }
+  bool counters_are_zero() const {
+    std::vector<std::uint8_t> bytes = memory_.read();
+    bytes.resize(sizeof(std::int32_t) * kMaxSpreadRows);
+    return std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t byte) { return byte == 0; });
+  }
+
+ private:
+  DeviceArray<std::uint8_t> memory_;
+};
+
+std::vector<Bf16> run_spread(Problem& problem, const SpreadSchedule& schedule) {
+  const SpreadWorkspace workspace(spread_workspace_bytes(problem.args(1), schedule));
+  std::vector<Bf16> out = problem.run_with(
+      [&](const DecodeAttention& a) { return spread_attention(a, schedule, workspace.data(), nullptr); });
+  EXPECT_TRUE(workspace.counters_are_zero());
+  return out;
+}
+
+using SpreadAttentionTest = DeviceTest;
+
+TEST_F(SpreadAttentionTest, AgreesWithFloat64OnEveryShape) {
+  Random random(21);
+  for (const KvType type : {KvType::bf16, KvType::fp8_e4m3}) {
+    for (const int dim : {64, 128}) {
+      for (const int group : {1, 2, 3, 4}) {
+        for (const int warps : {8, 16}) {
+          Case c;
+          c.type = type;
+          c.dim = dim;
+          c.group = group;
+          c.block = group % 4 == 0 ? 32 : 16;
+          if (group % 3 == 0) { c.lengths = {1, 0, 47, 300}; }
+          if (kv_type_size(type) == 1) {
+            c.k_scale = 0.5F;
+            c.v_scale = 1.75F;
+          }
+          SpreadSchedule schedule;
+          schedule.warps = warps;
+          SCOPED_TRACE(testing::Message() << "type " << static_cast<int>(type) << " dim " << dim << " group " << group
+                                          << " warps " << warps);
+          Problem problem(c, random);
+          problem.expect_close(run_spread(problem, schedule));
+          problem.select(0.3, random);
+          problem.expect_close(run_spread(problem, schedule));
+        }
+      }
+    }
+  }
+}
+
+// Thread blocks with many rows, with a part of one, with none; rows that begin and end where a thread block does.
+TEST_F(SpreadAttentionTest, AgreesWithFloat64HoweverRowsAreShared) {
+  Random random(22);
+  const std::vector<std::vector<std::int32_t>> batches = {
+      {4096}, {0, 0, 5, 0}, {128, 128, 128, 128}, {700, 5, 0, 1999}, std::vector<std::int32_t>(70, 40)};
+  for (const std::vector<std::int32_t>& lengths : batches) {
+    Case c;
+    c.lengths = lengths;
+    Problem problem(c, random);
+    for (const bool selected : {false, true}) {
+      if (selected) { problem.select(0.4, random); }
+      for (const int blocks : {1, 3, 16, 132, 256}) {
+        for (const int least : {1, 4, 8}) {
+          for (const bool ahead : {false, true}) {
+            SCOPED_TRACE(testing::Message() << lengths.size() << " requests, " << blocks << " blocks, at least "
+                                            << least << (ahead ? ", ahead" : "") << (selected ? ", selected" : ""));
+            problem.expect_close(run_spread(problem, {blocks, 8, least, ahead}));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_F(SpreadAttentionTest, LongRowsCrossManyTileBatches) {
+  Random random(23);
+  Case c;
+  c.heads = 1;
+  c.lengths = {20011};
+  Problem problem(c, random);
+  problem.expect_close(run_spread(problem, {2, 8, 1, true}));
+}
+
+TEST_F(SpreadAttentionTest, RepeatsBitForBit) {
+  Random random(24);
+  Case c;
+  c.lengths = {777, 4096, 12, 2048};
+  Problem problem(c, random);
+  const SpreadSchedule schedule;
+  const SpreadWorkspace workspace(spread_workspace_bytes(problem.args(1), schedule));
+  const auto attend = [&](const DecodeAttention& a) {
+    return spread_attention(a, schedule, workspace.data(), nullptr);
+  };
+  const std::vector<Bf16> first = problem.run_with(attend);
+  problem.expect_close(first);
+  for (int i = 0; i < 50; ++i) { ASSERT_TRUE(same_bits(first, problem.run_with(attend))); }
+}
+
+TEST_F(SpreadAttentionTest, BudgetCoveringAllBlocksIsBitIdenticalToDense) {
+  Random random(25);
+  Case c;
+  Problem problem(c, random);
+  const std::vector<Bf16> dense = run_spread(problem, {});
+  problem.select(2.0, random);
+  EXPECT_TRUE(same_bits(dense, run_spread(problem, {})));
+}
+
+// Launches one behind the other, each early, on one workspace.
+TEST_F(SpreadAttentionTest, GraphReplaysFollowLengthsAndTables) {
+  Random random(26);
+  Case c;
+  c.lengths = {1500, 900, 64, 333};
+  Problem problem(c, random);
+  const SpreadSchedule schedule{132, 8, 4, true};
+  const SpreadWorkspace workspace(spread_workspace_bytes(problem.args(1), schedule));
+  cudaStream_t stream{};
+  cudaGraph_t graph{};
+  cudaGraphExec_t executable{};
+  ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_EQ(spread_attention(problem.args(problem.num_requests()), schedule, workspace.data(), stream), cudaSuccess);
+  }
+  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  for (int i = 0; i < 8; ++i) {
+    ASSERT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);
+    finish();
+    problem.expect_close(problem.output());
+    problem.truncate(random);
+  }
+  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+}
+
+TEST_F(SpreadAttentionTest, RefusesWhatItDoesNotSupport) {
+  Random random(27);
+  Case c;
+  c.group = 5;
+  Problem problem(c, random);
+  DecodeAttention a = problem.args(1);
+  int word = 0;
+  EXPECT_FALSE(spread_attention_supports(a));
+  EXPECT_EQ(spread_attention(a, {}, &word, nullptr), cudaErrorNotSupported);
+  a.num_q_heads = 4;
+  EXPECT_TRUE(spread_attention_supports(a));
+  EXPECT_EQ(spread_attention(a, {}, nullptr, nullptr), cudaErrorInvalidValue);
+  EXPECT_EQ(spread_attention(a, {0}, &word, nullptr), cudaErrorInvalidValue);
+  EXPECT_EQ(spread_attention(a, {132, 4}, &word, nullptr), cudaErrorInvalidValue);
+  a.kv.type = KvType::fp32;
+  EXPECT_FALSE(spread_attention_supports(a));
+  a.kv.type = KvType::bf16;
+  a.num_requests = kMaxSpreadRows;
+  EXPECT_FALSE(spread_attention_supports(a));
 }
 
 }  // namespace
