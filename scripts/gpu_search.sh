@@ -8,6 +8,9 @@
 #   chain SECONDS [OPTIONS]   candidates an hour on chain-16k, 64 problems
 #   aime SECONDS MODEL [OPTIONS]   the same on AIME24, 16 problems x 2 trials x 2,048 tokens, with a model at Qwen3-1.7B's
 #                             geometry (scripts/random_checkpoint.py)
+#   latent MODEL [OPTIONS]    a short search with policies on latents, with a model at GLM-4.7-Flash's geometry
+#                             (scripts/random_checkpoint.py OUT glm-4.7-flash --layers 4): every stage runs; what its random
+#                             weights answer says nothing
 #   side CANDIDATES           so many candidates on chain-16k on the first of the visible GPUs, then on more of them side by
 #                             side, with $WORKERS_A_GPU workers (3) on each: seconds, and whether the decisions are the
 #                             same. $SIDES ("1 2") says how many GPUs; sides of an earlier call in OUT are compared, too.
@@ -58,6 +61,13 @@ case "$part" in
     shift 2
     search "aime_${NAME:-now}" --device "$device" --model "$model" --task "${TASK:-aime24}" --problems 16 --trials 2 --max-new-tokens 2048 \
       --for "${seconds}s" --seed 7 --no-confirm "$@" ;;
+  latent)
+    model=$1
+    shift
+    search latent --device "$device" --model "$model" --task chain --definitions "${DEFINITIONS:-800}" --chain 16 --problems 8 \
+      --max-new-tokens 16 --seeds examples/policies/mla --accept-baseline --speed-seconds 3 --max-evals 6 --for 4m --seed 5 \
+      --no-confirm "$@"
+    tail -n 12 "$out/latent.txt" ;;
   side)
     count=$1
     shift

@@ -89,6 +89,10 @@ struct LatentAttention {
   float scale = 1.0F;
 };
 
+// How latents of 512 + 64 elements come to shared memory: 16 tokens a tensor copy, or a copy a token, as other latents
+// do. It changes no bit; the second is there to be compared with.
+enum class LatentCopies : std::uint8_t { boxes, tokens };
+
 // `parts` thread blocks share a row, tile i of 32 tokens going to block i % parts, and leave their sums in device
 // memory, where a second kernel merges them in order; one alone writes its row itself. Two calls with one schedule that
 // visit the same tokens give the same bits, whatever the batch is and whether the blocks were selected or dense. A
@@ -97,6 +101,7 @@ struct LatentAttention {
 struct LatentSchedule {
   int parts = 8;               // at most kMaxLatentParts
   float* workspace = nullptr;  // latent_workspace_floats() of them where parts > 1
+  LatentCopies copies = LatentCopies::boxes;
 };
 
 inline constexpr int kMaxLatentParts = 16;

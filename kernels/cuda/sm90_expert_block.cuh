@@ -48,8 +48,11 @@ struct Shared {
   };
   using Sums = float[2][kWarps][kOutputs][8];  // of 8 rows, while the warps add them up; in turn
   static constexpr std::size_t kFixed = sizeof(Sums) + kMaxExpertTiles * sizeof(ExpertTile) + 1024;
-  static constexpr int kStages = static_cast<int>((kSharedBytes - kFixed) / (sizeof(Weights) + sizeof(Rows)));
-  static_assert(kStages >= 4);
+  static constexpr int kFitting = static_cast<int>((kSharedBytes - kFixed) / (sizeof(Weights) + sizeof(Rows)));
+  // A warp must find its steps in places that it alone has emptied: of others' it could not tell a step that has not
+  // come yet from the one before, for a barrier tells odd phases from even ones and no more.
+  static constexpr int kStages = kFitting / kWarps * kWarps;
+  static_assert(kStages >= kWarps);
   Weights weights[kStages];
   Rows rows[kStages];
   Sums sums;

@@ -58,9 +58,21 @@ double likely_touched(const ExpertMlp& a) {
   return a.experts * (1.0 - std::pow(1.0 - static_cast<double>(a.chosen) / a.experts, a.rows));
 }
 
-// The outputs of an item that leave the fewest multiprocessors idle at the end; of equal ones the most, as every item
-// costs some time of its own.
+// Lanes of a warp that start copies take turns, some 70 cycles each. In that time a multiprocessor's share of memory
+// brings so many outputs of a step, of bf16 weights; of fp8 twice as many.
+constexpr double kOutputsPerCopy = 5.0;
+
+// Outputs of a step that memory brings while its copies are started: boxes of the weights, then a row of x each.
+double outputs_of_copies(const ExpertMlp& a) {
+  const bool fp8 = a.gate_up.scales != nullptr;
+  const double rows = static_cast<double>(a.rows) * a.chosen / likely_touched(a);
+  return ((fp8 ? 2 : 4) + std::clamp<double>(rows, 1, expert_tile_rows(a.rows))) * (fp8 ? 2 : 1) * kOutputsPerCopy;
+}
+
+// The outputs of an item that leave the fewest multiprocessors idle at the end, where starting copies is no longer than
+// what they bring; of equal ones the most, as every item costs some time of its own.
 int choose_outputs(const ExpertMlp& a, bool gated, int most) {
+  const double copies = outputs_of_copies(a);
   int best = most;
   double least = 1e300;
   for (int outputs = most; outputs >= 16; outputs /= 2) {
@@ -69,7 +81,7 @@ int choose_outputs(const ExpertMlp& a, bool gated, int most) {
     const double items = likely_touched(a) * ceil_div(gated ? a.inner : a.hidden, per_item) +
                          shared * ceil_div(a.rows, expert_tile_rows(a.rows));
     const double turns = std::ceil(items / a.blocks - 0.01);
-    const double time = turns * (outputs + 2);
+    const double time = turns * (std::max<double>(outputs, copies) + 2);
     if (time < least) {
       least = time;
       best = outputs;
@@ -81,13 +93,14 @@ int choose_outputs(const ExpertMlp& a, bool gated, int most) {
 template <bool kFp8>
 cudaError_t launch_type(const Product& p, const Matrices& m, int outputs, cudaStream_t stream) {
   const int rows = expert_tile_rows(p.mlp.rows);
-  // The sums of a step of fp8 weights and those of all steps take twice the registers.
-  const int most = kFp8 && rows == 32 ? 32 : 64;
+  // Of more the ring would be shorter than there are warps; and the sums of a step of fp8 weights and those of all
+  // steps take twice the registers.
+  const int most = rows == 32 ? 32 : 64;
   if (outputs == 0) { outputs = choose_outputs(p.mlp, p.gated, most); }
   const auto of_rows = [&]<int kOutputs>() {
     if (rows == 8) { return launch<kOutputs, 8, kFp8>(p, m, stream); }
     if (rows == 16) { return launch<kOutputs, 16, kFp8>(p, m, stream); }
-    return launch<std::min(kOutputs, kFp8 ? 32 : 64), 32, kFp8>(p, m, stream);
+    return launch<std::min(kOutputs, 32), 32, kFp8>(p, m, stream);
   };
   if (outputs == 16) { return of_rows.template operator()<16>(); }
   if (outputs == 32) { return of_rows.template operator()<32>(); }
@@ -121,7 +134,9 @@ Product product_of(const ExpertMlp& a, bool gated) {
 
 }  // namespace
 
-int expert_tile_rows(int rows) { return rows <= 8 ? 8 : rows <= 16 ? 16 : 32; }
+// Of few rows an expert has a few, and small tiles leave room for more weights on their way: measured with 64 and 256
+// experts (docs/benchmarks/experts.md).
+int expert_tile_rows(int rows) { return rows <= 32 ? 8 : rows <= 128 ? 16 : 32; }
 
 std::int64_t expert_inner_elements(const ExpertMlp& args) {
   const std::int64_t row = static_cast<std::int64_t>(args.chosen) * args.inner + args.shared_inner;

@@ -20,6 +20,21 @@ __device__ __forceinline__ void tensor_load(void* shared, const CUtensorMap* map
       : "memory");
 }
 
+// The same of a map of whole rows (map_whole_rows): a box that begins with row `row`.
+__device__ __forceinline__ void rows_load(void* shared, const CUtensorMap* map, int row, std::uint64_t* barrier,
+                                          std::uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%2, %2, "
+      "%3}], [%4], %5;" ::"r"(shared_address(shared)),
+      "l"(map), "r"(0), "r"(row), "r"(shared_address(barrier)), "l"(policy)
+      : "memory");
+}
+
+// Asks for a map that is needed soon, a parameter of the kernel.
+__device__ __forceinline__ void prefetch_map(const CUtensorMap* map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
 __device__ __forceinline__ void barrier_arrive(std::uint64_t* barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 }

@@ -53,6 +53,16 @@ Result<BatchShape> shape_of(const std::string& text, const engine::Stepper& step
   return shape;
 }
 
+// One step apart, to say how far it comes: products are tuned and the step's graph is made before it.
+Status step_once(const Options& options, engine::Stepper& stepper, const engine::Batch& batch,
+                 const std::string& shape) {
+  VORTEX_TRY(stepper.place(batch.lengths, {}));
+  say(options, shape + " is placed");
+  VORTEX_ASSIGN(const double seconds, stepper.run(1));
+  say(options, shape + ": a first step, " + std::to_string(seconds * 1e3) + " ms");
+  return ok_status();
+}
+
 }  // namespace
 
 Status bench_step(const Options& options) {
@@ -66,6 +76,7 @@ Status bench_step(const Options& options) {
     VORTEX_ASSIGN(const BatchShape shape, shape_of(asked, stepper, sampling));
     const std::string text = std::to_string(shape.requests) + "x" + std::to_string(shape.tokens);
     const engine::Batch batch = batch_of(shape);
+    if (options.progress) { VORTEX_TRY(step_once(options, stepper, batch, text)); }
     const vflow::Policy* set = policy ? &*policy : nullptr;
     const engine::RankBytes bytes =
         engine::rank_bytes(model, options.ranks, set, stepper.kv_dtype(), batch.lengths, stepper.expert_dtype());
@@ -81,6 +92,7 @@ Status bench_step(const Options& options) {
       record.limit = engine::limit_bytes(bytes.card, special, {rig.copy, stepper.special_rate()});
       record.tokens_per_second = shape.requests / record.seconds;
       report.add(record);
+      say(options, text + (without.empty() ? "" : " without " + without) + " is timed");
     }
     if (options.ranks > 1) {
       report.add_value(text + " sent by a rank", static_cast<double>(bytes.link) * 1e-6, "MB");

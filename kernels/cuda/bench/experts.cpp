@@ -2,6 +2,9 @@
 // experts that the rows of a set touch, on average, and the router's.
 #include "kernels/cuda/experts.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "kernels/cuda/bench/bench.h"
 
 namespace vortex::cuda {
@@ -21,6 +24,8 @@ constexpr Geometry kGeometries[] = {
     {"GLM-4.7-Flash fp8", 64, 4, 2048, 1536, 1536, true, true}, {"MiniMax-M2 fp8", 256, 8, 3072, 1536, 0, true, true},
     {"Qwen3-30B-A3B", 128, 8, 2048, 768, 0, false, false},
 };
+
+constexpr const char* kKernels[] = {"moe_layer", "moe_route", "moe_gate_up", "moe_down", "moe_combine"};
 
 template <class T>
 DeviceArray<T> zeros(std::size_t count) {
@@ -165,6 +170,7 @@ void bench_layer(Bench& bench, const Geometry& g, const Weights& w, int rows) {
   const std::string shape = std::string(g.name) + " B=" + std::to_string(rows);
   const auto layer = [&](int set) -> const Layer& { return layers[static_cast<std::size_t>(set)]; };
   const auto measure = [&](const char* kernel, const std::string& variant, double bytes, const auto& call) {
+    if (!bench.wants(kernel)) { return; }
     bench.measure({kernel, shape, variant, bytes}, kSets,
                   [&](int i, cudaStream_t stream) { return call(layer(i), stream); });
   };
@@ -185,7 +191,8 @@ void bench_layer(Bench& bench, const Geometry& g, const Weights& w, int rows) {
 }  // namespace
 
 void bench_experts(Bench& bench) {
-  if (!bench.wants("moe")) { return; }
+  const auto wanted = [&](const char* kernel) { return bench.wants(kernel); };
+  if (std::none_of(std::begin(kKernels), std::end(kKernels), wanted)) { return; }
   for (const Geometry& g : kGeometries) {
     const Weights w = random_weights(g);
     for (const int rows : {1, 8, 32, 128}) { bench_layer(bench, g, w, rows); }

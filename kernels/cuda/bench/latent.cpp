@@ -85,7 +85,8 @@ struct LatentProblem {
   }
 };
 
-void measure_attention(Bench& bench, const LatentShape& shape, const std::vector<int>& numbers) {
+void measure_attention(Bench& bench, const LatentShape& shape, const std::vector<int>& numbers,
+                       LatentCopies copies = LatentCopies::boxes) {
   const LatentProblem p(shape);
   const DeviceArray<float> workspace(
       static_cast<std::size_t>(latent_workspace_floats(shape.requests, shape.heads, shape.rank, kMaxLatentParts)));
@@ -93,10 +94,10 @@ void measure_attention(Bench& bench, const LatentShape& shape, const std::vector
     Measurement m;
     m.kernel = "latent_attention";
     m.shape = describe(shape);
-    m.variant = std::to_string(parts) + " parts";
+    m.variant = std::to_string(parts) + " parts" + (copies == LatentCopies::tokens ? ", a token" : "");
     m.bytes = p.bytes;
     bench.measure(m, shape.selected > 0 ? kSelections : 1, [&](int set, cudaStream_t stream) {
-      return latent_attention(p.args(set), {parts, workspace.data()}, stream);
+      return latent_attention(p.args(set), {parts, workspace.data(), copies}, stream);
     });
   }
 }
@@ -166,6 +167,10 @@ void bench_latent(Bench& bench) {
     for (const int requests : {8, 32, 64}) {
       for (const int length : {4096, 16384}) { measure_attention(bench, {requests, length}, all); }
       measure_attention(bench, {requests, 16384, 2048}, all);
+      // The number of parts that is planned, with a copy a token.
+      const std::vector<int> as_before = {plan_latent_parts(requests, 20, bench.num_sms())};
+      measure_attention(bench, {requests, 16384}, as_before, LatentCopies::tokens);
+      measure_attention(bench, {requests, 16384, 2048}, as_before, LatentCopies::tokens);
     }
     if (bench.sweep()) {
       for (const int block : {16, 64}) { measure_attention(bench, {32, 16384, 2048, 20, block}, planned); }

@@ -229,7 +229,8 @@ TEST_F(Experts, ProductsAgreeWithFloat64) {
                              {8, 2, 1040, 272, 0, 12},
                              {2, 1, 64, 64, 0, 128},
                              {1, 1, 64, 64, 0, 70},
-                             {2, 1, 3072, 1536, 0, 4}}) {
+                             {2, 1, 3072, 1536, 0, 4},
+                             {4, 2, 2048, 1536, 1536, 16}}) {  // a shared expert longer than what is fetched early
     SCOPED_TRACE(testing::Message() << sizes);
     Layer layer(sizes, random);
     expect_right(layer, sizes.rows);

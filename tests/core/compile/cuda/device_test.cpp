@@ -229,21 +229,40 @@ constexpr InputKind kKinds[] = {InputKind::kNormal, InputKind::kAllEqual, InputK
 
 // 25 random policies a case, so that shards can share the thousand.
 class CudaRandomPolicies : public CudaPolicy, public ::testing::WithParamInterface<int> {};
+class CudaRandomLatentPolicies : public CudaPolicy, public ::testing::WithParamInterface<int> {};
+
+// Policies of these numbers. False on a difference.
+bool compare_random(int i, Compared& compared) {
+  SCOPED_TRACE(i);
+  const RandomPolicy one = random_policy(i);
+  Rng rng(one.key);
+  Lengths lengths = draw_lengths(one.policy, 4, 600, rng);
+  const InputKind kind = i % 3 == 0 ? kKinds[static_cast<size_t>(i / 3) % std::size(kKinds)] : InputKind::kNormal;
+  return compare(one.policy, one.model, kind, std::move(lengths), 3, rng.next(), compared);
+}
 
 TEST_P(CudaRandomPolicies, ChooseThePagesOfTheCpu) {
   Compared compared;
   for (int i = 25 * GetParam(); i < 25 * GetParam() + 25; ++i) {
-    SCOPED_TRACE(i);
-    const RandomPolicy one = random_policy(i);
-    Rng rng(one.key);
-    Lengths lengths = draw_lengths(one.policy, 4, 600, rng);
-    const InputKind kind = i % 3 == 0 ? kKinds[static_cast<size_t>(i / 3) % std::size(kKinds)] : InputKind::kNormal;
-    if (!compare(one.policy, one.model, kind, std::move(lengths), 3, rng.next(), compared)) { return; }
+    if (!compare_random(i, compared)) { return; }
   }
   EXPECT_EQ(compared.policies, 25);
   EXPECT_GE(compared.rows, 25 * 4 * 3);
 }
 INSTANTIATE_TEST_SUITE_P(Thousand, CudaRandomPolicies, ::testing::Range(0, 40));
+
+// Every fifth random policy is one on latents: a thousand of these, of which the first two hundred are among those
+// above. Their rows are one a request.
+TEST_P(CudaRandomLatentPolicies, ChooseThePagesOfTheCpu) {
+  Compared compared;
+  for (int i = 25 * GetParam(); i < 25 * GetParam() + 25; ++i) {
+    ASSERT_EQ(random_policy(5 * i + 4).policy.program.dialect, vflow::Dialect::kMla);
+    if (!compare_random(5 * i + 4, compared)) { return; }
+  }
+  EXPECT_EQ(compared.policies, 25);
+  EXPECT_GE(compared.rows, 25 * 4 * 3);
+}
+INSTANTIATE_TEST_SUITE_P(Thousand, CudaRandomLatentPolicies, ::testing::Range(0, 40));
 
 TEST_F(CudaPolicy, TheModulesOfTheRepositoryChooseThePagesOfTheCpu) {
   Compared compared;
