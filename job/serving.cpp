@@ -60,7 +60,10 @@ nlohmann::json to_json(const ServingJob& job) {
           {"kv_memory_bytes", job.kv_memory_bytes},
           {"chunk_tokens", job.chunk_tokens},
           {"chunk_ms", job.chunk_ms},
+          {"decode_share", job.decode_share},
+          {"share_patience", job.share_patience},
           {"prefix_cache", job.prefix_cache},
+          {"pack_prompts", job.pack_prompts},
           {"request_seconds", job.request_seconds},
           {"drain_seconds", job.drain_seconds}};
 }
@@ -83,7 +86,10 @@ Result<ServingJob> serving_job_from_json(const nlohmann::json& json) {
   reader.optional("kv_memory_bytes", job.kv_memory_bytes);
   reader.optional("chunk_tokens", job.chunk_tokens);
   reader.optional("chunk_ms", job.chunk_ms);
+  reader.optional("decode_share", job.decode_share);
+  reader.optional("share_patience", job.share_patience);
   reader.optional("prefix_cache", job.prefix_cache);
+  reader.optional("pack_prompts", job.pack_prompts);
   reader.optional("request_seconds", job.request_seconds);
   reader.optional("drain_seconds", job.drain_seconds);
   if (job.device != "auto" && job.device != "cuda" && job.device != "cpu") {
@@ -96,6 +102,8 @@ Result<ServingJob> serving_job_from_json(const nlohmann::json& json) {
   check_range(reader, "max_context", job.max_context, 0, kMaxCount);
   check_range(reader, "chunk_tokens", job.chunk_tokens, 0, kMaxCount);
   check_range(reader, "chunk_ms", job.chunk_ms, -1, 1e9);
+  check_range(reader, "decode_share", job.decode_share, 0, 0.95);
+  check_range(reader, "share_patience", job.share_patience, 0, 1e6);
   check_range(reader, "kv_memory_bytes", static_cast<double>(job.kv_memory_bytes), 0, 1e15);
   VORTEX_TRY(reader.finish());
   return job;

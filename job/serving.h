@@ -33,7 +33,10 @@ struct ServingJob {
   int64_t kv_memory_bytes = 0;  // for all policies together; 0: enough for full batches
   int chunk_tokens = 2048;      // of prompts, read between two decode rounds of a policy; 0: no limit
   double chunk_ms = -1;         // that reading them may take, about; 0: no limit; negative: as suits the device
+  double decode_share = 0;      // of the time while requests decode, what their rounds have at least; on a GPU
+  double share_patience = 2;    // seconds of waiting after which a prompt is read all the same; 0: never
   bool prefix_cache = true;     // prompts that begin alike are read once
+  bool pack_prompts = true;     // short ones that wait are read together, on a GPU
   double request_seconds = 0;   // after which a request is given up; 0: never
   double drain_seconds = 30;    // that running requests have to end when the server is told to
 };

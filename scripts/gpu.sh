@@ -17,6 +17,9 @@
 #             measures them; fails where the two are more than 3 % apart
 #   serve     served loads of 16K-token prompts at 2, 4 and 8 a second, dense and block top-k; one with prompts as they were
 #   pieces    block top-k at 4 a second with smaller pieces of prompts between two decode steps
+#   share     the same with a share of the time for decoding, beside prompts as they were, and rates up to where the first
+#             tokens come ever later
+#   served    `vortex serve` on the model folder $MODEL as a program: streams, seeds, 32 clients at once, SIGTERM
 #   mooncake  served loads of prompts and answers of many lengths, as Mooncake's conversation trace has them (log-normal by
 #             its mean and median, cut at 64K tokens, no prefixes): now and with prompts as they were; the AIME24-shaped
 #             trace both ways
@@ -29,8 +32,14 @@
 #             dense, and with a policy
 #   experts   the tests of layers with experts, their kernels' times, and whole steps at the shapes of Qwen3-30B-A3B and of
 #             eight layers of MiniMax-M2, in bf16 and in fp8
+#   mla       latents and experts in six minutes: tests, attention's and the expert layer's times, whole steps of
+#             GLM-4.7-Flash's shape at full depth, dense and with a policy, in bf16 and with fp8 experts, of
+#             DeepSeek-V2-Lite's, and some tests under compute-sanitizer
+#   latents   a thousand random policies on latents beside the CPU, twelve processes at once
 #   tensor    two or more devices, of which it takes 2 or 4: ranks, from their tests to whole models, with a table of what
 #             they came to last (scripts/gpu_tensor.sh says what, in which order and how long)
+#   rows      rows of attention over one thread block and over several: the tests that their bits are the same, the kernels'
+#             times, and steps of engines whose bits do not depend on the batch (docs/benchmarks/hand-over.md)
 #   recall    a policy's recall at Qwen3-1.7B's shape: 2 problems of 16K tokens, and its tests
 #   prompts   the tests of prompts; prompts of 4K, 16K and 32K tokens: as they were, as they are, and in
 #             transformers (needs PyTorch and transformers)
@@ -162,6 +171,25 @@ part() {
       for milliseconds in 4 7 12; do
         bench "pieces-$milliseconds" 60 serve-sim "${sixteen[@]}" "${pages[@]}" --chunk-ms "$milliseconds"
       done ;;
+    share)
+      local shared=(--prompt 16384 --outputs 256 --max-batch 32 --max-context 17408)
+      bench share-before 60 serve-sim "${shared[@]}" --requests 40 --rate 4 "${pages[@]}" --chunk-ms 0 --plain-attention \
+        --prompt-chunk 1024
+      for share in 0.35 0.4; do
+        bench "share-$share" 60 serve-sim "${shared[@]}" --requests 60 --rate 4 "${pages[@]}" --chunk-ms 40 \
+          --decode-share "$share"
+      done
+      bench share-dense-3 60 serve-sim "${shared[@]}" --requests 60 --rate 3
+      bench share-dense-4 60 serve-sim "${shared[@]}" --requests 60 --rate 4
+      bench share-topk-5 60 serve-sim "${shared[@]}" --requests 75 --rate 5 "${pages[@]}" --chunk-ms 40
+      bench share-topk-6 60 serve-sim "${shared[@]}" --requests 90 --rate 6 "${pages[@]}" --chunk-ms 40 ;;
+    served)
+      [[ -x $bin/vortex-serve && -x $bin/vortex-bench-load ]] || {
+        echo "served: vortex-serve is not in $bin; a build without VORTEX_ENGINE_ONLY has it" | tee -a "$out/output.txt"
+        status=1
+        return 1
+      }
+      lines=40 run served 75 scripts/serve_check.py "$bin" "$MODEL" "${VORTEX_DEVICE:-cuda}" "$policy" --seconds 60 ;;
     mooncake)
       local many=(--prompt 12035 --prompt-sigma 1.05 --outputs 343 --output-sigma 0.5 --max-batch 32 --max-context 66560)
       local before=(--plain-attention --prompt-chunk 1024) aime_all=(--max-batch 512 --max-context 32768 --windows 24)
@@ -216,7 +244,51 @@ part() {
       bench expert-qwen 120 "${steps[@]}" --geometry qwen3-30b-a3b --kv-gb 14
       bench expert-minimax 120 "${steps[@]}" --geometry minimax-m2 --layers 8
       bench expert-minimax-fp8 120 "${steps[@]}" --geometry minimax-m2 --layers 8 --fp8-experts ;;
+    mla)
+      run mla-kernels 60 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='Latent*:Experts.ProductsAgree*'
+      lines=60 run mla-attention 60 "$bin/vortex-bench-kernels" --filter latent_attention --json "$out/latent.json"
+      lines=30 run mla-layers 60 "$bin/vortex-bench-kernels" --filter moe_layer --json "$out/experts.json"
+      local policy_pages=(--policy examples/policies/mla/rope_aware.py --pages 64)
+      local glm=(--geometry glm-4.7-flash --progress) some=(step 16x16384 32x8192 32x12288 --max-batch 32)
+      bench mla-dense 60 "${some[@]}" "${glm[@]}" --without attention --without products
+      bench mla-policy 60 "${some[@]}" "${glm[@]}" "${policy_pages[@]}" --without attention --without select
+      run mla-engine 60 "$bin/core_engine_cuda_tests" --gtest_brief=1 \
+        --gtest_filter='CudaLatent.Logits*:CudaLatent.ABudget*:CudaLatent.TokensDepend*:CudaLatent.NothingUnwritten*'
+      local many=(step 32x12288 64x16384 --max-batch 64)
+      bench mla-fp8-dense 40 "${many[@]}" "${glm[@]}" --fp8-experts
+      bench mla-fp8-policy 40 "${many[@]}" "${glm[@]}" --fp8-experts "${policy_pages[@]}"
+      bench mla-v2-lite-dense 30 step 64x16384 --geometry deepseek-v2-lite --progress
+      bench mla-v2-lite-policy 30 step 64x16384 --geometry deepseek-v2-lite --progress "${policy_pages[@]}"
+      sanitize memcheck kernels_cuda_tests 60 \
+        'LatentAttentionTest.HugeAndEqual*:LatentAppendTest.Stores*:Experts.AGraph*:Experts.Uneven*:Router.A*:Router.RowsThat*'
+      sanitize racecheck kernels_cuda_tests 40 'LatentAttentionTest.HugeAndEqual*:Experts.AGraph*:Router.A*:*TouchNoExpert*' ;;
+    latents)
+      [[ -n $built ]] || cmake --build "$build" --target core_compile_cuda_tests >>"$out/build.txt" 2>&1
+      local shard pids=() failed=0
+      for shard in {0..11}; do
+        GTEST_TOTAL_SHARDS=12 GTEST_SHARD_INDEX=$shard timeout 280 "$bin/core_compile_cuda_tests" --gtest_brief=1 \
+          --gtest_filter='*CudaRandomLatentPolicies*' >"$out/latents-$shard.txt" 2>&1 &
+        pids+=($!)
+      done
+      for shard in "${pids[@]}"; do wait "$shard" || failed=$((failed + 1)); done
+      echo "latents: $failed of 12 processes failed" | tee -a "$out/output.txt"
+      tail -n 3 "$out"/latents-*.txt >>"$out/output.txt"
+      ((failed == 0)) || status=1 ;;
     tensor) tensor_part ;;
+    rows)
+      local few=(--max-batch 16 --max-context 16640 --kv-gb 36)
+      run rows-kernel-tests 60 "$bin/kernels_cuda_tests" --gtest_brief=1 \
+        --gtest_filter='RowPieces*:SelectAndAttend*:DecodeAttention*'
+      run rows-engine-tests 90 "$bin/core_engine_cuda_tests" --gtest_brief=1 \
+        --gtest_filter='FewRows*:*DependOn*:*BudgetForAll*:*NothingUnwritten*:*ForcedDecoding*'
+      lines=60 run rows-kernels 40 "$bin/vortex-bench-kernels" --filter select_attend
+      for row_pieces in 1 4 8; do
+        bench "few-$row_pieces" 60 step 1x16384 2x16384 4x16384 8x16384 16x16384 "${few[@]}" "${pages[@]}" \
+          --batch-invariant --row-pieces $row_pieces
+        bench "dense-$row_pieces" 60 step 1x16384 8x16384 16x16384 "${few[@]}" --batch-invariant --row-pieces $row_pieces
+        bench "many-$row_pieces" 60 step 64x8192 32x16384 --kv-gb 63 "${pages[@]}" --batch-invariant --row-pieces $row_pieces
+      done
+      bench few-fast 60 step 1x16384 2x16384 4x16384 8x16384 16x16384 "${few[@]}" "${pages[@]}" ;;
     recall)
       run recall-tests 60 "$bin/kernels_cuda_tests" --gtest_brief=1 --gtest_filter='Recall*:LogProbs*'
       run recall-engine 60 "$bin/core_engine_cuda_tests" --gtest_brief=1 --gtest_filter='*Forced*:*Recall*:*Everything*'

@@ -10,6 +10,7 @@
 #include "base/shared_memory.h"
 #include "core/compile/limits.h"
 #include "core/engine/cpu_math.h"
+#include "core/engine/device_choice.h"
 #include "core/engine/kept_model.h"
 #include "core/engine/packed_model.h"
 #include "core/engine/session.h"
@@ -97,7 +98,6 @@ Result<Place> on_cuda(const job::ServingJob& job, const model::Model& loaded, en
 }
 
 Status cuda_covers(const model::ModelConfig& config, const engine::EngineOptions& options, const Policies& policies) {
-  if (const auto device = engine::find_cuda_device(); !device.ok()) { return device.error(); }
   for (const auto& policy : policies) {
     VORTEX_TRY(engine::cuda_supports(config, options, policy ? &*policy : nullptr));
   }
@@ -107,17 +107,21 @@ Status cuda_covers(const model::ModelConfig& config, const engine::EngineOptions
 
 Result<Place> find_place(const job::ServingJob& job, const model::Model& loaded, const engine::EngineOptions& options,
                          [[maybe_unused]] const Policies& policies) {
-  std::string why;  // not on the GPU that is there
 #ifdef VORTEX_WITH_CUDA
-  const Status covered = job.device == "cpu" ? ok_status() : cuda_covers(loaded.config, options, policies);
-  if (job.device == "cuda") { VORTEX_TRY(covered); }
-  if (job.device != "cpu" && covered.ok()) { return on_cuda(job, loaded, options); }
-  if (!covered.ok() && engine::find_cuda_device().ok()) { why = " (" + covered.error().message + ")"; }
+  engine::DeviceChoice choice;
+  if (job.device != "cpu") {
+    const Result<engine::CudaDevice> device = engine::find_cuda_device();
+    const Status found = device.ok() ? ok_status() : Status(device.error());
+    VORTEX_ASSIGN(choice, engine::choose_device(job.device, found, cuda_covers(loaded.config, options, policies)));
+  }
+  if (choice.cuda) { return on_cuda(job, loaded, options); }
 #else
-  if (job.device == "cuda") { return environment_error("this program was built without CUDA"); }
+  VORTEX_ASSIGN(
+      const engine::DeviceChoice choice,
+      engine::choose_device(job.device, environment_error("this program was built without CUDA"), ok_status()));
 #endif
   VORTEX_ASSIGN(Place place, on_cpu(job, loaded, options));
-  place.name += why;
+  if (!choice.why_not.empty()) { place.name += " (" + choice.why_not + ")"; }
   return place;
 }
 
@@ -164,7 +168,10 @@ Result<Opened> open_engines(const job::ServingJob& job) {
   engine::SessionOptions session;
   session.chunk_tokens = job.chunk_tokens;
   session.chunk_seconds = (job.chunk_ms < 0 ? place.chunk_ms : job.chunk_ms) / 1000;
+  session.decode_share = job.decode_share;
+  session.share_patience = job.share_patience;
   session.keep_prefixes = job.prefix_cache;
+  session.pack_prompts = job.pack_prompts;
   for (size_t lane = 0; lane < policies.size(); ++lane) {
     VORTEX_ASSIGN(std::shared_ptr<engine::Engine> engine, place.make());
     VORTEX_TRY(engine->set_policy(policies[lane]));

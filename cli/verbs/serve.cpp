@@ -156,7 +156,16 @@ void add_serve(CLI::App& app, Context& context) {
   verb->add_option("--chunk-ms", job.chunk_ms,
                    "milliseconds that reading them may take, about; 0: no limit [100, on a GPU 20]")
       ->check(CLI::Range(-1.0, 1e9));
+  verb->add_option(
+          "--decode-share", job.decode_share,
+          "of the time while requests decode, what decoding has at least, on a GPU; 0: a chunk between any two")
+      ->check(CLI::Range(0.0, 0.95));
+  verb->add_option("--share-patience", job.share_patience,
+                   "seconds after which a prompt is read all the same; 0: never")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1e6));
   verb->add_flag("!--no-prefix-cache", job.prefix_cache, "keep no pages of prompts for those that begin alike");
+  verb->add_flag("!--no-packing", job.pack_prompts, "read short prompts that wait one after the other, on a GPU too");
   verb->add_option("--threads", job.threads, "threads of the engine")->check(CLI::Range(1, 1024));
   add_cpu_math_option(verb, job.cpu_math);
   add_workspace_option(verb, context);

@@ -1,6 +1,7 @@
 #include "core/engine/schedule.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace vortex::engine {
 
@@ -12,6 +13,19 @@ bool is_safe(std::vector<PageNeed> requests, int free_pages) {
     free_pages += request.held;
   }
   return free_pages >= 0;
+}
+
+bool is_safe_after(std::vector<PageNeed> requests, const std::vector<int>& grown, std::span<const PageNeed> next,
+                   int free_pages) {
+  for (size_t i = 0; i < grown.size(); ++i) {
+    requests[i].held += grown[i];
+    free_pages -= grown[i];
+  }
+  for (const PageNeed& need : next) {
+    requests.push_back(need);
+    free_pages -= need.held;
+  }
+  return free_pages >= 0 && is_safe(std::move(requests), free_pages);
 }
 
 int64_t peak_pages(std::vector<Growth> requests, int block, int round) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace vortex::engine {
@@ -14,6 +15,10 @@ struct PageNeed {
 // Can all requests still reach their greatest length one after the other, each giving its pages back at its end? Then
 // somebody can always go on, whoever waits meanwhile (Dijkstra's banker's algorithm, EWD 623, for one resource).
 bool is_safe(std::vector<PageNeed> requests, int free_pages);
+// And if the i-th took grown[i] more of the free pages, those behind `grown` none, and `next` came on top with what
+// they hold?
+bool is_safe_after(std::vector<PageNeed> requests, const std::vector<int>& grown, std::span<const PageNeed> next,
+                   int free_pages);
 
 // An active request's tokens, and those it is expected to add.
 struct Growth {
@@ -45,6 +50,26 @@ class PromptPace {
   int least_;
   bool doubled_;
   double token_seconds_ = 0;
+};
+
+// When the next piece of a prompt may be read without taking too much from those who decode. Time spent on pieces is
+// owed to them until they have decoded for their share of the whole; while nobody decodes nothing is owed. Bounds a
+// token's time by that of a step over the share, however many prompts come one behind the other, where pieces between
+// any two steps would make it a piece's and a step's.
+class DecodeShare {
+ public:
+  // `share` of the time, 0 (none) or more and less than 1.
+  explicit DecodeShare(double share) : factor_(share / (1 - share)) {}
+
+  // So many seconds of a prompt were read while somebody waited for the next step.
+  void read(double seconds) { owed_ += seconds * factor_; }
+  void decoded(double seconds) { owed_ = owed_ > seconds ? owed_ - seconds : 0; }
+  void forgive() { owed_ = 0; }  // nobody decodes
+  bool allows() const { return owed_ == 0; }
+
+ private:
+  double factor_;
+  double owed_ = 0;
 };
 
 }  // namespace vortex::engine

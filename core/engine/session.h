@@ -64,6 +64,9 @@ struct SessionOptions {
   double chunk_seconds = 0;    // that reading them may take, about: of processor time, or of a device's; 0: no limit
   bool keep_prefixes = false;  // prompts that begin alike share pages, but for policies that keep state in them; on the
                                // CPU
+  bool pack_prompts = true;    // short prompts that wait go through the model together; on a device
+  double decode_share = 0;  // of the time while requests decode, what steps have at least (schedule.h), and the seconds
+  double share_patience = 0;  // of waiting after which a prompt is read all the same (0: never); on a device
 };
 
 // A batch that never ends: requests are submitted, decode together, and leave. A request's tokens depend on nothing but
@@ -80,7 +83,8 @@ class Session {
   virtual void cancel(int64_t id) = 0;
 
   // One round: who waits is admitted in order as far as the pool is sure to suffice, and its prompt is read, one prompt
-  // after the other and as much of them as the options allow; then all whose prompt was read decode one token. False
+  // after the other, or several short ones at once, and as much of them as the options allow; then all whose prompt was
+  // read decode one token. False
   // where there was nothing to do. After an Error the session is of no use any more.
   virtual Result<bool> round() = 0;
 

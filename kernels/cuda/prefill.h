@@ -19,6 +19,8 @@ struct PrefillAttention {
   int num_q_heads = 0;
   float scale = 1.0F;
   bool plain = false;  // by the kernel that takes every type, even where there is a quicker one
+  // KV heads whose rows the quicker kernel takes before the next ones' (prefill_order.h); 0: as many as suit the cache.
+  int heads_together = 0;
 };
 
 cudaError_t prefill_attention(const PrefillAttention& args, cudaStream_t stream);

@@ -1,9 +1,10 @@
-// Prompts on Hopper: a warp brings K and V, 128 tokens at a time, out of their pages (tensor copies, a box a 16 tokens,
-// so that pages of any size serve), two warpgroups compute, 64 rows of one query head each. Scores of tile i + 1 are
-// computed beside the weighted sum of tile i, whose weights stay in registers, and the softmax beside that sum, as
-// FlashAttention-3 has it (arXiv:2407.08608). Tiles begin at multiples of 128 tokens and are taken in their order, and
-// what is masked adds nothing: a row's bits do not depend on the rows around it.
+// Prompts on Hopper: a warp brings K and another one V, 128 tokens at a time, out of their pages (tensor copies, a box
+// a 16 tokens, so that pages of any size serve), two warpgroups compute, 64 rows of one query head each. Scores of tile
+// i + 1 are computed beside the weighted sum of tile i, whose weights stay in registers, and the softmax beside that
+// sum, as FlashAttention-3 has it (arXiv:2407.08608). Tiles begin at multiples of 128 tokens and are taken in their
+// order, and what is masked adds nothing: a row's bits do not depend on the rows around it.
 #include "kernels/cuda/mma.cuh"
+#include "kernels/cuda/prefill_order.h"
 #include "kernels/cuda/prefill_paged.h"
 #include "kernels/cuda/sm90_wgmma.cuh"
 #include "kernels/cuda/tensor_map.cuh"
@@ -13,7 +14,7 @@ namespace {
 
 constexpr int kGroupThreads = 128;
 constexpr int kComputing = 2 * kGroupThreads;         // threads that compute,
-constexpr int kThreads = kComputing + kGroupThreads;  // and the warpgroup whose first warp copies
+constexpr int kThreads = kComputing + kGroupThreads;  // and the warpgroup whose first two warps copy
 constexpr int kRows = 128;                            // of a thread block
 constexpr int kTokens = 128;                          // of a tile
 constexpr int kUnit = 16;                             // tokens that lie side by side in any page
@@ -135,43 +136,48 @@ struct Rows {
 };
 
 __device__ __forceinline__ Rows rows_of(const PrefillAttention& a) {
+  const int group = a.num_q_heads / a.kv.num_kv_heads;
+  const PrefillPlace place =
+      prefill_place(static_cast<int>(blockIdx.x), a.num_q_heads, ceil_div(a.rows, kRows), a.heads_together * group);
   Rows rows{};
-  rows.head = static_cast<int>(blockIdx.x);
-  rows.kv_head = rows.head / (a.num_q_heads / a.kv.num_kv_heads);
-  rows.first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kRows;  // the longest rows start first
+  rows.head = place.head;
+  rows.kv_head = place.head / group;
+  rows.first = place.tile * kRows;
   rows.tokens = a.first + min(rows.first + kRows, a.rows);
   rows.tiles = ceil_div(rows.tokens, kTokens);
   return rows;
 }
 
-// A warp: lane i copies unit i % 8 of column half i / 8.
+// A warp: lane i copies unit i % 8 of column half i / 8. The lanes of a warp start their copies one after the other,
+// some 70 cycles each (by count of what the machine code does), so that K and V have a warp each.
 template <int kDim>
 class Copying {
  public:
-  __device__ __forceinline__ Copying(const PrefillAttention& a, const Rows& rows, const CUtensorMap* k,
-                                     const CUtensorMap* v, Shared<kDim>& shared)
-      : a_(a), rows_(rows), k_(k), v_(v), shared_(shared), lane_(static_cast<int>(threadIdx.x) % 32) {}
+  __device__ __forceinline__ Copying(const PrefillAttention& a, const Rows& rows)
+      : a_(a), rows_(rows), lane_(static_cast<int>(threadIdx.x) % 32) {}
 
-  __device__ __forceinline__ void queries(const CUtensorMap* q) {
+  __device__ __forceinline__ void queries(const CUtensorMap* q, Shared<kDim>& shared) {
     constexpr int kHalves = kDim / kMapColumns;
-    if (lane_ == 0) { barrier_expect(&shared_.q_full, sizeof(shared_.q)); }
+    if (lane_ == 0) { barrier_expect(&shared.q_full, sizeof(shared.q)); }
     __syncwarp();
     if (lane_ < kHalves) {
-      tensor_load(shared_.q.halves[lane_], q, rows_.head * kDim + lane_ * kMapColumns, rows_.first, &shared_.q_full,
+      tensor_load(shared.q.halves[lane_], q, rows_.head * kDim + lane_ * kMapColumns, rows_.first, &shared.q_full,
                   evict_first_policy());
     }
   }
 
-  __device__ __forceinline__ void all() {
+  // All tiles of K, or all of V.
+  __device__ __forceinline__ void all(const CUtensorMap* map, Tile<kDim> (&stages)[kStages],
+                                      std::uint64_t (&full)[kStages], std::uint64_t (&empty)[kStages]) {
     const std::uint64_t policy = evict_last_policy();
+    int next = pool_row(0);
     for (int tile = 0; tile < rows_.tiles; ++tile) {
       const int stage = tile % kStages;
       const unsigned parity = static_cast<unsigned>(tile / kStages) & 1U;
-      const int row = pool_row(tile);
-      barrier_wait(shared_.k_empty + stage, parity ^ 1U);
-      one(shared_.k[stage], k_, row, shared_.k_full + stage, policy);
-      barrier_wait(shared_.v_empty + stage, parity ^ 1U);
-      one(shared_.v[stage], v_, row, shared_.v_full + stage, policy);
+      const int row = next;
+      next = pool_row(tile + 1);
+      barrier_wait(empty + stage, parity ^ 1U);
+      one(stages[stage], map, row, full + stage, policy);
     }
   }
 
@@ -195,9 +201,6 @@ class Copying {
 
   const PrefillAttention& a_;
   const Rows& rows_;
-  const CUtensorMap* k_;
-  const CUtensorMap* v_;
-  Shared<kDim>& shared_;
   int lane_;
 };
 
@@ -415,10 +418,13 @@ __global__ void __launch_bounds__(kThreads, 1)
   const Rows rows = rows_of(a);
   if (static_cast<int>(threadIdx.x) >= kComputing) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-    if (static_cast<int>(threadIdx.x) < kComputing + 32) {
-      Copying<kDim> warp(a, rows, &k, &v, shared);
-      warp.queries(&q);
-      warp.all();
+    Copying<kDim> copying(a, rows);
+    const int warp = (static_cast<int>(threadIdx.x) - kComputing) / 32;
+    if (warp == 0) {
+      copying.queries(&q, shared);
+      copying.all(&k, shared.k, shared.k_full, shared.k_empty);
+    } else if (warp == 1) {
+      copying.all(&v, shared.v, shared.v_full, shared.v_empty);
     }
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
@@ -427,7 +433,9 @@ __global__ void __launch_bounds__(kThreads, 1)
 }
 
 template <int kDim>
-cudaError_t launch(const PrefillAttention& a, cudaStream_t stream) {
+cudaError_t launch(PrefillAttention a, cudaStream_t stream) {
+  const std::int64_t head_bytes = std::int64_t{a.first + a.rows} * kDim * 2 * static_cast<std::int64_t>(sizeof(Bf16));
+  if (a.heads_together <= 0) { a.heads_together = prefill_heads_together(head_bytes, a.kv.num_kv_heads); }
   CUtensorMap q;
   CUtensorMap k;
   CUtensorMap v;
@@ -440,8 +448,8 @@ cudaError_t launch(const PrefillAttention& a, cudaStream_t stream) {
   constexpr int kBytes = static_cast<int>(sizeof(Shared<kDim>)) + 1024;
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   if (error != cudaSuccess) { return error; }
-  const dim3 grid(static_cast<unsigned>(a.num_q_heads), static_cast<unsigned>(ceil_div(a.rows, kRows)));
-  kernel<<<grid, kThreads, kBytes, stream>>>(a, q, k, v);
+  const auto blocks = static_cast<unsigned>(a.num_q_heads * ceil_div(a.rows, kRows));
+  kernel<<<blocks, kThreads, kBytes, stream>>>(a, q, k, v);
   return cudaGetLastError();
 }
 

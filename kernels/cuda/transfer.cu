@@ -74,7 +74,7 @@ cudaError_t launch_image(const KvImage& a, cudaStream_t stream) {
 __global__ void __launch_bounds__(kThreads) chunk_rows_kernel(const ChunkRows a) {
   const auto row = static_cast<int>(first_index());
   if (row >= a.rows) { return; }
-  a.requests[row] = 0;
+  a.requests[row] = a.request;
   a.positions[row] = a.first + row;
 }
 

@@ -18,11 +18,12 @@ struct KvImage {
 cudaError_t import_kv(const KvImage& args, cudaStream_t stream);
 cudaError_t export_kv(const KvImage& args, cudaStream_t stream);
 
-// Which tokens the rows of a prefill chunk are: row i is the token at position first + i of request 0.
+// Which tokens the rows of a prefill chunk are: row i is the token at position first + i of request `request`.
 struct ChunkRows {
+  int request = 0;
   int first = 0;
   int rows = 0;
-  std::int32_t* requests = nullptr;   // [row] = 0
+  std::int32_t* requests = nullptr;   // [row] = request
   std::int32_t* positions = nullptr;  // [row]
 };
 

@@ -39,7 +39,8 @@ struct Options {
   int ranks = 1;                     // that the model is spread over: devices, or threads of the CPU
   std::string cpu_math = "float32";  // as cpu_math.h names it
   bool batch_invariant = false;
-  int steps = 8;  // decode steps a sample
+  int row_pieces = 4;  // with batch_invariant: thread blocks that a row of attention may be spread over
+  int steps = 8;       // decode steps a sample
   int samples = 11;
   std::vector<std::string> shapes;  // step, recall, ranks: REQUESTSxTOKENS; prompt: TOKENS
   // step: stages to leave out, one after the other, each a line beside the whole step's
@@ -63,6 +64,8 @@ struct Options {
   double prompt_sigma = 0;  // of the logarithm of a prompt's tokens; 0: all alike
   double output_sigma = 0;
   double chunk_milliseconds = 20;  // of prompts between two decode steps; 0: a whole prompt
+  double decode_share = 0;         // of the time that somebody decodes, that steps have at least
+  double share_patience = 0;  // seconds of waiting after which a prompt is read all the same; 0: no matter how long
   // recall (with outputs)
   int look_every = 8;  // decode steps between two looks at the softmax
   // regress
@@ -74,6 +77,7 @@ struct Options {
   int turns = 9;
   std::string build;  // what was measured: a commit
   std::string format = "text";
+  bool progress = false;         // say on stderr what is done, and when
   std::string json;              // a file to which the lines are appended as one JSON object
   bool cublas_only = false;      // matrix products by cuBLASLt alone
   int prompt_chunk = 0;          // tokens of a prompt that are computed together; 0: as the engine likes it
@@ -120,6 +124,9 @@ Result<model::ModelConfig> find_geometry(const Options& options);
 Result<std::optional<vflow::Policy>> find_policy(const Options& options, const model::ModelConfig& model);
 std::string policy_name(const Options& options, const std::optional<vflow::Policy>& policy);
 Result<vflow::Dtype> kv_dtype_of(const Options& options);
+
+// With options.progress: `done` on stderr, behind the seconds since the first thing that was said.
+void say(const Options& options, const std::string& done);
 
 Result<bool> wants_cuda(const Options& options);
 // Its name, without what changes from day to day: "NVIDIA H100 80GB HBM3", "Some CPU, 1 thread, avx512".

@@ -30,10 +30,14 @@ void add_common(CLI::App* verb, Options& o) {
       ->check(CLI::Range(1, 8));
   verb->add_option("--cpu-math", o.cpu_math, "products on the CPU: float32, bf16, or one unit: avx512-bf16, amx-bf16");
   verb->add_flag("--batch-invariant", o.batch_invariant, "as evaluations run: the same bits at every batch size");
+  verb->add_option("--row-pieces", o.row_pieces,
+                   "on CUDA, with --batch-invariant: thread blocks that a row of attention may be spread over")
+      ->check(CLI::IsMember({1, 2, 4, 8}));
   verb->add_option("--steps", o.steps, "decode steps a sample")->check(CLI::Range(1, 1000));
   verb->add_option("--samples", o.samples, "samples a line")->check(CLI::Range(1, 1000));
   verb->add_option("--seed", o.seed, "of lengths and arrivals");
   verb->add_option("--json", o.json, "also append the lines, as a JSON object, to this file");
+  verb->add_flag("--progress", o.progress, "say on stderr what is done, and after how many seconds");
   verb->add_flag("--cublas-only", o.cublas_only, "matrix products by cuBLASLt alone, to compare");
   verb->add_option("--prompt-chunk", o.prompt_chunk, "on CUDA: tokens of a prompt that are computed together")
       ->check(CLI::Range(1, 65536));
@@ -106,6 +110,14 @@ int run(int argc, char** argv) {
       ->check(CLI::Range(0.0, 5.0));
   serve->add_option("--output-sigma", o.output_sigma, "the same of answers")->check(CLI::Range(0.0, 5.0));
   serve->add_option("--chunk-ms", o.chunk_milliseconds, "of prompts between two decode steps; 0: a whole prompt")
+      ->check(CLI::Range(0.0, 1e6));
+  serve
+      ->add_option("--decode-share", o.decode_share,
+                   "of the time while requests decode, what decode steps have at least; 0: a piece between any two")
+      ->check(CLI::Range(0.0, 0.99));
+  serve
+      ->add_option("--share-patience", o.share_patience,
+                   "seconds of waiting after which a prompt is read all the same; 0: never")
       ->check(CLI::Range(0.0, 1e6));
   CLI::App* recall = app.add_subcommand("recall", "a policy forced through what dense attention writes, and its looks");
   add_common(recall, o);

@@ -49,7 +49,8 @@ std::vector<engine::RequestLength> served_lengths(const Options& options) {
 
 class Server {
  public:
-  Server(const Options& options, engine::Stepper& stepper) : options_(options), stepper_(stepper) {
+  Server(const Options& options, engine::Stepper& stepper)
+      : options_(options), stepper_(stepper), share_(options.decode_share) {
     Rng rng(stream_key(options.seed));
     double arrival = 0;
     for (const engine::RequestLength& length : served_lengths(options)) {
@@ -91,9 +92,18 @@ class Server {
     return (request.prompt + request.output + block - 1) / block;
   }
 
+  // May another piece of a prompt hold up those who decode?
+  bool may_read() const {
+    if (active_.empty() || share_.allows()) { return true; }
+    return options_.share_patience > 0 && next_ < served_.size() &&
+           clock_ - served_[next_].arrival > options_.share_patience;
+  }
+
   // Pieces of one prompt after the other until the budget is used up: at least one, where somebody waits. The budget is
   // for the others' sake: while nobody decodes there is none.
   Status read_prompts() {
+    if (!may_read()) { return ok_status(); }
+    share_.forgive();  // who had waited too long leaves no debt behind
     const double end = clock_ + options_.chunk_milliseconds * 1e-3;
     do {
       VORTEX_TRY(begin());
@@ -103,6 +113,7 @@ class Server {
       VORTEX_ASSIGN(const engine::Stepper::Piece read, stepper_.read(piece));
       clock_ += read.seconds;
       reading_ += read.seconds;
+      if (!active_.empty()) { share_.read(read.seconds); }
       pace_.took(left_ - read.left, read.seconds);
       left_ = read.left;
       if (left_ == 0) {
@@ -119,6 +130,7 @@ class Server {
     if (active_.empty()) { return ok_status(); }
     VORTEX_ASSIGN(const double seconds, stepper_.run(1));
     clock_ += seconds;
+    share_.decoded(seconds);
     for (size_t i = active_.size(); i-- > 0;) {
       Served& request = served_[active_[i]];
       gaps_.push_back(clock_ - request.last_token);
@@ -129,12 +141,14 @@ class Server {
       active_[i] = active_.back();
       active_.pop_back();
     }
+    if (active_.empty()) { share_.forgive(); }
     return ok_status();
   }
 
   const Options& options_;
   engine::Stepper& stepper_;
   engine::PromptPace pace_{kLeastPiece, kLeastPiece, true};
+  engine::DecodeShare share_;
   std::vector<Served> served_;
   std::vector<size_t> active_;  // as the stepper numbers them
   std::vector<double> gaps_;    // between two tokens of a request

@@ -58,18 +58,10 @@ class Run {
 
   // Could every active request still end, one after the other, if slot i took grown[i] more pages and `extra` came on
   // top?
-  bool safe(const std::vector<int>& grown, const PageNeed* extra) {
+  bool safe(const std::vector<int>& grown, std::span<const PageNeed> extra) {
     std::vector<PageNeed> needs;
-    int free = free_pages_;
-    for (size_t i = 0; i < active_.size(); ++i) {
-      needs.push_back({held(i) + grown[i], active_[i].longest});
-      free -= grown[i];
-    }
-    if (extra != nullptr) {
-      needs.push_back(*extra);
-      free -= extra->held;
-    }
-    return free >= 0 && is_safe(std::move(needs), free);
+    for (size_t i = 0; i < active_.size(); ++i) { needs.push_back({held(i), active_[i].longest}); }
+    return is_safe_after(std::move(needs), grown, extra, free_pages_);
   }
 
   // The tokens that a request with `left` to sample at most is expected to add.
@@ -96,7 +88,7 @@ class Run {
       const auto prompt = static_cast<int64_t>(request.prompt.size());
       // The last token that is sampled is never fed.
       const PageNeed need{blocks_for(prompt), blocks_for(prompt + request.max_new_tokens - 1)};
-      if (!has_room_for(request) || !safe(std::vector<int>(active_.size(), 0), &need)) { return ok_status(); }
+      if (!has_room_for(request) || !safe(std::vector<int>(active_.size(), 0), {&need, 1})) { return ok_status(); }
       VORTEX_TRY(start(request));
       free_pages_ -= need.held;
       active_.push_back({next_++, need.longest, 0});
@@ -125,11 +117,11 @@ class Run {
       grown[i] = blocks_for(slots.lengths[i] + std::min(steps, slots.remaining[i])) - held(i);
       slots.new_tokens[i] = 1;
     }
-    if (safe(grown, nullptr)) { return steps; }
+    if (safe(grown, {})) { return steps; }
     std::fill(grown.begin(), grown.end(), 0);
     for (size_t i = 0; i < active_.size(); ++i) {
       grown[i] = blocks_for(slots.lengths[i] + 1) - held(i);
-      if (grown[i] == 0 || safe(grown, nullptr)) { continue; }
+      if (grown[i] == 0 || safe(grown, {})) { continue; }
       grown[i] = 0;
       slots.new_tokens[i] = 0;  // waits, pages kept
     }

@@ -14,6 +14,7 @@ CudaSession::CudaSession(Runner& runner, const SessionOptions& options, RunStats
       options_(options),
       stats_(stats),
       failed_(runner.reset()),
+      share_(options.decode_share),
       free_pages_(runner.pool().pages()),
       logits_(static_cast<size_t>(runner.model().source.config.vocab_size)) {}
 
@@ -23,12 +24,12 @@ Status CudaSession::submit(LiveRequest request) {
     return candidate_error("log-probabilities of a prompt's own tokens are not told on a GPU",
                            "ask without echo, or of a server on the CPU");
   }
-  waiting_.push_back(std::move(request));
+  waiting_.push_back({std::move(request), monotonic_seconds()});
   return ok_status();
 }
 
 void CudaSession::cancel(int64_t id) {
-  std::erase_if(waiting_, [id](const LiveRequest& live) { return live.id == id; });
+  std::erase_if(waiting_, [id](const Waiting& waiting) { return waiting.live.id == id; });
   if (reading_ && reading_->live.id == id) {
     const size_t slot = active_.size();
     runner_.abandon_prompt();
@@ -62,52 +63,124 @@ SessionUse CudaSession::use() const {
   return use;
 }
 
-// Could every request still end, one after the other, if slot i took grown[i] more pages and the next one came on top?
-bool CudaSession::safe(const std::vector<int>& grown, const PageNeed* next) {
+// Could every request still end, one after the other, if slot i took grown[i] more pages and the next ones came on top?
+bool CudaSession::safe(const std::vector<int>& grown, std::span<const PageNeed> next) {
   std::vector<PageNeed> needs;
-  int free = free_pages_;
-  for (size_t i = 0; i < active_.size(); ++i) {
-    needs.push_back({held(i) + grown[i], active_[i].longest});
-    free -= grown[i];
-  }
+  for (size_t i = 0; i < active_.size(); ++i) { needs.push_back({held(i), active_[i].longest}); }
   if (reading_) { needs.push_back({held(active_.size()), reading_->longest}); }
-  if (next != nullptr) {
-    needs.push_back(*next);
-    free -= next->held;
-  }
-  return free >= 0 && is_safe(std::move(needs), free);
+  return is_safe_after(std::move(needs), grown, next, free_pages_);
+}
+
+// What a request holds once its prompt is read, and at its end. The last token that is sampled is never fed.
+PageNeed CudaSession::need_of(const Request& request) const {
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  return {blocks_for(prompt), blocks_for(prompt + request.max_new_tokens - 1)};
 }
 
 // Prompts are read in their order. The limits are for the others' sake: while nobody decodes there are none.
 Status CudaSession::read_prompts() {
+  if (!may_read()) { return ok_status(); }
+  share_.forgive();  // who had waited too long leaves no debt behind
   const Stopwatch watch(stats_.prefill_seconds);
   const double end = monotonic_seconds() + options_.chunk_seconds;
   int left = options_.chunk_tokens > 0 ? options_.chunk_tokens : std::numeric_limits<int>::max();
   do {
     if (!reading_) {
+      VORTEX_ASSIGN(const int packed, read_pack(next_piece(runner_.prompt_chunk(), left, end)));
+      left -= packed;
+      if (packed > 0) { continue; }
       VORTEX_ASSIGN(const bool begun, begin_next());
       if (!begun) { return ok_status(); }
       if (!reading_) { continue; }  // it came with a snapshot
     }
-    int most = unread_;
-    if (!active_.empty()) {
-      most = options_.chunk_seconds == 0 ? std::min(most, left)
-                                         : pace_.piece(std::min(most, left), end - monotonic_seconds());
-    }
-    VORTEX_ASSIGN(const int read, read_piece(most));
+    VORTEX_ASSIGN(const int read, read_piece(next_piece(unread_, left, end)));
     left -= read;
   } while (left > 0 && (options_.chunk_seconds == 0 || monotonic_seconds() + pace_.seconds(kLeastPiece) < end));
   return ok_status();
 }
 
+// May another piece of a prompt hold up those who decode? Where the first that wants its prompt read has waited too
+// long, it may: more would come than decoding leaves time for.
+bool CudaSession::may_read() const {
+  if (active_.empty() || share_.allows()) { return true; }
+  if (options_.share_patience <= 0 || (!reading_ && waiting_.empty())) { return false; }
+  const double since = reading_ ? reading_->since : waiting_.front().since;
+  return monotonic_seconds() - since > options_.share_patience;
+}
+
+// So many tokens of prompts took so long.
+void CudaSession::took(int tokens, double seconds) {
+  pace_.took(tokens, seconds);
+  stats_.prefill_tokens += tokens;
+  if (!active_.empty()) { share_.read(seconds); }
+}
+
+// Of `tokens` tokens, how many to read next, `left` of them at most and until about `end`.
+int CudaSession::next_piece(int tokens, int left, double end) const {
+  if (active_.empty()) { return tokens; }
+  return options_.chunk_seconds == 0 ? std::min(tokens, left)
+                                     : pace_.piece(std::min(tokens, left), end - monotonic_seconds());
+}
+
+// Of the requests that wait, the first ones whose whole prompts have `tokens` tokens together: in their order, so that
+// nobody is overtaken, as far as all of them are sure to come to their ends. Less than two are no pack.
+std::vector<PageNeed> CudaSession::find_pack(int tokens) {
+  std::vector<PageNeed> needs;
+  const auto room = static_cast<size_t>(
+      std::max(0, std::min(runner_.most_together(), runner_.options().max_batch - static_cast<int>(active_.size()))));
+  const std::vector<int> none(active_.size(), 0);
+  for (const Waiting& waiting : waiting_) {
+    const Request& request = waiting.live.request;
+    tokens -= static_cast<int>(request.prompt.size());
+    if (needs.size() == room || tokens < 0 || request.prefix != nullptr) { break; }
+    needs.push_back(need_of(request));
+    if (safe(none, needs)) { continue; }
+    needs.pop_back();
+    break;
+  }
+  if (needs.size() < 2) { needs.clear(); }
+  return needs;
+}
+
+// Reads several prompts that wait at once, of at most `tokens` tokens together. Gives how many these were; 0: there are
+// no two that would go.
+Result<int> CudaSession::read_pack(int tokens) {
+  if (!options_.pack_prompts) { return 0; }
+  const std::vector<PageNeed> needs = find_pack(tokens);
+  if (needs.empty()) { return 0; }
+  const size_t first = active_.size();
+  std::vector<Active> pack;
+  pack.reserve(needs.size());  // prompts stay where they are
+  std::vector<std::span<const int32_t>> prompts;
+  int total = 0;
+  for (const PageNeed& need : needs) {
+    Waiting& next = waiting_.front();
+    pack.push_back({std::move(next.live), next.since, need.longest, 0});
+    waiting_.pop_front();
+    free_pages_ -= need.held;
+    const LiveRequest& live = pack.back().live;
+    runner_.slots().admit(static_cast<int>(first + prompts.size()), live.request);
+    prompts.emplace_back(live.request.prompt);
+    total += static_cast<int>(live.request.prompt.size());
+    if (live.on_start) { live.on_start({static_cast<int64_t>(live.request.prompt.size()), 0}); }
+  }
+  VORTEX_TRY(runner_.prepare_prompt(total));
+  const double begin = monotonic_seconds();
+  VORTEX_TRY(runner_.read_together(static_cast<int>(first), prompts));
+  took(total, monotonic_seconds() - begin);
+  for (Active& active : pack) { active_.push_back(std::move(active)); }
+  for (size_t i = 0; i < needs.size(); ++i) { VORTEX_TRY(collect(first + i, static_cast<int>(i))); }
+  return total;
+}
+
 // Gives the next request that waits the pages of its prompt, if it is sure to come to its end.
 Result<bool> CudaSession::begin_next() {
   if (waiting_.empty() || static_cast<int>(active_.size()) >= runner_.options().max_batch) { return false; }
-  const auto prompt = static_cast<int64_t>(waiting_.front().request.prompt.size());
-  // The last token that is sampled is never fed.
-  const PageNeed need{blocks_for(prompt), blocks_for(prompt + waiting_.front().request.max_new_tokens - 1)};
-  if (!safe(std::vector<int>(active_.size(), 0), &need)) { return false; }
-  reading_ = Active{std::move(waiting_.front()), need.longest, 0};
+  Waiting& next = waiting_.front();
+  const auto prompt = static_cast<int64_t>(next.live.request.prompt.size());
+  const PageNeed need = need_of(next.live.request);
+  if (!safe(std::vector<int>(active_.size(), 0), {&need, 1})) { return false; }
+  reading_ = Active{std::move(next.live), next.since, need.longest, 0};
   waiting_.pop_front();
   free_pages_ -= need.held;
   unread_ = static_cast<int>(prompt);
@@ -130,8 +203,7 @@ Result<int> CudaSession::read_piece(int most) {
   const double begin = monotonic_seconds();
   VORTEX_ASSIGN(const int left, runner_.read_prompt(most));
   const int read = unread_ - left;
-  pace_.took(read, monotonic_seconds() - begin);
-  stats_.prefill_tokens += read;
+  took(read, monotonic_seconds() - begin);
   unread_ = left;
   if (left == 0) { VORTEX_TRY(end_prompt()); }
   return read;
@@ -151,7 +223,7 @@ bool CudaSession::choose() {
   bool any = false;
   for (size_t i = 0; i < active_.size(); ++i) {
     grown[i] = blocks_for(slots.lengths[i] + 1) - held(i);
-    const bool may = grown[i] == 0 || safe(grown, nullptr);
+    const bool may = grown[i] == 0 || safe(grown, {});
     if (!may) { grown[i] = 0; }
     slots.new_tokens[i] = may ? 1 : 0;
     any = any || may;
@@ -160,14 +232,19 @@ bool CudaSession::choose() {
 }
 
 Status CudaSession::step() {
-  if (active_.empty() || !choose()) { return ok_status(); }
+  if (active_.empty() || !choose()) {
+    share_.forgive();
+    return ok_status();
+  }
   const int capacity = runner_.capacity_for(static_cast<int>(active_.size()));
   VORTEX_TRY(runner_.prepare(capacity));
   const Stopwatch watch(stats_.decode_seconds);
+  const double begin = monotonic_seconds();
   for (size_t i = 0; i < active_.size(); ++i) { free_pages_ += held(i); }
   VORTEX_TRY(runner_.slots().upload(runner_.stream()));
   VORTEX_TRY(runner_.replay(capacity));
   VORTEX_TRY(runner_.fetch());
+  share_.decoded(monotonic_seconds() - begin);
   for (size_t i = 0; i < active_.size(); ++i) { free_pages_ -= held(i); }
   stats_.decode_steps += 1;
   stats_.weight_bytes_read += runner_.model().weight_bytes;

@@ -21,6 +21,10 @@ inline constexpr int kPromptChunk = 1024;
 // Rows that the products of a prompt have at least: with fewer, other kernels would be taken, with other bits.
 inline constexpr int kLeastPromptRows = 192;
 
+// Prompts that go through the layers together, at most: as many as the smallest product of logits has rows, so that it
+// is the same product whether it is one or all.
+inline constexpr int kMostPromptsTogether = 8;
+
 // The chunk for such a model and context; `wanted`, if not 0, is taken as far as it goes.
 int prompt_chunk_of(const model::ModelConfig& model, int max_context, int wanted);
 

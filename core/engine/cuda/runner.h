@@ -88,6 +88,13 @@ class Runner {
   // sampled. Pieces change no bit of the outcome. One prompt at a time; its slot may be moved meanwhile.
   Status begin_prompt(int slot, std::span<const int32_t> prompt);
   Result<int> read_prompt(int most);
+  // Several prompts at once, each from its first token to its last one, into the idle slots `slot`, slot + 1, ...: as
+  // prefill() of one after the other, to the bit, but the weights are read once for all. At most most_together() of
+  // them and prompt_chunk() tokens in all, while no other prompt is being read; prepare_prompt() of the sum of their
+  // tokens comes before.
+  Status read_together(int slot, std::span<const std::span<const int32_t>> prompts);
+  int most_together() const;  // 1: this model's prompts go one after the other
+  int prompt_chunk() const { return prompt_chunk_; }
   // Forgets the prompt that is being read; the pages stay its slot's.
   void abandon_prompt() { reading_ = {}; }
   Status restore(int slot, const Prefix& prefix);
@@ -148,6 +155,8 @@ class Runner {
   cuda::DecodeAttention attention(int layer, int capacity) const;
   Status select(int layer, int capacity);
   Status attend(int layer, int capacity, bool sparse);
+  // Thread blocks that a row of attention may be spread over.
+  int row_pieces() const { return cuda_.batch_invariant ? cuda_.row_pieces : cuda::decode_row::kMaxRanks; }
   Status select_and_attend(int layer, int capacity);
   Status sample(int first, int rows, const std::uint8_t* active);
   cuda::EndStep end_of(int first, int count, const std::uint8_t* granted) const;
@@ -156,18 +165,19 @@ class Runner {
   cuda::Selection selection(int layer) const;
 
   Status take_pages(std::span<const int> tokens);  // [slot] new tokens wanted
-  Status take_prompt_pages(int slot, int tokens);
+  Status take_prompt_pages(int slot, std::span<const int> tokens);
   Status compute_prompt(std::span<const int32_t> prompt, DevicePool& pool, const std::int32_t* pages);
   Status compute_chunk(const Chunk& chunk, DevicePool& pool);
   Status compute_layers(const Chunk& chunk, DevicePool& pool);
-  Status keep_row(int row);
-  Status last_logits(int rows);
+  Status attend_prompts(const Chunk& chunk, const cuda::KvPool& kv, bool narrow);
+  Status keep_ends(const Chunk& chunk);
+  Status last_logits(int rows, int prompts);
   // Does the last layer of a prompt compute its last row alone? Ranks have the residual of some rows each.
   bool narrows() const { return cuda_.link == nullptr; }
   Status import_layer(int layer, int slot, cuda::Bf16* data, int tokens);
   Status load_snapshot(int slot, const Prefix& prefix);
   Status summarise(int first_slot, int slots, int tokens);
-  Status finish_prompt(int slot);
+  Status finish_prompts(int slot, int prompts);
 
   EngineOptions options_;
   CudaOptions cuda_;
@@ -192,7 +202,7 @@ class Runner {
   DeviceMemory selects_;       // [layer]
   DeviceMemory counters_;      // [layer]
   DeviceMemory chunk_tokens_;  // [row]
-  DeviceMemory chunk_rows_;    // requests, positions: [2][row]
+  DeviceMemory chunk_rows_;    // prompts, positions: [2][row]
   DeviceMemory image_;         // one layer of a snapshot
   int prompt_chunk_ = 0;       // rows at most
   // The prompt that is read in pieces; slot -1: none.

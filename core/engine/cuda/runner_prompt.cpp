@@ -33,13 +33,21 @@ class PromptProducts {
 
 }  // namespace
 
-// Tokens [first, first + tokens.size()) of a prompt whose pages are `pages`; the logits of `last`, the prompt's end,
-// are wanted.
+// Tokens that go through the layers together: [first, first + tokens.size()) of one prompt, or several prompts from
+// their first token to their last one. Prompt i has the i-th row of page tables from `pages` on. The logits of `last`,
+// the ends of the prompts, are wanted.
 struct Runner::Chunk {
   std::span<const int32_t> tokens;
   int first = 0;
+  std::span<const int> ends;  // [prompt] behind its last token; none: one prompt
   const std::int32_t* pages = nullptr;
   bool last = false;
+
+  int prompts() const { return ends.empty() ? 1 : static_cast<int>(ends.size()); }
+  int begin_of(int prompt) const { return prompt == 0 ? 0 : ends[static_cast<size_t>(prompt) - 1]; }
+  int end_of(int prompt) const {
+    return ends.empty() ? static_cast<int>(tokens.size()) : ends[static_cast<size_t>(prompt)];
+  }
 };
 
 // Pages for tokens[slot] new tokens of each slot; lengths grow by as much. Sends the slots' state.
@@ -69,9 +77,10 @@ Status Runner::take_pages(std::span<const int> tokens) {
   return ok_status();
 }
 
-Status Runner::take_prompt_pages(int slot, int tokens) {
+// Pages for tokens[i] tokens of the idle slot `slot` + i.
+Status Runner::take_prompt_pages(int slot, std::span<const int> tokens) {
   std::vector<int> wanted(static_cast<size_t>(slots_.size()), 0);
-  wanted[static_cast<size_t>(slot)] = tokens;
+  std::copy(tokens.begin(), tokens.end(), wanted.begin() + slot);
   VORTEX_TRY(take_pages(wanted));
   if (!policy_.zeroes_pages) { return ok_status(); }
   cuda::ZeroPages zero;
@@ -79,7 +88,7 @@ Status Runner::take_prompt_pages(int slot, int tokens) {
   zero.num_tensors = pool_.num_fields();
   zero.table = {table_row(slot), slots_.device().lengths + slot, max_blocks_};
   zero.first_tokens = slots_.device().first_tokens + slot;
-  zero.num_requests = 1;
+  zero.num_requests = static_cast<int>(tokens.size());
   zero.block = pool_.block();
   return cuda_status(cuda::zero_pages(zero, stream_.get()), "clearing fresh pages");
 }
@@ -120,12 +129,16 @@ Status Runner::compute_chunk(const Chunk& chunk, DevicePool& pool) {
   VORTEX_TRY(cuda_status(cudaMemcpyAsync(chunk_tokens_.data(), chunk.tokens.data(), chunk.tokens.size_bytes(),
                                          cudaMemcpyHostToDevice, stream_.get()),
                          "sending a prompt"));
-  cuda::ChunkRows places;
-  places.first = chunk.first;
-  places.rows = rows;
-  places.requests = chunk_rows_.as<std::int32_t>();
-  places.positions = places.requests + prompt_chunk_;
-  VORTEX_TRY(cuda_status(cuda::chunk_rows(places, stream_.get()), "laying out a prompt"));
+  for (int prompt = 0; prompt < chunk.prompts(); ++prompt) {
+    const int begin = chunk.begin_of(prompt);
+    cuda::ChunkRows places;
+    places.request = prompt;
+    places.first = chunk.first;
+    places.rows = chunk.end_of(prompt) - begin;
+    places.requests = chunk_rows_.as<std::int32_t>() + begin;
+    places.positions = places.requests + prompt_chunk_;
+    VORTEX_TRY(cuda_status(cuda::chunk_rows(places, stream_.get()), "laying out a prompt"));
+  }
   cuda::EmbedRows embed;
   embed.table = model_.embedding;
   embed.tokens = chunk_tokens_.as<std::int32_t>();
@@ -136,7 +149,7 @@ Status Runner::compute_chunk(const Chunk& chunk, DevicePool& pool) {
   return compute_layers(chunk, pool);
 }
 
-// Past the keys and values of the last layer only the prompt's last token is wanted.
+// Past the keys and values of the last layer only the prompts' last tokens are wanted.
 Status Runner::compute_layers(const Chunk& chunk, DevicePool& pool) {
   const model::ModelConfig& c = model_.source.config;
   const auto rows = static_cast<int>(chunk.tokens.size());
@@ -149,44 +162,59 @@ Status Runner::compute_layers(const Chunk& chunk, DevicePool& pool) {
     append.kv = pool.layer(layer).kv;
     append.table = {chunk.pages, positions, max_blocks_};  // lengths are not read where positions are given
     VORTEX_TRY(layers_->attention_inputs(layer, rows, append, stream_.get()));
-    const bool wants_one = narrows() && layer + 1 == c.num_layers;
-    if (wants_one && !chunk.last) { break; }
-    if (wants_one) { VORTEX_TRY(keep_row(rows - 1)); }
-    cuda::PrefillAttention attention;
-    attention.q = activations_.q;
-    attention.out = activations_.attended;
-    attention.kv = append.kv;
-    attention.pages = chunk.pages;
-    attention.first = wants_one ? chunk.first + rows - 1 : chunk.first;
-    attention.rows = wants_one ? 1 : rows;
-    attention.num_q_heads = c.num_q_heads;
-    attention.plain = cuda_.plain_prompts;
-    attention.scale = attention_scale(c);
-    if (left_out_ != Stage::kAttention) {
-      VORTEX_TRY(
-          cuda_status(device_attention(c).attend_prompt(model_, attention, stream_.get()), "attending to a prompt"));
-    }
-    VORTEX_TRY(layers_->attention_outputs(layer, attention.rows, nullptr, stream_.get()));
+    const bool narrow = narrows() && layer + 1 == c.num_layers;
+    if (narrow && !chunk.last) { break; }
+    if (narrow) { VORTEX_TRY(keep_ends(chunk)); }
+    if (left_out_ != Stage::kAttention) { VORTEX_TRY(attend_prompts(chunk, append.kv, narrow)); }
+    VORTEX_TRY(layers_->attention_outputs(layer, narrow ? chunk.prompts() : rows, nullptr, stream_.get()));
   }
   return ok_status();
 }
 
-// Makes a row of the chunk, between its queries and attention, row 0.
-Status Runner::keep_row(int row) {
-  if (row == 0) { return ok_status(); }
-  const auto copy = [&](cuda::Bf16* rows, int width) {
-    return cuda_status(
-        cudaMemcpyAsync(rows, rows + int64_t{row} * width, sizeof(cuda::Bf16) * static_cast<size_t>(width),
-                        cudaMemcpyDeviceToDevice, stream_.get()),
-        "keeping a prompt's last token");
-  };
-  VORTEX_TRY(copy(activations_.residual, model_.source.config.hidden_size));
-  return copy(activations_.q, model_.q_size());
+// Every prompt's rows to its own pages; with `narrow` row i is the last one of prompt i.
+Status Runner::attend_prompts(const Chunk& chunk, const cuda::KvPool& kv, bool narrow) {
+  const model::ModelConfig& c = model_.source.config;
+  for (int prompt = 0; prompt < chunk.prompts(); ++prompt) {
+    const int begin = chunk.begin_of(prompt);
+    const int rows = chunk.end_of(prompt) - begin;
+    const int64_t row = narrow ? prompt : begin;
+    cuda::PrefillAttention attention;
+    attention.q = activations_.q + row * model_.q_size();
+    attention.out = activations_.attended + row * model_.q_size();
+    attention.kv = kv;
+    attention.pages = chunk.pages + int64_t{prompt} * max_blocks_;
+    attention.first = narrow ? chunk.first + rows - 1 : chunk.first;
+    attention.rows = narrow ? 1 : rows;
+    attention.num_q_heads = c.num_q_heads;
+    attention.plain = cuda_.plain_prompts;
+    attention.scale = attention_scale(c);
+    VORTEX_TRY(
+        cuda_status(device_attention(c).attend_prompt(model_, attention, stream_.get()), "attending to a prompt"));
+  }
+  return ok_status();
 }
 
-// The logits of a prompt's last token, after its last chunk, of `rows` rows.
-Status Runner::last_logits(int rows) {
-  VORTEX_TRY(layers_->head(narrows() ? 0 : rows - 1, 1, stream_.get()));
+// Makes the last row of prompt i, between its queries and attention, row i. No row is written before it was read: in
+// front of the end of prompt i lie at least i others.
+Status Runner::keep_ends(const Chunk& chunk) {
+  const auto copy = [&](cuda::Bf16* rows, int from, int to, int width) {
+    return cuda_status(
+        cudaMemcpyAsync(rows + int64_t{to} * width, rows + int64_t{from} * width,
+                        sizeof(cuda::Bf16) * static_cast<size_t>(width), cudaMemcpyDeviceToDevice, stream_.get()),
+        "keeping a prompt's last token");
+  };
+  for (int prompt = 0; prompt < chunk.prompts(); ++prompt) {
+    const int last = chunk.end_of(prompt) - 1;
+    if (last == prompt) { continue; }
+    VORTEX_TRY(copy(activations_.residual, last, prompt, model_.source.config.hidden_size));
+    VORTEX_TRY(copy(activations_.q, last, prompt, model_.q_size()));
+  }
+  return ok_status();
+}
+
+// The logits of the last tokens of `prompts` prompts, after their last chunk, of `rows` rows, in rows 0, 1, ...
+Status Runner::last_logits(int rows, int prompts) {
+  VORTEX_TRY(layers_->head(narrows() ? 0 : rows - 1, prompts, stream_.get()));
   return cuda_.link != nullptr ? cuda_.link->end(stream_.get()) : ok_status();
 }
 
@@ -200,7 +228,7 @@ Status Runner::compute_prompt(std::span<const int32_t> prompt, DevicePool& pool,
     chunk.last = first + chunk.tokens.size() == prompt.size();
     VORTEX_TRY(compute_chunk(chunk, pool));
   }
-  return last_logits(static_cast<int>(chunk.tokens.size()));
+  return last_logits(static_cast<int>(chunk.tokens.size()), 1);
 }
 
 // forward_cache of the complete pages of slots that hold up to `tokens` tokens each.
@@ -218,10 +246,10 @@ Status Runner::summarise(int first_slot, int slots, int tokens) {
   return ok_status();
 }
 
-// Samples the first token from row 0 of the logits.
-Status Runner::finish_prompt(int slot) {
-  VORTEX_TRY(sample(slot, 1, nullptr));
-  VORTEX_TRY(cuda_status(cuda::end_step(end_of(slot, 1, nullptr), stream_.get()), "ending a prompt"));
+// Samples the first token of slot `slot` + i from row i of the logits.
+Status Runner::finish_prompts(int slot, int prompts) {
+  VORTEX_TRY(sample(slot, prompts, nullptr));
+  VORTEX_TRY(cuda_status(cuda::end_step(end_of(slot, prompts, nullptr), stream_.get()), "ending a prompt"));
   return fetch();
 }
 
@@ -233,7 +261,8 @@ Status Runner::prefill(int slot, std::span<const int32_t> prompt) {
 
 Status Runner::begin_prompt(int slot, std::span<const int32_t> prompt) {
   if (reading_.slot >= 0) { return internal_error("a prompt was begun before the last one was read"); }
-  VORTEX_TRY(take_prompt_pages(slot, static_cast<int>(prompt.size())));
+  const int tokens[] = {static_cast<int>(prompt.size())};
+  VORTEX_TRY(take_prompt_pages(slot, tokens));
   VORTEX_TRY(fetch());  // the host's copy goes back to the device before every step
   reading_ = {slot, {prompt.begin(), prompt.end()}, 0};
   return ok_status();
@@ -259,10 +288,41 @@ Result<int> Runner::read_prompt(int most) {
   }
   const int slot = reading_.slot;
   reading_.slot = -1;
-  VORTEX_TRY(last_logits(static_cast<int>(chunk.tokens.size())));
+  VORTEX_TRY(last_logits(static_cast<int>(chunk.tokens.size()), 1));
   VORTEX_TRY(summarise(slot, 1, static_cast<int>(prompt.size())));
-  VORTEX_TRY(finish_prompt(slot));
+  VORTEX_TRY(finish_prompts(slot, 1));
   return 0;
+}
+
+int Runner::most_together() const {
+  return narrows() && !model_.source.config.latent ? std::min(kMostPromptsTogether, options_.max_batch) : 1;
+}
+
+Status Runner::read_together(int slot, std::span<const std::span<const int32_t>> prompts) {
+  if (reading_.slot >= 0) { return internal_error("prompts were read together while another one was being read"); }
+  std::vector<int32_t> tokens;
+  std::vector<int> ends;
+  std::vector<int> lengths;
+  for (const std::span<const int32_t> prompt : prompts) {
+    tokens.insert(tokens.end(), prompt.begin(), prompt.end());
+    ends.push_back(static_cast<int>(tokens.size()));
+    lengths.push_back(static_cast<int>(prompt.size()));
+  }
+  const auto count = static_cast<int>(prompts.size());
+  if (count < 1 || count > most_together() || static_cast<int>(tokens.size()) > prompt_chunk_) {
+    return internal_error("more prompts were to be read together than fit");
+  }
+  VORTEX_TRY(take_prompt_pages(slot, lengths));
+  VORTEX_TRY(fetch());
+  Chunk chunk;
+  chunk.tokens = tokens;
+  chunk.ends = ends;
+  chunk.pages = table_row(slot);
+  chunk.last = true;
+  VORTEX_TRY(compute_chunk(chunk, pool_));
+  VORTEX_TRY(last_logits(static_cast<int>(tokens.size()), count));
+  VORTEX_TRY(summarise(slot, count, *std::max_element(lengths.begin(), lengths.end())));
+  return finish_prompts(slot, count);
 }
 
 // One layer of a slot's prompt from an image in device memory.
@@ -299,15 +359,16 @@ Status Runner::load_snapshot(int slot, const Prefix& prefix) {
 }
 
 Status Runner::restore(int slot, const Prefix& prefix) {
-  VORTEX_TRY(take_prompt_pages(slot, prefix.tokens));
+  const int tokens[] = {prefix.tokens};
+  VORTEX_TRY(take_prompt_pages(slot, tokens));
   VORTEX_TRY(load_snapshot(slot, prefix));
   VORTEX_TRY(summarise(slot, 1, prefix.tokens));
-  return finish_prompt(slot);
+  return finish_prompts(slot, 1);
 }
 
 Status Runner::start_forced(int slot, std::span<const int32_t> prompt, const Prefix* prefix) {
   const auto tokens = static_cast<int>(prompt.size());
-  VORTEX_TRY(take_prompt_pages(slot, tokens));
+  VORTEX_TRY(take_prompt_pages(slot, {&tokens, 1}));
   if (prefix != nullptr) {
     VORTEX_TRY(load_snapshot(slot, *prefix));
   } else {

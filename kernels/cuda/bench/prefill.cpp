@@ -33,11 +33,17 @@ void measure_prompt(Bench& bench, int first, int rows) {
   attention.num_q_heads = kQueryHeads;
   attention.scale = 0.09F;
   const std::string shape = std::to_string(rows) + " behind " + std::to_string(first);
-  for (const bool plain : {false, true}) {
-    attention.plain = plain;
-    bench.measure({"prefill_attention", shape, plain ? "plain" : "paged"}, 1,
+  const auto measure = [&](const char* variant) {
+    bench.measure({"prefill_attention", shape, variant}, 1,
                   [&](int, cudaStream_t stream) { return prefill_attention(attention, stream); });
-  }
+  };
+  measure("paged");
+  attention.heads_together = kKvHeads;
+  measure("paged, all heads together");
+  attention.heads_together = 0;
+  measure("paged");  // once more: a card may slow down while it runs
+  attention.plain = true;
+  measure("plain");
 }
 
 }  // namespace

@@ -202,6 +202,19 @@ TEST(Schedule, SafeMeansSomeOrderWorks) {
   EXPECT_TRUE(is_safe({{2, 6}, {3, 4}}, 1));
 }
 
+TEST(Schedule, WhatIsTakenNowIsAskedForToo) {
+  const std::vector<PageNeed> needs = {{2, 6}, {1, 2}, {3, 3}};
+  EXPECT_EQ(is_safe_after(needs, {}, {}, 1), is_safe(needs, 1));
+  EXPECT_TRUE(is_safe_after(needs, {1, 0}, {}, 1));
+  EXPECT_TRUE(is_safe_after({{4, 6}, {1, 2}}, {0, 1}, {}, 1));
+  EXPECT_FALSE(is_safe_after({{4, 6}, {0, 3}}, {0, 2}, {}, 2)) << "neither could go on";
+  EXPECT_FALSE(is_safe_after({{4, 6}}, {2}, {}, 1)) << "there are not so many";
+  const PageNeed next{2, 5};
+  EXPECT_TRUE(is_safe_after({{1, 2}}, {0}, {&next, 1}, 4));
+  EXPECT_FALSE(is_safe_after({{1, 2}}, {0}, {&next, 1}, 2)) << "none is left to grow";
+  EXPECT_FALSE(is_safe_after({{1, 1}}, {0}, {&next, 1}, 1)) << "it cannot have what it comes with";
+}
+
 // Everybody adds a token a step and keeps its pages to the end of its last round: the bound holds at every step, and is
 // not far above the worst one.
 TEST(Schedule, PeakPagesBoundsWhatIsHeld) {
@@ -228,6 +241,43 @@ TEST(Schedule, PeakPagesBoundsWhatIsHeld) {
     EXPECT_GE(peak, worst);
     EXPECT_LE(peak, worst + static_cast<int64_t>(requests.size()) * (round == 1 ? 1 : 2));
   }
+}
+
+// Pieces of 30 ms and steps of 2 ms: of 60 % for decoding 45 ms follow a piece, so that a token takes 2 / 0.6 ms.
+TEST(DecodeShare, IsKeptHoweverManyPiecesWait) {
+  DecodeShare share(0.6);
+  EXPECT_TRUE(share.allows());
+  double reading = 0;
+  double decoding = 0;
+  int steps = 0;
+  while (steps < 10000) {
+    if (share.allows()) {
+      share.read(0.030);
+      reading += 0.030;
+    }
+    share.decoded(0.002);
+    decoding += 0.002;
+    ++steps;
+  }
+  EXPECT_NEAR(decoding / (decoding + reading), 0.6, 0.02);
+  EXPECT_NEAR((decoding + reading) / steps, 0.002 / 0.6, 1e-4);
+}
+
+TEST(DecodeShare, NothingIsOwedToNobodyAndNothingSavedUp) {
+  DecodeShare none(0);
+  none.read(1.0);
+  EXPECT_TRUE(none.allows()) << "a share of 0 asks for nothing";
+  DecodeShare half(0.5);
+  for (int i = 0; i < 100; ++i) { half.decoded(0.002); }
+  half.read(0.010);
+  EXPECT_FALSE(half.allows()) << "steps before a piece pay for none after it";
+  half.decoded(0.004);
+  EXPECT_FALSE(half.allows());
+  half.decoded(0.007);
+  EXPECT_TRUE(half.allows());
+  half.read(1.0);
+  half.forgive();
+  EXPECT_TRUE(half.allows());
 }
 
 TEST(Schedule, PromptsArePacedByWhatTheLastPieceTook) {

@@ -1,9 +1,12 @@
 // Sparse decode through real policies.
 #include "core/vflow/policy.h"
 
+#include <gtest/gtest-spi.h>
+
 #include <set>
 
 #include "base/files.h"
+#include "tests/core/engine/same_choice.h"
 #include "tests/core/engine/support.h"
 
 namespace vortex::engine {
@@ -182,6 +185,45 @@ TEST(SparseDecode, ObserverSeesTheSelection) {
   };
   forced(*engine, long_requests()[0], nullptr, observer);
   EXPECT_EQ(sparse, 2 * 29);
+}
+
+// What the tests of other devices hold their engines to: it passes here, where nothing is rounded otherwise, and a page
+// that took the place of a better one does not get by.
+TEST(SparseDecode, ChosenPagesAreThoseOfTheQueriesAndKeysThatAnObserverSees) {
+  auto engine = testing::make_engine(kShape, options_of(1, 1));
+  for (const char* name : {"block_topk", "quest", "gqa_softmax_centroid"}) {
+    SCOPED_TRACE(name);
+    const vflow::Policy policy = load_policy(name, budget(4, {0}));
+    set_policy(*engine, policy);
+    SameChoice choices(policy);
+    bool tampered = false;
+    const AttentionObserver observer = [&](const AttentionView& view) {
+      if (view.selection == nullptr) { return; }
+      choices.expect(view);
+      if (tampered || view.seq_lens[0] < 320) { return; }
+      tampered = true;
+      compile::Selection wrong =
+          *view.selection;  // the competing pages that were left out, as many as there are places
+      const std::set<int32_t> taken(wrong.blocks.begin(), wrong.blocks.begin() + wrong.counts[0]);
+      std::vector<int32_t> others;
+      for (int32_t page = 1; others.size() < 4; ++page) {
+        if (!taken.contains(page)) { others.push_back(page); }
+      }
+      std::copy(others.begin(), others.end(), wrong.blocks.begin() + 1);
+      AttentionView changed = view;
+      changed.selection = &wrong;
+      ::testing::TestPartResultArray failures;
+      {
+        const ::testing::ScopedFakeTestPartResultReporter reporter(&failures);
+        choices.expect(changed);
+      }
+      EXPECT_GT(failures.size(), 0) << "worse pages got by";
+    };
+    forced(*engine, long_requests()[0], nullptr, observer);
+    EXPECT_TRUE(tampered);
+    EXPECT_GT(choices.scored(), 0);
+    EXPECT_EQ(choices.swapped(), 4) << "those of the changed selection, and no other";
+  }
 }
 
 std::vector<ForcedRequest> forced_requests() {

@@ -24,6 +24,12 @@ void expect_near(const std::vector<Bf16>& actual, const std::vector<Bf16>& wante
   EXPECT_LT(std::sqrt(error / norm), 1e-2);
 }
 
+std::vector<std::uint16_t> bits_of(const std::vector<Bf16>& x) {
+  std::vector<std::uint16_t> bits(x.size());
+  std::transform(x.begin(), x.end(), bits.begin(), [](Bf16 v) { return __bfloat16_as_ushort(v); });
+  return bits;
+}
+
 void expect_like_decode(const Case& c) {
   SCOPED_TRACE(std::to_string(c.first) + " + " + std::to_string(c.rows) + ", dim " + std::to_string(c.dim));
   Random random(static_cast<std::uint64_t>(c.first * 1000 + c.rows));
@@ -85,7 +91,16 @@ void expect_like_decode(const Case& c) {
     out.poison();
     ASSERT_EQ(prefill_attention(args, nullptr), cudaSuccess);
     finish();
-    expect_near(out.read(), wanted);
+    const std::vector<Bf16> all = out.read();
+    expect_near(all, wanted);
+    for (int together = 1; together <= c.kv_heads && !plain; ++together) {
+      args.heads_together = together;
+      out.poison();
+      ASSERT_EQ(prefill_attention(args, nullptr), cudaSuccess);
+      finish();
+      EXPECT_EQ(bits_of(out.read()), bits_of(all)) << together << " KV heads together";
+    }
+    args.heads_together = 0;
   }
 }
 

@@ -1,5 +1,10 @@
 // Forced decoding on the device: what teacher forcing tells, and the CPU engine's recall.
+#include <cmath>
+
+#include "core/engine/packed_model.h"
+#include "core/engine/recall.h"
 #include "tests/core/engine/cuda/support.h"
+#include "tests/core/engine/same_choice.h"
 
 namespace vortex::engine {
 namespace {
@@ -72,10 +77,146 @@ TEST_F(CudaEngineTest, ForcedDecodingDependsOnTheRequestAlone) {
   }
 }
 
-// Queries and keys differ between the devices by bf16 rounding, so a page with nearly the last chosen one's score may
-// be chosen in its place.
-TEST_F(CudaEngineTest, RecallIsTheCpuEngines) {
+// Recall on the device is held to the CPU engine's in three parts, none of which a near tie can upset. Queries and keys
+// differ between the devices by bf16 rounding, so a page with nearly the last chosen one's score may be chosen in its
+// place, and on the prompts below a single page may hold most of what a head looks at: two engines' recall may differ
+// by as much as that page holds, and no bound tells that from a fault.
+
+// Requests long enough to leave pages out, and continuations that fill some.
+std::vector<ForcedRequest> long_requests() {
+  std::vector<ForcedRequest> requests;
+  for (const int prompt : {700, 511, 256, 1}) {
+    ForcedRequest forced;
+    forced.request.prompt = random_tokens(prompt, static_cast<uint64_t>(prompt));
+    forced.continuation = random_tokens(70, 3 + requests.size());
+    requests.push_back(std::move(forced));
+  }
+  return requests;
+}
+
+// One: from the queries and keys that the device has, it chooses what the policy's CPU backend chooses, and adds up
+// what the host adds up.
+TEST_F(CudaEngineTest, RecallIsOfThePagesThatTheCpuWouldChooseAndAddedUpAsThere) {
+  const auto engine = chain_engine(options_of(4, kContext));
+  ASSERT_NE(engine, nullptr);
+  const model::ModelConfig& config = engine->model().config;
+  const auto scale = static_cast<double>(attention_scale(config));
+  const std::vector<ForcedRequest> requests = long_requests();
+  constexpr int kEvery = 2;
+  for (const char* name : {"block_topk", "quest"}) {
+    SCOPED_TRACE(name);
+    const vflow::Policy policy = load_policy(name, budget(6, {0}), kContext);
+    ASSERT_TRUE(engine->set_policy(policy).ok());
+    const std::vector<Forced> device = force(*engine, requests, {1, kEvery});
+    ASSERT_EQ(device.size(), requests.size());
+    SameChoice choices(policy);
+    for (size_t r = 0; r < requests.size(); ++r) {
+      SCOPED_TRACE(::testing::Message() << "request " << r);
+      const Request& request = requests[r].request;
+      std::vector<AttentionRecall> host(device[r].recall.size());
+      const AttentionObserver observer = [&](const AttentionView& view) {
+        if (view.selection == nullptr) { return; }
+        SCOPED_TRACE(::testing::Message() << "layer " << view.layer << ", " << view.seq_lens[0] << " tokens");
+        choices.expect(view);
+        if ((view.seq_lens[0] - static_cast<int>(request.prompt.size()) - 1) % kEvery != 0) { return; }
+        AttentionRecall* const sums[] = {&host[static_cast<size_t>(view.layer) * kHeads]};
+        add_look(view, {policy.config.reserved_bos, policy.config.reserved_eos}, scale, sums);
+      };
+      ASSERT_TRUE(engine->teacher_force(request, requests[r].continuation, observer, nullptr).ok());
+      finish_looks(host);
+      for (size_t i = 0; i < host.size(); ++i) {
+        SCOPED_TRACE(::testing::Message() << "layer " << i / kHeads << " head " << i % kHeads);
+        const AttentionRecall& a = device[r].recall[i];
+        const AttentionRecall& b = host[i];
+        EXPECT_EQ(a.looks, b.looks);
+        EXPECT_EQ(a.looks == 0, i < kHeads) << "layer 0 is dense";
+        if (a.looks == 0) { continue; }
+        EXPECT_NEAR(a.mass, b.mass, 1e-3);
+        EXPECT_NEAR(a.mass_chosen, b.mass_chosen, 1e-3);
+        // At one look one page may hold as much as the next one, to rounding.
+        const double one = 1.0 / (6.0 * static_cast<double>(a.looks)) + 1e-6;
+        EXPECT_NEAR(a.index, b.index, one);
+        EXPECT_NEAR(a.index_chosen, b.index_chosen, one);
+      }
+    }
+    EXPECT_GT(choices.scored(), 1000);
+    EXPECT_LE(20 * choices.swapped(), choices.scored()) << "near ties are rare";
+    RecordProperty(std::string(name) + "_swapped", choices.swapped());
+  }
+}
+
+// What one engine has at the last step of a forced request, with dense attention: queries of all steps, keys and values
+// of all tokens, by layer.
+struct Inputs {
+  std::vector<std::vector<float>> queries;
+  std::vector<std::vector<float>> keys;
+  std::vector<std::vector<float>> values;
+};
+
+std::vector<float> tokens_in_order(const AttentionView& view, const compile::PagedTensor& tensor) {
+  const auto* from = static_cast<const cpu::Bf16*>(tensor.data);
+  std::vector<float> out;
+  for (int head = 0; head < tensor.kv_heads; ++head) {
+    for (int token = 0; token < view.seq_lens[0]; ++token) {
+      const int64_t page = view.block_table[token / tensor.rows];
+      const int64_t at = ((page * tensor.kv_heads + head) * tensor.rows + token % tensor.rows) * tensor.cols;
+      for (int i = 0; i < tensor.cols; ++i) { out.push_back(cpu::bf16_to_float(from[at + i])); }
+    }
+  }
+  return out;
+}
+
+Inputs inputs_of(Engine& engine, const ForcedRequest& forced) {
+  const auto layers = static_cast<size_t>(engine.model().config.num_layers);
+  Inputs inputs{std::vector<std::vector<float>>(layers), std::vector<std::vector<float>>(layers),
+                std::vector<std::vector<float>>(layers)};
+  const auto size = static_cast<size_t>(engine.model().config.num_q_heads * engine.model().config.head_dim);
+  const AttentionObserver observer = [&](const AttentionView& view) {
+    const auto layer = static_cast<size_t>(view.layer);
+    inputs.queries[layer].insert(inputs.queries[layer].end(), view.q, view.q + size);
+    inputs.keys[layer] = tokens_in_order(view, view.cache->k);
+    inputs.values[layer] = tokens_in_order(view, view.cache->v);
+  };
+  EXPECT_TRUE(engine.teacher_force(forced.request, forced.continuation, observer, nullptr).ok());
+  return inputs;
+}
+
+void expect_near(const std::vector<std::vector<float>>& actual, const std::vector<std::vector<float>>& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t layer = 0; layer < actual.size(); ++layer) {
+    SCOPED_TRACE(::testing::Message() << "layer " << layer);
+    ASSERT_EQ(actual[layer].size(), expected[layer].size());
+    ASSERT_FALSE(expected[layer].empty());
+    double error = 0;
+    double norm = 0;
+    for (size_t i = 0; i < actual[layer].size(); ++i) {
+      error += std::pow(static_cast<double>(actual[layer][i] - expected[layer][i]), 2);
+      norm += std::pow(static_cast<double>(expected[layer][i]), 2);
+    }
+    EXPECT_LT(std::sqrt(error / norm), 0.03);
+  }
+}
+
+// Two: those queries and keys are the CPU engine's to rounding, where no choice of pages has come between: a prompt's K
+// and V are those of dense attention under every policy.
+TEST_F(CudaEngineTest, RecallIsOfTheCpuEnginesQueriesAndKeys) {
+  const auto engine = chain_engine(options_of(1, kContext));
+  ASSERT_NE(engine, nullptr);
+  const auto cpu_engine = chain_engine_on_cpu(options_of(1, kContext));
+  for (const ForcedRequest& forced : long_requests()) {
+    SCOPED_TRACE(forced.request.prompt.size());
+    const Inputs device = inputs_of(*engine, forced);
+    const Inputs host = inputs_of(*cpu_engine, forced);
+    expect_near(device.queries, host.queries);
+    expect_near(device.keys, host.keys);
+    expect_near(device.values, host.values);
+  }
+}
+
+// Three: over all heads, where one swapped page counts little, the engines' recall is the same.
+TEST_F(CudaEngineTest, RecallIsTheCpuEnginesOnTheMean) {
   const auto engine = chain_engine(options_of(5, kContext));
+  ASSERT_NE(engine, nullptr);
   const auto cpu_engine = chain_engine_on_cpu(options_of(5, kContext));
   for (const char* name : {"block_topk", "quest"}) {
     SCOPED_TRACE(name);
@@ -85,20 +226,27 @@ TEST_F(CudaEngineTest, RecallIsTheCpuEngines) {
     const std::vector<Forced> device = force(*engine, forced_requests(), {1, 2});
     const std::vector<Forced> host = force(*cpu_engine, forced_requests(), {1, 2});
     ASSERT_EQ(device.size(), host.size());
+    AttentionRecall apart;
+    int rows = 0;
     for (size_t r = 0; r < device.size(); ++r) {
       ASSERT_EQ(device[r].recall.size(), host[r].recall.size());
       for (size_t i = 0; i < device[r].recall.size(); ++i) {
-        SCOPED_TRACE(::testing::Message() << "request " << r << " layer " << i / kHeads << " head " << i % kHeads);
         const AttentionRecall& a = device[r].recall[i];
         const AttentionRecall& b = host[r].recall[i];
         EXPECT_EQ(a.looks, b.looks);
-        EXPECT_EQ(a.looks == 0, i < kHeads) << "layer 0 is dense";
-        EXPECT_NEAR(a.mass, b.mass, 0.05);
-        EXPECT_NEAR(a.mass_chosen, b.mass_chosen, 0.08);
-        EXPECT_NEAR(a.index, b.index, 0.15);
-        EXPECT_NEAR(a.index_chosen, b.index_chosen, 0.2);
+        if (a.looks == 0) { continue; }
+        apart.mass += a.mass - b.mass;
+        apart.mass_chosen += a.mass_chosen - b.mass_chosen;
+        apart.index += a.index - b.index;
+        apart.index_chosen += a.index_chosen - b.index_chosen;
+        ++rows;
       }
     }
+    ASSERT_GT(rows, 0);
+    EXPECT_NEAR(apart.mass / rows, 0, 0.01);
+    EXPECT_NEAR(apart.mass_chosen / rows, 0, 0.01);
+    EXPECT_NEAR(apart.index / rows, 0, 0.01);
+    EXPECT_NEAR(apart.index_chosen / rows, 0, 0.01);
   }
 }
 

@@ -1,5 +1,6 @@
 // Prompts on the device: however they are cut, and whichever kernel attends.
 #include <array>
+#include <numeric>
 
 #include "core/engine/stepper.h"
 #include "tests/core/engine/cuda/distance.h"
@@ -111,6 +112,109 @@ TEST_F(CudaPrompts, PiecesBetweenStepsChangeNoBit) {
     ASSERT_TRUE((*whole)->read_kv(layer, 0, 1000, expected).ok());
     ASSERT_TRUE((*cut)->read_kv(layer, 1, 1000, actual).ok());
     EXPECT_EQ(actual, expected) << "layer " << layer;
+  }
+}
+
+// What a runner holds of slots [first, first + count), and what they decode next.
+struct Held {
+  std::vector<std::vector<cpu::Bf16>> kv;  // [slot][layer] one after the other
+  std::vector<std::vector<int32_t>> tokens;
+
+  static Held of(Runner& runner, int first, int count) {
+    Held held{std::vector<std::vector<cpu::Bf16>>(static_cast<size_t>(count)),
+              std::vector<std::vector<int32_t>>(static_cast<size_t>(count))};
+    const auto note = [&] {
+      for (int i = 0; i < count; ++i) {
+        held.tokens[static_cast<size_t>(i)].push_back(runner.slots().host().next_tokens[first + i]);
+      }
+    };
+    note();
+    for (int i = 0; i < count; ++i) {
+      for (int layer = 0; layer < runner.model().source.config.num_layers; ++layer) {
+        std::vector<cpu::Bf16> layer_kv;
+        EXPECT_TRUE(runner.read_kv(layer, first + i, runner.slots().host().lengths[first + i], layer_kv).ok());
+        auto& all = held.kv[static_cast<size_t>(i)];
+        all.insert(all.end(), layer_kv.begin(), layer_kv.end());
+      }
+    }
+    const int capacity = runner.capacity_for(first + count);
+    EXPECT_TRUE(runner.prepare(capacity).ok());
+    for (int step = 0; step < 20; ++step) {
+      EXPECT_TRUE(runner.slots().upload(runner.stream()).ok());
+      EXPECT_TRUE(runner.replay(capacity).ok());
+      EXPECT_TRUE(runner.fetch().ok());
+      note();
+    }
+    return held;
+  }
+};
+
+// Prompts that go through the layers together leave what each leaves alone: K and V, logits, summaries (by what the
+// policy chooses afterwards) and the tokens that are sampled, beside a request that decodes already.
+TEST_F(CudaPrompts, PromptsReadTogetherChangeNoBit) {
+  const std::vector<int> lengths = {1, 300, 16, 257, 100, 2, 511, 48};
+  std::vector<Request> requests;
+  for (const int length : lengths) {
+    Request request;
+    request.prompt = random_tokens(length, static_cast<uint64_t>(length));
+    request.seed = static_cast<uint64_t>(length);
+    request.max_new_tokens = 1000;
+    request.ignore_eos = true;
+    if (length % 2 == 0) { request.sampling = {1.0, 0.9, 0}; }
+    requests.push_back(std::move(request));
+  }
+  const auto count = static_cast<int>(requests.size());
+  for (const char* name : {"", "block_topk", "quest"}) {
+    SCOPED_TRACE(name);
+    const auto make = [&] {
+      auto runner = Runner::make(model::load_model(kChainModel).value(), options_of(count + 1, kPromptContext), {});
+      EXPECT_TRUE(runner.ok()) << runner.error().message;
+      if (*name != 0) { EXPECT_TRUE((*runner)->set_policy(load_policy(name, budget(4, {0}), kPromptContext)).ok()); }
+      return std::move(*runner);
+    };
+    const auto company = [&](Runner& runner) {
+      Request resident;
+      resident.max_new_tokens = 1000;
+      resident.ignore_eos = true;
+      runner.slots().admit(0, resident);
+      EXPECT_TRUE(runner.prefill(0, random_tokens(500, 77)).ok());
+    };
+    const auto alone = make();
+    std::vector<std::vector<float>> logits;
+    company(*alone);
+    for (int i = 0; i < count; ++i) {
+      const Request& request = requests[static_cast<size_t>(i)];
+      alone->slots().admit(i + 1, request);
+      ASSERT_TRUE(alone->prefill(i + 1, request.prompt).ok());
+      logits.emplace_back(kPromptVocab);
+      ASSERT_TRUE(alone->read_logits(0, logits.back().data()).ok());
+    }
+    const auto packed = make();
+    company(*packed);
+    ASSERT_EQ(packed->most_together(), count);
+    std::vector<std::span<const int32_t>> prompts;
+    for (int i = 0; i < count; ++i) {
+      packed->slots().admit(i + 1, requests[static_cast<size_t>(i)]);
+      prompts.emplace_back(requests[static_cast<size_t>(i)].prompt);
+    }
+    ASSERT_TRUE(packed->prepare_prompt(std::accumulate(lengths.begin(), lengths.end(), 0)).ok());
+    const Status read = packed->read_together(1, prompts);
+    ASSERT_TRUE(read.ok()) << read.error().message;
+    for (int i = 0; i < count; ++i) {
+      SCOPED_TRACE(lengths[static_cast<size_t>(i)]);
+      EXPECT_EQ(packed->slots().host().lengths[i + 1], lengths[static_cast<size_t>(i)]);
+      std::vector<float> row(kPromptVocab);
+      ASSERT_TRUE(packed->read_logits(i, row.data()).ok());
+      EXPECT_TRUE(row == logits[static_cast<size_t>(i)]) << "other logits";
+    }
+    const Held expected = Held::of(*alone, 0, count + 1);
+    const Held actual = Held::of(*packed, 0, count + 1);
+    for (size_t i = 0; i < expected.kv.size(); ++i) {
+      EXPECT_TRUE(actual.kv[i] == expected.kv[i]) << "other K or V in slot " << i;
+      EXPECT_EQ(actual.tokens[i], expected.tokens[i]) << "slot " << i;
+    }
+    std::vector<std::span<const int32_t>> many(static_cast<size_t>(packed->most_together()) + 1, prompts[0]);
+    EXPECT_FALSE(packed->read_together(0, many).ok()) << "more than go together";
   }
 }
 

@@ -48,6 +48,8 @@ TEST_F(CudaSessions, GiveWhatGenerateGives) {
       SCOPED_TRACE(chunk);
       SessionOptions options;
       options.chunk_tokens = chunk;
+      options.decode_share = chunk == 16 ? 0.5 : 0;
+      options.share_patience = sparse ? 1e-3 : 0;
       const auto session = engine->session(options);
       Tokens tokens;
       for (size_t i = 0; i < requests.size(); ++i) {
@@ -56,6 +58,50 @@ TEST_F(CudaSessions, GiveWhatGenerateGives) {
       }
       run_out(*session);
       for (size_t i = 0; i < requests.size(); ++i) { EXPECT_EQ(tokens[static_cast<int64_t>(i)], expected[i]) << i; }
+    }
+  }
+}
+
+// Short prompts that wait together go through the model together: no token and no log-probability depends on it.
+TEST_F(CudaSessions, PackedPromptsChangeNoToken) {
+  const auto requests = mixed_requests(22, 120);
+  const auto engine = chain_engine(options_of(12, 512));
+  for (const char* name : {"", "block_topk"}) {
+    SCOPED_TRACE(name);
+    const std::optional<vflow::Policy> policy =
+        *name != 0 ? std::optional(load_policy(name, budget(2, {0}), 512)) : std::nullopt;
+    ASSERT_TRUE(engine->set_policy(policy).ok());
+    const auto expected = tokens_of(*engine, requests);
+    std::vector<std::vector<float>> said;  // by the first session, [request][token]
+    for (const bool packs : {false, true}) {
+      for (const int chunk : {0, 64, 300}) {
+        SCOPED_TRACE(::testing::Message() << (packs ? "packed, chunks of " : "one by one, chunks of ") << chunk);
+        SessionOptions options;
+        options.chunk_tokens = chunk;
+        options.pack_prompts = packs;
+        const auto session = engine->session(options);
+        Tokens tokens;
+        std::vector<std::vector<float>> log_probs(requests.size());
+        int begun = 0;     // prompts,
+        int answered = 0;  // and those with a token
+        int together = 0;  // the most that were begun and had none
+        for (size_t i = 0; i < requests.size(); ++i) {
+          LiveRequest one = live(static_cast<int64_t>(i), requests[i], tokens);
+          one.top_log_probs = 1;
+          one.on_start = [&](const LiveStart&) { together = std::max(together, ++begun - answered); };
+          one.on_token = [&, i](const LiveToken& token) {
+            answered += tokens[static_cast<int64_t>(i)].empty() ? 1 : 0;
+            tokens[static_cast<int64_t>(i)].push_back(token.token);
+            log_probs[i].push_back(token.log_prob);
+          };
+          ASSERT_TRUE(session->submit(std::move(one)).ok());
+        }
+        run_out(*session);
+        EXPECT_EQ(together > 1, packs) << together << " prompts were read together";
+        for (size_t i = 0; i < requests.size(); ++i) { EXPECT_EQ(tokens[static_cast<int64_t>(i)], expected[i]) << i; }
+        if (said.empty()) { said = log_probs; }
+        EXPECT_TRUE(log_probs == said) << "other log-probabilities";
+      }
     }
   }
 }
