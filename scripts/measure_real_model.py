@@ -29,7 +29,7 @@ COLUMNS = ["accuracy", "oracle_accuracy", "answer_kl", "oracle_answer_kl", "mass
 def evaluate(arguments, policy, task, length, problems, stages):
     command = [arguments.vortex, "eval", *map(str, policy), "--model", arguments.model, "--workspace", arguments.workspace,
                "--task", str(ROOT / f"examples/tasks/{task}.json"), "--length", str(length), "--problems", str(problems), "--max-new-tokens", "32",
-               "--threads", str(arguments.threads), "--stages", stages, "--format", "json"]
+               "--threads", str(arguments.threads), "--device", arguments.device, "--stages", stages, "--format", "json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return {m["name"]: [m["value"], m["lo"], m["hi"]] for s in json.loads(done.stdout)["items"] for m in s["metrics"]}
 
@@ -106,6 +106,7 @@ def main():
     verb.add_argument("--workspace", default=".vortex")
     verb.add_argument("--problems", type=int, default=16, help="policies get twice as many")
     verb.add_argument("--threads", type=int, default=2)
+    verb.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="cuda decodes in bfloat16")
     verb.add_argument("--quick", action="store_true")
     verb.set_defaults(action=run)
     verb = verbs.add_parser("table")

@@ -201,11 +201,15 @@ int longest_context(const Session& session) {
   size_t longest = 0;
   for (const auto* problems : {&session.problems, &session.held_out, &session.gate}) {
     for (const PreparedProblem& prepared : *problems) {
-      const int new_tokens = std::max(prepared.spec->max_new_tokens, session.job.speed_tokens);
+      const int new_tokens = std::max(prepared.spec->max_new_tokens, timed_tokens(session, prepared));
       longest = std::max(longest, prepared.prompt.size() + static_cast<size_t>(new_tokens));
     }
   }
   return static_cast<int>(longest);
+}
+
+int timed_tokens(const Session& session, const PreparedProblem& prepared) {
+  return std::min(session.job.speed_tokens, session.max_positions - static_cast<int>(prepared.prompt.size()));
 }
 
 Result<std::unique_ptr<Session>> prepare_session(const job::Job& job) {
@@ -214,6 +218,8 @@ Result<std::unique_ptr<Session>> prepare_session(const job::Job& job) {
   std::string& folder = session->job.prefix_folder;
   // Sums of several ranks are rounded otherwise: what is kept of them is kept apart.
   if (job.tensor_parallel > 1 && !folder.empty()) { folder += "/ranks-" + std::to_string(job.tensor_parallel); }
+  VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
+  session->max_positions = config.max_position_embeddings;
   VORTEX_ASSIGN(session->tokenizer, model::load_tokenizer(job.model_path));
   VORTEX_TRY(prepare_problems(*session));
   return session;

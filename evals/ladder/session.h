@@ -55,6 +55,7 @@ struct Session {
   std::string bus_id;                      // of a CUDA device
   std::vector<std::string> other_bus_ids;  // of those of ranks behind the first
   int max_batch = 1;                       // requests that the engine decodes together
+  int max_positions = 0;                   // of the model
   std::string prompt_date;                 // the day that the chat template wrote into prompts; empty: none
   std::string device_note;                 // why not on a device that is there
   std::optional<vflow::Policy> policy;     // none: dense attention
@@ -70,6 +71,9 @@ Result<std::unique_ptr<Session>> prepare_session(const job::Job& job);
 
 // Tokens of the longest request that any stage makes.
 int longest_context(const Session& session);
+// Tokens that the speed stage's fixed work decodes behind a prompt: those of the job, as far as the model has
+// positions.
+int timed_tokens(const Session& session, const PreparedProblem& prepared);
 
 // Loads model and tokenizer, makes the problems, checks the policy against the model, sizes the engine for the longest
 // request, and sets the policy. A policy that does not check is the candidate's fault; the message is the rendered

@@ -17,13 +17,20 @@ constexpr int kWarmUpTokens = 8;
 constexpr double kMemoryTestSeconds = 0.1;
 constexpr double kGigabyte = 1e9;
 
-// The fixed work: the first problems of the task, as many as decode together, each for exactly `tokens` tokens.
+// The fixed work: the first problems of the task, as many as decode together, each for exactly `tokens` tokens, or as
+// many as the model has positions behind its prompt.
 Result<std::vector<engine::Request>> fixed_work(Session& session, int tokens) {
   std::vector<engine::Request> requests;
   const size_t count = std::min(session.problems.size(), static_cast<size_t>(session.job.batch));
   for (size_t i = 0; i < count; ++i) {
     VORTEX_ASSIGN(engine::Request request, request_of(session, session.problems[i]));
-    request.max_new_tokens = tokens;
+    request.max_new_tokens = std::min(tokens, timed_tokens(session, session.problems[i]));
+    if (request.max_new_tokens < 2) {  // prefill gives the first
+      return candidate_error("a prompt of " + std::to_string(request.prompt.size()) +
+                                 " tokens leaves no room to time decoding behind it: the model has " +
+                                 std::to_string(session.max_positions) + " positions",
+                             "take shorter problems");
+    }
     request.ignore_eos = true;
     request.sampling = {};
     requests.push_back(std::move(request));
@@ -125,7 +132,7 @@ Result<job::StageResult> run_speed_of_fixed_work(Session& session) {
   result.verdict = job::Verdict::kPass;
   VORTEX_ASSIGN(result.evidence, evidence_of(session, samples.policy_stats));
   result.evidence["requests"] = work.size();
-  result.evidence["tokens_a_request"] = session.job.speed_tokens;
+  result.evidence["tokens_a_request"] = work.front().max_new_tokens;
   result.evidence["pairs"] = samples.speedup.size();
   result.evidence["dense_samples"] = samples.dense;
   result.evidence["policy_samples"] = samples.policy;

@@ -331,6 +331,23 @@ TEST_F(LadderTest, AWorkloadBeyondTheModelIsCutToIt) {
   EXPECT_LE(workload.at("longest_answer").get<int>() + 304, 8192);
 }
 
+// A prompt that leaves room for its answer and little more can be answered, and timed as far as it goes.
+TEST_F(LadderTest, TimedWorkIsCutToTheModel) {
+  constexpr int kPositions = 304 + 20;
+  const fs::path file = folder_.path() / "config.json";
+  nlohmann::json config = nlohmann::json::parse(*read_file(file));
+  config["max_position_embeddings"] = kPositions;
+  ASSERT_TRUE(write_file_atomic(file, config.dump()).ok());
+  job::Job job = dense_job();
+  job.speed_tokens = 48;
+  job.stages = {job::Stage::kRace};
+  EXPECT_EQ(run(job).at(job::Stage::kRace).verdict, job::Verdict::kPass);
+  job.stages = {job::Stage::kSpeed};
+  const auto results = run(job);
+  expect_all_pass(results, 1);
+  EXPECT_EQ(results.at(job::Stage::kSpeed).evidence.at("tokens_a_request"), 20);
+}
+
 TEST_F(LadderTest, SpeedEndsWhenItsIntervalIsNarrowEnough) {
   job::Job job = policy_job("quest", {{"vortex_topk_val", 3}});
   job.stages = {job::Stage::kSpeed};
