@@ -209,7 +209,8 @@ int longest_context(const Session& session) {
 }
 
 int timed_tokens(const Session& session, const PreparedProblem& prepared) {
-  return std::min(session.job.speed_tokens, session.max_positions - static_cast<int>(prepared.prompt.size()));
+  return std::min(session.job.speed_tokens,
+                  session.config.max_position_embeddings - static_cast<int>(prepared.prompt.size()));
 }
 
 Result<std::unique_ptr<Session>> prepare_session(const job::Job& job) {
@@ -218,8 +219,7 @@ Result<std::unique_ptr<Session>> prepare_session(const job::Job& job) {
   std::string& folder = session->job.prefix_folder;
   // Sums of several ranks are rounded otherwise: what is kept of them is kept apart.
   if (job.tensor_parallel > 1 && !folder.empty()) { folder += "/ranks-" + std::to_string(job.tensor_parallel); }
-  VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
-  session->max_positions = config.max_position_embeddings;
+  VORTEX_ASSIGN(session->config, model::read_model_config(job.model_path));
   VORTEX_ASSIGN(session->tokenizer, model::load_tokenizer(job.model_path));
   VORTEX_TRY(prepare_problems(*session));
   return session;
@@ -230,7 +230,7 @@ Result<std::unique_ptr<Session>> open_session(const job::Job& job) {
   if (!job.dense && has_stage(job, job::Stage::kValidate)) { oracle = load_oracle_ahead(); }
   VORTEX_ASSIGN(std::unique_ptr<Session> session, prepare_session(job));
   session->oracle = std::move(oracle);
-  VORTEX_ASSIGN(const model::ModelConfig config, model::read_model_config(job.model_path));
+  const model::ModelConfig& config = session->config;
   const DeviceOptions options = engine_options(*session, config);
   if (!job.dense) {
     VORTEX_ASSIGN(session->policy, checked_policy(job.module_text, job.config_text, config, options.cuda.max_context,

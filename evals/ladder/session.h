@@ -55,7 +55,7 @@ struct Session {
   std::string bus_id;                      // of a CUDA device
   std::vector<std::string> other_bus_ids;  // of those of ranks behind the first
   int max_batch = 1;                       // requests that the engine decodes together
-  int max_positions = 0;                   // of the model
+  model::ModelConfig config;               // of the model
   std::string prompt_date;                 // the day that the chat template wrote into prompts; empty: none
   std::string device_note;                 // why not on a device that is there
   std::optional<vflow::Policy> policy;     // none: dense attention

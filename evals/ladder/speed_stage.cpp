@@ -28,7 +28,7 @@ Result<std::vector<engine::Request>> fixed_work(Session& session, int tokens) {
     if (request.max_new_tokens < 2) {  // prefill gives the first
       return candidate_error("a prompt of " + std::to_string(request.prompt.size()) +
                                  " tokens leaves no room to time decoding behind it: the model has " +
-                                 std::to_string(session.max_positions) + " positions",
+                                 std::to_string(session.config.max_position_embeddings) + " positions",
                              "take shorter problems");
     }
     request.ignore_eos = true;
