@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/decode_arguments.h"
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/sm90_decode_row.cuh"
 
@@ -88,15 +89,9 @@ cudaError_t launch_group(const DecodeAttention& a, const DecodeSchedule& schedul
   return launch<T, kDim, kMaxHeads>(a, schedule, stream);
 }
 
-bool valid(const DecodeAttention& a, const DecodeSchedule& s) {
-  const bool pointers = a.q && a.out && a.kv.k && a.kv.v && a.table.pages && a.table.lengths;
-  const bool selection = a.selection.blocks == nullptr || (a.selection.counts && a.selection.max_selected > 0);
-  const bool shape = a.num_requests >= 0 && a.kv.num_kv_heads > 0 && a.num_q_heads > 0 &&
-                     a.num_q_heads % a.kv.num_kv_heads == 0 && a.kv.block > 0 && a.kv.block % kTile == 0 &&
-                     a.table.max_blocks > 0;
-  const bool schedule =
-      s.warps >= 1 && s.warps <= kMaxWarps && s.slots >= 2 && s.slots <= kMaxSlots && pieces_fit(s.pieces, s.cluster);
-  return pointers && selection && shape && schedule;
+bool is_valid(const DecodeSchedule& s) {
+  return s.warps >= 1 && s.warps <= kMaxWarps && s.slots >= 2 && s.slots <= kMaxSlots &&
+         pieces_fit(s.pieces, s.cluster);
 }
 
 }  // namespace
@@ -115,7 +110,7 @@ DecodeSchedule plan_decode_attention(int rows, int max_blocks_visited, int num_s
 }
 
 cudaError_t decode_attention(const DecodeAttention& args, const DecodeSchedule& schedule, cudaStream_t stream) {
-  if (!valid(args, schedule)) { return cudaErrorInvalidValue; }
+  if (!are_valid(args) || !is_valid(schedule)) { return cudaErrorInvalidValue; }
   if (args.num_requests == 0) { return cudaSuccess; }
   return dispatch(args.kv, [&]<class T, int kDim>() { return launch_group<T, kDim>(args, schedule, stream); });
 }

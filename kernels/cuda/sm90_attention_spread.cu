@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/attention_spread.h"
+#include "kernels/cuda/decode_arguments.h"
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/sm90_decode_row.cuh"
 
@@ -179,11 +180,7 @@ class Loader {
 __device__ __forceinline__ void write_element(const DecodeAttention& a, int row, int dim, int element, float top,
                                               float numerator, float denominator) {
   const std::int64_t first = static_cast<std::int64_t>(row) * (a.num_q_heads / a.kv.num_kv_heads);
-  const float inverse = denominator > 0.0F ? a.kv.v_scale / denominator : 0.0F;
-  a.out[first * dim + element] = __float2bfloat16_rn(numerator * inverse);
-  if (a.lse != nullptr && element % dim == 0) {
-    a.lse[first + element / dim] = denominator > 0.0F ? (top + __log2f(denominator)) * kLn2 : negative_infinity();
-  }
+  write_output(a, first, dim, element, top, numerator, denominator);
 }
 
 // Merges the warps of this thread block, in their order: into the row's output, or into `part` of a row it shares.
@@ -398,15 +395,8 @@ int floats_of_part(const DecodeAttention& a) {
   return (group <= 2 ? group : kMaxGroup) * (a.kv.head_dim + 2);
 }
 
-bool valid(const DecodeAttention& a, const SpreadSchedule& s) {
-  const bool pointers = a.q && a.out && a.kv.k && a.kv.v && a.table.pages && a.table.lengths;
-  const bool selection = a.selection.blocks == nullptr || (a.selection.counts && a.selection.max_selected > 0);
-  const bool shape = a.num_requests >= 0 && a.kv.num_kv_heads > 0 && a.num_q_heads > 0 &&
-                     a.num_q_heads % a.kv.num_kv_heads == 0 && a.kv.block > 0 && a.kv.block % kTile == 0 &&
-                     a.table.max_blocks > 0;
-  const bool schedule =
-      s.blocks >= 1 && s.blocks <= kMaxSpreadBlocks && (s.warps == 8 || s.warps == 16) && s.least_tiles >= 1;
-  return pointers && selection && shape && schedule;
+bool is_valid(const SpreadSchedule& s) {
+  return s.blocks >= 1 && s.blocks <= kMaxSpreadBlocks && (s.warps == 8 || s.warps == 16) && s.least_tiles >= 1;
 }
 
 }  // namespace
@@ -432,7 +422,7 @@ SpreadSchedule plan_spread_attention(int num_sms) {
 
 cudaError_t spread_attention(const DecodeAttention& args, const SpreadSchedule& schedule, void* workspace,
                              cudaStream_t stream) {
-  if (workspace == nullptr || !valid(args, schedule)) { return cudaErrorInvalidValue; }
+  if (workspace == nullptr || !are_valid(args) || !is_valid(schedule)) { return cudaErrorInvalidValue; }
   if (!spread_attention_supports(args)) { return cudaErrorNotSupported; }
   if (args.num_requests == 0) { return cudaSuccess; }
   SpreadArgs s;

@@ -1,7 +1,6 @@
 // Grouped-query attention on the device.
-#include <algorithm>
-
 #include "core/engine/cuda/layers.h"
+#include "core/engine/cuda/row_split.h"
 #include "kernels/cuda/attention_spread.h"
 
 namespace vortex::engine {
@@ -67,8 +66,7 @@ cudaError_t grouped_attend(const DeviceModel&, const cuda::DecodeAttention& args
   }
   cuda::DecodeSchedule schedule =
       cuda::plan_decode_attention(args.num_requests * args.kv.num_kv_heads, shape.max_visited, shape.multiprocessors);
-  schedule.cluster = std::min(schedule.cluster, shape.row_pieces);
-  schedule.pieces = shape.batch_invariant ? shape.row_pieces : schedule.cluster;
+  split_rows(schedule, shape.row_pieces, shape.batch_invariant);
   return cuda::decode_attention(args, schedule, stream);
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/engine/cuda/limits.h"
+#include "core/engine/cuda/row_split.h"
 #include "core/engine/packed_model.h"
 #include "core/engine/requests.h"
 #include "kernels/cuda/plan.h"
@@ -367,8 +368,7 @@ Status Runner::select_and_attend(int layer, int capacity) {
     args.attention = attention(layer, capacity);
     if (cuda::select_and_attend_supports(args)) {
       cuda::SelectAndAttendSchedule schedule = cuda::plan_select_and_attend(rows, device_.multiprocessors);
-      schedule.cluster = std::min(schedule.cluster, row_pieces());
-      schedule.pieces = cuda_.batch_invariant ? row_pieces() : schedule.cluster;
+      split_rows(schedule, row_pieces(), cuda_.batch_invariant);
       return cuda_status(cuda::select_and_attend(args, schedule, stream_.get()), "selecting and attending");
     }
   }

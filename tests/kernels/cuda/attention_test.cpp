@@ -341,18 +341,15 @@ TEST_F(DecodeAttentionTest, BitsDoNotFollowFromTheClusterOrTheBatch) {
   }
 }
 
-TEST_F(DecodeAttentionTest, GraphReplaysFollowLengthsAndTables) {
-  Random random(7);
-  Case c;
-  c.lengths = {1500, 900, 64, 333};
-  c.schedule.cluster = 2;
-  Problem problem(c, random);
+// What `launch` puts on a stream is captured once and replayed while lengths and tables change.
+template <class Launch>
+void expect_replays_follow(Problem& problem, Random& random, const Launch& launch) {
   cudaStream_t stream{};
   cudaGraph_t graph{};
   cudaGraphExec_t executable{};
   ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
   ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
-  ASSERT_EQ(decode_attention(problem.args(problem.num_requests()), c.schedule, stream), cudaSuccess);
+  launch(stream);
   ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
   ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
   for (int i = 0; i < 8; ++i) {
@@ -364,6 +361,17 @@ TEST_F(DecodeAttentionTest, GraphReplaysFollowLengthsAndTables) {
   EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
   EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
   EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+}
+
+TEST_F(DecodeAttentionTest, GraphReplaysFollowLengthsAndTables) {
+  Random random(7);
+  Case c;
+  c.lengths = {1500, 900, 64, 333};
+  c.schedule.cluster = 2;
+  Problem problem(c, random);
+  expect_replays_follow(problem, random, [&](cudaStream_t stream) {
+    ASSERT_EQ(decode_attention(problem.args(problem.num_requests()), c.schedule, stream), cudaSuccess);
+  });
 }
 
 TEST_F(DecodeAttentionTest, RefusesWhatItDoesNotSupport) {
@@ -526,25 +534,12 @@ TEST_F(SpreadAttentionTest, GraphReplaysFollowLengthsAndTables) {
   Problem problem(c, random);
   const SpreadSchedule schedule{132, 8, 4, true};
   const SpreadWorkspace workspace(spread_workspace_bytes(problem.args(1), schedule));
-  cudaStream_t stream{};
-  cudaGraph_t graph{};
-  cudaGraphExec_t executable{};
-  ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
-  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
-  for (int i = 0; i < 4; ++i) {
-    ASSERT_EQ(spread_attention(problem.args(problem.num_requests()), schedule, workspace.data(), stream), cudaSuccess);
-  }
-  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
-  ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
-  for (int i = 0; i < 8; ++i) {
-    ASSERT_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);
-    finish();
-    problem.expect_close(problem.output());
-    problem.truncate(random);
-  }
-  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
-  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
-  EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+  expect_replays_follow(problem, random, [&](cudaStream_t stream) {
+    for (int i = 0; i < 4; ++i) {
+      ASSERT_EQ(spread_attention(problem.args(problem.num_requests()), schedule, workspace.data(), stream),
+                cudaSuccess);
+    }
+  });
 }
 
 TEST_F(SpreadAttentionTest, RefusesWhatItDoesNotSupport) {
